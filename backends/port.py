@@ -1,0 +1,166 @@
+"""`WorkflowEnginePort`: what the gateway asks of a backend, in the words of the domain.
+
+One method is one verb. A caller asks for a `Capability`, never for an engine's name.
+Each adapter (`redis_queue`, `temporal`, `memory`) passes the conformance suite in
+`contract-tests/engine_port`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Capability(StrEnum):
+    """What an engine may be able to do beyond running a task."""
+
+    SIGNAL = "signal"
+    PRIORITY = "priority"
+    FAIRNESS = "fairness"
+    CANCEL_RUNNING = "cancel_running"
+    """`cancel_workflow` reaches a task that already runs (else only one that waits)."""
+    REQUEUE = "requeue"
+    RESULT = "result"
+    """Results are kept by the engine itself."""
+    WORKFLOWS = "workflows"
+    """Runs types with several steps (DAGs)."""
+
+
+class WorkflowState(StrEnum):
+    """Where a workflow stands, as the engine itself sees it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (WorkflowState.QUEUED, WorkflowState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a failed attempt is repeated (design §4): 1 s, doubled, at most 10 min, 3 attempts."""
+
+    initial: timedelta = timedelta(seconds=1)
+    coefficient: float = 2.0
+    maximum: timedelta = timedelta(minutes=10)
+    attempts: int = 3
+
+    def delay_after(self, failures: int) -> timedelta:
+        """The pause after the given number of failed attempts (1 = the first failure)."""
+        seconds = self.initial.total_seconds() * self.coefficient ** min(max(failures - 1, 0), 60)
+        return min(timedelta(seconds=min(seconds, self.maximum.total_seconds())), self.maximum)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRef:
+    """Names one start of one task on one engine.
+
+    `epoch` counts the starts of a task (1 = the first); every start has an id of its own, so a start that is
+    repeated with the same epoch is one start, and a retry is never mistaken for the run before it.
+    """
+
+    task_id: str
+    epoch: int
+    group_id: str
+    task_type: str
+
+    @property
+    def workflow_id(self) -> str:
+        """`task-<task_id>` for the first start, `task-<task_id>-<epoch>` for each later one."""
+        return f"task-{self.task_id}" if self.epoch == 1 else f"task-{self.task_id}-{self.epoch}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStart:
+    """Everything an engine needs to start a task.
+
+    `payload` is the task's JSON object (contract §5, without the wire's own keys); engines whose messages are
+    limited in size send a reference instead, and the worker reads the payload when it claims the task.
+    `queue` is the name of the task queue (design §4); engines without named queues ignore it.
+    `priority` is 1 (first) to 5 (last).
+    """
+
+    ref: WorkflowRef
+    payload: Mapping[str, Any]
+    timeout: timedelta
+    tenant_id: str | None = None
+    project_id: str | None = None
+    queue: str = ""
+    priority: int = 3
+    fairness_key: str | None = None
+    fairness_weight: float = 1.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStatus:
+    """What the engine says of one start: its state, and, when it failed, why."""
+
+    state: WorkflowState
+    error: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndedWorkflow:
+    """One start that the engine reports as ended; `workflow_id` as in `WorkflowRef`."""
+
+    workflow_id: str
+    status: WorkflowStatus
+
+
+class WorkflowEnginePort(Protocol):
+    """A backend that runs tasks.
+
+    Every method may raise `EngineUnavailable`, which promises that the engine did nothing.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that stands in `dispatch.backend`, e.g. `redis` or `temporal`."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        """Start the task; a repeated start with the same `ref` is the same start, not an error.
+
+        Raises `StartUncertain` when the answer was lost, `StartRefused` when it can never succeed.
+        """
+
+    async def get_workflow_status(self, ref: WorkflowRef) -> WorkflowStatus | None:
+        """The state of this start, None when the engine knows nothing of it."""
+
+    async def get_workflow_result(self, ref: WorkflowRef) -> Any:
+        """Wait for the end and return the result. Raises `WorkflowNotFound`, or `EngineError` with the failure."""
+
+    async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        """Take a waiting task out, or ask a running one to stop; True when there was something to cancel."""
+
+    async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
+        """Deliver a signal. Raises `CapabilityMissing` or `WorkflowNotFound`."""
+
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        """Make a start whose worker was lost run again at once; False when the engine no longer holds it."""
+
+    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+        """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none)."""
+
+    async def get_incarnation(self) -> str:
+        """An id that stays while the engine keeps its memory; a new one means that waiting tasks may be gone."""
+
+    async def check_health(self) -> None:
+        """Return when the engine answers. Raises `EngineUnavailable`."""
+
+    async def close(self) -> None:
+        """Give back connections."""

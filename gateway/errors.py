@@ -1,0 +1,119 @@
+"""The API's branch of the error tree (root: `backends.errors.TaskgateError`).
+
+Each class carries a stable `code`, the HTTP status and the gRPC status name it is answered with. Legacy
+endpoints answer `{"detail": message}`; `/gateway/v1` answers RFC 9457 problem details with
+`type = "urn:taskgate:error:<code>"`.
+"""
+
+from __future__ import annotations
+
+from backends.errors import TaskgateError
+
+
+class ApiError(TaskgateError):
+    """The request could not be carried out."""
+
+    code = "internal"
+    http_status = 500
+    grpc_status = "INTERNAL"
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Whole seconds for `Retry-After` / `RetryInfo`, None when a repetition would not help."""
+
+
+class Unauthenticated(ApiError):
+    """Invalid API key"""
+
+    code = "unauthenticated"
+    http_status = 401
+    grpc_status = "UNAUTHENTICATED"
+
+
+class Forbidden(ApiError):
+    """You do not have access to this resource"""
+
+    code = "forbidden"
+    http_status = 403
+    grpc_status = "PERMISSION_DENIED"
+
+
+class TaskNotFound(ApiError):
+    """Task not found"""
+
+    code = "task_not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class NotFound(ApiError):
+    """Not found"""
+
+    code = "not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class TaskNotRetryable(ApiError):
+    """Task can only be retried if failed"""
+
+    code = "task_not_retryable"
+    http_status = 400
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class TaskNotStoppable(ApiError):
+    """Task can only be stopped if pending or processing"""
+
+    code = "task_not_stoppable"
+    http_status = 400
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class InvalidRequest(ApiError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+    http_status = 422
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class BodyTooLarge(ApiError):
+    """The request body is too large."""
+
+    code = "body_too_large"
+    http_status = 413
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class IdempotencyMismatch(ApiError):
+    """This Idempotency-Key was used before with another request."""
+
+    code = "idempotency_mismatch"
+    http_status = 422
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class DatabaseUnavailable(ApiError):
+    """The database is not available; nothing was accepted. Try again."""
+
+    code = "database_unavailable"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
+class BackendNotConfigured(ApiError):
+    """The backend that this needs is not configured."""
+
+    code = "backend_not_configured"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
+class UpstreamUnavailable(ApiError):
+    """The MemStack API server behind the gateway does not answer."""
+
+    code = "upstream_unavailable"
+    http_status = 502
+    grpc_status = "UNAVAILABLE"

@@ -1,0 +1,74 @@
+"""What a worker hands to the task runner, and what the runner says in return.
+
+Both workers (`workers.redis_queue`, `workers.temporal`) run everything through one `TaskRunner`: it claims the
+task in PostgreSQL, runs the handler under its timeout, and reports the end. The worker then only has to tell its
+engine what became of the assignment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One task as an engine offered it to a worker.
+
+    `epoch` names the start on the engine (None: a payload that the gateway did not start, such as a legacy
+    producer's). `payload` is the task's JSON object without the wire's own keys; None means that the runner reads
+    it from PostgreSQL when it claims the task. `engine_attempt` counts the engine's own offers of this start.
+    """
+
+    task_id: str
+    backend: str
+    epoch: int | None
+    payload: dict[str, Any] | None
+    task_type: str
+    group_id: str
+    engine_attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler returned; PostgreSQL has the result."""
+
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed. `retry_in`: when it is to be tried again; None: final."""
+
+    error: str
+    error_type: str
+    retry_in: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The task was stopped while it ran."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The claim was not granted, no handler ran.
+
+    With `retry_in` the engine offers the assignment again then (another attempt may still be alive); without, the
+    engine drops it (superseded, stopped, or finished elsewhere).
+    """
+
+    reason: str
+    retry_in: timedelta | None = None
+
+
+Outcome: TypeAlias = Completed | Failed | Stopped | Refused
+
+
+class TaskRunner(Protocol):
+    """Runs one assignment to its end; never raises for what a handler does."""
+
+    async def run(self, assignment: Assignment) -> Outcome: ...

@@ -1,0 +1,1 @@
+"""How taskgate is deployed: the embedded stack (`deploy.local`), containers, charts, dashboards."""

@@ -1,0 +1,75 @@
+"""Which port each part listens on: the default, the environment's, or a free one."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Mapping
+from typing import Literal
+
+from deploy.local.errors import PortTakenError, StackError
+
+DEFAULT_PORTS: Mapping[str, int] = {
+    "http": 8080,
+    "grpc": 50051,
+    "postgres": 5432,
+    "redis": 6379,
+    "temporal": 7233,
+    "temporal_ui": 8233,
+    "neo4j": 7687,
+}
+
+# Below the range from which the kernel takes ports for outgoing connections, so that a port that was free stays free.
+FREE_RANGE = range(20_000, 32_000)
+
+PortChoice = Literal["default", "free"]
+
+_given_out: set[int] = set()
+
+
+def variable(name: str) -> str:
+    """The environment variable that sets the port called `name`."""
+    return f"TASKGATE_PORT_{name.upper()}"
+
+
+def port(name: str, choice: PortChoice) -> int:
+    """The port for `name`: its environment variable counts only for a stack on default ports."""
+    if choice == "free":
+        return free_port()
+    text = os.environ.get(variable(name), "")
+    if not text:
+        return DEFAULT_PORTS[name]
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise StackError(f"{variable(name)} is {text!r}, which is not a port (1 to 65535)")
+    return int(text)
+
+
+def is_free(number: int) -> bool:
+    """Whether a server could listen on this port of the loopback address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: a connection of the last server still in TIME_WAIT does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nothing listens on and that this process has not given out before."""
+    for number in random.sample(FREE_RANGE, len(FREE_RANGE)):
+        if number not in _given_out and is_free(number):
+            _given_out.add(number)
+            return number
+    raise StackError(f"no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}")
+
+
+def require_free(part: str, number: int, setting: str) -> None:
+    """Says in one line who may be in the way, instead of a server's own bind error in a log."""
+    if not is_free(number):
+        raise PortTakenError(
+            f"{part}: port {number} is taken by a process that is not part of this stack; "
+            f"stop it or choose another port with {setting}"
+        )

@@ -1,0 +1,270 @@
+"""The composition: which parts there are, what each needs, and starting and stopping them together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.builds import Report
+from deploy.local.cache import file_lock
+from deploy.local.env import read_env, write_env
+from deploy.local.errors import StackError
+from deploy.local.gateway import GatewayPart, WorkerPart
+from deploy.local.neo4j import Neo4jPart
+from deploy.local.part import External, Part
+from deploy.local.ports import PortChoice, port
+from deploy.local.postgres import PostgresPart, Programs
+from deploy.local.process import ManagedProcess
+from deploy.local.redis import RedisPart
+from deploy.local.template import prepared_cluster
+from deploy.local.temporal import TemporalPart
+from deploy.local.temporal_config import SqlServer
+from deploy.local.temporal_setup import DEFAULT_NAMESPACE
+from deploy.local.temporal_ui import TemporalUiPart
+
+# In the order in which they are started; stopped in the opposite order.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "postgres": (),
+    "redis": (),
+    "neo4j": (),
+    "temporal": ("postgres",),
+    "temporal-ui": ("temporal",),
+    "gateway": ("postgres", "redis", "temporal"),
+    "worker-temporal": ("gateway", "temporal", "neo4j"),
+    "worker-redis": ("gateway", "redis", "neo4j"),
+}
+
+SERVERS = ("postgres", "redis", "temporal", "neo4j")
+
+# By the beginning of the name: dependants first, and the database last.
+STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis", "neo4j"), ("postgres",))
+
+# An existing server's address, by the part that is then not started.
+NAMED_BY: Mapping[str, str] = {
+    "postgres": "TASKGATE_DATABASE_URL",
+    "redis": "TASKGATE_REDIS_URL",
+    "temporal": "TASKGATE_TEMPORAL_ADDRESS",
+    "neo4j": "TASKGATE_GRAPH_URL",
+}
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One line of `status`."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None
+
+
+class EmbeddedStack:
+    """The stack in one directory. `ports="free"` is for tests: free ports, and no servers from the environment."""
+
+    def __init__(
+        self,
+        directory: Path,
+        parts: Collection[str] = tuple(NEEDS),
+        ports: PortChoice = "default",
+        *,
+        report: Report = lambda _: None,
+        durable: bool = True,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> None:
+        unknown = set(parts) - set(NEEDS)
+        if unknown:
+            raise StackError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(NEEDS)}")
+        self.directory = directory.absolute()
+        self.env_file = self.directory / "env"
+        self.temporal_namespace = namespace
+        self.temporal_nodes: list[TemporalPart] = []
+        self.parts: dict[str, Part | External] = {}
+        self._ports: PortChoice = ports
+        self._report = report
+        self._durable = durable
+        for name in NEEDS:
+            if name in parts:
+                self.parts[name] = self._external(name) or self._make(name)
+
+    # What clients of the stack need to know.
+
+    @property
+    def database_url(self) -> str:
+        """The superuser's address of the gateway's database."""
+        return self._url("postgres")
+
+    @property
+    def redis_url(self) -> str:
+        """The address of the queue's database."""
+        return self._url("redis")
+
+    @property
+    def temporal_address(self) -> str:
+        """`host:port` of the (first) frontend."""
+        return self._url("temporal")
+
+    @property
+    def graph_url(self) -> str:
+        """The Bolt address."""
+        return self._url("neo4j")
+
+    def part(self, name: str) -> Part:
+        """The handle of a part that this stack runs."""
+        part = self.parts.get(name)
+        if isinstance(part, Part):
+            return part
+        raise StackError(f"{name} is not a part that this stack runs")
+
+    def environment(self) -> dict[str, str]:
+        """What our own processes, and people's shells, are told about the stack."""
+        addresses = {NAMED_BY[name]: self.parts[name].url for name in SERVERS if name in self.parts}
+        variables = {
+            **addresses,
+            "TASKGATE_TEMPORAL_NAMESPACE": self.temporal_namespace,
+            "TASKGATE_FLAGS_FILE": str(self.directory / "flags.json"),
+            # graphiti-core would otherwise report to its makers from each process.
+            "GRAPHITI_TELEMETRY_ENABLED": "false",
+        }
+        if "temporal-ui" in self.parts:
+            variables["TASKGATE_TEMPORAL_UI_URL"] = self.parts["temporal-ui"].url
+        gateway = self.parts.get("gateway")
+        if isinstance(gateway, GatewayPart):
+            variables |= gateway.addresses
+        return variables
+
+    # Starting and stopping.
+
+    async def start(self) -> None:
+        """Starts what is not running, as much at once as the needs allow; raises the first failure in order."""
+        async with file_lock(self.directory / "run" / "stack.lock", lambda: self._report("another `up` is at work")):
+            tasks: dict[str, asyncio.Task[None]] = {}
+            for name in self.parts:
+                needed = [tasks[need] for need in NEEDS[name] if need in tasks]
+                tasks[name] = asyncio.create_task(self._bring_up(name, needed))
+            try:
+                outcomes = await asyncio.gather(*tasks.values(), return_exceptions=True)
+            finally:
+                for task in tasks.values():
+                    task.cancel()
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            self.write_env({})
+
+    async def stop(self) -> list[str]:
+        """Stops what this directory's stack started, dependants first; the names of what was stopped."""
+        return await stop_directory(self.directory)
+
+    async def add_temporal_node(self) -> TemporalPart:
+        """Starts one more Temporal server on the same database: together they are one cluster."""
+        node = self._temporal(f"temporal-{len(self.temporal_nodes) + 1}", port("temporal", "free"))
+        await node.start()
+        return node
+
+    def write_env(self, more: Mapping[str, str]) -> dict[str, str]:
+        """Merges the stack's variables, and `more`, into the env file; returns the whole."""
+        variables = {**read_env(self.env_file), **self.environment(), **more}
+        write_env(self.env_file, variables)
+        return variables
+
+    async def status(self) -> list[PartStatus]:
+        """How each part is, asked of the parts themselves."""
+        return list(await asyncio.gather(*(self._status(part) for part in self.parts.values())))
+
+    # Construction.
+
+    def _external(self, name: str) -> External | None:
+        variable = NAMED_BY.get(name)
+        url = os.environ.get(variable, "") if variable and self._ports == "default" else ""
+        return External(name, url, variable) if variable and url else None
+
+    def _make(self, name: str) -> Part:
+        directory, number, report = self.directory, self._port(name), self._report
+        match name:
+            case "postgres":
+                return PostgresPart(directory, number, report, durable=self._durable, template=self._template)
+            case "redis":
+                return RedisPart(directory, number, report, durable=self._durable)
+            case "neo4j":
+                return Neo4jPart(directory, number, report)
+            case "temporal":
+                return self._temporal(name, number)
+            case "temporal-ui":
+                return TemporalUiPart(directory, number, report, temporal=self.temporal_address)
+            case "gateway":
+                return GatewayPart(
+                    directory, number, report, grpc_port=self._port("grpc"), environment=self.environment
+                )
+            case _:
+                return WorkerPart(name, directory, report, environment=self.environment)
+
+    def _temporal(self, name: str, number: int) -> TemporalPart:
+        node = TemporalPart(
+            self.directory,
+            number,
+            self._report,
+            sql=SqlServer.from_url(self.database_url),
+            namespace=self.temporal_namespace,
+            cluster_address=self.temporal_nodes[0].url if self.temporal_nodes else "",
+            name=name,
+        )
+        self.temporal_nodes.append(node)
+        return node
+
+    async def _template(self, programs: Programs) -> Path | None:
+        if not isinstance(self.parts.get("temporal"), TemporalPart):
+            return None
+        return await prepared_cluster(programs, self._report)
+
+    def _port(self, name: str) -> int:
+        if name.startswith("worker"):
+            return 0
+        if self._ports == "free":
+            # A stack on free ports that is found running keeps those that it has.
+            recorded = ManagedProcess(name, self.directory).record().get("port")
+            if isinstance(recorded, int):
+                return recorded
+        return port({"gateway": "http"}.get(name, name.replace("-", "_")), self._ports)
+
+    def _url(self, name: str) -> str:
+        if name not in self.parts:
+            raise StackError(f"this stack has no {name}")
+        return self.parts[name].url
+
+    async def _bring_up(self, name: str, needed: Sequence[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*needed)
+        part = self.parts[name]
+        if isinstance(part, External):
+            self._report(f"{name}: using the one that {part.named_by} names")
+            return
+        await part.start()
+
+    async def _status(self, part: Part | External) -> PartStatus:
+        if isinstance(part, External):
+            return PartStatus(part.name, "external", part.url, None)
+        process = part.process.find()
+        if process is None:
+            return PartStatus(part.name, "stopped", part.url, None)
+        return PartStatus(part.name, "healthy" if await part.healthy() else "unhealthy", part.url, process.pid)
+
+
+async def stop_directory(directory: Path, report: Report = lambda _: None) -> list[str]:
+    """Stops every process that a stack in this directory started, whatever parts and ports it was given."""
+    names = {path.stem for path in (directory / "run").glob("*.json")}
+    stopped: list[str] = []
+    for level in STOP_ORDER:
+        chosen = sorted(name for name in names if name.startswith(level))
+        names -= set(chosen)
+        ended = await asyncio.gather(*(_stop(name, directory) for name in chosen))
+        stopped += [name for name, done in zip(chosen, ended, strict=True) if done]
+        for name in stopped[-sum(ended) :] if any(ended) else []:
+            report(f"{name}: stopped")
+    return stopped
+
+
+async def _stop(name: str, directory: Path) -> bool:
+    kind = PostgresPart if name == "postgres" else Neo4jPart if name == "neo4j" else Part
+    return await ManagedProcess(name, directory).stop(kind.stop_signal, kind.stop_seconds)

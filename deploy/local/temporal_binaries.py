@@ -1,0 +1,67 @@
+"""The Temporal server and its schema tool: from PATH, else built once from the Go module."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.builds import Report, require_tool, run_build
+from deploy.local.cache import obtain
+from deploy.local.versions import pinned
+
+MODULE = "go.temporal.io/server"
+
+
+@dataclass(frozen=True)
+class TemporalPrograms:
+    """The two programs and their version (part of the template's name)."""
+
+    server: Path
+    sql_tool: Path
+    version: str
+
+
+async def locate(report: Report) -> TemporalPrograms:
+    """PATH when it has the pinned version or a newer one, else the cache, which is filled when empty."""
+    found = await asyncio.to_thread(_on_path, report)
+    if found is not None:
+        return found
+    version = pinned().temporal
+
+    async def build(directory: Path) -> None:
+        go = require_tool(
+            "temporal", "go", "install Go to build the server, or name one with TASKGATE_TEMPORAL_ADDRESS"
+        )
+        for package, program in (("cmd/server", "temporal-server"), ("cmd/tools/sql", "temporal-sql-tool")):
+            what = f"temporal {program.removeprefix('temporal-')}"
+            await go_install(what, go, f"{MODULE}/{package}@v{version}", directory / program, report)
+
+    directory = await obtain(
+        f"temporal-{version}", build, lambda: report("temporal: another process is building it; waiting")
+    )
+    return TemporalPrograms(directory / "temporal-server", directory / "temporal-sql-tool", version)
+
+
+async def go_install(what: str, go: str, package: str, target: Path, report: Report) -> None:
+    """`go install` of one program, under the name that we want; Go's own name is the package's last part."""
+    directory = target.parent
+    await run_build(what, [go, "install", package], report, env={"GOBIN": str(directory)}, cwd=directory)
+    (directory / package.split("@")[0].rsplit("/", 1)[1]).replace(target)
+
+
+def _on_path(report: Report) -> TemporalPrograms | None:
+    server, tool = shutil.which("temporal-server"), shutil.which("temporal-sql-tool")
+    if server is None or tool is None:
+        return None
+    answer = subprocess.run([server, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    match = re.search(r"(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    if match is None:
+        return None
+    if [int(part) for part in match.groups()] < [int(part) for part in pinned().temporal.split(".")]:
+        report(f"temporal: {server} is {match[0]}, older than {pinned().temporal}; not used")
+        return None
+    return TemporalPrograms(Path(server), Path(tool), match[0])

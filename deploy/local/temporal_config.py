@@ -1,0 +1,137 @@
+"""The configuration files of a Temporal server node, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from deploy.local.errors import StackError
+
+MAIN_DATABASE = "temporal"
+VISIBILITY_DATABASE = "temporal_visibility"
+PLUGIN = "postgres12"
+# Fixed for the life of a cluster's data. Enough for three nodes to share, few enough to cost little when idle.
+HISTORY_SHARDS = 4
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class NodePorts:
+    """The ports of one all-in-one node; clients use only `frontend`."""
+
+    frontend: int
+    http: int
+    metrics: int
+    frontend_membership: int
+    history: int
+    history_membership: int
+    matching: int
+    matching_membership: int
+    worker: int
+    worker_membership: int
+
+
+@dataclass(frozen=True)
+class SqlServer:
+    """The PostgreSQL server that holds Temporal's two databases."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+    @classmethod
+    def from_url(cls, url: str) -> SqlServer:
+        """From a `postgresql://` address; the database it names does not matter."""
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise StackError(f"temporal: needs PostgreSQL over TCP, and {url!r} names no host")
+        return cls(
+            parts.hostname, parts.port or 5432, unquote(parts.username or "postgres"), unquote(parts.password or "")
+        )
+
+
+def server_config(ports: NodePorts, sql: SqlServer, cluster_address: str, dynamic_config: str) -> dict[str, object]:
+    """One process with all four services.
+
+    `cluster_address` must be the same for all nodes of a cluster: each writes it into the same row at start.
+    """
+
+    def service(grpc: int, membership: int) -> dict[str, object]:
+        return {"rpc": {"grpcPort": grpc, "membershipPort": membership, "bindOnIP": LOOPBACK}}
+
+    frontend = service(ports.frontend, ports.frontend_membership)
+    frontend["rpc"] = {**_mapping(frontend["rpc"]), "httpPort": ports.http}
+    return {
+        "log": {"stdout": True, "level": "warn"},
+        "persistence": {
+            "defaultStore": "main",
+            "visibilityStore": "visibility",
+            "numHistoryShards": HISTORY_SHARDS,
+            "datastores": {
+                "main": {"sql": _store(MAIN_DATABASE, sql, connections=20)},
+                "visibility": {"sql": _store(VISIBILITY_DATABASE, sql, connections=10)},
+            },
+        },
+        "global": {
+            "membership": {"maxJoinDuration": "30s", "broadcastAddress": LOOPBACK},
+            "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": f"{LOOPBACK}:{ports.metrics}"}},
+        },
+        "services": {
+            "frontend": frontend,
+            "history": service(ports.history, ports.history_membership),
+            "matching": service(ports.matching, ports.matching_membership),
+            "worker": service(ports.worker, ports.worker_membership),
+        },
+        "clusterMetadata": {
+            "enableGlobalNamespace": False,
+            "failoverVersionIncrement": 10,
+            "masterClusterName": "active",
+            "currentClusterName": "active",
+            "clusterInformation": {
+                "active": {
+                    "enabled": True,
+                    "initialFailoverVersion": 1,
+                    "rpcName": "frontend",
+                    "rpcAddress": cluster_address,
+                }
+            },
+        },
+        "dcRedirectionPolicy": {"policy": "noop"},
+        "archival": {"history": {"state": "disabled"}, "visibility": {"state": "disabled"}},
+        "namespaceDefaults": {
+            "archival": {"history": {"state": "disabled"}, "visibility": {"state": "disabled"}},
+        },
+        "dynamicConfigClient": {"filepath": dynamic_config, "pollInterval": "10s"},
+    }
+
+
+def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
+    """Settings that Temporal reads while it runs."""
+    values: dict[str, object] = {
+        # Standard tenants share queues, with the tenant as fairness key.
+        "matching.enableFairness": True,
+        # A namespace, or its search attributes, is usable after one such interval.
+        "system.namespaceCacheRefreshInterval": "1s",
+        "system.forceSearchAttributesCacheRefreshOnRead": True,
+    }
+    return {key: [{"value": value}] for key, value in values.items()}
+
+
+def _store(database: str, sql: SqlServer, connections: int) -> dict[str, object]:
+    return {
+        "pluginName": PLUGIN,
+        "databaseName": database,
+        "connectAddr": f"{sql.host}:{sql.port}",
+        "connectProtocol": "tcp",
+        "user": sql.user,
+        "password": sql.password,
+        "maxConns": connections,
+        "maxIdleConns": connections,
+        "maxConnLifetime": "1h",
+    }
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,54 @@
+"""Parametrises the conformance suite over every file in `factories/`.
+
+A factory is one file named after the engine (`WorkflowEnginePort.name`), with one function
+`async def create(fixture: Callable[[str], Any]) -> EngineHarness`, where `fixture("redis_server")` is the value of
+the pytest fixture of that name (the fixture must not be a coroutine). Nothing else is needed to be tested.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import pytest_asyncio
+
+from backends.port import Capability, WorkflowEnginePort
+from workers.testing.harness import EngineHarness
+
+_FACTORIES = {path.stem: path for path in sorted(Path(__file__).parent.joinpath("factories").glob("*.py"))}
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"engine_factory_{name}", _FACTORIES[name])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest_asyncio.fixture(params=sorted(_FACTORIES))
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[EngineHarness]:
+    """The harness of each engine in turn."""
+    made: EngineHarness = await _load(request.param).create(request.getfixturevalue)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+@pytest.fixture
+def engine(harness: EngineHarness, request: pytest.FixtureRequest) -> WorkflowEnginePort:
+    """The engine under test; a test marked `needs(capability)` is skipped for engines without it."""
+    for marker in request.node.iter_markers("needs"):
+        for capability in marker.args:
+            if capability not in harness.engine.capabilities:
+                pytest.skip(f"{harness.engine.name} does not declare {Capability(capability).value}")
+    return harness.engine
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*capabilities): run only on engines that declare these capabilities")

@@ -25,6 +25,8 @@ class Capability(StrEnum):
     REQUEUE = "requeue"
     RESULT = "result"
     """Results are kept by the engine itself."""
+    FENCED = "fenced"
+    """Every worker of this engine claims a task before it runs it (legacy workers do not)."""
     WORKFLOWS = "workflows"
     """Runs types with several steps (DAGs)."""
 
@@ -152,6 +154,9 @@ class WorkflowEnginePort(Protocol):
 
     async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
         """Make a start whose worker was lost run again at once; False when the engine no longer holds it."""
+
+    async def release_worker(self, worker_id: str) -> int:
+        """Take back what the engine handed to a lost worker and nobody claimed; how many (0 when it keeps no such list)."""
 
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none)."""

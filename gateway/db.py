@@ -97,11 +97,12 @@ class Database:
 
     async def connect(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN and session locks; the caller closes it."""
+        settings = {"application_name": self._name}
         with translated():
-            return await asyncpg.connect(self.url, timeout=self._timeout, server_settings={"application_name": self._name})
+            return await asyncpg.connect(self.url, timeout=self._timeout, server_settings=settings)
 
 
-class translated:  # noqa: N801 (reads as a word in a with statement)
+class translated:
     """Raises `DatabaseUnavailable` in place of the driver's connection errors."""
 
     def __enter__(self) -> None:

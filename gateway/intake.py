@@ -6,15 +6,22 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
+import orjson
+
+from backends.port import WorkflowRef, WorkflowStart
 from gateway.access.placement import Placement
-from gateway.db import type_Connection
+from gateway.db import Database, type_Connection
+from gateway.errors import IdempotencyMismatch
+from gateway.sql import Queries
+
+SQL = Queries("gateway.status", "transitions.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to be accepted. `payload` holds the type's keys of contract §5, without `task_type, task_id, timestamp`."""
+    """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own."""
 
     task_type: str
     group_id: str
@@ -54,3 +61,124 @@ class Replay:
 
 #: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the dispatcher wants a new task recorded: `starting` on a backend at once, or `waiting`.
+
+    `due_at` is when whoever sweeps looks at the row: the repetition of a start nobody confirmed, or the task's time.
+    """
+
+    state: str
+    due_at: datetime
+    backend: str | None = None
+    stage: str | None = None
+    queue: str | None = None
+    start: WorkflowStart | None = None
+
+
+class Launcher(Protocol):
+    """The dispatcher, as intake sees it."""
+
+    @property
+    def owner_id(self) -> str: ...
+
+    def plan(self, task: NewTask) -> Launch:
+        """Choose the backend if the task is due and its lane is free; no I/O."""
+
+    def launch(self, backend: str, start: WorkflowStart) -> None:
+        """Start a committed task in the background."""
+
+    def wake(self) -> None:
+        """Look at waiting tasks soon."""
+
+
+class Intake:
+    """Accepts tasks; from its commit on, a task cannot be lost."""
+
+    def __init__(self, database: Database, launcher: Launcher, *, max_attempts: int, idempotency_hours: float) -> None:
+        self._db = database
+        self._launcher = launcher
+        self._max_attempts = max_attempts
+        self._memory_seconds = idempotency_hours * 3600
+
+    async def submit(
+        self, tasks: Sequence[NewTask], *, idempotency: Idempotency | None = None, beside: Beside | None = None
+    ) -> Replay | None:
+        """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
+
+        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        """
+        launches = [self._launcher.plan(task) for task in tasks]
+        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        if len(rows) == 1 and idempotency is None and beside is None:
+            await self._db.execute(SQL.accept, *rows[0])
+        else:
+            async with self._db.transaction() as db:
+                if idempotency is not None and (replay := await self._recall(db, idempotency)) is not None:
+                    return replay
+                if beside is not None:
+                    await beside(db)
+                await db.executemany(SQL.accept, rows)
+        waiting = False
+        for launch in launches:
+            if launch.start is not None and launch.backend is not None:
+                self._launcher.launch(launch.backend, launch.start)
+            else:
+                waiting = True
+        if waiting:
+            self._launcher.wake()
+        return None
+
+    async def _recall(self, db: type_Connection, key: Idempotency) -> Replay | None:
+        fresh = await db.fetchval(
+            SQL.remember, key.user_id, key.key, key.fingerprint, key.status, key.answer, self._memory_seconds
+        )
+        if fresh:
+            return None
+        known = await db.fetchrow(SQL.recall, key.user_id, key.key)
+        if known is None or known["fingerprint"] != key.fingerprint:
+            raise IdempotencyMismatch
+        return Replay(known["status"], known["answer"])
+
+    def _row(self, task: NewTask, launch: Launch) -> tuple[Any, ...]:
+        stored = wire_payload(task)
+        return (
+            task.task_id,
+            task.group_id,
+            task.task_type,
+            task.created_at,
+            orjson.dumps(stored).decode(),
+            task.entity_id,
+            task.entity_type,
+            task.parent_task_id,
+            task.placement.tenant_id,
+            task.placement.project_id,
+            task.user_id,
+            launch.state,
+            launch.backend,
+            launch.stage,
+            1 if launch.state == "starting" else 0,
+            task.priority,
+            task.not_before,
+            launch.due_at,
+            self._launcher.owner_id if launch.state == "starting" else None,
+            self._max_attempts,
+            launch.queue,
+        )
+
+
+def wire_payload(task: NewTask) -> dict[str, Any]:
+    """What stands in `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
+    return {
+        **task.payload,
+        "task_type": task.task_type,
+        "task_id": task.task_id,
+        "timestamp": task.created_at.timestamp(),
+    }
+
+
+def first_ref(task: NewTask) -> WorkflowRef:
+    """The first start of a new task."""
+    return WorkflowRef(task.task_id, 1, task.group_id, task.task_type)

@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(5.0, gt=0, description="An engine start without an answer is uncertain after this")
     reconcile_seconds: float = Field(1.0, gt=0, description="Pause between two comparisons of task_logs with the engines")
     reap_seconds: float = Field(0.2, gt=0, description="Pause between two looks for lost workers")
-    lease_seconds: float = Field(5.0, gt=0, description="A worker whose lease was not renewed for this long is lost")
+    lease_seconds: float = Field(15.0, gt=0, description="A process that did not renew its lease for this long is lost")
+    lease_grace_seconds: float = Field(0.3, gt=0, description="A process whose lease lock is gone for this long is lost")
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
 

@@ -28,7 +28,8 @@ CREATE TABLE taskgate.dispatch (
     due_at          timestamptz NOT NULL DEFAULT now(),  -- when the dispatcher looks at it next
     owner_id        text,                           -- gateway process that is starting it
     worker_id       text,                           -- worker process that runs it
-    cancel_pending  boolean NOT NULL DEFAULT false, -- stopped here, the engine not yet told
+    cancel_epoch    integer,                        -- a start that was stopped here; its engine is not yet told
+    cancel_backend  text,
     queue           text,
     trace           jsonb,
     created_at      timestamptz NOT NULL DEFAULT now(),
@@ -40,7 +41,7 @@ CREATE INDEX dispatch_due ON taskgate.dispatch (due_at) WHERE state IN ('waiting
 CREATE INDEX dispatch_open ON taskgate.dispatch (backend, state) WHERE state IN ('starting', 'queued', 'running');
 CREATE INDEX dispatch_worker ON taskgate.dispatch (worker_id) WHERE state = 'running';
 CREATE INDEX dispatch_owner ON taskgate.dispatch (owner_id) WHERE state = 'starting';
-CREATE INDEX dispatch_cancel ON taskgate.dispatch (task_id) WHERE cancel_pending;
+CREATE INDEX dispatch_cancel ON taskgate.dispatch (task_id) WHERE cancel_epoch IS NOT NULL;
 CREATE INDEX dispatch_tenant ON taskgate.dispatch (tenant_id, created_at DESC);
 
 -- Every run of a handler, and how it ended: the task's history.

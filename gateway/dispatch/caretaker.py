@@ -1,0 +1,124 @@
+"""Sees to it that exactly one gateway reaps and reconciles, and that every gateway tells engines of stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from backends.errors import EngineError
+from backends.port import WorkflowEnginePort, WorkflowRef
+from gateway.db import Database, translated
+from gateway.dispatch.dispatcher import SQL
+from gateway.dispatch.reaper import SQL as REAPER_SQL
+from gateway.dispatch.reaper import Reaper
+from gateway.dispatch.reconciler import Reconciler
+from gateway.errors import DatabaseUnavailable
+from gateway.intake import SQL as INTAKE_SQL
+from workers.lease import LOCK_CLASS
+
+log = logging.getLogger(__name__)
+
+#: The advisory lock of the one caretaker among all gateways (process locks have keys ≥ 0).
+CARETAKER_KEY = -1
+CLEAN_SECONDS = 3600.0
+
+
+class Canceller:
+    """Tells engines of stopped starts; harmless when two gateways do it."""
+
+    def __init__(self, database: Database, engines: Mapping[str, WorkflowEnginePort]) -> None:
+        self._db = database
+        self._engines = engines
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), 2.0)
+            self._wanted.clear()
+            with contextlib.suppress(DatabaseUnavailable):
+                await self.sweep()
+
+    async def sweep(self) -> None:
+        """Tell each engine of what was stopped; engines that are away are told later."""
+        rows = await self._db.fetch(SQL.take_cancels, 100)
+        away: set[str] = set()
+        for row in rows:
+            name = row["cancel_backend"]
+            engine = self._engines.get(name)
+            if engine is None or name in away:
+                continue
+            ref = WorkflowRef(row["task_id"], row["cancel_epoch"], row["group_id"], row["task_type"])
+            try:
+                await engine.cancel_workflow(ref, "Task stopped by user")
+            except EngineError:
+                away.add(name)
+            else:
+                await self._db.execute(SQL.cancelled, ref.task_id, ref.epoch)
+
+
+class Caretaker:
+    """Holds the caretaker's lock while it can; reaps and reconciles under it. Pauses in seconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        reaper: Reaper,
+        reconciler: Reconciler,
+        *,
+        reap_seconds: float,
+        reconcile_seconds: float,
+        idempotency_hours: float,
+    ) -> None:
+        self._db = database
+        self._reaper = reaper
+        self._reconciler = reconciler
+        self._reap_seconds = reap_seconds
+        self._reconcile_seconds = reconcile_seconds
+        self._memory_seconds = idempotency_hours * 3600
+
+    async def run(self) -> None:
+        while True:
+            try:
+                connection = await self._db.connect()
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.5)
+                continue
+            try:
+                with contextlib.suppress(DatabaseUnavailable), translated():
+                    while not await connection.fetchval(
+                        "SELECT pg_try_advisory_lock($1::int, $2::int)", LOCK_CLASS, CARETAKER_KEY
+                    ):
+                        await asyncio.sleep(0.5)
+                    await self._care(connection.is_closed)
+            finally:
+                connection.terminate()
+
+    async def _care(self, is_over: Callable[[], bool]) -> None:
+        log.info("this gateway is the caretaker")
+        reconciling = asyncio.create_task(self._reconcile_forever())
+        try:
+            while not is_over():
+                await self._reaper.tick()
+                if reconciling.done():
+                    reconciling.result()
+                await asyncio.sleep(self._reap_seconds)
+        finally:
+            reconciling.cancel()
+            await asyncio.gather(reconciling, return_exceptions=True)
+
+    async def _reconcile_forever(self) -> None:
+        cleaned = 0.0
+        while True:
+            await self._reconciler.tick()
+            if time.monotonic() - cleaned > CLEAN_SECONDS:
+                cleaned = time.monotonic()
+                await self._db.execute(INTAKE_SQL.forget, self._memory_seconds)
+                await self._db.execute(REAPER_SQL.forget_processes)
+            await asyncio.sleep(self._reconcile_seconds)

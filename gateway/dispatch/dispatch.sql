@@ -1,0 +1,82 @@
+-- What the dispatcher asks of PostgreSQL.
+
+-- name: take_due
+-- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time.
+SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.backend, d.stage, d.epoch, d.priority,
+       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       n.plan
+FROM taskgate.dispatch d
+LEFT JOIN task_logs t ON t.id = d.task_id
+LEFT JOIN tenants n ON n.id = d.tenant_id
+WHERE d.state IN ('waiting', 'starting') AND d.due_at <= now()
+ORDER BY d.due_at
+LIMIT $1
+FOR UPDATE OF d SKIP LOCKED
+
+-- name: begin_starts
+-- The chosen backends; from here on the starts belong to this gateway until $6 (repeated by whoever sweeps then).
+UPDATE taskgate.dispatch d
+SET state = 'starting', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, owner_id = $6,
+    due_at = now() + make_interval(secs => $7)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) AS b(task_id, backend, stage, epoch, queue)
+WHERE d.task_id = b.task_id
+
+-- name: postpone
+-- Their backend ($3) cannot take them yet: look again later, or when it is back (`release`).
+UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs => $2 * (0.75 + random() / 2))
+WHERE task_id = ANY($1::text[]) AND state = 'waiting'
+
+-- name: release
+-- The backend is back: what was postponed for it is due now.
+UPDATE taskgate.dispatch SET due_at = now()
+WHERE backend = $1 AND state IN ('waiting', 'starting') AND due_at > now() AND COALESCE(not_before, now()) <= now()
+  AND failures = 0
+
+-- name: drop_gone
+-- The row was deleted by hand: the task is no more.
+UPDATE taskgate.dispatch SET state = 'stopped', finished_at = now() WHERE task_id = ANY($1::text[])
+
+-- name: confirm
+-- The engine has these starts. A worker may have claimed one before we say so.
+UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now(), owner_id = NULL
+FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state = 'starting'
+
+-- name: unstart
+-- The engine certainly did nothing: the task waits, and its epoch is free again.
+UPDATE taskgate.dispatch SET state = 'waiting', epoch = epoch - 1, stage = NULL, owner_id = NULL,
+                             due_at = now() + make_interval(secs => $3)
+WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+
+-- name: repeat_later
+-- The engine may have it: the same start is repeated after a pause.
+UPDATE taskgate.dispatch SET due_at = now() + make_interval(secs => $3)
+WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+
+-- name: refuse
+-- The engine will never take this start.
+WITH refused AS (
+    UPDATE taskgate.dispatch SET state = 'failed', finished_at = now()
+    WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+    RETURNING task_id
+)
+UPDATE task_logs t SET status = 'FAILED', error_message = $3, completed_at = now()
+FROM refused WHERE t.id = refused.task_id
+
+-- name: next_due
+SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.dispatch WHERE state IN ('waiting', 'starting')
+
+-- name: take_cancels
+-- Starts that were stopped here and whose engine is not yet told.
+SELECT task_id, group_id, task_type, cancel_epoch, cancel_backend FROM taskgate.dispatch
+WHERE cancel_epoch IS NOT NULL ORDER BY finished_at LIMIT $1
+
+-- name: cancelled
+UPDATE taskgate.dispatch
+SET cancel_epoch = NULL, cancel_backend = NULL, due_at = CASE WHEN state = 'waiting' AND failures = 0 THEN now() ELSE due_at END
+WHERE task_id = $1 AND cancel_epoch = $2
+
+-- name: known_types
+-- Task types that some worker of the last week could run.
+SELECT DISTINCT unnest(task_types) AS task_type FROM taskgate.process
+WHERE kind = 'worker' AND renewed_at > now() - interval '7 days'

@@ -1,0 +1,124 @@
+"""Finds lost workers within a fraction of a second, and hands out what they ran (design §3).
+
+Exactly one gateway does this at a time (`gateway.dispatch.caretaker`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from backends.errors import EngineError
+from backends.port import WorkflowEnginePort, WorkflowRef
+from gateway.db import Database
+from gateway.sql import Queries
+from gateway.status.transitions import ChangeNotifier
+from workers.lease import LOCK_CLASS, host_identity
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.dispatch", "reaper.sql")
+
+
+class Reaper:
+    """One `tick` looks at every lease once. Times in seconds: `limit` without renewal, `grace` without lock."""
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Mapping[str, WorkflowEnginePort],
+        notifier: ChangeNotifier,
+        *,
+        limit: float,
+        grace: float,
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = database
+        self._engines = engines
+        self._notifier = notifier
+        self._limit = limit
+        self._grace = grace
+        self._wake = wake
+        self._missing: dict[str, float] = {}
+        self._requeue: dict[str, WorkflowRef] = {}
+        self._requeue_backend: dict[str, str] = {}
+        self._release: list[tuple[str, str]] = []
+        self._ticks = 0
+
+    async def tick(self) -> None:
+        """Declare lost processes lost, and give their tasks back to their engines."""
+        self._ticks += 1
+        suspects = await self._db.fetch(SQL.suspects, LOCK_CLASS, self._limit)
+        seen = {row["process_id"] for row in suspects}
+        self._missing = {key: since for key, since in self._missing.items() if key in seen}
+        lost = [row for row in suspects if self._is_lost(row)]
+        for row in lost:
+            await self._bury(row)
+        if lost or self._ticks % 10 == 1:
+            await self._take_back()
+        await self._retry_engines()
+
+    def _is_lost(self, row: Mapping[str, Any]) -> bool:
+        if row["retired"] or row["silent"] > self._limit:
+            return True
+        if row["locked"] or not row["seen_since_restart"]:
+            return False
+        since = self._missing.setdefault(row["process_id"], time.monotonic())
+        if row["host"] == host_identity():
+            # Here the process itself can be asked: only its connection may have been cut.
+            return not _is_alive(row["pid"])
+        return time.monotonic() - since >= self._grace
+
+    async def _bury(self, row: Mapping[str, Any]) -> None:
+        counts = await self._db.fetchrow(SQL.declare_lost, row["process_id"])
+        if counts is None or not counts["lost"]:
+            return
+        if not row["retired"]:
+            log.warning("%s %s is lost", row["kind"], row["process_id"])
+        if counts["starts"]:
+            self._wake()
+        if row["kind"] == "worker" and row["backend"] in self._engines:
+            self._release.append((row["backend"], row["process_id"]))
+
+    async def _take_back(self) -> None:
+        for row in await self._db.fetch(SQL.take_back):
+            self._notifier.changed(row["task_id"])
+            ref = WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+            self._requeue[ref.task_id] = ref
+            self._requeue_backend[ref.task_id] = row["backend"]
+
+    async def _retry_engines(self) -> None:
+        """Tell the engines; what one cannot take now is kept for the next tick."""
+        for task_id, ref in list(self._requeue.items()):
+            engine = self._engines.get(self._requeue_backend[task_id])
+            try:
+                held = engine is not None and await engine.requeue_workflow(ref, "its worker was lost")
+            except EngineError:
+                break
+            if not held and await self._db.fetchval(SQL.rewait, ref.task_id, ref.epoch):
+                self._wake()
+            del self._requeue[task_id], self._requeue_backend[task_id]
+        for backend, worker_id in list(self._release):
+            try:
+                await self._engines[backend].release_worker(worker_id)
+            except EngineError:
+                break
+            self._release.remove((backend, worker_id))
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this host exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        if Path("/proc/self").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

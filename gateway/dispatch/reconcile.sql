@@ -1,0 +1,114 @@
+-- Merging what others wrote into task_logs, and what engines say, into one status. Our own transitions change both tables
+-- in one statement, so any difference between them was made by somebody else: an unmodified legacy worker, or a hand.
+
+-- name: merge_started
+-- A legacy worker took the task from Redis: it runs, under the legacy worker's name. $2: seconds to look back, null = all.
+WITH started AS (
+    UPDATE taskgate.dispatch d
+    SET state = 'running', worker_id = t.worker_id, claimed_at = t.started_at, attempt = d.attempt + 1, owner_id = NULL
+    FROM task_logs t
+    WHERE t.id = d.task_id AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
+      AND t.status = 'PROCESSING' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL
+      AND ($2::float8 IS NULL OR t.started_at > now() - make_interval(secs => $2))
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at
+), history AS (
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at)
+    SELECT task_id, attempt, epoch, backend, worker_id, started_at FROM started
+    ON CONFLICT DO NOTHING
+)
+SELECT task_id FROM started
+
+-- name: merge_ended
+-- A legacy worker ended it.
+WITH ended AS (
+    UPDATE taskgate.dispatch d
+    SET state = lower(t.status), finished_at = COALESCE(t.completed_at, now()), owner_id = NULL,
+        worker_id = COALESCE(t.worker_id, d.worker_id)
+    FROM task_logs t
+    WHERE t.id = d.task_id AND d.state IN ('starting', 'queued', 'running') AND d.backend = ANY($1::text[])
+      AND t.status IN ('COMPLETED', 'FAILED')
+      AND ($2::float8 IS NULL OR t.completed_at > now() - make_interval(secs => $2))
+    RETURNING d.task_id, d.attempt, d.state, t.error_message
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = e.state, error = e.error_message
+    FROM ended e WHERE a.task_id = e.task_id AND a.attempt = e.attempt AND a.outcome IS NULL
+)
+SELECT task_id FROM ended
+
+-- name: merge_recovered
+-- A legacy recovery loop (contract §5, rule 1) put it back into its group: reserved again before rule 2 copies it (R2).
+WITH again AS (
+    UPDATE taskgate.dispatch d SET state = 'queued', worker_id = NULL, queued_at = now()
+    FROM task_logs t
+    WHERE t.id = d.task_id AND t.status = 'PENDING' AND d.state IN ('queued', 'running') AND d.backend = ANY($1::text[])
+    RETURNING d.task_id, d.attempt
+), log AS (
+    UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, completed_at = NULL
+    FROM again WHERE t.id = again.task_id
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'lost', error = 'recovered by a legacy worker'
+    FROM again WHERE a.task_id = again.task_id AND a.attempt = again.attempt AND a.outcome IS NULL
+)
+SELECT task_id FROM again
+
+-- name: restore_stopped
+-- The late write of a legacy worker that did not hear of the stop (T2).
+UPDATE task_logs t
+SET status = 'FAILED', error_message = 'Task stopped by user', completed_at = d.finished_at, stopped_at = d.finished_at
+FROM taskgate.dispatch d
+WHERE t.id = d.task_id AND d.state = 'stopped' AND d.finished_at > now() - interval '2 hours'
+  AND (t.status <> 'FAILED' OR t.stopped_at IS NULL)
+RETURNING t.id AS task_id
+
+-- name: restore_completed
+-- A copy in Redis that a legacy worker ran, or began, after the task was done.
+UPDATE task_logs t
+SET status = 'COMPLETED', completed_at = d.finished_at, error_message = NULL
+FROM taskgate.dispatch d
+WHERE t.id = d.task_id AND d.state = 'completed' AND d.finished_at > now() - interval '2 hours'
+  AND t.status IN ('PENDING', 'PROCESSING')
+RETURNING t.id AS task_id
+
+-- name: drop_rowless
+-- Rows deleted by hand: the task is no more; its engine is told.
+UPDATE taskgate.dispatch d
+SET cancel_epoch = CASE WHEN d.state = 'waiting' THEN NULL ELSE d.epoch END,
+    cancel_backend = CASE WHEN d.state = 'waiting' THEN NULL ELSE d.backend END,
+    state = 'stopped', finished_at = now(), owner_id = NULL
+WHERE d.state IN ('waiting', 'starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'
+  AND NOT EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
+RETURNING d.task_id
+
+-- name: open_backends
+SELECT DISTINCT backend FROM taskgate.dispatch WHERE state IN ('queued', 'running') AND backend IS NOT NULL
+
+-- name: open_by_candidate
+-- Open starts that may be these workflow ids; the caller compares exactly.
+SELECT task_id, epoch, group_id, task_type, backend, state FROM taskgate.dispatch
+WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queued', 'running')
+
+-- name: silent_starts
+-- Starts that are open for a while, a page of them, to be compared with the engine's own view.
+SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
+WHERE backend = $1 AND state IN ('queued', 'running') AND task_id > $2
+  AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
+ORDER BY task_id LIMIT $4
+
+-- name: end_by_engine
+-- The engine ended a start that nobody reported (terminated by hand, timed out, its report lost).
+WITH ended AS (
+    UPDATE taskgate.dispatch SET state = $3, finished_at = now(), owner_id = NULL
+    WHERE task_id = $1 AND epoch = $2 AND state IN ('starting', 'queued', 'running')
+    RETURNING task_id, attempt, state
+), log AS (
+    UPDATE task_logs t
+    SET status = CASE WHEN e.state = 'completed' THEN 'COMPLETED' ELSE 'FAILED' END, completed_at = now(),
+        stopped_at = CASE WHEN e.state = 'stopped' THEN now() END,
+        error_message = CASE WHEN e.state = 'completed' THEN NULL ELSE $4::text END
+    FROM ended e WHERE t.id = e.task_id
+), history AS (
+    UPDATE taskgate.attempt a
+    SET ended_at = now(), error = $4, outcome = CASE WHEN e.state = 'completed' THEN 'completed' ELSE e.state END
+    FROM ended e WHERE a.task_id = e.task_id AND a.attempt = e.attempt AND a.outcome IS NULL
+)
+SELECT 1 FROM ended

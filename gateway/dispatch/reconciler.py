@@ -1,0 +1,182 @@
+"""Merges what nobody reported: legacy workers' writes, the engines' own view, rows changed by hand (design §3.5).
+
+One `tick` is one comparison; exactly one gateway does this at a time (`gateway.dispatch.caretaker`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from backends.errors import EngineError
+from backends.port import Capability, EndedWorkflow, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
+from gateway.db import Database
+from gateway.dispatch.reaper import SQL as REAPER_SQL
+from gateway.sql import Queries
+from gateway.status.transitions import STOP_CHANNEL, ChangeNotifier
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.dispatch", "reconcile.sql")
+
+#: Seconds that the quick comparison looks back; the complete one runs every `FULL_EVERY` ticks.
+RECENT = 15.0
+FULL_EVERY = 10
+#: Starts that are compared with their engine one by one: open for this many seconds, this many at a time.
+SILENT_SECONDS = 3.0
+PAGE = 50
+#: A row that an engine ended may still be reported by its worker within this time.
+REPORT_GRACE = timedelta(seconds=1.5)
+
+_OUTCOMES = {
+    WorkflowState.COMPLETED: "completed",
+    WorkflowState.CANCELLED: "stopped",
+    WorkflowState.TERMINATED: "stopped",
+}
+
+
+class Reconciler:
+    """Compares `dispatch`, `task_logs` and the engines, and makes them agree."""
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Mapping[str, WorkflowEnginePort],
+        notifier: ChangeNotifier,
+        *,
+        is_down: Callable[[str], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = database
+        self._engines = engines
+        self._notifier = notifier
+        self._is_down = is_down
+        self._wake = wake
+        self._unfenced = [n for n, e in engines.items() if Capability.FENCED not in e.capabilities]
+        self._ticks = 0
+        self._pages: dict[str, str] = {}
+        self._incarnations: dict[str, str] = {}
+        self._ended_before: dict[str, datetime] = {}
+        self._suspected: dict[tuple[str, int], datetime] = {}
+
+    async def tick(self) -> None:
+        """One comparison. Raises `DatabaseUnavailable`; an engine that is away is left for later."""
+        full = self._ticks % FULL_EVERY == 0
+        self._ticks += 1
+        await self._merge_rows(full)
+        open_backends = {row["backend"] for row in await self._db.fetch(SQL.open_backends)}
+        checks = [self._compare(name) for name in open_backends if name in self._engines and not self._is_down(name)]
+        await asyncio.gather(*checks)
+
+    # Rows ---------------------------------------------------------------------------------------------------
+
+    async def _merge_rows(self, full: bool) -> None:
+        look_back = None if full else RECENT
+        changed: list[str] = []
+        if self._unfenced:
+            for query in (SQL.merge_started, SQL.merge_ended):
+                changed += [r["task_id"] for r in await self._db.fetch(query, self._unfenced, look_back)]
+            changed += [r["task_id"] for r in await self._db.fetch(SQL.merge_recovered, self._unfenced)]
+        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_stopped)]
+        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_completed)]
+        if full or self._ticks % 3 == 0:
+            for row in await self._db.fetch(SQL.drop_rowless):
+                changed.append(row["task_id"])
+                await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, row["task_id"])
+        for task_id in changed:
+            self._notifier.changed(task_id)
+
+    # Engines ------------------------------------------------------------------------------------------------
+
+    async def _compare(self, name: str) -> None:
+        engine = self._engines[name]
+        try:
+            async with asyncio.timeout(10):
+                if await self._lost_its_memory(engine):
+                    log.warning("backend %s came back without its memory; waiting tasks are checked", name)
+                    await self._check_all(engine)
+                await self._merge_ended(engine)
+                await self._check_page(engine)
+        except (EngineError, TimeoutError) as error:
+            log.debug("comparison with %s left for later: %s", name, type(error).__name__)
+
+    async def _lost_its_memory(self, engine: WorkflowEnginePort) -> bool:
+        now = await engine.get_incarnation()
+        before = self._incarnations.get(engine.name)
+        self._incarnations[engine.name] = now
+        return before is not None and before != now
+
+    async def _merge_ended(self, engine: WorkflowEnginePort) -> None:
+        now = datetime.now(UTC)
+        since = self._ended_before.get(engine.name, now - timedelta(minutes=10))
+        ended = await engine.list_ended(since)
+        candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
+        if candidates:
+            by_id: dict[str, EndedWorkflow] = {one.workflow_id: one for one in ended}
+            for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), engine.name):
+                ref = _ref(row)
+                if ref.workflow_id in by_id:
+                    await self._suspect(ref, by_id[ref.workflow_id].status)
+        # Visibility is written some time after the fact: look back a little each time.
+        self._ended_before[engine.name] = now - timedelta(seconds=20)
+
+    async def _check_all(self, engine: WorkflowEnginePort) -> None:
+        after = ""
+        while rows := await self._db.fetch(SQL.silent_starts, engine.name, after, 0.0, 500):
+            for start in range(0, len(rows), PAGE):
+                await asyncio.gather(*(self._check(engine, row) for row in rows[start : start + PAGE]))
+            after = rows[-1]["task_id"]
+
+    async def _check_page(self, engine: WorkflowEnginePort) -> None:
+        after = self._pages.get(engine.name, "")
+        rows = await self._db.fetch(SQL.silent_starts, engine.name, after, SILENT_SECONDS, PAGE)
+        self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == PAGE else ""
+        await asyncio.gather(*(self._check(engine, row) for row in rows))
+
+    async def _check(self, engine: WorkflowEnginePort, row: Mapping[str, Any]) -> None:
+        ref = _ref(row)
+        status = await engine.get_workflow_status(ref)
+        if status is None:
+            # A run goes on without its engine; only what nobody runs is started again.
+            if row["state"] == "queued" and await self._db.fetchval(REAPER_SQL.rewait, ref.task_id, ref.epoch):
+                log.warning("task %s was gone from %s; it is started again", ref.task_id, engine.name)
+                self._wake()
+        elif status.state.is_terminal:
+            await self._suspect(ref, status)
+        elif (
+            status.state is WorkflowState.RUNNING
+            and row["state"] == "queued"
+            and Capability.FENCED in engine.capabilities
+        ):
+            # Handed to a worker that died before its claim.
+            await engine.requeue_workflow(ref, "nobody claimed it")
+
+    async def _suspect(self, ref: WorkflowRef, status: WorkflowStatus) -> None:
+        """End a task that its engine ended, once its worker had time to report it itself."""
+        now = datetime.now(UTC)
+        key = (ref.task_id, ref.epoch)
+        first = self._suspected.setdefault(key, now)
+        if now - first < REPORT_GRACE:
+            return
+        del self._suspected[key]
+        state = _OUTCOMES.get(status.state, "failed")
+        error = None if state == "completed" else status.error or f"Task {status.state.value.replace('_', ' ')}"
+        if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, error):
+            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
+            self._notifier.changed(ref.task_id)
+            await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
+
+
+def _ref(row: Mapping[str, Any]) -> WorkflowRef:
+    return WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+
+
+def _candidates(workflow_id: str) -> list[str]:
+    """Task ids that this workflow id may belong to (the epoch's suffix looks like part of an id)."""
+    if not workflow_id.startswith("task-"):
+        return []
+    body = workflow_id.removeprefix("task-")
+    head, _, tail = body.rpartition("-")
+    return [body, head] if head and tail.isdigit() else [body]

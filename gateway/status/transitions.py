@@ -1,0 +1,260 @@
+"""Every change of a task's state, each one statement or one transaction (see `docs/states.md`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import orjson
+
+from backends.port import RetryPolicy
+from gateway.db import Database
+from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable
+from gateway.sql import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.status", "transitions.sql")
+
+#: NOTIFY channels. `changes` feeds streams, `due` wakes dispatchers, `stop` reaches the worker that runs a task.
+DUE_CHANNEL = "taskgate_due"
+STOP_CHANNEL = "taskgate_stop"
+
+#: Keys of the wire (contract §5) that are not the handler's.
+WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch")
+
+
+class ChangeNotifier(Protocol):
+    """Tells the change feed of every gateway that a task changed (`gateway.status.notify.Notifier`)."""
+
+    def changed(self, task_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a task once. `attempt` is the fence: reports with another one are ignored."""
+
+    task_id: str
+    attempt: int
+    epoch: int
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str | None
+    group_id: str
+    task_type: str
+    payload: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a task stands when its claim is not granted."""
+
+    state: str
+    backend: str | None
+    epoch: int
+    worker_id: str | None
+    worker_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailureVerdict:
+    """What becomes of a failed run: `retry_in` is None when the task is now FAILED."""
+
+    retry_in: timedelta | None
+
+
+def decode_payload(text: str | None) -> dict[str, Any]:
+    """The handler's payload from a row's JSON; anything but an object counts as empty."""
+    value = orjson.loads(text) if text else {}
+    return {k: v for k, v in value.items() if k not in WIRE_KEYS} if isinstance(value, dict) else {}
+
+
+class Transitions:
+    """Moves tasks from state to state, and says so to whoever listens."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: ChangeNotifier,
+        *,
+        max_attempts: int = 3,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._db = database
+        self._notifier = notifier
+        self._max_attempts = max_attempts
+        self._retry = retry or RetryPolicy()
+
+    # Workers ------------------------------------------------------------------------------------------------
+
+    async def claim(
+        self, task_id: str, backend: str, epoch: int | None, worker_id: str, *, with_payload: bool
+    ) -> Claim | None:
+        """Ask for the right to run a task; None when it is not granted (`standing` says why)."""
+        row = await self._db.fetchrow(SQL.claim, task_id, backend, epoch, worker_id, with_payload)
+        if row is None:
+            return None
+        self._notifier.changed(task_id)
+        return Claim(
+            task_id=task_id,
+            attempt=row["attempt"],
+            epoch=row["epoch"],
+            tenant_id=row["tenant_id"],
+            project_id=row["project_id"],
+            user_id=row["user_id"],
+            group_id=row["group_id"],
+            task_type=row["task_type"],
+            payload=decode_payload(row["payload"]) if with_payload else None,
+        )
+
+    async def standing(self, task_id: str, worker_id: str) -> Standing | None:
+        """Why a claim failed; None when the gateway never heard of the task."""
+        row = await self._db.fetchrow(SQL.standing, task_id, worker_id)
+        return None if row is None else Standing(**dict(row))
+
+    async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
+        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over."""
+        stored = {**payload, "task_type": task_type, "task_id": task_id}
+
+        def text(key: str) -> str | None:
+            value = payload.get(key)
+            return value if isinstance(value, str) and value else None
+
+        row = await self._db.fetchrow(
+            SQL.adopt,
+            task_id,
+            group_id,
+            task_type,
+            orjson.dumps(stored).decode(),
+            text("tenant_id"),
+            text("project_id"),
+            text("user_id"),
+            self._max_attempts,
+        )
+        return row is not None
+
+    async def progress(
+        self,
+        task_id: str,
+        attempt: int,
+        *,
+        progress: int | None = None,
+        result: Any = None,
+        message: str | None = None,
+        increment_retry: bool = False,
+    ) -> bool:
+        """Record what a handler reports; False when the run no longer holds its claim."""
+        encoded = None if result is None else orjson.dumps(result, default=str).decode()
+        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, message, increment_retry)
+        if row is not None:
+            self._notifier.changed(task_id)
+        return row is not None
+
+    async def complete(self, task_id: str, attempt: int) -> bool:
+        """The run succeeded; False when it was fenced off."""
+        return await self._end(task_id, SQL.complete, task_id, attempt)
+
+    async def fail(
+        self, task_id: str, attempt: int, error: str, *, final: bool, engine_retries: bool
+    ) -> FailureVerdict | None:
+        """The run failed; None when it was fenced off.
+
+        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause.
+        """
+        policy = self._retry
+        row = await self._db.fetchrow(
+            SQL.fail,
+            task_id,
+            attempt,
+            error.replace("\x00", "\\0"),
+            final,
+            engine_retries,
+            policy.initial.total_seconds(),
+            policy.coefficient,
+            policy.maximum.total_seconds(),
+        )
+        if row is None:
+            return None
+        self._notifier.changed(task_id)
+        if row["state"] == "failed":
+            return FailureVerdict(None)
+        if row["state"] == "waiting":
+            await self._wake_dispatchers()
+        return FailureVerdict(timedelta(seconds=max(row["retry_in"], 0.001)))
+
+    async def hand_back(self, task_id: str, attempt: int, *, engine_retries: bool) -> bool:
+        """Give a claim back unfinished (drain); the task waits again."""
+        done = await self._end(task_id, SQL.hand_back, task_id, attempt, engine_retries)
+        if done and not engine_retries:
+            await self._wake_dispatchers()
+        return done
+
+    async def still_running(self, attempts: Sequence[tuple[str, int]]) -> set[str]:
+        """Which of these (task id, attempt) still hold their claim."""
+        rows = await self._db.fetch(SQL.still_running, [t for t, _ in attempts], [a for _, a in attempts])
+        return {row["task_id"] for row in rows}
+
+    async def _end(self, task_id: str, query: str, *args: Any) -> bool:
+        done = await self._db.fetchrow(query, *args) is not None
+        if done:
+            self._notifier.changed(task_id)
+        return done
+
+    async def _wake_dispatchers(self) -> None:
+        await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+
+    # Clients ------------------------------------------------------------------------------------------------
+
+    async def stop(self, task_id: str) -> None:
+        """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
+
+        From the commit on no worker of the gateway's can claim or report it; its engine is told by the reconciler.
+        """
+        async with self._db.transaction() as db:
+            dispatch = await db.fetchrow(SQL.lock_task, task_id)
+            row = await db.fetchrow(SQL.lock_log, task_id)
+            if row is None:
+                raise TaskNotFound
+            if row["status"] not in ("PENDING", "PROCESSING"):
+                raise TaskNotStoppable
+            if dispatch is None:
+                tenant, project = await self._legacy_owner(db, dict(row))
+                await db.execute(
+                    SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+                )
+            else:
+                await db.execute(SQL.stop_dispatch, task_id)
+                await db.execute(SQL.stop_attempt, task_id, dispatch["attempt"])
+            await db.execute(SQL.stop_log, task_id)
+            await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
+        self._notifier.changed(task_id)
+
+    async def retry(self, task_id: str) -> None:
+        """Run a failed or stopped task again (contract §2, T1). Raises `TaskNotFound`, `TaskNotRetryable`.
+
+        The backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
+        """
+        async with self._db.transaction() as db:
+            await db.fetchrow(SQL.lock_task, task_id)
+            row = await db.fetchrow(SQL.lock_log, task_id)
+            if row is None:
+                raise TaskNotFound
+            if row["status"] not in ("FAILED", "STOPPED"):
+                raise TaskNotRetryable
+            tenant, project = await self._legacy_owner(db, dict(row))
+            await db.execute(
+                SQL.retry_dispatch, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+            )
+            await db.execute(SQL.retry_log, task_id)
+            await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+        self._notifier.changed(task_id)
+
+    async def _legacy_owner(self, db: Any, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Tenant and project of a row that was written before the gateway came."""
+        payload = decode_payload(row["payload"])
+        tenant, project = payload.get("tenant_id"), payload.get("project_id")
+        tenant = tenant if isinstance(tenant, str) and tenant else None
+        project = project if isinstance(project, str) and project else None
+        return await db.fetchval(SQL.tenant_of_legacy_row, tenant, project, row["group_id"]), project

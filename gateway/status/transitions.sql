@@ -1,0 +1,204 @@
+-- Every change of a task's state. Each block changes `taskgate.dispatch` first and `task_logs` with it, in one statement,
+-- so that locks are always taken in that order and no reader sees one without the other.
+
+-- name: accept
+-- One accepted task: the reserved row (design §3: no legacy worker touches it) and its dispatch row.
+WITH log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress,
+                           entity_id, entity_type, parent_task_id)
+    VALUES ($1, $2, $3, 'PROCESSING', $4, 0, $5::json, 0, $6, $7, $8)
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
+                               stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue)
+VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+
+-- name: remember
+-- An idempotency key and the answer that belongs to it; no row when the key is known.
+INSERT INTO taskgate.idempotency AS known (user_id, key, fingerprint, status, answer)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (user_id, key) DO UPDATE
+    SET fingerprint = excluded.fingerprint, status = excluded.status, answer = excluded.answer, created_at = now()
+    WHERE known.created_at < now() - make_interval(secs => $6)
+RETURNING 1
+
+-- name: recall
+SELECT fingerprint, status, answer FROM taskgate.idempotency WHERE user_id = $1 AND key = $2
+
+-- name: forget
+DELETE FROM taskgate.idempotency WHERE created_at < now() - make_interval(secs => $1)
+
+-- name: claim
+-- The fence: no claim, no run. Granted once per start, to a living worker, of the backend and epoch that hold the task.
+WITH claimed AS (
+    UPDATE taskgate.dispatch d
+    SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now()
+    WHERE d.task_id = $1 AND d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3)
+      AND d.state IN ('starting', 'queued')
+      AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
+      AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
+    RETURNING d.*
+), log AS (
+    UPDATE task_logs t
+    SET status = 'PROCESSING', started_at = now(), completed_at = NULL, stopped_at = NULL, worker_id = $4,
+        error_message = NULL
+    FROM claimed c WHERE t.id = c.task_id
+    RETURNING t.payload
+), history AS (
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)
+    SELECT task_id, attempt, epoch, backend, worker_id FROM claimed
+)
+SELECT c.attempt, c.epoch, c.tenant_id, c.project_id, c.user_id, c.group_id, c.task_type,
+       CASE WHEN $5 THEN l.payload::text END AS payload
+FROM claimed c, log l
+
+-- name: standing
+-- Why a claim was not granted.
+SELECT d.state, d.backend, d.epoch, d.worker_id,
+       EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive
+FROM taskgate.dispatch d WHERE d.task_id = $1
+
+-- name: adopt
+-- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
+-- A row that says it is finished or stopped is not adopted (R9).
+WITH log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress)
+    VALUES ($1, $2, $3, 'PROCESSING', now(), 0, $4::json, 0)
+    ON CONFLICT (id) DO NOTHING
+), known AS (
+    SELECT t.group_id, t.created_at, t.status,
+           COALESCE(p1.tenant_id, p2.tenant_id) AS project_tenant
+    FROM (SELECT 1) one
+    LEFT JOIN task_logs t ON t.id = $1
+    LEFT JOIN projects p1 ON p1.id = $6
+    LEFT JOIN projects p2 ON p2.id = $2
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
+                               state, backend, stage, epoch, max_attempts, queued_at)
+SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now()
+FROM known k
+WHERE k.status IS NULL OR k.status IN ('PENDING', 'PROCESSING')
+ON CONFLICT (task_id) DO NOTHING
+RETURNING task_id
+
+-- name: progress
+-- What a handler says of its own run; ignored once the run is fenced off.
+UPDATE task_logs t
+SET progress = COALESCE($3, t.progress), result = COALESCE($4::json, t.result), message = COALESCE($5, t.message),
+    retry_count = t.retry_count + CASE WHEN $6 THEN 1 ELSE 0 END
+WHERE t.id = $1
+  AND EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running')
+RETURNING 1
+
+-- name: complete
+WITH done AS (
+    UPDATE taskgate.dispatch SET state = 'completed', finished_at = now()
+    WHERE task_id = $1 AND attempt = $2 AND state = 'running'
+    RETURNING task_id, attempt
+), log AS (
+    UPDATE task_logs t SET status = 'COMPLETED', completed_at = now() FROM done WHERE t.id = done.task_id
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'completed'
+    FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt
+)
+SELECT 1 FROM done
+
+-- name: fail
+-- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.
+-- None left, or not worth repeating ($4): `failed`, a dead letter.
+WITH failed AS (
+    UPDATE taskgate.dispatch d
+    SET failures = d.failures + 1,
+        state = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'queued' ELSE 'waiting' END,
+        finished_at = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN now() END,
+        worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
+        due_at = now() + make_interval(secs => LEAST($6 * ($7 ^ LEAST(d.failures, 60)), $8))
+    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
+    RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
+), log AS (
+    UPDATE task_logs t
+    SET status = CASE WHEN f.state = 'failed' THEN 'FAILED' ELSE 'PROCESSING' END,
+        error_message = CASE WHEN f.state = 'failed' THEN $3::text END,
+        completed_at = CASE WHEN f.state = 'failed' THEN now() END,
+        started_at = CASE WHEN f.state = 'failed' THEN t.started_at END,
+        worker_id = CASE WHEN f.state = 'failed' THEN t.worker_id END,
+        progress = CASE WHEN f.state = 'failed' THEN t.progress ELSE 0 END,
+        retry_count = t.retry_count + CASE WHEN f.state = 'failed' THEN 0 ELSE 1 END
+    FROM failed f WHERE t.id = f.task_id
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'failed', error = $3
+    FROM failed f WHERE a.task_id = f.task_id AND a.attempt = f.attempt
+)
+SELECT state, retry_in FROM failed
+
+-- name: hand_back
+-- A run that ended without a result through no fault of its own (drain, shutdown): the engine offers it again.
+WITH back AS (
+    UPDATE taskgate.dispatch d
+    SET state = CASE WHEN $3 THEN 'queued' ELSE 'waiting' END, worker_id = NULL, due_at = now()
+    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
+    RETURNING d.task_id, d.attempt
+), log AS (
+    UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, progress = 0
+    FROM back WHERE t.id = back.task_id
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'lost', error = 'handed back by its worker'
+    FROM back WHERE a.task_id = back.task_id AND a.attempt = back.attempt
+)
+SELECT 1 FROM back
+
+-- name: still_running
+-- The attempts of these that still hold their claim.
+SELECT d.task_id FROM taskgate.dispatch d
+JOIN unnest($1::text[], $2::int[]) AS mine(task_id, attempt) ON mine.task_id = d.task_id AND mine.attempt = d.attempt
+WHERE d.state = 'running'
+
+-- name: lock_task
+-- Both rows of a task, locked, dispatch first.
+SELECT state, backend, epoch, attempt, tenant_id, cancel_epoch FROM taskgate.dispatch WHERE task_id = $1 FOR UPDATE
+
+-- name: lock_log
+SELECT status, group_id, task_type, payload::text AS payload, started_at, worker_id, stopped_at
+FROM task_logs WHERE id = $1 FOR UPDATE
+
+-- name: stop_dispatch
+-- A start that an engine holds, or may hold, is to be cancelled there.
+UPDATE taskgate.dispatch
+SET cancel_epoch = CASE WHEN state IN ('starting', 'queued', 'running') THEN epoch ELSE cancel_epoch END,
+    cancel_backend = CASE WHEN state IN ('starting', 'queued', 'running') THEN backend ELSE cancel_backend END,
+    state = 'stopped', finished_at = now(), owner_id = NULL
+WHERE task_id = $1
+
+-- name: stop_foreign
+-- A legacy row without a dispatch row: its payload may wait in Redis.
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, project_id, state, backend, epoch, cancel_epoch,
+                               cancel_backend, finished_at, max_attempts)
+VALUES ($1, $2, $3, $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6)
+
+-- name: stop_log
+UPDATE task_logs
+SET status = 'FAILED', error_message = 'Task stopped by user', completed_at = now(), stopped_at = now()
+WHERE id = $1
+
+-- name: stop_attempt
+UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id = $1 AND attempt = $2 AND outcome IS NULL
+
+-- name: retry_dispatch
+INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts)
+VALUES ($1, $2, $3, $4, $5, 'waiting', now(), $6)
+ON CONFLICT (task_id) DO UPDATE
+    SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
+        claimed_at = NULL, queued_at = NULL, not_before = NULL
+
+-- name: retry_log
+-- Contract T1; the row is reserved, and shown as pending.
+UPDATE task_logs
+SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL,
+    worker_id = NULL, progress = 0, retry_count = retry_count + 1
+WHERE id = $1
+
+-- name: tenant_of_legacy_row
+-- Contract §4, last paragraph.
+SELECT COALESCE($1, p1.tenant_id, p2.tenant_id) AS tenant_id
+FROM (SELECT 1) one
+LEFT JOIN projects p1 ON p1.id = $2
+LEFT JOIN projects p2 ON p2.id = $3

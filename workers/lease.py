@@ -1,0 +1,181 @@
+"""One liveness lease per process: a session lock in PostgreSQL, and a renewal that a thread of its own writes.
+
+The lock is gone milliseconds after the process dies (design §3, measured there: 4 ms after SIGKILL). The renewal
+finds what the lock cannot: a process that hangs, or a pooler that does not keep session locks. The thread has its own
+event loop and connection, so that a handler that blocks the worker's loop does not lose the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from gateway.db import Database
+from gateway.errors import DatabaseUnavailable
+from gateway.sql import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("workers", "lease.sql")
+
+#: First half of the advisory lock's key ("tg" in ASCII); the second is the process's own.
+LOCK_CLASS = 0x7467
+RENEW_SECONDS = 1.0
+
+
+def host_identity() -> str:
+    """Names the set of processes whose pids can be compared: host, boot, pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink()
+        return f"{socket.gethostname()}/{boot.read_text().strip()[:8]}/{str(namespace)[5:-1]}"
+    except OSError:
+        return socket.gethostname()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """What a process says of itself in `taskgate.process`. `process_id` is `<hostname>-<8 hex>` (contract §5)."""
+
+    kind: str
+    version: str
+    pool: str | None = None
+    backend: str | None = None
+    slots: int = 0
+    task_types: tuple[str, ...] = ()
+    process_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    lock_key: int = field(default_factory=lambda: secrets.randbelow(2**31))
+
+
+class Lease:
+    """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
+
+    `on_lost` is called in the caller's event loop, before the new id is used: cancel everything that runs.
+    """
+
+    def __init__(
+        self, database_url: str, identity: ProcessIdentity, *, limit: float, on_lost: Callable[[], None] | None = None
+    ) -> None:
+        self._url = database_url
+        self._identity = identity
+        self._limit = limit
+        self._on_lost = on_lost or (lambda: None)
+        self._owner: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Event | None = None
+        self._held: Future[None] = Future()
+        self._renewed = time.monotonic()
+
+    @property
+    def process_id(self) -> str:
+        return self._identity.process_id
+
+    async def start(self) -> None:
+        """Return once the lease is held, which needs PostgreSQL; waits for it."""
+        self._owner = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(self._held)
+
+    async def close(self) -> None:
+        """Give the lease back: nobody takes this process for lost."""
+        if self._thread is None or self._loop is None or self._ending is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ending.set)
+        await asyncio.to_thread(self._thread.join, 5)
+
+    # In the thread ------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        asyncio.run(self._keep())
+
+    async def _keep(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending = asyncio.Event()
+        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease")
+        while not self._ending.is_set():
+            connection: asyncpg.Connection | None = None
+            try:
+                connection = await database.connect()
+                await self._hold(connection)
+            except (DatabaseUnavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.debug("lease connection: %s", type(error).__name__)
+            finally:
+                if connection is not None:
+                    connection.terminate()
+            self._fence_when_stale()
+            if not self._ending.is_set():
+                await self._pause(0.05)
+
+    async def _hold(self, connection: asyncpg.Connection) -> None:
+        assert self._ending is not None
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        me = self._identity
+        if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
+            return  # our former session is not yet gone on the server
+        if not await self._register(connection):
+            self._lose("it was taken for dead")
+            return
+        while not self._ending.is_set() and not lost.is_set():
+            self._renewed = time.monotonic()
+            if not self._held.done():
+                self._held.set_result(None)
+            waiting = [asyncio.ensure_future(lost.wait()), asyncio.ensure_future(self._ending.wait())]
+            await asyncio.wait(waiting, timeout=RENEW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            if self._ending.is_set():
+                await connection.execute(SQL.retire, me.process_id, timeout=2)
+            elif not lost.is_set() and not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
+                self._lose("it was taken for dead")
+                return
+
+    async def _register(self, connection: asyncpg.Connection) -> bool:
+        me = self._identity
+        row = await connection.fetchval(
+            SQL.register,
+            me.process_id,
+            me.kind,
+            me.pool,
+            me.backend,
+            host_identity(),
+            os.getpid(),
+            me.version,
+            me.slots,
+            list(me.task_types),
+            me.lock_key,
+        )
+        return row is not None
+
+    def _fence_when_stale(self) -> None:
+        """Without a renewal for almost the limit, others are about to take over: stop before they start."""
+        if self._held.done() and time.monotonic() - self._renewed > self._limit * 0.9:
+            self._lose("it could not be renewed")
+
+    def _lose(self, why: str) -> None:
+        log.error("lease of %s is lost: %s; its tasks are cancelled", self._identity.process_id, why)
+        old = self._identity
+        self._identity = ProcessIdentity(old.kind, old.version, old.pool, old.backend, old.slots, old.task_types)
+        self._renewed = time.monotonic()
+        if self._owner is not None:
+            with contextlib.suppress(RuntimeError):
+                self._owner.call_soon_threadsafe(self._on_lost)
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._ending is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)

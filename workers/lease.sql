@@ -1,0 +1,18 @@
+-- The lease of a process; the lock belongs to the session, the row to everybody who reads it.
+
+-- name: lock
+SELECT pg_try_advisory_lock($1::int, $2::int)
+
+-- name: register
+-- No row comes back when this process was declared lost: it must not go on under the same name.
+INSERT INTO taskgate.process AS p (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (process_id) DO UPDATE SET renewed_at = now() WHERE p.lost_at IS NULL
+RETURNING 1
+
+-- name: renew
+UPDATE taskgate.process SET renewed_at = now() WHERE process_id = $1 AND lost_at IS NULL RETURNING 1
+
+-- name: retire
+-- An orderly end; whatever it still held is handed out again like a lost worker's.
+UPDATE taskgate.process SET renewed_at = '-infinity' WHERE process_id = $1

@@ -1,0 +1,289 @@
+"""Runs one task: claim, handler with timeout and stop, report. The same for every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from gateway.errors import DatabaseUnavailable
+from gateway.status.transitions import Claim, Standing, Transitions
+from workers.handlers.base import TaskContext, TaskRegistry
+from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: A claim that another living attempt holds is offered again after this.
+HELD_PAUSE = timedelta(seconds=1)
+#: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
+CANCEL_GRACE = 0.8
+
+
+class UnknownTaskType(Exception):
+    """No handler for this task type (R7)."""
+
+
+class HandlerExit(Exception):
+    """A handler raised SystemExit or KeyboardInterrupt."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A task under way in this process."""
+
+    claim: Claim
+    work: asyncio.Task[None]
+    reason: str | None = None
+    """Why it was cancelled: `stopped`, `fenced` or `drain`."""
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ProgressReporter:
+    """What a handler's context reports through; bound to one claim, so that a late word changes nothing."""
+
+    def __init__(self, transitions: Transitions, claim: Claim) -> None:
+        self._transitions = transitions
+        self._claim = claim
+        self.result: Any = None
+
+    async def update(
+        self,
+        task_id: str,
+        *,
+        progress: int | None = None,
+        result: Any = None,
+        message: str | None = None,
+        increment_retry: bool = False,
+    ) -> None:
+        if task_id != self._claim.task_id:
+            log.warning("handler of task %s reported on another task; ignored", self._claim.task_id)
+            return
+        if result is not None:
+            self.result = result
+        await self._transitions.progress(
+            task_id,
+            self._claim.attempt,
+            progress=progress,
+            result=result,
+            message=message,
+            increment_retry=increment_retry,
+        )
+
+
+class Runner:
+    """The gateway's `TaskRunner` (see `workers.outcome`), one per worker process.
+
+    `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
+    """
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        registry: TaskRegistry,
+        context: Callable[[Claim, ProgressReporter], TaskContext],
+        worker_id: Callable[[], str],
+        *,
+        engine_retries: bool,
+    ) -> None:
+        self._transitions = transitions
+        self._registry = registry
+        self._context = context
+        self._worker_id = worker_id
+        self._engine_retries = engine_retries
+        self._runs: dict[str, _Run] = {}
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    async def run(self, assignment: Assignment) -> Outcome:
+        """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
+        if self._draining:
+            return Refused("the worker is shutting down", retry_in=HELD_PAUSE)
+        claim = await self._persist(lambda: self._claim(assignment))
+        if not isinstance(claim, Claim):
+            return claim
+        payload = assignment.payload if assignment.payload is not None else claim.payload or {}
+        reporter = ProgressReporter(self._transitions, claim)
+        run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
+        self._runs[claim.task_id] = run
+        try:
+            return await self._conclude(run, reporter)
+        except asyncio.CancelledError:
+            run.reason = run.reason or "drain"
+            run.work.cancel()
+            await asyncio.shield(self._persist(lambda: self._hand_back(claim)))
+            raise
+        finally:
+            if self._runs.get(claim.task_id) is run:
+                del self._runs[claim.task_id]
+
+    # Stopping -----------------------------------------------------------------------------------------------
+
+    def stop(self, task_id: str, reason: str = "stopped") -> bool:
+        """Cancel a task that runs here; its result no longer counts."""
+        run = self._runs.get(task_id)
+        if run is None:
+            return False
+        self._cancel(run, reason)
+        return True
+
+    def stop_all(self, reason: str) -> None:
+        """Cancel everything at once: the lease is lost (`fenced`) or the grace of a drain is over (`drain`)."""
+        for run in list(self._runs.values()):
+            self._cancel(run, reason)
+
+    def drain(self) -> None:
+        """Take no new task."""
+        self._draining = True
+
+    async def check_claims(self) -> None:
+        """Cancel runs that lost their claim unnoticed (a missed notification)."""
+        mine = [(run.claim.task_id, run.claim.attempt) for run in self._runs.values() if run.reason is None]
+        if not mine:
+            return
+        held = await self._transitions.still_running(mine)
+        for task_id, attempt in mine:
+            run = self._runs.get(task_id)
+            if task_id not in held and run is not None and run.claim.attempt == attempt and not run.work.done():
+                self._cancel(run, "fenced")
+
+    def _cancel(self, run: _Run, reason: str) -> None:
+        if run.reason is None:
+            run.reason = reason
+            run.work.cancel()
+            asyncio.get_running_loop().call_later(CANCEL_GRACE, run.abandoned.set)
+
+    # Steps --------------------------------------------------------------------------------------------------
+
+    async def _claim(self, assignment: Assignment) -> Claim | Outcome:
+        worker_id = self._worker_id()
+        wanted = assignment.payload is None
+
+        async def ask() -> Claim | None:
+            return await self._transitions.claim(
+                assignment.task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
+            )
+
+        claim = await ask()
+        if claim is not None:
+            return claim
+        standing = await self._transitions.standing(assignment.task_id, worker_id)
+        if standing is None and assignment.payload is not None and assignment.epoch is None:
+            adopted = await self._transitions.adopt(
+                assignment.task_id, assignment.group_id, assignment.task_type, assignment.payload
+            )
+            claim = await ask() if adopted else None
+            if claim is not None:
+                return claim
+            standing = await self._transitions.standing(assignment.task_id, worker_id)
+        return self._refusal(assignment, standing)
+
+    def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:
+        if standing is None:
+            return Refused("the gateway knows no such task", retry_in=None)
+        current = standing.backend == assignment.backend and assignment.epoch in (None, standing.epoch)
+        if current and standing.state == "completed":
+            # The run before reported to PostgreSQL and died before it told the engine.
+            return Completed(None)
+        if current and standing.state in ("starting", "queued") and not standing.worker_alive:
+            return Refused("this worker lost its lease", retry_in=HELD_PAUSE)
+        if current and standing.state == "running" and self._engine_retries:
+            return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
+        return Refused(f"superseded: the task is {standing.state} on {standing.backend}", retry_in=None)
+
+    async def _handle(self, claim: Claim, payload: Mapping[str, Any], reporter: ProgressReporter) -> None:
+        handler = self._registry.get_handler(claim.task_type)
+        if handler is None:
+            raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
+        full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
+        context = self._context(claim, reporter)
+        seconds = float(getattr(handler, "timeout_seconds", 600) or 600)
+        try:
+            async with asyncio.timeout(seconds):
+                await handler.process(full, context)
+        except (SystemExit, KeyboardInterrupt) as exit_:
+            # asyncio would let these end the whole worker, and with it its neighbours.
+            raise HandlerExit(f"The handler tried to end its process: {type(exit_).__name__}") from exit_
+
+    async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
+        abandoned = asyncio.create_task(run.abandoned.wait())
+        try:
+            await asyncio.wait({run.work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            abandoned.cancel()
+        claim = run.claim
+        if run.reason is not None:
+            if not run.work.done():
+                log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
+            elif not run.work.cancelled():
+                run.work.exception()  # seen: what a cancelled handler raises no longer matters
+            if run.reason == "drain":
+                await self._persist(lambda: self._hand_back(claim))
+                return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
+            return Stopped(run.reason)
+        error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
+        if error is None:
+            return await self._persist(lambda: self._report_success(claim, reporter))
+        return await self._persist(lambda: self._report_failure(claim, error))
+
+    async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
+        if await self._transitions.complete(claim.task_id, claim.attempt):
+            return Completed(reporter.result if isinstance(reporter.result, dict) else None)
+        return await self._after_fence(claim)
+
+    async def _report_failure(self, claim: Claim, error: BaseException) -> Outcome:
+        text = _describe(error, self._registry, claim.task_type)
+        verdict = await self._transitions.fail(
+            claim.task_id,
+            claim.attempt,
+            text,
+            final=isinstance(error, UnknownTaskType) or bool(getattr(error, "non_retryable", False)),
+            engine_retries=self._engine_retries,
+        )
+        log.info(
+            "task %s attempt %d failed: %s\n%s",
+            claim.task_id,
+            claim.attempt,
+            type(error).__name__,
+            "".join(traceback.format_tb(error.__traceback__)),
+        )
+        if verdict is None:
+            return await self._after_fence(claim)
+        return Failed(text, type(error).__name__, verdict.retry_in)
+
+    async def _after_fence(self, claim: Claim) -> Outcome:
+        """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
+        standing = await self._transitions.standing(claim.task_id, self._worker_id())
+        if standing is not None and standing.state == "completed" and standing.epoch == claim.epoch:
+            return Completed(None)
+        return Stopped("fenced")
+
+    async def _hand_back(self, claim: Claim) -> bool:
+        return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
+
+    async def _persist(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a step until PostgreSQL is there: a finished run must not be lost because its report was."""
+        pause = 0.05
+        while True:
+            try:
+                return await step()
+            except DatabaseUnavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+
+def _describe(error: BaseException, registry: TaskRegistry, task_type: str) -> str:
+    """The text of `error_message`; a handler's own words, as the legacy worker stored them."""
+    if isinstance(error, TimeoutError) and not str(error):
+        handler = registry.get_handler(task_type)
+        return f"Task timed out after {getattr(handler, 'timeout_seconds', 600)} seconds"
+    if isinstance(error, asyncio.CancelledError):
+        return "Task was cancelled by its handler"
+    return str(error) or type(error).__name__

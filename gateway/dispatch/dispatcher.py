@@ -82,7 +82,7 @@ class Dispatcher:
             return Launch("waiting", task.not_before)
         place = task.placement
         route = self._router.route(
-            RouteQuery(place.tenant_id, place.tier, place.plan, place.project_id, task.task_type, task.task_id)
+            RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, place.tier, place.plan)
         )
         lane = self.lanes.get(route.backend)
         if lane is None or not route.usable or not lane.is_free:
@@ -256,7 +256,7 @@ class Dispatcher:
 
     def _route(self, row: Mapping[str, Any], tier: Tier) -> Route:
         return self._router.route(
-            RouteQuery(row["tenant_id"], tier, row["plan"], row["project_id"], row["task_type"], row["task_id"])
+            RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], tier, row["plan"])
         )
 
     def _start_of(

@@ -1,0 +1,243 @@
+"""The migration flag: LaunchDarkly's SDK, fed by the LaunchDarkly service or by a file (design §5).
+
+`migration_variation` and its tracker are used, not the SDK's `Migrator`: that one calls both backends in the dual
+stages, so a task would run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ldclient import Config, Context, LDClient
+from ldclient.config import HTTPConfig
+from ldclient.feature_store import InMemoryFeatureStore
+from ldclient.interfaces import DataSourceState, FlagChange
+from ldclient.migrations import Operation, OpTracker, Origin
+from ldclient.migrations import Stage as SdkStage
+from ldclient.versioned_data_kind import FEATURES
+
+from gateway.routing.errors import FlagFileInvalid
+from gateway.routing.file_source import FlagFileSource
+from gateway.routing.flag_document import Json, check_flag
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import REDIS, Stage
+from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Longest wait of a start for LaunchDarkly's first answer (seconds); the SDK goes on trying in the background.
+START_SECONDS = 1.0
+#: Longest wait of `close` for the last events to be sent (seconds).
+CLOSE_SECONDS = 2.0
+
+_STAGES = {stage: Stage(stage.value) for stage in SdkStage}
+_ORIGINS = {True: Origin.OLD, False: Origin.NEW}
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEvaluation:
+    """What the flag says for one task.
+
+    `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
+    `off`. `reason` is the SDK's evaluation reason, given by `FlagSource.explain` only.
+    """
+
+    stage: Stage
+    known: bool
+    tracker: OpTracker | None = None
+    reason: Json | None = None
+
+
+class FlagSource:
+    """Evaluates the flag in memory; what feeds it runs on threads of the SDK.
+
+    Nothing is read or connected before `start`. A service that cannot be reached delays `start` by `START_SECONDS`
+    at most and no evaluation at all: the last known value holds, and before there is one, `off`.
+    """
+
+    def __init__(
+        self,
+        *,
+        flag_key: str = "task-backend",
+        file: Path | None = None,
+        sdk_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.flag_key = flag_key
+        self.file = None if sdk_key else file
+        self._sdk_key = sdk_key
+        self._base_url = base_url
+        self._store: Any = InMemoryFeatureStore()  # type: ignore[no-untyped-call]
+        self._client: LDClient | None = None
+        self._file_source: FlagFileSource | None = None
+        self._closed = False
+        self._listeners: list[Callable[[], None]] = []
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> FlagSource:
+        secret = settings.launchdarkly_sdk_key
+        return cls(
+            flag_key=settings.flag_key,
+            file=settings.flags_file,
+            sdk_key=secret.get_secret_value() if secret is not None else None,
+            base_url=settings.launchdarkly_base_url,
+        )
+
+    @property
+    def owner(self) -> str:
+        """Who holds the flag: `LaunchDarkly`, `file <path>`, or `nobody` (the stage is `off` for all)."""
+        if self._sdk_key:
+            return "LaunchDarkly"
+        return f"file {self.file}" if self.file is not None else "nobody"
+
+    async def start(self) -> None:
+        """Begin to receive flags; returns after `START_SECONDS` at the latest."""
+        if self._client is None and (self._sdk_key or self.file is not None):
+            self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
+            self._client.flag_tracker.add_listener(self._flag_changed)
+            self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+        self._notify()
+
+    async def close(self) -> None:
+        """Stop receiving flags; events not yet sent are given `CLOSE_SECONDS`. The last known flag stays in force."""
+        client = self._client
+        if client is None or self._closed:
+            return
+        self._closed = True
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+        def close() -> None:
+            client.close()  # type: ignore[no-untyped-call]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(closed.set)
+
+        threading.Thread(target=close, name="taskgate-flags-close", daemon=True).start()
+        try:
+            await asyncio.wait_for(closed.wait(), CLOSE_SECONDS)
+        except TimeoutError:
+            logger.warning("LaunchDarkly did not take the last events within %s s; they are dropped", CLOSE_SECONDS)
+
+    def evaluate(self, query: RouteQuery) -> FlagEvaluation:
+        """The stage of this task; in memory, some 60 µs."""
+        client = self._client
+        if client is None or not self._is_there():
+            return FlagEvaluation(Stage.OFF, known=False)
+        stage, tracker = client.migration_variation(self.flag_key, context_of(query), SdkStage.OFF)
+        return FlagEvaluation(_STAGES[stage], known=True, tracker=tracker)
+
+    def explain(self, query: RouteQuery) -> FlagEvaluation:
+        """As `evaluate`, with the reason."""
+        client = self._client
+        if client is None or not self._is_there():
+            return FlagEvaluation(Stage.OFF, known=False)
+        detail = client.variation_detail(self.flag_key, context_of(query), SdkStage.OFF.value)
+        stage = Stage(str(detail.value)) if detail.value in tuple(Stage) else Stage.OFF
+        return FlagEvaluation(stage, known=True, reason=dict(detail.reason))
+
+    def record(self, evaluation: FlagEvaluation, backend: str, latency: timedelta, *, failed: bool = False) -> None:
+        """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.
+
+        Its migration metrics show latency and errors by origin (`old` is Redis, `new` any other backend). Nothing is
+        recorded for a flag that comes from a file.
+        """
+        client = self._client
+        if client is None or evaluation.tracker is None or not self._sdk_key:
+            return
+        origin = _ORIGINS[backend == REDIS]
+        tracker = evaluation.tracker.operation(Operation.WRITE).invoked(origin).latency(origin, latency)
+        if failed:
+            tracker.error(origin)
+        client.track_migration_op(tracker)
+
+    def document(self) -> Json | None:
+        """The flag in force as LaunchDarkly's JSON; None when there is none."""
+        flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+        return None if flag is None else dict(flag.to_json_dict())
+
+    def problem(self) -> str | None:
+        """What keeps the flag from being up to date, in one line; None when all is well."""
+        if self._client is None:
+            return None
+        if self._file_source is not None:
+            return self._file_source.problem
+        status = self._client.data_source_status_provider.status
+        if status.state is not DataSourceState.VALID:
+            kept = "the last known flags stay in force" if self._is_there() else "every tenant is at stage off"
+            why = "" if status.error is None else f" ({status.error.kind.value}: {status.error.message})"
+            return f"LaunchDarkly is not connected{why}; {kept}"
+        flag = self.document()
+        if flag is None:
+            return f"LaunchDarkly has no flag {self.flag_key!r}; every tenant is at stage off"
+        try:
+            check_flag(flag)
+        except FlagFileInvalid as error:
+            return f"LaunchDarkly's flag {self.flag_key!r} is not a sound migration flag: {error}"
+        return None
+
+    def note(self) -> str | None:
+        """Why the stage is `off` for all although nothing is wrong; None when a flag is in force."""
+        if self._is_there() or self.problem() is not None:
+            return None
+        if self.file is not None:
+            return f"the flag file {self.file} does not exist yet: every tenant is at stage off"
+        return "neither a LaunchDarkly SDK key nor a flag file is configured: every tenant is at stage off"
+
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called, on a thread of the SDK, after the flag or its problem may have changed."""
+        self._listeners.append(listener)
+
+    def _is_there(self) -> bool:
+        return self._store.get(FEATURES, self.flag_key, lambda item: item) is not None
+
+    def _flag_changed(self, change: FlagChange) -> None:
+        if change.key == self.flag_key:
+            self._notify()
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            try:
+                listener()
+            except Exception:
+                logger.exception("A listener for flag changes failed")
+
+    def _config(self) -> Config:
+        common = {"feature_store": self._store, "omit_anonymous_contexts": True, "diagnostic_opt_out": True}
+        if self.file is not None:
+            return Config(
+                "file",
+                update_processor_class=partial(self._make_file_source, self.file),
+                send_events=False,
+                **common,
+            )
+        if self._base_url is not None:
+            common |= dict.fromkeys(("base_uri", "stream_uri", "events_uri"), self._base_url)
+        return Config(self._sdk_key or "", http=HTTPConfig(connect_timeout=3, read_timeout=5), **common)
+
+    def _make_file_source(self, path: Path, config: Config, store: Any, ready: threading.Event) -> FlagFileSource:
+        self._file_source = FlagFileSource(path, self.flag_key, config, ready, self._notify)
+        return self._file_source
+
+
+def context_of(query: RouteQuery) -> Context:
+    """The multi-context of an evaluation: `tenant` (key, tier, plan), `project`, `task` (key, type).
+
+    The task is marked anonymous, so that LaunchDarkly keeps no entry for each task id.
+    """
+    task = Context.builder(query.task_id or "-").kind("task").set("type", query.task_type).anonymous(True).build()
+    contexts = [task]
+    if query.tenant_id:
+        tenant = Context.builder(query.tenant_id).kind("tenant").set("tier", query.tier.value)
+        if query.plan is not None:
+            tenant.set("plan", query.plan)
+        contexts.append(tenant.build())
+    if query.project_id:
+        contexts.append(Context.create(query.project_id, "project"))
+    return Context.create_multi(*contexts)

@@ -1,0 +1,197 @@
+"""Which backend a task is started on: override, else flag, else `off` (design §1, §5)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.routing.errors import FlagFileInvalid
+from gateway.routing.flag_document import Json, check_flag, reached_stages
+from gateway.routing.flag_text import describe_reason
+from gateway.routing.flags import FlagEvaluation
+from gateway.routing.overrides import Override
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of, effective
+from gateway.settings import Settings
+
+__all__ = ["Route", "RouteQuery", "Router", "configured_backends"]
+
+logger = logging.getLogger(__name__)
+
+#: How many names a problem lists before it only counts.
+_NAMES_SHOWN = 5
+
+
+class Flags(Protocol):
+    """`FlagSource`, as the router sees it."""
+
+    flag_key: str
+
+    @property
+    def owner(self) -> str: ...
+
+    def evaluate(self, query: RouteQuery) -> FlagEvaluation: ...
+
+    def explain(self, query: RouteQuery) -> FlagEvaluation: ...
+
+    def document(self) -> Json | None: ...
+
+    def problem(self) -> str | None: ...
+
+    def note(self) -> str | None: ...
+
+    def add_listener(self, listener: Callable[[], None]) -> None: ...
+
+
+class OverrideView(Protocol):
+    """`Overrides`, as the router sees it."""
+
+    def find(self, query: RouteQuery) -> Override | None: ...
+
+    def rows(self) -> list[Override]: ...
+
+    def problem(self) -> str | None: ...
+
+    def add_listener(self, listener: Callable[[], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a task goes, and why.
+
+    `stage` is what was asked for, `effective` what is carried out. With `usable` False the backend is not configured
+    here: the task waits, and `problem` says so. `flag` is the evaluation to be handed to `FlagSource.record` after
+    the dispatch (None when an override decided).
+    """
+
+    backend: str
+    stage: Stage
+    effective: Stage
+    source: Literal["override", "flag", "default"]
+    reason: str
+    usable: bool
+    problem: str | None = None
+    flag: FlagEvaluation | None = None
+    override: Override | None = None
+
+
+class Router:
+    """Chooses backends, in memory and without waiting. `route` may be called from any thread."""
+
+    def __init__(self, flags: Flags, overrides: OverrideView | None, configured: frozenset[str]) -> None:
+        self._flags = flags
+        self._overrides = overrides
+        self._configured = configured
+        self._lock = threading.Lock()
+        self._known_problems: list[str] = []
+        flags.add_listener(self._reassess)
+        if overrides is not None:
+            overrides.add_listener(self._reassess)
+
+    @property
+    def configured(self) -> frozenset[str]:
+        return self._configured
+
+    def route(self, query: RouteQuery) -> Route:
+        """The backend for a task that is due now."""
+        override = None if self._overrides is None else self._overrides.find(query)
+        if override is not None:
+            return self._overridden(override)
+        evaluation = self._flags.evaluate(query)
+        if not evaluation.known:
+            return self._made(evaluation.stage, "default", self._flags.note() or "no flag is known yet")
+        return self._made(evaluation.stage, "flag", f"flag {self._flags.flag_key}", flag=evaluation)
+
+    def explain(self, query: RouteQuery) -> Route:
+        """As `route`, for people: `reason` names the target, rule or percentage that decided."""
+        override = None if self._overrides is None else self._overrides.find(query)
+        if override is not None:
+            return self._overridden(override)
+        evaluation, document = self._flags.explain(query), self._flags.document()
+        if not evaluation.known or document is None:
+            reason = self._flags.problem() or self._flags.note() or "no flag is known yet"
+            return self._made(evaluation.stage, "default", reason)
+        return self._made(
+            evaluation.stage, "flag", describe_reason(document, evaluation.reason or {}, query), flag=evaluation
+        )
+
+    def problems(self) -> list[str]:
+        """What operators must know, one line each: for readiness and `route explain`.
+
+        Stages that ask for a backend which is not configured, a flag source or an override table that is not up to
+        date. None of them keeps the gateway from accepting tasks.
+        """
+        own = [self._flags.problem(), None if self._overrides is None else self._overrides.problem()]
+        return [problem for problem in own if problem is not None] + self._unserved()
+
+    def _overridden(self, override: Override) -> Route:
+        until = "" if override.expires_at is None else f" until {override.expires_at:%Y-%m-%d %H:%M %Z}"
+        reason = f"override for {override.scope} by {override.set_by}{until}: {override.why}"
+        return self._made(override.stage, "override", reason, override=override)
+
+    def _made(
+        self,
+        stage: Stage,
+        source: Literal["override", "flag", "default"],
+        reason: str,
+        *,
+        flag: FlagEvaluation | None = None,
+        override: Override | None = None,
+    ) -> Route:
+        backend = backend_of(stage)
+        usable = backend in self._configured
+        problem = None if usable else f"stage {stage} asks for {backend}, which is not configured here; its tasks wait"
+        return Route(backend, stage, effective(stage), source, reason, usable, problem, flag, override)
+
+    def _unserved(self) -> list[str]:
+        """Who is sent to a backend that is not configured; found from the flag itself, before any task comes."""
+        found = []
+        stages = self._asked()
+        for stage in Stage:
+            backend = backend_of(stage)
+            if backend in self._configured:
+                continue
+            if whom := stages.get(stage):
+                found.append(f"flag {self._flags.flag_key}: {_unserved_text(stage, backend, whom)}")
+            if whom := [str(row.scope) for row in self._override_rows() if row.stage is stage]:
+                found.append(f"override: {_unserved_text(stage, backend, whom)}")
+        return found
+
+    def _asked(self) -> dict[Stage, list[str]]:
+        document = self._flags.document()
+        if document is None:
+            return {Stage.OFF: ["default"]}
+        try:
+            check_flag(document)
+        except FlagFileInvalid:  # LaunchDarkly's data only; the source reports it
+            return {}
+        return reached_stages(document)
+
+    def _override_rows(self) -> list[Override]:
+        return [] if self._overrides is None else self._overrides.rows()
+
+    def _reassess(self) -> None:
+        """Log each problem with the configuration once when it comes, and once when it is gone."""
+        with self._lock:
+            before, self._known_problems = self._known_problems, self._unserved()
+            for problem in self._known_problems:
+                if problem not in before:
+                    logger.error("%s", problem)
+            if before and not self._known_problems:
+                logger.info("Every stage asked for has its backend again")
+
+
+def configured_backends(settings: Settings) -> frozenset[str]:
+    """The backends that the settings give an address for."""
+    addresses = {REDIS: settings.redis_url, TEMPORAL: settings.temporal_address}
+    return frozenset(name for name, address in addresses.items() if address)
+
+
+def _unserved_text(stage: Stage, backend: str, whom: list[str]) -> str:
+    names = list(dict.fromkeys(whom))
+    more = len(names) - _NAMES_SHOWN
+    listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"stage {stage} ({listed}) asks for {backend}, which is not configured; its tasks wait"

@@ -1,0 +1,53 @@
+-- Statements of the override table, and what `taskgate route explain` reads of a tenant.
+
+-- name: list_overrides
+-- The rows in force. `seconds_left` instead of the time itself, so that the gateway's clock need not agree with the database's.
+SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at,
+       extract(epoch FROM expires_at - now())::float8 AS seconds_left
+FROM taskgate.route_override
+WHERE expires_at IS NULL OR expires_at > now()
+ORDER BY id
+
+-- name: set_override
+-- Row, audit and notification in one statement: all or nothing, on any connection.
+WITH before AS (
+    SELECT stage, why, set_by, expires_at
+    FROM taskgate.route_override
+    WHERE tenant_id IS NOT DISTINCT FROM $1 AND project_id IS NOT DISTINCT FROM $2 AND task_type IS NOT DISTINCT FROM $3
+), changed AS (
+    INSERT INTO taskgate.route_override AS kept (tenant_id, project_id, task_type, stage, why, set_by, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+    ON CONFLICT (tenant_id, project_id, task_type) DO UPDATE
+    SET stage = excluded.stage, why = excluded.why, set_by = excluded.set_by, set_at = now(),
+        expires_at = excluded.expires_at
+    RETURNING kept.*
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $6, 'route_override.set', $8,
+           jsonb_build_object('tenant_id', $1::text, 'project_id', $2::text, 'task_type', $3::text, 'stage', $4::text,
+                              'expires_at', changed.expires_at, 'before', (SELECT to_jsonb(before) FROM before)),
+           $5
+    FROM changed
+)
+SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at,
+       extract(epoch FROM expires_at - now())::float8 AS seconds_left,
+       pg_notify('taskgate_overrides', '')
+FROM changed
+
+-- name: clear_override
+WITH gone AS (
+    DELETE FROM taskgate.route_override
+    WHERE tenant_id IS NOT DISTINCT FROM $1 AND project_id IS NOT DISTINCT FROM $2 AND task_type IS NOT DISTINCT FROM $3
+    RETURNING *
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $4, 'route_override.clear', $6, jsonb_build_object('before', to_jsonb(gone)), $5
+    FROM gone
+)
+SELECT stage, pg_notify('taskgate_overrides', '') FROM gone
+
+-- name: tenant_plan
+SELECT plan FROM tenants WHERE id = $1
+
+-- name: project_tenant
+SELECT tenant_id FROM projects WHERE id = $1

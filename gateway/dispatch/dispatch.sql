@@ -79,4 +79,4 @@ WHERE task_id = $1 AND cancel_epoch = $2
 -- name: known_types
 -- Task types that some worker of the last week could run.
 SELECT DISTINCT unnest(task_types) AS task_type FROM taskgate.process
-WHERE kind = 'worker' AND renewed_at > now() - interval '7 days'
+WHERE kind = 'worker' AND started_at > now() - interval '30 days'

@@ -104,6 +104,11 @@ class Dispatcher:
     def wake(self) -> None:
         self._wanted.set()
 
+    def is_down(self, backend: str) -> bool:
+        """Whether the engine did not answer when it was last asked."""
+        lane = self.lanes.get(backend)
+        return lane is not None and lane.is_down
+
     # Running ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -81,11 +81,13 @@ class Transitions:
         *,
         max_attempts: int = 3,
         retry: RetryPolicy | None = None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = database
         self._notifier = notifier
         self._max_attempts = max_attempts
         self._retry = retry or RetryPolicy()
+        self._on_stop = on_stop
 
     # Workers ------------------------------------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Transitions:
     async def stop(self, task_id: str) -> None:
         """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
 
-        From the commit on no worker of the gateway's can claim or report it; its engine is told by the reconciler.
+        From the commit on no worker of the gateway's can claim or report it; its engine is told by the canceller.
         """
         async with self._db.transaction() as db:
             dispatch = await db.fetchrow(SQL.lock_task, task_id)
@@ -230,6 +232,7 @@ class Transitions:
             await db.execute(SQL.stop_log, task_id)
             await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
         self._notifier.changed(task_id)
+        self._on_stop()
 
     async def retry(self, task_id: str) -> None:
         """Run a failed or stopped task again (contract §2, T1). Raises `TaskNotFound`, `TaskNotRetryable`.

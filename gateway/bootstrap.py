@@ -1,0 +1,217 @@
+"""The one composition root: every face and command builds its parts here, and only here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version as package_version
+from typing import Any
+
+from backends.temporal.engine import TemporalEngine
+
+from backends.port import RetryPolicy, WorkflowEnginePort
+from backends.redis_queue.engine import RedisQueueEngine
+from backends.redis_queue.wire import TIMEOUTS
+from gateway.access.access import Access
+from gateway.db import Database
+from gateway.dispatch.caretaker import Canceller, Caretaker
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.queues import QueueNames
+from gateway.dispatch.reaper import Reaper
+from gateway.dispatch.reconciler import Reconciler
+from gateway.intake import Intake
+from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import Overrides
+from gateway.routing.router import Router
+from gateway.settings import Settings
+from gateway.status.feed import ChangeFeed
+from gateway.status.notify import Notifier
+from gateway.status.task_log import TaskLog
+from gateway.status.transitions import Transitions
+from workers.lease import Lease, ProcessIdentity
+
+log = logging.getLogger(__name__)
+
+#: The start-to-close limit of types whose handlers the gateway does not know; workers enforce the handler's own.
+UNKNOWN_TYPE_TIMEOUT = timedelta(hours=24)
+
+
+def taskgate_version() -> str:
+    return package_version("taskgate")
+
+
+def build_engines(settings: Settings) -> dict[str, WorkflowEnginePort]:
+    """An engine per configured backend; none connects before it is used."""
+    engines: dict[str, WorkflowEnginePort] = {}
+    if settings.redis_url:
+        engines["redis"] = RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
+    if settings.temporal_address:
+        engines["temporal"] = TemporalEngine(
+            settings.temporal_address,
+            settings.temporal_namespace,
+            tls=settings.temporal_tls,
+            timeout=settings.start_timeout_seconds,
+            inline_payload_bytes=settings.temporal_inline_payload_bytes,
+            standalone=settings.temporal_standalone_activities,
+        )
+    return engines
+
+
+def build_flags(settings: Settings) -> FlagSource:
+    """LaunchDarkly with an SDK key, else the flag file, else `off` for everybody."""
+    key = settings.launchdarkly_sdk_key
+    return FlagSource(
+        flag_key=settings.flag_key,
+        file=settings.flags_file,
+        sdk_key=key.get_secret_value() if key else None,
+        base_url=settings.launchdarkly_base_url,
+    )
+
+
+def timeout_of(task_type: str) -> timedelta:
+    """How long a task of this type may run (contract §5)."""
+    seconds = TIMEOUTS.get(task_type)
+    return UNKNOWN_TYPE_TIMEOUT if seconds is None else timedelta(seconds=seconds)
+
+
+@dataclass
+class Gateway:
+    """The parts of one gateway process, wired; `start` and `close` bracket its life."""
+
+    settings: Settings
+    database: Database
+    engines: Mapping[str, WorkflowEnginePort]
+    flags: FlagSource
+    overrides: Overrides
+    router: Router
+    access: Access
+    notifier: Notifier
+    transitions: Transitions
+    task_log: TaskLog
+    feed: ChangeFeed
+    dispatcher: Dispatcher
+    intake: Intake
+    canceller: Canceller
+    caretaker: Caretaker
+    queues: QueueNames
+    lease: Lease
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Begin to work. PostgreSQL, engines and flag service may be away: what needs them waits for them."""
+        await self.flags.start()
+        await self.overrides.start()
+        await self.feed.start()
+        self._spawn("lease", self._hold_lease)
+        self._spawn("dispatcher", self.dispatcher.run)
+        self._spawn("canceller", self.canceller.run)
+        self._spawn("caretaker", self.caretaker.run)
+        self._spawn("queues", self.queues.run)
+
+    async def close(self) -> None:
+        """End in order: no new starts, streams closed, lease given back, connections last."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.dispatcher.close()
+        await self.feed.close()
+        await self.overrides.close()
+        with contextlib.suppress(Exception):
+            await self.notifier.close()
+        await self.access.close()
+        await self.lease.close()
+        for engine in self.engines.values():
+            await engine.close()
+        await self.flags.close()
+        await self.database.close()
+
+    async def _hold_lease(self) -> None:
+        await self.lease.start()
+
+    def _spawn(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._loops.append(asyncio.create_task(self._keep_running(name, run), name=name))
+
+    async def _keep_running(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A loop that fails is a bug; it is logged and runs again rather than leaving the gateway half alive."""
+        while True:
+            try:
+                await run()
+            except Exception:
+                log.exception("%s failed; it starts again", name)
+                await asyncio.sleep(1)
+            else:
+                return
+
+
+def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:
+    """Wire a gateway; `engines` replaces the configured ones (unit tests). No I/O."""
+    database = Database(settings.database_url, size=settings.database_pool_size)
+    if engines is None:
+        engines = build_engines(settings)
+    flags = build_flags(settings)
+    overrides = Overrides(database)
+    router = Router(flags, overrides, configured=frozenset(engines))
+    notifier = Notifier(database)
+    lease = Lease(settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds)
+    queues = QueueNames(database, known=frozenset(TIMEOUTS))
+    retry = RetryPolicy(attempts=settings.task_attempts)
+    dispatcher = Dispatcher(
+        database,
+        engines,
+        router,
+        owner_id=lambda: lease.process_id,
+        name_queue=queues.name,
+        timeout_of=timeout_of,
+        retry=retry,
+        concurrency=settings.dispatch_concurrency,
+        sweep_seconds=settings.dispatch_sweep_seconds,
+    )
+    canceller = Canceller(database, engines)
+    transitions = Transitions(
+        database, notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=canceller.wake
+    )
+    task_log = TaskLog(database)
+    reaper = Reaper(
+        database,
+        engines,
+        notifier,
+        limit=settings.lease_seconds,
+        grace=settings.lease_grace_seconds,
+        wake=dispatcher.wake,
+    )
+    reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+    return Gateway(
+        settings=settings,
+        database=database,
+        engines=engines,
+        flags=flags,
+        overrides=overrides,
+        router=router,
+        access=Access(database),
+        notifier=notifier,
+        transitions=transitions,
+        task_log=task_log,
+        feed=ChangeFeed(database, task_log),
+        dispatcher=dispatcher,
+        intake=Intake(
+            database,
+            dispatcher,
+            max_attempts=settings.task_attempts,
+            idempotency_hours=settings.idempotency_hours,
+        ),
+        canceller=canceller,
+        caretaker=Caretaker(
+            database,
+            reaper,
+            reconciler,
+            reap_seconds=settings.reap_seconds,
+            reconcile_seconds=settings.reconcile_seconds,
+            idempotency_hours=settings.idempotency_hours,
+        ),
+        queues=queues,
+        lease=lease,
+    )

@@ -1,0 +1,43 @@
+"""`taskgate db`: the gateway's schema; legacy tables and demo tenants for the embedded stack."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.schema.migrate import create_legacy_tables, migrate
+from gateway.schema.seed import read_keys, seed
+from gateway.settings import Settings
+
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+
+
+@db_app.command("migrate")
+def migrate_command() -> None:
+    """Create or upgrade the gateway's own schema."""
+    asyncio.run(migrate(Settings().database_url))
+
+
+@db_app.command()
+def legacy(
+    create: Annotated[
+        bool, typer.Option("--create", help="Create MemStack's own tables where they are missing")
+    ] = False,
+) -> None:
+    """MemStack's own tables, for a database that has none (embedded stack)."""
+    if not create:
+        print("Nothing done. With --create, MemStack's tables are created where they are missing.")
+        return
+    asyncio.run(create_legacy_tables(Settings().database_url))
+
+
+@db_app.command("seed")
+def seed_command(
+    keys_from: Annotated[Path | None, typer.Option(help="Keep the keys that this env file holds")] = None,
+) -> None:
+    """Demo tenants with a project, a user and a key each, and an administrator; prints KEY=VALUE lines."""
+    for name, value in asyncio.run(seed(Settings().database_url, read_keys(keys_from))).items():
+        print(f"{name}={value}")

@@ -1,0 +1,74 @@
+"""The command `taskgate`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.cli.db import db_app
+from gateway.cli.flags import flags_app
+from gateway.cli.route import route_app
+from gateway.errors import DatabaseUnavailable
+from gateway.settings import Settings
+
+app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(db_app, name="db")
+app.add_typer(flags_app, name="flags")
+app.add_typer(route_app, name="route")
+
+
+@app.command()
+def serve() -> None:
+    """Run the gateway: HTTP (and gRPC) in front of both backends."""
+    from gateway.serve import serve as run
+
+    _run(run)
+
+
+@app.command()
+def worker(
+    backend: Annotated[str, typer.Option(help="Whose tasks to run: redis or temporal")],
+    slots: Annotated[int | None, typer.Option(help="Tasks at once; default: TASKGATE_WORKER_SLOTS")] = None,
+) -> None:
+    """Run tasks of one backend."""
+    from workers.process import run_worker
+
+    if backend not in ("redis", "temporal"):
+        raise typer.BadParameter("the backend is 'redis' or 'temporal'", param_hint="--backend")
+    _run(lambda settings: run_worker(settings, backend, slots or settings.worker_slots))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as package_version
+
+    print(package_version("taskgate"))
+
+
+def _run(start: object) -> None:
+    import uvloop
+
+    settings = Settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    # These libraries log every request, some with its address and arguments.
+    for noisy in ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    assert callable(start)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(start(settings))
+
+
+def main() -> None:
+    """Entry point: errors that a person can act on are one line."""
+    try:
+        app()
+    except DatabaseUnavailable as error:
+        print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,39 @@
+"""Which task queue a task goes to (design §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from backends.temporal import names
+from gateway.access.placement import Tier
+from gateway.db import Database
+from gateway.dispatch.dispatcher import SQL
+from gateway.errors import DatabaseUnavailable
+
+REFRESH_SECONDS = 2.0
+
+
+class QueueNames:
+    """Knows the task types that workers have handlers for; a task of any other goes where it fails with a message."""
+
+    def __init__(self, database: Database, *, known: frozenset[str]) -> None:
+        self._db = database
+        self._built_in = known
+        self._known = known
+
+    def name(self, tenant_id: str | None, tier: Tier, task_type: str) -> str:
+        """The queue for a task of this tenant."""
+        if task_type not in self._known:
+            return names.UNREGISTERED_QUEUE
+        if tenant_id is not None and tier in (Tier.ENTERPRISE, Tier.VIP):
+            return names.tenant_queue(tenant_id, task_type)
+        return names.shared_queue(task_type)
+
+    async def run(self) -> None:
+        """Learn of plug-in types from the workers' leases, until cancelled."""
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                rows = await self._db.fetch(SQL.known_types)
+                self._known = self._built_in | {row["task_type"] for row in rows}
+            await asyncio.sleep(REFRESH_SECONDS)

@@ -1,0 +1,8 @@
+-- Finds the rows of a tenant that have no dispatch row: those from before the gateway, and those that legacy producers
+-- write and legacy workers run.
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS taskgate_legacy_owner_status
+    ON task_logs (taskgate.legacy_owner_key(payload::text, group_id), status, created_at DESC) INCLUDE (id);
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS taskgate_legacy_owner_type
+    ON task_logs (taskgate.legacy_owner_key(payload::text, group_id), left(task_type, 200), created_at DESC);

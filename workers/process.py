@@ -1,0 +1,195 @@
+"""One worker process: lease, registry, runner, and the engine's own way of offering tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from importlib.metadata import version
+
+import asyncpg
+
+from backends.port import RetryPolicy
+from gateway.db import Database, translated
+from gateway.errors import DatabaseUnavailable
+from gateway.intake import Intake
+from gateway.settings import Settings
+from gateway.status.notify import Notifier
+from gateway.status.transitions import STOP_CHANNEL, Claim, Transitions
+from workers.context import ContextFactory
+from workers.handlers.base import TaskContext, TaskRegistry
+from workers.handlers.loader import load_registry
+from workers.lease import Lease, ProcessIdentity
+from workers.redis_queue.worker import RedisQueueWorker
+from workers.runner import ProgressReporter, Runner
+from workers.submit import Submitter, WaitingLauncher
+from workers.temporal.pool import TemporalWorkerPool
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+TENANT_SECONDS = 2.0
+
+
+class Worker:
+    """Runs the tasks of one backend until `stop`; loses its name, and what it runs, with its lease."""
+
+    def __init__(self, settings: Settings, backend: str, slots: int) -> None:
+        os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
+        self._settings = settings
+        self._backend = backend
+        self._slots = slots
+        self.stopping = asyncio.Event()
+        self._lease_lost = asyncio.Event()
+        self._registry: TaskRegistry = load_registry(settings.handler_modules)
+        self._db = Database(settings.database_url, size=settings.database_pool_size, name=f"taskgate worker {backend}")
+        self._notifier = Notifier(self._db)
+        retry = RetryPolicy(attempts=settings.task_attempts)
+        self._transitions = Transitions(self._db, self._notifier, max_attempts=settings.task_attempts, retry=retry)
+        self._intake = Intake(
+            self._db,
+            WaitingLauncher(self._db),
+            max_attempts=settings.task_attempts,
+            idempotency_hours=settings.idempotency_hours,
+        )
+        self._contexts = ContextFactory(settings, self._db)
+        identity = ProcessIdentity(
+            "worker",
+            version("taskgate"),
+            backend=backend,
+            slots=slots,
+            task_types=tuple(sorted(self._registry.get_all_handlers())),
+        )
+        self._lease = Lease(settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost)
+        self._runner = Runner(
+            self._transitions,
+            self._registry,
+            self._build_context,
+            lambda: self._lease.process_id,
+            engine_retries=backend == "temporal",
+        )
+
+    async def run(self) -> None:
+        """Poll, run, drain. Waits for PostgreSQL and the engine if they are away."""
+        await self._lease.start()
+        log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots)
+        side = [
+            asyncio.create_task(self._listen_forever()),
+            asyncio.create_task(self._check_forever()),
+        ]
+        try:
+            while not self.stopping.is_set():
+                self._lease_lost.clear()
+                await self._poll()
+        finally:
+            for task in side:
+                task.cancel()
+            await asyncio.gather(*side, return_exceptions=True)
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._notifier.close()
+            await self._contexts.close()
+            await self._lease.close()
+            await self._db.close()
+
+    async def _poll(self) -> None:
+        """Take tasks under the present name, until told to stop or the lease is lost."""
+        over = asyncio.Event()
+        poll = self._poll_redis if self._backend == "redis" else self._poll_temporal
+        polling = asyncio.create_task(poll(over))
+        ends = [asyncio.create_task(self.stopping.wait()), asyncio.create_task(self._lease_lost.wait())]
+        await asyncio.wait([polling, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if self.stopping.is_set():
+            self._runner.drain()
+            asyncio.get_running_loop().call_later(self._settings.worker_drain_seconds, self._runner.stop_all, "drain")
+        over.set()
+        await polling
+
+    async def _poll_redis(self, over: asyncio.Event) -> None:
+        if not self._settings.redis_url:
+            raise SystemExit("TASKGATE_REDIS_URL is not set: there is no Redis queue to take tasks from")
+        worker = RedisQueueWorker(self._settings.redis_url, self._runner, self._lease.process_id, slots=self._slots)
+        self._ready()
+        await worker.run(over)
+
+    async def _poll_temporal(self, over: asyncio.Event) -> None:
+        if not self._settings.temporal_address:
+            raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
+        pool = TemporalWorkerPool(
+            self._settings.temporal_address,
+            self._settings.temporal_namespace,
+            self._runner,
+            task_types=sorted(self._registry.get_all_handlers()),
+            slots=self._slots,
+            tls=self._settings.temporal_tls,
+            identity=self._lease.process_id,
+        )
+        refresh = asyncio.create_task(self._refresh_tenants(pool))
+        try:
+            await pool.run(over, on_ready=self._ready)
+        finally:
+            refresh.cancel()
+
+    async def _refresh_tenants(self, pool: TemporalWorkerPool) -> None:
+        """Tenants with queues of their own come and go without a restart."""
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                rows = await self._db.fetch("SELECT id FROM tenants WHERE lower(plan) IN ('enterprise', 'vip')")
+                await pool.set_tenants({row["id"] for row in rows})
+            await asyncio.sleep(TENANT_SECONDS)
+
+    def _ready(self) -> None:
+        if self._settings.ready_file is not None:
+            self._settings.ready_file.touch()
+        log.info("worker %s is ready", self._lease.process_id)
+
+    def _build_context(self, claim: Claim, reporter: ProgressReporter) -> TaskContext:
+        return self._contexts.build(reporter, Submitter(self._intake, claim))
+
+    # Fences -------------------------------------------------------------------------------------------------
+
+    def _on_lease_lost(self) -> None:
+        self._runner.stop_all("fenced")
+        self._lease_lost.set()
+
+    async def _check_forever(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._runner.check_claims()
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                connection = await self._db.connect()
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.5)
+                continue
+            try:
+                await self._listen(connection)
+            finally:
+                connection.terminate()
+
+    async def _listen(self, connection: asyncpg.Connection) -> None:
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+
+        def on_stop(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            self._runner.stop(str(payload))
+
+        with contextlib.suppress(DatabaseUnavailable), translated():
+            await connection.add_listener(STOP_CHANNEL, on_stop)
+            await self._runner.check_claims()  # for stops that came while nobody listened
+            await ended.wait()
+
+
+async def run_worker(settings: Settings, backend: str, slots: int) -> None:
+    """`taskgate worker`: run until SIGTERM or SIGINT, then drain."""
+    worker = Worker(settings, backend, slots)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stopping.set)
+    await worker.run()

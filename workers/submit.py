@@ -1,0 +1,58 @@
+"""How a handler submits a further task: through the same intake, started by the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from backends.port import WorkflowStart
+from gateway.access.placement import Placement
+from gateway.db import Database
+from gateway.intake import Intake, Launch, NewTask
+from gateway.status.transitions import DUE_CHANNEL, Claim
+
+
+class WaitingLauncher:
+    """Leaves every start to the gateways' dispatchers, which a notification wakes."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._wakes: set[asyncio.Task[str]] = set()
+
+    @property
+    def owner_id(self) -> str:
+        return ""
+
+    def plan(self, task: NewTask) -> Launch:
+        return Launch("waiting", task.not_before or datetime.now(UTC))
+
+    def launch(self, backend: str, start: WorkflowStart) -> None:
+        raise AssertionError(f"a worker starts nothing itself ({backend}, {start.ref.task_id})")
+
+    def wake(self) -> None:
+        wake = asyncio.create_task(self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL))
+        self._wakes.add(wake)
+        wake.add_done_callback(self._wakes.discard)
+
+
+class Submitter:
+    """Submits tasks on behalf of the task that runs under `claim`, to its tenant."""
+
+    def __init__(self, intake: Intake, claim: Claim) -> None:
+        self._intake = intake
+        self._claim = claim
+
+    async def submit_rebuild(self, task_group_id: str) -> str:
+        """A `rebuild_communities` task for the group; its id."""
+        task = NewTask(
+            task_type="rebuild_communities",
+            group_id=task_group_id,
+            payload={"task_group_id": task_group_id},
+            placement=Placement(self._claim.tenant_id, self._claim.project_id),
+            user_id=self._claim.user_id,
+            entity_id=task_group_id,
+            entity_type="group",
+            parent_task_id=self._claim.task_id,
+        )
+        await self._intake.submit([task])
+        return task.task_id

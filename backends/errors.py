@@ -56,3 +56,9 @@ class CapabilityMissing(EngineError):
     """This workflow engine cannot do that."""
 
     code = "capability_missing"
+
+
+class AnswerLost(EngineError):
+    """The workflow engine's answer was lost: it may or may not have done what was asked, which may be asked again."""
+
+    code = "answer_lost"

@@ -1,0 +1,158 @@
+"""`RedisQueueEngine`: the legacy Redis queue behind `WorkflowEnginePort`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from backends.errors import (
+    AnswerLost,
+    CapabilityMissing,
+    EngineError,
+    EngineUnavailable,
+    StartUncertain,
+    WorkflowNotFound,
+)
+from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
+from backends.redis_queue import scripts, wire
+from backends.redis_queue.link import Argument, Link
+from backends.redis_queue.scripts import Script
+
+KEEP_WAITING = timedelta(days=30)
+"""How long the marker of a start is kept that has not ended."""
+KEEP_ENDED = timedelta(days=7)
+"""How long the marker of a start is kept that has ended, with its result."""
+
+_MOST_ENDED = 10_000
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
+
+
+class RedisQueueEngine:
+    """Pushes tasks for the workers on the legacy wire (contract §5): the gateway's own, or legacy ones.
+
+    Results and final states are known of tasks that the gateway's own worker ran; a task that a legacy worker ran
+    leaves no trace here, and its status is None afterwards. No connection is opened before the first call. `timeout`
+    is in seconds.
+    """
+
+    name = "redis"
+    capabilities = frozenset({Capability.REQUEUE, Capability.RESULT})
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._link = Link(url, timeout=timeout)
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
+        payload = wire.encode(start.ref, start.payload)
+        keep = int(KEEP_WAITING.total_seconds())
+        try:
+            await self._link.run(scripts.START, start.ref.workflow_id, start.ref.group_id, payload, keep)
+        except AnswerLost as error:
+            raise StartUncertain(error.message) from error
+
+    async def get_workflow_status(self, ref: WorkflowRef) -> WorkflowStatus | None:
+        """Final states come from the marker; a task that has not ended is looked for in the lists."""
+        state, error, _ = await self._locate(ref)
+        return WorkflowStatus(WorkflowState(state), error or None) if state else None
+
+    async def get_workflow_result(self, ref: WorkflowRef) -> Any:
+        """Wait for the end by looking again and again, at most half a second apart."""
+        pause = _FIRST_LOOK
+        while True:
+            state, error, result = await self._locate(ref)
+            if not state:
+                raise WorkflowNotFound(f"Redis knows nothing of {ref.workflow_id}")
+            if state == WorkflowState.COMPLETED:
+                return json.loads(result)
+            if WorkflowState(state).is_terminal:
+                raise EngineError(error or f"{ref.workflow_id} ended as {state}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_LOOK)
+
+    async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        """Take a waiting task out; a running one goes on, but is not put back when its worker is lost.
+
+        Raises `AnswerLost` when it may have happened; to cancel again is harmless.
+        """
+        keep = int(KEEP_ENDED.total_seconds())
+        return bool(
+            await self._link.run(scripts.CANCEL, ref.workflow_id, ref.group_id, *_needle(ref), _storable(reason), keep)
+        )
+
+    async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
+        raise CapabilityMissing("The Redis queue cannot deliver signals.")
+
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        """Put a task back that a lost worker, the gateway's or a legacy one, holds; the group's lock goes with it.
+
+        Raises `AnswerLost` when it may have happened; to ask again is harmless.
+        """
+        keep = int(KEEP_ENDED.total_seconds())
+        return bool(await self._link.run(scripts.REQUEUE, ref.group_id, *_needle(ref), keep))
+
+    async def release_worker(self, worker_id: str) -> int:
+        """Put back all that a dead worker held, as the next of their groups, and free its locks; returns how many.
+
+        Raises `AnswerLost` when it may have happened; to ask again is harmless.
+        """
+        keep = int(KEEP_ENDED.total_seconds())
+        return int(await self._link.run(scripts.GIVE_BACK, worker_id, 1, keep))
+
+    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+        """The starts that the gateway's own workers ended, or that were cancelled; at most 10,000, oldest first."""
+        rows = await self._read(scripts.ENDED, since.astimezone(UTC).timestamp(), _MOST_ENDED)
+        ended = []
+        for index in range(0, len(rows), 3):
+            workflow_id, state, error = (value.decode() for value in rows[index : index + 3])
+            ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
+        return ended
+
+    async def get_incarnation(self) -> str:
+        """Changes when Redis was emptied, and when it was restarted, since a restart may lose the latest writes."""
+        return str((await self._read(scripts.INCARNATION, uuid.uuid4().hex)).decode())
+
+    async def check_health(self) -> None:
+        try:
+            await self._link.call("PING")
+        except AnswerLost as error:
+            raise EngineUnavailable(error.message) from error
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    # Beside the port ----------------------------------------------------------------------------------------
+
+    async def list_workers(self) -> frozenset[str]:
+        """The gateway's own workers that may hold payloads, dead ones included."""
+        try:
+            return frozenset(worker.decode() for worker in await self._link.call("SMEMBERS", wire.WORKERS))
+        except AnswerLost as error:
+            raise EngineUnavailable(error.message) from error
+
+    # Private ------------------------------------------------------------------------------------------------
+
+    async def _locate(self, ref: WorkflowRef) -> tuple[str, str, str]:
+        answer = await self._read(scripts.LOCATE, ref.workflow_id, ref.group_id, *_needle(ref))
+        state, error, result = (value.decode() for value in answer)
+        return state, error, result
+
+    async def _read(self, script: Script, *arguments: Argument) -> Any:
+        """A script that changes nothing that matters: a lost answer is no answer."""
+        try:
+            return await self._link.run(script, *arguments)
+        except AnswerLost as error:
+            raise EngineUnavailable(error.message) from error
+
+
+def _needle(ref: WorkflowRef) -> tuple[str, str, int]:
+    """By what the scripts find the payloads of a start."""
+    return ref.task_id, wire.json_fragment(ref.task_id), ref.epoch
+
+
+def _storable(text: str) -> str:
+    """Text without lone surrogates, which Redis could take but nobody could read back."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,90 @@
+"""The connection to Redis, with the driver's errors translated in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeAlias
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from backends.errors import AnswerLost, EngineError, EngineUnavailable
+from backends.redis_queue.scripts import Script
+
+Argument: TypeAlias = bytes | str | int | float
+
+#: Lost contact. Before a command was sent this is `EngineUnavailable`, after that `AnswerLost`.
+_NO_CONTACT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.TimeoutError)
+
+#: Answers by which Redis says that it will not carry out commands now; it checks before the first write of a script.
+_NOT_NOW = (
+    *("LOADING", "BUSY ", "OOM ", "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
+    *("NOAUTH", "WRONGPASS", "NOPERM", "max number of clients", "Authentication required", "invalid password"),
+)
+
+
+def refused(error: exceptions.RedisError) -> EngineError:
+    """What an error that Redis answered with means. Its text names commands and keys, never values."""
+    text = str(error)
+    not_now = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
+    if not_now or any(word in text for word in _NOT_NOW):
+        return EngineUnavailable(f"Redis does not accept commands: {text}")
+    return EngineError(f"Redis refused a command: {text}")
+
+
+class Link:
+    """A small pool of connections; none is opened before the first command.
+
+    `timeout` limits, in seconds, the wait for a connection and the wait for an answer, each on its own.
+    """
+
+    def __init__(self, url: str, *, timeout: float, connections: int = 16) -> None:
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=min(timeout, 2.0),
+            socket_keepalive=True,
+            # Whether to repeat is the caller's decision: a repeated command may be a second one.
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+        )
+
+    async def connection(self) -> AbstractConnection:
+        """A connection that answers, to be given back with `release`. Raises `EngineUnavailable`."""
+        try:
+            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except exceptions.ResponseError as error:
+            raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
+        except (exceptions.RedisError, *_NO_CONTACT) as error:
+            raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        await self._pool.release(connection)
+
+    async def call(self, *command: Argument) -> Any:
+        """The answer to one command. Raises `EngineUnavailable`, `AnswerLost`, or `EngineError`."""
+        connection = await self.connection()
+        try:
+            await connection.send_command(*command)
+            return await connection.read_response()
+        except (exceptions.AuthenticationError, exceptions.BusyLoadingError, exceptions.ResponseError) as error:
+            raise error if isinstance(error, exceptions.NoScriptError) else refused(error) from error
+        except _NO_CONTACT as error:
+            raise AnswerLost(f"Redis did not answer: {type(error).__name__}") from error
+        finally:
+            await self.release(connection)
+
+    async def run(self, script: Script, *arguments: Argument) -> Any:
+        """The answer of a script; its source is sent only when Redis does not know it. Raises as `call`."""
+        try:
+            return await self.call("EVALSHA", script.digest, 0, *arguments)
+        except exceptions.NoScriptError:
+            return await self.call("EVAL", script.source, 0, *arguments)
+
+    async def close(self) -> None:
+        await self._pool.aclose()

@@ -1,0 +1,17 @@
+-- Prolongs a worker's locks; one that ran out, or was lost with Redis's memory, is taken again.
+-- ARGV: worker, lock seconds, then the groups
+-- Returns the groups whose lock somebody else holds.
+local worker, lock_seconds = ARGV[1], ARGV[2]
+local lost = {}
+for index = 3, #ARGV do
+  local group = ARGV[index]
+  local holder = redis.call('GET', lock_of(group))
+  if holder == worker then
+    redis.call('EXPIRE', lock_of(group), lock_seconds)
+  elseif holder then
+    lost[#lost + 1] = group
+  else
+    redis.call('SET', lock_of(group), worker, 'EX', lock_seconds)
+  end
+end
+return lost

@@ -1,0 +1,161 @@
+"""The wire between producers and workers (contract §5): keys, payload keys, time limits; nothing that does I/O.
+
+The keys under `queue:` and `lock:` are the legacy system's and stay as they are. The keys under `taskgate:` are the
+gateway's own, and unknown to legacy code.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from backends.errors import StartRefused
+from backends.port import WorkflowRef
+
+# Keys of the legacy system ----------------------------------------------------------------------------------
+ACTIVE_GROUPS = "queue:active_groups"
+"""Set: groups that have queued tasks."""
+GROUP = "queue:group:"
+"""List per group: one JSON payload per task. Producers push on the right; retries and recoveries on the left."""
+PROCESSING = "queue:processing:global"
+"""List: payloads that legacy workers are working on."""
+LOCK = "lock:queue:group:"
+"""String per group: id of the worker that runs the group's one task."""
+
+# Keys of the gateway ----------------------------------------------------------------------------------------
+START = "taskgate:start:"
+"""Hash per start (`WorkflowRef.workflow_id`): its marker, with state, error, result."""
+ENDED = "taskgate:ended"
+"""Sorted set: workflow ids of the markers with a final state, by Unix time of the end."""
+WORKERS = "taskgate:workers"
+"""Set: ids of the gateway's own workers that may hold payloads."""
+HELD = "taskgate:held:"
+"""Set per worker: the groups in whose name it holds payloads or a lock."""
+OWN = "taskgate:processing:"
+"""List per worker and group (`<worker>:<group>`): payloads that this worker is working on."""
+EMPTIED = "taskgate:emptied"
+"""Sorted set: groups lately taken out of the active set, by Unix time (see `pick.lua`)."""
+DEAD = "taskgate:dead"
+"""List: what was found in a group's list but is no task, as JSON `{reason, group, payload, bytes, at}`."""
+INCARNATION = "taskgate:incarnation"
+"""String: a random id that lives as long as this Redis keeps its memory."""
+SWEPT = "taskgate:swept"
+"""String with a time limit: somebody has lately looked for lists that the active set does not name."""
+WAKE = "taskgate:wake"
+"""Channel: something may have become free to be taken."""
+
+EPOCH = "dispatch_epoch"
+"""The one key that the gateway adds to payloads; legacy workers ignore it, handlers never see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWire:
+    """What the contract says of one task type: its own payload keys, the one that names the group, its time limit."""
+
+    keys: tuple[str, ...]
+    timeout: timedelta
+    group_key: str = "group_id"
+
+
+TYPES: Mapping[str, TaskWire] = {
+    "add_episode": TaskWire(
+        (
+            *("group_id", "name", "content", "source_description", "episode_type", "uuid"),
+            *("tenant_id", "project_id", "user_id", "memory_id"),
+        ),
+        timedelta(seconds=600),
+    ),
+    "rebuild_communities": TaskWire(("task_group_id",), timedelta(seconds=3600), group_key="task_group_id"),
+    "incremental_refresh": TaskWire(
+        ("group_id", "episode_uuids", "rebuild_communities", "tenant_id", "project_id", "user_id"),
+        timedelta(seconds=3600),
+    ),
+    "deduplicate_entities": TaskWire(
+        ("group_id", "similarity_threshold", "dry_run", "project_id"), timedelta(seconds=1800)
+    ),
+}
+
+DEFAULT_TIMEOUT = timedelta(seconds=600)
+"""The time limit of a type that the contract does not name."""
+
+_MAX_NAME = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """A payload that names a task. `payload` is the whole object as handlers know it, without `dispatch_epoch`."""
+
+    task_id: str
+    task_type: str
+    epoch: int | None
+    payload: dict[str, Any]
+
+
+class NotATask(ValueError):
+    """These bytes are no task; the message says why, and never quotes them."""
+
+
+def encode(ref: WorkflowRef, payload: Mapping[str, Any], *, now: float | None = None) -> bytes:
+    """The bytes that a legacy producer would push for this task, with `dispatch_epoch` beside its keys.
+
+    `now` is Unix time in seconds, for `timestamp`. Raises `StartRefused` for what JSON cannot express.
+    """
+    body = dict(payload)
+    wire = TYPES.get(ref.task_type)
+    group_key = wire.group_key if wire else "group_id"
+    body.setdefault(group_key, ref.group_id)
+    if group_key != "group_id":
+        body.pop("group_id", None)
+    message = {
+        "task_type": ref.task_type,
+        "task_id": ref.task_id,
+        **{key: value for key, value in body.items() if key not in ("task_type", "task_id", "timestamp", EPOCH)},
+        "timestamp": time.time() if now is None else now,
+        EPOCH: ref.epoch,
+    }
+    try:
+        return json.dumps(message).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise StartRefused(f"the payload of task {ref.task_id} cannot be written as JSON") from None
+
+
+def decode(raw: bytes) -> TaskMessage:
+    """The task that these bytes name. Raises `NotATask`."""
+    try:
+        message = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise NotATask("not UTF-8") from None
+    except RecursionError:
+        raise NotATask("nested too deeply") from None
+    except ValueError:
+        raise NotATask("not JSON") from None
+    if not isinstance(message, dict):
+        raise NotATask("not a JSON object")
+    task_id, task_type = _name(message, "task_id"), _name(message, "task_type")
+    epoch = message.pop(EPOCH, None)
+    if epoch is not None and (type(epoch) is not int or not 0 < epoch < 2**31):
+        raise NotATask(f"{EPOCH} is not a positive number")
+    return TaskMessage(task_id, task_type, epoch, message)
+
+
+def _name(message: Mapping[str, Any], key: str) -> str:
+    """A value that must be a string which every part of the system can store and show."""
+    value = message.get(key)
+    if not isinstance(value, str):
+        raise NotATask(f"{key} is missing" if value is None else f"{key} is not a string")
+    if not value or len(value) > _MAX_NAME or "\0" in value:
+        raise NotATask(f"{key} is empty, too long or contains NUL")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotATask(f"{key} contains a lone surrogate") from None
+    return value
+
+
+def json_fragment(text: str) -> str:
+    """How a JSON string of this text looks inside its quotes: what Lua looks for before it parses anything."""
+    return json.dumps(text)[1:-1]

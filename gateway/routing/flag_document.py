@@ -107,7 +107,7 @@ def oddities(flag: Mapping[str, Any]) -> list[str]:
 
 
 def reached_stages(flag: Mapping[str, Any]) -> dict[Stage, list[str]]:
-    """Each stage that the flag can answer, and for whom (`tenant acme`, `rule 2`, `default` …)."""
+    """Each stage that the flag can answer, and for whom (`tenant acme`, `task type backup`, `default` …)."""
     reached: dict[Stage, list[str]] = {}
     for where, branch in _branches(flag):
         if (where == OFF_VARIATION) == bool(flag.get("on")):
@@ -116,15 +116,32 @@ def reached_stages(flag: Mapping[str, Any]) -> dict[Stage, list[str]]:
             used = [item["variation"] for item in branch["rollout"]["variations"] if item["weight"]]
         else:
             used = [branch["variation"]]
-        kind = branch.get("contextKind") or "user"
-        whom = [f"{kind} {value}" for value in branch["values"]] if "values" in branch else [_named(where)]
         for index in used:
-            reached.setdefault(Stage(flag["variations"][index]), []).extend(whom)
+            reached.setdefault(Stage(flag["variations"][index]), []).extend(_whom(branch))
     return reached
 
 
-def _named(where: str) -> str:
-    return "default" if where in ("fallthrough", OFF_VARIATION) else where
+def describe_clauses(rule: Mapping[str, Any]) -> str:
+    """`tenant acme, globex and task type backup`: whom a rule is about."""
+    parts = []
+    for clause in rule["clauses"]:
+        subject = clause.get("contextKind") or "user"
+        if clause["op"] == "segmentMatch":
+            subject = "segment"
+        elif clause["attribute"] != "key":
+            subject += f" {clause['attribute']}"
+        relation = "" if clause["op"] in ("in", "segmentMatch") else f" {clause['op']}"
+        values = ", ".join(map(str, clause["values"]))
+        parts.append(f"{subject}{' not' if clause.get('negate') else ''}{relation} {values}")
+    return " and ".join(parts) or "everything"
+
+
+def _whom(branch: Mapping[str, Any]) -> list[str]:
+    if "clauses" in branch:
+        return [describe_clauses(branch)]
+    if "values" in branch:
+        return [f"{branch.get('contextKind') or 'user'} {value}" for value in branch["values"]]
+    return ["default"]
 
 
 def _branches(flag: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

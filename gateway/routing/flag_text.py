@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.routing.flag_document import FULL_WEIGHT, Json
+from gateway.routing.flag_document import FULL_WEIGHT, Json, describe_clauses
 from gateway.routing.flag_edit import is_own, settings_of
 from gateway.routing.query import RouteQuery, Scope
 
@@ -38,13 +38,8 @@ def describe_branch(flag: Mapping[str, Any], branch: Mapping[str, Any]) -> str:
 
 
 def describe_rule(flag: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
-    """`tenant plan in [gold] and task type in [add_episode]: live`."""
-    clauses = [
-        f"{clause.get('contextKind') or 'user'} {clause['attribute']} {'not ' if clause.get('negate') else ''}"
-        f"{clause['op']} {clause['values']}"
-        for clause in rule["clauses"]
-    ]
-    return f"{' and '.join(clauses) or 'everything'}: {describe_branch(flag, rule)}"
+    """`tenant plan gold and task type add_episode: live`."""
+    return f"{describe_clauses(rule)}: {describe_branch(flag, rule)}"
 
 
 def foreign_rules(flag: Mapping[str, Any]) -> list[str]:
@@ -70,10 +65,11 @@ def describe_reason(flag: Json, reason: Mapping[str, Any], query: RouteQuery) ->
             return f"the flag could not be evaluated ({reason.get('errorKind', reason.get('kind'))}): off"
 
 
-def depends_on_task(flag: Mapping[str, Any] | None) -> bool:
-    """Whether the default is a percentage by task, so that each task of a tenant may go elsewhere."""
-    rollout = ((flag or {}).get("fallthrough") or {}).get("rollout") or {}
-    return rollout.get("contextKind") == "task"
+def default_unit(flag: Mapping[str, Any] | None) -> str | None:
+    """What a percentage of the default is counted in, `tenant` or `task`; None when the default is one stage."""
+    fallthrough = (flag or {}).get("fallthrough") or {}
+    rollout = fallthrough.get("rollout") if fallthrough.get("variation") is None else None
+    return None if rollout is None else rollout.get("contextKind") or "user"
 
 
 def _target(flag: Mapping[str, Any], query: RouteQuery) -> str:

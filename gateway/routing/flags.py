@@ -92,9 +92,14 @@ class FlagSource:
         )
 
     @property
+    def is_remote(self) -> bool:
+        """Whether LaunchDarkly owns the flag."""
+        return bool(self._sdk_key)
+
+    @property
     def owner(self) -> str:
         """Who holds the flag: `LaunchDarkly`, `file <path>`, or `nobody` (the stage is `off` for all)."""
-        if self._sdk_key:
+        if self.is_remote:
             return "LaunchDarkly"
         return f"file {self.file}" if self.file is not None else "nobody"
 
@@ -149,7 +154,7 @@ class FlagSource:
         recorded for a flag that comes from a file.
         """
         client = self._client
-        if client is None or evaluation.tracker is None or not self._sdk_key:
+        if client is None or evaluation.tracker is None or not self.is_remote:
             return
         origin = _ORIGINS[backend == REDIS]
         tracker = evaluation.tracker.operation(Operation.WRITE).invoked(origin).latency(origin, latency)
@@ -184,7 +189,7 @@ class FlagSource:
 
     def note(self) -> str | None:
         """Why the stage is `off` for all although nothing is wrong; None when a flag is in force."""
-        if self._is_there() or self.problem() is not None:
+        if self._is_there() or self.is_remote or self.problem() is not None:
             return None
         if self.file is not None:
             return f"the flag file {self.file} does not exist yet: every tenant is at stage off"

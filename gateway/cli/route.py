@@ -1,0 +1,258 @@
+"""`taskgate route …`: which backend a task goes to and why, and the overrides above the flag."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+
+from gateway.access.placement import Tier
+from gateway.cli.actor import current_actor
+from gateway.cli.flags import (
+    AsJson,
+    By,
+    Project,
+    StageName,
+    TaskType,
+    Tenant,
+    Why,
+    complaints,
+    fail,
+    scope_of,
+    stage_of,
+)
+from gateway.db import Database
+from gateway.errors import DatabaseUnavailable
+from gateway.routing.errors import FlagChangeRefused
+from gateway.routing.flag_document import Json
+from gateway.routing.flag_text import default_unit
+from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import SQL, Override, Overrides, clear_override, load_overrides, set_override
+from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.router import Route, Router, configured_backends
+from gateway.routing.stages import meaning
+from gateway.settings import Settings
+
+route_app = typer.Typer(help="Which backend a task goes to, and why.", no_args_is_help=True)
+override_app = typer.Typer(help="Stages above the flag: kill switch and guardrail.", no_args_is_help=True)
+route_app.add_typer(override_app, name="override")
+
+Everything = Annotated[bool, typer.Option("--all", help="All tasks of all tenants")]
+T = TypeVar("T")
+
+#: Seconds to wait for a database that does not answer.
+DATABASE_SECONDS = 3.0
+
+
+@route_app.command("explain")
+def explain(
+    tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
+    task_type: Annotated[str, typer.Option("--type", help="Task type, e.g. add_episode")],
+    project: Project = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task id, for percentages by task")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which backend a task of this tenant goes to now, and what decided it."""
+    query = RouteQuery(tenant, task_type, task or "", project)
+    answer = asyncio.run(_explain(Settings(), query))
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        _print_answer(answer)
+
+
+@override_app.command("set")
+def override_set(
+    stage: StageName,
+    why: Why,
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+    everything: Everything = False,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="How long it lasts; default: until cleared")
+    ] = None,
+    by: By = None,
+) -> None:
+    """Put a stage above the flag, in force in every gateway at once."""
+    with complaints():
+        scope, wanted = scope_of(tenant, project, task_type, everything=everything, option="--all"), stage_of(stage)
+        if not why.strip():
+            raise FlagChangeRefused("say why")
+        if minutes is not None and not 0 < minutes < 60 * 24 * 3650:
+            raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
+    lasts = None if minutes is None else timedelta(minutes=minutes)
+    row = _with_database(lambda db: set_override(db, scope, wanted, by=by or current_actor(), why=why, lasts=lasts))
+    typer.echo(_override_line(row))
+    typer.echo(f"  {wanted}: {meaning(wanted)}")
+
+
+@override_app.command("clear")
+def override_clear(
+    why: Why,
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+    everything: Everything = False,
+    by: By = None,
+) -> None:
+    """Take an override away; the flag decides again."""
+    with complaints():
+        scope = scope_of(tenant, project, task_type, everything=everything, option="--all")
+        if not why.strip():
+            raise FlagChangeRefused("say why")
+    if not _with_database(lambda db: clear_override(db, scope, by=by or current_actor(), why=why)):
+        fail(f"there is no override for {scope}", code=2)
+    typer.echo(f"{scope}: the flag decides again")
+
+
+@override_app.command("list")
+def override_list(as_json: AsJson = False) -> None:
+    """Every override in force."""
+    rows = _with_database(load_overrides)
+    if as_json:
+        typer.echo(json.dumps([_override_json(row) for row in rows], indent=2, ensure_ascii=False))
+    elif not rows:
+        typer.echo("no overrides: the flag decides")
+    else:
+        for row in rows:
+            typer.echo(_override_line(row))
+
+
+async def _explain(settings: Settings, query: RouteQuery) -> Json:
+    flags = FlagSource.from_settings(settings)
+    database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
+    overrides = Overrides(database)
+    await flags.start()
+    try:
+        query, notes = await _look_up(database, overrides, query)
+        router = Router(flags, overrides, configured_backends(settings))
+        route = router.explain(query)
+        if route.source == "flag" and not query.task_id and default_unit(flags.document()) == "task":
+            notes.append("the default is a percentage by task, so each task may go elsewhere: name one with --task")
+        flag_says = flags.explain(query).stage
+        problems = [problem for problem in router.problems() if problem != route.reason]
+        return _answer(query, route, owner=flags.owner, flag_says=str(flag_says), notes=notes, problems=problems)
+    finally:
+        await flags.close()
+        await database.close()
+
+
+async def _look_up(database: Database, overrides: Overrides, query: RouteQuery) -> tuple[RouteQuery, list[str]]:
+    """The tenant's plan and the overrides, as far as the database can be asked. An unknown tenant ends the command."""
+    try:
+        tenant = await database.fetchrow(SQL.tenant_plan, query.tenant_id)
+    except DatabaseUnavailable:
+        return query, ["the database is not reachable: the tier is taken as standard, overrides are not looked at"]
+    except asyncpg.UndefinedTableError:
+        return query, [
+            "the database has no table of tenants: the tier is taken as standard, overrides are not looked at"
+        ]
+    if tenant is None:
+        fail(f"there is no tenant {query.tenant_id!r}", code=2)
+    notes = []
+    query = replace(query, plan=tenant["plan"], tier=Tier.of_plan(tenant["plan"]))
+    if query.project_id is not None:
+        owner = await database.fetchrow(SQL.project_tenant, query.project_id)
+        if owner is None:
+            notes.append(f"there is no project {query.project_id!r}")
+        elif owner["tenant_id"] != query.tenant_id:
+            notes.append(f"project {query.project_id} belongs to tenant {owner['tenant_id']}")
+    try:
+        await overrides.refresh()
+    except asyncpg.UndefinedTableError:
+        notes.append("the gateway's tables do not exist yet in this database: there are no overrides")
+    return query, notes
+
+
+def _answer(
+    query: RouteQuery, route: Route, *, owner: str, flag_says: str, notes: list[str], problems: list[str]
+) -> Json:
+    return {
+        "tenant": query.tenant_id,
+        "tier": query.tier.value,
+        "plan": query.plan,
+        "project": query.project_id,
+        "type": query.task_type,
+        "task": query.task_id or None,
+        "backend": route.backend,
+        "stage": str(route.stage),
+        "effective": str(route.effective),
+        "source": route.source,
+        "reason": route.reason,
+        "usable": route.usable,
+        "problem": route.problem,
+        "flag": {"owner": owner, "says": flag_says, "reason": route.flag.reason if route.flag else None},
+        "override": None if route.override is None else _override_json(route.override),
+        "problems": problems,
+        "notes": notes,
+    }
+
+
+def _print_answer(answer: Json) -> None:
+    project = f", project {answer['project']}" if answer["project"] else ""
+    task = f", task {answer['task']}" if answer["task"] else ""
+    typer.echo(
+        f"tenant {answer['tenant']} ({answer['tier']}){project}, type {answer['type']}{task} → {answer['backend']}"
+    )
+    acts = "" if answer["stage"] == answer["effective"] else f" (acts as {answer['effective']})"
+    typer.echo(f"  stage     {answer['stage']}{acts}")
+    typer.echo(f"  because   {answer['reason']}")
+    if answer["source"] == "override":
+        typer.echo(f"  flag      says {answer['flag']['says']} ({answer['flag']['owner']})")
+    else:
+        typer.echo(f"  flag      {answer['flag']['owner']}")
+    typer.echo(f"  backend   {'configured' if answer['usable'] else answer['problem']}")
+    for problem in answer["problems"]:
+        typer.echo(f"  problem   {problem}")
+    for note in answer["notes"]:
+        typer.echo(f"  note      {note}")
+
+
+def _with_database(work: Callable[[Database], Awaitable[T]]) -> T:
+    """Run `work` with the database; a database that cannot be used ends the command with exit code 1."""
+
+    async def run() -> T:
+        settings = Settings()
+        database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
+        try:
+            return await work(database)
+        finally:
+            with suppress(Exception):
+                await database.close()
+
+    try:
+        return asyncio.run(run())
+    except DatabaseUnavailable:
+        fail("the database is not reachable (TASKGATE_DATABASE_URL)", code=1)
+    except asyncpg.UndefinedTableError:
+        fail("the gateway's tables do not exist yet in this database", code=1)
+
+
+def _override_line(row: Override) -> str:
+    until = "until it is cleared" if row.expires_at is None else f"until {row.expires_at.isoformat(timespec='seconds')}"
+    return f"{_scope_text(row.scope)}: {row.stage}, {until}, by {row.set_by} ({row.why})"
+
+
+def _scope_text(scope: Scope) -> str:
+    return "everything" if scope.is_default else str(scope)
+
+
+def _override_json(row: Override) -> Json:
+    return {
+        "tenant": row.scope.tenant_id,
+        "project": row.scope.project_id,
+        "type": row.scope.task_type,
+        "stage": str(row.stage),
+        "why": row.why,
+        "by": row.set_by,
+        "at": row.set_at.isoformat(),
+        "expires_at": None if row.expires_at is None else row.expires_at.isoformat(),
+    }

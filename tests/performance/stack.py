@@ -1,0 +1,45 @@
+"""The stack that is measured: everything real, on free ports, in a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from deploy.local import taskgate
+from deploy.local.env import read_env
+from deploy.local.stack import EmbeddedStack
+
+ALL = ("postgres", "redis", "temporal", "gateway", "worker-temporal", "worker-redis")
+
+
+@asynccontextmanager
+async def measured_stack(parts: Collection[str] = ALL) -> AsyncIterator[EmbeddedStack]:
+    """A running stack with demo tenants: acme on Temporal, initech on Redis."""
+    os.environ["TASKGATE_HANDLERS"] = "tests.performance.probe_handlers"
+    with tempfile.TemporaryDirectory(prefix="taskgate-bench-") as directory:
+        stack = EmbeddedStack(Path(directory), parts, ports="free")
+        try:
+            await stack.start()
+            for tenant, stage in (("acme", "live"), ("umbrella", "live"), ("initech", "off")):
+                await taskgate.run(
+                    *("flags", "set", "--tenant", tenant, "--stage", stage, "--by", "bench", "--why", "benchmark"),
+                    environment=stack.environment(),
+                )
+            yield stack
+        finally:
+            await stack.stop()
+
+
+def client(stack: EmbeddedStack, tenant: str) -> httpx.AsyncClient:
+    """An HTTP client with the tenant's key."""
+    variables = read_env(stack.env_file)
+    return httpx.AsyncClient(
+        base_url=variables["TASKGATE_URL"],
+        headers={"Authorization": f"Bearer {variables[f'TASKGATE_KEY_{tenant.upper()}']}"},
+        timeout=30,
+    )

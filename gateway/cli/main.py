@@ -12,6 +12,7 @@ import typer
 from gateway.cli.db import db_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
+from gateway.cli.settings import settings as settings_command
 from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
 
@@ -19,6 +20,7 @@ app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=Tru
 app.add_typer(db_app, name="db")
 app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")
+app.command("settings")(settings_command)
 
 
 @app.command()

@@ -1,0 +1,45 @@
+"""`taskgate settings`: every setting, as a table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from gateway.settings import Settings
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Environment variable, default, meaning."""
+    prefix = Settings.model_config["env_prefix"]
+    return [
+        (f"{prefix}{name.upper()}", _shown(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def markdown() -> str:
+    """The table of the README."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {f'`{default}`' if default else '–'} | {meaning} |" for name, default, meaning in rows()]
+    return "\n".join(lines) + "\n"
+
+
+def settings(
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/settings.md")] = False,
+) -> None:
+    """List every setting with its environment variable, default and meaning."""
+    if as_markdown:
+        print(markdown(), end="")
+        return
+    width = max(len(name) for name, _, _ in rows())
+    for name, default, meaning in rows():
+        print(f"{name:<{width}}  {meaning}" + (f" [{default}]" if default else ""))
+
+
+def _shown(value: Any) -> str:
+    if value is None or value is PydanticUndefined or isinstance(value, SecretStr):
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

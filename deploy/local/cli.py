@@ -12,8 +12,9 @@ from pathlib import Path
 
 from deploy.local.env import read_env
 from deploy.local.errors import StackError
-from deploy.local.stack import NEEDS, EmbeddedStack, stop_directory
+from deploy.local.stack import NEEDS, EmbeddedStack
 from deploy.local.table import table
+from deploy.local.teardown import stop_directory
 
 TEST_VARIABLES = {
     "TASKGATE_DATABASE_URL": "TASKGATE_TEST_DATABASE_URL",
@@ -24,8 +25,8 @@ TEST_VARIABLES = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command; a failure is one line on standard error and exit code 1."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; a failure is one line on standard error and code 1."""
     arguments = _parser().parse_args(argv)
     began = time.monotonic()
 
@@ -42,13 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 stopped = asyncio.run(stop_directory(arguments.dir, report))
                 report("everything is down" if stopped else "nothing was running")
             case "status":
-                sys.exit(asyncio.run(_status(stack)))
+                return asyncio.run(_status(stack))
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what was started goes on, `down` stops it", file=sys.stderr)
-        sys.exit(130)
+        return 130
+    return 0
 
 
 async def _up(stack: EmbeddedStack, for_tests: bool) -> None:

@@ -1,12 +1,26 @@
-"""`.local/env`: a file that a shell can source, with every address and development key."""
+"""The environment of the stack's processes, and `.local/env`, which a shell can source."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+# An existing server's address, by the part that is then not started.
+NAMED_BY: Mapping[str, str] = {
+    "postgres": "TASKGATE_DATABASE_URL",
+    "redis": "TASKGATE_REDIS_URL",
+    "temporal": "TASKGATE_TEMPORAL_ADDRESS",
+    "neo4j": "TASKGATE_GRAPH_URL",
+}
+
 HEADER = "# Written by the embedded stack. Use it with: set -a; . {path}; set +a\n"
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without servers' addresses: which servers there are, the stack alone says."""
+    return {name: value for name, value in os.environ.items() if name not in NAMED_BY.values()}
 
 
 def read_env(path: Path) -> dict[str, str]:

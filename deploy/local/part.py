@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from abc import ABC, abstractmethod
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local.builds import Report
 from deploy.local.errors import StackError
-from deploy.local.ports import require_free, variable
+from deploy.local.ports import DEFAULT_PORTS, require_free, variable
 from deploy.local.process import Command, ManagedProcess
 
 
@@ -99,3 +101,14 @@ class External:
         self.name = name
         self.url = url
         self.named_by = named_by
+
+    async def reachable(self) -> bool:
+        """Whether something listens there; more cannot be asked without knowing whose server it is."""
+        parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
+        try:
+            connecting = asyncio.open_connection(parts.hostname, parts.port or DEFAULT_PORTS[self.name])
+            _, writer = await asyncio.wait_for(connecting, timeout=3)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True

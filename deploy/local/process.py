@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from deploy.local.env import inherited
 from deploy.local.errors import UnhealthyError
 
 Probe = Callable[[], Awaitable[bool]]
@@ -74,7 +74,7 @@ class ManagedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **command.env},
+                env={**inherited(), **command.env},
                 cwd=command.cwd,
                 start_new_session=True,
             )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from deploy.local.builds import Report
 from deploy.local.cache import file_lock
-from deploy.local.env import read_env, write_env
-from deploy.local.errors import StackError
+from deploy.local.env import NAMED_BY, read_env, write_env
+from deploy.local.errors import PartUnavailableError, StackError
 from deploy.local.gateway import GatewayPart, WorkerPart
 from deploy.local.neo4j import Neo4jPart
 from deploy.local.part import External, Part
@@ -19,6 +19,7 @@ from deploy.local.ports import PortChoice, port
 from deploy.local.postgres import PostgresPart, Programs
 from deploy.local.process import ManagedProcess
 from deploy.local.redis import RedisPart
+from deploy.local.teardown import destroy_directory, stop_directory
 from deploy.local.template import prepared_cluster
 from deploy.local.temporal import TemporalPart
 from deploy.local.temporal_config import SqlServer
@@ -39,16 +40,10 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 SERVERS = ("postgres", "redis", "temporal", "neo4j")
 
-# By the beginning of the name: dependants first, and the database last.
-STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis", "neo4j"), ("postgres",))
 
-# An existing server's address, by the part that is then not started.
-NAMED_BY: Mapping[str, str] = {
-    "postgres": "TASKGATE_DATABASE_URL",
-    "redis": "TASKGATE_REDIS_URL",
-    "temporal": "TASKGATE_TEMPORAL_ADDRESS",
-    "neo4j": "TASKGATE_GRAPH_URL",
-}
+def _with_needs(names: Collection[str]) -> set[str]:
+    needs = {need for name in names for need in NEEDS[name]}
+    return set(names) | (_with_needs(needs) if needs else set())
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,8 @@ class EmbeddedStack:
         self._durable = durable
         for name in NEEDS:
             if name in parts:
-                self.parts[name] = self._external(name) or self._make(name)
+                part = self._make(name)
+                self.parts[name] = self._external(part) or part
 
     # What clients of the stack need to know.
 
@@ -137,11 +133,15 @@ class EmbeddedStack:
 
     # Starting and stopping.
 
-    async def start(self) -> None:
-        """Starts what is not running, as much at once as the needs allow; raises the first failure in order."""
+    async def start(self, only: Collection[str] = ()) -> None:
+        """Starts what is not running (of `only` and what those need), as much at once as the needs allow.
+
+        When something fails, the rest goes on as far as it can, and the first failure in order is raised.
+        """
+        wanted = [name for name in self.parts if not only or name in _with_needs(only)]
         async with file_lock(self.directory / "run" / "stack.lock", lambda: self._report("another `up` is at work")):
             tasks: dict[str, asyncio.Task[None]] = {}
-            for name in self.parts:
+            for name in wanted:
                 needed = [tasks[need] for need in NEEDS[name] if need in tasks]
                 tasks[name] = asyncio.create_task(self._bring_up(name, needed))
             try:
@@ -155,8 +155,12 @@ class EmbeddedStack:
             self.write_env({})
 
     async def stop(self) -> list[str]:
-        """Stops what this directory's stack started, dependants first; the names of what was stopped."""
+        """Stops what was started in this directory, dependants first; the names of what was stopped."""
         return await stop_directory(self.directory)
+
+    async def destroy(self) -> None:
+        """Kills everything at once and removes the directory: for tests, which keep nothing."""
+        await destroy_directory(self.directory)
 
     async def add_temporal_node(self) -> TemporalPart:
         """Starts one more Temporal server on the same database: together they are one cluster."""
@@ -176,10 +180,11 @@ class EmbeddedStack:
 
     # Construction.
 
-    def _external(self, name: str) -> External | None:
-        variable = NAMED_BY.get(name)
-        url = os.environ.get(variable, "") if variable and self._ports == "default" else ""
-        return External(name, url, variable) if variable and url else None
+    def _external(self, part: Part) -> External | None:
+        named_by = NAMED_BY.get(part.name)
+        url = os.environ.get(named_by, "") if named_by and self._ports == "default" else ""
+        # A shell that has sourced our env file names our own server.
+        return External(part.name, url, named_by) if named_by and url not in ("", part.url) else None
 
     def _make(self, name: str) -> Part:
         directory, number, report = self.directory, self._port(name), self._report
@@ -196,7 +201,12 @@ class EmbeddedStack:
                 return TemporalUiPart(directory, number, report, temporal=self.temporal_address)
             case "gateway":
                 return GatewayPart(
-                    directory, number, report, grpc_port=self._port("grpc"), environment=self.environment
+                    directory,
+                    number,
+                    report,
+                    grpc_port=self._port("grpc"),
+                    environment=self.environment,
+                    own_database=isinstance(self.parts.get("postgres"), Part),
                 )
             case _:
                 return WorkerPart(name, directory, report, environment=self.environment)
@@ -217,7 +227,11 @@ class EmbeddedStack:
     async def _template(self, programs: Programs) -> Path | None:
         if not isinstance(self.parts.get("temporal"), TemporalPart):
             return None
-        return await prepared_cluster(programs, self._report)
+        try:
+            return await prepared_cluster(programs, self._report)
+        except PartUnavailableError:
+            # PostgreSQL alone can still be had; who needs Temporal is told by the part itself.
+            return None
 
     def _port(self, name: str) -> int:
         if name.startswith("worker"):
@@ -238,33 +252,16 @@ class EmbeddedStack:
         await asyncio.gather(*needed)
         part = self.parts[name]
         if isinstance(part, External):
+            if not await part.reachable():
+                raise StackError(f"{name}: nothing answers at {part.url}, which {part.named_by} names")
             self._report(f"{name}: using the one that {part.named_by} names")
             return
         await part.start()
 
     async def _status(self, part: Part | External) -> PartStatus:
         if isinstance(part, External):
-            return PartStatus(part.name, "external", part.url, None)
+            return PartStatus(part.name, "external" if await part.reachable() else "unreachable", part.url, None)
         process = part.process.find()
         if process is None:
             return PartStatus(part.name, "stopped", part.url, None)
         return PartStatus(part.name, "healthy" if await part.healthy() else "unhealthy", part.url, process.pid)
-
-
-async def stop_directory(directory: Path, report: Report = lambda _: None) -> list[str]:
-    """Stops every process that a stack in this directory started, whatever parts and ports it was given."""
-    names = {path.stem for path in (directory / "run").glob("*.json")}
-    stopped: list[str] = []
-    for level in STOP_ORDER:
-        chosen = sorted(name for name in names if name.startswith(level))
-        names -= set(chosen)
-        ended = await asyncio.gather(*(_stop(name, directory) for name in chosen))
-        stopped += [name for name, done in zip(chosen, ended, strict=True) if done]
-        for name in stopped[-sum(ended) :] if any(ended) else []:
-            report(f"{name}: stopped")
-    return stopped
-
-
-async def _stop(name: str, directory: Path) -> bool:
-    kind = PostgresPart if name == "postgres" else Neo4jPart if name == "neo4j" else Part
-    return await ManagedProcess(name, directory).stop(kind.stop_signal, kind.stop_seconds)

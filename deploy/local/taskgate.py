@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.local.env import inherited
 from deploy.local.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ async def run(*arguments: str, environment: Mapping[str, str]) -> str:
     process = await asyncio.create_subprocess_exec(
         program(),
         *arguments,
-        env={**os.environ, **environment},
+        env={**inherited(), **environment},
         cwd=CHECKOUT,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,6 +18,8 @@ from deploy.local.process import Command
 from deploy.local.temporal_binaries import TemporalPrograms, locate
 from deploy.local.temporal_config import NodePorts, SqlServer, dynamic_config, server_config
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, RPC_TIMEOUT, ensure_namespace, ensure_schema, usable
+
+HEALTH_SECONDS = 5.0
 
 
 class TemporalPart(Part):
@@ -68,8 +71,10 @@ class TemporalPart(Part):
         """Whether the frontend serves; the namespace is seen to in `after_start`."""
         try:
             client = await Client.connect(self.url, namespace=self.namespace, lazy=True)
-            return await client.service_client.check_health(timeout=RPC_TIMEOUT)
-        except (RPCError, RuntimeError):
+            # The call's own time-out does not cover the connecting.
+            answer = client.service_client.check_health(timeout=RPC_TIMEOUT)
+            return await asyncio.wait_for(answer, HEALTH_SECONDS)
+        except (RPCError, RuntimeError, TimeoutError):
             return False
 
     async def after_start(self) -> None:

@@ -1,0 +1,50 @@
+# Thin: each target calls one command; `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
+BIN := .venv/bin
+STAMP := .venv/.from-lock
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status demo test bench lint types venv lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+up: venv ## Start the embedded stack (builds what is missing), print addresses and keys
+	@$(BIN)/python -m deploy.local up
+
+down: venv ## Stop what `make up` started
+	@$(BIN)/python -m deploy.local down
+
+status: venv ## Say how each part of the stack is
+	@$(BIN)/python -m deploy.local status
+
+demo: venv ## Send real episodes for two tenants, one on each backend, and show them finish
+	@$(BIN)/python -m deploy.local.demo
+
+test: venv ## Lint, types, unit, integration and contract tests
+	@.ci/checks
+
+bench: venv ## Measure; ONLY=dispatch,submit picks parts
+	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
+
+lint: venv ## Put imports and format in order, and say what is left
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: venv ## Strict type check
+	@$(BIN)/mypy
+
+venv: $(STAMP) ## Make or update .venv from the hashed lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@deploy/local/make-venv "$(PYTHON)" .venv
+	@touch $@
+
+# No registry host is recorded: whoever installs uses their own.
+lock: venv ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --generate-hashes --all-extras --python-version 3.11 --no-emit-index-url \
+		--no-emit-find-links --no-annotate --upgrade pyproject.toml -o requirements.lock
+
+clean: down ## Stop the stack and remove its state, the virtual environment and all caches of the checkout
+	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

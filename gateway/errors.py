@@ -117,3 +117,11 @@ class UpstreamUnavailable(ApiError):
     code = "upstream_unavailable"
     http_status = 502
     grpc_status = "UNAVAILABLE"
+
+
+class GraphUnavailable(ApiError):
+    """The knowledge graph is not configured or does not answer."""
+
+    code = "graph_unavailable"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"

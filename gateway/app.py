@@ -1,0 +1,75 @@
+"""Builds the HTTP application: endpoints, guards, error answers, description."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, APIRouter
+
+from gateway.http.guards import LEGACY_API, Guards
+from gateway.http.health import taskgate_version
+from gateway.http.openapi import describe
+from gateway.http.passthrough import Passthrough
+from gateway.http.problems import install
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+#: One module per part of the API. Those that are asked most come first: routes are tried in this order.
+PARTS = ("episodes", "memories", "tasks", "stream", "submissions", "communities", "maintenance", "health")
+
+_DESCRIPTION = """The task API of MemStack, served by the migration gateway: each task runs on the backend that its
+tenant's flag chooses. Everything else under `/api/v1` is passed through to the MemStack API server."""
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    """The application; its lifespan starts and closes the gateway."""
+    settings = gateway.settings
+    passthrough = Passthrough(settings.upstream_url, timeout=settings.passthrough_timeout_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await gateway.start()
+            yield
+        finally:
+            await passthrough.close()
+            await gateway.close()
+
+    app = FastAPI(
+        title="taskgate",
+        version=taskgate_version(),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        # As MemStack has always done: a body without Content-Type is read as JSON.
+        strict_content_type=False,
+        # Its records of refused requests would repeat what clients sent.
+        telemetry={"logs": False},
+    )
+    app.state.gateway = gateway
+    routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
+    for router in routers:
+        app.include_router(router)
+    install(app)
+    app.add_middleware(
+        Guards, is_own=_own_paths(routers), passthrough=passthrough, max_body_bytes=settings.max_body_bytes
+    )
+    describe(app)
+    return app
+
+
+def _own_paths(routers: Iterable[APIRouter]) -> Callable[[str, str], bool]:
+    """Which requests under /api/v1 the gateway serves, with or without the last slash (FastAPI redirects those)."""
+    own = {
+        (method, route.path.rstrip("/"))
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path.startswith(LEGACY_API) and "{" not in route.path
+        for method in route.methods or ()
+    }
+    return lambda method, path: (method, path.removesuffix("/")) in own

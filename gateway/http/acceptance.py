@@ -1,0 +1,79 @@
+"""The last step of every endpoint that creates tasks: hand them to intake, and answer, also when asked again.
+
+A client that sends an `Idempotency-Key` gets the answer of its first request for each further one with that key,
+marked `Idempotency-Replayed: true`, and no second task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest
+from gateway.http.route import gateway_of
+from gateway.intake import Beside, Idempotency, NewTask, Replay
+
+LONGEST_KEY = 255
+
+#: For `openapi_extra` of an endpoint that creates tasks.
+IDEMPOTENCY_PARAMETER = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Repeating a request with the same key gives the first answer again and no second task.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"},
+        }
+    ]
+}
+
+
+async def accept(
+    request: Request,
+    caller: Caller,
+    tasks: Sequence[NewTask],
+    answer: dict[str, Any],
+    *,
+    status: int = 200,
+    beside: Beside | None = None,
+) -> Response:
+    """Submit the tasks and answer with `answer`.
+
+    Raises `InvalidRequest` (Idempotency-Key out of form), `IdempotencyMismatch`, `DatabaseUnavailable`.
+    """
+    content = orjson.dumps(answer)
+    idempotency = await read_idempotency(request, caller, status, content)
+    replay = await gateway_of(request).intake.submit(tasks, idempotency=idempotency, beside=beside)
+    return json_answer(content, status) if replay is None else replayed(replay)
+
+
+async def read_idempotency(request: Request, caller: Caller, status: int, answer: bytes) -> Idempotency | None:
+    """What is to be remembered of this request; None without an Idempotency-Key. Raises `InvalidRequest`."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise InvalidRequest(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.")
+    digest = hashlib.sha256()
+    for part in (request.method.encode(), request.url.path.encode(), request.scope["query_string"]):
+        digest.update(part + b"\0")
+    digest.update(await request.body())
+    return Idempotency(caller.user_id, key, digest.hexdigest(), status, answer.decode())
+
+
+def replayed(replay: Replay) -> Response:
+    """The stored answer, marked as such."""
+    return json_answer(replay.answer.encode(), replay.status, {"Idempotency-Replayed": "true"})
+
+
+def json_answer(content: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer; rendered by orjson, without FastAPI's validation of what the endpoint made itself."""
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    return Response(body, status, headers, "application/json")

@@ -1,0 +1,100 @@
+"""Is the process alive (`GET /health`, contract §4), and can it do its work (`GET /gateway/v1/ready`)?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from backends.errors import EngineError
+from gateway.errors import DatabaseUnavailable
+from gateway.http.acceptance import json_answer
+from gateway.http.route import gateway_of
+
+router = APIRouter(tags=["health"])
+
+#: A part that does not answer within this time (seconds) counts as away.
+_PATIENCE = 2.0
+
+
+@cache
+def taskgate_version() -> str:
+    """The version of the installed package."""
+    return version("taskgate")
+
+
+class Health(BaseModel):
+    """The process serves requests."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Part(BaseModel):
+    """One server that the gateway needs."""
+
+    status: Literal["ok", "away"]
+    detail: str | None = None
+
+
+class Readiness(BaseModel):
+    """`ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    version: str
+    database: Part
+    backends: dict[str, Part]
+    problems: list[str]
+
+
+@router.get("/health", response_model=Health)
+async def get_health() -> Response:
+    """The process is alive; nothing else is looked at."""
+    return json_answer({"status": "ok", "version": taskgate_version()})
+
+
+@router.get(
+    "/gateway/v1/ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "The database is away; nothing can be accepted"}},
+)
+async def get_readiness(request: Request) -> Response:
+    """Whether the gateway can do its work, part by part. Only a database that is away makes it 503."""
+    gateway = gateway_of(request)
+    names = list(gateway.engines)
+    database, *backends = await asyncio.gather(
+        _look(gateway.database.fetchval("SELECT 1")),
+        *(_look(gateway.engines[name].check_health()) for name in names),
+    )
+    problems = gateway.router.problems()
+    if database["status"] != "ok":
+        status = "unavailable"
+    elif problems or any(part["status"] != "ok" for part in backends):
+        status = "degraded"
+    else:
+        status = "ready"
+    content = {
+        "status": status,
+        "version": taskgate_version(),
+        "database": database,
+        "backends": dict(zip(names, backends, strict=True)),
+        "problems": problems,
+    }
+    if status == "unavailable":
+        return json_answer(content, 503, {"Retry-After": "2"})
+    return json_answer(content)
+
+
+async def _look(answer: Awaitable[Any]) -> dict[str, Any]:
+    try:
+        await asyncio.wait_for(answer, _PATIENCE)
+    except TimeoutError:
+        return {"status": "away", "detail": f"no answer within {_PATIENCE:g} s"}
+    except (DatabaseUnavailable, EngineError) as error:
+        return {"status": "away", "detail": type(error).__doc__}
+    return {"status": "ok", "detail": None}

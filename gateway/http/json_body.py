@@ -1,0 +1,80 @@
+"""Reads a JSON body once, and refuses what could not be stored, sent on, or told back unchanged.
+
+orjson itself refuses malformed text, invalid UTF-8, lone surrogates, NaN and Infinity, raw control characters, and
+more than 1,024 levels. What it lets pass is looked for in the bytes first, where a search costs next to nothing; only
+a body that looks suspicious is walked through.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import orjson
+
+_BOM = b"\xef\xbb\xbf"
+_NUL = b"\\u0000"
+#: Every digit as "0", everything else as NUL: a long number becomes a plain substring.
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
+def decode_json(body: bytes, *, max_depth: int) -> Any:
+    """The value of a JSON text.
+
+    Raises `json.JSONDecodeError` (FastAPI answers it 422) for text that is no JSON, and for JSON with NUL characters,
+    with more than `max_depth` levels, or with integers beyond 64 bits.
+    """
+    if body.startswith(_BOM):
+        body = body[len(_BOM) :]
+    value = orjson.loads(body)
+    if body.count(b"[") + body.count(b"{") > max_depth and _is_deeper(value, max_depth):
+        _refuse(f"nested deeper than {max_depth} levels")
+    if _NUL in body and _has_nul(value):
+        _refuse("NUL characters cannot be stored")
+    if _LONG_NUMBER in body.translate(_DIGITS):
+        # orjson turns integers beyond 64 bits into floats, which would change them silently.
+        json.loads(body, parse_int=_parse_int)
+    return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether arrays and objects are nested in more than `limit` levels."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _has_nul(value: Any) -> bool:
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            rest.extend(item.keys())
+            rest.extend(item.values())
+        elif isinstance(item, list):
+            rest.extend(item)
+    return False
+
+
+def _parse_int(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else _LARGEST + 1
+    if not _SMALLEST <= number <= _LARGEST:
+        _refuse("integer beyond 64 bits")
+    return number
+
+
+def _refuse(why: str) -> NoReturn:
+    raise json.JSONDecodeError(why, "", 0)

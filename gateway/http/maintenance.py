@@ -1,0 +1,255 @@
+"""`POST /api/v1/maintenance/…` (contract §4).
+
+The contract names no project for these; legacy worked on the group "neo4j", where episodes without a project live. A
+query parameter `project_id` chooses the group of a project instead (checked like everywhere else); without it the group
+is "neo4j" and the tenant of the tasks is the caller's own.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from gateway.access.access import Admission
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
+from gateway.http.communities import rebuild_task
+from gateway.http.documents import legacy_errors
+from gateway.http.duplicates import find_duplicates
+from gateway.http.episodes import DEFAULT_GROUP
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.intake import NewTask
+
+router = APIRouter(prefix="/api/v1/maintenance", tags=["maintenance"], route_class=KeyedRoute)
+
+_SIMILARITY = 0.9
+
+
+class IncrementalRefresh(BaseModel):
+    """What to refresh; without episodes the most recent ones."""
+
+    episode_uuids: list[str] | None = None
+    rebuild_communities: bool = False
+
+
+class Deduplication(BaseModel):
+    """How alike names must be, and whether to merge."""
+
+    similarity_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = _SIMILARITY
+    dry_run: bool = True
+
+
+class Optimization(BaseModel):
+    """Which operations to run: `incremental_refresh`, `deduplicate`, `rebuild_communities`; others are passed over."""
+
+    operations: list[str] = Field(default_factory=lambda: ["incremental_refresh", "deduplicate"])
+    dry_run: bool = True
+
+
+class RefreshQueued(BaseModel):
+    """A refresh that was accepted."""
+
+    status: Literal["success"]
+    message: str
+    task_id: str
+    episodes_to_process: int | Literal["recent episodes"]
+
+
+class DuplicateGroup(BaseModel):
+    """Entities that may be one."""
+
+    name: str
+    count: int
+    uuids: list[str]
+
+
+class DuplicatesFound(BaseModel):
+    """What a deduplication would merge."""
+
+    dry_run: Literal[True]
+    duplicates_found: int
+    duplicate_groups: list[DuplicateGroup]
+    message: str
+
+
+class DeduplicationQueued(BaseModel):
+    """A deduplication that was accepted."""
+
+    status: Literal["success"]
+    message: str
+    task_id: str
+    dry_run: Literal[False]
+
+
+class OperationRun(BaseModel):
+    """One operation: the task that was accepted for it, or what a dry run found."""
+
+    operation: str
+    result: dict[str, Any]
+
+
+class Optimized(BaseModel):
+    """What was done, in the order that was asked for."""
+
+    operations_run: list[OperationRun]
+    dry_run: bool
+    timestamp: str
+
+
+@router.post(
+    "/refresh/incremental",
+    response_model=RefreshQueued,
+    responses=legacy_errors(403),
+    openapi_extra=IDEMPOTENCY_PARAMETER,
+)
+async def refresh_incrementally(
+    request: Request, refresh: IncrementalRefresh | None = None, project_id: str | None = None
+) -> Response:
+    """Put episodes through the graph again, in a task."""
+    refresh = refresh or IncrementalRefresh()
+    admission = await _admit(request, project_id)
+    task = _refresh_task(admission, refresh)
+    answer = {
+        "status": "success",
+        "message": "Incremental refresh task queued",
+        "task_id": task.task_id,
+        "episodes_to_process": len(refresh.episode_uuids) if refresh.episode_uuids else "recent episodes",
+    }
+    return await accept(request, admission.caller, [task], answer)
+
+
+@router.post(
+    "/deduplicate",
+    response_model=DuplicatesFound | DeduplicationQueued,
+    responses=legacy_errors(403),
+    openapi_extra=IDEMPOTENCY_PARAMETER,
+)
+async def deduplicate(
+    request: Request, deduplication: Deduplication | None = None, project_id: str | None = None
+) -> Response:
+    """Merge entities with near-identical names, in a task. A dry run only says which, at once and without a task."""
+    deduplication = deduplication or Deduplication()
+    admission = await _admit(request, project_id)
+    if deduplication.dry_run:
+        groups = await find_duplicates(gateway_of(request), _group(admission), deduplication.similarity_threshold)
+        return json_answer(
+            {
+                "dry_run": True,
+                "duplicates_found": len(groups),
+                "duplicate_groups": groups,
+                "message": f"Found {len(groups)} potential duplicate groups",
+            }
+        )
+    task = _deduplication_task(admission, deduplication.similarity_threshold)
+    answer = {
+        "status": "success",
+        "message": "Deduplication task queued",
+        "task_id": task.task_id,
+        "dry_run": False,
+    }
+    return await accept(request, admission.caller, [task], answer)
+
+
+@router.post("/optimize", response_model=Optimized, responses=legacy_errors(403), openapi_extra=IDEMPOTENCY_PARAMETER)
+async def optimize(
+    request: Request, optimization: Optimization | None = None, project_id: str | None = None
+) -> Response:
+    """Run several operations, each in a task of its own; all tasks are accepted, or none. A dry run creates no task."""
+    optimization = optimization or Optimization()
+    admission = await _admit(request, project_id)
+    tasks: list[NewTask] = []
+    runs = []
+    for operation in optimization.operations:
+        if optimization.dry_run:
+            result = await _rehearse(request, admission, operation)
+        else:
+            result = _queue(admission, operation, tasks)
+        # Legacy passes over operations that it does not know.
+        if result is not None:
+            runs.append({"operation": operation, "result": result})
+    answer = {
+        "operations_run": runs,
+        "dry_run": optimization.dry_run,
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    if not tasks:
+        return json_answer(answer)
+    return await accept(request, admission.caller, tasks, answer)
+
+
+def _queue(admission: Admission, operation: str, tasks: list[NewTask]) -> dict[str, Any] | None:
+    match operation:
+        case "incremental_refresh":
+            tasks.append(_refresh_task(admission, IncrementalRefresh()))
+        case "deduplicate":
+            tasks.append(_deduplication_task(admission, _SIMILARITY))
+        case "rebuild_communities":
+            tasks.append(rebuild_task(admission))
+        case _:
+            return None
+    return {"status": "success", "task_id": tasks[-1].task_id}
+
+
+async def _rehearse(request: Request, admission: Admission, operation: str) -> dict[str, Any] | None:
+    match operation:
+        case "incremental_refresh":
+            return {"dry_run": True, "message": "Would refresh recent episodes"}
+        case "deduplicate":
+            groups = await find_duplicates(gateway_of(request), _group(admission), _SIMILARITY)
+            return {
+                "dry_run": True,
+                "duplicates_found": len(groups),
+                "message": f"Found {len(groups)} potential duplicate groups",
+            }
+        case "rebuild_communities":
+            return {"dry_run": True, "message": "Would rebuild communities"}
+        case _:
+            return None
+
+
+async def _admit(request: Request, project_id: str | None) -> Admission:
+    return await gateway_of(request).access.admit(request.headers.get("authorization"), project_id=project_id)
+
+
+def _group(admission: Admission) -> str:
+    return admission.placement.project_id or DEFAULT_GROUP
+
+
+def _refresh_task(admission: Admission, refresh: IncrementalRefresh) -> NewTask:
+    group_id, episodes = _group(admission), refresh.episode_uuids or None
+    return NewTask(
+        task_type="incremental_refresh",
+        group_id=group_id,
+        payload={
+            "group_id": group_id,
+            "episode_uuids": episodes,
+            "rebuild_communities": refresh.rebuild_communities,
+            "tenant_id": admission.placement.tenant_id,
+            "project_id": admission.placement.project_id,
+            "user_id": admission.caller.user_id,
+        },
+        placement=admission.placement,
+        user_id=admission.caller.user_id,
+        entity_id=f"{group_id}:{len(episodes) if episodes else 'recent'}",
+        entity_type="refresh",
+    )
+
+
+def _deduplication_task(admission: Admission, similarity_threshold: float) -> NewTask:
+    group_id = _group(admission)
+    return NewTask(
+        task_type="deduplicate_entities",
+        group_id=group_id,
+        payload={
+            "group_id": group_id,
+            "similarity_threshold": similarity_threshold,
+            "dry_run": False,
+            "project_id": admission.placement.project_id,
+        },
+        placement=admission.placement,
+        user_id=admission.caller.user_id,
+        entity_id=group_id,
+        entity_type="deduplication",
+    )

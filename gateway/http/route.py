@@ -1,0 +1,58 @@
+"""The route class of every endpoint that needs a key: reads JSON bodies once, and checks the key before the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
+
+from gateway.access.keys import read_key
+from gateway.http.json_body import decode_json
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+
+def gateway_of(request: HTTPConnection) -> Gateway:
+    """The parts of the running gateway."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+class JsonRequest(Request):
+    """A request whose JSON is decoded by `decode_json`."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = decode_json(await self.body(), max_depth=gateway_of(self).settings.max_json_depth)
+        return self._json
+
+
+class KeyedRoute(APIRoute):
+    """An endpoint for callers with a key.
+
+    The endpoint itself asks `access` who calls, together with what else it needs to know. This class sees to it that
+    the answer to somebody without a valid key is 401 and nothing else, whatever was sent: a missing or malformed key is
+    refused before the body is read, an invalid body is reported only to those whose key is valid.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_keyed(request: Request) -> Response:
+            authorization = request.headers.get("authorization")
+            read_key(authorization)
+            request = JsonRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                await request.body()  # here, because FastAPI answers any error while it reads one with 400
+            try:
+                return await handle(request)
+            except RequestValidationError:
+                await gateway_of(request).access.authenticate(authorization)
+                raise
+
+        return handle_keyed

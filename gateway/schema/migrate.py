@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 from alembic import command
 from alembic.config import Config
@@ -30,7 +32,10 @@ async def migrate(database_url: str, revision: str = "head") -> None:
     try:
         with translated():
             async with engine.connect() as guard, engine.connect() as connection:
-                await guard.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+                # Neither the holder nor those who wait may keep a snapshot: CREATE INDEX CONCURRENTLY waits for those.
+                guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
+                while not await guard.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
+                    await asyncio.sleep(0.1)
                 await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
                 await connection.run_sync(_upgrade, revision)

@@ -108,7 +108,8 @@ class FlagSource:
         if self._client is None and (self._sdk_key or self.file is not None):
             self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
             self._client.flag_tracker.add_listener(self._flag_changed)
-            self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+            if self.is_remote:
+                self._client.data_source_status_provider.add_listener(lambda status: self._notify())
         self._notify()
 
     async def close(self) -> None:

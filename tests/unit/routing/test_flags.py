@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway.access.placement import Tier
+from gateway.routing import file_source
+from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
+from gateway.routing.flag_text import describe_reason
+from gateway.routing.flags import FlagSource, context_of
+from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.stages import REDIS, Stage
+
+KEY = "task-backend"
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1", Tier.ENTERPRISE, "enterprise")
+#: A change must be in force within this many seconds.
+IN_FORCE = 1.0
+
+
+def text_of(*settings: tuple[Scope, Stage], **changes: Any) -> str:
+    flag = new_flag(KEY) | changes
+    for scope, stage in settings:
+        flag = with_stage(flag, scope, stage)
+    return json.dumps({"flags": {KEY: flag}})
+
+
+def write(path: Path, text: str) -> None:
+    """In place."""
+    path.write_text(text)
+
+
+def replace(path: Path, text: str) -> None:
+    """As editors and `taskgate flags` do it: a new file, renamed over the old one."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    os.replace(fresh, path)
+
+
+class Watched:
+    """A flag source over a file, and the event that its listener sets."""
+
+    def __init__(self, path: Path) -> None:
+        self.source = FlagSource(flag_key=KEY, file=path)
+        self._changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self.source.add_listener(lambda: loop.call_soon_threadsafe(self._changed.set))
+
+    async def start(self) -> None:
+        await self.source.start()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait, from one notification to the next, until it holds; for `IN_FORCE` seconds at most."""
+        async with asyncio.timeout(IN_FORCE):
+            while not holds():
+                await self._changed.wait()
+                self._changed.clear()
+
+    async def until_stage(self, stage: Stage) -> None:
+        await self.until(lambda: self.stage() is stage)
+
+    async def until_problem(self, part: str) -> None:
+        await self.until(lambda: part in (self.source.problem() or ""))
+
+    def stage(self, query: RouteQuery = ACME) -> Stage:
+        return self.source.evaluate(query).stage
+
+
+@pytest_asyncio.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    it = Watched(tmp_path / "flags.json")
+    yield it
+    await it.source.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "flags.json"
+
+
+async def test_without_any_source_everybody_is_off() -> None:
+    source = FlagSource()
+    await source.start()
+    evaluation = source.evaluate(ACME)
+    assert (evaluation.stage, evaluation.known, source.owner) == (Stage.OFF, False, "nobody")
+    assert source.problem() is None
+    assert "neither a LaunchDarkly SDK key nor a flag file" in (source.note() or "")
+    source.record(evaluation, REDIS, timedelta(milliseconds=3))
+    await source.close()
+
+
+async def test_nothing_is_read_before_start(watched: Watched, path: Path) -> None:
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    assert watched.source.evaluate(ACME).known is False
+    await watched.start()
+    assert watched.stage() is Stage.LIVE
+
+
+async def test_a_file_that_comes_later_is_in_force_within_a_second(watched: Watched, path: Path) -> None:
+    await watched.start()
+    assert watched.source.evaluate(ACME).known is False
+    assert "does not exist yet" in (watched.source.note() or "")
+    replace(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.until_stage(Stage.LIVE)
+    assert watched.source.note() is None
+
+
+async def test_a_replaced_file_is_in_force_within_a_second(watched: Watched, path: Path) -> None:
+    write(path, text_of())
+    await watched.start()
+    for stage in (Stage.LIVE, Stage.OFF, Stage.COMPLETE):
+        began = time.monotonic()
+        replace(path, text_of((Scope("acme"), stage)))
+        await watched.until_stage(stage)
+        assert time.monotonic() - began < IN_FORCE
+
+
+async def test_a_file_written_in_place_is_in_force_within_a_second(watched: Watched, path: Path) -> None:
+    write(path, text_of())
+    await watched.start()
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.until_stage(Stage.LIVE)
+
+
+async def test_a_swapped_link_is_noticed_as_in_a_kubernetes_config_map(watched: Watched, path: Path) -> None:
+    for name, stage in (("one", Stage.OFF), ("two", Stage.LIVE)):
+        (path.parent / name).mkdir()
+        (path.parent / name / "flags.json").write_text(text_of((Scope("acme"), stage)))
+    data = path.parent / "data"
+    data.symlink_to("one")
+    os.symlink("data/flags.json", path)
+    await watched.start()
+    assert watched.stage() is Stage.OFF
+    (path.parent / "data.new").symlink_to("two")
+    os.replace(path.parent / "data.new", data)
+    await watched.until_stage(Stage.LIVE)
+
+
+async def test_a_lower_version_counts_as_a_change_too(watched: Watched, path: Path) -> None:
+    write(path, text_of((Scope("acme"), Stage.LIVE), version=9))
+    await watched.start()
+    replace(path, text_of(version=2))
+    await watched.until_stage(Stage.OFF)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        ("{", "not JSON: .*line 1 column 2"),
+        ("{}", "it has no flag 'task-backend'"),
+        (text_of(fallthrough={"variation": 17}), "names variation 17"),
+    ],
+)
+async def test_a_malformed_file_changes_nothing_and_is_reported_once(
+    watched: Watched, path: Path, broken: str, complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.start()
+    with caplog.at_level(logging.INFO, "gateway.routing"):
+        replace(path, broken)
+        await watched.until_problem("stay in force")
+        assert watched.stage() is Stage.LIVE
+        problem = watched.source.problem() or ""
+        assert problem.startswith(f"flag file {path}: ")
+        assert problem.endswith("the last known flags stay in force")
+        replace(path, text_of((Scope("acme"), Stage.COMPLETE)))
+        await watched.until_stage(Stage.COMPLETE)
+    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(errors) == 1
+    assert errors[0].exc_info is None
+    assert re.search(complaint, errors[0].getMessage())
+
+
+async def test_a_file_malformed_from_the_start_means_off(watched: Watched, path: Path) -> None:
+    write(path, "{")
+    await watched.start()
+    assert watched.source.evaluate(ACME).known is False
+    assert (watched.source.problem() or "").endswith("every tenant is at stage off")
+
+
+async def test_a_file_that_vanishes_changes_nothing(watched: Watched, path: Path) -> None:
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.start()
+    os.unlink(path)
+    await watched.until_problem("it is gone; the last known flags stay in force")
+    assert watched.stage() is Stage.LIVE
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.until(lambda: watched.source.problem() is None)
+
+
+def test_half_a_file_is_given_time_to_become_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = text_of((Scope("acme"), Stage.LIVE))
+    taken: list[Any] = []
+
+    class Sink:
+        def init(self, data: Any) -> None:
+            taken.append(data)
+
+        def update_status(self, *_: Any) -> None: ...
+
+    class Config:
+        data_source_update_sink = Sink()
+
+    write(path, text_of())
+    source: Any = file_source.FlagFileSource(path, KEY, Config(), None, lambda: None)  # type: ignore[arg-type]
+    source._look(patient=True)
+    write(path, whole[:-9])
+    source._look(patient=True)
+    assert source.problem is None
+    write(path, whole)
+    source._look(patient=True)
+    assert source.problem is None
+    assert len(taken) == 2
+    write(path, whole[:-9])
+    source._look(patient=True)
+    source._look(patient=True)
+    assert "not JSON" in source.problem
+
+
+async def test_the_last_known_flag_holds_after_close(watched: Watched, path: Path) -> None:
+    write(path, text_of((Scope("acme"), Stage.LIVE)))
+    await watched.start()
+    await watched.source.close()
+    assert watched.stage() is Stage.LIVE
+
+
+async def test_start_and_close_may_be_repeated(watched: Watched, path: Path) -> None:
+    write(path, text_of())
+    await watched.start()
+    await watched.source.start()
+    await watched.source.close()
+    await watched.source.close()
+
+
+def test_the_context_names_tenant_project_and_task() -> None:
+    context = context_of(ACME)
+    assert context.fully_qualified_key == "project:p1:task:task-1:tenant:acme"
+    tenant, task = context.get_individual_context("tenant"), context.get_individual_context("task")
+    assert tenant is not None
+    assert task is not None
+    assert (tenant.get("tier"), tenant.get("plan"), task.get("type")) == ("enterprise", "enterprise", "add_episode")
+    assert task.anonymous
+
+
+@pytest.mark.parametrize(
+    "query", [RouteQuery(None, "x"), RouteQuery("", "x", "", ""), RouteQuery("ä:/%", "\u2028", "x" * 5000)]
+)
+def test_whatever_a_task_is_called_the_context_is_valid(query: RouteQuery) -> None:
+    assert context_of(query).valid
+
+
+async def test_a_rule_may_ask_for_the_tier(watched: Watched, path: Path) -> None:
+    clause = {"contextKind": "tenant", "attribute": "tier", "op": "in", "values": ["vip"]}
+    write(path, text_of(rules=[{"id": "vips", "variation": 3, "clauses": [clause]}]))
+    await watched.start()
+    assert watched.stage(RouteQuery("globex", "x", tier=Tier.VIP)) is Stage.LIVE
+    assert watched.stage(RouteQuery("initech", "x")) is Stage.OFF
+
+
+async def test_explain_gives_the_reason(watched: Watched, path: Path) -> None:
+    clause = {"contextKind": "tenant", "attribute": "tier", "op": "in", "values": ["vip"]}
+    flag = new_flag(KEY) | {"rules": [{"id": "vips", "variation": 3, "clauses": [clause]}]}
+    flag = with_stage(flag, Scope("acme"), Stage.COMPLETE)
+    flag = with_rollout(flag, Stage.LIVE, 25, by="tenant", seed=1)
+    write(path, json.dumps({"flags": {KEY: flag}}))
+    await watched.start()
+
+    def reason(query: RouteQuery) -> str:
+        evaluation = watched.source.explain(query)
+        assert evaluation.stage is watched.stage(query)
+        return describe_reason(watched.source.document() or {}, evaluation.reason or {}, query)
+
+    assert reason(ACME) == "individual target: tenant acme"
+    assert reason(RouteQuery("globex", "x", tier=Tier.VIP)) == "rule 0: tenant tier vip: live"
+    assert reason(RouteQuery("initech", "x")) == "default: off 75 %, live 25 % by tenant"
+    assert reason(RouteQuery(None, "x")).endswith("the task has no tenant, so it stays with the first")
+    replace(path, json.dumps({"flags": {KEY: flag | {"on": False}}}))
+    await watched.until_stage(Stage.OFF)
+    assert reason(ACME) == 'the flag is switched off ("on": false)'
+
+
+async def test_prerequisites_are_followed(watched: Watched, path: Path) -> None:
+    gate = {"key": "gate", "version": 1, "on": True, "variations": [False, True], "fallthrough": {"variation": 0}}
+    flag = with_stage(new_flag(KEY), Scope("acme"), Stage.LIVE)
+    flag["prerequisites"] = [{"key": "gate", "variation": 1}]
+    write(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))
+    await watched.start()
+    assert watched.stage() is Stage.OFF
+    evaluation = watched.source.explain(ACME)
+    assert "prerequisite flag 'gate'" in describe_reason(flag, evaluation.reason or {}, ACME)
+    gate["fallthrough"] = {"variation": 1}
+    replace(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))
+    await watched.until_stage(Stage.LIVE)

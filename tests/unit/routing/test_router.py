@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.routing.flags import FlagSource
+from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.router import Router, configured_backends
+from gateway.routing.stages import REDIS, TEMPORAL, Stage
+from gateway.routing.testing import StaticFlags, StaticOverrides
+from gateway.settings import Settings
+
+BOTH = frozenset({REDIS, TEMPORAL})
+ACME = RouteQuery("acme", "add_episode", "1", "p1")
+
+
+def test_the_flag_decides() -> None:
+    flags = StaticFlags()
+    router = Router(flags, None, BOTH)
+    assert router.route(ACME).backend == REDIS
+    flags.put(Scope("acme"), Stage.RAMPDOWN)
+    route = router.route(ACME)
+    assert (route.backend, route.stage, route.effective) == (TEMPORAL, Stage.RAMPDOWN, Stage.LIVE)
+    assert (route.source, route.usable, route.problem) == ("flag", True, None)
+    assert route.flag is not None
+
+
+def test_an_override_stands_above_the_flag() -> None:
+    flags, overrides = StaticFlags(Stage.COMPLETE), StaticOverrides()
+    router = Router(flags, overrides, BOTH)
+    overrides.put(Scope("acme"), Stage.OFF, why="errors", by="guardrail")
+    for route in (router.route(ACME), router.explain(ACME)):
+        assert (route.backend, route.source, route.flag) == (REDIS, "override", None)
+        assert route.reason == "override for tenant acme by guardrail: errors"
+    assert router.route(RouteQuery("globex", "add_episode")).backend == TEMPORAL
+
+
+def test_the_most_specific_override_wins() -> None:
+    overrides = StaticOverrides()
+    overrides.put(Scope(), Stage.OFF)
+    overrides.put(Scope("acme"), Stage.LIVE)
+    overrides.put(Scope("acme", None, "backup"), Stage.COMPLETE)
+    router = Router(StaticFlags(), overrides, BOTH)
+    asked = [RouteQuery("x", "backup"), RouteQuery("acme", "other"), RouteQuery("acme", "backup")]
+    assert [router.route(query).stage for query in asked] == [Stage.OFF, Stage.LIVE, Stage.COMPLETE]
+
+
+def test_without_a_flag_the_default_is_off() -> None:
+    router = Router(FlagSource(), None, BOTH)
+    for route in (router.route(ACME), router.explain(ACME)):
+        assert (route.backend, route.stage, route.source) == (REDIS, Stage.OFF, "default")
+        assert "neither a LaunchDarkly SDK key nor a flag file" in route.reason
+
+
+def test_a_backend_that_is_not_configured_makes_tasks_wait_and_is_reported() -> None:
+    flags, overrides = StaticFlags(), StaticOverrides()
+    router = Router(flags, overrides, frozenset({REDIS}))
+    assert router.problems() == []
+    flags.put(Scope("acme"), Stage.LIVE)
+    flags.put(Scope("globex"), Stage.LIVE)
+    overrides.put(Scope("initech"), Stage.COMPLETE)
+    route = router.route(ACME)
+    assert (route.backend, route.usable) == (TEMPORAL, False)
+    assert route.problem == "stage live asks for temporal, which is not configured here; its tasks wait"
+    assert router.problems() == [
+        "flag task-backend: stage live (tenant acme, tenant globex) asks for temporal, which is not configured; "
+        "its tasks wait",
+        "override: stage complete (tenant initech) asks for temporal, which is not configured; its tasks wait",
+    ]
+    assert router.route(RouteQuery("umbrella", "x")).usable
+
+
+def test_a_long_list_is_counted() -> None:
+    flags = StaticFlags()
+    router = Router(flags, None, frozenset({REDIS}))
+    for number in range(1000):
+        flags.put(Scope(f"t{number}"), Stage.LIVE) if number < 20 else None
+    assert "tenant t0, tenant t1, tenant t10, tenant t11, tenant t12 and 15 more" in router.problems()[0]
+
+
+def test_without_redis_the_stage_off_waits() -> None:
+    router = Router(FlagSource(), None, frozenset({TEMPORAL}))
+    assert router.route(ACME).problem == "stage off asks for redis, which is not configured here; its tasks wait"
+    assert "stage off (default) asks for redis" in router.problems()[0]
+
+
+def test_a_problem_is_logged_once_per_change(caplog: pytest.LogCaptureFixture) -> None:
+    flags = StaticFlags()
+    router = Router(flags, None, frozenset({REDIS}))
+    with caplog.at_level(logging.INFO, "gateway.routing.router"):
+        flags.put(Scope("acme"), Stage.LIVE)
+        for _ in range(50):
+            router.route(ACME)
+            router.problems()
+        flags.put(Scope("acme"), Stage.LIVE)
+        assert len(caplog.records) == 1
+        flags.put(Scope("globex"), Stage.LIVE)
+        assert len(caplog.records) == 2
+        flags.put(Scope("acme"), Stage.OFF)
+        flags.put(Scope("globex"), Stage.OFF)
+    assert caplog.records[-1].getMessage() == "Every stage asked for has its backend again"
+
+
+def test_what_keeps_the_flags_from_being_up_to_date_is_a_problem() -> None:
+    flags = StaticFlags()
+    flags.trouble = "flag file x: it is gone"
+    assert Router(flags, None, BOTH).problems() == ["flag file x: it is gone"]
+
+
+def test_configured_backends() -> None:
+    assert configured_backends(Settings(redis_url=None, temporal_address=None)) == frozenset()
+    assert configured_backends(Settings(redis_url="redis://x", temporal_address="x:1")) == BOTH

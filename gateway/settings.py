@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -65,6 +66,9 @@ class Settings(BaseSettings):
     llm_url: str | None = Field(None, description="OpenAI-compatible base URL; unset: offline rule-based extractor")
     llm_api_key: SecretStr | None = Field(None, description="Key for `llm_url`")
     llm_model: str = Field("gpt-4.1-mini", description="Model for extraction")
+    llm_structured_output: Literal["json_schema", "json_object"] = Field(
+        "json_schema", description="How answers are asked for; `json_object` for servers without JSON schemas"
+    )
     embedder_url: str | None = Field(None, description="OpenAI-compatible base URL; unset: offline feature hashing")
     embedder_api_key: SecretStr | None = Field(None, description="Key for `embedder_url`")
     embedder_model: str = Field("text-embedding-3-small", description="Embedding model")

@@ -1,0 +1,144 @@
+"""Communities of a group in the graph: taken away, found anew, saved; and kept right when an episode is added."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workers.graph.community_detection import detect_communities
+from workers.graph.duplicates import QueryDriver
+
+if TYPE_CHECKING:
+    from graphiti_core import Graphiti
+    from graphiti_core.edges import CommunityEdge
+    from graphiti_core.nodes import CommunityNode, EntityNode
+
+log = logging.getLogger(__name__)
+
+_GROUPS = "MATCH (n:Entity) WHERE n.group_id IS NOT NULL RETURN DISTINCT n.group_id AS group_id ORDER BY group_id"
+
+_REMOVE = """
+MATCH (c:Community) WHERE $group_id IS NULL OR c.group_id = $group_id
+DETACH DELETE c
+"""
+
+_NODES = "MATCH (n:Entity {group_id: $group_id}) RETURN n.uuid AS uuid"
+
+_EDGES = """
+MATCH (a:Entity {group_id: $group_id})-[r:RELATES_TO]->(b:Entity {group_id: $group_id})
+RETURN a.uuid AS source, b.uuid AS target, count(r) AS edges
+"""
+
+_SAVE_MEMBERS = """
+UNWIND $members AS member
+MATCH (c:Community {uuid: member.community})
+MATCH (n:Entity {uuid: member.entity})
+MERGE (c)-[m:HAS_MEMBER {uuid: member.uuid}]->(n)
+SET m.group_id = member.group_id, m.created_at = member.created_at
+"""
+
+_FINISH = """
+MATCH (c:Community) WHERE c.uuid IN $uuids
+SET c.project_id = c.group_id, c.member_count = COUNT { (c)-[:HAS_MEMBER]->(:Entity) }
+"""
+
+_REACHED = """
+MATCH (n:Entity) WHERE n.uuid IN $uuids AND (
+    EXISTS { (n)<-[:HAS_MEMBER]-(:Community) } OR
+    EXISTS { (n)-[:RELATES_TO]-(:Entity)<-[:HAS_MEMBER]-(:Community) }
+)
+RETURN n.uuid AS uuid
+"""
+
+_REFINISH = """
+MATCH (c:Community)-[:HAS_MEMBER]->(n:Entity) WHERE n.uuid IN $uuids
+WITH DISTINCT c
+SET c.project_id = c.group_id, c.member_count = COUNT { (c)-[:HAS_MEMBER]->(:Entity) }, c += $owner
+"""
+
+
+async def list_groups(driver: QueryDriver) -> list[str]:
+    """The groups that have entities."""
+    result = await driver.execute_query(_GROUPS, routing_="r")
+    return [record["group_id"] for record in result.records]
+
+
+async def remove_communities(driver: QueryDriver, group_id: str | None) -> None:
+    """Take away the communities of a group, or all of them."""
+    await driver.execute_query(_REMOVE, group_id=group_id)
+
+
+async def find_clusters(driver: QueryDriver, group_id: str) -> list[list[str]]:
+    """The communities of a group as lists of entity uuids. Two queries, however many entities there are."""
+    nodes = await driver.execute_query(_NODES, group_id=group_id, routing_="r")
+    edges = await driver.execute_query(_EDGES, group_id=group_id, routing_="r")
+    neighbours: dict[str, dict[str, int]] = {record["uuid"]: defaultdict(int) for record in nodes.records}
+    for record in edges.records:
+        source, target = record["source"], record["target"]
+        if source in neighbours and target in neighbours and source != target:
+            neighbours[source][target] += record["edges"]
+            neighbours[target][source] += record["edges"]
+    return await asyncio.to_thread(detect_communities, neighbours)
+
+
+async def describe_cluster(graphiti: Graphiti, uuids: Sequence[str]) -> tuple[CommunityNode, list[CommunityEdge]]:
+    """Let graphiti sum up and name one community."""
+    from graphiti_core.nodes import EntityNode
+    from graphiti_core.utils.maintenance.community_operations import build_community
+
+    entities = sorted(await EntityNode.get_by_uuids(graphiti.driver, list(uuids)), key=lambda entity: entity.name)
+    return await build_community(
+        graphiti.llm_client, entities, clients=graphiti.clients, max_coroutines=graphiti.max_coroutines
+    )
+
+
+async def save_members(driver: QueryDriver, edges: Sequence[CommunityEdge]) -> None:
+    """Write HAS_MEMBER edges."""
+    members = [
+        {
+            "uuid": edge.uuid,
+            "community": edge.source_node_uuid,
+            "entity": edge.target_node_uuid,
+            "group_id": edge.group_id,
+            "created_at": edge.created_at,
+        }
+        for edge in edges
+    ]
+    for start in range(0, len(members), 1000):
+        await driver.execute_query(_SAVE_MEMBERS, members=members[start : start + 1000])
+
+
+async def finish_communities(driver: QueryDriver, uuids: Sequence[str]) -> None:
+    """Set `project_id = group_id` and `member_count`."""
+    await driver.execute_query(_FINISH, uuids=list(uuids))
+
+
+async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], owner: Mapping[str, str]) -> int:
+    """Bring the communities of these entities up to date; returns how many entities had one near.
+
+    `owner` (tenant and project ids) is set on them. A community that cannot be updated is logged, and the next one
+    is tried.
+    """
+    from graphiti_core.helpers import semaphore_gather
+    from graphiti_core.utils.maintenance.community_operations import update_community
+
+    result = await graphiti.driver.execute_query(_REACHED, uuids=[node.uuid for node in nodes], routing_="r")
+    reached = {record["uuid"] for record in result.records}
+    if not reached:
+        return 0
+
+    async def update(node: Any) -> None:
+        try:
+            await update_community(graphiti.driver, graphiti.llm_client, graphiti.embedder, node)
+        except Exception:
+            log.warning("the community of entity %s could not be updated", node.uuid, exc_info=True)
+
+    await semaphore_gather(
+        *[update(node) for node in nodes if node.uuid in reached], max_coroutines=graphiti.max_coroutines
+    )
+    # graphiti writes a community's node anew and so takes these off it.
+    await graphiti.driver.execute_query(_REFINISH, uuids=sorted(reached), owner=dict(owner))
+    return len(reached)

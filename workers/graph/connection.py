@@ -1,0 +1,42 @@
+"""`GraphConnection`: a worker's one client of the knowledge graph, made when a handler first touches it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+
+from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.graph.graphiti_client import EpisodeGraphiti
+
+_MODULE = "workers.graph.graphiti_client"
+
+
+class GraphConnection:
+    """Shared by all tasks of a process. A handler that never touches the graph needs neither graphiti nor Neo4j."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: EpisodeGraphiti | None = None
+
+    @property
+    def client(self) -> EpisodeGraphiti:
+        """The client. Its first use imports graphiti unless `warm_up` did, and raises `GraphNotConfigured`."""
+        if self._client is None:
+            module = importlib.import_module(_MODULE)
+            client: EpisodeGraphiti = module.build_graphiti(self._settings)
+            self._client = client
+        return self._client
+
+    async def warm_up(self) -> None:
+        """Import graphiti in a thread, so that the event loop goes on; nothing to do when no graph is configured."""
+        if self._settings.graph_url:
+            await asyncio.to_thread(importlib.import_module, _MODULE)
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.driver.close()

@@ -1,0 +1,99 @@
+"""graphiti's Neo4j driver, with indices that are built once and surely, and one task at a time per group."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from graphiti_core.driver.driver import GraphProvider
+from graphiti_core.driver.neo4j_driver import Neo4jDriver
+from graphiti_core.graph_queries import get_fulltext_indices, get_range_indices
+from neo4j.exceptions import Neo4jError
+
+from workers.graph.address import GraphAddress
+from workers.graph.group_lock import LOCK_CONSTRAINT, GroupLocks
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?:INDEX|CONSTRAINT) (\w+) IF NOT EXISTS")
+_BUILD_ATTEMPTS = 5
+_ONLINE_SECONDS = 60
+
+
+class GroupAwareDriver(Neo4jDriver):
+    """A `Neo4jDriver` for workers.
+
+    graphiti's own driver starts to build its indices when it is made, tells nobody when that failed, and lets a first
+    search run before they exist; several workers that begin together race each other. Here `ready` says when the
+    graph can be used, and is tried again by the next task after a failure.
+    """
+
+    def __init__(self, address: GraphAddress) -> None:
+        self._building: asyncio.Task[None] | None = None
+        super().__init__(address.uri, address.user or None, address.password or None, address.database)
+        self.locks = GroupLocks(self.client, address.database)
+        # Neo4j warns of every property that no node has yet, in each query of a young graph.
+        logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
+        if self._init_task is not None:
+            self._init_task.add_done_callback(_report)
+
+    async def ready(self) -> None:
+        """Return when indices and constraints are there. Raises the driver's error when they cannot be built."""
+        if self._building is None or (self._building.done() and _failed(self._building)):
+            self._building = asyncio.create_task(self._build(), name="graph indices")
+            self._building.add_done_callback(_failed)
+        await asyncio.shield(self._building)
+
+    async def build_indices_and_constraints(self, delete_existing: bool = False) -> None:
+        if delete_existing:
+            await self.delete_all_indexes()
+            self._building = None
+        await self.ready()
+
+    @asynccontextmanager
+    async def exclusive(self, group_id: str) -> AsyncIterator[None]:
+        """Hold the group's lock (see `GroupLocks`); waits for its turn."""
+        await self.ready()
+        async with self.locks.hold(group_id):
+            yield
+
+    async def close(self) -> None:
+        if self._building is not None and not self._building.done():
+            self._building.cancel()
+        await super().close()
+
+    async def _build(self) -> None:
+        for attempt in range(1, _BUILD_ATTEMPTS + 1):
+            try:
+                missing = await self._missing()
+                for query in missing:
+                    await self._execute_index_query(query)
+                if missing:
+                    await self.execute_query("CALL db.awaitIndexes($seconds)", seconds=_ONLINE_SECONDS)
+                    log.info("built %d indices of the knowledge graph", len(missing))
+                return
+            except Neo4jError:
+                # Another worker builds the same at this moment; what it has built is not missing next time.
+                if attempt == _BUILD_ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.1 * 2**attempt)
+
+    async def _missing(self) -> list[Any]:
+        wanted = [*get_range_indices(GraphProvider.NEO4J), *get_fulltext_indices(GraphProvider.NEO4J), LOCK_CONSTRAINT]
+        result = await self.execute_query("SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN name")
+        there = {record["name"] for record in result.records}
+        return [query for query in wanted if (match := _NAME.search(query)) is None or match.group(1) not in there]
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    """Whether a finished task brought nothing; also keeps asyncio from complaining that nobody looked."""
+    return task.cancelled() or task.exception() is not None
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if _failed(task) and not task.cancelled():
+        log.warning("the graph's indices could not be built yet; the next task tries again: %s", task.exception())

@@ -1,0 +1,168 @@
+"""Entities of one group whose names are near-identical. Needs a Neo4j driver, not graphiti.
+
+The gateway asks this for the dry run of `POST /api/v1/maintenance/deduplicate` (contract §4), the handler of
+`deduplicate_entities` (§7) before it merges: both see the same groups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+#: The group id that means every group, each for itself.
+ALL_GROUPS = "global"
+
+_ENTITIES = """
+MATCH (n:Entity)
+WHERE n.name IS NOT NULL AND n.uuid IS NOT NULL AND n.group_id IS NOT NULL
+  AND ($group_id IS NULL OR n.group_id = $group_id)
+RETURN n.group_id AS group_id, n.uuid AS uuid, n.name AS name
+ORDER BY group_id, n.created_at, uuid
+"""
+
+
+class QueryDriver(Protocol):
+    """What a plain Neo4j driver and graphiti's driver have in common."""
+
+    @property
+    def execute_query(self) -> Callable[..., Awaitable[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as far as its name is concerned."""
+
+    uuid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Entities that are one: `uuids` begins with the oldest, the survivor, whose name this is."""
+
+    name: str
+    count: int
+    uuids: tuple[str, ...]
+
+
+async def find_duplicate_groups(driver: QueryDriver, group_id: str | None, threshold: float) -> list[DuplicateGroup]:
+    """The duplicates of a group; None or `global` means all groups, of which no two share a duplicate.
+
+    `threshold` is the share (0 to 1) of letter triples that two names must have in common; names that differ only in
+    case or spacing are always the same. Raises what the driver raises.
+    """
+    only = None if group_id in (None, ALL_GROUPS) else group_id
+    result = await driver.execute_query(_ENTITIES, group_id=only, routing_="r")
+    groups: dict[str, list[Entity]] = {}
+    for record in result.records:
+        groups.setdefault(record["group_id"], []).append(Entity(record["uuid"], record["name"]))
+    return await asyncio.to_thread(_find_all, list(groups.values()), threshold)
+
+
+def _find_all(groups: Iterable[Sequence[Entity]], threshold: float) -> list[DuplicateGroup]:
+    return [found for entities in groups for found in group_duplicates(entities, threshold)]
+
+
+def group_duplicates(entities: Sequence[Entity], threshold: float) -> list[DuplicateGroup]:
+    """Group entities, given oldest first, around the oldest of each name.
+
+    Every member is as close to the survivor as `threshold` says, so that a chain of small differences (Anna, Anne,
+    Jane) never merges its ends.
+    """
+    names = [_Name(entity.name) for entity in entities]
+    frequency = Counter(shingle for name in names for shingle in name.shingles)
+    members: dict[int, list[int]] = {}
+    exact: dict[str, int] = {}
+    index: defaultdict[str, list[int]] = defaultdict(list)
+    for position, name in enumerate(names):
+        leader = exact.get(name.exact)
+        prefix = _prefix(name.shingles, frequency, threshold)
+        if leader is None and name.is_specific:
+            candidates = {other for shingle in prefix for other in index[shingle]}
+            leader = _closest(name, names, candidates, threshold)
+        if leader is not None:
+            members[leader].append(position)
+            exact.setdefault(name.exact, leader)
+            continue
+        members[position] = [position]
+        exact[name.exact] = position
+        if name.is_specific:
+            for shingle in prefix:
+                index[shingle].append(position)
+    return [
+        DuplicateGroup(entities[leader].name, len(found), tuple(entities[position].uuid for position in found))
+        for leader, found in members.items()
+        if len(found) > 1
+    ]
+
+
+class _Name:
+    """A name in the forms that are compared."""
+
+    __slots__ = ("exact", "is_specific", "numbers", "shingles")
+
+    def __init__(self, name: str) -> None:
+        helpers = dedup_helpers()
+        self.exact: str = helpers._normalize_string_exact(name)
+        # graphiti's looser form keeps a-z and digits only, which leaves next to nothing of a name in another script.
+        loose = (
+            helpers._normalize_name_for_fuzzy(name)
+            if name.isascii()
+            else " ".join(re.sub(r"[^\w' ]|_", " ", self.exact).split())
+        )
+        self.shingles: frozenset[str] = frozenset(helpers._shingles(loose))
+        self.is_specific: bool = helpers._has_high_entropy(loose)
+        #: Report 2023 and Report 2024 are two things, however long the rest of the name.
+        self.numbers = re.findall(r"\d+", self.exact)
+
+
+def _prefix(shingles: frozenset[str], frequency: Counter[str], threshold: float) -> list[str]:
+    """The rarest shingles of a name: of two names that reach the threshold, these have one in common."""
+    size = len(shingles)
+    length = size - math.ceil(threshold * size - 1e-9) + 1
+    return sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))[: max(0, length)]
+
+
+def _closest(name: _Name, names: Sequence[_Name], candidates: Iterable[int], threshold: float) -> int | None:
+    best: tuple[float, int] | None = None
+    for position in candidates:
+        other = names[position]
+        if other.numbers != name.numbers:
+            continue
+        score = dedup_helpers()._jaccard_similarity(name.shingles, other.shingles)
+        if score >= threshold and (best is None or (score, -position) > (best[0], -best[1])):
+            best = (score, position)
+    return None if best is None else best[1]
+
+
+@cache
+def dedup_helpers() -> ModuleType:
+    """graphiti's `dedup_helpers`, loaded from its file.
+
+    Importing it the ordinary way runs `graphiti_core/__init__.py`, which takes two seconds and 100 MB; the module
+    itself needs the standard library only.
+    """
+    name = "graphiti_core.utils.maintenance.dedup_helpers"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec("graphiti_core")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("graphiti-core is not installed")
+    path = Path(package.submodule_search_locations[0], "utils", "maintenance", "dedup_helpers.py")
+    spec = importlib.util.spec_from_file_location("workers.graph._graphiti_dedup_helpers", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module at {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,132 @@
+"""Builds the `graphiti_core.Graphiti` that handlers are given. Importing this imports graphiti (two seconds)."""
+
+from __future__ import annotations
+
+import os
+
+# Before graphiti is imported: it would otherwise report its use to its makers.
+os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
+
+import logging
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+from graphiti_core import Graphiti
+from graphiti_core.embedder.client import EmbedderClient
+from graphiti_core.embedder.openai import OpenAIEmbedder, OpenAIEmbedderConfig
+from graphiti_core.graphiti import AddEpisodeResults
+from graphiti_core.llm_client import LLMClient, LLMConfig
+from graphiti_core.llm_client.openai_generic_client import OpenAIGenericClient
+from graphiti_core.nodes import EpisodeType, EpisodicNode
+
+from gateway.settings import Settings
+from workers.graph import community_detection, episodes
+from workers.graph.address import GraphAddress
+from workers.graph.driver import GroupAwareDriver
+from workers.graph.offline.embedder import OfflineHashingEmbedder
+from workers.graph.offline.llm import OfflineRuleBasedExtractor
+from workers.graph.reranker import EmbeddingReranker
+
+log = logging.getLogger(__name__)
+
+#: The OpenAI client insists on a key; servers on one's own machine take any.
+_NO_KEY = "none"
+
+_current: ContextVar[str | None] = ContextVar("uuid of the episode that is being added", default=None)
+
+
+class EpisodeGraphiti(Graphiti):
+    """A `Graphiti` whose `add_episode` can be given the uuid of a new episode, and can be repeated.
+
+    graphiti's own pipeline does the work, unchanged. Around it: the Episodic node is made when there is none, what
+    MemStack keeps on it survives, an entity is mentioned once however often the episode is added, an episode is not
+    its own context, and episodes of one group are added one after the other.
+    """
+
+    driver: GroupAwareDriver
+
+    async def add_episode(
+        self,
+        name: str,
+        episode_body: str,
+        source_description: str,
+        reference_time: datetime,
+        source: EpisodeType = EpisodeType.message,
+        group_id: str | None = None,
+        uuid: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> AddEpisodeResults:
+        """As graphiti's. Raises `EpisodeInOtherGroup` when the uuid is that of another group's episode."""
+        group = group_id or ""
+        async with self.driver.exclusive(group):
+            if uuid is None:
+                return await super().add_episode(
+                    name, episode_body, source_description, reference_time, source, group_id, None, *args, **kwargs
+                )
+            kept = await episodes.prepare(
+                self.driver,
+                uuid=uuid,
+                name=name,
+                content=episode_body,
+                source=source.value,
+                source_description=source_description,
+                group_id=group,
+                valid_at=reference_time,
+            )
+            token = _current.set(uuid)
+            try:
+                added = await super().add_episode(
+                    name, episode_body, source_description, reference_time, source, group_id, uuid, *args, **kwargs
+                )
+            finally:
+                _current.reset(token)
+            await episodes.restore(self.driver, uuid, kept)
+            return added
+
+    async def retrieve_episodes(self, *args: Any, **kwargs: Any) -> list[EpisodicNode]:
+        """As graphiti's, without the episode that is being added."""
+        found = await super().retrieve_episodes(*args, **kwargs)
+        current = _current.get()
+        return [episode for episode in found if episode.uuid != current]
+
+
+def build_graphiti(settings: Settings) -> EpisodeGraphiti:
+    """A client for the graph, language model and embedder that the settings name; connects on first use.
+
+    Must be called in the event loop that uses it. Raises `GraphNotConfigured` or `GraphAddressInvalid`.
+    """
+    address = GraphAddress.parse(settings.graph_url)
+    community_detection.replace_graphitis_own()
+    embedder = _build_embedder(settings)
+    return EpisodeGraphiti(
+        graph_driver=GroupAwareDriver(address),
+        llm_client=_build_llm(settings),
+        embedder=embedder,
+        cross_encoder=EmbeddingReranker(embedder),
+    )
+
+
+def _build_llm(settings: Settings) -> LLMClient:
+    if settings.llm_url is None:
+        return OfflineRuleBasedExtractor()
+    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key is not None else _NO_KEY
+    return OpenAIGenericClient(
+        LLMConfig(api_key=key, model=settings.llm_model, small_model=settings.llm_model, base_url=settings.llm_url),
+        structured_output_mode=settings.llm_structured_output,
+    )
+
+
+def _build_embedder(settings: Settings) -> EmbedderClient:
+    if settings.embedder_url is None:
+        return OfflineHashingEmbedder(settings.embedder_dimensions)
+    key = settings.embedder_api_key.get_secret_value() if settings.embedder_api_key is not None else _NO_KEY
+    return OpenAIEmbedder(
+        OpenAIEmbedderConfig(
+            api_key=key,
+            embedding_model=settings.embedder_model,
+            base_url=settings.embedder_url,
+            embedding_dim=settings.embedder_dimensions,
+        )
+    )

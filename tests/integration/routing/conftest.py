@@ -1,0 +1,121 @@
+"""A small stand-in for LaunchDarkly: its streaming protocol (server-sent `put`, `patch`, `delete`), and its events."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest_asyncio
+
+
+class LaunchDarklyServer:
+    """Answers on a port of 127.0.0.1 while started; the port stays the same over restarts."""
+
+    sdk_key = "sdk-stand-in"
+
+    def __init__(self) -> None:
+        self.flags: dict[str, dict[str, Any]] = {}
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.answers = True
+        """False: connections are taken and nothing is ever said, as by a firewall."""
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """As a crash: the port refuses, every open connection breaks."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._connections:
+            writer.transport.abort()
+        self._server = None
+
+    def put(self, flag: dict[str, Any]) -> None:
+        """What a stream that begins now is given."""
+        self.flags[flag["key"]] = flag
+
+    async def patch(self, flag: dict[str, Any]) -> None:
+        self.put(flag)
+        await self._say("patch", {"path": f"/flags/{flag['key']}", "data": flag})
+
+    async def delete(self, key: str, version: int) -> None:
+        self.flags.pop(key, None)
+        await self._say("delete", {"path": f"/flags/{key}", "version": version})
+
+    async def event(self, kind: str) -> dict[str, Any]:
+        """The next event of that kind, others are dropped."""
+        while True:
+            event = await self.events.get()
+            if event["kind"] == kind:
+                return event
+
+    async def _say(self, name: str, data: dict[str, Any]) -> None:
+        for writer in list(self._streams):
+            await self._send(writer, name, data)
+
+    async def _send(self, writer: asyncio.StreamWriter, name: str, data: dict[str, Any]) -> None:
+        message = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        writer.write(f"{len(message):x}\r\n".encode() + message + b"\r\n")
+        with suppress(ConnectionError):
+            await writer.drain()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._connections.discard(writer)
+            self._streams.discard(writer)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            method, path, _ = request.split()
+            if not self.answers:
+                await reader.read()
+                return
+            if headers.get("authorization") != self.sdk_key:
+                writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            elif (method, path) == ("GET", "/all"):
+                # Chunked, as the real service: the SDK's reader waits for a full buffer otherwise.
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                writer.write(head)
+                self._streams.add(writer)
+                await self._send(writer, "put", {"path": "/", "data": {"flags": self.flags, "segments": {}}})
+                await reader.read()
+                return
+            elif (method, path) == ("POST", "/bulk"):
+                text = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+                for event in json.loads(text):
+                    self.events.put_nowait(event)
+                writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            else:
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+
+@pytest_asyncio.fixture
+async def launchdarkly() -> AsyncIterator[LaunchDarklyServer]:
+    """A started stand-in without flags."""
+    server = LaunchDarklyServer()
+    await server.start()
+    yield server
+    await server.stop()

@@ -1,0 +1,181 @@
+"""`TemporalEngine`: the port on Temporal.
+
+A task is a standalone activity; where the server has none, a workflow of one activity with the same id. What a
+task is was decided when it was started, so everything but a start looks for both.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from temporalio.converter import PayloadCodec
+
+from backends.errors import CapabilityMissing, EngineUnavailable, WorkflowNotFound
+from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowStatus
+from backends.temporal import names, starts
+from backends.temporal.activity_executions import ActivityExecutions
+from backends.temporal.connection import Connection, Session
+from backends.temporal.errors import AlreadyExists, AttributesUnknown, Unsupported
+from backends.temporal.executions import Executions
+from backends.temporal.messages import RunTask
+from backends.temporal.payloads import data_converter
+from backends.temporal.workflow_executions import WorkflowExecutions
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+_CAPABILITIES = frozenset(
+    {
+        Capability.PRIORITY,
+        Capability.FAIRNESS,
+        Capability.CANCEL_RUNNING,
+        Capability.REQUEUE,
+        Capability.RESULT,
+    }
+)
+
+
+class TemporalEngine:
+    """`WorkflowEnginePort` on one Temporal namespace.
+
+    Nothing is opened before the first call, and a server that comes up later is found by the call after. `timeout`
+    (seconds) bounds every call but `get_workflow_result`. Payloads of at most `inline_payload_bytes` travel by
+    value, larger ones are read from PostgreSQL by the worker. `standalone`: use standalone activities (True), the
+    one-activity workflow (False), or ask the server (None). `codec` encrypts payloads; workers need the same.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        namespace: str,
+        *,
+        tls: bool = False,
+        timeout: float = 5.0,
+        inline_payload_bytes: int = 128 * 1024,
+        standalone: bool | None = None,
+        codec: PayloadCodec | None = None,
+    ) -> None:
+        self._connection = Connection(
+            address,
+            namespace,
+            tls=tls,
+            identity=f"taskgate-gateway-{os.getpid()}@{socket.gethostname()}",
+            timeout=timeout,
+            converter=data_converter(codec),
+            standalone=standalone,
+        )
+        self._inline_bytes = inline_payload_bytes
+        self._standalone = standalone
+        self._activities = ActivityExecutions(self._connection)
+        self._workflows = WorkflowExecutions(self._connection)
+        self._warned_about_attributes = False
+
+    @property
+    def name(self) -> str:
+        return names.ENGINE
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Signals need a workflow to receive them, so they are promised only where every task is one."""
+        return _CAPABILITIES | {Capability.SIGNAL} if self._standalone is False else _CAPABILITIES
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        session = await self._connection.session()
+        message = starts.message_of(start, self._inline_bytes)
+        shape: Executions = self._activities if session.standalone else self._workflows
+        try:
+            try:
+                await self._start(shape, session, start, message)
+            except Unsupported:
+                if shape is self._workflows or self._standalone:
+                    raise
+                log.warning("Temporal refuses standalone activities: each task runs in a workflow of one activity")
+                session.standalone = False
+                await self._start(self._workflows, session, start, message)
+        except AlreadyExists:
+            log.debug("start %s was made before", start.ref.workflow_id)
+        except Unsupported as error:
+            raise EngineUnavailable(error.message) from error
+
+    async def _start(self, shape: Executions, session: Session, start: WorkflowStart, message: RunTask) -> None:
+        try:
+            await shape.start(session, start, message, attributes=bool(session.attributes))
+        except AttributesUnknown as error:
+            if not self._warned_about_attributes:
+                self._warned_about_attributes = True
+                log.warning("tasks start without search attributes: %s", error)
+            await shape.start(session, start, message, attributes=False)
+
+    async def get_workflow_status(self, ref: WorkflowRef) -> WorkflowStatus | None:
+        try:
+            return await self._either(lambda shape, session: shape.status(session, ref.workflow_id))
+        except WorkflowNotFound:
+            return None
+
+    async def get_workflow_result(self, ref: WorkflowRef) -> Any:
+        return await self._either(lambda shape, session: shape.result(session, ref.workflow_id))
+
+    async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        try:
+            return await self._either(lambda shape, session: shape.cancel(session, ref.workflow_id, reason))
+        except WorkflowNotFound:
+            return False
+
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        try:
+            return await self._either(lambda shape, session: shape.requeue(session, ref.workflow_id, reason))
+        except WorkflowNotFound:
+            return False
+
+    async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
+        session = await self._connection.session()
+        try:
+            await self._workflows.signal(session, ref.workflow_id, signal, payload)
+        except WorkflowNotFound:
+            if await self.get_workflow_status(ref) is None:
+                raise
+            raise CapabilityMissing("a task that runs as a standalone activity takes no signals") from None
+
+    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+        session = await self._connection.session()
+        found: list[EndedWorkflow] = []
+        for shape in self._shapes(session):
+            try:
+                found += await shape.ended(session, since)
+            except Unsupported:
+                continue
+        return found
+
+    async def get_incarnation(self) -> str:
+        """The namespace's id: another one means another database."""
+        session = await self._connection.session()
+        return (await self._connection.describe_namespace(session.client)).namespace_info.id
+
+    async def check_health(self) -> None:
+        await self.get_incarnation()
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _either(self, ask: Callable[[Executions, Session], Awaitable[Answer]]) -> Answer:
+        """The answer of the shape that has the task, the likelier one asked first. Raises `WorkflowNotFound`."""
+        session = await self._connection.session()
+        missing: WorkflowNotFound | None = None
+        for shape in self._shapes(session):
+            try:
+                return await ask(shape, session)
+            except WorkflowNotFound as error:
+                missing = error
+            except Unsupported:
+                continue
+        raise missing or WorkflowNotFound()
+
+    def _shapes(self, session: Session) -> tuple[Executions, Executions]:
+        if session.standalone:
+            return self._activities, self._workflows
+        return self._workflows, self._activities

@@ -1,0 +1,40 @@
+"""What travels to a worker: one dataclass, the input of the activity and of the workflow around it.
+
+Pure: imported by workflow modules inside Temporal's sandbox. Fields are only ever added, with a default, because
+messages written by an older gateway wait in queues while a newer worker starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class ActivityOptions:
+    """How the workflow around a task starts its activity; durations in seconds, no limit on attempts.
+
+    The attempts of a task are counted in PostgreSQL, so that a lost worker does not use one up; the worker ends
+    the retries itself with a non-retryable failure.
+    """
+
+    queue: str
+    start_to_close: float
+    heartbeat: float
+    retry_initial: float = 1.0
+    retry_coefficient: float = 2.0
+    retry_maximum: float = 600.0
+
+
+@dataclass(slots=True)
+class RunTask:
+    """One start of one task. `payload` None: the worker reads it from PostgreSQL when it claims the task."""
+
+    task_id: str
+    epoch: int
+    task_type: str
+    group_id: str
+    payload: dict[str, Any] | None = None
+    trace: dict[str, str] = field(default_factory=dict)
+    options: ActivityOptions | None = None
+    """Set for the workflow only; a standalone activity has its options from its start."""

@@ -1,0 +1,140 @@
+"""From a `WorkflowStart` to the two requests that start a task in Temporal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from datetime import timedelta
+
+from temporalio.api.common.v1 import ActivityType, Payloads, Priority, RetryPolicy, SearchAttributes, WorkflowType
+from temporalio.api.enums.v1 import (
+    ActivityIdConflictPolicy,
+    ActivityIdReusePolicy,
+    WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
+)
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import StartActivityExecutionRequest, StartWorkflowExecutionRequest
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.converter import DataConverter, encode_search_attributes
+
+from backends.port import WorkflowStart
+from backends.temporal import names
+from backends.temporal.messages import ActivityOptions, RunTask
+from backends.temporal.payloads import carried
+
+TIMEOUT_MARGIN = timedelta(seconds=60)
+"""Start-to-close is the handler's timeout plus this: the worker enforces the timeout itself and reports it; only a
+worker that cannot is cut off by Temporal."""
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=60)
+"""The last net under lost workers, and under tasks handed to a worker that was just going; leases act within a
+second, so this may be slow, and it costs one write in Temporal's database per running task and beat."""
+
+_LONGEST_KEYWORD = 255
+_LONGEST_FAIRNESS_KEY = 64
+
+
+def message_of(start: WorkflowStart, inline_bytes: int) -> RunTask:
+    """What the worker gets to know."""
+    return RunTask(
+        task_id=start.ref.task_id,
+        epoch=start.ref.epoch,
+        task_type=start.ref.task_type,
+        group_id=start.ref.group_id,
+        payload=carried(start.payload, inline_bytes),
+        trace=dict(start.trace),
+    )
+
+
+async def activity_request(
+    start: WorkflowStart, message: RunTask, namespace: str, identity: str, converter: DataConverter
+) -> StartActivityExecutionRequest:
+    """Start a standalone activity.
+
+    No schedule-to-close: a task may wait as long as its tenant's queue is, and what stops it is the gateway.
+    The request id is that of the start, so that Temporal itself takes a repetition for the same request.
+    """
+    workflow_id = start.ref.workflow_id
+    request = StartActivityExecutionRequest(
+        namespace=namespace,
+        identity=identity,
+        request_id=workflow_id,
+        activity_id=workflow_id,
+        activity_type=ActivityType(name=names.RUN_TASK),
+        task_queue=TaskQueue(name=start.queue),
+        id_reuse_policy=ActivityIdReusePolicy.ACTIVITY_ID_REUSE_POLICY_REJECT_DUPLICATE,
+        id_conflict_policy=ActivityIdConflictPolicy.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING,
+        retry_policy=retry_policy(start),
+        priority=priority(start),
+        input=Payloads(payloads=await converter.encode([message])),
+    )
+    request.start_to_close_timeout.FromTimedelta(start.timeout + TIMEOUT_MARGIN)
+    request.heartbeat_timeout.FromTimedelta(HEARTBEAT_TIMEOUT)
+    return request
+
+
+async def workflow_request(
+    start: WorkflowStart, message: RunTask, namespace: str, identity: str, converter: DataConverter
+) -> StartWorkflowExecutionRequest:
+    """Start a workflow of one activity, where activities do not stand alone."""
+    message.options = ActivityOptions(
+        queue=start.queue,
+        start_to_close=(start.timeout + TIMEOUT_MARGIN).total_seconds(),
+        heartbeat=HEARTBEAT_TIMEOUT.total_seconds(),
+        retry_initial=start.retry.initial.total_seconds(),
+        retry_coefficient=start.retry.coefficient,
+        retry_maximum=start.retry.maximum.total_seconds(),
+    )
+    return StartWorkflowExecutionRequest(
+        namespace=namespace,
+        identity=identity,
+        request_id=start.ref.workflow_id,
+        workflow_id=start.ref.workflow_id,
+        workflow_type=WorkflowType(name=names.RUN_TASK),
+        task_queue=TaskQueue(name=names.WORKFLOW_QUEUE),
+        workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+        workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+        priority=priority(start),
+        input=Payloads(payloads=await converter.encode([message])),
+    )
+
+
+def retry_policy(start: WorkflowStart) -> RetryPolicy:
+    """The intervals of the start; attempts without limit, because the budget is PostgreSQL's."""
+    policy = RetryPolicy(backoff_coefficient=max(start.retry.coefficient, 1.0), maximum_attempts=0)
+    policy.initial_interval.FromTimedelta(start.retry.initial)
+    policy.maximum_interval.FromTimedelta(max(start.retry.maximum, start.retry.initial))
+    return policy
+
+
+def priority(start: WorkflowStart) -> Priority:
+    """Priority within the queue, and the tenant's fair share of it."""
+    key = start.fairness_key or ""
+    if len(key.encode()) > _LONGEST_FAIRNESS_KEY:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    return Priority(
+        priority_key=min(max(start.priority, 1), 5),
+        fairness_key=key,
+        fairness_weight=min(max(start.fairness_weight, 0.001), 1000.0),
+    )
+
+
+def search_attributes(start: WorkflowStart, known: Collection[str]) -> SearchAttributes:
+    """Our search attributes, as far as the namespace knows them."""
+    keywords = {
+        names.TENANT_ATTRIBUTE: start.tenant_id,
+        names.PROJECT_ATTRIBUTE: start.project_id,
+        names.TASK_TYPE_ATTRIBUTE: start.ref.task_type,
+        names.TASK_ID_ATTRIBUTE: start.ref.task_id,
+    }
+    pairs: list[SearchAttributePair[str] | SearchAttributePair[int]] = [
+        SearchAttributePair(SearchAttributeKey.for_keyword(name), value[:_LONGEST_KEYWORD])
+        for name, value in keywords.items()
+        if value and name in known
+    ]
+    if names.PRIORITY_ATTRIBUTE in known:
+        pairs.append(SearchAttributePair(SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE), start.priority))
+    encoded = SearchAttributes()
+    encode_search_attributes(TypedSearchAttributes(pairs), encoded)
+    return encoded

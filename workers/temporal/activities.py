@@ -1,0 +1,149 @@
+"""The activity `taskgate.run_task`: hands a task to the runner, and tells Temporal what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from backends.temporal import names
+from backends.temporal.messages import RunTask
+from backends.temporal.payloads import carried_result
+from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.temporal.slots import SharedSlots
+
+log = logging.getLogger(__name__)
+
+#: Temporal takes a delay of zero for "as the retry policy says".
+AT_ONCE = timedelta(milliseconds=1)
+#: How long a task that came when every slot was taken waits for one before it goes back to its queue.
+ADMISSION_SECONDS = 1.0
+#: Heartbeats of one process, per second, as long as the two bounds allow it.
+BEATS_PER_SECOND = 4.0
+SHORTEST_BEAT = 5.0
+LONGEST_BEAT = 20.0
+_LONGEST_MESSAGE = 8000
+
+
+class RunTaskActivity:
+    """Runs tasks of every type in this process."""
+
+    def __init__(self, runner: TaskRunner, slots: SharedSlots) -> None:
+        self._runner = runner
+        self._slots = slots
+        self._running: set[asyncio.Task[Any]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._leaving = False
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @activity.defn(name=names.RUN_TASK)
+    async def run_task(self, message: RunTask) -> Any:
+        """Returns the result; every other end is an exception that says what Temporal has to do next."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        self._idle.clear()
+        beats = asyncio.create_task(self._beat(), name=f"heartbeat {message.task_id}")
+        try:
+            async with self._slots.admission(ADMISSION_SECONDS) as admitted:
+                if self._leaving or not admitted:
+                    raise _again("the worker has no free slot", AT_ONCE)
+                outcome = await self._runner.run(_assignment(message))
+            return _told(outcome)
+        except asyncio.CancelledError:
+            if self._leaving and not _cancelled_by_temporal():
+                raise _again("the worker is shutting down", AT_ONCE) from None
+            raise
+        finally:
+            beats.cancel()
+            self._running.discard(task)
+            if not self._running:
+                self._idle.set()
+
+    async def leave(self, grace: timedelta) -> None:
+        """Wait for what runs; after `grace`, cancel it, so that it runs again on another worker."""
+        try:
+            async with asyncio.timeout(grace.total_seconds()):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d tasks still run after the grace: they go back to their queues", self.running)
+        self._leaving = True
+        for task in list(self._running):
+            task.cancel()
+        await self._idle.wait()
+
+    async def _beat(self) -> None:
+        """Keep Temporal's last net from catching a task that lives; learn of cancels that came by no other way.
+
+        A beat is a write in Temporal's database, so a process spends a fixed budget on them, within bounds: with
+        up to 20 tasks each beats every 5 s, with 80 and more every 20 s. The timeout is 60 s.
+        """
+        while True:
+            await asyncio.sleep(beat_interval(self.running))
+            activity.heartbeat()
+
+
+def beat_interval(running: int) -> float:
+    """Seconds between two heartbeats of one task."""
+    return min(max(running / BEATS_PER_SECOND, SHORTEST_BEAT), LONGEST_BEAT)
+
+
+def _assignment(message: RunTask) -> Assignment:
+    return Assignment(
+        task_id=message.task_id,
+        backend=names.ENGINE,
+        epoch=message.epoch,
+        payload=message.payload,
+        task_type=message.task_type,
+        group_id=message.group_id,
+        engine_attempt=activity.info().attempt,
+    )
+
+
+def _told(outcome: Outcome) -> Any:
+    """The outcome in Temporal's terms."""
+    match outcome:
+        case Completed(result):
+            return carried_result(result)
+        case Failed(error, error_type, None):
+            raise ApplicationError(error[:_LONGEST_MESSAGE], type=error_type, non_retryable=True)
+        case Failed(error, error_type, retry_in):
+            raise ApplicationError(
+                error[:_LONGEST_MESSAGE], type=error_type, next_retry_delay=max(retry_in or AT_ONCE, AT_ONCE)
+            )
+        case Refused(reason, None):
+            raise ApplicationError(
+                reason, type="Superseded", non_retryable=True, category=ApplicationErrorCategory.BENIGN
+            )
+        case Refused(reason, retry_in):
+            raise _again(reason, retry_in or AT_ONCE)
+        case Stopped(reason):
+            if _cancelled_by_temporal():
+                raise asyncio.CancelledError
+            raise ApplicationError(
+                f"stopped: {reason}", type="Stopped", non_retryable=True, category=ApplicationErrorCategory.BENIGN
+            )
+
+
+def _again(reason: str, delay: timedelta) -> ApplicationError:
+    """No handler ran to its end, and that is nobody's fault: offer the task again."""
+    return ApplicationError(
+        reason,
+        type="Refused",
+        next_retry_delay=max(delay, AT_ONCE),
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def _cancelled_by_temporal() -> bool:
+    """Whether Temporal itself asked for the end (or no longer knows the attempt), so that it takes a cancellation."""
+    details = activity.cancellation_details()
+    return details is not None and not details.worker_shutdown

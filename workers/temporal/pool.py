@@ -1,0 +1,213 @@
+"""`TemporalWorkerPool`: one process, many task queues, one number of slots.
+
+Measured on Temporal 1.32.1, two cores shared with the server: a process that polls 30 empty queues uses 0.02 % of a
+core and 10 MB more than one that polls a single queue, and starts in 60 ms. One poller per queue dispatches as fast
+as five at light load (17–20 ms median); more are added while there is a backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.converter import PayloadCodec
+from temporalio.worker import FixedSizeSlotSupplier, PollerBehaviorAutoscaling, Worker, WorkerTuner
+
+from backends.errors import EngineUnavailable
+from backends.temporal import names
+from backends.temporal.connection import SETTLE_SECONDS, connect
+from backends.temporal.payloads import data_converter
+from workers.outcome import TaskRunner
+from workers.temporal.activities import RunTaskActivity
+from workers.temporal.serving import QueueServer
+from workers.temporal.slots import SharedSlots, Usage
+from workers.temporal.workflows import RunTaskWorkflow
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+MOST_POLLERS = 5
+#: Identifies this code to Temporal; given so that the SDK does not hash every loaded module for each queue.
+BUILD_ID = "taskgate"
+#: Running activities are ended by the pool itself, never by the SDK's own grace.
+NEVER = timedelta(days=3650)
+#: Heartbeats go out when the activity says so; the SDK would hold them back for 80 % of their timeout.
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+
+
+class TemporalWorkerPool:
+    """Polls Temporal for the tasks that this process is to run.
+
+    Queues: `shared-<type>` for each of `task_types` and `shared-unregistered`, when `shared`; and
+    `tenant-<id>-<type>` for each tenant of `set_tenants` and each type. `slots` tasks run at once, over all queues.
+    `worker_id` is the identity that Temporal shows; `drain` the grace that running tasks get at the end. A server
+    that is not there, or goes away, is waited for.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        namespace: str,
+        *,
+        runner: TaskRunner,
+        task_types: Iterable[str],
+        worker_id: str,
+        slots: int,
+        tls: bool = False,
+        shared: bool = True,
+        drain: timedelta = timedelta(seconds=30),
+        codec: PayloadCodec | None = None,
+    ) -> None:
+        self._address = address
+        self._namespace = namespace
+        self._tls = tls
+        self._task_types = tuple(sorted(set(task_types)))
+        self._worker_id = worker_id
+        self._shared = shared
+        self._drain = drain
+        self._converter = data_converter(codec)
+        self._slots = SharedSlots(slots)
+        self._activity = RunTaskActivity(runner, self._slots)
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+        self._tenants: frozenset[str] = frozenset()
+        self._serving: dict[str, QueueServer] = {}
+        self._left: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """Tasks that this process holds now."""
+        return self._activity.running
+
+    @property
+    def usage(self) -> Usage:
+        return self._slots.usage
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The task queues that are to be polled."""
+        shared = {names.UNREGISTERED_QUEUE, *map(names.shared_queue, self._task_types)} if self._shared else set()
+        own = {names.tenant_queue(tenant, kind) for tenant in self._tenants for kind in self._task_types}
+        return frozenset(shared | own)
+
+    def set_tenants(self, tenant_ids: Iterable[str]) -> None:
+        """Poll the queues of exactly these tenants from now on, without a restart.
+
+        A queue that is left keeps the tasks that wait in it, so a tenant stays in the set until nothing of it waits
+        (`dispatch.queue` tells). Tasks that run are not touched.
+        """
+        self._tenants = frozenset(tenant_ids)
+        self._changed.set()
+
+    async def wait_ready(self) -> None:
+        """Return once every queue known at the start is polled."""
+        await self._ready.wait()
+
+    async def run(self) -> None:
+        """Serve until `stop`; returns when nothing runs any more."""
+        try:
+            while not self._stopping:
+                self._changed.clear()
+                self._follow()
+                await self._changed.wait()
+        finally:
+            await self._leave()
+
+    def stop(self) -> None:
+        """Poll no more, let running tasks end for `drain`, give the rest back; `run` returns then."""
+        self._stopping = True
+        self._changed.set()
+
+    def _follow(self) -> None:
+        """Serve what is new, leave what is no longer wanted."""
+        # Workflows of one activity may wait from a time, or from a gateway, without standalone activities.
+        wanted = self.queues | {names.WORKFLOW_QUEUE}
+        for queue in self._serving.keys() - wanted:
+            server = self._serving.pop(queue)
+            server.leave()
+            self._keep(server.wait())
+        for queue in sorted(wanted - self._serving.keys()):
+            self._serving[queue] = QueueServer(queue, self._connected, self._worker)
+        if not self._ready.is_set():
+            self._keep(self._note_ready(list(self._serving.values())))
+
+    async def _note_ready(self, servers: list[QueueServer]) -> None:
+        for server in servers:
+            await server.polling.wait()
+        self._ready.set()
+
+    async def _leave(self) -> None:
+        for server in self._serving.values():
+            server.leave()
+        await self._activity.leave(self._drain)
+        for server in self._serving.values():
+            await server.wait()
+        for task in self._left:
+            task.cancel()
+        self._client = None
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
+
+    async def _connected(self) -> Client:
+        """The client of this process, waited for."""
+        pause = FIRST_PAUSE
+        while True:
+            async with self._connecting:
+                if self._client is not None:
+                    return self._client
+                try:
+                    self._client = await connect(
+                        self._address,
+                        self._namespace,
+                        tls=self._tls,
+                        identity=self._worker_id,
+                        timeout=CONNECT_SECONDS,
+                        converter=self._converter,
+                    )
+                    return self._client
+                except EngineUnavailable as error:
+                    log.warning("no Temporal yet, again in %.1f s: %s", pause, error)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _worker(self, client: Client, queue: str) -> Worker:
+        if queue == names.WORKFLOW_QUEUE:
+            return Worker(
+                client,
+                task_queue=queue,
+                workflows=[RunTaskWorkflow],
+                build_id=BUILD_ID,
+                # A run is two short steps with perhaps an hour between: replaying ten events is cheaper than a
+                # cache, and without one no workflow task is ever sent to a worker that is gone.
+                max_cached_workflows=0,
+                max_concurrent_workflow_tasks=10,
+            )
+        return Worker(
+            client,
+            task_queue=queue,
+            activities=[self._activity.run_task],
+            build_id=BUILD_ID,
+            tuner=WorkerTuner.create_composite(
+                workflow_supplier=FixedSizeSlotSupplier(1),
+                activity_supplier=self._slots,
+                local_activity_supplier=FixedSizeSlotSupplier(1),
+                nexus_supplier=FixedSizeSlotSupplier(1),
+            ),
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, initial=1, maximum=MOST_POLLERS),
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=NEVER,
+            disable_eager_activity_execution=True,
+        )

@@ -1,0 +1,161 @@
+"""One number of slots for all queues that a process polls.
+
+The SDK reserves a slot before each poll, per queue, and holds it while the poll waits, for a minute on an empty
+queue. Thirty queues and twenty slots would leave ten queues without a poller. So a slot is counted here only while
+a task uses it, or while a fresh poll may bring one: a poll that brought nothing for `settle` seconds is parked on an
+empty queue and costs nothing. With all slots in use no new poll starts; polls that were parked may still bring at
+most one task each, which waits for a slot and, when none comes free, goes back to its queue for another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from temporalio.worker import (
+    CustomSlotSupplier,
+    SlotMarkUsedContext,
+    SlotPermit,
+    SlotReleaseContext,
+    SlotReserveContext,
+)
+
+#: A poll on a queue that has tasks is answered sooner than this, also on a busy machine.
+SETTLE_SECONDS = 0.1
+
+
+class _State(Enum):
+    FRESH = "fresh"
+    PARKED = "parked"
+    USED = "used"
+    OVER = "over"
+
+
+class _Permit(SlotPermit):
+    def __init__(self) -> None:
+        self.state = _State.FRESH
+
+
+@dataclass(slots=True)
+class Usage:
+    """A look at the slots: `used` by tasks, `fresh` polls that are counted, `waiting` polls that are held back."""
+
+    total: int
+    used: int
+    fresh: int
+    waiting: int
+
+
+class SharedSlots(CustomSlotSupplier):
+    """The slots of one process; the same object serves every `Worker` in it.
+
+    The SDK calls `mark_slot_used` and `release_slot` on its own threads, the rest on the event loop.
+    """
+
+    def __init__(self, total: int, *, settle: float = SETTLE_SECONDS) -> None:
+        self._total = total
+        self._settle = settle
+        self._used = 0
+        self._fresh = 0
+        self._waiting: deque[asyncio.Future[_Permit]] = deque()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._admission = asyncio.Semaphore(total)
+
+    @property
+    def usage(self) -> Usage:
+        with self._lock:
+            return Usage(self._total, self._used, self._fresh, len(self._waiting))
+
+    @asynccontextmanager
+    async def admission(self, patience: float) -> AsyncIterator[bool]:
+        """Holds one of the slots for a task that has arrived; False when none came free in `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._admission.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._admission.release()
+
+    async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
+        loop = self._loop = asyncio.get_running_loop()
+        with self._lock:
+            if not self._waiting and self._used + self._fresh < self._total:
+                return self._issue(loop)
+            turn: asyncio.Future[_Permit] = loop.create_future()
+            self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            with self._lock:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                elif not turn.cancelled():
+                    self._drop(turn.result())
+            self._grant()
+            raise
+
+    def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:
+        """For eager activities, which taskgate does not use."""
+        return None
+
+    def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
+        permit = ctx.permit
+        assert isinstance(permit, _Permit)
+        with self._lock:
+            self._drop(permit)
+            permit.state = _State.USED
+            self._used += 1
+
+    def release_slot(self, ctx: SlotReleaseContext) -> None:
+        permit = ctx.permit
+        assert isinstance(permit, _Permit)
+        with self._lock:
+            self._drop(permit)
+        self._wake()
+
+    def _issue(self, loop: asyncio.AbstractEventLoop) -> _Permit:
+        """A fresh permit; under the lock, on the loop."""
+        permit = _Permit()
+        self._fresh += 1
+        loop.call_later(self._settle, self._park, permit)
+        return permit
+
+    def _park(self, permit: _Permit) -> None:
+        with self._lock:
+            if permit.state is not _State.FRESH:
+                return
+            permit.state = _State.PARKED
+            self._fresh -= 1
+        self._grant()
+
+    def _drop(self, permit: _Permit) -> None:
+        """Take back what the permit counts for; under the lock."""
+        if permit.state is _State.FRESH:
+            self._fresh -= 1
+        elif permit.state is _State.USED:
+            self._used -= 1
+        permit.state = _State.OVER
+
+    def _grant(self) -> None:
+        """Let the polls that waited longest go, as far as there are slots; on the loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            while self._waiting and self._used + self._fresh < self._total:
+                turn = self._waiting.popleft()
+                if not turn.done():
+                    turn.set_result(self._issue(loop))
+
+    def _wake(self) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._grant)

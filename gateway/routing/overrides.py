@@ -98,7 +98,7 @@ class Overrides:
         self._clock = clock
         self._rows: dict[Scope, Override] = {}
         self._wake = asyncio.Event()
-        self._first = asyncio.Event()
+        self._looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._problem: str | None = None
@@ -108,7 +108,7 @@ class Overrides:
         if self._task is None:
             self._task = asyncio.create_task(self._follow(), name="route-overrides")
             try:
-                await asyncio.wait_for(self._first.wait(), START_SECONDS)
+                await asyncio.wait_for(self._looked.wait(), START_SECONDS)
             except TimeoutError:
                 self._report("it could not be read in time")
 
@@ -160,7 +160,7 @@ class Overrides:
                         rows = await load_overrides(connection)
                     self._take(rows)
                     await self._pause()
-            except (TaskgateError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (TaskgateError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
                 self._report(str(error) or type(error).__name__)
                 self._wake.clear()
                 await self._pause()
@@ -181,10 +181,10 @@ class Overrides:
         fresh = {row.scope: row for row in rows}
         changed = fresh != self._rows
         self._rows = fresh
-        self._first.set()
         self._report(None, changed=changed)
 
     def _report(self, reason: str | None, *, changed: bool = False) -> None:
+        self._looked.set()
         problem = None if reason is None else f"the override table cannot be followed ({reason}); the last rows hold"
         if problem is not None and self._problem is None:
             logger.warning("%s", problem)

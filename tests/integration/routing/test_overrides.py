@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import pytest_asyncio
+
+from gateway.db import Database
+from gateway.routing.overrides import Overrides, clear_override, load_overrides, set_override
+from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.router import Router
+from gateway.routing.stages import REDIS, TEMPORAL, Stage
+from gateway.routing.testing import StaticFlags
+
+ACME = RouteQuery("acme", "add_episode", "1", "p1")
+#: A slow poll, so that what a test sees came by notification.
+SLOW = 3600.0
+
+
+class Watched:
+    """An override table, and the event that its listener sets."""
+
+    def __init__(self, database: Database, *, poll: float = SLOW, clock: Callable[[], float] = time.monotonic) -> None:
+        self.table = Overrides(database, poll=poll, clock=clock)
+        self._changed = asyncio.Event()
+        self.table.add_listener(self._changed.set)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await self._changed.wait()
+                self._changed.clear()
+
+    def stage(self, query: RouteQuery = ACME) -> Stage | None:
+        found = self.table.find(query)
+        return None if found is None else found.stage
+
+
+@pytest_asyncio.fixture
+async def watched(database: Database) -> AsyncIterator[Watched]:
+    it = Watched(database)
+    await it.table.start()
+    yield it
+    await it.table.close()
+
+
+async def test_set_and_clear_are_announced(database: Database, watched: Watched) -> None:
+    assert watched.table.find(ACME) is None
+    row = await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="errors")
+    assert (row.scope, row.stage, row.set_by, row.why, row.expires_at) == (
+        Scope("acme"),
+        Stage.OFF,
+        "ada",
+        "errors",
+        None,
+    )
+    await watched.until(lambda: watched.stage() is Stage.OFF)
+    await set_override(database, Scope("acme"), Stage.LIVE, by="bob", why="better")
+    await watched.until(lambda: watched.stage() is Stage.LIVE)
+    assert len(watched.table.rows()) == 1
+    assert await clear_override(database, Scope("acme"), by="ada", why="over")
+    await watched.until(lambda: watched.stage() is None)
+    assert not await clear_override(database, Scope("acme"), by="ada", why="twice")
+
+
+async def test_every_gateway_hears_of_it(database: Database, watched: Watched) -> None:
+    other = Watched(database)
+    await other.table.start()
+    await set_override(database, Scope(), Stage.OFF, by="ada", why="kill switch")
+    await watched.until(lambda: watched.stage() is Stage.OFF)
+    await other.until(lambda: other.stage(RouteQuery(None, "x")) is Stage.OFF)
+    await other.table.close()
+
+
+async def test_the_most_specific_row_wins(database: Database, watched: Watched) -> None:
+    rows = [
+        (Scope(), Stage.OFF),
+        (Scope(None, None, "add_episode"), Stage.DUALWRITE),
+        (Scope("acme"), Stage.SHADOW),
+        (Scope(None, "p1"), Stage.LIVE),
+        (Scope("acme", None, "add_episode"), Stage.RAMPDOWN),
+        (Scope("acme", "p1", "add_episode"), Stage.COMPLETE),
+    ]
+    for scope, stage in rows:
+        await set_override(database, scope, stage, by="ada", why="x")
+    await watched.until(lambda: len(watched.table.rows()) == len(rows))
+    for scope, stage in reversed(rows):
+        assert watched.stage() is stage
+        await clear_override(database, scope, by="ada", why="x")
+        await watched.until(lambda scope=scope: scope not in [row.scope for row in watched.table.rows()])
+
+
+async def test_an_override_ends_by_itself(database: Database) -> None:
+    now = [time.monotonic()]
+    watched = Watched(database, clock=lambda: now[0])
+    await watched.table.start()
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="x", lasts=timedelta(minutes=5))
+    await watched.until(lambda: watched.stage() is Stage.OFF)
+    now[0] += 299
+    assert watched.stage() is Stage.OFF
+    now[0] += 2
+    assert watched.stage() is None
+    assert watched.table.rows() == []
+    await watched.table.close()
+
+
+async def test_expired_rows_are_not_loaded(database: Database) -> None:
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="x", lasts=timedelta(seconds=-1))
+    assert await load_overrides(database) == []
+
+
+async def test_a_stage_that_nobody_knows_is_passed_over(database: Database) -> None:
+    await database.execute(
+        "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ('a', 'lvie', '', '')"
+    )
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="x")
+    assert [row.scope for row in await load_overrides(database)] == [Scope("acme")]
+
+
+async def test_the_audit_says_who_and_why(database: Database) -> None:
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="errors")
+    await set_override(database, Scope("acme"), Stage.LIVE, by="bob", why="better")
+    await clear_override(database, Scope("acme"), by="eve", why="over")
+    rows = await database.fetch("SELECT * FROM taskgate.audit ORDER BY id")
+    assert [(row["actor"], row["action"], row["subject"], row["why"]) for row in rows] == [
+        ("ada", "route_override.set", "tenant acme", "errors"),
+        ("bob", "route_override.set", "tenant acme", "better"),
+        ("eve", "route_override.clear", "tenant acme", "over"),
+    ]
+    details = [json.loads(row["detail"]) for row in rows]
+    assert details[0]["before"] is None
+    assert details[1]["before"]["stage"] == "off"
+    assert details[1]["stage"] == "live"
+    assert details[2]["before"]["set_by"] == "bob"
+
+
+async def test_what_was_not_announced_is_found_by_the_poll(database: Database) -> None:
+    watched = Watched(database, poll=0.05)
+    await watched.table.start()
+    await database.execute(
+        "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ('acme', 'live', 'x', 'x')"
+    )
+    await watched.until(lambda: watched.stage() is Stage.LIVE)
+    await watched.table.close()
+
+
+async def test_a_lost_connection_keeps_the_rows_and_comes_back(database: Database) -> None:
+    watched = Watched(database, poll=0.05)
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="x")
+    await watched.table.start()
+    assert watched.stage() is Stage.OFF
+    await database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query LIKE '%taskgate.route_override%' AND pid <> pg_backend_pid()"
+    )
+    assert watched.stage() is Stage.OFF
+    await set_override(database, Scope("acme"), Stage.LIVE, by="ada", why="x")
+    await watched.until(lambda: watched.stage() is Stage.LIVE)
+    await watched.until(lambda: watched.table.problem() is None)
+    await watched.table.close()
+
+
+async def test_a_database_that_is_away_does_not_hold_up_the_start() -> None:
+    watched = Watched(Database("postgresql://nobody@127.0.0.1:1/none"))
+    began = time.monotonic()
+    await watched.table.start()
+    assert time.monotonic() - began < 1.0
+    assert watched.table.find(ACME) is None
+    assert "the override table cannot be followed" in (watched.table.problem() or "")
+    await watched.table.close()
+
+
+async def test_the_router_follows_the_table(database: Database, watched: Watched) -> None:
+    router = Router(StaticFlags(Stage.COMPLETE), watched.table, frozenset({REDIS, TEMPORAL}))
+    assert router.route(ACME).backend == TEMPORAL
+    await set_override(database, Scope("acme"), Stage.OFF, by="guardrail", why="errors", lasts=timedelta(hours=1))
+    await watched.until(lambda: router.route(ACME).backend == REDIS)
+    reason = router.route(ACME).reason
+    assert reason.startswith("override for tenant acme by guardrail until 20")
+    assert reason.endswith("UTC: errors")

@@ -11,11 +11,10 @@ from datetime import timedelta
 from importlib.metadata import version as package_version
 from typing import Any
 
-from backends.temporal.engine import TemporalEngine
-
 from backends.port import RetryPolicy, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
-from backends.redis_queue.wire import TIMEOUTS
+from backends.redis_queue.wire import TYPES
+from backends.temporal.engine import TemporalEngine
 from gateway.access.access import Access
 from gateway.db import Database
 from gateway.dispatch.caretaker import Canceller, Caretaker
@@ -74,8 +73,8 @@ def build_flags(settings: Settings) -> FlagSource:
 
 def timeout_of(task_type: str) -> timedelta:
     """How long a task of this type may run (contract §5)."""
-    seconds = TIMEOUTS.get(task_type)
-    return UNKNOWN_TYPE_TIMEOUT if seconds is None else timedelta(seconds=seconds)
+    known = TYPES.get(task_type)
+    return UNKNOWN_TYPE_TIMEOUT if known is None else known.timeout
 
 
 @dataclass
@@ -157,7 +156,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     router = Router(flags, overrides, configured=frozenset(engines))
     notifier = Notifier(database)
     lease = Lease(settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds)
-    queues = QueueNames(database, known=frozenset(TIMEOUTS))
+    queues = QueueNames(database, known=frozenset(TYPES))
     retry = RetryPolicy(attempts=settings.task_attempts)
     dispatcher = Dispatcher(
         database,

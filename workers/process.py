@@ -7,7 +7,10 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Coroutine
+from datetime import timedelta
 from importlib.metadata import version
+from typing import Any
 
 import asyncpg
 
@@ -16,6 +19,7 @@ from gateway.db import Database, translated
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Intake
 from gateway.settings import Settings
+from gateway.sql import Queries
 from gateway.status.notify import Notifier
 from gateway.status.transitions import STOP_CHANNEL, Claim, Transitions
 from workers.context import ContextFactory
@@ -28,6 +32,7 @@ from workers.submit import Submitter, WaitingLauncher
 from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
+SQL = Queries("workers", "process.sql")
 
 CHECK_SECONDS = 1.0
 TENANT_SECONDS = 2.0
@@ -111,9 +116,12 @@ class Worker:
     async def _poll_redis(self, over: asyncio.Event) -> None:
         if not self._settings.redis_url:
             raise SystemExit("TASKGATE_REDIS_URL is not set: there is no Redis queue to take tasks from")
-        worker = RedisQueueWorker(self._settings.redis_url, self._runner, self._lease.process_id, slots=self._slots)
-        self._ready()
-        await worker.run(over)
+        worker = RedisQueueWorker(self._settings.redis_url, self._runner, self._lease.process_id, self._slots)
+        announcing = asyncio.create_task(self._announce(worker.ready.wait()))
+        try:
+            await worker.run(over)
+        finally:
+            announcing.cancel()
 
     async def _poll_temporal(self, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:
@@ -121,27 +129,38 @@ class Worker:
         pool = TemporalWorkerPool(
             self._settings.temporal_address,
             self._settings.temporal_namespace,
-            self._runner,
-            task_types=sorted(self._registry.get_all_handlers()),
+            runner=self._runner,
+            task_types=self._registry.get_all_handlers(),
+            worker_id=self._lease.process_id,
             slots=self._slots,
             tls=self._settings.temporal_tls,
-            identity=self._lease.process_id,
+            # A little more than the runner's own grace: it hands back what is left itself.
+            drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
         )
-        refresh = asyncio.create_task(self._refresh_tenants(pool))
+        await self._follow_tenants(pool)
+        side = [
+            asyncio.create_task(self._keep_following_tenants(pool)),
+            asyncio.create_task(self._announce(pool.wait_ready())),
+            asyncio.create_task(_stop_when(over, pool)),
+        ]
         try:
-            await pool.run(over, on_ready=self._ready)
+            await pool.run()
         finally:
-            refresh.cancel()
+            for task in side:
+                task.cancel()
 
-    async def _refresh_tenants(self, pool: TemporalWorkerPool) -> None:
+    async def _keep_following_tenants(self, pool: TemporalWorkerPool) -> None:
         """Tenants with queues of their own come and go without a restart."""
         while True:
-            with contextlib.suppress(DatabaseUnavailable):
-                rows = await self._db.fetch("SELECT id FROM tenants WHERE lower(plan) IN ('enterprise', 'vip')")
-                await pool.set_tenants({row["id"] for row in rows})
             await asyncio.sleep(TENANT_SECONDS)
+            await self._follow_tenants(pool)
 
-    def _ready(self) -> None:
+    async def _follow_tenants(self, pool: TemporalWorkerPool) -> None:
+        with contextlib.suppress(DatabaseUnavailable):
+            pool.set_tenants([row["tenant_id"] for row in await self._db.fetch(SQL.tenants_with_queues)])
+
+    async def _announce(self, ready: Coroutine[Any, Any, object]) -> None:
+        await ready
         if self._settings.ready_file is not None:
             self._settings.ready_file.touch()
         log.info("worker %s is ready", self._lease.process_id)
@@ -184,6 +203,11 @@ class Worker:
             await connection.add_listener(STOP_CHANNEL, on_stop)
             await self._runner.check_claims()  # for stops that came while nobody listened
             await ended.wait()
+
+
+async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:
+    await over.wait()
+    pool.stop()
 
 
 async def run_worker(settings: Settings, backend: str, slots: int) -> None:

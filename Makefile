@@ -41,10 +41,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@deploy/local/make-venv "$(PYTHON)" .venv
 	@touch $@
 
-# No registry host is recorded: whoever installs uses their own.
-lock: venv ## Resolve the dependencies anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --generate-hashes --all-extras --python-version 3.11 --no-emit-index-url \
-		--no-emit-find-links --no-annotate --upgrade pyproject.toml -o requirements.lock
+# No registry host is recorded: whoever installs uses their own. The second lock is for the images, with the same versions.
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--no-emit-find-links --no-annotate
+
+lock: venv ## Resolve the dependencies anew into the lock files; UPGRADE=--upgrade takes newer versions
+	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
+	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/requirements.lock
 
 clean: down ## Stop the stack and remove its state, the virtual environment and all caches of the checkout
 	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,48 @@
+"""Ports: defaults, the environment, free ones, and a taken one said in one line."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.errors import PortTakenError, StackError
+from deploy.local.ports import DEFAULT_PORTS, FREE_RANGE, free_port, is_free, port, require_free, variable
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DEFAULT_PORTS:
+        monkeypatch.delenv(variable(name), raising=False)
+    assert (port("http", "default"), port("grpc", "default")) == (8080, 50051)
+
+
+def test_the_environment_moves_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_PORT_TEMPORAL_UI", "9999")
+    assert port("temporal_ui", "default") == 9999
+
+
+@pytest.mark.parametrize("text", ["x", "0", "65536", "-1", "80.5"])
+def test_nonsense_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_PORT_HTTP", text)
+    with pytest.raises(StackError, match=r"TASKGATE_PORT_HTTP is .* not a port"):
+        port("http", "default")
+
+
+def test_free_ports_differ_and_are_free() -> None:
+    numbers = [free_port() for _ in range(20)]
+    assert len(set(numbers)) == 20
+    assert all(number in FREE_RANGE and is_free(number) for number in numbers)
+
+
+def test_a_taken_port_names_the_part_and_the_setting(listener: int) -> None:
+    with pytest.raises(PortTakenError, match=rf"redis: port {listener} is taken .* TASKGATE_PORT_REDIS"):
+        require_free("redis", listener, "TASKGATE_PORT_REDIS")

@@ -24,8 +24,8 @@ from gateway.routing.flag_document import FlagData, Json, parse_document
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the file: one `stat`, so a change is in force well within a second at no cost.
-LOOK_SECONDS = 0.1
+#: Seconds between two looks at the file: one `stat` each, so a change is in force well within a second.
+LOOK_SECONDS = 0.2
 
 #: What tells one content of the file from another: device, inode, times of content and inode, size.
 Mark = tuple[int, int, int, int, int] | None

@@ -141,6 +141,10 @@ class TemporalEngine:
                 raise
             raise CapabilityMissing("a task that runs as a standalone activity takes no signals") from None
 
+    async def release_worker(self, worker_id: str) -> int:
+        """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
+        return 0
+
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         session = await self._connection.session()
         found: list[EndedWorkflow] = []

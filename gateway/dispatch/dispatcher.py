@@ -229,7 +229,7 @@ class Dispatcher:
         return len(rows)
 
     def _decide(
-        self, row: Mapping[str, Any]
+        self, row: asyncpg.Record
     ) -> tuple[str, tuple[str, str, str, int, str] | None, WorkflowStart | None]:
         """Backend, the row's new columns, and the start; the latter None while the backend cannot take it."""
         tier = Tier.of_plan(row["plan"])
@@ -250,7 +250,7 @@ class Dispatcher:
         )
         return backend, (row["task_id"], backend, stage, epoch, queue), start
 
-    def _may_still_run(self, row: Mapping[str, Any], route: Route) -> bool:
+    def _may_still_run(self, row: asyncpg.Record, route: Route) -> bool:
         """A stopped start that its engine was not yet told of, where workers run without a claim: wait for that.
 
         At stage `complete` that engine may be gone for good, so nothing waits for it.
@@ -259,7 +259,7 @@ class Dispatcher:
         unfenced = lane is not None and Capability.FENCED not in lane.engine.capabilities
         return unfenced and row["cancel_epoch"] is not None and route.stage is not Stage.COMPLETE
 
-    def _route(self, row: Mapping[str, Any], tier: Tier) -> Route:
+    def _route(self, row: asyncpg.Record, tier: Tier) -> Route:
         return self._router.route(
             RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], tier, row["plan"])
         )

@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+import asyncpg
 
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort, WorkflowRef
@@ -61,7 +62,7 @@ class Reaper:
             await self._take_back()
         await self._retry_engines()
 
-    def _is_lost(self, row: Mapping[str, Any]) -> bool:
+    def _is_lost(self, row: asyncpg.Record) -> bool:
         if row["retired"] or row["silent"] > self._limit:
             return True
         if row["locked"] or not row["seen_since_restart"]:
@@ -72,7 +73,7 @@ class Reaper:
             return not _is_alive(row["pid"])
         return time.monotonic() - since >= self._grace
 
-    async def _bury(self, row: Mapping[str, Any]) -> None:
+    async def _bury(self, row: asyncpg.Record) -> None:
         counts = await self._db.fetchrow(SQL.declare_lost, row["process_id"])
         if counts is None or not counts["lost"]:
             return

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+import asyncpg
 
 from backends.errors import EngineError
 from backends.port import Capability, EndedWorkflow, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
@@ -135,7 +136,7 @@ class Reconciler:
         self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == PAGE else ""
         await asyncio.gather(*(self._check(engine, row) for row in rows))
 
-    async def _check(self, engine: WorkflowEnginePort, row: Mapping[str, Any]) -> None:
+    async def _check(self, engine: WorkflowEnginePort, row: asyncpg.Record) -> None:
         ref = _ref(row)
         status = await engine.get_workflow_status(ref)
         if status is None:
@@ -169,7 +170,7 @@ class Reconciler:
             await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
 
 
-def _ref(row: Mapping[str, Any]) -> WorkflowRef:
+def _ref(row: asyncpg.Record) -> WorkflowRef:
     return WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
 
 

@@ -156,9 +156,10 @@ def scope_of(
     tenant: str | None, project: str | None, task_type: str | None, *, everything: bool, option: str | None
 ) -> Scope:
     """The scope that the options name; `option` is the one that means everything. Raises `FlagChangeRefused`."""
+    tenant, project, task_type = (None if value is None else value.strip() for value in (tenant, project, task_type))
     values = {"--tenant": tenant, "--project": project, "--type": task_type}
     for name, value in values.items():
-        if value is not None and not value.strip():
+        if value == "":
             raise FlagChangeRefused(f"{name} must not be empty")
     given = [name for name, value in values.items() if value is not None]
     choices = ", ".join(filter(None, [*values, option]))

@@ -39,7 +39,7 @@ def settings(run: Run) -> dict[str, str]:
 
 
 def test_set_makes_the_file_and_records_who_and_why(run: Run, path: Path) -> None:
-    answer = run("set", "--tenant", "acme", "--stage", "live", "--why", "pilot")
+    answer = run("set", "--tenant", " acme ", "--stage", "live", "--why", "pilot")
     assert answer.exit_code == 0, answer.output
     assert "tenant acme: not set → live  (version 1, ada)" in answer.stdout
     assert "temporal is not configured in this environment" in answer.stdout

@@ -15,6 +15,7 @@ from backends.port import RetryPolicy, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.wire import TYPES
 from backends.temporal.engine import TemporalEngine
+from gateway import faults
 from gateway.access.access import Access
 from gateway.db import Database
 from gateway.dispatch.caretaker import Canceller, Caretaker
@@ -148,6 +149,7 @@ class Gateway:
 
 def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:
     """Wire a gateway; `engines` replaces the configured ones (unit tests). No I/O."""
+    faults.arm(settings.fault_point)
     database = Database(settings.database_url, size=settings.database_pool_size)
     if engines is None:
         engines = build_engines(settings)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from backends.port import WorkflowRef, WorkflowStart
+from gateway import faults
 from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
 from gateway.errors import IdempotencyMismatch
@@ -112,6 +113,7 @@ class Intake:
         """
         launches = [self._launcher.plan(task) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        faults.passing("before_accept")
         if len(rows) == 1 and idempotency is None and beside is None:
             await self._db.execute(SQL.accept, *rows[0])
         else:
@@ -121,6 +123,7 @@ class Intake:
                 if beside is not None:
                     await beside(db)
                 await db.executemany(SQL.accept, rows)
+        faults.passing("after_accept")
         waiting = False
         for launch in launches:
             if launch.start is not None and launch.backend is not None:

@@ -15,7 +15,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TASKGATE_", extra="ignore")
 
     # Servers ------------------------------------------------------------------------------------------------
-    database_url: str = Field("postgresql://postgres@127.0.0.1:5432/memstack", description="PostgreSQL with `task_logs`")
+    database_url: str = Field(
+        "postgresql://postgres@127.0.0.1:5432/memstack", description="PostgreSQL with `task_logs`"
+    )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections of one process to PostgreSQL")
     redis_url: str | None = Field(None, description="Redis of the legacy queue; unset: no Redis backend")
     temporal_address: str | None = Field(None, description="Temporal front end, host:port; unset: no Temporal backend")
@@ -32,25 +34,37 @@ class Settings(BaseSettings):
     grpc_enabled: bool = Field(True, description="Serve gRPC")
     max_body_bytes: int = Field(10 * 1024 * 1024, ge=1024, description="Larger request bodies are answered 413")
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
-    stream_without_key: bool = Field(True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)")
+    stream_without_key: bool = Field(
+        True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
+    )
     stream_keepalive_seconds: float = Field(15.0, gt=0, description="Comment line on a quiet event stream")
     passthrough_timeout_seconds: float = Field(300.0, gt=0, description="Longest wait for the upstream's next bytes")
     communities_wait_seconds: float = Field(3600.0, gt=0, description="Longest wait of a rebuild with background=false")
 
     # Routing ------------------------------------------------------------------------------------------------
-    flags_file: Path | None = Field(None, description="Flag file (LaunchDarkly file data source); unset without SDK key: stage off")
+    flags_file: Path | None = Field(
+        None, description="Flag file (LaunchDarkly file data source); unset without SDK key: stage off"
+    )
     launchdarkly_sdk_key: SecretStr | None = Field(None, description="LaunchDarkly server-side SDK key")
     launchdarkly_base_url: str | None = Field(None, description="LaunchDarkly endpoint (relay proxy, private instance)")
     flag_key: str = Field("task-backend", description="Key of the migration flag")
 
     # Dispatch -----------------------------------------------------------------------------------------------
     dispatch_concurrency: int = Field(64, ge=1, description="Engine starts under way at once, per backend")
-    dispatch_sweep_seconds: float = Field(1.0, gt=0, description="Longest pause between looks for due tasks nobody announced")
-    start_timeout_seconds: float = Field(5.0, gt=0, description="An engine start without an answer is uncertain after this")
-    reconcile_seconds: float = Field(1.0, gt=0, description="Pause between two comparisons of task_logs with the engines")
+    dispatch_sweep_seconds: float = Field(
+        1.0, gt=0, description="Longest pause between looks for due tasks nobody announced"
+    )
+    start_timeout_seconds: float = Field(
+        5.0, gt=0, description="An engine start without an answer is uncertain after this"
+    )
+    reconcile_seconds: float = Field(
+        1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
+    )
     reap_seconds: float = Field(0.2, gt=0, description="Pause between two looks for lost workers")
     lease_seconds: float = Field(15.0, gt=0, description="A process that did not renew its lease for this long is lost")
-    lease_grace_seconds: float = Field(0.3, gt=0, description="A process whose lease lock is gone for this long is lost")
+    lease_grace_seconds: float = Field(
+        0.3, gt=0, description="A process whose lease lock is gone for this long is lost"
+    )
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
 
@@ -59,7 +73,9 @@ class Settings(BaseSettings):
     worker_slots: int = Field(20, ge=1, description="Tasks that one worker process runs at once")
     worker_drain_seconds: float = Field(30.0, ge=0, description="Grace for running tasks when a worker is told to end")
     ready_file: Path | None = Field(None, description="File that a worker creates once it polls")
-    temporal_standalone_activities: bool | None = Field(None, description="Use standalone activities; unset: ask the server")
+    temporal_standalone_activities: bool | None = Field(
+        None, description="Use standalone activities; unset: ask the server"
+    )
     temporal_inline_payload_bytes: int = Field(128 * 1024, ge=0, description="Larger payloads travel by reference")
 
     # Graph --------------------------------------------------------------------------------------------------
@@ -73,6 +89,12 @@ class Settings(BaseSettings):
     embedder_api_key: SecretStr | None = Field(None, description="Key for `embedder_url`")
     embedder_model: str = Field("text-embedding-3-small", description="Embedding model")
     embedder_dimensions: int = Field(1024, ge=8, le=8192, description="Length of an embedding")
+
+    # For the fault suite -------------------------------------------------------------------------------------
+    fault_point: str = Field("", description="Fault suite only: die at this step of a task's way, `name:count`")
+    fence_enabled: bool = Field(
+        True, description="Fault suite only: false lets workers run without a claim, to prove that the checker sees it"
+    )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")
 

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from backends.port import RetryPolicy
+from gateway import faults
 from gateway.db import Database, translated
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Intake
@@ -43,6 +44,7 @@ class Worker:
 
     def __init__(self, settings: Settings, backend: str, slots: int) -> None:
         os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
+        faults.arm(settings.fault_point)
         self._settings = settings
         self._backend = backend
         self._slots = slots
@@ -52,7 +54,13 @@ class Worker:
         self._db = Database(settings.database_url, size=settings.database_pool_size, name=f"taskgate worker {backend}")
         self._notifier = Notifier(self._db)
         retry = RetryPolicy(attempts=settings.task_attempts)
-        self._transitions = Transitions(self._db, self._notifier, max_attempts=settings.task_attempts, retry=retry)
+        self._transitions = Transitions(
+            self._db,
+            self._notifier,
+            max_attempts=settings.task_attempts,
+            retry=retry,
+            fenced=settings.fence_enabled,
+        )
         self._intake = Intake(
             self._db,
             WaitingLauncher(self._db),

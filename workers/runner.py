@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from gateway import faults
 from gateway.errors import DatabaseUnavailable
 from gateway.status.transitions import Claim, Standing, Transitions
 from workers.handlers.base import TaskContext, TaskRegistry
@@ -109,6 +110,7 @@ class Runner:
         claim = await self._persist(lambda: self._claim(assignment))
         if not isinstance(claim, Claim):
             return claim
+        faults.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
         run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
@@ -229,9 +231,13 @@ class Runner:
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
             return Stopped(run.reason)
         error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
+        faults.passing("before_report")
         if error is None:
-            return await self._persist(lambda: self._report_success(claim, reporter))
-        return await self._persist(lambda: self._report_failure(claim, error))
+            outcome = await self._persist(lambda: self._report_success(claim, reporter))
+        else:
+            outcome = await self._persist(lambda: self._report_failure(claim, error))
+        faults.passing("after_report")
+        return outcome
 
     async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
         if await self._transitions.complete(claim.task_id, claim.attempt):

@@ -13,6 +13,7 @@ import asyncpg
 
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain
 from backends.port import Capability, RetryPolicy, WorkflowEnginePort, WorkflowRef, WorkflowStart
+from gateway import faults
 from gateway.access.placement import Tier
 from gateway.db import Database, translated
 from gateway.dispatch.lane import Lane
@@ -132,7 +133,9 @@ class Dispatcher:
         ref = start.ref
         try:
             async with lane.slots:
+                faults.passing("before_start")
                 await lane.engine.start_workflow(start)
+                faults.passing("after_start")
         except EngineUnavailable:
             lane.failed()
             await self._record(SQL.unstart, ref.task_id, ref.epoch, DOWN_SECONDS)
@@ -228,9 +231,7 @@ class Dispatcher:
             self.launch(backend, start)
         return len(rows)
 
-    def _decide(
-        self, row: asyncpg.Record
-    ) -> tuple[str, tuple[str, str, str, int, str] | None, WorkflowStart | None]:
+    def _decide(self, row: asyncpg.Record) -> tuple[str, tuple[str, str, str, int, str] | None, WorkflowStart | None]:
         """Backend, the row's new columns, and the start; the latter None while the backend cannot take it."""
         tier = Tier.of_plan(row["plan"])
         if row["state"] == "starting":

@@ -82,12 +82,14 @@ class Transitions:
         max_attempts: int = 3,
         retry: RetryPolicy | None = None,
         on_stop: Callable[[], None] = lambda: None,
+        fenced: bool = True,
     ) -> None:
         self._db = database
         self._notifier = notifier
         self._max_attempts = max_attempts
         self._retry = retry or RetryPolicy()
         self._on_stop = on_stop
+        self._fenced = fenced
 
     # Workers ------------------------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Transitions:
         self, task_id: str, backend: str, epoch: int | None, worker_id: str, *, with_payload: bool
     ) -> Claim | None:
         """Ask for the right to run a task; None when it is not granted (`standing` says why)."""
-        row = await self._db.fetchrow(SQL.claim, task_id, backend, epoch, worker_id, with_payload)
+        row = await self._db.fetchrow(SQL.claim, task_id, backend, epoch, worker_id, with_payload, self._fenced)
         if row is None:
             return None
         self._notifier.changed(task_id)

@@ -29,11 +29,12 @@ DELETE FROM taskgate.idempotency WHERE created_at < now() - make_interval(secs =
 
 -- name: claim
 -- The fence: no claim, no run. Granted once per start, to a living worker, of the backend and epoch that hold the task.
+-- ($6 false takes the fence away, for the fault suite to prove that its absence is seen.)
 WITH claimed AS (
     UPDATE taskgate.dispatch d
     SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now()
-    WHERE d.task_id = $1 AND d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3)
-      AND d.state IN ('starting', 'queued')
+    WHERE d.task_id = $1
+      AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state IN ('starting', 'queued')))
       AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
       AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
     RETURNING d.*

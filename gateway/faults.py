@@ -1,0 +1,38 @@
+"""Fault points: places on a task's way where a process can be made to die, for the fault suite. Off by default."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+#: In the order of a task's way.
+POINTS = (
+    "before_accept",  # gateway: the rows are not yet written
+    "after_accept",  # gateway: committed, nothing started
+    "before_start",  # gateway: about to tell the engine
+    "after_start",  # gateway: the engine has it, nothing recorded
+    "after_claim",  # worker: claimed, the handler not begun
+    "before_report",  # worker: the handler returned, nothing reported
+    "after_report",  # worker: reported, the engine not told
+)
+
+_armed: dict[str, int] = {}
+
+
+def arm(spec: str) -> None:
+    """`after_start:3` kills the process the third time it passes there. Raises `ValueError` for an unknown point."""
+    if not spec:
+        return
+    point, _, count = spec.partition(":")
+    if point not in POINTS:
+        raise ValueError(f"no fault point {point!r}; there are {', '.join(POINTS)}")
+    _armed[point] = int(count or 1)
+
+
+def passing(point: str) -> None:
+    """Die here if it is this point's turn (SIGKILL: nothing is cleaned up)."""
+    if not _armed or point not in _armed:
+        return
+    _armed[point] -= 1
+    if _armed[point] <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

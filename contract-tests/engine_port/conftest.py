@@ -1,8 +1,9 @@
 """Parametrises the conformance suite over every file in `factories/`.
 
-A factory is one file named after the engine (`WorkflowEnginePort.name`), with one function
-`async def create(fixture: Callable[[str], Any]) -> EngineHarness`, where `fixture("redis_server")` is the value of
-the pytest fixture of that name (the fixture must not be a coroutine). Nothing else is needed to be tested.
+A factory is one file named after the engine (`WorkflowEnginePort.name`) with
+- `FIXTURES`: the names of the pytest fixtures it needs, e.g. `("redis_server",)`; they may be asynchronous;
+- `async def create(**fixtures) -> EngineHarness`, which is given their values by name.
+Nothing else is needed to be tested.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -30,10 +32,18 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-@pytest_asyncio.fixture(params=sorted(_FACTORIES))
-async def harness(request: pytest.FixtureRequest) -> AsyncIterator[EngineHarness]:
-    """The harness of each engine in turn."""
-    made: EngineHarness = await _load(request.param).create(request.getfixturevalue)
+@pytest.fixture(params=sorted(_FACTORIES))
+def factory(request: pytest.FixtureRequest) -> tuple[ModuleType, dict[str, Any]]:
+    """The factory of each engine in turn, with what it needs; not a coroutine, so that it can start servers."""
+    module = _load(request.param)
+    return module, {name: request.getfixturevalue(name) for name in module.FIXTURES}
+
+
+@pytest_asyncio.fixture
+async def harness(factory: tuple[ModuleType, dict[str, Any]]) -> AsyncIterator[EngineHarness]:
+    """A harness of its own for each test."""
+    module, fixtures = factory
+    made: EngineHarness = await module.create(**fixtures)
     try:
         yield made
     finally:

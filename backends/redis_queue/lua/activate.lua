@@ -3,7 +3,7 @@
 -- Returns how many were missing there.
 local added = 0
 for _, group in ipairs(ARGV) do
-  if redis.call('LLEN', queue_of(group)) > 0 then
+  if waiting(group) > 0 then
     added = added + redis.call('SADD', K.active_groups, group)
   end
 end

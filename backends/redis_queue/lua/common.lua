@@ -12,6 +12,12 @@ local function queue_of(group)
   return K.group .. group
 end
 
+-- How many payloads wait in a group; a key of another type, which no producer makes, is an empty list.
+local function waiting(group)
+  local length = redis.pcall('LLEN', queue_of(group))
+  return type(length) == 'number' and length or 0
+end
+
 local function lock_of(group)
   return K.lock .. group
 end
@@ -105,7 +111,7 @@ local function tidy(worker, group, release)
   if release and redis.call('GET', lock_of(group)) == worker then
     redis.call('DEL', lock_of(group))
   end
-  if redis.call('LLEN', queue_of(group)) > 0 then
+  if waiting(group) > 0 then
     redis.call('PUBLISH', K.wake, group)
   end
 end

@@ -11,7 +11,7 @@ local SAMPLE = 16
 
 local function take(group)
   local queue = queue_of(group)
-  if redis.call('LLEN', queue) == 0 then
+  if waiting(group) == 0 then
     if redis.call('SREM', K.active_groups, group) == 1 then
       redis.call('ZADD', K.emptied, now(), group)
     end
@@ -53,7 +53,7 @@ end
 if redis.call('ZCARD', K.emptied) > 0 then
   redis.call('ZREMRANGEBYSCORE', K.emptied, '-inf', now() - patience)
   for _, group in ipairs(redis.call('ZRANGE', K.emptied, 0, -1)) do
-    if redis.call('LLEN', queue_of(group)) > 0 then
+    if waiting(group) > 0 then
       redis.call('ZREM', K.emptied, group)
       redis.call('SADD', K.active_groups, group)
       taken = taken or take(group)

@@ -1,4 +1,5 @@
--- Prolongs a worker's locks; one that ran out, or was lost with Redis's memory, is taken again.
+-- Prolongs a worker's locks; one that ran out while its payload lies with the worker is taken again. Without the
+-- payload the task has just ended, and a lock taken for it would never be given back.
 -- ARGV: worker, lock seconds, then the groups
 -- Returns the groups whose lock somebody else holds.
 local worker, lock_seconds = ARGV[1], ARGV[2]
@@ -10,7 +11,7 @@ for index = 3, #ARGV do
     redis.call('EXPIRE', lock_of(group), lock_seconds)
   elseif holder then
     lost[#lost + 1] = group
-  else
+  elseif redis.call('EXISTS', own_list(worker, group)) == 1 then
     redis.call('SET', lock_of(group), worker, 'EX', lock_seconds)
   end
 end

@@ -1,0 +1,133 @@
+"""One worker's side of the legacy wire: takes payloads, gives them back, and keeps its locks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from backends.port import WorkflowState
+from backends.redis_queue import scripts, wire
+from backends.redis_queue.engine import KEEP_ENDED
+from backends.redis_queue.link import Link
+
+_EMPTIED_PATIENCE = 5
+"""Seconds for which a group that was found empty is still looked at (see `pick.lua`)."""
+_SHOWN_BYTES = 64 * 1024
+"""How much of a payload that is no task is kept in the dead list."""
+_MOST_DEAD = 10_000
+_LONGEST_ERROR = 10_000
+_SWEEP_SECONDS = 60
+_KEEP = int(KEEP_ENDED.total_seconds())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """A payload that now lies in this worker's own list. Every offer is itself alone, whatever its bytes.
+
+    `payload` is cut when `size` is over the limit; `digest` is the SHA-1 of all of it.
+    """
+
+    group: bytes
+    payload: bytes
+    size: int
+    digest: str
+
+
+class Inbox:
+    """What a worker says to Redis. All methods raise `EngineUnavailable`, `AnswerLost` or `EngineError`.
+
+    Everything but `pick` may be repeated without harm.
+    """
+
+    def __init__(self, link: Link, worker_id: str, *, lock_seconds: int, max_payload_bytes: int) -> None:
+        self._link = link
+        self._worker_id = worker_id
+        self._lock_seconds = lock_seconds
+        self.max_payload_bytes = max_payload_bytes
+
+    async def pick(self) -> Offer | None:
+        """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1)."""
+        answer = await self._link.run(
+            scripts.PICK,
+            self._worker_id,
+            self._lock_seconds,
+            random.getrandbits(31),
+            self.max_payload_bytes,
+            _SHOWN_BYTES,
+            _EMPTIED_PATIENCE,
+        )
+        if answer is None:
+            return None
+        group, payload, size, digest = answer
+        return Offer(group, payload, size, digest.decode() or hashlib.sha1(payload, usedforsecurity=False).hexdigest())
+
+    async def end(
+        self, offer: Offer, workflow_id: str, state: WorkflowState, error: str, result: object, *, release: bool
+    ) -> None:
+        """The task has ended; `release` gives back the group's lock. `workflow_id` is empty for foreign tasks."""
+        error = error[:_LONGEST_ERROR].encode("utf-8", "replace").decode()
+        body = json.dumps(result, default=str)
+        await self._finish(offer, release, "end", _KEEP, workflow_id, state.value, error, body)
+
+    async def put_back(self, offer: Offer, *, release: bool) -> None:
+        """Make the payload the next of its group again."""
+        await self._finish(offer, release, "back", _KEEP)
+
+    async def drop(self, offer: Offer, *, release: bool) -> None:
+        """Forget the payload: it was a copy of something that is taken care of elsewhere."""
+        await self._finish(offer, release, "drop", _KEEP)
+
+    async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:
+        """Move what is no task to the dead list."""
+        entry = {
+            "reason": reason,
+            "group": offer.group.decode("utf-8", "backslashreplace"),
+            "payload": base64.b64encode(offer.payload[:_SHOWN_BYTES]).decode(),
+            "bytes": offer.size,
+            "at": time.time(),
+        }
+        await self._link.run(
+            scripts.SET_ASIDE,
+            self._worker_id,
+            offer.group,
+            offer.digest,
+            int(release),
+            json.dumps(entry),
+            _MOST_DEAD,
+        )
+
+    async def give_back_others(self, mine: Iterable[Offer]) -> int:
+        """Put back what Redis believes to be here and is not; returns how many payloads that were."""
+        digests = [offer.digest for offer in mine]
+        return int(await self._link.run(scripts.GIVE_BACK, self._worker_id, 0, _KEEP, *digests))
+
+    async def leave(self) -> None:
+        """Put back everything and be no worker any more."""
+        await self._link.run(scripts.GIVE_BACK, self._worker_id, 1, _KEEP)
+
+    async def renew(self, groups: Iterable[bytes]) -> list[bytes]:
+        """Prolong the locks of these groups; returns those that somebody else holds."""
+        return list(await self._link.run(scripts.RENEW, self._worker_id, self._lock_seconds, *groups))
+
+    async def sweep(self) -> None:
+        """Once a minute in the whole fleet: put lists into the active set that fell out of it.
+
+        A legacy worker removes an empty group in two steps, and a producer may push in between.
+        """
+        if await self._link.call("SET", wire.SWEPT, self._worker_id, "NX", "EX", _SWEEP_SECONDS) is None:
+            return
+        cursor = b"0"
+        while True:
+            cursor, keys = await self._link.call("SCAN", cursor, "MATCH", f"{wire.GROUP}*", "COUNT", 1000)
+            if keys:
+                await self._link.run(scripts.ACTIVATE, *(key[len(wire.GROUP) :] for key in keys))
+            if cursor in (b"0", 0):
+                return
+
+    async def _finish(self, offer: Offer, release: bool, what: str, *rest: str | int) -> None:
+        await self._link.run(scripts.FINISH, self._worker_id, offer.group, offer.digest, int(release), what, *rest)

@@ -103,6 +103,14 @@ class DatabaseUnavailable(ApiError):
     grpc_status = "UNAVAILABLE"
 
 
+class ShuttingDown(ApiError):
+    """The gateway is shutting down; ask again."""
+
+    code = "shutting_down"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
 class BackendNotConfigured(ApiError):
     """The backend that this needs is not configured."""
 

@@ -1,0 +1,121 @@
+"""`/api/v1/tasks`: reading and steering tasks (contract §2; quirks A1, T1, T2, T3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.access.placement import Caller
+from gateway.http.documents import legacy_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.task_answers import (
+    Message,
+    QueueDepthResponse,
+    StatusBreakdown,
+    TaskList,
+    TaskLogResponse,
+    TaskStatsResponse,
+    json_response,
+    task_list,
+    task_log_response,
+)
+
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
+
+_LARGEST_PAGE = 1000
+_LARGEST_OFFSET = 2**31 - 1
+
+_Text = Annotated[str | None, Query()]
+
+
+async def _caller(request: Request) -> Caller:
+    return await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+
+
+@router.get("/stats", response_model=TaskStatsResponse, responses=legacy_errors())
+async def get_stats(request: Request) -> Response:
+    """Counts over the tasks that the caller may see."""
+    return json_response(asdict(await gateway_of(request).task_log.stats(await _caller(request))))
+
+
+@router.get("/queue-depth", response_model=list[QueueDepthResponse], responses=legacy_errors())
+async def get_queue_depth(request: Request) -> Response:
+    """How many tasks were waiting or running, every three hours over the last day, oldest first."""
+    points = await gateway_of(request).task_log.queue_depth(await _caller(request))
+    return json_response([asdict(point) for point in points])
+
+
+@router.get("/status-breakdown", response_model=StatusBreakdown, responses=legacy_errors())
+async def get_status_breakdown(request: Request) -> Response:
+    """Tasks created in the last 24 hours, by status."""
+    return json_response(await gateway_of(request).task_log.status_breakdown(await _caller(request)))
+
+
+@router.get("/recent", response_model=list[TaskLogResponse], responses=legacy_errors())
+async def get_recent(
+    request: Request,
+    status: Annotated[str | None, Query(description="In any case; `All Statuses` is no filter")] = None,
+    task_type: Annotated[str | None, Query(description="`All Types` is no filter")] = None,
+    search: Annotated[str | None, Query(description="Part of the task's or the worker's id")] = None,
+    entity_id: _Text = None,
+    entity_type: _Text = None,
+    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
+    offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
+) -> Response:
+    """Tasks, newest first."""
+    rows = await gateway_of(request).task_log.recent(
+        await _caller(request),
+        status=status,
+        task_type=task_type,
+        search=search,
+        entity_id=entity_id,
+        entity_type=entity_type,
+        limit=limit,
+        offset=offset,
+    )
+    return json_response([task_log_response(row) for row in rows])
+
+
+@router.get("/", response_model=TaskList, responses=legacy_errors())
+async def list_tasks(
+    request: Request,
+    status: Annotated[
+        str | None, Query(description="`pending`, `running`, `completed`, `failed` or `cancelled`, in any case")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Tasks, newest first, with the words of the first task API."""
+    rows = await gateway_of(request).task_log.list(await _caller(request), status=status, limit=limit)
+    return json_response(task_list(rows))
+
+
+@router.get("/{task_id}", response_model=TaskLogResponse, responses=legacy_errors(404))
+async def get_task(request: Request, task_id: str) -> Response:
+    """One task. A task of a tenant that the caller does not belong to is not found."""
+    return json_response(task_log_response(await gateway_of(request).task_log.get(task_id, await _caller(request))))
+
+
+@router.post("/{task_id}/retry", response_model=Message, responses=legacy_errors(400, 404))
+async def retry_task(request: Request, task_id: str) -> Response:
+    """Run a failed or stopped task again, on the backend that its tenant is on now."""
+    gateway = gateway_of(request)
+    await gateway.task_log.get(task_id, await _caller(request))
+    await gateway.transitions.retry(task_id)
+    return json_response({"message": "Task retried successfully"})
+
+
+@router.post("/{task_id}/stop", response_model=Message, responses=legacy_errors(400, 404))
+async def stop_task(request: Request, task_id: str) -> Response:
+    """Stop a task that waits or runs, wherever it does."""
+    gateway = gateway_of(request)
+    await gateway.task_log.get(task_id, await _caller(request))
+    await gateway.transitions.stop(task_id)
+    return json_response({"message": "Task marked as stopped"})
+
+
+@router.post("/{task_id}/cancel", response_model=Message, responses=legacy_errors(400, 404))
+async def cancel_task(request: Request, task_id: str) -> Response:
+    """The same as stop."""
+    return await stop_task(request, task_id)

@@ -1,0 +1,174 @@
+"""Counts over the tasks that a caller sees (contract §2)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+
+from gateway.access.placement import Caller
+from gateway.db import Database
+from gateway.sql import Queries
+from gateway.status.task_row import Status
+
+SQL = Queries("gateway.status", "stats.sql")
+
+_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+
+_T = TypeVar("_T")
+
+#: Points of the queue depth: one every three hours, the newest is now.
+_POINTS = 9
+_POINT_DISTANCE = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStats:
+    """`GET /stats`. `total` and `completed`: created in the last 24 h; `pending` and `processing`: now; `failed`: ended
+    in the last hour; `throughput_per_minute`: completed in the last hour / 60; `error_rate`: percent of 24 h."""
+
+    total: int
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+    throughput_per_minute: float
+    error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepthPoint:
+    """How many tasks were created and not yet ended at a time, `HH:MM` in UTC."""
+
+    timestamp: str
+    depth: int
+
+
+class TaskStatistics:
+    """Counts tasks. Every method raises `DatabaseUnavailable`.
+
+    Dashboards ask for the same counts again and again. A count that took long may therefore be answered from memory for
+    ten times as long as it took, `longest_age` seconds at most; one that took less than `quick` seconds is never kept.
+    Callers who see the same tasks and ask at the same time share one query.
+    """
+
+    def __init__(self, database: Database, *, quick: float = 0.02, longest_age: float = 2.0) -> None:
+        self._db = database
+        self._shared = _Shared(quick=quick, longest_age=longest_age)
+
+    async def stats(self, caller: Caller) -> TaskStats:
+        day, unfinished, hour = await asyncio.gather(
+            self._count("created_since", caller, _DAY),
+            self._count("unfinished", caller, _DAY),
+            self._count("completed_since", caller, _HOUR),
+        )
+        created = {record["status"]: record["tasks"] for record in day}
+        open_now = {record["status"]: record["tasks"] for record in unfinished}
+        ended = {record["status"]: record["tasks"] for record in hour}
+        total = sum(created.values())
+        return TaskStats(
+            total=total,
+            pending=open_now.get(Status.PENDING, 0),
+            processing=open_now.get(Status.PROCESSING, 0),
+            completed=created.get(Status.COMPLETED, 0),
+            failed=ended.get(Status.FAILED, 0),
+            throughput_per_minute=ended.get(Status.COMPLETED, 0) / 60,
+            error_rate=100 * created.get(Status.FAILED, 0) / total if total else 0.0,
+        )
+
+    async def status_breakdown(self, caller: Caller) -> dict[str, int]:
+        """Tasks created in the last 24 h, by shown status."""
+        day, unfinished = await asyncio.gather(
+            self._count("created_since", caller, _DAY), self._count("unfinished", caller, _DAY)
+        )
+        created = {record["status"]: record["tasks"] for record in day}
+        recent = {record["status"]: record["recent"] for record in unfinished}
+        return {
+            "Completed": created.get(Status.COMPLETED, 0),
+            "Processing": recent.get(Status.PROCESSING, 0),
+            "Failed": created.get(Status.FAILED, 0),
+            "Pending": recent.get(Status.PENDING, 0),
+        }
+
+    async def queue_depth(self, caller: Caller) -> list[QueueDepthPoint]:
+        """The depth at nine points over the last 24 h, oldest first; no database time passes between them."""
+
+        async def count() -> list[QueueDepthPoint]:
+            now = datetime.now(UTC)
+            points = [now - _POINT_DISTANCE * back for back in reversed(range(_POINTS))]
+            records = await self._fetch("depth", caller, points)
+            depths = [0] * _POINTS
+            for record in records:
+                end = _POINTS if record["completed"] is None else record["completed"]
+                for point in range(record["created"], end):
+                    depths[point] += record["tasks"]
+            return [
+                QueueDepthPoint(point.strftime("%H:%M"), depth) for point, depth in zip(points, depths, strict=True)
+            ]
+
+        return await self._shared.get(("depth", _scope(caller)), count)
+
+    async def _count(self, what: str, caller: Caller, window: timedelta) -> list[asyncpg.Record]:
+        return await self._shared.get(
+            (what, _scope(caller), window), lambda: self._fetch(what, caller, datetime.now(UTC) - window)
+        )
+
+    async def _fetch(self, what: str, caller: Caller, window: Any) -> list[asyncpg.Record]:
+        if caller.is_admin:
+            return await self._db.fetch(getattr(SQL, f"{what}_all"), window)
+        if not caller.tenant_ids:
+            return []
+        return await self._db.fetch(getattr(SQL, f"{what}_of_tenants"), window, sorted(caller.tenant_ids))
+
+
+def _scope(caller: Caller) -> frozenset[str] | None:
+    """Callers of the same scope see the same tasks; None is everything."""
+    return None if caller.is_admin else caller.tenant_ids
+
+
+class _Shared:
+    """One computation at a time per key, and a short memory of the expensive ones."""
+
+    _LARGEST = 1000
+
+    def __init__(self, *, quick: float, longest_age: float) -> None:
+        self._quick = quick
+        self._longest_age = longest_age
+        self._running: dict[Any, asyncio.Task[Any]] = {}
+        self._kept: OrderedDict[Any, tuple[float, list[Any]]] = OrderedDict()
+
+    async def get(self, key: Any, compute: Callable[[], Awaitable[list[_T]]]) -> list[_T]:
+        until, kept = self._kept.get(key, (0.0, []))
+        if time.monotonic() < until:
+            return kept
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._compute(key, compute))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        # Shielded: whoever leaves does not take the answer from the others.
+        shared: list[_T] = await asyncio.shield(task)
+        return shared
+
+    def _forget(self, key: Any, done: asyncio.Task[Any]) -> None:
+        del self._running[key]
+        if not done.cancelled():
+            done.exception()  # everybody who asked may have left
+
+    async def _compute(self, key: Any, compute: Callable[[], Awaitable[Any]]) -> Any:
+        started = time.monotonic()
+        value = await compute()
+        ended = time.monotonic()
+        if ended - started >= self._quick:
+            self._kept[key] = (ended + min(10 * (ended - started), self._longest_age), value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._LARGEST:
+                self._kept.popitem(last=False)
+        return value

@@ -1,0 +1,153 @@
+-- Reads of `task_logs`, as the API shows them. The shown status and the owner of a legacy row are functions of the schema
+-- `taskgate` (migration 0003). Blocks named `where_…` are conditions; in them `:value` is the parameter. `/*where*/` and
+-- `/*columns*/` are filled in by task_log.py.
+--
+-- Lists of a tenant are put together from two sources, each read from an index in the order of the list and cut to the page:
+-- dispatch rows, and rows whose own text names the tenant (contract §4, last paragraph), which finds those that never had
+-- a dispatch row. So a page costs the same whether there are thousands of tasks or millions.
+
+-- name: columns
+t.id, t.task_type, taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, t.created_at, t.started_at,
+t.completed_at, t.error_message, t.worker_id, t.retry_count, t.progress, t.result::text AS result, t.message, t.entity_id,
+t.entity_type
+
+-- name: tenant
+-- The dispatch row decides; a row without one follows contract §4, last paragraph.
+CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
+
+-- name: read
+SELECT /*columns*/, /*tenant*/ AS tenant_id
+FROM task_logs t
+LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
+WHERE t.id = ANY ($1::text[])
+
+-- name: standing
+-- What a stream watches, of many tasks at once.
+SELECT t.id, taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, t.progress
+FROM task_logs t
+WHERE t.id = ANY ($1::text[])
+
+-- name: list_all
+SELECT /*columns*/
+FROM task_logs t
+WHERE /*where*/
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $1 OFFSET $2
+
+-- name: list_of_entity
+-- One entity has few tasks: they are read first, then the tenant is looked at.
+SELECT /*columns*/
+FROM task_logs t
+LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
+WHERE /*where*/ AND /*tenant*/ = ANY ($3::text[])
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $1 OFFSET $2
+
+-- name: list_of_tenants
+WITH found AS (
+    SELECT id, created_at FROM (/*dispatched*/) AS dispatched
+    UNION
+    SELECT id, created_at FROM (/*named*/) AS named
+), page AS (
+    SELECT id FROM found ORDER BY created_at DESC, id DESC LIMIT $1 OFFSET $2
+)
+SELECT /*columns*/
+FROM page
+JOIN task_logs t ON t.id = page.id
+ORDER BY t.created_at DESC, t.id DESC
+
+-- name: dispatched
+SELECT c.id, c.created_at
+FROM unnest($3::text[]) AS tenant (id)
+CROSS JOIN LATERAL (
+    SELECT t.id, t.created_at
+    FROM taskgate.dispatch d
+    JOIN task_logs t ON t.id = d.task_id
+    WHERE d.tenant_id = tenant.id AND /*where*/
+    ORDER BY d.created_at DESC, d.task_id DESC
+    LIMIT $1::bigint + $2::bigint
+) AS c
+
+-- name: dispatched_of_type
+SELECT c.id, c.created_at
+FROM unnest($3::text[]) AS tenant (id)
+CROSS JOIN LATERAL (
+    SELECT t.id, t.created_at
+    FROM taskgate.dispatch d
+    JOIN task_logs t ON t.id = d.task_id
+    WHERE d.tenant_id = tenant.id AND left(d.task_type, 200) = left(:value, 200) AND /*where*/
+    ORDER BY d.created_at DESC, d.task_id DESC
+    LIMIT $1::bigint + $2::bigint
+) AS c
+
+-- name: dispatched_of_status
+-- `state` follows the status, at the latest when the reconciler has seen what a legacy worker wrote; until then it is one
+-- of the open states. So these states hold every row of the status, and the condition on the row itself decides.
+SELECT c.id, c.created_at
+FROM unnest($3::text[]) AS tenant (id)
+CROSS JOIN unnest(:states) AS wanted (state)
+CROSS JOIN LATERAL (
+    SELECT t.id, t.created_at
+    FROM taskgate.dispatch d
+    JOIN task_logs t ON t.id = d.task_id
+    WHERE d.tenant_id = tenant.id AND d.state = wanted.state AND /*where*/
+    ORDER BY d.created_at DESC, d.task_id DESC
+    LIMIT $1::bigint + $2::bigint
+) AS c
+
+-- name: named
+SELECT c.id, c.created_at
+FROM taskgate.owner_keys($3::text[]) AS owner (key)
+CROSS JOIN unnest(:statuses) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT t.id, t.created_at
+    FROM task_logs t
+    WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key AND t.status = wanted.status
+      AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
+                      WHERE d.task_id = t.id AND (d.tenant_id = ANY ($3::text[])) IS NOT TRUE)
+      AND /*where*/
+    ORDER BY t.created_at DESC, t.id DESC
+    LIMIT $1::bigint + $2::bigint
+) AS c
+
+-- name: named_of_type
+SELECT c.id, c.created_at
+FROM taskgate.owner_keys($3::text[]) AS owner (key)
+CROSS JOIN LATERAL (
+    SELECT t.id, t.created_at
+    FROM task_logs t
+    WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
+      AND left(t.task_type, 200) = left(:value, 200)
+      AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
+                      WHERE d.task_id = t.id AND (d.tenant_id = ANY ($3::text[])) IS NOT TRUE)
+      AND /*where*/
+    ORDER BY t.created_at DESC, t.id DESC
+    LIMIT $1::bigint + $2::bigint
+) AS c
+
+-- name: where_PENDING
+t.status IN ('PENDING', 'PROCESSING') AND taskgate.shown_status(t.status, t.started_at, t.worker_id) = 'PENDING'
+
+-- name: where_PROCESSING
+t.status IN ('PENDING', 'PROCESSING') AND taskgate.shown_status(t.status, t.started_at, t.worker_id) = 'PROCESSING'
+
+-- name: where_COMPLETED
+t.status = 'COMPLETED'
+
+-- name: where_FAILED
+t.status = 'FAILED'
+
+-- name: where_STOPPED
+t.status = 'STOPPED'
+
+-- name: where_type
+left(t.task_type, 200) = left(:value, 200) AND t.task_type = :value
+
+-- name: where_entity
+t.entity_id = :value
+
+-- name: where_entity_type
+left(t.entity_type, 200) = left(:value, 200) AND t.entity_type = :value
+
+-- name: where_search
+(t.id ILIKE :value OR t.worker_id ILIKE :value)

@@ -80,13 +80,13 @@ class Part(ABC):
         """SIGKILL, for tests of faults; `start` brings it back on the same port with the same data."""
         await self.process.kill()
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
         """SIGSTOP, for tests of faults."""
-        self.process.pause()
+        await self.process.pause()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """SIGCONT."""
-        self.process.resume()
+        await self.process.resume()
 
     @property
     def running(self) -> bool:

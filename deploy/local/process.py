@@ -23,6 +23,8 @@ POLL_SECONDS = 0.05
 # The kernel gives start times in hundredths of a second, relative to a boot time that clock adjustments may move.
 START_TIME_TOLERANCE = 1.5
 
+HALTED = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
 
 @dataclass(frozen=True)
 class Command:
@@ -128,19 +130,24 @@ class ManagedProcess:
         self._signal(family, signal.SIGKILL)
         await self._gone(family, 10.0)
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
         """SIGSTOP to the process and its descendants: they keep their connections and answer nothing."""
         process = self.find()
         if process is not None:
             # The parent first, so that it starts no new children meanwhile.
             self._signal([process], signal.SIGSTOP)
-            self._signal(_family(process), signal.SIGSTOP)
+            await _until(lambda: _has_status(process, *HALTED))
+            family = _family(process)
+            self._signal(family, signal.SIGSTOP)
+            await _until(lambda: all(_has_status(member, *HALTED) for member in family))
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """SIGCONT to what `pause` stopped."""
         process = self.find()
         if process is not None:
-            self._signal(_family(process), signal.SIGCONT)
+            family = _family(process)
+            self._signal(family, signal.SIGCONT)
+            await _until(lambda: not any(_has_status(member, psutil.STATUS_STOPPED) for member in family))
 
     def last_words(self) -> str:
         """The last line of the log that is not empty."""
@@ -175,8 +182,18 @@ def _family(process: psutil.Process) -> list[psutil.Process]:
     return [process]
 
 
-def _alive(process: psutil.Process) -> bool:
+async def _until(condition: Callable[[], bool]) -> None:
+    # A signal is on its way for a moment after it was sent.
+    while not condition():
+        await asyncio.sleep(POLL_SECONDS / 50)
+
+
+def _has_status(process: psutil.Process, *statuses: str) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.status() in statuses
     except psutil.NoSuchProcess:
-        return False
+        return psutil.STATUS_DEAD in statuses
+
+
+def _alive(process: psutil.Process) -> bool:
+    return process.is_running() and not _has_status(process, psutil.STATUS_DEAD, psutil.STATUS_ZOMBIE)

@@ -71,11 +71,11 @@ async def test_descendants_end_too(process: ManagedProcess, tmp_path: Path) -> N
 async def test_pause_stops_descendants_and_resume_continues_them(process: ManagedProcess, tmp_path: Path) -> None:
     running = await started(process, PARENT, tmp_path / "ready")
     child = psutil.Process(int((tmp_path / "ready").read_text()))
-    process.pause()
+    await process.pause()
     assert {running.status(), child.status()} == {psutil.STATUS_STOPPED}
-    process.resume()
+    await process.resume()
     assert psutil.STATUS_STOPPED not in {running.status(), child.status()}
-    process.pause()
+    await process.pause()
     assert await process.stop(signal.SIGTERM, 10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 

@@ -1,0 +1,127 @@
+"""Judges a history: knows only what clients saw, what handlers did, and what the rows say in the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+TERMINAL = {"COMPLETED", "FAILED", "STOPPED"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the clients know of one task. Times are on the monotonic clock."""
+
+    tenant: str
+    submitted: float
+    stops: list[float] = field(default_factory=list)
+    """When each stop was acknowledged."""
+    retries: list[float] = field(default_factory=list)
+    """When each acknowledged retry was *sent*: from then on the task may run again."""
+    shown: str = ""
+    """The final status over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    task: str
+    run: str
+    event: str
+    at: float
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    attempt: int
+    outcome: str | None
+
+
+@dataclass(slots=True)
+class History:
+    tasks: dict[str, Seen]
+    effects: list[Effect]
+    statuses: Mapping[str, str]
+    """`task_logs.status` in the end."""
+    attempts: Mapping[str, list[AttemptRow]]
+    kills: Mapping[int, float]
+    """When each process that was killed died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    rule: str
+    task: str
+    detail: str
+
+
+@dataclass(slots=True)
+class _Run:
+    start: float
+    pid: int
+    end: float | None = None
+    event: str = ""
+
+
+def check(history: History) -> list[Violation]:
+    """Every violation of a rule, in no particular order."""
+    runs = _runs(history)
+    found: list[Violation] = []
+    for task_id in runs.keys() - history.tasks.keys():
+        found.append(Violation("unaccepted", task_id, "ran, but nobody was told that it was accepted"))
+    for task_id, seen in history.tasks.items():
+        found += _check_task(task_id, seen, runs.get(task_id, []), history)
+    return found
+
+
+def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) -> Iterable[Violation]:
+    status = history.statuses.get(task_id)
+    if status not in TERMINAL:
+        yield Violation("lost", task_id, f"ends as {status}")
+    elif seen.shown.upper() != status:
+        yield Violation("disagree", task_id, f"HTTP shows {seen.shown}, the row says {status}")
+    attempts = history.attempts.get(task_id, [])
+    completed = [row for row in attempts if row.outcome == "completed"]
+    # Only failed and stopped tasks can be retried, so a task completes once at most.
+    if status == "COMPLETED" and len(completed) != 1:
+        yield Violation("completions", task_id, f"{len(completed)} completed attempts")
+    if len(runs) > len(attempts):
+        yield Violation("unexplained", task_id, f"{len(runs)} runs of the handler, {len(attempts)} recorded attempts")
+    yield from _check_overlap(task_id, runs, history.kills)
+    yield from _check_stops(task_id, seen, runs)
+    if status == "COMPLETED" and not any(run.event == "end" for run in runs):
+        yield Violation("phantom", task_id, "COMPLETED, but no run of the handler came to its end")
+
+
+def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:
+    for before, after in pairwise(runs):
+        end = before.end if before.end is not None else kills.get(before.pid)
+        if end is None:
+            yield Violation("overlap", task_id, f"a run in process {before.pid} never ended, another began")
+        elif after.start < end:
+            yield Violation("overlap", task_id, f"a run began {end - after.start:.3f} s before the one before ended")
+
+
+def _check_stops(task_id: str, seen: Seen, runs: list[_Run]) -> Iterable[Violation]:
+    for stop in seen.stops:
+        later = [run for run in runs if run.start > stop]
+        for run in later:
+            if not any(stop < retry <= run.start for retry in seen.retries):
+                yield Violation("stopped", task_id, f"began {run.start - stop:.3f} s after its stop was acknowledged")
+
+
+def _runs(history: History) -> dict[str, list[_Run]]:
+    """The runs of each task, by their beginning."""
+    by_run: dict[str, _Run] = {}
+    tasks: dict[str, list[_Run]] = defaultdict(list)
+    for effect in history.effects:
+        if effect.event == "start":
+            run = by_run[effect.run] = _Run(effect.at, effect.pid)
+            tasks[effect.task].append(run)
+        else:
+            by_run[effect.run].end, by_run[effect.run].event = effect.at, effect.event
+    for runs in tasks.values():
+        runs.sort(key=lambda run: run.start)
+    return dict(tasks)

@@ -1,0 +1,103 @@
+"""What strikes the system; each fault ends with everything running again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from gateway.faults import POINTS
+from world import World
+
+Fault = Callable[[World, random.Random], Awaitable[None]]
+
+GATEWAY_POINTS = [
+    point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
+]
+WORKER_POINTS = [point for point in POINTS if point not in GATEWAY_POINTS]
+
+
+async def kill_gateway(world: World, chance: random.Random) -> None:
+    number = chance.randrange(len(world.gateways))
+    await world.gateways[number].kill()
+    await world.gateways[number].start()
+    await world.gateway_is_back(number)
+
+
+async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
+    number = chance.randrange(len(world.gateways))
+    gateway = world.gateways[number]
+    await gateway.kill()
+    await gateway.start(TASKGATE_FAULT_POINT=f"{chance.choice(GATEWAY_POINTS)}:{chance.randint(1, 20)}")
+    if not await gateway.died(5):
+        await gateway.kill()
+    await gateway.start()
+    await world.gateway_is_back(number)
+
+
+async def kill_worker(world: World, chance: random.Random) -> None:
+    worker = chance.choice(world.workers)
+    await worker.kill()
+    await worker.start()
+
+
+async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
+    worker = chance.choice(world.workers)
+    await worker.kill()
+    await worker.start(TASKGATE_FAULT_POINT=f"{chance.choice(WORKER_POINTS)}:{chance.randint(1, 10)}")
+    if not await worker.died(6):
+        await worker.kill()
+    await worker.start()
+
+
+async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
+    worker = chance.choice(world.workers)
+    worker.hang()
+    await asyncio.sleep(4.5)
+    worker.resume()
+
+
+async def restart_redis(world: World, chance: random.Random) -> None:
+    redis = world.stack.part("redis")
+    await redis.kill()
+    await asyncio.sleep(chance.uniform(0, 1.5))
+    await redis.start()
+
+
+async def empty_redis(world: World, chance: random.Random) -> None:
+    await world.flush_redis()
+
+
+async def copies_in_redis(world: World, chance: random.Random) -> None:
+    for _ in range(5):
+        await world.copy_in_redis()
+        await asyncio.sleep(0.2)
+
+
+async def restart_temporal(world: World, chance: random.Random) -> None:
+    temporal = world.stack.part("temporal")
+    await temporal.kill()
+    await temporal.start()
+
+
+async def restart_postgres(world: World, chance: random.Random) -> None:
+    postgres = world.stack.part("postgres")
+    await postgres.stop()
+    await postgres.start()
+
+
+FAULTS: dict[str, Fault] = {
+    fault.__name__: fault
+    for fault in (
+        kill_worker,
+        kill_gateway,
+        copies_in_redis,
+        worker_dies_at_a_step,
+        gateway_dies_at_a_step,
+        worker_hangs_past_its_lease,
+        restart_redis,
+        empty_redis,
+        restart_postgres,
+        restart_temporal,
+    )
+}

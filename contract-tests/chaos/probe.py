@@ -1,0 +1,46 @@
+"""The handler of the fault suite: every start and end of a run is a line in a file, written before anything else can fail.
+
+A line is one `write` to a file opened for appending, so it survives SIGKILL of the worker and any fault of a server.
+Times are `CLOCK_MONOTONIC`, which all processes of one host share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+import uuid
+from typing import Any
+
+
+def note(task_id: str, run: str, event: str) -> None:
+    line = {"task": task_id, "run": run, "event": event, "at": time.monotonic(), "pid": os.getpid()}
+    file = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(file)
+
+
+class ChaosProbe:
+    """Runs for `ms` milliseconds; fails with probability `fail`."""
+
+    task_type = "chaos_probe"
+    timeout_seconds = 60
+
+    async def process(self, payload: dict[str, Any], context: Any) -> None:
+        task_id, run = payload["task_id"], uuid.uuid4().hex
+        note(task_id, run, "start")
+        try:
+            for step in range(4):
+                await asyncio.sleep(payload["ms"] / 4000)
+                await context._update_task_log(task_id, "PROCESSING", progress=25 * (step + 1))
+        except asyncio.CancelledError:
+            note(task_id, run, "cancelled")
+            raise
+        if random.random() < payload["fail"]:  # noqa: S311 (no secret)
+            note(task_id, run, "failed")
+            raise RuntimeError("chaos_probe fails as it was told to")
+        note(task_id, run, "end")

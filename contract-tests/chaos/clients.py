@@ -32,7 +32,7 @@ class Clients:
     async def submit_and_meddle(self, number: int) -> None:
         """One task: submitted, now and then stopped, now and then retried."""
         tenant = TENANTS[number % len(TENANTS)]
-        plan = random.Random(self._chance.random())  # noqa: S311 (repeatable on purpose)
+        plan = random.Random(self._chance.random())
         body = {
             "type": "chaos_probe",
             "payload": {"ms": plan.choice((10, 50, 200, 800)), "fail": plan.choice((0, 0, 0, 0.5, 1.0))},

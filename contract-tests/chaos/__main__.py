@@ -1,6 +1,7 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
-`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence]`. The last line is one JSON object; the exit code is 1 when a rule was violated.
+`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence]`. The last line is one JSON object;
+the exit code is 1 when a rule was violated.
 """
 
 from __future__ import annotations

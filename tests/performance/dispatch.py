@@ -1,4 +1,4 @@
-"""(a) From the HTTP request accepted to the first line of the handler, at light load: both backends and the bare SDK."""
+"""(a) From the HTTP request accepted to the handler's first line, at light load: both backends and the bare SDK."""
 
 from __future__ import annotations
 

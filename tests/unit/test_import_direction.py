@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gateway", "backends", "workers")
 
 #: Who may not import whom. A prefix stands for the package and everything in it.
+FACES = ("gateway.http", "gateway.rpc", "gateway.cli", "gateway.app", "gateway.bootstrap", "fastapi")
 FORBIDDEN = [
     # The port and its adapters are the bottom; adapters do not know each other.
     ("backends", ("gateway", "workers", "deploy")),
@@ -19,10 +20,10 @@ FORBIDDEN = [
     ("backends.temporal", ("backends.redis_queue", "backends.memory")),
     ("backends.memory", ("backends.redis_queue", "backends.temporal")),
     # Workers run without the faces.
-    ("workers", ("gateway.http", "gateway.rpc", "gateway.cli", "gateway.app", "gateway.bootstrap", "fastapi", "deploy")),
+    ("workers", (*FACES, "deploy")),
     # Use cases know no face.
     *(
-        (f"gateway.{inner}", ("gateway.http", "gateway.rpc", "gateway.cli", "gateway.app", "gateway.bootstrap", "fastapi"))
+        (f"gateway.{inner}", FACES)
         for inner in ("intake", "dispatch", "routing", "status", "access", "schema", "db", "errors")
     ),
     # Faces do not know each other, nor the adapters.

@@ -53,7 +53,8 @@ def new_task(database: Database) -> NewTaskRow:
         names = ", ".join(values)
         places = ", ".join(f"${i}" for i in range(2, len(values) + 2))
         await database.execute(
-            f"INSERT INTO taskgate.dispatch (task_id, group_id, task_type, {names}) VALUES ($1, 'g', 'probe', {places})",
+            f"INSERT INTO taskgate.dispatch (task_id, group_id, task_type, {names})"
+            f" VALUES ($1, 'g', 'probe', {places})",
             task_id,
             *values.values(),
         )

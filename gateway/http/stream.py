@@ -93,6 +93,7 @@ def event(name: str, data: dict[str, Any]) -> bytes:
 
 @router.get(
     "/{task_id}/stream",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: {

@@ -170,6 +170,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         retry=retry,
         concurrency=settings.dispatch_concurrency,
         sweep_seconds=settings.dispatch_sweep_seconds,
+        fallback_seconds=settings.fallback_seconds,
     )
     canceller = Canceller(database, engines)
     transitions = Transitions(

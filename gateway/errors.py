@@ -78,6 +78,11 @@ class InvalidRequest(ApiError):
     http_status = 422
     grpc_status = "INVALID_ARGUMENT"
 
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        """The part of the request that is not valid, None when that is no single one."""
+
 
 class BodyTooLarge(ApiError):
     """The request body is too large."""

@@ -32,7 +32,24 @@ class Settings(BaseSettings):
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
     grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
     grpc_enabled: bool = Field(True, description="Serve gRPC")
-    max_body_bytes: int = Field(10 * 1024 * 1024, ge=1024, description="Larger request bodies are answered 413")
+    grpc_reflection: bool = Field(True, description="gRPC clients may ask for the protos (grpcurl, without a key)")
+    grpc_tls_certificate: Path | None = Field(None, description="PEM chain of the gRPC face; unset: no TLS")
+    grpc_tls_key: Path | None = Field(
+        None, description="PEM key for `grpc_tls_certificate`; both are read anew when changed"
+    )
+    grpc_tls_client_ca: Path | None = Field(
+        None, description="PEM; gRPC clients must show a certificate of these (mTLS)"
+    )
+    grpc_keepalive_seconds: float = Field(30.0, ge=1, description="Ping on a quiet gRPC connection")
+    grpc_keepalive_timeout_seconds: float = Field(
+        10.0, ge=1, description="A gRPC ping without an answer ends the connection"
+    )
+    drain_seconds: float = Field(10.0, ge=0, description="Grace for requests under way when the gateway is told to end")
+    max_batch_tasks: int = Field(10_000, ge=1, description="Tasks in one batch")
+    max_batch_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of all tasks of one batch")
+    max_body_bytes: int = Field(
+        10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused"
+    )
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
@@ -54,6 +71,7 @@ class Settings(BaseSettings):
     dispatch_sweep_seconds: float = Field(
         1.0, gt=0, description="Longest pause between looks for due tasks nobody announced"
     )
+    fallback_seconds: float = Field(0.0, ge=0, description="Tasks of a backend that is down for this long move to the other one, where their stage allows it (never at `complete`); 0: they wait")
     start_timeout_seconds: float = Field(
         5.0, gt=0, description="An engine start without an answer is uncertain after this"
     )

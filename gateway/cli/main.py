@@ -45,6 +45,25 @@ def worker(
 
 
 @app.command()
+def release() -> None:
+    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again."""
+    from gateway.db import Database
+    from gateway.status.release import release as give_back
+
+    async def run() -> None:
+        database = Database(Settings().database_url, size=2)
+        try:
+            done = await give_back(database)
+        finally:
+            await database.close()
+        print(f"{done.rows} waiting tasks given back to the legacy queue")
+        for (backend, state), tasks in done.left.items():
+            print(f"left: {tasks} tasks {state} on {backend}")
+
+    asyncio.run(run())
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as package_version

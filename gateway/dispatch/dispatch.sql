@@ -53,6 +53,13 @@ WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
 UPDATE taskgate.dispatch SET due_at = now() + make_interval(secs => $3)
 WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
 
+-- name: evacuate
+-- The backend is down for too long, and all its workers claim before they run: what nobody claimed certainly never ran,
+-- and never will under this epoch. It waits again; the engine is told when it is back.
+UPDATE taskgate.dispatch
+SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL, due_at = now()
+WHERE backend = $1 AND state IN ('starting', 'queued')
+
 -- name: refuse
 -- The engine will never take this start.
 WITH refused AS (

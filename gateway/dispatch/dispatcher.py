@@ -55,6 +55,7 @@ class Dispatcher:
         retry: RetryPolicy,
         concurrency: int,
         sweep_seconds: float,
+        fallback_seconds: float = 0.0,
     ) -> None:
         self._db = database
         self._router = router
@@ -63,6 +64,7 @@ class Dispatcher:
         self._timeout_of = timeout_of
         self._retry = retry
         self._sweep_seconds = sweep_seconds
+        self._fallback_seconds = fallback_seconds
         self.lanes = {name: Lane(engine, concurrency=concurrency) for name, engine in engines.items()}
         self._wanted = asyncio.Event()
         self._confirmed: list[tuple[str, int]] = []
@@ -238,10 +240,10 @@ class Dispatcher:
             backend, stage, epoch, queue = row["backend"], row["stage"] or "", row["epoch"], row["queue"] or ""
         else:
             route = self._route(row, tier)
-            lane = self.lanes.get(route.backend)
-            if not route.usable or lane is None or lane.is_down or self._may_still_run(row, route):
+            lane = self._lane_for(route)
+            if lane is None or self._may_still_run(row, route):
                 return route.backend, None, None
-            backend, stage, epoch = route.backend, str(route.stage), row["epoch"] + 1
+            backend, stage, epoch = lane.engine.name, str(route.stage), row["epoch"] + 1
             queue = self._name_queue(row["tenant_id"], tier, row["task_type"])
         if backend not in self.lanes:
             return backend, None, None
@@ -250,6 +252,20 @@ class Dispatcher:
             ref, decode_payload(row["payload"]), row["tenant_id"], row["project_id"], queue, row["priority"], tier
         )
         return backend, (row["task_id"], backend, stage, epoch, queue), start
+
+    def _lane_for(self, route: Route) -> Lane | None:
+        """The lane of the route's backend; when that is down for too long, the other's, if the stage allows it."""
+        lane = self.lanes.get(route.backend)
+        if not route.usable or lane is None:
+            return None
+        if not lane.is_down:
+            return lane
+        if not self._gives_up_on(lane) or route.stage is Stage.COMPLETE:
+            return None
+        return next((other for other in self.lanes.values() if other is not lane and not other.is_down), None)
+
+    def _gives_up_on(self, lane: Lane) -> bool:
+        return 0 < self._fallback_seconds <= lane.down_seconds
 
     def _may_still_run(self, row: asyncpg.Record, route: Route) -> bool:
         """A stopped start that its engine was not yet told of, where workers run without a claim: wait for that.
@@ -319,6 +335,9 @@ class Dispatcher:
     async def _probe(self, lane: Lane) -> None:
         if await lane.probe():
             await self._release(lane)
+        elif self._gives_up_on(lane) and Capability.FENCED in lane.engine.capabilities:
+            await self._record(SQL.evacuate, lane.engine.name)
+            self.wake()
 
     async def _release(self, lane: Lane) -> None:
         await self._record(SQL.release, lane.engine.name)

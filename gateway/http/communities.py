@@ -15,7 +15,7 @@ from gateway.http.documents import legacy_errors
 from gateway.http.problems import error_answer
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.intake import NewTask
-from gateway.status.dispatch_view import DispatchView, Ending
+from gateway.status.task_row import Status
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -84,37 +84,25 @@ async def rebuild_communities(request: Request, background: bool = False, projec
 
 
 async def _answer_at_end(request: Request, gateway: Gateway, task_id: str) -> Response:
-    waiting = asyncio.create_task(_wait_for_end(gateway, task_id))
+    """Wait for the end of the task, while the client waits too. Raises `ShuttingDown`."""
+    waiting = asyncio.create_task(gateway.feed.wait_terminal(task_id, gateway.settings.communities_wait_seconds))
     leaving = asyncio.create_task(_wait_for_disconnect(request))
     try:
-        limit = gateway.settings.communities_wait_seconds
-        await asyncio.wait((waiting, leaving), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        ending = waiting.result() if waiting.done() else None
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        row = waiting.result() if waiting.done() else None
+    except TimeoutError:
+        row = None
     finally:
         waiting.cancel()
         leaving.cancel()
         await asyncio.gather(waiting, leaving, return_exceptions=True)
-    if ending is not None and ending.state == "completed":
+    if row is not None and row.status == Status.COMPLETED:
         return json_answer({"status": "success", "message": "Communities rebuilt successfully"})
     where: dict[str, Any] = {"task_id": task_id, "task_url": f"/api/v1/tasks/{task_id}"}
-    if ending is None:
+    if row is None:
         return error_answer(request.url.path, 504, "The rebuild of communities has not ended yet; it goes on.", **where)
-    return error_answer(
-        request.url.path, 502, f"Failed to rebuild communities: {ending.error or ending.state}", **where
-    )
-
-
-async def _wait_for_end(gateway: Gateway, task_id: str) -> Ending | None:
-    """How the task ended; None when the gateway shuts down first."""
-    view = DispatchView(gateway.database)
-    async with gateway.feed.subscribe(task_id) as changes:
-        # The end may have come before the subscription.
-        if (ending := await view.ending(task_id)) is not None:
-            return ending
-        async for _ in changes:
-            if (ending := await view.ending(task_id)) is not None:
-                return ending
-    return None
+    why = f"Failed to rebuild communities: {row.error_message or row.status.lower()}"
+    return error_answer(request.url.path, 502, why, **where)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Whole seconds, for `Retry-After`.
 _RETRY_AFTER = 5
+#: The longest wait for the graph (seconds).
 _PATIENCE = 60.0
 
 
 async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold: float) -> list[dict[str, Any]]:
-    """Groups of entities whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
-    if gateway.settings.graph_url is None:
-        raise GraphUnavailable("The knowledge graph is not configured.", retry_after=_RETRY_AFTER)
-    raise NotImplementedError
+    """Entities of the group whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
+    # Here, because only this request of the gateway's needs Neo4j's driver.
+    from neo4j.exceptions import DriverError, Neo4jError
+
+    from workers.graph.address import GraphAddress
+    from workers.graph.duplicates import find_duplicate_groups
+    from workers.graph.errors import GraphError
+
+    try:
+        driver = GraphAddress.parse(gateway.settings.graph_url).open_driver()
+    except GraphError as error:
+        raise GraphUnavailable(error.message, retry_after=_RETRY_AFTER) from error
+    try:
+        async with asyncio.timeout(_PATIENCE), driver:
+            groups = await find_duplicate_groups(driver, group_id, similarity_threshold)
+    except (DriverError, Neo4jError, OSError, TimeoutError) as error:
+        log.warning("no duplicates from the graph: %s", type(error).__name__)
+        raise GraphUnavailable(retry_after=_RETRY_AFTER) from error
+    return [{"name": group.name, "count": group.count, "uuids": list(group.uuids)} for group in groups]

@@ -16,6 +16,7 @@ from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.intake import NewTask
 from gateway.status.dispatch_view import DispatchView
+from gateway.status.task_log import STATUS_WORDS
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 
@@ -70,6 +71,8 @@ class TaskDispatch(BaseModel):
 
     task_id: str
     task_type: str
+    status: Literal["pending", "running", "completed", "failed", "cancelled"]
+    error: str | None
     group_id: str
     tenant_id: str | None
     project_id: str | None
@@ -107,8 +110,8 @@ async def submit_task(request: Request, submission: TaskSubmission) -> Response:
     not_before = _not_before(submission)
     admission, group_id = await _admit(request, submission)
     view = DispatchView(gateway_of(request).database)
-    if submission.parent_task_id is not None:
-        await view.require_visible(submission.parent_task_id, admission.caller)
+    if submission.parent_task_id:
+        await gateway_of(request).task_log.get(submission.parent_task_id, admission.caller)
     await _check_payload(submission.payload, admission, group_id, view)
     task = NewTask(
         task_type=submission.type,
@@ -123,7 +126,7 @@ async def submit_task(request: Request, submission: TaskSubmission) -> Response:
         },
         placement=admission.placement,
         user_id=admission.caller.user_id,
-        parent_task_id=submission.parent_task_id,
+        parent_task_id=submission.parent_task_id or None,
         priority=submission.priority,
         not_before=not_before,
     )
@@ -145,6 +148,7 @@ async def get_task(request: Request, task_id: str) -> Response:
     return json_answer(
         {
             **task,
+            "status": STATUS_WORDS[task["status"]],
             "task_url": f"/api/v1/tasks/{task_id}",
             "attempts": attempts,
         }

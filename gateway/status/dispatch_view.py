@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.access.placement import Caller
@@ -11,14 +10,6 @@ from gateway.errors import TaskNotFound
 from gateway.sql import Queries
 
 SQL = Queries("gateway.status", "dispatch_view.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a task ended: `state` is `completed`, `failed` or `stopped`."""
-
-    state: str
-    error: str | None
 
 
 class DispatchView:
@@ -37,17 +28,6 @@ class DispatchView:
         if task is None or not caller.sees(task["tenant_id"]):
             raise TaskNotFound
         return dict(task), [dict(attempt) for attempt in await self._db.fetch(SQL.attempts, task_id)]
-
-    async def ending(self, task_id: str) -> Ending | None:
-        """How the task ended, None while it has not."""
-        row = await self._db.fetchrow(SQL.ending, task_id)
-        return None if row is None else Ending(row["state"], row["error_message"])
-
-    async def require_visible(self, task_id: str, caller: Caller) -> None:
-        """Raises `TaskNotFound` for a task that does not exist or that the caller may not see."""
-        row = await self._db.fetchrow(SQL.tenant_of, task_id)
-        if row is None or not caller.sees(row["tenant_id"]):
-            raise TaskNotFound
 
     async def project_of_memory(self, memory_id: str) -> str | None:
         """The project that a memory belongs to, None for an unknown memory."""

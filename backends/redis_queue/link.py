@@ -34,6 +34,10 @@ def refused(error: exceptions.RedisError) -> EngineError:
     return EngineError(f"Redis refused a command: {text}")
 
 
+class _Closed(AnswerLost):
+    """The connection to Redis was closed before the answer came."""
+
+
 class Link:
     """A small pool of connections; none is opened before the first command.
 
@@ -66,25 +70,42 @@ class Link:
     async def release(self, connection: AbstractConnection) -> None:
         await self._pool.release(connection)
 
-    async def call(self, *command: Argument) -> Any:
-        """The answer to one command. Raises `EngineUnavailable`, `AnswerLost`, or `EngineError`."""
+    async def call(self, *command: Argument, repeat: bool = True) -> Any:
+        """The answer to one command. Raises `EngineUnavailable`, `AnswerLost`, or `EngineError`.
+
+        `repeat` says that the command may be carried out twice without harm: when a connection turns out to have been
+        closed while it was idle, another one is tried.
+        """
+        try:
+            return await self._exchange(command)
+        except _Closed:
+            if not repeat:
+                raise
+        try:
+            return await self._exchange(command)
+        except EngineUnavailable as error:
+            raise AnswerLost(error.message) from error
+
+    async def run(self, script: Script, *arguments: Argument, repeat: bool = True) -> Any:
+        """The answer of a script; its source is sent only when Redis does not know it. As `call` otherwise."""
+        try:
+            return await self.call("EVALSHA", script.digest, 0, *arguments, repeat=repeat)
+        except exceptions.NoScriptError:
+            return await self.call("EVAL", script.source, 0, *arguments, repeat=repeat)
+
+    async def _exchange(self, command: tuple[Argument, ...]) -> Any:
         connection = await self.connection()
         try:
             await connection.send_command(*command)
             return await connection.read_response()
         except (exceptions.AuthenticationError, exceptions.BusyLoadingError, exceptions.ResponseError) as error:
             raise error if isinstance(error, exceptions.NoScriptError) else refused(error) from error
-        except _NO_CONTACT as error:
-            raise AnswerLost(f"Redis did not answer: {type(error).__name__}") from error
+        except (TimeoutError, exceptions.TimeoutError) as error:
+            raise AnswerLost("Redis did not answer in time") from error
+        except (exceptions.ConnectionError, OSError) as error:
+            raise _Closed("Redis closed the connection without an answer") from error
         finally:
             await self.release(connection)
-
-    async def run(self, script: Script, *arguments: Argument) -> Any:
-        """The answer of a script; its source is sent only when Redis does not know it. Raises as `call`."""
-        try:
-            return await self.call("EVALSHA", script.digest, 0, *arguments)
-        except exceptions.NoScriptError:
-            return await self.call("EVAL", script.source, 0, *arguments)
 
     async def close(self) -> None:
         await self._pool.aclose()

@@ -60,6 +60,7 @@ class Inbox:
             self.max_payload_bytes,
             _SHOWN_BYTES,
             _EMPTIED_PATIENCE,
+            repeat=False,
         )
         if answer is None:
             return None

@@ -19,6 +19,10 @@ class EngineHarness(Protocol):
     @property
     def engine(self) -> WorkflowEnginePort: ...
 
+    @property
+    def worker_id(self) -> str:
+        """The id of the worker that took the latest task, known after the first `take`."""
+
     async def take(self) -> RunningTask:
         """Let the worker take the next task and return it, running; at most one runs at a time."""
 

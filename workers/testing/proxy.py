@@ -70,3 +70,5 @@ class FaultyProxy:
                         await sink.drain()
         finally:
             sink.close()
+            with contextlib.suppress(OSError):
+                await sink.wait_closed()

@@ -1,0 +1,86 @@
+"""Requeueing: a lost worker's tasks run again, at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.port import Capability, WorkflowEnginePort, WorkflowState
+from workers.outcome import Completed
+from workers.testing.harness import EngineHarness
+from workers.testing.starts import eventually, new_start
+
+pytestmark = pytest.mark.needs(Capability.REQUEUE)
+
+
+async def test_a_lost_workers_task_runs_again(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    start = new_start()
+    await engine.start_workflow(start)
+    await harness.take()
+    await eventually(
+        lambda: engine.get_workflow_status(start.ref),
+        lambda status: status is not None and status.state is WorkflowState.RUNNING,
+    )
+    await harness.lose_worker()
+    assert await engine.requeue_workflow(start.ref, "its worker was lost")
+    running = await harness.take()
+    assert (running.assignment.task_id, running.assignment.epoch) == (start.ref.task_id, 1)
+    await harness.finish(running, Completed({"n": 2}))
+    status = await engine.get_workflow_status(start.ref)
+    assert status is not None
+    assert status.state is WorkflowState.COMPLETED
+
+
+async def test_it_runs_before_its_group(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    starts = [new_start(group_id="one-group") for _ in range(3)]
+    for start in starts:
+        await engine.start_workflow(start)
+    await harness.take()
+    await harness.lose_worker()
+    assert await engine.requeue_workflow(starts[0].ref, "its worker was lost")
+    taken = set()
+    for _ in starts:
+        running = await harness.take()
+        taken.add(running.assignment.task_id)
+        await harness.finish(running, Completed())
+    assert taken == {start.ref.task_id for start in starts}
+
+
+async def test_what_waits_still_waits(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    start, other = new_start(), new_start()
+    await engine.start_workflow(start)
+    await engine.requeue_workflow(start.ref, "nobody claimed it")
+    await engine.start_workflow(other)
+    taken = set()
+    for _ in range(2):
+        running = await harness.take()
+        taken.add(running.assignment.task_id)
+        await harness.finish(running, Completed())
+    assert taken == {start.ref.task_id, other.ref.task_id}
+
+
+async def test_an_unknown_start_is_not_held(engine: WorkflowEnginePort) -> None:
+    assert not await engine.requeue_workflow(new_start().ref, "lost")
+
+
+async def test_what_has_ended_is_not_held(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    start = new_start()
+    await engine.start_workflow(start)
+    await harness.finish(await harness.take(), Completed())
+    assert not await engine.requeue_workflow(start.ref, "lost")
+
+
+async def test_releasing_a_worker_that_holds_nothing_is_harmless(engine: WorkflowEnginePort) -> None:
+    assert await engine.release_worker("worker-nobody-knows") == 0
+
+
+async def test_what_is_released_by_worker_runs_again(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    start = new_start()
+    await engine.start_workflow(start)
+    await harness.take()
+    worker_id = harness.worker_id
+    await harness.lose_worker()
+    if not await engine.release_worker(worker_id):
+        pytest.skip(f"{engine.name} keeps no list of what a worker was given")
+    running = await harness.take()
+    assert running.assignment.task_id == start.ref.task_id
+    await harness.finish(running, Completed())

@@ -163,7 +163,7 @@ class PostgresPart(Part):
 def locate() -> Programs:
     """The first directory with programs that really run: PATH, the distribution's newest, the package."""
     refused = ""
-    for directory in _candidates():
+    for directory in candidates():
         server = directory / "postgres"
         if not server.is_file() or not (directory / "initdb").is_file():
             continue
@@ -178,7 +178,8 @@ def locate() -> Programs:
     )
 
 
-def _candidates() -> list[Path]:
+def candidates() -> list[Path]:
+    """Directories in which the programs may be, in the order in which they are tried."""
     found: list[Path] = []
     on_path = shutil.which("postgres")
     if on_path:

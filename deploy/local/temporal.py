@@ -17,7 +17,8 @@ from deploy.local.ports import free_port, is_free
 from deploy.local.process import Command
 from deploy.local.temporal_binaries import TemporalPrograms, locate
 from deploy.local.temporal_config import NodePorts, SqlServer, dynamic_config, server_config
-from deploy.local.temporal_setup import DEFAULT_NAMESPACE, RPC_TIMEOUT, ensure_namespace, ensure_schema, usable
+from deploy.local.temporal_schema import ensure_schema
+from deploy.local.temporal_setup import DEFAULT_NAMESPACE, RPC_TIMEOUT, ensure_namespace, usable
 
 HEALTH_SECONDS = 5.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -11,18 +12,21 @@ from pathlib import Path
 
 from deploy.local.builds import Report, require_tool, run_build
 from deploy.local.cache import obtain
+from deploy.local.errors import StackError
 from deploy.local.versions import pinned
 
 MODULE = "go.temporal.io/server"
+SCHEMA = "schema"
 
 
 @dataclass(frozen=True)
 class TemporalPrograms:
-    """The two programs and their version (part of the template's name)."""
+    """The two programs, their version (part of the template's name), and the schema files when we have them."""
 
     server: Path
     sql_tool: Path
     version: str
+    schema: Path | None = None
 
 
 async def locate(report: Report) -> TemporalPrograms:
@@ -39,11 +43,11 @@ async def locate(report: Report) -> TemporalPrograms:
         for package, program in (("cmd/server", "temporal-server"), ("cmd/tools/sql", "temporal-sql-tool")):
             what = f"temporal {program.removeprefix('temporal-')}"
             await go_install(what, go, f"{MODULE}/{package}@v{version}", directory / program, report)
+        await asyncio.to_thread(_copy_schema, go, f"{MODULE}@v{version}", directory / SCHEMA)
 
-    directory = await obtain(
-        f"temporal-{version}", build, lambda: report("temporal: another process is building it; waiting")
-    )
-    return TemporalPrograms(directory / "temporal-server", directory / "temporal-sql-tool", version)
+    waiting = "temporal: another process is building it; waiting"
+    directory = await obtain(f"temporal-server-{version}", build, lambda: report(waiting))
+    return TemporalPrograms(directory / "temporal-server", directory / "temporal-sql-tool", version, directory / SCHEMA)
 
 
 async def go_install(what: str, go: str, package: str, target: Path, report: Report) -> None:
@@ -51,6 +55,17 @@ async def go_install(what: str, go: str, package: str, target: Path, report: Rep
     directory = target.parent
     await run_build(what, [go, "install", package], report, env={"GOBIN": str(directory)}, cwd=directory)
     (directory / package.split("@")[0].rsplit("/", 1)[1]).replace(target)
+
+
+def _copy_schema(go: str, module: str, target: Path) -> None:
+    # Asked for outside of any module, whose own requirements would get into the answer.
+    argv = [go, "mod", "download", "-json", module]
+    answer = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=target.parent)
+    if answer.returncode != 0:
+        raise StackError(f"temporal: `{' '.join(argv[1:])}` failed: {answer.stderr.strip() or answer.stdout.strip()}")
+    shutil.copytree(Path(json.loads(answer.stdout)["Dir"]) / "schema" / "postgresql" / "v12", target)
+    for path in [target, *target.rglob("*")]:  # the module cache is read-only
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _on_path(report: Report) -> TemporalPrograms | None:

@@ -1,4 +1,4 @@
-"""What a Temporal server needs before anybody can use it: schema, namespace, search attributes."""
+"""What a running Temporal server needs before anybody can use it: namespace and search attributes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 
-import asyncpg
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
@@ -24,8 +23,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from deploy.local.errors import StackError
-from deploy.local.temporal_binaries import TemporalPrograms
-from deploy.local.temporal_config import MAIN_DATABASE, PLUGIN, VISIBILITY_DATABASE, SqlServer
 
 DEFAULT_NAMESPACE = "taskgate"
 RETENTION_SECONDS = 72 * 3600
@@ -40,45 +37,6 @@ SEARCH_ATTRIBUTES: Mapping[str, IndexedValueType.ValueType] = {
 
 RPC_TIMEOUT = timedelta(seconds=5)
 POLL_SECONDS = 0.1
-
-
-async def ensure_schema(sql: SqlServer, programs: TemporalPrograms) -> None:
-    """Makes or updates both databases; one that is up to date is left as it is."""
-    for database, folder in ((MAIN_DATABASE, "temporal"), (VISIBILITY_DATABASE, "visibility")):
-        if not await _has_schema(sql, database):
-            await _sql_tool(sql, programs, database, "create")
-            await _sql_tool(sql, programs, database, "setup-schema", "-v", "0.0")
-        await _sql_tool(sql, programs, database, "update-schema", "--schema-name", f"postgresql/v12/{folder}")
-
-
-async def _has_schema(sql: SqlServer, database: str) -> bool:
-    try:
-        connection = await asyncpg.connect(
-            host=sql.host, port=sql.port, user=sql.user, password=sql.password or None, database=database, timeout=10
-        )
-    except asyncpg.InvalidCatalogNameError:
-        return False
-    try:
-        return bool(await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"))
-    finally:
-        await connection.close()
-
-
-async def _sql_tool(sql: SqlServer, programs: TemporalPrograms, database: str, *action: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        str(programs.sql_tool),
-        *("--plugin", PLUGIN, "--endpoint", sql.host, "--port", str(sql.port), "--user", sql.user),
-        *("--database", database),
-        *action,
-        # The password not on the command line, where every user of the machine could read it.
-        env={"SQL_PASSWORD": sql.password},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode != 0:
-        lines = output.decode(errors="replace").strip().splitlines()
-        raise StackError(f"temporal: {action[0]} of {database} failed: {lines[-1] if lines else 'no output'}")
 
 
 async def ensure_namespace(address: str, namespace: str, timeout: float = 30.0) -> None:

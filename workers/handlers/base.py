@@ -9,7 +9,8 @@ from typing import Any, Protocol
 class TaskContext(Protocol):
     """The context that handlers were always given; member names are the contract's."""
 
-    _graphiti_client: Any
+    @property
+    def _graphiti_client(self) -> Any: ...
 
     async def _schema_loader(self, project_id: str) -> tuple[Any, Any, Any] | None: ...
 

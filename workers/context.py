@@ -1,0 +1,123 @@
+"""The context that handlers are given (contract §7), with the member names that they always used."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from asyncpg import PostgresError
+
+from backends.errors import TaskgateError
+from gateway.settings import Settings
+from workers.graph.connection import GraphConnection
+from workers.graph.project_schema import SQL, Rows, Schema, load_schema, save_found
+
+log = logging.getLogger(__name__)
+
+
+class ProgressSink(Protocol):
+    """Where a handler's reports go; bound to one run of one task."""
+
+    async def update(
+        self,
+        task_id: str,
+        *,
+        progress: int | None = None,
+        result: Any = None,
+        message: str | None = None,
+        increment_retry: bool = False,
+    ) -> None: ...
+
+
+class TaskSubmitter(Protocol):
+    """Submits further tasks on behalf of the one that runs."""
+
+    async def submit_rebuild(self, task_group_id: str) -> str:
+        """A `rebuild_communities` task for the group; its id."""
+
+
+class WorkerContext:
+    """What one run of a handler may use; a handler written for the legacy worker finds here what it always found."""
+
+    def __init__(
+        self, graph: GraphConnection, database: Rows, progress: ProgressSink, submitter: TaskSubmitter
+    ) -> None:
+        self._graph = graph
+        self._database = database
+        self._progress = progress
+        self._submitter = submitter
+
+    @property
+    def _graphiti_client(self) -> Any:
+        """The `graphiti_core.Graphiti`, made on first use. Raises `GraphNotConfigured`."""
+        return self._graph.client
+
+    async def _schema_loader(self, project_id: str) -> Schema:
+        """Entity types, edge types and edge type map of a project. Raises what the database raises."""
+        return await load_schema(self._database, project_id)
+
+    async def _update_task_log(
+        self,
+        task_id: str,
+        status: str,
+        worker_id: str | None = None,
+        error_message: str | None = None,
+        increment_retry: bool = False,
+        progress: int | None = None,
+        result: dict[str, Any] | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Report progress, result and message.
+
+        Status, worker and error are the runner's to write: it knows how the run ended, and writes them when it has.
+        """
+        await self._progress.update(
+            task_id, progress=progress, result=result, message=message, increment_retry=increment_retry
+        )
+
+    async def _update_memory_status(self, memory_id: str, status: Any) -> None:
+        """Set `memories.processing_status` (PENDING, PROCESSING, COMPLETED, FAILED, as a string or an enum).
+
+        A failure is logged, never raised: the memory's mark must not decide over its episode.
+        """
+        if not memory_id:
+            return
+        value = str(getattr(status, "value", status))
+        try:
+            done = await self._database.execute(SQL.set_memory_status, memory_id, value)
+        except (TaskgateError, PostgresError) as error:
+            log.warning("memory %s could not be marked %s: %s", memory_id, value, error)
+        else:
+            if done.endswith(" 0"):
+                log.warning("memory %s, to be marked %s, does not exist", memory_id, value)
+
+    async def _sync_schema_from_graph_result(self, nodes: Any, edges: Any, project_id: str) -> None:
+        """Add entity and edge types that a project's tables lack. A failure is logged, never raised."""
+        if not project_id:
+            return
+        try:
+            await save_found(self._database, project_id, nodes or (), edges or ())
+        except (TaskgateError, PostgresError) as error:
+            log.warning("the schema of project %s could not be completed: %s", project_id, error)
+
+    async def rebuild_communities(self, task_group_id: str = "global") -> str:
+        """Submit a task that rebuilds the communities of a group (`global`: all of them); its id."""
+        return await self._submitter.submit_rebuild(task_group_id)
+
+
+class ContextFactory:
+    """Makes a context for each run; all of them share one connection to the graph."""
+
+    def __init__(self, settings: Settings, database: Rows) -> None:
+        self.graph = GraphConnection(settings)
+        self._database = database
+
+    def build(self, progress: ProgressSink, submitter: TaskSubmitter) -> WorkerContext:
+        return WorkerContext(self.graph, self._database, progress, submitter)
+
+    async def warm_up(self) -> None:
+        """Import what the first task on the graph would otherwise wait for."""
+        await self.graph.warm_up()
+
+    async def close(self) -> None:
+        await self.graph.close()

@@ -1,0 +1,126 @@
+"""Which handlers a worker has: the four of MemStack, and those of plug-in modules (`TASKGATE_HANDLERS`)."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any, cast
+
+from backends.errors import TaskgateError
+from workers.handlers.add_episode import AddEpisodeHandler
+from workers.handlers.base import TaskHandler, TaskRegistry
+from workers.handlers.deduplicate_entities import DeduplicateEntitiesHandler
+from workers.handlers.incremental_refresh import IncrementalRefreshHandler
+from workers.handlers.rebuild_communities import RebuildCommunitiesHandler
+
+log = logging.getLogger(__name__)
+
+BUILT_IN: tuple[type[TaskHandler], ...] = (
+    AddEpisodeHandler,
+    RebuildCommunitiesHandler,
+    IncrementalRefreshHandler,
+    DeduplicateEntitiesHandler,
+)
+
+
+class HandlerModuleError(TaskgateError):
+    """A module of TASKGATE_HANDLERS cannot be used."""
+
+    code = "handler_module"
+
+
+def load_registry(modules: Sequence[str] = ()) -> TaskRegistry:
+    """The built-in handlers, then those of each module; a later handler of a type replaces an earlier one.
+
+    A module offers a function `register(registry)`, or classes or instances that look like handlers: `task_type`, an
+    async `process(payload, context)`, and perhaps `timeout_seconds`. Their base class does not matter, so a handler
+    written against MemStack's own loads unchanged. Raises `HandlerModuleError`, which names the module.
+    """
+    registry = TaskRegistry()
+    for built_in in BUILT_IN:
+        registry.register(built_in())
+    for name in modules:
+        before = registry.get_all_handlers()
+        _load(name, registry)
+        after = registry.get_all_handlers()
+        gained = sorted(task_type for task_type in after if after[task_type] is not before.get(task_type))
+        if not gained:
+            raise HandlerModuleError(
+                f"Handler module {name!r} offers no handler: neither register(registry) nor a class or instance with "
+                "task_type and async process(payload, context)"
+            )
+        for task_type in gained:
+            replaced = " in place of the one before" if task_type in before else ""
+            log.info("handler of %s from module %s%s", task_type, name, replaced)
+    return registry
+
+
+def _load(name: str, registry: TaskRegistry) -> None:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise HandlerModuleError(
+            f"Handler module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    register = getattr(module, "register", None)
+    if callable(register) and not inspect.isclass(register):
+        try:
+            register(registry)
+        except Exception as error:
+            raise HandlerModuleError(
+                f"register() of handler module {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
+        return
+    for handler in _find(module):
+        registry.register(handler)
+
+
+def _find(module: ModuleType) -> Iterator[TaskHandler]:
+    """The handlers of a module: its instances, then one of each class that has none."""
+    offered = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    instances = [value for value in offered.values() if not inspect.isclass(value) and _looks_like_handler(value)]
+    yield from (_check(module, value) for value in instances)
+    for key, value in offered.items():
+        if not inspect.isclass(value) or inspect.isabstract(value) or not _looks_like_handler(value):
+            continue
+        if not _is_offered(key, value, module) or any(type(instance) is value for instance in instances):
+            continue
+        try:
+            yield _check(module, value())
+        except Exception as error:
+            if any(inspect.isclass(other) and value in other.__mro__[1:] for other in offered.values()):
+                continue  # the base of another handler, and none itself
+            if isinstance(error, HandlerModuleError):
+                raise
+            raise HandlerModuleError(
+                f"Handler {value.__name__} of module {module.__name__!r} cannot be made without arguments: {error}"
+            ) from error
+
+
+def _looks_like_handler(value: Any) -> bool:
+    # On a class, `task_type` may be a property; on an instance it may raise.
+    return hasattr(type(value) if not inspect.isclass(value) else value, "task_type") and callable(
+        getattr(value, "process", None)
+    )
+
+
+def _is_offered(name: str, value: type, module: ModuleType) -> bool:
+    """Whether a class belongs to the module, and is not imported for use (a base class, somebody else's handler)."""
+    return (
+        name in getattr(module, "__all__", ())
+        or value.__module__ == module.__name__
+        or value.__module__.startswith(module.__name__ + ".")
+    )
+
+
+def _check(module: ModuleType, handler: Any) -> TaskHandler:
+    label = f"Handler {type(handler).__name__} of module {module.__name__!r}"
+    task_type = getattr(handler, "task_type", None)
+    if not isinstance(task_type, str) or not task_type:
+        raise HandlerModuleError(f"{label} has no task_type: it must be a text, not {task_type!r}")
+    if not inspect.iscoroutinefunction(inspect.unwrap(handler.process)):
+        raise HandlerModuleError(f"{label} has a process that is not async")
+    return cast(TaskHandler, handler)

@@ -6,8 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 TERMINAL = {"COMPLETED", "FAILED", "STOPPED"}
+
+
+@dataclass(slots=True)
+class Request:
+    """When a client sent it, and when it was answered; infinity while, or if, no answer came."""
+
+    sent: float
+    answered: float = inf
+    repeated: bool = False
+    """Whether an answer was lost, so that the request may have been carried out more than once."""
 
 
 @dataclass(slots=True)
@@ -16,10 +27,10 @@ class Seen:
 
     tenant: str
     submitted: float
-    stops: list[float] = field(default_factory=list)
-    """When each stop was acknowledged."""
-    retries: list[float] = field(default_factory=list)
-    """When each acknowledged retry was *sent*: from then on the task may run again."""
+    stops: list[Request] = field(default_factory=list)
+    """Every stop that was carried out."""
+    retries: list[Request] = field(default_factory=list)
+    """Every retry that was carried out, or may have been."""
     shown: str = ""
     """The final status over HTTP."""
 
@@ -106,10 +117,12 @@ def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -
 
 def _check_stops(task_id: str, seen: Seen, runs: list[_Run]) -> Iterable[Violation]:
     for stop in seen.stops:
-        later = [run for run in runs if run.start > stop]
-        for run in later:
-            if not any(stop < retry <= run.start for retry in seen.retries):
-                yield Violation("stopped", task_id, f"began {run.start - stop:.3f} s after its stop was acknowledged")
+        for run in runs:
+            # A retry whose answer came after the stop was sent may have been carried out after it.
+            retried = any(retry.answered > stop.sent and retry.sent <= run.start for retry in seen.retries)
+            if run.start > stop.answered and not retried:
+                late = run.start - stop.answered
+                yield Violation("stopped", task_id, f"began {late:.3f} s after its stop was acknowledged")
 
 
 def _runs(history: History) -> dict[str, list[_Run]]:

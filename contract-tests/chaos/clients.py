@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from checker import Seen
+from checker import Request, Seen
 from world import TENANTS, World
 
 #: Longest patience of a client with one request (seconds, all repetitions together).
@@ -65,21 +65,32 @@ class Clients:
         return task_id
 
     async def _stop(self, tenant: str, task_id: str) -> bool:
+        request = Request(time.monotonic())
         answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/stop", tenant)
         if answer.status_code == httpx.codes.OK:
-            self.tasks[task_id].stops.append(time.monotonic())
+            request.answered = time.monotonic()
+            self.tasks[task_id].stops.append(request)
         return answer.status_code == httpx.codes.OK
 
     async def _retry(self, tenant: str, task_id: str) -> None:
-        sent = time.monotonic()
-        # Noted before the answer: a retry whose answer is lost may have been carried out.
-        self.tasks[task_id].retries.append(sent)
-        answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/retry", tenant)
-        if answer.status_code == httpx.codes.BAD_REQUEST and sent in self.tasks[task_id].retries:
-            self.tasks[task_id].retries.remove(sent)
+        request = Request(time.monotonic())
+        # Noted before the answer, and kept when it is 400: the retry whose answer was lost may have been carried out,
+        # and its repetition refused.
+        self.tasks[task_id].retries.append(request)
+        answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/retry", tenant, on_loss=request)
+        if answer.status_code != httpx.codes.OK and not request.repeated:
+            self.tasks[task_id].retries.remove(request)
+        request.answered = time.monotonic()
 
     async def _ask(
-        self, method: str, path: str, tenant: str, *, json: Any = None, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        tenant: str,
+        *,
+        json: Any = None,
+        key: str | None = None,
+        on_loss: Request | None = None,
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._world.keys[f'TASKGATE_KEY_{tenant.upper()}']}"}
         if key:
@@ -90,6 +101,8 @@ class Clients:
             try:
                 answer = await self._http.request(method, url, headers=headers, json=json)
             except httpx.TransportError:
+                if on_loss is not None:
+                    on_loss.repeated = True
                 await asyncio.sleep(0.1)
             else:
                 if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:

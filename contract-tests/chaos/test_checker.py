@@ -1,0 +1,103 @@
+"""The checker can fail: each rule sees a history made to break it, and a good history passes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from checker import AttemptRow, Effect, History, Request, Seen, check
+
+
+def good() -> History:
+    """One task that was lost with its worker, ran again and completed; one that was stopped and retried."""
+    return History(
+        tasks={
+            "a": Seen("acme", 0.0, shown="Completed"),
+            "b": Seen("acme", 0.0, stops=[Request(1.0, 1.1)], retries=[Request(2.0, 2.1)], shown="Completed"),
+        },
+        effects=[
+            Effect("a", "a1", "start", 1.0, 11),
+            Effect("a", "a2", "start", 2.0, 12),
+            Effect("a", "a2", "end", 3.0, 12),
+            Effect("b", "b1", "start", 2.2, 12),
+            Effect("b", "b1", "end", 2.4, 12),
+        ],
+        statuses={"a": "COMPLETED", "b": "COMPLETED"},
+        attempts={
+            "a": [AttemptRow(1, "lost"), AttemptRow(2, "completed")],
+            "b": [AttemptRow(1, "completed")],
+        },
+        kills={11: 1.5},
+    )
+
+
+def test_a_good_history_passes() -> None:
+    assert check(good()) == []
+
+
+def lose(history: History) -> None:
+    history.statuses = {**history.statuses, "a": "PROCESSING"}
+
+
+def disagree(history: History) -> None:
+    history.tasks["a"].shown = "Failed"
+
+
+def run_twice_by_a_copy(history: History) -> None:
+    history.effects += [Effect("b", "b2", "start", 3.0, 11), Effect("b", "b2", "end", 3.1, 11)]
+
+
+def complete_twice(history: History) -> None:
+    history.attempts["b"].append(AttemptRow(2, "completed"))
+
+
+def overlap(history: History) -> None:
+    history.kills = {11: 2.5}
+
+
+def never_end(history: History) -> None:
+    history.kills = {}
+
+
+def run_what_nobody_submitted(history: History) -> None:
+    history.effects.append(Effect("c", "c1", "start", 1.0, 11))
+
+
+def run_after_stop(history: History) -> None:
+    history.tasks["b"].retries.clear()
+
+
+def complete_without_running(history: History) -> None:
+    history.effects = [effect for effect in history.effects if effect.task != "b"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (lose, "lost"),
+        (disagree, "disagree"),
+        (run_twice_by_a_copy, "unexplained"),
+        (complete_twice, "completions"),
+        (overlap, "overlap"),
+        (never_end, "overlap"),
+        (run_what_nobody_submitted, "unaccepted"),
+        (run_after_stop, "stopped"),
+        (complete_without_running, "phantom"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_spoilt_history_is_seen(spoil: Callable[[History], None], rule: str) -> None:
+    history = good()
+    spoil(history)
+    assert rule in {violation.rule for violation in check(history)}
+
+
+def test_a_retry_that_overtook_the_stops_answer_explains_the_run() -> None:
+    history = good()
+    history.tasks["b"].retries = [Request(0.9, 1.2)]
+    assert check(history) == []

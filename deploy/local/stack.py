@@ -149,10 +149,12 @@ class EmbeddedStack:
             finally:
                 for task in tasks.values():
                     task.cancel()
+            gateway = self.parts.get("gateway")
+            # Also when something failed: the keys that were seeded are told only once.
+            self.write_env(gateway.keys if isinstance(gateway, GatewayPart) else {})
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-            self.write_env({})
 
     async def stop(self) -> list[str]:
         """Stops what was started in this directory, dependants first; the names of what was stopped."""

@@ -10,14 +10,19 @@ from workers.testing.harness import EngineHarness
 from workers.testing.starts import new_start
 
 
+_ORDINARY, _PATIENCE = 40, 30
+
+
 @pytest.mark.needs(Capability.PRIORITY)
-async def test_the_urgent_comes_first(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
-    starts = [new_start(priority=priority) for priority in (5, 3, 1)]
-    for start in starts:
-        await engine.start_workflow(start)
-    taken = []
-    for _ in starts:
+async def test_the_urgent_overtakes(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
+    """Engines may keep one order per partition of a queue, so the urgent task is not always the very first."""
+    for _ in range(_ORDINARY):
+        await engine.start_workflow(new_start(priority=5))
+    urgent = new_start(priority=1)
+    await engine.start_workflow(urgent)
+    for _ in range(_PATIENCE):
         running = await harness.take()
-        taken.append(running.assignment.task_id)
         await harness.finish(running, Completed())
-    assert taken == [start.ref.task_id for start in reversed(starts)]
+        if running.assignment.task_id == urgent.ref.task_id:
+            return
+    pytest.fail(f"{_PATIENCE} of {_ORDINARY} ordinary tasks came before an urgent one")

@@ -118,15 +118,3 @@ async def test_each_epoch_is_a_start_of_its_own(harness: EngineHarness, engine: 
         status = await engine.get_workflow_status(start.ref)
         assert status is not None
         assert status.state is WorkflowState.COMPLETED
-
-
-async def test_the_oldest_of_a_group_is_first(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
-    starts = [new_start(group_id="one-group") for _ in range(5)]
-    for start in starts:
-        await engine.start_workflow(start)
-    taken = []
-    for _ in starts:
-        running = await harness.take()
-        taken.append(running.assignment.task_id)
-        await harness.finish(running, Completed())
-    assert taken == [start.ref.task_id for start in starts]

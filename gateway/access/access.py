@@ -49,7 +49,7 @@ class Access:
     ) -> Admission:
         """`authenticate` and `place` in one round trip."""
         question = Question(
-            key_hash=hash_key(read_key(authorization)), project_id=project_id or None, tenant_id=tenant_id or None
+            key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
         row = await self._questions.ask(question)
         caller = self._identify(row)
@@ -62,7 +62,7 @@ class Access:
         any places its tasks nowhere (`tenant_id` None), where only administrators see them. Raises `Forbidden` for a
         project or tenant that does not exist or is not the caller's; administrators may name any that exists.
         """
-        question = Question(user_id=caller.user_id, project_id=project_id or None, tenant_id=tenant_id or None)
+        question = Question(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
         return _place(await self._questions.ask(question), caller, question)
 
     async def close(self) -> None:
@@ -79,6 +79,16 @@ class Access:
             raise Unauthenticated("API key has expired")
         self._use.note(row["key_id"])
         return Caller(row["user_id"], row["key_id"], row["is_admin"], frozenset(row["tenant_ids"]))
+
+
+def _name(text: str | None) -> str | None:
+    """A name to be looked up; the empty one, which nothing has, for text that PostgreSQL cannot hold."""
+    if not text:
+        return None
+    try:
+        return "" if "\0" in text or not text.encode() else text
+    except UnicodeEncodeError:
+        return ""
 
 
 def _place(row: Any, caller: Caller, question: Question) -> Placement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ log = logging.getLogger(__name__)
 
 #: Whole seconds, for `Retry-After`.
 _RETRY_AFTER = 5
-#: The longest wait for the graph (seconds).
-_PATIENCE = 60.0
+#: The longest waits (seconds) for a connection to the graph, and for its answer.
+_CONNECT_PATIENCE, _PATIENCE = 5.0, 60.0
 
 
 async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold: float) -> list[dict[str, Any]]:
     """Entities of the group whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
-    # Here, because only this request of the gateway's needs Neo4j's driver.
+    # Here, because only this request needs Neo4j's driver, and in a thread, because it takes a while to load.
+    await asyncio.to_thread(importlib.import_module, "neo4j")
     from neo4j.exceptions import DriverError, Neo4jError
 
     from workers.graph.address import GraphAddress
@@ -34,6 +36,9 @@ async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold:
         raise GraphUnavailable(error.message, retry_after=_RETRY_AFTER) from error
     try:
         async with asyncio.timeout(_PATIENCE), driver:
+            # A query would be tried again for half a minute before it says that nobody is there.
+            async with asyncio.timeout(_CONNECT_PATIENCE):
+                await driver.verify_connectivity()
             groups = await find_duplicate_groups(driver, group_id, similarity_threshold)
     except (DriverError, Neo4jError, OSError, TimeoutError) as error:
         log.warning("no duplicates from the graph: %s", type(error).__name__)

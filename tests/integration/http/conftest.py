@@ -1,0 +1,137 @@
+"""The HTTP face on a real database: tenants, users, keys and projects, and an application without engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.access.keys import create_key, hash_key
+from gateway.app import create_app
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.db import Database
+from gateway.settings import Settings
+
+
+class People:
+    """Writes the rows of contract §1. Every `add_…` returns what was added, by its id."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def add_user(self, user_id: str, *, admin: bool = False, **columns: Any) -> str:
+        """A user with one key, which is returned."""
+        active = columns.get("is_active", True)
+        await self._db.execute(
+            "INSERT INTO users (id, email, name, is_active) VALUES ($1, $1, $1, $2)", user_id, active
+        )
+        if admin:
+            await self._db.execute("INSERT INTO roles (id, name) VALUES ('r1', 'admin') ON CONFLICT DO NOTHING")
+            await self._db.execute("INSERT INTO user_roles (user_id, role_id) VALUES ($1, 'r1')", user_id)
+        return await self.add_key(user_id)
+
+    async def add_key(self, user_id: str, **columns: Any) -> str:
+        key = create_key()
+        await self._db.execute(
+            "INSERT INTO api_keys (id, key_hash, name, user_id, is_active, expires_at)"
+            " VALUES ($1, $1, 'test', $2, $3, now() + make_interval(secs => $4))",
+            hash_key(key),
+            user_id,
+            columns.get("is_active", True),
+            columns.get("expires_in"),
+        )
+        return key
+
+    async def add_tenant(self, tenant_id: str, owner_id: str, plan: str = "free") -> str:
+        await self._db.execute(
+            "INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, $2, $3)", tenant_id, owner_id, plan
+        )
+        return tenant_id
+
+    async def add_member(self, user_id: str, tenant_id: str, role: str = "member") -> None:
+        await self._db.execute(
+            "INSERT INTO user_tenants (user_id, tenant_id, role) VALUES ($1, $2, $3)", user_id, tenant_id, role
+        )
+
+    async def add_project(self, project_id: str, tenant_id: str, owner_id: str, **columns: Any) -> str:
+        await self._db.execute(
+            "INSERT INTO projects (id, tenant_id, name, owner_id, is_public) VALUES ($1, $2, $1, $3, $4)",
+            project_id,
+            tenant_id,
+            owner_id,
+            columns.get("is_public", False),
+        )
+        return project_id
+
+    async def add_project_member(self, user_id: str, project_id: str, role: str = "member") -> None:
+        await self._db.execute(
+            "INSERT INTO user_projects (user_id, project_id, role) VALUES ($1, $2, $3)", user_id, project_id, role
+        )
+
+
+@pytest.fixture
+def people(database: Database) -> People:
+    return People(database)
+
+
+@pytest.fixture
+async def key(people: People) -> str:
+    """The key of ann, who owns tenant t-ann (enterprise) with project p-ann; bob's tenant t-bob has project p-bob."""
+    for name, plan in (("ann", "enterprise"), ("bob", "free")):
+        key = await people.add_user(name)
+        await people.add_tenant(f"t-{name}", name, plan)
+        await people.add_member(name, f"t-{name}", "owner")
+        await people.add_project(f"p-{name}", f"t-{name}", name)
+        await people.add_project_member(name, f"p-{name}", "owner")
+        if name == "ann":
+            anns = key
+    return anns
+
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(database: Database) -> Serve:
+    """Opens a client of an application whose settings are given; no engine is configured, so every task waits."""
+
+    @asynccontextmanager
+    async def open_client(**settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Gateway]]:
+        gateway = build_gateway(Settings(database_url=database.url, **settings), engines={})
+        app = create_app(gateway)
+        await gateway.feed.start()
+        try:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+                yield client, gateway
+        finally:
+            await gateway.close()
+
+    return open_client
+
+
+@pytest.fixture
+async def client(serve: Serve, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that sends ann's key."""
+    async with serve() as (client, _):
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client
+
+
+@pytest.fixture
+def task_of(database: Database) -> Callable[[str], Awaitable[dict[str, Any]]]:
+    """Both rows of a task, with the payload parsed."""
+
+    async def read(task_id: str) -> dict[str, Any]:
+        row = await database.fetchrow(
+            "SELECT t.*, d.tenant_id, d.project_id, d.user_id, d.state, d.priority, d.not_before"
+            " FROM task_logs t JOIN taskgate.dispatch d ON d.task_id = t.id WHERE t.id = $1",
+            task_id,
+        )
+        assert row is not None
+        return {**row, "payload": json.loads(row["payload"])}
+
+    return read

@@ -13,6 +13,7 @@ from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.status.dispatch_view import DispatchView
 from gateway.status.task_log import STATUS_WORDS
+from gateway.submission import SubmissionDesk, TaskSubmission
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 

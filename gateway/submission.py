@@ -1,0 +1,145 @@
+"""What a client may ask for when it submits a task, and how that becomes a task: the same over HTTP and gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from gateway.access.access import NO_PROJECT, Access, Admission
+from gateway.access.placement import Caller
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.intake import NewTask
+from gateway.status.dispatch_view import DispatchView
+from gateway.status.task_log import TaskLog
+
+#: The group of a task without a project is its tenant's own.
+TENANT_GROUP = "tenant:"
+
+LONGEST_DELAY = timedelta(days=366)
+
+
+class TaskSubmission(BaseModel):
+    """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
+
+    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>`; it defaults to the project, else
+    to the tenant. Tasks of one group run one after the other on the Redis queue.
+    """
+
+    type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
+    payload: dict[str, Any] = Field(default_factory=dict)
+    project_id: str | None = None
+    tenant_id: str | None = None
+    group_id: str | None = None
+    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
+    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
+    run_at: AwareDatetime | None = None
+    parent_task_id: str | None = None
+
+
+class SubmissionDesk:
+    """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
+
+    Belongs to one request: what was found out for one submission of a batch holds for the others.
+    """
+
+    def __init__(self, access: Access, task_log: TaskLog, view: DispatchView, authorization: str | None) -> None:
+        self._access = access
+        self._task_log = task_log
+        self._view = view
+        self._authorization = authorization
+        self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
+        self._parents: set[str] = set()
+        self._memories: dict[str, str | None] = {}
+
+    async def prepare(self, submission: TaskSubmission) -> tuple[Caller, NewTask]:
+        """The caller, and the task as intake takes it; nothing is accepted yet.
+
+        Raises `Unauthenticated`, `InvalidRequest`, `Forbidden`, `TaskNotFound` (the parent), `DatabaseUnavailable`.
+        """
+        not_before = _not_before(submission)
+        place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
+        if place not in self._admitted:
+            self._admitted[place] = await self._admit(*place)
+        admission, group_id = self._admitted[place]
+        parent = submission.parent_task_id or None
+        if parent is not None and parent not in self._parents:
+            await self._task_log.get(parent, admission.caller)
+            self._parents.add(parent)
+        await self._check_payload(submission.payload, admission, group_id)
+        task = NewTask(
+            task_type=submission.type,
+            group_id=group_id,
+            payload={
+                **submission.payload,
+                "group_id": group_id,
+                "tenant_id": admission.placement.tenant_id,
+                "project_id": admission.placement.project_id,
+                "user_id": admission.caller.user_id,
+                **({"task_group_id": group_id} if submission.type == "rebuild_communities" else {}),
+            },
+            placement=admission.placement,
+            user_id=admission.caller.user_id,
+            parent_task_id=parent,
+            priority=submission.priority,
+            not_before=not_before,
+        )
+        return admission.caller, task
+
+    async def _admit(
+        self, project_id: str | None, tenant_id: str | None, group_id: str | None
+    ) -> tuple[Admission, str]:
+        """The caller, where the task belongs, and its group. Raises `Forbidden` for a group that is not the caller's."""
+        if group_id is not None and not group_id.startswith(TENANT_GROUP):
+            # A group that names a project is checked as one; beside another project it has to be of the same tenant.
+            admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)
+            if project_id is not None and project_id != group_id:
+                placement = await self._access.place(admission.caller, project_id, tenant_id)
+                if placement.tenant_id != admission.placement.tenant_id:
+                    raise Forbidden("group_id belongs to another tenant than project_id")
+                admission = Admission(admission.caller, placement, None)
+            return admission, group_id
+        if group_id is not None and project_id is None and tenant_id is None:
+            tenant_id = group_id.removeprefix(TENANT_GROUP)
+        admission = await self._access.admit(self._authorization, project_id=project_id, tenant_id=tenant_id)
+        own_group = f"{TENANT_GROUP}{admission.placement.tenant_id or ''}"
+        if group_id is not None and group_id != own_group:
+            raise Forbidden("You do not have access to this group")
+        return admission, group_id or project_id or own_group
+
+    async def _check_payload(self, payload: Mapping[str, Any], admission: Admission, group_id: str) -> None:
+        """Handlers act on what the payload names, so it may name nothing that the caller was not admitted to."""
+        placement = admission.placement
+        expected = {
+            "group_id": group_id,
+            "task_group_id": group_id,
+            "project_id": placement.project_id,
+            "tenant_id": placement.tenant_id,
+            "user_id": admission.caller.user_id,
+        }
+        for name, value in expected.items():
+            if payload.get(name) not in (None, value):
+                raise Forbidden(f"payload.{name} is not where this task belongs")
+        if (memory_id := payload.get("memory_id")) is not None:
+            known = await self._project_of(memory_id) if isinstance(memory_id, str) else None
+            if known is None or known != placement.project_id:
+                raise Forbidden(NO_PROJECT)
+
+    async def _project_of(self, memory_id: str) -> str | None:
+        if memory_id not in self._memories:
+            self._memories[memory_id] = await self._view.project_of_memory(memory_id)
+        return self._memories[memory_id]
+
+
+def _not_before(submission: TaskSubmission) -> datetime | None:
+    """When the task becomes due; None: at once. Raises `InvalidRequest`."""
+    if submission.delay_seconds is not None and submission.run_at is not None:
+        raise InvalidRequest("Give delay_seconds or run_at, not both.", field="run_at")
+    now = datetime.now(UTC)
+    if submission.run_at is not None:
+        if submission.run_at - now > LONGEST_DELAY:
+            raise InvalidRequest("run_at is more than a year ahead.", field="run_at")
+        return submission.run_at if submission.run_at > now else None
+    return now + timedelta(seconds=submission.delay_seconds) if submission.delay_seconds else None

@@ -24,6 +24,8 @@ TEST_VARIABLES = {
     "TASKGATE_GRAPH_URL": "TASKGATE_TEST_GRAPH_URL",
 }
 
+KEYS = ("TASKGATE_KEY_", "TASKGATE_ADMIN_KEY", "TASKGATE_PROJECT_")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; a failure is one line on standard error and code 1."""
@@ -59,8 +61,11 @@ async def _up(stack: EmbeddedStack, for_tests: bool) -> None:
     if for_tests:
         tests = {TEST_VARIABLES[name]: value for name, value in variables.items() if name in TEST_VARIABLES}
         variables = stack.write_env(tests)
-    print()
-    print(table([(name, value) for name, value in variables.items()]))
+    keys = {name: value for name, value in variables.items() if name.startswith(KEYS)}
+    addresses = {name: value for name, value in variables.items() if name.endswith(("_URL", "_ADDRESS"))}
+    for title, chosen in (("Addresses", addresses), ("Keys and projects of the demo tenants", keys)):
+        if chosen:
+            print(f"\n{title}\n{table([(f'  {name}', value) for name, value in chosen.items()])}")
     print(f"\nEvery address and key is in {stack.env_file}; to use them: set -a; . {stack.env_file}; set +a")
 
 

@@ -69,6 +69,10 @@ class GatewayPart(Part):
         }
         return Command([taskgate.program(), "serve"], env=environment, cwd=taskgate.CHECKOUT)
 
+    def notes(self) -> dict[str, int]:
+        """Both ports."""
+        return {"port": self.port, "grpc": self.grpc_port}
+
     async def healthy(self) -> bool:
         """`GET /health`, as clients and load balancers ask it."""
         try:

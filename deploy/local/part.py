@@ -63,10 +63,14 @@ class Part(ABC):
         await self.prepare()
         if self.port:
             require_free(self.name, self.port, self.port_variable)
-        self.process.start(await self.command(), {"port": self.port})
+        self.process.start(await self.command(), self.notes())
         await self.process.wait_healthy(self.healthy, self.start_seconds)
         await self.after_start()
         self.report(f"{self.name}: running" + (f" on port {self.port}" if self.port else ""))
+
+    def notes(self) -> dict[str, int]:
+        """The ports, kept in the pid file for whoever finds the process running."""
+        return {"port": self.port}
 
     async def after_start(self) -> None:
         """What has to be made on the running server before others may use it."""

@@ -240,7 +240,8 @@ class EmbeddedStack:
             return 0
         if self._ports == "free":
             # A stack on free ports that is found running keeps those that it has.
-            recorded = ManagedProcess(name, self.directory).record().get("port")
+            process, note = ("gateway", "grpc") if name == "grpc" else (name, "port")
+            recorded = ManagedProcess(process, self.directory).record().get(note)
             if isinstance(recorded, int):
                 return recorded
         return port({"gateway": "http"}.get(name, name.replace("-", "_")), self._ports)
@@ -251,8 +252,11 @@ class EmbeddedStack:
         return self.parts[name].url
 
     async def _bring_up(self, name: str, needed: Sequence[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*needed)
         part = self.parts[name]
+        if isinstance(part, Part) and not part.running:
+            # Builds need nothing that runs, so they need not wait for it.
+            await part.prepare()
+        await asyncio.gather(*needed)
         if isinstance(part, External):
             if not await part.reachable():
                 raise StackError(f"{name}: nothing answers at {part.url}, which {part.named_by} names")

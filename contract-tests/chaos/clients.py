@@ -59,7 +59,8 @@ class Clients:
     async def _submit(self, tenant: str, body: dict[str, Any]) -> str:
         key, sent = uuid.uuid4().hex, time.monotonic()
         answer = await self._ask("POST", "/gateway/v1/tasks", tenant, json=body, key=key)
-        answer.raise_for_status()
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise RuntimeError(f"a submit was answered {answer.status_code}: {answer.text}")
         task_id = str(answer.json()["task_id"])
         self.tasks[task_id] = Seen(tenant, sent)
         return task_id

@@ -14,7 +14,7 @@ from backends.port import WorkflowRef, WorkflowStart
 from gateway import faults
 from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
-from gateway.errors import IdempotencyMismatch
+from gateway.errors import IdempotencyMismatch, InvalidRequest
 from gateway.sql import Queries
 
 SQL = Queries("gateway.status", "transitions.sql")
@@ -36,6 +36,17 @@ class NewTask:
     not_before: datetime | None = None
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+#: Characters of an idempotency key.
+LONGEST_KEY = 255
+
+
+def check_idempotency_key(key: str) -> None:
+    """Raises `InvalidRequest` for a key that is not 1 to 255 printable ASCII characters."""
+    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        message = f"An idempotency key must be 1 to {LONGEST_KEY} printable ASCII characters."
+        raise InvalidRequest(message, field="idempotency_key")
 
 
 @dataclass(frozen=True, slots=True)

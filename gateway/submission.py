@@ -91,7 +91,7 @@ class SubmissionDesk:
     async def _admit(
         self, project_id: str | None, tenant_id: str | None, group_id: str | None
     ) -> tuple[Admission, str]:
-        """The caller, where the task belongs, and its group. Raises `Forbidden` for a group that is not the caller's."""
+        """The caller, where the task belongs, its group. Raises `Forbidden` for a group that is not the caller's."""
         if group_id is not None and not group_id.startswith(TENANT_GROUP):
             # A group that names a project is checked as one; beside another project it has to be of the same tenant.
             admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)

@@ -15,11 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.placement import Caller
-from gateway.errors import InvalidRequest
 from gateway.http.route import gateway_of
-from gateway.intake import Beside, Idempotency, NewTask, Replay
-
-LONGEST_KEY = 255
+from gateway.intake import LONGEST_KEY, Beside, Idempotency, NewTask, Replay, check_idempotency_key
 
 #: For `openapi_extra` of an endpoint that creates tasks.
 IDEMPOTENCY_PARAMETER = {
@@ -59,8 +56,7 @@ async def read_idempotency(request: Request, caller: Caller, status: int, answer
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        raise InvalidRequest(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.")
+    check_idempotency_key(key)
     digest = hashlib.sha256()
     for part in (request.method.encode(), request.url.path.encode(), request.scope["query_string"]):
         digest.update(part + b"\0")

@@ -1,7 +1,7 @@
 """Generates `taskgate.v1` from the protos: `python -m gateway.rpc.generate [directory]` (`make proto`).
 
-Needs `grpcio-tools` and `mypy-protobuf`, which are there for development only. The result is committed; a test generates
-it anew and compares.
+Needs `grpcio-tools` and `mypy-protobuf`, which are there for development only. The result is committed; a test
+generates it anew and compares.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A factory is one file named after the engine (`WorkflowEnginePort.name`) with
 - `FIXTURES`: the names of the pytest fixtures it needs, e.g. `("redis_server",)`; they may be asynchronous;
-- `async def create(**fixtures) -> EngineHarness`, which is given their values by name.
+- `async def create(**fixtures) -> EngineHarness`, which is given their values by name;
+- optionally `SKIPS`: names of tests that mean nothing for this engine, each with the reason.
 Nothing else is needed to be tested.
 """
 
@@ -36,6 +37,9 @@ def _load(name: str) -> ModuleType:
 def factory(request: pytest.FixtureRequest) -> tuple[ModuleType, dict[str, Any]]:
     """The factory of each engine in turn, with what it needs; not a coroutine, so that it can start servers."""
     module = _load(request.param)
+    reason = getattr(module, "SKIPS", {}).get(request.node.originalname)
+    if reason:
+        pytest.skip(reason)
     return module, {name: request.getfixturevalue(name) for name in module.FIXTURES}
 
 

@@ -30,10 +30,12 @@ async def test_only_that_start_is_taken_out(harness: EngineHarness, engine: Work
     for start in starts:
         await engine.start_workflow(start)
     assert await engine.cancel_workflow(starts[1].ref, "stopped")
-    for start in (starts[0], starts[2]):
+    taken = set()
+    for _ in range(2):
         running = await harness.take()
-        assert running.assignment.task_id == start.ref.task_id
+        taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
+    assert taken == {starts[0].ref.task_id, starts[2].ref.task_id}
 
 
 async def test_a_cancelled_start_stays_cancelled(harness: EngineHarness, engine: WorkflowEnginePort) -> None:

@@ -9,7 +9,6 @@ from workers.outcome import Completed
 from workers.testing.harness import EngineHarness
 from workers.testing.starts import new_start
 
-
 _ORDINARY, _PATIENCE = 40, 30
 
 

@@ -130,10 +130,15 @@ class Passthrough:
         named = {name: value for name, value in scope["headers"]}
         headers: Headers = [(b"host", upstream.netloc)]
         headers += _end_to_end(scope["headers"], _OWN_REQUEST_HEADERS)
+        hops = [
+            hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for" for hop in value.split(b",")
+        ]
         client = (scope.get("client") or ("",))[0].encode()
-        passed = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        if client or passed:
-            headers.append((b"x-forwarded-for", b", ".join([*passed, client] if client else passed)))
+        # A server that trusts the proxy before it says that the last of these is the client.
+        if client and hops[-1:] != [client]:
+            hops.append(client)
+        if hops:
+            headers.append((b"x-forwarded-for", b", ".join(hops)))
         if b"x-forwarded-host" not in named and b"host" in named:
             headers.append((b"x-forwarded-host", named[b"host"]))
         if b"x-forwarded-proto" not in named:

@@ -1,0 +1,211 @@
+"""Bad input is answered 4xx with a JSON body, never 500, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.db import Database
+
+EPISODES = "/api/v1/episodes/"
+JSON = {"Content-Type": "application/json"}
+LIMIT = 4096
+
+
+async def nothing_was_created(database: Database) -> bool:
+    return not await database.fetchval("SELECT count(*) FROM task_logs")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"content": null}',
+        b'{"content": 7}',
+        b'{"content": ["x"]}',
+        b'{"content": "x", "metadata": 1}',
+        b'{"content": "x", "name": {}}',
+        b'{"content": "a\\u0000b"}',
+        b'{"content": "x", "metadata": {"a\\u0000": 1}}',
+        b'{"content": "\\ud800"}',
+        b'{"content": "\xed\xa0\x80"}',
+        b'{"content": "\xff"}',
+        b'{"content": "x", "metadata": {"a": NaN}}',
+        b'{"content": "x", "metadata": {"a": 1e999}}',
+        b'{"content": "x", "metadata": {"a": 123456789012345678901234567890}}',
+        b'{"content": "x", "metadata": ' + b'{"a":' * 100 + b"1" + b"}" * 101,
+        b"[" * 4000,
+        b"content=x",
+    ],
+)
+async def test_bodies(client: httpx.AsyncClient, database: Database, body: bytes) -> None:
+    answer = await client.post(EPISODES, content=body, headers=JSON)
+    assert answer.status_code == 422
+    errors = answer.json()["detail"]
+    assert {"type", "loc", "msg"} <= set(errors[0])
+    assert errors[0]["loc"][0] == "body"
+    assert await nothing_was_created(database)
+
+
+async def test_malformed_json_is_reported_as_fastapi_reports_it(client: httpx.AsyncClient) -> None:
+    answer = await client.post(EPISODES, content=b'{"content": }', headers=JSON)
+    assert answer.status_code == 422
+    error = answer.json()["detail"][0]
+    assert (error["type"], error["loc"], error["msg"]) == ("json_invalid", ["body", 12], "JSON decode error")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "multipart/form-data; boundary=x"])
+async def test_other_content_types(client: httpx.AsyncClient, content_type: str) -> None:
+    answer = await client.post(EPISODES, content=b'{"content": "\xff"}', headers={"Content-Type": content_type})
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+async def test_a_large_invalid_body_is_not_told_back(client: httpx.AsyncClient) -> None:
+    answer = await client.post(EPISODES, json={"text": "x" * 1_000_000})
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/api/v1/tasks/recent?search=%00",
+        "/api/v1/tasks/recent?entity_id=a%00b",
+        "/api/v1/tasks/recent?search=%ED%A0%80",
+        "/api/v1/tasks/recent?search=%FF",
+        "/api/v1/tasks/a%00b",
+        "/api/v1/tasks/%FF",
+        "/gateway/v1/tasks/%00",
+        "/api/v1/communities/rebuild?project_id=%00",
+    ],
+)
+async def test_text_in_paths_and_queries(client: httpx.AsyncClient, url: str) -> None:
+    answer = await client.request("POST" if "rebuild" in url else "GET", url)
+    assert answer.status_code == 422
+    assert "detail" in answer.json()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/api/v1/tasks/recent?limit=x", f"/api/v1/tasks/?limit={'9' * 400}", "/api/v1/tasks/recent?offset=-1"],
+)
+async def test_numbers_in_queries(client: httpx.AsyncClient, url: str) -> None:
+    assert (await client.get(url)).status_code == 422
+
+
+async def test_a_bool_that_is_none(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{EPISODES}?background=maybe", json={"content": "x"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "background"]
+
+
+# Size -----------------------------------------------------------------------------------------------------------
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body that never ends; counts what was taken of it."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.taken += 1
+            yield b"x" * 1024
+
+
+async def test_a_body_that_announces_its_size(serve: Any, key: str) -> None:
+    async with serve(max_body_bytes=LIMIT) as (client, _):
+        client.headers["Authorization"] = key
+        good = b'{"content": "' + b"x" * (LIMIT - 15) + b'"}'
+        assert len(good) == LIMIT
+        assert (await client.post(EPISODES, content=good, headers=JSON)).status_code == 202
+        answer = await client.post(EPISODES, content=good + b" ", headers=JSON)
+        assert answer.status_code == 413
+        assert answer.json() == {"detail": "The request body is too large."}
+
+
+async def test_a_body_that_does_not_is_cut_off(serve: Any, key: str) -> None:
+    async with serve(max_body_bytes=LIMIT) as (client, _):
+        client.headers["Authorization"] = key
+        for url, media_type in [(EPISODES, "application/json"), ("/gateway/v1/tasks", "application/problem+json")]:
+            body = Chunks()
+            answer = await client.post(url, content=body, headers=JSON)
+            assert answer.status_code == 413
+            assert answer.headers["Content-Type"] == media_type
+            assert body.taken <= LIMIT // 1024 + 2
+
+
+# Every answer is JSON -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/api/v1/somewhere", 404),
+        ("GET", "/api/v1/episodes/", 404),
+        ("DELETE", "/api/v1/tasks/stats", 405),
+        ("PUT", "/api/v1/tasks/x/stop", 405),
+        ("GET", "/api/v1/tasks/x/y/z", 404),
+        ("POST", "/health", 405),
+    ],
+)
+async def test_unknown_paths_and_methods(client: httpx.AsyncClient, method: str, url: str, status: int) -> None:
+    answer = await client.request(method, url)
+    assert answer.status_code == status
+    assert answer.json() == {"detail": "Not Found" if status == 404 else "Method Not Allowed"}
+
+
+async def test_new_endpoints_answer_problem_details(client: httpx.AsyncClient) -> None:
+    cases = [
+        ("GET", "/gateway/v1/tasks/unknown", None, 404, "task_not_found"),
+        ("GET", "/gateway/v1/nowhere", None, 404, "not_found"),
+        ("DELETE", "/gateway/v1/tasks", None, 405, "method_not_allowed"),
+        ("POST", "/gateway/v1/tasks", {"type": "x", "project_id": "p-bob"}, 403, "forbidden"),
+        ("POST", "/gateway/v1/tasks", {"type": ""}, 422, "invalid_request"),
+    ]
+    for method, url, body, status, code in cases:
+        answer = await client.request(method, url, json=body)
+        problem = answer.json()
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.status_code == problem["status"] == status
+        assert (problem["type"], problem["instance"]) == (f"urn:taskgate:error:{code}", url)
+        assert problem["title"]
+        assert problem["detail"]
+    assert problem["errors"][0]["loc"] == ["body", "type"]
+
+
+async def test_what_nobody_foresaw(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "what the client sent"
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(secret)
+
+    monkeypatch.setattr("gateway.intake.Intake.submit", fail)
+    answer = await client.post(EPISODES, json={"content": secret})
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "Internal error"
+    assert answer.json()["error_id"] in caplog.text
+    assert secret not in caplog.text
+
+
+async def test_a_database_that_is_away(serve: Any, key: str) -> None:
+    async with serve() as (client, gateway):
+        gateway.access._questions._db = gateway.intake._db = type(gateway.database)("postgresql://127.0.0.1:1/x")
+        for url, body in [(EPISODES, {"content": "x"}), ("/gateway/v1/tasks", {"type": "x"})]:
+            answer = await client.post(url, json=body, headers={"Authorization": key})
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert answer.json()["detail"]

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo test bench lint types venv lock clean
+.PHONY: help up down status demo test bench lint types proto venv lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,9 @@ lint: venv ## Put imports and format in order, and say what is left
 
 types: venv ## Strict type check
 	@$(BIN)/mypy
+
+proto: venv ## Generate the gRPC code from the protos
+	@$(BIN)/python -m gateway.rpc.generate
 
 venv: $(STAMP) ## Make or update .venv from the hashed lock
 

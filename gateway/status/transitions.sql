@@ -172,8 +172,9 @@ WHERE task_id = $1
 -- name: stop_foreign
 -- A legacy row without a dispatch row: its payload may wait in Redis.
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, project_id, state, backend, epoch, cancel_epoch,
-                               cancel_backend, finished_at, max_attempts)
-VALUES ($1, $2, $3, $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6)
+                               cancel_backend, finished_at, max_attempts, created_at)
+SELECT $1, $2, $3, $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6, COALESCE(t.created_at, now())
+FROM task_logs t WHERE t.id = $1
 
 -- name: stop_log
 UPDATE task_logs
@@ -184,8 +185,10 @@ WHERE id = $1
 UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id = $1 AND attempt = $2 AND outcome IS NULL
 
 -- name: retry_dispatch
-INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts)
-VALUES ($1, $2, $3, $4, $5, 'waiting', now(), $6)
+INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
+                                    created_at)
+SELECT $1, $2, $3, $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now())
+FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
         claimed_at = NULL, queued_at = NULL, not_before = NULL

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from deploy.local.teardown import destroy_directory
+from deploy.local.process import destroy_directory
 
 
 class Guardian:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -174,6 +175,17 @@ class ManagedProcess:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+
+def started(directory: Path) -> set[str]:
+    """The names of all processes that were started in this directory and not stopped since."""
+    return {path.stem for path in (directory / "run").glob("*.json")}
+
+
+async def destroy_directory(directory: Path) -> None:
+    """Kills every process that was started in this directory, and removes it."""
+    await asyncio.gather(*(ManagedProcess(name, directory).kill() for name in started(directory)))
+    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

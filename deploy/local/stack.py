@@ -17,9 +17,9 @@ from deploy.local.neo4j import Neo4jPart
 from deploy.local.part import External, Part
 from deploy.local.ports import PortChoice, port
 from deploy.local.postgres import PostgresPart, Programs
-from deploy.local.process import ManagedProcess
+from deploy.local.process import ManagedProcess, destroy_directory
 from deploy.local.redis import RedisPart
-from deploy.local.teardown import destroy_directory, stop_directory
+from deploy.local.teardown import stop_directory
 from deploy.local.template import prepared_cluster
 from deploy.local.temporal import TemporalPart
 from deploy.local.temporal_config import SqlServer

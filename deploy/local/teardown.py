@@ -1,16 +1,15 @@
-"""Ends what a stack started, from nothing but its directory: whatever parts and ports it was given."""
+"""Stops what a stack started, from nothing but its directory: whatever parts and ports it was given."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 from deploy.local.builds import Report
 from deploy.local.neo4j import Neo4jPart
 from deploy.local.part import Part
 from deploy.local.postgres import PostgresPart
-from deploy.local.process import ManagedProcess
+from deploy.local.process import ManagedProcess, started
 
 # By the beginning of the name: dependants first, and the database last.
 STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis", "neo4j"), ("postgres",))
@@ -18,7 +17,7 @@ STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis"
 
 async def stop_directory(directory: Path, report: Report = lambda _: None) -> list[str]:
     """Stops every process that was started in this directory and still is ours; returns their names."""
-    names = _started(directory)
+    names = started(directory)
     stopped: list[str] = []
     for beginnings in STOP_ORDER:
         level = sorted(name for name in names if name.startswith(beginnings))
@@ -28,16 +27,6 @@ async def stop_directory(directory: Path, report: Report = lambda _: None) -> li
             report(f"{name}: stopped")
             stopped.append(name)
     return stopped
-
-
-async def destroy_directory(directory: Path) -> None:
-    """Kills every process that was started in this directory, and removes it."""
-    await asyncio.gather(*(ManagedProcess(name, directory).kill() for name in _started(directory)))
-    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-
-def _started(directory: Path) -> set[str]:
-    return {path.stem for path in (directory / "run").glob("*.json")}
 
 
 async def _stop(name: str, directory: Path) -> bool:

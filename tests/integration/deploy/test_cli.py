@@ -16,8 +16,7 @@ import pytest_asyncio
 
 from deploy.local.env import NAMED_BY, read_env
 from deploy.local.ports import free_port
-from deploy.local.process import ManagedProcess
-from deploy.local.teardown import destroy_directory
+from deploy.local.process import ManagedProcess, destroy_directory
 
 CHECKOUT = Path(__file__).parents[3]
 

@@ -35,7 +35,8 @@ class Database:
         self.url = url
         self._size = size
         self._timeout = acquire_timeout
-        self._name = name
+        # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
+        self._server_settings = {"application_name": name, "jit": "off"}
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -52,7 +53,7 @@ class Database:
                         max_size=self._size,
                         timeout=self._timeout,
                         command_timeout=60,
-                        server_settings={"application_name": self._name},
+                        server_settings=self._server_settings,
                     )
         assert self._pool is not None
         return self._pool
@@ -97,9 +98,8 @@ class Database:
 
     async def connect(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN and session locks; the caller closes it."""
-        settings = {"application_name": self._name}
         with translated():
-            return await asyncpg.connect(self.url, timeout=self._timeout, server_settings=settings)
+            return await asyncpg.connect(self.url, timeout=self._timeout, server_settings=self._server_settings)
 
 
 class translated:

@@ -103,7 +103,7 @@ class TaskStatistics:
         async def count() -> list[QueueDepthPoint]:
             now = datetime.now(UTC)
             points = [now - _POINT_DISTANCE * back for back in reversed(range(_POINTS))]
-            records = await self._fetch("depth", caller, points)
+            records = await self._fetch("depth", caller, points, points[0])
             depths = [0] * _POINTS
             for record in records:
                 end = _POINTS if record["completed"] is None else record["completed"]
@@ -117,15 +117,23 @@ class TaskStatistics:
 
     async def _count(self, what: str, caller: Caller, window: timedelta) -> list[asyncpg.Record]:
         return await self._shared.get(
-            (what, _scope(caller), window), lambda: self._fetch(what, caller, datetime.now(UTC) - window)
+            (what, _scope(caller), window), lambda: self._count_since(what, caller, datetime.now(UTC) - window)
         )
 
-    async def _fetch(self, what: str, caller: Caller, window: Any) -> list[asyncpg.Record]:
+    async def _count_since(self, what: str, caller: Caller, since: datetime) -> list[asyncpg.Record]:
+        return await self._fetch(what, caller, since, since)
+
+    async def _fetch(self, what: str, caller: Caller, window: Any, since: datetime) -> list[asyncpg.Record]:
         if caller.is_admin:
             return await self._db.fetch(getattr(SQL, f"{what}_all"), window)
         if not caller.tenant_ids:
             return []
-        return await self._db.fetch(getattr(SQL, f"{what}_of_tenants"), window, sorted(caller.tenant_ids))
+        query = getattr(SQL, f"{what}_of_tenants")
+        arguments = [window, sorted(caller.tenant_ids)]
+        if "/*owned*/" in query:
+            query = query.replace("/*owned*/", SQL.owned)
+            arguments.append(since)
+        return await self._db.fetch(query, *arguments)
 
 
 def _scope(caller: Caller) -> frozenset[str] | None:

@@ -1,29 +1,42 @@
--- Counts of the API (contract §2). Each is read from an index over its window, so that it costs what happened in that window,
--- however old the table is. `$1` is the start of the window; `_of_tenants` blocks have the tenants in `$2`.
+-- Counts of the API (contract §2). Each is read from an index over its window, so that it costs what happened in that
+-- window, however old the table is. `$1` is the start of the window (of the depth: its points); `_of_tenants` blocks have
+-- the tenants in `$2`. `/*owned*/` is filled in by stats.py.
+
+-- name: owned
+-- The ids of the tenants' tasks created since $3: from dispatch rows, which are never older than their tasks, and from
+-- rows that name the tenant themselves (contract §4, last paragraph) and have no dispatch row. OFFSET 0: most named rows
+-- are already among the dispatched ones; only the rest is looked up one by one.
+dispatched AS MATERIALIZED (
+    SELECT d.task_id AS id FROM taskgate.dispatch d WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
+), named AS MATERIALIZED (
+    SELECT t.id
+    FROM taskgate.owner_keys($2::text[]) AS owner (key)
+    CROSS JOIN unnest('{PENDING,PROCESSING,COMPLETED,FAILED,STOPPED}'::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT t.id FROM task_logs t
+        WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key AND t.status = wanted.status
+          AND t.created_at >= $3
+        OFFSET 0
+    ) AS t
+), owned AS MATERIALIZED (
+    SELECT id FROM dispatched
+    UNION ALL
+    SELECT rest.id
+    FROM (SELECT n.id FROM named n WHERE NOT EXISTS (SELECT 1 FROM dispatched d WHERE d.id = n.id) OFFSET 0) AS rest
+    WHERE (SELECT true FROM taskgate.dispatch d WHERE d.task_id = rest.id) IS NULL
+)
 
 -- name: created_since_all
 -- Tasks created in the window, by stored status.
 SELECT t.status, count(*) AS tasks FROM task_logs t WHERE t.created_at >= $1 GROUP BY t.status
 
 -- name: created_since_of_tenants
--- A dispatch row is never older than its task, so its own time finds all of them. A row that names the tenant itself
--- (contract §4, last paragraph) counts when it has no dispatch row.
-SELECT status, sum(tasks)::bigint AS tasks FROM (
-    SELECT t.status, count(*) AS tasks
-    FROM taskgate.dispatch d
-    JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $1 AND t.created_at >= $1
-    GROUP BY t.status
-    UNION ALL
-    SELECT t.status, count(*)
-    FROM taskgate.owner_keys($2::text[]) AS owner (key)
-    CROSS JOIN unnest('{PENDING,PROCESSING,COMPLETED,FAILED,STOPPED}'::text[]) AS wanted (status)
-    JOIN task_logs t ON taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
-                    AND t.status = wanted.status AND t.created_at >= $1
-    WHERE NOT EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = t.id)
-    GROUP BY t.status
-) AS parts
-GROUP BY status
+WITH /*owned*/
+SELECT t.status, count(*) AS tasks
+FROM task_logs t
+JOIN owned o ON o.id = t.id
+WHERE t.created_at >= $1
+GROUP BY t.status
 
 -- name: unfinished_all
 -- Unfinished tasks now, by shown status; how many of them were created in the window.
@@ -37,7 +50,9 @@ GROUP BY 1
 SELECT taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, count(*) AS tasks,
        count(*) FILTER (WHERE t.created_at >= $1) AS recent
 FROM task_logs t
-LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
+LEFT JOIN LATERAL (
+    SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = t.id OFFSET 0
+) AS d ON true
 WHERE t.status IN ('PENDING', 'PROCESSING')
   AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
       = ANY ($2::text[])
@@ -50,7 +65,9 @@ SELECT t.status, count(*) AS tasks FROM task_logs t WHERE t.completed_at >= $1 G
 -- name: completed_since_of_tenants
 SELECT t.status, count(*) AS tasks
 FROM task_logs t
-LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
+LEFT JOIN LATERAL (
+    SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = t.id OFFSET 0
+) AS d ON true
 WHERE t.completed_at >= $1
   AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
       = ANY ($2::text[])
@@ -58,21 +75,39 @@ GROUP BY t.status
 
 -- name: depth_all
 -- Tasks that were there at some time in the window, by how many of the points ($1, ascending) lie before their creation
--- and before their end; the points between are those at which the task was in the queue.
-SELECT width_bucket(t.created_at - interval '1 microsecond', $1::timestamptz[]) AS created,
-       width_bucket(t.completed_at - interval '1 microsecond', $1::timestamptz[]) AS completed,
+-- and before their end; at the points between the task was in the queue.
+SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS created,
+       width_bucket(completed_at - interval '1 microsecond', $1::timestamptz[]) AS completed,
        count(*) AS tasks
-FROM task_logs t
-WHERE (t.completed_at > ($1::timestamptz[])[1] OR t.completed_at IS NULL) AND t.created_at IS NOT NULL
+FROM (
+    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at > ($1::timestamptz[])[1]
+    UNION ALL
+    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL
+) AS present
+WHERE created_at IS NOT NULL
 GROUP BY 1, 2
 
 -- name: depth_of_tenants
-SELECT width_bucket(t.created_at - interval '1 microsecond', $1::timestamptz[]) AS created,
-       width_bucket(t.completed_at - interval '1 microsecond', $1::timestamptz[]) AS completed,
+-- Most of what was there in the window was also created in it; the owner of the rest is looked up one by one.
+WITH present AS MATERIALIZED (
+    SELECT t.id, t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at > ($1::timestamptz[])[1]
+    UNION ALL
+    SELECT t.id, t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL
+), /*owned*/
+SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS created,
+       width_bucket(completed_at - interval '1 microsecond', $1::timestamptz[]) AS completed,
        count(*) AS tasks
-FROM task_logs t
-LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
-WHERE (t.completed_at > ($1::timestamptz[])[1] OR t.completed_at IS NULL) AND t.created_at IS NOT NULL
-  AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
-      = ANY ($2::text[])
+FROM (
+    SELECT p.created_at, p.completed_at FROM present p JOIN owned o ON o.id = p.id WHERE p.created_at >= $3
+    UNION ALL
+    SELECT p.created_at, p.completed_at
+    FROM present p
+    CROSS JOIN LATERAL (SELECT t.payload, t.group_id FROM task_logs t WHERE t.id = p.id OFFSET 0) AS t
+    LEFT JOIN LATERAL (
+        SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = p.id OFFSET 0
+    ) AS d ON true
+    WHERE p.created_at < $3
+      AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
+          = ANY ($2::text[])
+) AS mine
 GROUP BY 1, 2

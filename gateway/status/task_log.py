@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gateway.access.placement import Caller
@@ -49,14 +50,24 @@ def storable(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a list, newest first: right after the task of this time (None: they come first) and id."""
+
+    created_at: datetime | None
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks; None means any. `search` is a part of the task's or the worker's id, whatever its case."""
+    """Which tasks; None means any. `search` is a part of the task's or the worker's id, whatever its case; `after` is
+    where the list begins."""
 
     status: Status | None = None
     task_type: str | None = None
     search: str | None = None
     entity_id: str | None = None
     entity_type: str | None = None
+    after: Position | None = None
 
 
 class TaskLog:
@@ -123,6 +134,8 @@ class TaskLog:
         texts = (which.task_type, which.search, which.entity_id, which.entity_type)
         if not all(text is None or storable(text) for text in texts):
             return []
+        if which.after is not None and not storable(which.after.task_id):
+            return []
         if not caller.is_admin and not caller.tenant_ids:
             return []
         query, arguments = _compose(caller, which)
@@ -165,10 +178,16 @@ def _compose(caller: Caller, which: TaskFilter) -> tuple[str, list[Any]]:
         (SQL.where_entity, which.entity_id),
         (SQL.where_type, which.task_type),
         (SQL.where_entity_type, which.entity_type),
+        (SQL.by_type, which.task_type if caller.is_admin else None),
+        (SQL.by_entity_type, which.entity_type if caller.is_admin else None),
         (SQL.where_search, None if which.search is None else f"%{_escape_like(which.search)}%"),
     ):
         if value is not None:
             conditions.append(parameters.bind(block, value))
+    beyond = "true"
+    if which.after is not None:
+        condition, beyond = _after(which.after, parameters)
+        conditions.append(condition)
     where = " AND ".join(conditions) or "true"
     if caller.is_admin:
         query = SQL.list_all
@@ -177,6 +196,7 @@ def _compose(caller: Caller, which: TaskFilter) -> tuple[str, list[Any]]:
     else:
         query = _of_tenants(which, parameters)
     query = query.replace("/*columns*/", SQL.columns).replace("/*where*/", where).replace("/*tenant*/", SQL.tenant)
+    query = query.replace("/*beyond*/", beyond)
     return query, [*tenants, *parameters.values]
 
 
@@ -195,6 +215,19 @@ def _of_tenants(which: TaskFilter, parameters: _Parameters) -> str:
     else:
         named = parameters.bind(SQL.named, [str(status) for status in named_statuses], "text[]", ":statuses")
     return SQL.list_of_tenants.replace("/*dispatched*/", dispatched).replace("/*named*/", named)
+
+
+def _after(position: Position, parameters: _Parameters) -> tuple[str, str]:
+    """The conditions, on the row and on its dispatch row, for what comes after this place in a list."""
+    if position.created_at is None:
+        return parameters.bind(SQL.where_after_undated, position.task_id), "true"
+    at = parameters.bind(":value", position.created_at, "timestamptz")
+    task_id = parameters.bind(":value", position.task_id)
+
+    def fill(block: str) -> str:
+        return block.replace(":at", at, 1).replace(":id", task_id, 1)
+
+    return fill(SQL.where_after), fill(SQL.dispatched_after)
 
 
 def _escape_like(text: str) -> str:

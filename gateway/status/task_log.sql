@@ -1,6 +1,6 @@
 -- Reads of `task_logs`, as the API shows them. The shown status and the owner of a legacy row are functions of the schema
--- `taskgate` (migration 0003). Blocks named `where_…` are conditions; in them `:value` is the parameter. `/*where*/` and
--- `/*columns*/` are filled in by task_log.py.
+-- `taskgate` (migration 0003). Blocks named `where_…` are conditions; in them `:value` is the parameter. `/*where*/`,
+-- `/*beyond*/` (what comes after a place in the list) and `/*columns*/` are filled in by task_log.py.
 --
 -- Lists of a tenant are put together from two sources, each read from an index in the order of the list and cut to the page:
 -- dispatch rows, and rows whose own text names the tenant (contract §4, last paragraph), which finds those that never had
@@ -57,13 +57,16 @@ JOIN task_logs t ON t.id = page.id
 ORDER BY t.created_at DESC, t.id DESC
 
 -- name: dispatched
+-- OFFSET 0 keeps the steps in this order: down the index of dispatch rows, each followed to its task, until the page is
+-- full.
 SELECT c.id, c.created_at
 FROM unnest($3::text[]) AS tenant (id)
 CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM taskgate.dispatch d
-    JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = tenant.id AND /*where*/
+    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+    WHERE d.tenant_id = tenant.id
+      AND /*beyond*/
     ORDER BY d.created_at DESC, d.task_id DESC
     LIMIT $1::bigint + $2::bigint
 ) AS c
@@ -74,8 +77,9 @@ FROM unnest($3::text[]) AS tenant (id)
 CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM taskgate.dispatch d
-    JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = tenant.id AND left(d.task_type, 200) = left(:value, 200) AND /*where*/
+    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+    WHERE d.tenant_id = tenant.id AND left(d.task_type, 200) = left(:value, 200)
+      AND /*beyond*/
     ORDER BY d.created_at DESC, d.task_id DESC
     LIMIT $1::bigint + $2::bigint
 ) AS c
@@ -89,13 +93,15 @@ CROSS JOIN unnest(:states) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM taskgate.dispatch d
-    JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = tenant.id AND d.state = wanted.state AND /*where*/
+    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+    WHERE d.tenant_id = tenant.id AND d.state = wanted.state
+      AND /*beyond*/
     ORDER BY d.created_at DESC, d.task_id DESC
     LIMIT $1::bigint + $2::bigint
 ) AS c
 
 -- name: named
+-- A dispatch row, where there is one, has the last word on the tenant.
 SELECT c.id, c.created_at
 FROM taskgate.owner_keys($3::text[]) AS owner (key)
 CROSS JOIN unnest(:statuses) AS wanted (status)
@@ -103,8 +109,7 @@ CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM task_logs t
     WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key AND t.status = wanted.status
-      AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
-                      WHERE d.task_id = t.id AND (d.tenant_id = ANY ($3::text[])) IS NOT TRUE)
+      AND (SELECT (d.tenant_id = ANY ($3::text[])) IS TRUE FROM taskgate.dispatch d WHERE d.task_id = t.id) IS NOT FALSE
       AND /*where*/
     ORDER BY t.created_at DESC, t.id DESC
     LIMIT $1::bigint + $2::bigint
@@ -118,8 +123,7 @@ CROSS JOIN LATERAL (
     FROM task_logs t
     WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
       AND left(t.task_type, 200) = left(:value, 200)
-      AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
-                      WHERE d.task_id = t.id AND (d.tenant_id = ANY ($3::text[])) IS NOT TRUE)
+      AND (SELECT (d.tenant_id = ANY ($3::text[])) IS TRUE FROM taskgate.dispatch d WHERE d.task_id = t.id) IS NOT FALSE
       AND /*where*/
     ORDER BY t.created_at DESC, t.id DESC
     LIMIT $1::bigint + $2::bigint
@@ -140,14 +144,31 @@ t.status = 'FAILED'
 -- name: where_STOPPED
 t.status = 'STOPPED'
 
+-- name: where_after
+(t.created_at, t.id) < (:at, :id)
+
+-- name: where_after_undated
+(t.created_at IS NOT NULL OR t.id < :value)
+
+-- name: dispatched_after
+-- A dispatch row is as old as its task.
+(d.created_at, d.task_id) < (:at, :id)
+
 -- name: where_type
-left(t.task_type, 200) = left(:value, 200) AND t.task_type = :value
+t.task_type = :value
 
 -- name: where_entity
 t.entity_id = :value
 
 -- name: where_entity_type
-left(t.entity_type, 200) = left(:value, 200) AND t.entity_type = :value
+t.entity_type = :value
+
+-- name: by_type
+-- In the form of the index, for lists that are read from `task_logs` alone.
+left(t.task_type, 200) = left(:value, 200)
+
+-- name: by_entity_type
+left(t.entity_type, 200) = left(:value, 200)
 
 -- name: where_search
 (t.id ILIKE :value OR t.worker_id ILIKE :value)

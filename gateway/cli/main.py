@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -88,8 +89,24 @@ def _run(start: object) -> None:
 
 def main() -> None:
     """Entry point: errors that a person can act on are one line."""
+    code: object = 0
     try:
         app()
+    except SystemExit as exit_:
+        code = exit_.code
     except DatabaseUnavailable as error:
         print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
-        sys.exit(1)
+        code = 1
+    _leave(code)
+
+
+def _leave(code: object) -> None:
+    """End with this code. Temporal's SDK can abort an interpreter that ends in the ordinary way (sdk-python#300)."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    number = code if isinstance(code, int) else int(code is not None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "temporalio" in sys.modules:
+        os._exit(number)
+    sys.exit(number)

@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 import logging
+import socket
 
 import uvicorn
 
 from gateway.app import create_app
-from gateway.bootstrap import build_gateway
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """HTTP, and gRPC beside it: both begin when the gateway has started, and end before it is closed."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._grpc: GrpcServer | None = None
+        self.failed = False
+        """The gRPC face could not listen."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. A port that is taken ends the process."""
+        await super().startup(sockets)
+        if self.started and self._gateway.settings.grpc_enabled:
+            self._grpc = GrpcServer(self._gateway)
+            try:
+                await self._grpc.start()
+            except (OSError, ValueError) as error:
+                log.error("%s", error)
+                self.should_exit = True
+                self.failed = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway."""
+        # Streams are requests under way: whoever waits for those would wait for ever.
+        self._gateway.feed.end_streams()
+        for listener in self.servers:
+            listener.close()
+        if self._grpc is not None:
+            await self._grpc.stop()
+        await super().shutdown(sockets)
 
 
 async def serve(settings: Settings) -> None:
@@ -24,7 +59,10 @@ async def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         lifespan="on",
     )
-    await uvicorn.Server(config).serve()
+    server = Server(config, gateway)
+    await server.serve()
+    if server.failed:
+        raise SystemExit(1)

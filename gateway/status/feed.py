@@ -66,6 +66,11 @@ class ChangeFeed:
         """Return when changes are being listened to."""
         await self._listening.wait()
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether changes are being listened to, which is also a sign of life of PostgreSQL."""
+        return self._listening.is_set()
+
     def end_streams(self) -> None:
         """End every subscription, now and from now on. For the moment when a shutdown begins: streams are requests
         under way, and a server that finishes those first would wait for them."""

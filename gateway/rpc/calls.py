@@ -1,0 +1,168 @@
+"""What every call passes: key, parsing, error answers. The methods behind it see messages and raise `gateway.errors`.
+
+Requests are parsed here and not by grpc, which answers bytes that are no message with UNKNOWN, and tells the client the
+names of Python's exceptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from gateway.access.access import Access
+from gateway.access.keys import read_key
+from gateway.errors import InvalidRequest
+from gateway.rpc.failures import abort
+
+log = logging.getLogger(__name__)
+
+Request = TypeVar("Request", bound=Message)
+_T = TypeVar("_T")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Send = Callable[[bytes], Awaitable[None]]
+
+#: Requests beyond this size (bytes) are taken apart in a thread, so that the others need not wait.
+LARGE = 64 * 1024
+
+
+async def apart(size: int, work: Callable[..., _T], *args: Any, **options: Any) -> _T:
+    """The result of `work`, done in a thread when it is about more than `LARGE` bytes."""
+    if size <= LARGE:
+        return work(*args, **options)
+    return await asyncio.to_thread(work, *args, **options)
+
+
+def parse(request_type: type[Request], raw: bytes) -> Request:
+    """The message in these bytes. Raises `InvalidRequest`."""
+    try:
+        return request_type.FromString(raw)
+    except (DecodeError, RecursionError):
+        raise InvalidRequest(f"The request is not a valid {request_type.DESCRIPTOR.full_name}.") from None
+
+
+def authorization_of(context: Context) -> str | None:
+    """The value of the `authorization` metadata."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
+
+
+class Unbroken:
+    """Carries out to its end what must not stop half-way because a client leaves or its deadline passes.
+
+    A task that was committed has to be told to its engine, a change has to be announced: both happen after the commit.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """The result. Cancelling the caller leaves the work under way."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Return when everything has ended."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Whoever still waits is told; for the others this is the only trace.
+            log.debug("a call ended with %s", type(error).__name__)
+
+
+class KeyedCalls:
+    """Makes handlers for calls that need a key.
+
+    As over HTTP, the answer to somebody without a valid key is UNAUTHENTICATED and nothing else, whatever was sent: a
+    missing or malformed key is refused before the request is parsed, an invalid request is reported only to those whose
+    key is valid.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def unary(
+        self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """One request, one answer."""
+
+        async def handle(raw: bytes, context: Context) -> bytes:
+            authorization = authorization_of(context)
+            try:
+                read_key(authorization)
+                request = await apart(len(raw), parse, request_type, raw)
+                return (await method(authorization, request)).SerializeToString()
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def collecting(
+        self,
+        request_type: type[Request],
+        method: Callable[[str | None, AsyncIterator[tuple[int, Request]]], Awaitable[_T]],
+        answer: Callable[[_T], Awaitable[Message]],
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A stream of requests, one answer.
+
+        `method` is given each request with its size in bytes; `answer` acts on what it made of them. In between, the
+        client is known to have closed its side: to the receiver, a stream that was cut looks like one that ended.
+        """
+
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+            authorization = authorization_of(context)
+
+            async def requests() -> AsyncIterator[tuple[int, Request]]:
+                async for raw in incoming:
+                    yield len(raw), await apart(len(raw), parse, request_type, raw)
+
+            try:
+                read_key(authorization)
+                collected = await method(authorization, requests())
+                # Fails, or is cancelled, when there is nobody any more who could be told.
+                await context.send_initial_metadata(())
+                return (await answer(collected)).SerializeToString()
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+    def streaming(
+        self, request_type: type[Request], method: Callable[[str | None, Request, Send], Awaitable[None]]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """One request, a stream of answers, which `method` sends one by one as bytes."""
+
+        async def handle(raw: bytes, context: Context) -> None:
+            authorization = authorization_of(context)
+            try:
+                read_key(authorization)
+                await method(authorization, parse(request_type, raw), context.write)
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
+
+        return grpc.unary_stream_rpc_method_handler(handle)
+
+    async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
+        if isinstance(error, grpc.aio.AbortError) or context.done():
+            return
+        if isinstance(error, InvalidRequest):
+            try:
+                await self._access.authenticate(authorization)
+            except Exception as refusal:  # noqa: BLE001 (answered)
+                error = refusal
+        await abort(context, error)

@@ -1,0 +1,101 @@
+"""`grpc.health.v1.Health`: may a client send its calls here?
+
+The server as a whole serves until it shuts down; the task service also needs PostgreSQL, whose state the change feed's
+connection tells without a query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from gateway.errors import NotFound
+from gateway.rpc.calls import Context, parse
+from gateway.rpc.failures import abort
+
+SERVICE = "grpc.health.v1.Health"
+
+#: How often the parts are looked at (seconds).
+_LOOK = 1.0
+
+
+class Health:
+    """Answers for the services in `parts`: each serves while its function says so, none once `end` was called."""
+
+    def __init__(self, parts: Mapping[str, Callable[[], bool]]) -> None:
+        self._parts = dict(parts)
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._seen: dict[str, bool] = {}
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """A handler for each method. None needs a key."""
+        return {
+            "Check": grpc.unary_unary_rpc_method_handler(self._check),
+            "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
+        }
+
+    def status(self, service: str) -> int | None:
+        """The `ServingStatus` of a service, None for one that is unknown here."""
+        part = self._parts.get(service)
+        if part is None:
+            return None
+        serves: int = HealthCheckResponse.SERVING
+        serves_not: int = HealthCheckResponse.NOT_SERVING
+        return serves if part() and not self._ended else serves_not
+
+    async def look(self) -> None:
+        """Tell those who watch, whenever a part has changed; until cancelled."""
+        while True:
+            seen = {service: part() for service, part in self._parts.items()}
+            if seen != self._seen:
+                self._seen = seen
+                self._tell()
+            await asyncio.sleep(_LOOK)
+
+    def end(self) -> None:
+        """From now on nothing serves; those who watch are told so, and their streams end."""
+        self._ended = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _check(self, raw: bytes, context: Context) -> bytes:
+        try:
+            status = self.status(parse(HealthCheckRequest, raw).service)
+            if status is None:
+                raise NotFound("unknown service")
+        except Exception as error:
+            await abort(context, error)
+            raise
+        return _answer(status)
+
+    async def _watch(self, raw: bytes, context: Context) -> None:
+        try:
+            service = parse(HealthCheckRequest, raw).service
+        except Exception as error:
+            await abort(context, error)
+            raise
+        sent: int | None = None
+        while True:
+            changed = self._changed
+            status = self.status(service)
+            if status is None:
+                status = HealthCheckResponse.SERVICE_UNKNOWN
+            if status != sent:
+                sent = status
+                await context.write(_answer(status))
+            if self._ended:
+                return
+            await changed.wait()
+
+
+def _answer(status: int) -> bytes:
+    answer: bytes = HealthCheckResponse(status=status).SerializeToString()
+    return answer

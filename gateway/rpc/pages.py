@@ -1,0 +1,54 @@
+"""Page tokens: where a list goes on. Opaque to clients, and worth nothing to a caller who may not see the tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+
+import orjson
+from taskgate.v1 import ListRequest
+
+from gateway.rpc.failures import invalid
+from gateway.status.task_log import Position
+from gateway.status.task_row import TaskRow
+
+#: Fields of the request that say what is listed, and so belong to a token.
+_FILTERS = ("status", "task_type", "entity_id", "entity_type", "search")
+
+_LONGEST = 2000
+
+
+def token_after(row: TaskRow, request: ListRequest) -> str:
+    """The token of the page that follows `row` in the list that `request` asks for."""
+    at = None if row.created_at is None else row.created_at.isoformat()
+    return urlsafe_b64encode(orjson.dumps([_digest(request), at, row.id])).decode().rstrip("=")
+
+
+def position_of(request: ListRequest) -> Position | None:
+    """Where the asked page begins; None: with the newest task.
+
+    Raises `InvalidFields` for a token that is none, or that belongs to a list with other filters.
+    """
+    token = request.page_token
+    if not token:
+        return None
+    try:
+        if len(token) > _LONGEST:
+            raise ValueError
+        digest, at, task_id = orjson.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if not isinstance(task_id, str):
+            raise ValueError
+        created_at = None if at is None else datetime.fromisoformat(at)
+        if created_at is not None and created_at.tzinfo is None:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise invalid("page_token", "not a token of this API") from None
+    if digest != _digest(request):
+        raise invalid("page_token", "belongs to a list with other filters")
+    return Position(created_at, task_id)
+
+
+def _digest(request: ListRequest) -> str:
+    filters = [getattr(request, name) for name in _FILTERS]
+    return hashlib.sha256(orjson.dumps(filters)).hexdigest()[:16]

@@ -1,0 +1,101 @@
+"""The gRPC server: services, limits, TLS, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from gateway.rpc import health, service
+from gateway.rpc.calls import Unbroken
+from gateway.rpc.credentials import certificate_files
+from gateway.rpc.health import Health
+from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
+from gateway.rpc.reflection import Reflection
+from gateway.rpc.service import TaskService
+from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+log = logging.getLogger(__name__)
+
+#: A client that pings more often than this (milliseconds) is told to go away.
+_QUICKEST_CLIENT_PING = 10_000
+
+
+class GrpcServer:
+    """The gRPC face of a gateway that was started. `start` and `stop` bracket its life; once each."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._settings = gateway.settings
+        self._unbroken = Unbroken()
+        self._tasks = TaskService(gateway, self._unbroken)
+        feed = gateway.feed
+        self._health = Health({"": lambda: True, service.SERVICE: lambda: feed.is_listening})
+        self._reflection = Reflection((service.SERVICE, health.SERVICE, *REFLECTION_SERVICES))
+        self._looking: asyncio.Task[None] | None = None
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+        """Where it listens, once started."""
+
+    async def start(self) -> None:
+        """Listen. Raises `OSError` when the port is taken or a certificate file cannot be read, `ValueError` for
+        settings that do not go together."""
+        settings = self._settings
+        server = grpc.aio.server(options=options_of(settings))
+        handlers = {service.SERVICE: self._tasks.handlers(), health.SERVICE: self._health.handlers()}
+        if settings.grpc_reflection:
+            handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
+        for name, methods in handlers.items():
+            server.add_registered_method_handlers(name, dict(methods))
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(methods)),))
+        host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
+        address = f"{host}:{settings.grpc_port}"
+        files = certificate_files(settings)
+        try:
+            if files is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, files.credentials())
+        except RuntimeError as error:
+            raise OSError(f"the gRPC face cannot listen on {address}") from error
+        await server.start()
+        self._server = server
+        self._looking = asyncio.create_task(self._health.look(), name="grpc-health")
+        log.info("gRPC on %s:%d%s", host, self.port, "" if files is None else " (TLS)")
+
+    async def stop(self) -> None:
+        """Take no more calls and let those under way end, for `drain_seconds` at most; streams are told to resume.
+
+        The feed's streams must have been ended (`ChangeFeed.end_streams`).
+        """
+        if self._server is None:
+            return
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+        self._health.end()
+        self._reflection.end()
+        await self._server.stop(self._settings.drain_seconds)
+        await self._unbroken.finish()
+
+
+def options_of(settings: Settings) -> list[tuple[str, Any]]:
+    """Options of the server (grpc/impl/channel_arg_names.h)."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Else two gateways on one port would share it silently.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", int(settings.grpc_keepalive_timeout_seconds * 1000)),
+        # A watched task may be quiet for hours.
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _QUICKEST_CLIENT_PING),
+    ]

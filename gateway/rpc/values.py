@@ -1,0 +1,134 @@
+"""`google.protobuf.Struct` and JSON: what a client sends becomes what is stored, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import orjson
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from gateway.rpc.failures import invalid
+
+#: A level of JSON is up to three levels of messages, and most protobuf implementations refuse more than 100 of those.
+DEEPEST_ANSWER = 24
+
+#: Up to here every integer is a double of its own.
+_EXACT = 2**53
+
+_NUL = "NUL characters cannot be stored"
+
+
+def to_json(struct: Struct, *, max_depth: int, at: str) -> dict[str, Any]:
+    """The JSON object that a struct stands for; whole numbers up to 2^53 become integers.
+
+    Raises `InvalidFields`, naming the place beneath `at`, for what JSON or PostgreSQL cannot hold.
+    """
+    return _object(struct, max_depth - 1, at)
+
+
+def _object(struct: Struct, depth: int, at: str) -> dict[str, Any]:
+    if depth < 0:
+        raise invalid(at, "nested too deep")
+    found: dict[str, Any] = {}
+    fields = struct.fields
+    for key in fields:
+        if "\0" in key:
+            raise invalid(at, _NUL)
+        found[key] = _plain(fields[key], depth, at, key)
+    return found
+
+
+def _plain(value: Value, depth: int, at: str, key: str | int) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        text = value.string_value
+        if "\0" in text:
+            raise invalid(_path(at, key), _NUL)
+        return text
+    if kind == "number_value":
+        number = value.number_value
+        if not math.isfinite(number):
+            raise invalid(_path(at, key), "not a number that JSON can hold")
+        return int(number) if number.is_integer() and -_EXACT <= number <= _EXACT else number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "null_value":
+        return None
+    if kind == "struct_value":
+        return _object(value.struct_value, depth - 1, _path(at, key))
+    if kind == "list_value":
+        if depth <= 0:
+            raise invalid(_path(at, key), "nested too deep")
+        place = _path(at, key)
+        return [_plain(item, depth - 1, place, index) for index, item in enumerate(value.list_value.values)]
+    raise invalid(_path(at, key), "a value without a kind")
+
+
+def _path(at: str, key: str | int) -> str:
+    return f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key}"
+
+
+def from_json_text(text: str, struct: Struct) -> None:
+    """Fill `struct` from the text of a JSON object; text that is no JSON object leaves it empty.
+
+    What protobuf cannot carry is carried as a string: levels beneath `DEEPEST_ANSWER` as their JSON, numbers beyond a
+    double as their digits. Lone surrogates, which no protobuf string may hold, become replacement characters.
+    """
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # PostgreSQL's json also holds lone surrogates and nests deeper than orjson reads.
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(found, dict):
+        _fill_object(found, struct, DEEPEST_ANSWER - 1)
+
+
+def _fill_object(found: dict[str, Any], struct: Struct, depth: int) -> None:
+    fields = struct.fields
+    for key, item in found.items():
+        _fill(item, fields[_sound(key)], depth)
+
+
+def _fill_list(found: list[Any], values: ListValue, depth: int) -> None:
+    add = values.values.add
+    for item in found:
+        _fill(item, add(), depth)
+
+
+def _fill(item: Any, value: Value, depth: int) -> None:
+    if isinstance(item, str):
+        value.string_value = _sound(item)
+    elif item is None:
+        value.null_value = 0  # type: ignore[assignment]
+    elif isinstance(item, bool):
+        value.bool_value = item
+    elif isinstance(item, int | float):
+        try:
+            value.number_value = item
+        except (OverflowError, ValueError):
+            value.string_value = str(item) if isinstance(item, float) else f"{item:#x}"
+    elif depth <= 0:
+        value.string_value = _json_text(item)
+    elif isinstance(item, dict):
+        # Also an empty one is one.
+        value.struct_value.SetInParent()
+        _fill_object(item, value.struct_value, depth - 1)
+    else:
+        value.list_value.SetInParent()
+        _fill_list(item, value.list_value, depth - 1)
+
+
+def _json_text(item: Any) -> str:
+    try:
+        return json.dumps(item, separators=(",", ":"))
+    except RecursionError:
+        return ""
+
+
+def _sound(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,67 @@
+"""`Watch`: the changes of one task, from the feed that Server-Sent Events come from, too."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+
+from taskgate.v1 import WatchRequest, WatchResponse
+
+from gateway.access.access import Access
+from gateway.errors import ShuttingDown, TaskNotFound
+from gateway.rpc.calls import Send
+from gateway.rpc.failures import invalid
+from gateway.rpc.tasks import task_of
+from gateway.status.feed import ChangeFeed
+from gateway.status.subscription import SubscriptionEnded
+from gateway.status.task_row import TaskRow
+
+_LONGEST_TOKEN = 100
+
+
+class Watcher:
+    """Serves any number of watches."""
+
+    def __init__(self, access: Access, feed: ChangeFeed) -> None:
+        self._access = access
+        self._feed = feed
+        self._made: tuple[TaskRow | None, str, bytes] = (None, "", b"")
+
+    async def watch(self, authorization: str | None, request: WatchRequest, send: Send) -> None:
+        """Send the task as it stands, unless the client has seen just that, then after each change, to its end.
+
+        Raises `Unauthenticated`, `TaskNotFound`, `DatabaseUnavailable`, and `ShuttingDown` when the gateway ends first.
+        """
+        seen = request.resume_token
+        if len(seen) > _LONGEST_TOKEN:
+            raise invalid("resume_token", "not a token of this API")
+        caller = await self._access.authenticate(authorization)
+        async with self._feed.subscribe(request.task_id) as changes:
+            while True:
+                try:
+                    row = await changes.get()
+                except SubscriptionEnded:
+                    raise ShuttingDown(retry_after=1) from None
+                if not caller.sees(row.tenant_id):
+                    raise TaskNotFound
+                token, answer = self._answer(row)
+                if token != seen:
+                    seen = token
+                    await send(answer)
+                if row.is_finished:
+                    return
+
+    def _answer(self, row: TaskRow) -> tuple[str, bytes]:
+        """The resume token and the serialised answer for a row.
+
+        The feed gives the same row to all who watch the task, one after the other, so that the last one made is most
+        often the one that is wanted. A token is a digest of what was shown: it needs no memory, on no gateway.
+        """
+        made, token, answer = self._made
+        if made is not row:
+            task = task_of(row)
+            shown = hashlib.blake2b(task.SerializeToString(deterministic=True), digest_size=15).digest()
+            token = urlsafe_b64encode(shown).decode()
+            answer = WatchResponse(task=task, resume_token=token).SerializeToString()
+            self._made = (row, token, answer)
+        return token, answer

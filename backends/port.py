@@ -158,6 +158,9 @@ class WorkflowEnginePort(Protocol):
     async def release_worker(self, worker_id: str) -> int:
         """Take back what the engine handed to a lost worker and nobody claimed; how many (0 when it keeps no such list)."""
 
+    async def keep_fresh(self) -> int:
+        """Keep what waits from looking stalled to workers that are not ours (contract R4); how many were touched."""
+
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none)."""
 

@@ -133,6 +133,9 @@ class MemoryEngine:
             self._put_back(record)
         return len(held)
 
+    async def keep_fresh(self) -> int:
+        return 0
+
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         self.faults.before("list_ended")
         ended = [r for r in self._records.values() if r.ended_at is not None and r.ended_at >= since and not r.dropped]

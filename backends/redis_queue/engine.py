@@ -27,7 +27,11 @@ KEEP_WAITING = timedelta(days=30)
 KEEP_ENDED = timedelta(days=7)
 """How long the marker of a start is kept that has ended, with its result."""
 
+FRESH = timedelta(seconds=120)
+"""How old a waiting payload's time may become; the shortest limit of a type is 600 s."""
+
 _MOST_ENDED = 10_000
+_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 1_000
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -101,6 +105,11 @@ class RedisQueueEngine:
         """
         keep = int(KEEP_ENDED.total_seconds())
         return int(await self._link.run(scripts.GIVE_BACK, worker_id, 1, keep))
+
+    async def keep_fresh(self) -> int:
+        """Renew the time of the gateway's payloads that wait for more than `FRESH`; how many (contract R4)."""
+        age = int(FRESH.total_seconds())
+        return int(await self._read(scripts.KEEP_FRESH, age, _MOST_GROUPS, _MOST_PAYLOADS))
 
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         """The starts that the gateway's own workers ended, or that were cancelled; at most 10,000, oldest first."""

@@ -145,6 +145,10 @@ class TemporalEngine:
         """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
         return 0
 
+    async def keep_fresh(self) -> int:
+        """Nothing: only our own workers take tasks from Temporal."""
+        return 0
+
     async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
         session = await self._connection.session()
         found: list[EndedWorkflow] = []

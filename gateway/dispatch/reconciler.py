@@ -25,6 +25,7 @@ SQL = Queries("gateway.dispatch", "reconcile.sql")
 #: Seconds that the quick comparison looks back; the complete one runs every `FULL_EVERY` ticks.
 RECENT = 15.0
 FULL_EVERY = 10
+FRESH_EVERY = 30
 #: Starts that are compared with their engine one by one: open for this many seconds, this many at a time.
 SILENT_SECONDS = 3.0
 PAGE = 50
@@ -98,6 +99,8 @@ class Reconciler:
                 if await self._lost_its_memory(engine):
                     log.warning("backend %s came back without its memory; waiting tasks are checked", name)
                     await self._check_all(engine)
+                if self._ticks % FRESH_EVERY == 1:
+                    await engine.keep_fresh()
                 await self._merge_ended(engine)
                 await self._check_page(engine)
         except (EngineError, TimeoutError) as error:

@@ -1,0 +1,67 @@
+"""What waits for long does not look stalled to legacy recovery loops when it starts (contract R4)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from backends.port import WorkflowRef, WorkflowStart
+from backends.redis_queue import wire
+from backends.redis_queue.engine import RedisQueueEngine
+
+
+@pytest_asyncio.fixture
+async def engine(redis_server: str) -> AsyncIterator[RedisQueueEngine]:
+    engine = RedisQueueEngine(redis_server, timeout=5)
+    yield engine
+    await engine.close()
+
+
+@pytest_asyncio.fixture
+async def redis(redis_server: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_server) as client:
+        yield client
+
+
+async def age(redis: Redis, group: str, seconds: float) -> None:
+    """Make the group's only payload look as if it had been pushed so long ago."""
+    payload = json.loads(await redis.lindex(f"queue:group:{group}", 0))
+    payload["timestamp"] = time.time() - seconds
+    await redis.lset(f"queue:group:{group}", 0, json.dumps(payload))
+
+
+async def test_only_the_time_of_an_old_payload_changes(engine: RedisQueueEngine, redis: Redis) -> None:
+    group = secrets.token_hex(6)
+    payload = {
+        "content": 'a "timestamp": 1.5, "dispatch_epoch": 1} ü\n',
+        "name": "n",
+        "metadata": {"tags": [], "n": None},
+    }
+    ref = WorkflowRef(secrets.token_hex(8), 3, group, "add_episode")
+    await engine.start_workflow(WorkflowStart(ref, payload, timedelta(seconds=600)))
+    await age(redis, group, 500)
+    before = json.loads(await redis.lindex(f"queue:group:{group}", 0))
+    assert await engine.keep_fresh() >= 1
+    raw = await redis.lindex(f"queue:group:{group}", 0)
+    after = json.loads(raw)
+    assert time.time() - after["timestamp"] < 60
+    assert {**after, "timestamp": 0} == {**before, "timestamp": 0}
+    assert wire.decode(raw).epoch == 3
+
+
+async def test_young_and_foreign_payloads_stay_as_they_are(engine: RedisQueueEngine, redis: Redis) -> None:
+    group = secrets.token_hex(6)
+    foreign = json.dumps({"task_type": "add_episode", "task_id": "x", "timestamp": time.time() - 500})
+    await redis.sadd("queue:active_groups", group)
+    await redis.rpush(f"queue:group:{group}", foreign, "not JSON")
+    ref = WorkflowRef(secrets.token_hex(8), 1, group, "add_episode")
+    await engine.start_workflow(WorkflowStart(ref, {}, timedelta(seconds=600)))
+    before = await redis.lrange(f"queue:group:{group}", 0, -1)
+    await engine.keep_fresh()
+    assert await redis.lrange(f"queue:group:{group}", 0, -1) == before

@@ -156,7 +156,7 @@ class WorkflowEnginePort(Protocol):
         """Make a start whose worker was lost run again at once; False when the engine no longer holds it."""
 
     async def release_worker(self, worker_id: str) -> int:
-        """Take back what the engine handed to a lost worker and nobody claimed; how many (0 when it keeps no such list)."""
+        """Take back what the engine handed to a lost worker and nobody claimed; how many (0: it keeps no such list)."""
 
     async def keep_fresh(self) -> int:
         """Keep what waits from looking stalled to workers that are not ours (contract R4); how many were touched."""

@@ -20,7 +20,8 @@ ALL = ("postgres", "redis", "temporal", "gateway", "worker-temporal", "worker-re
 @asynccontextmanager
 async def measured_stack(parts: Collection[str] = ALL) -> AsyncIterator[EmbeddedStack]:
     """A running stack with demo tenants: acme on Temporal, initech on Redis."""
-    os.environ["TASKGATE_HANDLERS"] = "tests.performance.probe_handlers"
+    os.environ["TASKGATE_HANDLERS"] = "probe_handlers"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     with tempfile.TemporaryDirectory(prefix="taskgate-bench-") as directory:
         stack = EmbeddedStack(Path(directory), parts, ports="free")
         try:

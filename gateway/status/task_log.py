@@ -36,7 +36,7 @@ _STATES = {
     Status.PROCESSING: _OPEN_STATES,
     Status.COMPLETED: ("completed", *_OPEN_STATES),
     Status.FAILED: ("failed", "stopped", *_OPEN_STATES),
-    Status.STOPPED: ("failed", "stopped", *_OPEN_STATES),
+    Status.STOPPED: ("stopped", *_OPEN_STATES),
 }
 
 

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     temporal_standalone_activities: bool | None = Field(
         None, description="Use standalone activities; unset: ask the server"
     )
+    temporal_heartbeat_seconds: float = Field(
+        30.0, ge=1, description="A task on Temporal whose worker is silent for so long goes to another (last net)"
+    )
     temporal_inline_payload_bytes: int = Field(128 * 1024, ge=0, description="Larger payloads travel by reference")
 
     # Graph --------------------------------------------------------------------------------------------------

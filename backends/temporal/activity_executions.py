@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.api.activity.v1 import ActivityExecutionOutcome
@@ -58,14 +58,13 @@ _IN_PROGRESS = (
 class ActivityExecutions:
     """See `backends.temporal.executions.Executions`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, heartbeat: timedelta) -> None:
         self._connection = connection
+        self._heartbeat = heartbeat
 
     async def start(self, session: Session, start: WorkflowStart, message: RunTask, *, attributes: bool) -> None:
         client = session.client
-        request = await starts.activity_request(
-            start, message, session.namespace, client.identity, client.data_converter
-        )
+        request = await starts.activity_request(start, message, self._heartbeat, session.namespace, client)
         if attributes:
             request.search_attributes.CopyFrom(starts.search_attributes(start, session.attributes))
         await self._connection.call(client.workflow_service.start_activity_execution, request, Purpose.START)

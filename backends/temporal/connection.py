@@ -20,6 +20,7 @@ from temporalio.service import GrpcCompression, KeepAliveConfig, RetryConfig, RP
 from backends.errors import EngineError, EngineUnavailable, WorkflowNotFound
 from backends.temporal import names
 from backends.temporal.errors import Purpose, lost, translate
+from backends.temporal.runtime import sdk_runtime
 
 log = logging.getLogger(__name__)
 Request = TypeVar("Request", bound=Message, contravariant=True)
@@ -42,8 +43,8 @@ async def connect(
 ) -> Client:
     """A connected client. Raises `EngineUnavailable`; it takes at most `timeout` seconds.
 
-    Nothing is repeated inside the client: a hidden second try would turn "the first one may have been done" into
-    "connection refused", and the gateway repeats what it must by itself.
+    Calls through it are not repeated: a hidden second try would turn "the first one may have been done" into
+    "connection refused". (The calls of a `Worker` are, for 10 s: the SDK sees to that, whatever is set here.)
     """
     try:
         async with asyncio.timeout(timeout):
@@ -57,6 +58,7 @@ async def connect(
                 keep_alive_config=KEEP_ALIVE,
                 grpc_compression=GrpcCompression.NONE,
                 connect_timeout=timedelta(seconds=timeout),
+                runtime=sdk_runtime(),
             )
     except TimeoutError:
         raise EngineUnavailable(f"Temporal at {address} did not answer within {timeout:g} s") from None

@@ -14,6 +14,9 @@ RUN_TASK = "taskgate.run_task"
 ACTIVITY_ID = "run"
 """Id of the one activity inside a fallback workflow; a standalone activity has the workflow id itself."""
 
+GATEWAY_IDENTITY = "taskgate-gateway-"
+"""How the identity of every gateway begins, so that what a gateway ended can be told from what a person did."""
+
 WORKFLOW_QUEUE = "taskgate-workflows"
 """Where workflow tasks of every tenant go; their activities go to the queue of the start."""
 

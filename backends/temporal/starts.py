@@ -15,8 +15,9 @@ from temporalio.api.enums.v1 import (
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartActivityExecutionRequest, StartWorkflowExecutionRequest
+from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
-from temporalio.converter import DataConverter, encode_search_attributes
+from temporalio.converter import encode_search_attributes
 
 from backends.port import WorkflowStart
 from backends.temporal import names
@@ -26,10 +27,6 @@ from backends.temporal.payloads import carried
 TIMEOUT_MARGIN = timedelta(seconds=60)
 """Start-to-close is the handler's timeout plus this: the worker enforces the timeout itself and reports it; only a
 worker that cannot is cut off by Temporal."""
-
-HEARTBEAT_TIMEOUT = timedelta(seconds=60)
-"""The last net under lost workers, and under tasks handed to a worker that was just going; leases act within a
-second, so this may be slow, and it costs one write in Temporal's database per running task and beat."""
 
 _LONGEST_KEYWORD = 255
 _LONGEST_FAIRNESS_KEY = 64
@@ -48,7 +45,7 @@ def message_of(start: WorkflowStart, inline_bytes: int) -> RunTask:
 
 
 async def activity_request(
-    start: WorkflowStart, message: RunTask, namespace: str, identity: str, converter: DataConverter
+    start: WorkflowStart, message: RunTask, heartbeat: timedelta, namespace: str, client: Client
 ) -> StartActivityExecutionRequest:
     """Start a standalone activity.
 
@@ -58,7 +55,7 @@ async def activity_request(
     workflow_id = start.ref.workflow_id
     request = StartActivityExecutionRequest(
         namespace=namespace,
-        identity=identity,
+        identity=client.identity,
         request_id=workflow_id,
         activity_id=workflow_id,
         activity_type=ActivityType(name=names.RUN_TASK),
@@ -67,28 +64,28 @@ async def activity_request(
         id_conflict_policy=ActivityIdConflictPolicy.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING,
         retry_policy=retry_policy(start),
         priority=priority(start),
-        input=Payloads(payloads=await converter.encode([message])),
+        input=Payloads(payloads=await client.data_converter.encode([message])),
     )
     request.start_to_close_timeout.FromTimedelta(start.timeout + TIMEOUT_MARGIN)
-    request.heartbeat_timeout.FromTimedelta(HEARTBEAT_TIMEOUT)
+    request.heartbeat_timeout.FromTimedelta(heartbeat)
     return request
 
 
 async def workflow_request(
-    start: WorkflowStart, message: RunTask, namespace: str, identity: str, converter: DataConverter
+    start: WorkflowStart, message: RunTask, heartbeat: timedelta, namespace: str, client: Client
 ) -> StartWorkflowExecutionRequest:
     """Start a workflow of one activity, where activities do not stand alone."""
     message.options = ActivityOptions(
         queue=start.queue,
         start_to_close=(start.timeout + TIMEOUT_MARGIN).total_seconds(),
-        heartbeat=HEARTBEAT_TIMEOUT.total_seconds(),
+        heartbeat=heartbeat.total_seconds(),
         retry_initial=start.retry.initial.total_seconds(),
         retry_coefficient=start.retry.coefficient,
         retry_maximum=start.retry.maximum.total_seconds(),
     )
     return StartWorkflowExecutionRequest(
         namespace=namespace,
-        identity=identity,
+        identity=client.identity,
         request_id=start.ref.workflow_id,
         workflow_id=start.ref.workflow_id,
         workflow_type=WorkflowType(name=names.RUN_TASK),
@@ -96,7 +93,7 @@ async def workflow_request(
         workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
         workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
         priority=priority(start),
-        input=Payloads(payloads=await converter.encode([message])),
+        input=Payloads(payloads=await client.data_converter.encode([message])),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
@@ -59,14 +59,13 @@ _IN_PROGRESS = (
 class WorkflowExecutions:
     """See `backends.temporal.executions.Executions`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, heartbeat: timedelta) -> None:
         self._connection = connection
+        self._heartbeat = heartbeat
 
     async def start(self, session: Session, start: WorkflowStart, message: RunTask, *, attributes: bool) -> None:
         client = session.client
-        request = await starts.workflow_request(
-            start, message, session.namespace, client.identity, client.data_converter
-        )
+        request = await starts.workflow_request(start, message, self._heartbeat, session.namespace, client)
         if attributes:
             request.search_attributes.CopyFrom(starts.search_attributes(start, session.attributes))
         await self._connection.call(client.workflow_service.start_workflow_execution, request, Purpose.START)
@@ -75,10 +74,13 @@ class WorkflowExecutions:
         answer = await self._describe(session, workflow_id)
         attempt = answer.pending_activities[0].attempt if answer.pending_activities else 0
         state = _state(answer)
-        error = None
-        if state.is_terminal and state is not WorkflowState.COMPLETED:
-            error = await self._reason(session, await self._last_event(session, workflow_id))
-        return WorkflowStatus(state, error, attempt)
+        if not state.is_terminal or state is WorkflowState.COMPLETED:
+            return WorkflowStatus(state, None, attempt)
+        event = await self._last_event(session, workflow_id)
+        ended = event.workflow_execution_terminated_event_attributes
+        if state is WorkflowState.TERMINATED and ended.identity.startswith(names.GATEWAY_IDENTITY):
+            state = WorkflowState.CANCELLED  # `cancel` ended it so, because nothing ran yet
+        return WorkflowStatus(state, await self._reason(session, event), attempt)
 
     async def result(self, session: Session, workflow_id: str) -> Any:
         event = await self._last_event(session, workflow_id, wait=True)

@@ -22,10 +22,9 @@ log = logging.getLogger(__name__)
 AT_ONCE = timedelta(milliseconds=1)
 #: How long a task that came when every slot was taken waits for one before it goes back to its queue.
 ADMISSION_SECONDS = 1.0
-#: Heartbeats of one process, per second, as long as the two bounds allow it.
+#: Heartbeats of one process, per second, as long as the two bounds of `beat_interval` allow it.
 BEATS_PER_SECOND = 4.0
 SHORTEST_BEAT = 5.0
-LONGEST_BEAT = 20.0
 _LONGEST_MESSAGE = 8000
 
 
@@ -81,19 +80,21 @@ class RunTaskActivity:
         await self._idle.wait()
 
     async def _beat(self) -> None:
-        """Keep Temporal's last net from catching a task that lives; learn of cancels that came by no other way.
-
-        A beat is a write in Temporal's database, so a process spends a fixed budget on them, within bounds: with
-        up to 20 tasks each beats every 5 s, with 80 and more every 20 s. The timeout is 60 s.
-        """
-        while True:
-            await asyncio.sleep(beat_interval(self.running))
+        """Keep Temporal's last net from catching a task that lives; learn of cancels that came by no other way."""
+        timeout = activity.info().heartbeat_timeout
+        while timeout is not None:
+            await asyncio.sleep(beat_interval(self.running, timeout))
             activity.heartbeat()
 
 
-def beat_interval(running: int) -> float:
-    """Seconds between two heartbeats of one task."""
-    return min(max(running / BEATS_PER_SECOND, SHORTEST_BEAT), LONGEST_BEAT)
+def beat_interval(running: int, timeout: timedelta) -> float:
+    """Seconds between two heartbeats of one task.
+
+    A beat is a write in Temporal's database (4 ms of processor time), so a process spends a fixed budget on them:
+    each of 20 tasks beats every 5 s, each of 100 every 25 s, but always three times within the timeout.
+    """
+    longest = timeout.total_seconds() / 3
+    return min(max(running / BEATS_PER_SECOND, SHORTEST_BEAT), longest)
 
 
 def _assignment(message: RunTask) -> Assignment:
@@ -114,30 +115,34 @@ def _told(outcome: Outcome) -> Any:
         case Completed(result):
             return carried_result(result)
         case Failed(error, error_type, None):
-            raise ApplicationError(error[:_LONGEST_MESSAGE], type=error_type, non_retryable=True)
+            raise _over(error, error_type)
         case Failed(error, error_type, retry_in):
-            raise ApplicationError(
-                error[:_LONGEST_MESSAGE], type=error_type, next_retry_delay=max(retry_in or AT_ONCE, AT_ONCE)
-            )
+            raise _again(error, retry_in or AT_ONCE, error_type)
         case Refused(reason, None):
-            raise ApplicationError(
-                reason, type="Superseded", non_retryable=True, category=ApplicationErrorCategory.BENIGN
-            )
+            raise _over(reason, "Superseded")
         case Refused(reason, retry_in):
             raise _again(reason, retry_in or AT_ONCE)
         case Stopped(reason):
             if _cancelled_by_temporal():
                 raise asyncio.CancelledError
-            raise ApplicationError(
-                f"stopped: {reason}", type="Stopped", non_retryable=True, category=ApplicationErrorCategory.BENIGN
-            )
+            raise _over(f"stopped: {reason}", "Stopped")
 
 
-def _again(reason: str, delay: timedelta) -> ApplicationError:
-    """No handler ran to its end, and that is nobody's fault: offer the task again."""
+# "Benign" only means that the SDK keeps quiet about it: the runner has logged and counted what there is to say.
+
+
+def _over(reason: str, kind: str) -> ApplicationError:
+    """The last word on this start."""
     return ApplicationError(
-        reason,
-        type="Refused",
+        reason[:_LONGEST_MESSAGE], type=kind, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+    )
+
+
+def _again(reason: str, delay: timedelta, kind: str = "Refused") -> ApplicationError:
+    """Offer the task again after the delay."""
+    return ApplicationError(
+        reason[:_LONGEST_MESSAGE],
+        type=kind,
         next_retry_delay=max(delay, AT_ONCE),
         category=ApplicationErrorCategory.BENIGN,
     )

@@ -122,8 +122,13 @@ class TemporalWorkerPool:
         finally:
             await self._leave()
 
-    def stop(self) -> None:
-        """Poll no more, let running tasks end for `drain`, give the rest back; `run` returns then."""
+    def stop(self, drain: timedelta | None = None) -> None:
+        """Poll no more, let running tasks end for `drain` (None: that of the pool), give the rest back to Temporal.
+
+        `run` returns then.
+        """
+        if drain is not None:
+            self._drain = drain
         self._stopping = True
         self._changed.set()
 
@@ -146,6 +151,7 @@ class TemporalWorkerPool:
         self._ready.set()
 
     async def _leave(self) -> None:
+        await self._slots.close()
         for server in self._serving.values():
             server.leave()
         await self._activity.leave(self._drain)

@@ -1,0 +1,23 @@
+"""The SDK's own runtime, one per process; its log goes where all logs go."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+LOGGER = "temporalio.sdk"
+
+
+@functools.cache
+def sdk_runtime() -> Runtime:
+    """The runtime that every client of this process uses (left to itself, the SDK writes to standard output)."""
+    return Runtime(
+        telemetry=TelemetryConfig(
+            logging=LoggingConfig(
+                filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+                forwarding=LogForwardingConfig(logger=logging.getLogger(LOGGER), append_target_to_name=False),
+            )
+        )
+    )

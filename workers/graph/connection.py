@@ -31,9 +31,18 @@ class GraphConnection:
         return self._client
 
     async def warm_up(self) -> None:
-        """Import graphiti in a thread, so that the event loop goes on; nothing to do when no graph is configured."""
+        """Import what the first task would wait for, in a thread, and begin to build the graph's indices.
+
+        Nothing to do when no graph is configured. Raises `GraphAddressInvalid`; a server that is away is no error.
+        """
         if self._settings.graph_url:
-            await asyncio.to_thread(importlib.import_module, _MODULE)
+            await asyncio.to_thread(self._import)
+            self.client.driver.begin()
+
+    def _import(self) -> None:
+        importlib.import_module(_MODULE)
+        if self._settings.embedder_url is None:
+            importlib.import_module("sklearn.feature_extraction.text")
 
     async def close(self) -> None:
         """Give back the connections."""

@@ -39,14 +39,18 @@ class GroupAwareDriver(Neo4jDriver):
         # Neo4j warns of every property that no node has yet, in each query of a young graph.
         logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
         if self._init_task is not None:
-            self._init_task.add_done_callback(_report)
+            self._init_task.add_done_callback(_failed)
+
+    def begin(self) -> asyncio.Task[None]:
+        """Build indices and constraints in the background, unless that is done or under way."""
+        if self._building is None or (self._building.done() and _failed(self._building)):
+            self._building = asyncio.create_task(self._build(), name="graph indices")
+            self._building.add_done_callback(_report)
+        return self._building
 
     async def ready(self) -> None:
         """Return when indices and constraints are there. Raises the driver's error when they cannot be built."""
-        if self._building is None or (self._building.done() and _failed(self._building)):
-            self._building = asyncio.create_task(self._build(), name="graph indices")
-            self._building.add_done_callback(_failed)
-        await asyncio.shield(self._building)
+        await asyncio.shield(self.begin())
 
     async def build_indices_and_constraints(self, delete_existing: bool = False) -> None:
         if delete_existing:

@@ -23,19 +23,22 @@ REMOVE n.merging
 RETURN n.uuid AS uuid, n.group_id AS group_id, labels(n) AS labels, properties(n) AS properties
 """
 
+_TYPES = "MATCH (:Entity {uuid: $duplicate})-[r]-() RETURN DISTINCT type(r) AS type ORDER BY type"
+
+# One type at a time: with a dynamic type (`[:$(type(r))]`), Neo4j 5.26.0 gives every row the type of the first.
 _MOVE_OUT = """
-MATCH (d:Entity {uuid: $duplicate})-[r]->(other)
+MATCH (d:Entity {uuid: $duplicate})-[r:<type>]->(other)
 MATCH (s:Entity {uuid: $survivor})
 WITH s, r, CASE WHEN other.uuid = $duplicate THEN s ELSE other END AS target
-CREATE (s)-[moved:$(type(r))]->(target)
+CREATE (s)-[moved:<type>]->(target)
 SET moved = properties(r)
 DELETE r
 """
 
 _MOVE_IN = """
-MATCH (other)-[r]->(d:Entity {uuid: $duplicate})
+MATCH (other)-[r:<type>]->(d:Entity {uuid: $duplicate})
 MATCH (s:Entity {uuid: $survivor})
-CREATE (other)-[moved:$(type(r))]->(s)
+CREATE (other)-[moved:<type>]->(s)
 SET moved = properties(r)
 DELETE r
 """
@@ -106,7 +109,8 @@ async def _merge(transaction: Any, group: DuplicateGroup) -> Merge | None:
         return None
     survivor, *duplicates = present
     for duplicate in duplicates:
-        for query in (_MOVE_OUT, _MOVE_IN):
+        types = [record["type"] async for record in await transaction.run(_TYPES, duplicate=duplicate)]
+        for query in [query for kind in types for query in (_of(_MOVE_OUT, kind), _of(_MOVE_IN, kind))]:
             await _run(transaction, query, survivor=survivor, duplicate=duplicate)
     for query in (_READDRESS, _ONE_FACT, _ONE_MENTION, _COUNT_MEMBERS):
         await _run(transaction, query, survivor=survivor)
@@ -119,6 +123,11 @@ async def _merge(transaction: Any, group: DuplicateGroup) -> Merge | None:
         labels=sorted({label for uuid in present for label in found[uuid]["labels"]}),
     )
     return Merge(survivor, tuple(duplicates))
+
+
+def _of(query: str, kind: str) -> str:
+    """A query for relationships of one type, whatever it is called."""
+    return query.replace("<type>", "`" + kind.replace("`", "``") + "`")
 
 
 async def _run(transaction: Any, query: str, **parameters: Any) -> None:

@@ -56,4 +56,7 @@ async def read_group(driver: QueryDriver, group_id: str) -> GroupGraph:
 def _plain(record: Any) -> dict[str, Any]:
     row = dict(record)
     properties = {key: value for key, value in dict(row.pop("properties", {})).items() if "embedding" not in key}
+    for names in ("mentions", "members"):
+        if names in row:
+            row[names] = sorted(row[names])
     return {**properties, **row}

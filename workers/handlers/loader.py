@@ -101,10 +101,11 @@ def _find(module: ModuleType) -> Iterator[TaskHandler]:
 
 
 def _looks_like_handler(value: Any) -> bool:
-    # On a class, `task_type` may be a property; on an instance it may raise.
-    return hasattr(type(value) if not inspect.isclass(value) else value, "task_type") and callable(
-        getattr(value, "process", None)
+    # Asks the class, because a property may raise; the instance for what its `__init__` set.
+    named = hasattr(value if inspect.isclass(value) else type(value), "task_type") or (
+        not inspect.isclass(value) and "task_type" in getattr(value, "__dict__", {})
     )
+    return named and callable(getattr(value, "process", None))
 
 
 def _is_offered(name: str, value: type, module: ModuleType) -> bool:

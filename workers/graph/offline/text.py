@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from workers.graph.offline.words import OPENERS
+
+#: Abbreviations that a sentence may end with.
+_AT_END = frozenset({"inc", "ltd", "corp", "co", "jr", "sr", "u.s", "u.k"})
 #: Quotation marks that open and close; the apostrophe is none of them.
 QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』", "《": "》"}
 
@@ -65,13 +70,15 @@ def split_sentences(text: str) -> list[list[Token]]:
     sentences: list[list[Token]] = []
     current: list[Token] = []
     previous_end = 0
-    for token in tokenize(text):
+    tokens = tokenize(text)
+    for token, following in zip_longest(tokens, tokens[1:]):
+        assert token is not None
         if current and "\n" in text[previous_end : token.start]:
             sentences.append(current)
             current = []
         current.append(token)
         previous_end = token.end
-        ends = token.text in _ENDS or (token.text == "." and not _is_abbreviation(current))
+        ends = token.text in _ENDS or (token.text == "." and not _is_abbreviation(current, following))
         if ends or len(current) >= MAX_SENTENCE_TOKENS:
             sentences.append(current)
             current = []
@@ -80,11 +87,13 @@ def split_sentences(text: str) -> list[list[Token]]:
     return sentences
 
 
-def _is_abbreviation(tokens: list[Token]) -> bool:
-    """Whether the full stop that ends `tokens` belongs to the word before it."""
+def _is_abbreviation(tokens: list[Token], following: Token | None) -> bool:
+    """Whether the full stop that ends `tokens` belongs to the word before it, and to nothing else."""
     if len(tokens) < 2 or tokens[-2].end != tokens[-1].start or tokens[-2].kind != "word":
         return False
     word = tokens[-2].text
+    if word.lower() in _AT_END and (following is None or (following.is_capitalised and following.lower in OPENERS)):
+        return False
     return word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isupper())
 
 

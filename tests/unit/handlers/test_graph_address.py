@@ -1,0 +1,41 @@
+"""`TASKGATE_GRAPH_URL` taken apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.settings import Settings
+from workers.graph.address import GraphAddress
+from workers.graph.connection import GraphConnection
+from workers.graph.errors import GraphAddressInvalid, GraphNotConfigured
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("bolt://127.0.0.1:7687", GraphAddress("bolt://127.0.0.1:7687")),
+        ("bolt://neo4j:s3%40cret@host:7687", GraphAddress("bolt://host:7687", "neo4j", "s3@cret")),
+        ("neo4j+s://u:p@host/memories", GraphAddress("neo4j+s://host", "u", "p", "memories")),
+        ("bolt://[::1]:7687/", GraphAddress("bolt://[::1]:7687")),
+    ],
+)
+def test_parts(url: str, expected: GraphAddress) -> None:
+    assert GraphAddress.parse(url) == expected
+
+
+@pytest.mark.parametrize("url", ["http://host:7474", "host:7687", "bolt://", "nonsense"])
+def test_no_neo4j_address(url: str) -> None:
+    with pytest.raises(GraphAddressInvalid):
+        GraphAddress.parse(url)
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "hush" not in repr(GraphAddress.parse("bolt://neo4j:hush@host:7687"))
+
+
+async def test_a_worker_without_a_graph_begins_and_ends() -> None:
+    connection = GraphConnection(Settings(graph_url=None))
+    await connection.warm_up()
+    with pytest.raises(GraphNotConfigured, match="TASKGATE_GRAPH_URL"):
+        _ = connection.client
+    await connection.close()

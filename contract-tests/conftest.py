@@ -1,0 +1,90 @@
+"""A world per stage of the migration, on real servers; every suite here runs in all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from contracts.people import Household
+from contracts.world import Servers, World
+from deploy.local.ports import free_port
+from deploy.local.pytest_stack import StackFactory
+from deploy.local.temporal_setup import ensure_namespace
+
+STAGES = ("off", "live", "complete", "flipped")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def contract_redis(stack_factory: StackFactory) -> str:
+    """A Redis of these suites' own: a world lives as long as its tests, and others empty theirs."""
+    return (await stack_factory(("redis",))).redis_url
+
+
+@pytest_asyncio.fixture(scope="session")
+async def contract_namespace(temporal_server: str, temporal_namespace: str) -> Callable[[], Awaitable[str]]:
+    """A namespace of these suites' own, for the same reason; it is made ready while the first stage runs."""
+    name = f"{temporal_namespace}-contracts"
+    making = asyncio.create_task(ensure_namespace(temporal_server, name))
+
+    async def ready() -> str:
+        await making
+        return name
+
+    return ready
+
+
+@pytest_asyncio.fixture(scope="session", params=STAGES)
+async def world(
+    request: pytest.FixtureRequest,
+    database_template: tuple[str, str],
+    contract_redis: str,
+    contract_namespace: Callable[[], Awaitable[str]],
+    temporal_server: str,
+    neo4j_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """The gateway and its workers at one stage.
+
+    `off`: Temporal is not even configured. `complete`: Redis is down for good. `flipped`: tests move their tenants in
+    mid-run.
+    """
+    stage: str = request.param
+    server, template = database_template
+    name = f"contract_{stage}_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(server)
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    world = World(
+        stage,
+        Servers(
+            database_url=f"{server.rpartition('/')[0]}/{name}",
+            redis_url=f"redis://127.0.0.1:{free_port()}/0" if stage == "complete" else contract_redis,
+            temporal_address=None if stage == "off" else temporal_server,
+            temporal_namespace="none" if stage == "off" else await contract_namespace(),
+            graph_url=neo4j_server,
+        ),
+        tmp_path_factory.mktemp(stage),
+    )
+    try:
+        await world.start()
+        yield world
+    finally:
+        await world.stop()
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await admin.close()
+
+
+@pytest_asyncio.fixture
+async def home(world: World) -> Household:
+    """A tenant of the test's own."""
+    return await world.people.household()
+
+
+@pytest_asyncio.fixture
+async def stranger(world: World) -> Household:
+    """Another tenant."""
+    return await world.people.household()

@@ -45,11 +45,13 @@ class Link:
     """
 
     def __init__(self, url: str, *, timeout: float, connections: int = 16) -> None:
+        self._timeout = timeout
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
             timeout=timeout,
-            socket_timeout=timeout,
+            # The limits are set around whole exchanges: the driver's own for sending loses cancellations (bpo-37658).
+            socket_timeout=None,
             socket_connect_timeout=min(timeout, 2.0),
             socket_keepalive=True,
             # Whether to repeat is the caller's decision: a repeated command may be a second one.
@@ -60,7 +62,8 @@ class Link:
     async def connection(self) -> AbstractConnection:
         """A connection that answers, to be given back with `release`. Raises `EngineUnavailable`."""
         try:
-            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(self._timeout):
+                connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         except exceptions.ResponseError as error:
             raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
         except (exceptions.RedisError, *_NO_CONTACT) as error:
@@ -96,8 +99,9 @@ class Link:
     async def _exchange(self, command: tuple[Argument, ...]) -> Any:
         connection = await self.connection()
         try:
-            await connection.send_command(*command)
-            return await connection.read_response()
+            async with asyncio.timeout(self._timeout):
+                await connection.send_command(*command)
+                return await connection.read_response()
         except (exceptions.AuthenticationError, exceptions.BusyLoadingError, exceptions.ResponseError) as error:
             raise error if isinstance(error, exceptions.NoScriptError) else refused(error) from error
         except (TimeoutError, exceptions.TimeoutError) as error:

@@ -54,7 +54,7 @@ class Bell:
         while True:
             client = Redis.from_url(
                 self._url,
-                socket_timeout=self._timeout,
+                socket_timeout=None,
                 socket_connect_timeout=min(self._timeout, 2.0),
                 socket_keepalive=True,
                 socket_keepalive_options=_KEEPALIVE,
@@ -62,7 +62,8 @@ class Bell:
             )
             try:
                 async with client.pubsub() as channel:
-                    await channel.subscribe(wire.WAKE)
+                    async with asyncio.timeout(self._timeout):
+                        await channel.subscribe(wire.WAKE)
                     async for _ in channel.listen():
                         backoff.reset()
                         self.ring()

@@ -70,8 +70,8 @@ class AnnotateMemoryHandler(TaskHandler):
                 result={
                     "text": records[0]["text"],
                     "entity_types": sorted(entity_types),
-                    "edge_types": sorted(edge_types),
-                    "maps": len(edge_type_map),
+                    "edge_types": sorted(edge_types or {}),
+                    "maps": len(edge_type_map or {}),
                     "has_llm": client.llm_client is not None,
                     "has_embedder": client.embedder is not None,
                     "rebuild": rebuild_id,

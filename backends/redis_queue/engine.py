@@ -31,7 +31,7 @@ FRESH = timedelta(seconds=120)
 """How old a waiting payload's time may become; the shortest limit of a type is 600 s."""
 
 _MOST_ENDED = 10_000
-_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 1_000
+_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 5_000
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -105,6 +105,19 @@ class RedisQueueEngine:
         """
         keep = int(KEEP_ENDED.total_seconds())
         return int(await self._link.run(scripts.GIVE_BACK, worker_id, 1, keep))
+
+    async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """One pass over the lists of each group, however many starts of it are asked for."""
+        groups: dict[str, list[WorkflowRef]] = {}
+        for ref in refs:
+            groups.setdefault(ref.group_id, []).append(ref)
+        lost: list[WorkflowRef] = []
+        for group, its in groups.items():
+            held = {name.decode() for name in await self._read(scripts.HELD, group)}
+            absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
+            # Taken and ended between two looks, or ended long ago: the marker knows.
+            lost += [ref for ref in absent if await self.get_workflow_status(ref) is None]
+        return lost
 
     async def keep_fresh(self) -> int:
         """Renew the time of the gateway's payloads that wait for more than `FRESH`; how many (contract R4)."""

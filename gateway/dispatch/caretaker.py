@@ -39,8 +39,10 @@ class Canceller:
 
     async def run(self) -> None:
         while True:
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._wanted.wait()
             self._wanted.clear()
             with contextlib.suppress(DatabaseUnavailable):
                 await self.sweep()

@@ -189,8 +189,10 @@ class Dispatcher:
     async def _sweep_forever(self) -> None:
         pause = self._sweep_seconds
         while True:
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
             self._wanted.clear()
             try:
                 while await self.sweep() == BATCH:

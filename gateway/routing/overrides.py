@@ -169,8 +169,10 @@ class Overrides:
                     connection.terminate()
 
     async def _pause(self) -> None:
+        # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
         try:
-            await asyncio.wait_for(self._wake.wait(), self._poll)
+            async with asyncio.timeout(self._poll):
+                await self._wake.wait()
         except TimeoutError:
             return
 

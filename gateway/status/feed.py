@@ -224,8 +224,10 @@ class ChangeFeed:
                         # Whatever was announced while nobody listened.
                         self._to_read(list(self._watched), for_all=True)
                         while not lost.is_set():
+                            # `wait_for` would lose a cancellation that comes together with the loss (Python 3.11).
                             with contextlib.suppress(TimeoutError):
-                                await asyncio.wait_for(lost.wait(), _SIGN_OF_LIFE)
+                                async with asyncio.timeout(_SIGN_OF_LIFE):
+                                    await lost.wait()
                             if not lost.is_set():
                                 await connection.execute("SELECT 1", timeout=_SIGN_OF_LIFE)
                     finally:

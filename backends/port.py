@@ -158,6 +158,9 @@ class WorkflowEnginePort(Protocol):
     async def release_worker(self, worker_id: str) -> int:
         """Take back what the engine handed to a lost worker and nobody claimed; how many (0: it keeps no such list)."""
 
+    async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """Which of these starts the engine knows nothing of, neither waiting, running nor ended."""
+
     async def keep_fresh(self) -> int:
         """Keep what waits from looking stalled to workers that are not ours (contract R4); how many were touched."""
 

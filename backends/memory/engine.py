@@ -133,6 +133,10 @@ class MemoryEngine:
             self._put_back(record)
         return len(held)
 
+    async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """Asks for each."""
+        return [ref for ref in refs if await self.get_workflow_status(ref) is None]
+
     async def keep_fresh(self) -> int:
         return 0
 

@@ -31,6 +31,7 @@ Answer = TypeVar("Answer")
 
 _CAPABILITIES = frozenset(
     {
+        Capability.FENCED,
         Capability.PRIORITY,
         Capability.FAIRNESS,
         Capability.CANCEL_RUNNING,
@@ -150,6 +151,10 @@ class TemporalEngine:
     async def release_worker(self, worker_id: str) -> int:
         """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
         return 0
+
+    async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """Asks for each."""
+        return [ref for ref in refs if await self.get_workflow_status(ref) is None]
 
     async def keep_fresh(self) -> int:
         """Nothing: only our own workers take tasks from Temporal."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -28,6 +28,7 @@ FULL_EVERY = 10
 FRESH_EVERY = 30
 #: Starts that are compared with their engine one by one: open for this many seconds, this many at a time.
 SILENT_SECONDS = 3.0
+UNFENCED_SILENT_SECONDS = 20.0
 PAGE = 50
 #: A row that an engine ended may still be reported by its worker within this time.
 REPORT_GRACE = timedelta(seconds=1.5)
@@ -129,12 +130,26 @@ class Reconciler:
     async def _check_all(self, engine: WorkflowEnginePort) -> None:
         after = ""
         while rows := await self._db.fetch(SQL.silent_starts, engine.name, after, 0.0, 500):
-            for start in range(0, len(rows), PAGE):
-                await asyncio.gather(*(self._check(engine, row) for row in rows[start : start + PAGE]))
+            await self._restart_lost(engine, rows)
             after = rows[-1]["task_id"]
+
+    async def _restart_lost(self, engine: WorkflowEnginePort, rows: Sequence[asyncpg.Record]) -> None:
+        """Start again what the engine knows nothing of; a run goes on without its engine."""
+        waiting = [_ref(row) for row in rows if row["state"] == "queued"]
+        for ref in await engine.find_lost(waiting):
+            if await self._db.fetchval(REAPER_SQL.rewait, ref.task_id, ref.epoch):
+                log.warning("task %s was gone from %s; it is started again", ref.task_id, engine.name)
+                self._wake()
 
     async def _check_page(self, engine: WorkflowEnginePort) -> None:
         after = self._pages.get(engine.name, "")
+        if Capability.FENCED not in engine.capabilities:
+            # Its lists are searched, and legacy workers' ends come from task_logs: seldom, and all in one pass.
+            if self._ticks % FULL_EVERY == 5:
+                rows = await self._db.fetch(SQL.silent_starts, engine.name, after, UNFENCED_SILENT_SECONDS, 500)
+                self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == 500 else ""
+                await self._restart_lost(engine, rows)
+            return
         rows = await self._db.fetch(SQL.silent_starts, engine.name, after, SILENT_SECONDS, PAGE)
         self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == PAGE else ""
         await asyncio.gather(*(self._check(engine, row) for row in rows))
@@ -143,10 +158,7 @@ class Reconciler:
         ref = _ref(row)
         status = await engine.get_workflow_status(ref)
         if status is None:
-            # A run goes on without its engine; only what nobody runs is started again.
-            if row["state"] == "queued" and await self._db.fetchval(REAPER_SQL.rewait, ref.task_id, ref.epoch):
-                log.warning("task %s was gone from %s; it is started again", ref.task_id, engine.name)
-                self._wake()
+            await self._restart_lost(engine, [row])
         elif status.state.is_terminal:
             await self._suspect(ref, status)
         elif (

@@ -12,6 +12,9 @@ from typing import Any
 from graphiti_core.driver.driver import GraphProvider
 from graphiti_core.driver.neo4j_driver import Neo4jDriver
 from graphiti_core.graph_queries import get_fulltext_indices, get_range_indices
+from graphiti_core.models.edges.edge_db_queries import get_entity_edge_return_query
+from graphiti_core.models.nodes.node_db_queries import get_entity_node_return_query
+from neo4j import EagerResult
 from neo4j.exceptions import Neo4jError
 
 from workers.graph.address import GraphAddress
@@ -22,6 +25,15 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:INDEX|CONSTRAINT) (\w+) IF NOT EXISTS")
 _BUILD_ATTEMPTS = 5
 _ONLINE_SECONDS = 60
+
+_NODE = get_entity_node_return_query(GraphProvider.NEO4J)
+_EDGE = get_entity_edge_return_query(GraphProvider.NEO4J)
+#: What graphiti returns of every node and fact that it finds, and the same without the vector. graphiti throws the
+#: vector away, after the driver has unpacked its thousand numbers: most of what an episode costs a worker.
+_WITHOUT_VECTORS = {
+    _NODE: _NODE.replace("properties(n)", "n {.*, name_embedding: null}"),
+    _EDGE: _EDGE.replace("properties(e)", "e {.*, fact_embedding: null}"),
+}
 
 
 class GroupAwareDriver(Neo4jDriver):
@@ -40,6 +52,11 @@ class GroupAwareDriver(Neo4jDriver):
         logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
         if self._init_task is not None:
             self._init_task.add_done_callback(_failed)
+
+    async def execute_query(self, cypher_query_: str, **kwargs: Any) -> EagerResult:
+        for fragment, lighter in _WITHOUT_VECTORS.items():
+            cypher_query_ = cypher_query_.replace(fragment, lighter)
+        return await super().execute_query(cypher_query_, **kwargs)
 
     def begin(self) -> asyncio.Task[None]:
         """Build indices and constraints in the background, unless that is done or under way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from temporalio.service import GrpcCompression, KeepAliveConfig, RetryConfig, RP
 
 from backends.errors import EngineError, EngineUnavailable, WorkflowNotFound
 from backends.temporal import names
-from backends.temporal.errors import Purpose, lost, translate
+from backends.temporal.errors import Purpose, is_namespace_missing, lost, timed_out, translate, was_cut
 from backends.temporal.runtime import sdk_runtime
 
 log = logging.getLogger(__name__)
@@ -123,20 +124,35 @@ class Connection:
     async def call(
         self, rpc: Rpc[Request, Response], request: Request, purpose: Purpose, *, timeout: float | None = None
     ) -> Response:
-        """One call, one try. Raises the port's errors and those of `backends.temporal.errors`."""
+        """One call. Raises the port's errors and those of `backends.temporal.errors`.
+
+        A call whose connection was cut (the server restarted while it was idle, say) is made once more, unless it
+        is one that must not be done twice. What that second try finds says nothing of the first.
+        """
         limit = timeout or self._timeout
+        began = time.monotonic()
+        try:
+            return await self._try(rpc, request, purpose, limit)
+        except RPCError as error:
+            if purpose is Purpose.WRITE or not was_cut(error):
+                raise translate(error, purpose) from error
+            first = translate(error, purpose)
+        try:
+            return await self._try(rpc, request, purpose, max(limit - (time.monotonic() - began), 0.1))
+        except RPCError as error:
+            second = translate(error, purpose)
+            raise first if isinstance(second, EngineUnavailable) else second from error
+
+    async def _try(self, rpc: Rpc[Request, Response], request: Request, purpose: Purpose, limit: float) -> Response:
         session = self._session
         try:
             # The client's own deadline reaches the server; ours holds when the connection itself hangs.
             async with asyncio.timeout(limit + 0.25):
                 return await rpc(request, retry=False, timeout=timedelta(seconds=limit))
         except RPCError as error:
-            if "Timeout expired" in error.message:
+            if timed_out(error) or is_namespace_missing(error):
                 self._forget(session)
-            raised = translate(error, purpose)
-            if isinstance(raised, EngineUnavailable) and error.message.startswith("Namespace"):
-                self._forget(session)
-            raise raised from error
+            raise
         except TimeoutError:
             self._forget(session)
             raise lost(f"Temporal did not answer within {limit:g} s", purpose) from None
@@ -182,7 +198,7 @@ class Connection:
         try:
             return await self.call(client.workflow_service.describe_namespace, request, Purpose.READ)
         except EngineUnavailable as error:
-            if "is not found" in error.message:
+            if isinstance(error.__cause__, RPCError) and is_namespace_missing(error.__cause__):
                 raise EngineUnavailable(
                     f"Temporal at {self._address} has no namespace {self._namespace!r}: register it"
                 ) from error

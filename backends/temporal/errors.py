@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain, WorkflowNotFound
 
 _NEVER_SENT = ("tcp connect error", "dns error")
+_CUT = (RPCStatusCode.UNKNOWN, RPCStatusCode.CANCELLED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.INTERNAL)
 _TOO_LARGE = ("larger than max", "exceeds size limit", "exceeds length limit")
 
 
@@ -65,12 +66,28 @@ _TABLE: dict[RPCStatusCode, tuple[type[EngineError], type[EngineError]]] = {
 }
 
 
+def is_namespace_missing(error: RPCError) -> bool:
+    return error.status is RPCStatusCode.NOT_FOUND and error.message.startswith("Namespace")
+
+
+def timed_out(error: RPCError) -> bool:
+    """No answer in time: the connection itself may be dead without either end having noticed."""
+    return error.status is RPCStatusCode.DEADLINE_EXCEEDED or "Timeout expired" in error.message
+
+
+def was_cut(error: RPCError) -> bool:
+    """The connection ended under the call, which may or may not have arrived."""
+    return error.status in _CUT and not timed_out(error) and not never_sent(error)
+
+
+def never_sent(error: RPCError) -> bool:
+    return error.status is RPCStatusCode.UNAVAILABLE and error.message.startswith(_NEVER_SENT)
+
+
 def translate(error: RPCError, purpose: Purpose) -> EngineError:
     """The port's error for one gRPC error."""
     text = f"Temporal: {error.message}"
-    if error.status is RPCStatusCode.UNAVAILABLE and error.message.startswith(_NEVER_SENT):
-        return EngineUnavailable(text)
-    if error.status is RPCStatusCode.NOT_FOUND and error.message.startswith("Namespace"):
+    if never_sent(error) or is_namespace_missing(error):
         return EngineUnavailable(text)
     if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message:
         return AttributesUnknown(text)

@@ -12,7 +12,7 @@ from backends.errors import EngineError
 from backends.port import WorkflowRef, WorkflowStart
 from backends.temporal import names
 from backends.temporal.engine import TemporalEngine
-from workers.outcome import Outcome
+from workers.outcome import Assignment, Outcome, Refused
 from workers.temporal.pool import TemporalWorkerPool
 from workers.testing.proxy import FaultyProxy
 from workers.testing.scripted import RunningTask, ScriptedRunner
@@ -29,6 +29,20 @@ class _OwnQueue(TemporalEngine):
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         await super().start_workflow(replace(start, queue=self._queue))
+
+
+class _OneTask:
+    """Gives the first assignment to the test; what a poll under way still brings goes back to the queue."""
+
+    def __init__(self, runner: ScriptedRunner) -> None:
+        self._runner = runner
+        self._taken = False
+
+    async def run(self, assignment: Assignment) -> Outcome:
+        if self._taken:
+            return Refused("one task at a time", retry_in=timedelta(milliseconds=1))
+        self._taken = True
+        return await self._runner.run(assignment)
 
 
 @dataclass(slots=True)
@@ -98,7 +112,7 @@ class TemporalHarness:
         pool = TemporalWorkerPool(
             f"{wire.host}:{wire.port}",
             self._namespace,
-            runner=self._runner,
+            runner=_OneTask(self._runner),
             task_types=[_TYPE],
             worker_id=self.worker_id,
             slots=1,

@@ -28,6 +28,14 @@ _AWAY = (
 type_Connection = asyncpg.pool.PoolConnectionProxy
 
 
+async def _keep_session(connection: type_Connection) -> None:
+    """In place of asyncpg's `RESET ALL` at each release, a round trip per statement.
+
+    Nothing on a pooled connection outlives its transaction: no settings, cursors or LISTEN, which `connect` is for.
+    asyncpg itself still rolls back what was left open.
+    """
+
+
 class Database:
     """Opens its pool on first use, so that a gateway starts while PostgreSQL is away."""
 
@@ -53,6 +61,7 @@ class Database:
                         max_size=self._size,
                         timeout=self._timeout,
                         command_timeout=60,
+                        reset=_keep_session,
                         server_settings=self._server_settings,
                     )
         assert self._pool is not None

@@ -54,7 +54,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
     for router in routers:
-        app.include_router(router)
+        # Not `include_router`, which would look for the route of each request twice.
+        app.router.routes.extend(router.routes)
     install(app)
     app.add_middleware(
         Guards, is_own=_own_paths(routers), passthrough=passthrough, max_body_bytes=settings.max_body_bytes

@@ -224,7 +224,7 @@ class Transitions:
             if row["status"] not in ("PENDING", "PROCESSING"):
                 raise TaskNotStoppable
             if dispatch is None:
-                tenant, project = await self._legacy_owner(db, dict(row))
+                tenant, project = await self._legacy_owner(db, task_id)
                 await db.execute(
                     SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
                 )
@@ -248,7 +248,7 @@ class Transitions:
                 raise TaskNotFound
             if row["status"] not in ("FAILED", "STOPPED"):
                 raise TaskNotRetryable
-            tenant, project = await self._legacy_owner(db, dict(row))
+            tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(
                 SQL.retry_dispatch, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
             )
@@ -256,10 +256,7 @@ class Transitions:
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
         self._notifier.changed(task_id)
 
-    async def _legacy_owner(self, db: Any, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """Tenant and project of a row that was written before the gateway came."""
-        payload = decode_payload(row["payload"])
-        tenant, project = payload.get("tenant_id"), payload.get("project_id")
-        tenant = tenant if isinstance(tenant, str) and tenant else None
-        project = project if isinstance(project, str) and project else None
-        return await db.fetchval(SQL.tenant_of_legacy_row, tenant, project, row["group_id"]), project
+    async def _legacy_owner(self, db: Any, task_id: str) -> tuple[str | None, str | None]:
+        """Tenant and project of a row that was written before the gateway came; its payload may be any JSON."""
+        owner = await db.fetchrow(SQL.owner_of_legacy_row, task_id)
+        return owner["tenant_id"], owner["project_id"]

@@ -173,7 +173,7 @@ WHERE task_id = $1
 -- A legacy row without a dispatch row: its payload may wait in Redis.
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, project_id, state, backend, epoch, cancel_epoch,
                                cancel_backend, finished_at, max_attempts, created_at)
-SELECT $1, $2, $3, $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6, COALESCE(t.created_at, now())
+SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6, COALESCE(t.created_at, now())
 FROM task_logs t WHERE t.id = $1
 
 -- name: stop_log
@@ -187,7 +187,7 @@ UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id 
 -- name: retry_dispatch
 INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
                                     created_at)
-SELECT $1, $2, $3, $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now())
+SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now())
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
@@ -200,9 +200,8 @@ SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at
     worker_id = NULL, progress = 0, retry_count = retry_count + 1
 WHERE id = $1
 
--- name: tenant_of_legacy_row
+-- name: owner_of_legacy_row
 -- Contract §4, last paragraph.
-SELECT COALESCE($1, p1.tenant_id, p2.tenant_id) AS tenant_id
-FROM (SELECT 1) one
-LEFT JOIN projects p1 ON p1.id = $2
-LEFT JOIN projects p2 ON p2.id = $3
+SELECT taskgate.legacy_tenant(t.payload::text, t.group_id) AS tenant_id,
+       taskgate.payload_member(t.payload::text, 'project_id') AS project_id
+FROM task_logs t WHERE t.id = $1

@@ -45,3 +45,20 @@ async def test_a_completed_task_is_neither_stopped_nor_retried(world: Any, clien
 async def test_an_administrator_steers_everything(world: Any, server: Any) -> None:
     async with server.client("root") as root:
         assert (await root.post(f"/{await world.add(tenant='globex')}/stop")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ['{"tenant_id": "acme", "content": "\\u0000 \\ud800"}', '{"tenant_id": "acme", "project_id": {"a": 1}}'],
+)
+@pytest.mark.parametrize("columns", [{}, {"group_id": None, "task_type": None}])
+async def test_rows_from_before_the_gateway(
+    world: Any, client: httpx.AsyncClient, payload: str, columns: dict[str, Any]
+) -> None:
+    """Whatever they hold, they are stopped and retried, and stay with their tenant."""
+    waiting = await world.add(state=None, status="PENDING", payload=payload, **columns)
+    failed = await world.add(state=None, status="FAILED", payload=payload, **columns)
+    assert (await client.post(f"/{waiting}/stop")).status_code == 200
+    assert (await client.post(f"/{failed}/retry")).status_code == 200
+    statuses = {task["id"]: task["status"] for task in (await client.get("/recent")).json()}
+    assert statuses == {waiting: "Failed", failed: "Pending"}

@@ -31,7 +31,8 @@ async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold:
     from workers.graph.errors import GraphError
 
     try:
-        driver = GraphAddress.parse(gateway.settings.graph_url).open_driver()
+        address = GraphAddress.parse(gateway.settings.graph_url)
+        driver = address.open_driver()
     except GraphError as error:
         raise GraphUnavailable(error.message, retry_after=_RETRY_AFTER) from error
     try:
@@ -39,7 +40,7 @@ async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold:
             # A query would be tried again for half a minute before it says that nobody is there.
             async with asyncio.timeout(_CONNECT_PATIENCE):
                 await driver.verify_connectivity()
-            groups = await find_duplicate_groups(driver, group_id, similarity_threshold)
+            groups = await find_duplicate_groups(driver, group_id, similarity_threshold, database=address.database)
     except (DriverError, Neo4jError, OSError, TimeoutError) as error:
         log.warning("no duplicates from the graph: %s", type(error).__name__)
         raise GraphUnavailable(retry_after=_RETRY_AFTER) from error

@@ -56,14 +56,18 @@ class DuplicateGroup:
     group_id: str = ""
 
 
-async def find_duplicate_groups(driver: QueryDriver, group_id: str | None, threshold: float) -> list[DuplicateGroup]:
+async def find_duplicate_groups(
+    driver: QueryDriver, group_id: str | None, threshold: float, *, database: str | None = None
+) -> list[DuplicateGroup]:
     """The duplicates of a group; None or `global` means all groups, of which no two share a duplicate.
 
     `threshold` is the share (0 to 1) of letter triples that two names must have in common; names that differ only in
-    case or spacing are always the same. Raises what the driver raises.
+    case or spacing are always the same. `database` is the one to ask, if not the driver's own. Raises what the driver
+    raises.
     """
     only = None if group_id in (None, ALL_GROUPS) else group_id
-    result = await driver.execute_query(_ENTITIES, group_id=only, routing_="r")
+    asked = {"database_": database} if database else {}
+    result = await driver.execute_query(_ENTITIES, group_id=only, routing_="r", **asked)
     groups: dict[str, list[Entity]] = {}
     for record in result.records:
         groups.setdefault(record["group_id"], []).append(Entity(record["uuid"], record["name"]))

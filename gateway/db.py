@@ -28,7 +28,7 @@ _AWAY = (
 type_Connection = asyncpg.pool.PoolConnectionProxy
 
 
-async def _keep_session(connection: type_Connection) -> None:
+async def _keep_session(connection: object) -> None:
     """In place of asyncpg's `RESET ALL` at each release, a round trip per statement.
 
     Nothing on a pooled connection outlives its transaction: no settings, cursors or LISTEN, which `connect` is for.

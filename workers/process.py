@@ -24,6 +24,7 @@ from gateway.sql import Queries
 from gateway.status.notify import Notifier
 from gateway.status.transitions import STOP_CHANNEL, Claim, Transitions
 from workers.context import ContextFactory
+from workers.graph.errors import GraphError
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.lease import Lease, ProcessIdentity
@@ -91,6 +92,7 @@ class Worker:
         side = [
             asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._check_forever()),
+            asyncio.create_task(self._warm_up()),
         ]
         try:
             while not self.stopping.is_set():
@@ -181,6 +183,13 @@ class Worker:
     def _on_lease_lost(self) -> None:
         self._runner.stop_all("fenced")
         self._lease_lost.set()
+
+    async def _warm_up(self) -> None:
+        """What the first task on the graph would otherwise wait for."""
+        try:
+            await self._contexts.warm_up()
+        except GraphError as error:
+            log.error("tasks on the graph will fail: %s", error.message)
 
     async def _check_forever(self) -> None:
         while True:

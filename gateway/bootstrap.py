@@ -57,6 +57,7 @@ def build_engines(settings: Settings) -> dict[str, WorkflowEnginePort]:
             timeout=settings.start_timeout_seconds,
             inline_payload_bytes=settings.temporal_inline_payload_bytes,
             standalone=settings.temporal_standalone_activities,
+            heartbeat=timedelta(seconds=settings.temporal_heartbeat_seconds),
         )
     return engines
 

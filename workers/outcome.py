@@ -46,6 +46,10 @@ class Failed:
     retry_in: timedelta | None = None
 
 
+#: Reason of `Stopped` when the run lost its claim rather than being stopped by somebody.
+FENCED = "fenced"
+
+
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """The task was stopped while it ran."""

@@ -6,6 +6,7 @@ task is was decided when it was started, so everything but a start looks for bot
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -29,6 +30,7 @@ from backends.temporal.workflow_executions import WorkflowExecutions
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
+_ASKED_AT_ONCE = 16
 _CAPABILITIES = frozenset(
     {
         Capability.FENCED,
@@ -153,8 +155,15 @@ class TemporalEngine:
         return 0
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """Asks for each."""
-        return [ref for ref in refs if await self.get_workflow_status(ref) is None]
+        """Asks for each, some at a time."""
+        limit = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def is_lost(ref: WorkflowRef) -> bool:
+            async with limit:
+                return await self.get_workflow_status(ref) is None
+
+        lost = await asyncio.gather(*map(is_lost, refs))
+        return [ref for ref, gone in zip(refs, lost, strict=True) if gone]
 
     async def keep_fresh(self) -> int:
         """Nothing: only our own workers take tasks from Temporal."""

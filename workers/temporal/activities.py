@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from backends.temporal import names
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import carried_result
-from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.temporal.slots import SharedSlots
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class RunTaskActivity:
         self._running: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._closed = False
         self._leaving = False
 
     @property
@@ -46,6 +47,8 @@ class RunTaskActivity:
     @activity.defn(name=names.RUN_TASK)
     async def run_task(self, message: RunTask) -> Any:
         """Returns the result; every other end is an exception that says what Temporal has to do next."""
+        if self._closed:
+            raise _again("the worker is shutting down", AT_ONCE)
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -53,7 +56,7 @@ class RunTaskActivity:
         beats = asyncio.create_task(self._beat(), name=f"heartbeat {message.task_id}")
         try:
             async with self._slots.admission(ADMISSION_SECONDS) as admitted:
-                if self._leaving or not admitted:
+                if not admitted:
                     raise _again("the worker has no free slot", AT_ONCE)
                 outcome = await self._runner.run(_assignment(message))
             return _told(outcome)
@@ -66,6 +69,10 @@ class RunTaskActivity:
             self._running.discard(task)
             if not self._running:
                 self._idle.set()
+
+    def close(self) -> None:
+        """Send whatever still arrives back to its queue at once."""
+        self._closed = True
 
     async def leave(self, grace: timedelta) -> None:
         """Wait for what runs; after `grace`, cancel it, so that it runs again on another worker."""
@@ -122,6 +129,9 @@ def _told(outcome: Outcome) -> Any:
             raise _over(reason, "Superseded")
         case Refused(reason, retry_in):
             raise _again(reason, retry_in or AT_ONCE)
+        case Stopped(reason) if reason == FENCED:
+            # Whoever holds the task now, if anybody, is PostgreSQL's to say: to the next attempt, at its claim.
+            raise _again("the worker lost its claim", AT_ONCE)
         case Stopped(reason):
             if _cancelled_by_temporal():
                 raise asyncio.CancelledError

@@ -151,6 +151,7 @@ class TemporalWorkerPool:
         self._ready.set()
 
     async def _leave(self) -> None:
+        self._activity.close()
         await self._slots.close()
         for server in self._serving.values():
             server.leave()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from workers.outcome import Assignment, Completed, Outcome
 from workers.redis_queue.worker import RedisQueueWorker
@@ -15,8 +16,8 @@ from workers.testing.scripted import RunningTask, ScriptedRunner
 class RedisWorkerBench:
     """Begin with `await start()`; end with `stop` (in peace), `kill` (as SIGKILL would) or `close` (either)."""
 
-    def __init__(self, url: str, *, slots: int = 4, **options: Any) -> None:
-        self.worker_id = f"worker-{secrets.token_hex(4)}"
+    def __init__(self, url: str, *, slots: int = 4, worker_id: str | None = None, **options: Any) -> None:
+        self.worker_id = worker_id or f"worker-{secrets.token_hex(4)}"
         self.runner = ScriptedRunner()
         self.worker = RedisQueueWorker(url, self.runner, self.worker_id, slots, **options)
         self._stop = asyncio.Event()
@@ -59,3 +60,7 @@ class RedisWorkerBench:
     async def close(self) -> None:
         if self._run is not None and not self._run.done():
             await self.kill()
+
+
+StartWorker: TypeAlias = Callable[..., Awaitable[RedisWorkerBench]]
+"""A fixture's way to start workers: address and options as those of `RedisWorkerBench`, both optional."""

@@ -1,0 +1,200 @@
+"""The worker: which task next, how many at once, whose lock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from backends.port import WorkflowState
+from backends.redis_queue.engine import RedisQueueEngine
+from backends.redis_queue.link import Link
+from workers.outcome import Assignment, Completed, Failed, Outcome, Refused
+from workers.redis_queue.inbox import Inbox
+from workers.redis_queue.worker import RedisQueueWorker
+from workers.testing.redis_worker import StartWorker
+from workers.testing.starts import eventually, new_start
+
+
+async def _start(engine: RedisQueueEngine, *groups: str) -> list[str]:
+    starts = [new_start(group_id=group) for group in groups]
+    for start in starts:
+        await engine.start_workflow(start)
+    return [start.ref.task_id for start in starts]
+
+
+async def test_a_group_is_served_in_order_one_at_a_time(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
+    ids = await _start(engine, *["g"] * 5)
+    worker = await start_worker(slots=4)
+    for task_id in ids:
+        running = await worker.next()
+        assert running.assignment.task_id == task_id
+        assert worker.worker.running == 1
+        running.finish(Completed())
+
+
+async def test_groups_run_beside_each_other_up_to_the_slots(
+    engine: RedisQueueEngine, start_worker: StartWorker
+) -> None:
+    await _start(engine, *(f"group-{n}" for n in range(6)))
+    worker = await start_worker(slots=4)
+    running = [await worker.next() for _ in range(4)]
+    assert worker.worker.running == 4
+    running[0].finish(Completed())
+    running.append(await worker.next())
+    assert worker.worker.running == 4
+    assert len({task.assignment.group_id for task in running}) == 5
+
+
+async def test_two_workers_share_the_groups(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
+    workers = [await start_worker(slots=1) for _ in range(2)]
+    await _start(engine, "one", "two")
+    first, second = [await worker.next() for worker in workers]
+    assert {first.assignment.group_id, second.assignment.group_id} == {"one", "two"}
+
+
+async def test_a_busy_group_does_not_stand_before_the_others(
+    engine: RedisQueueEngine, start_worker: StartWorker
+) -> None:
+    """With one slot and a backlog in each group, no group may be served alone."""
+    await _start(engine, *(f"group-{n % 4}" for n in range(160)))
+    worker = await start_worker(slots=1)
+    served = Counter([(await worker.run_next()).group_id for _ in range(80)])
+    assert len(served) == 4
+    assert min(served.values()) >= 5
+
+
+async def test_one_free_group_is_found_among_many_locked(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    ids = await _start(engine, *(f"group-{n}" for n in range(200)))
+    for number in range(200):
+        if number != 123:
+            await redis.set(f"lock:queue:group:group-{number}", "host-01234567", ex=3600)
+    worker = await start_worker()
+    assert (await worker.next()).assignment.task_id == ids[123]
+
+
+async def test_a_lock_is_prolonged_while_its_task_runs(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    await _start(engine, "g")
+    worker = await start_worker(lock_seconds=3)
+    running = await worker.next()
+    await redis.pexpire("lock:queue:group:g", 1500)
+    await eventually(lambda: redis.pttl("lock:queue:group:g"), lambda left: left > 2000)
+    running.finish(Completed())
+
+
+async def test_a_lock_that_somebody_else_holds_by_now_is_left_alone(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    """R3."""
+    await _start(engine, "g")
+    worker = await start_worker()
+    running = await worker.next()
+    await redis.set("lock:queue:group:g", "host-01234567", ex=3600)
+    running.finish(Completed())
+    await worker.stop()
+    assert await redis.get("lock:queue:group:g") == b"host-01234567"
+
+
+async def test_a_late_prolongation_takes_no_lock_for_a_task_that_ended(redis: Redis, redis_server: str) -> None:
+    link = Link(redis_server, timeout=5)
+    inbox = Inbox(link, "worker-1", lock_seconds=60, max_payload_bytes=1000)
+    await redis.rpush("queue:group:g", json.dumps({"task_id": "i", "task_type": "t"}))
+    await redis.sadd("queue:active_groups", "g")
+    offer = await inbox.pick()
+    assert offer is not None
+    await redis.delete("lock:queue:group:g")
+    assert await inbox.renew([b"g"]) == []
+    assert await redis.get("lock:queue:group:g") == b"worker-1", "it ran out too early"
+    await inbox.drop(offer, release=True)
+    assert await inbox.renew([b"g"]) == []
+    assert not await redis.exists("lock:queue:group:g")
+    await link.close()
+
+
+async def test_a_task_refused_for_now_holds_its_group_but_no_slot(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    held, _, other = await _start(engine, "g", "g", "other")
+    worker = await start_worker(slots=1)
+    running = {}
+    for _ in range(2):
+        task = await worker.next()
+        running[task.assignment.task_id] = task
+        task.finish(Refused("held", retry_in=timedelta(hours=1)) if task.assignment.task_id == held else Completed())
+    assert running.keys() == {held, other}, "the second of the group does not overtake the first"
+    assert await redis.exists("lock:queue:group:g")
+    await worker.stop()
+    assert await redis.llen("queue:group:g") == 2
+    assert json.loads(await redis.lindex("queue:group:g", 0))["task_id"] == held
+
+
+async def test_a_failed_attempt_ends_its_start(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
+    """The retry is a start of its own, which the dispatcher makes when it is due."""
+    start = new_start(group_id="g")
+    await engine.start_workflow(start)
+    worker = await start_worker()
+    await worker.run_next(Failed("broken", "ValueError", retry_in=timedelta(seconds=1)))
+    await worker.stop()
+    status = await engine.get_workflow_status(start.ref)
+    assert status is not None
+    assert (status.state, status.error) == (WorkflowState.FAILED, "broken")
+
+
+async def test_a_runner_that_breaks_does_not_take_the_queue_with_it(
+    engine: RedisQueueEngine, redis: Redis, redis_server: str
+) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.runs: list[str] = []
+
+        async def run(self, assignment: Assignment) -> Outcome:
+            self.runs.append(assignment.task_id)
+            if len(self.runs) == 1:
+                raise RuntimeError("a bug")
+            return Completed()
+
+    start = new_start(group_id="g")
+    await engine.start_workflow(start)
+    runner, stop = Broken(), asyncio.Event()
+    worker = asyncio.create_task(RedisQueueWorker(redis_server, runner, "worker-1", 1).run(stop))
+    assert await engine.get_workflow_result(start.ref) is None
+    assert runner.runs == [start.ref.task_id] * 2
+    stop.set()
+    await worker
+
+
+async def test_told_to_stop_it_takes_nothing_more_and_finishes_what_runs(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    first = new_start(group_id="g")
+    await engine.start_workflow(first)
+    worker = await start_worker()
+    running = await worker.next()
+    worker.ask_to_stop()
+    (second,) = await _start(engine, "other")
+    running.finish(Completed({"n": 1}))
+    await worker.stop()
+    assert await engine.get_workflow_result(first.ref) == {"n": 1}
+    assert [task.task_id for task in worker.runner.seen] == [first.ref.task_id]
+    assert json.loads(await redis.lindex("queue:group:other", 0))["task_id"] == second
+    assert await redis.keys("taskgate:held:*") == []
+    assert await engine.list_workers() == frozenset()
+
+
+async def test_a_gateway_push_is_run_at_once(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
+    worker = await start_worker()
+    loop = asyncio.get_running_loop()
+    waits = []
+    for _ in range(21):
+        begun = loop.time()
+        await _start(engine, "g")
+        await worker.run_next()
+        waits.append(loop.time() - begun)
+    assert sorted(waits)[10] < 0.05, "half of them took longer than the lists are looked at anyway"

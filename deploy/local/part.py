@@ -10,8 +10,12 @@ from urllib.parse import urlsplit
 
 from deploy.local.builds import Report
 from deploy.local.errors import StackError
-from deploy.local.ports import DEFAULT_PORTS, require_free, variable
+from deploy.local.ports import DEFAULT_PORTS, require_free, until_free, variable
 from deploy.local.process import Command, ManagedProcess
+
+
+#: A killed process is gone for its parent a moment before its last thread closes its sockets.
+PORT_SECONDS = 3.0
 
 
 class Part(ABC):
@@ -62,6 +66,7 @@ class Part(ABC):
             return
         await self.prepare()
         if self.port:
+            await until_free(self.port, PORT_SECONDS)
             require_free(self.name, self.port, self.port_variable)
         self.process.start(await self.command(), self.notes())
         await self.process.wait_healthy(self.healthy, self.start_seconds)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
+import time
 from collections.abc import Mapping
 from typing import Literal
 
@@ -64,6 +66,13 @@ def free_port() -> int:
             _given_out.add(number)
             return number
     raise StackError(f"no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}")
+
+
+async def until_free(number: int, seconds: float) -> None:
+    """Return as soon as the port is free, or when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not is_free(number) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
 
 
 def require_free(part: str, number: int, setting: str) -> None:

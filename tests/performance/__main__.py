@@ -19,6 +19,7 @@ PARTS = {
     "dispatch": "tests.performance.dispatch",
     "submit": "tests.performance.submit",
     "idle": "tests.performance.idle",
+    "rpc": "tests.performance.rpc",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

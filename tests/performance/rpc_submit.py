@@ -1,0 +1,90 @@
+"""The same submission over HTTP and over gRPC, in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from taskgate.v1 import NewTask, SubmitRequest
+
+from deploy.local.env import read_env
+from deploy.local.stack import EmbeddedStack
+from tests.performance.http2 import Http2Connection
+from tests.performance.submit import load
+from tests.performance.table import percentiles
+
+CONNECTIONS = 16
+REQUESTS = 1600
+ROUNDS = 5
+METHOD = "/taskgate.v1.TaskService/Submit"
+PAYLOAD = {"content": "Ada Lovelace met Charles Babbage in London. " * 10, "name": "bench", "source_type": "text"}
+
+
+def http_message(url: str, key: str, project_id: str) -> bytes:
+    """The bytes of one POST, the same for every repetition, so that the client costs little."""
+    content = json.dumps({"type": "bench_noop", "payload": PAYLOAD, "project_id": project_id}).encode()
+    lines = [
+        "POST /gateway/v1/tasks HTTP/1.1",
+        f"Host: {urlsplit(url).netloc}",
+        f"Authorization: Bearer {key}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def grpc_message(project_id: str) -> bytes:
+    """The bytes of one request, for the same reason."""
+    task = NewTask(task_type="bench_noop", project_id=project_id)
+    task.payload.update(PAYLOAD)
+    return SubmitRequest(task=task).SerializeToString()
+
+
+async def grpc_load(address: str, key: str, message: bytes, requests: int, workers: int) -> tuple[list[float], float]:
+    """Latencies, and requests per second; like `submit.load`, each worker on a connection of its own."""
+    taken: list[float] = []
+
+    async def work() -> None:
+        connection = await Http2Connection.open(address, METHOD, f"Bearer {key}")
+        for _ in range(requests // workers):
+            began = time.perf_counter()
+            await connection.call(message)
+            taken.append(time.perf_counter() - began)
+        connection.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(workers)))
+    return taken, len(taken) / (time.perf_counter() - began)
+
+
+async def run(stack: EmbeddedStack) -> dict[str, Any]:
+    """Latency of one client alone; throughput of 16."""
+    variables = read_env(stack.env_file)
+    url, address = variables["TASKGATE_URL"], variables["TASKGATE_GRPC_ADDRESS"]
+    key, project_id = variables["TASKGATE_KEY_INITECH"], variables["TASKGATE_PROJECT_INITECH"]
+    over_http, over_grpc = http_message(url, key, project_id), grpc_message(project_id)
+
+    async def measure(face: str, requests: int, workers: int) -> tuple[list[float], float]:
+        if face == "http":
+            return await load(url, over_http, requests, workers)
+        return await grpc_load(address, key, over_grpc, requests, workers)
+
+    latencies: dict[str, list[float]] = {"http": [], "grpc": []}
+    rates: dict[str, list[float]] = {"http": [], "grpc": []}
+    for face in rates:
+        await measure(face, 320, CONNECTIONS)
+    for _ in range(ROUNDS):  # in turns: A B A B …
+        for face in rates:
+            taken, _ = await measure(face, 100, 1)
+            latencies[face] += taken
+            _, rate = await measure(face, REQUESTS, CONNECTIONS)
+            rates[face].append(rate)
+    figures: dict[str, Any] = {
+        face: {**percentiles(latencies[face]), "per_s": round(sorted(rates[face])[ROUNDS // 2], 1)} for face in rates
+    }
+    ratios = sorted(g / h for g, h in zip(rates["grpc"], rates["http"], strict=True))
+    figures["ratio"] = {"per_s": round(ratios[ROUNDS // 2], 3), "min": round(ratios[0], 3), "max": round(ratios[-1], 3)}
+    return figures

@@ -60,9 +60,10 @@ class SharedSlots(CustomSlotSupplier):
     The SDK calls `mark_slot_used` and `release_slot` on its own threads, the rest on the event loop.
     """
 
-    def __init__(self, total: int, *, settle: float = SETTLE_SECONDS) -> None:
+    def __init__(self, total: int, *, settle: float = SETTLE_SECONDS, quiet: float = QUIET_SECONDS) -> None:
         self._total = total
         self._settle = settle
+        self._quiet = quiet
         self._used = 0
         self._fresh = 0
         self._waiting: deque[asyncio.Future[_Permit]] = deque()
@@ -99,8 +100,8 @@ class SharedSlots(CustomSlotSupplier):
         own `frontend.enableCancelWorkerPollsOnShutdown`). A poll that waits on an empty queue may be cut off.
         """
         self._closed = True
-        while (quiet := time.monotonic() - self._last_move) < QUIET_SECONDS:
-            await asyncio.sleep(QUIET_SECONDS - quiet)
+        while (passed := time.monotonic() - self._last_move) < self._quiet:
+            await asyncio.sleep(self._quiet - passed)
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         loop = self._loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from contracts.people import Household
 from contracts.shapes import DETAIL, check
-from contracts.world import PATIENCE, World
+from contracts.world import PATIENCE, World, listen
 
 
 class Upstream:
@@ -74,7 +74,7 @@ def upstream() -> Upstream:
 @pytest_asyncio.fixture(scope="module")
 async def front(world: World, upstream: Upstream) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a gateway in front of the upstream."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen()
     config = uvicorn.Config(upstream, lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

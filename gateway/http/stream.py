@@ -12,15 +12,24 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
-from gateway.http.documents import legacy_errors
+from gateway.http.documents import event_stream, legacy_errors
 from gateway.http.route import gateway_of
-from gateway.http.task_answers import dump, task_log_response, task_progress
+from gateway.http.task_answers import (
+    StreamError,
+    TaskLogResponse,
+    TaskProgress,
+    dump,
+    task_log_response,
+    task_progress,
+)
 from gateway.status.subscription import Subscription, SubscriptionEnded
 from gateway.status.task_row import Status, TaskRow
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 
 _KEEPALIVE = b": keepalive\n\n"
+#: Not a member of the class, from which FastAPI would document the whole stream as one string.
+_MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -31,10 +40,8 @@ class EventStream(Response):
     that waits for the client to leave; between events nothing else is kept.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(self, changes: Subscription, row: TaskRow | None, *, keepalive_seconds: float) -> None:
-        super().__init__(headers=_HEADERS)
+        super().__init__(headers=_HEADERS, media_type=_MEDIA_TYPE)
         del self.headers["content-length"]
         self._changes = changes
         self._row = row
@@ -98,7 +105,9 @@ def event(name: str, data: dict[str, Any]) -> bytes:
     responses={
         200: {
             "description": "Events `progress`, then `completed` or `failed`; `error` for a task that does not exist",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream(
+                progress=TaskProgress, completed=TaskLogResponse, failed=TaskLogResponse, error=StreamError
+            ),
         },
         **legacy_errors(),
     },

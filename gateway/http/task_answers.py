@@ -40,6 +40,23 @@ class TaskLogResponse(BaseModel):
     message: str | None
 
 
+class TaskProgress(BaseModel):
+    """The data of a `progress` event."""
+
+    id: str
+    status: str = Field(description="`pending`, `processing`, `completed`, `failed` or `stopped`")
+    progress: int = Field(description="Percent")
+    message: str | None
+    result: dict[str, Any] | None
+    error: str | None
+
+
+class StreamError(BaseModel):
+    """The data of an `error` event."""
+
+    error: str
+
+
 class TaskListItem(BaseModel):
     """A task, as the list of all tasks shows it."""
 

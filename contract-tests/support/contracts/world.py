@@ -47,6 +47,14 @@ class Servers:
     graph_url: str | None
 
 
+def listen() -> socket.socket:
+    """A socket on a free port that asyncio sees to be TCP; of others it does not switch Nagle's algorithm off."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
 class _Server(uvicorn.Server):
     """Leaves the signals to pytest."""
 
@@ -115,7 +123,7 @@ class World:
 
     async def _serve(self, settings: Settings) -> tuple[Gateway, _Server, str]:
         gateway = build_gateway(settings)
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listen()
         config = uvicorn.Config(
             create_app(gateway), http="httptools", log_config=None, access_log=False, lifespan="on", server_header=False
         )

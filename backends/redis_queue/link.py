@@ -19,17 +19,26 @@ Argument: TypeAlias = bytes | str | int | float
 _NO_CONTACT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.TimeoutError)
 
 #: Answers by which Redis says that it will not carry out commands now; it checks before the first write of a script.
+#: The driver has classes for some, and cuts the word off then; an error out of a script may come with neither.
 _NOT_NOW = (
-    *("LOADING", "BUSY ", "OOM ", "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
-    *("NOAUTH", "WRONGPASS", "NOPERM", "max number of clients", "Authentication required", "invalid password"),
+    exceptions.AuthenticationError,
+    exceptions.BusyLoadingError,
+    exceptions.ClusterDownError,
+    exceptions.MaxConnectionsError,
+    exceptions.NoPermissionError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+)
+_NOT_NOW_WORDS = (
+    *("LOADING", "BUSY ", "OOM ", "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "NOAUTH", "NOPERM"),
+    "command not allowed when used memory",
 )
 
 
 def refused(error: exceptions.RedisError) -> EngineError:
     """What an error that Redis answered with means. Its text names commands and keys, never values."""
     text = str(error)
-    not_now = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
-    if not_now or any(word in text for word in _NOT_NOW):
+    if isinstance(error, _NOT_NOW) or any(word in text for word in _NOT_NOW_WORDS):
         return EngineUnavailable(f"Redis does not accept commands: {text}")
     return EngineError(f"Redis refused a command: {text}")
 

@@ -13,7 +13,6 @@ from deploy.local.errors import StackError
 from deploy.local.ports import DEFAULT_PORTS, require_free, until_free, variable
 from deploy.local.process import Command, ManagedProcess
 
-
 #: A killed process is gone for its parent a moment before its last thread closes its sockets.
 PORT_SECONDS = 3.0
 

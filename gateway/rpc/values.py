@@ -73,8 +73,8 @@ def _path(at: str, key: str | int) -> str:
 def from_json_text(text: str, struct: Struct) -> None:
     """Fill `struct` from the text of a JSON object; text that is no JSON object leaves it empty.
 
-    What protobuf cannot carry is carried as a string: levels beneath `DEEPEST_ANSWER` as their JSON, numbers beyond a
-    double as their digits. Lone surrogates, which no protobuf string may hold, become replacement characters.
+    What a struct cannot carry is carried as a string: levels beneath `DEEPEST_ANSWER` as their JSON, numbers beyond a
+    double as `Infinity`. Lone surrogates, which no protobuf string may hold, become question marks.
     """
     try:
         found = orjson.loads(text)
@@ -108,10 +108,7 @@ def _fill(item: Any, value: Value, depth: int) -> None:
     elif isinstance(item, bool):
         value.bool_value = item
     elif isinstance(item, int | float):
-        try:
-            value.number_value = item
-        except (OverflowError, ValueError):
-            value.string_value = str(item) if isinstance(item, float) else f"{item:#x}"
+        _fill_number(item, value)
     elif depth <= 0:
         value.string_value = _json_text(item)
     elif isinstance(item, dict):
@@ -121,6 +118,18 @@ def _fill(item: Any, value: Value, depth: int) -> None:
     else:
         value.list_value.SetInParent()
         _fill_list(item, value.list_value, depth - 1)
+
+
+def _fill_number(item: int | float, value: Value) -> None:
+    try:
+        number = float(item)
+    except OverflowError:
+        number = math.inf if item > 0 else -math.inf
+    if math.isfinite(number):
+        value.number_value = number
+    else:
+        # As protobuf's own JSON spells them; JSON itself has no such numbers, and readers of a Struct refuse them.
+        value.string_value = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _json_text(item: Any) -> str:

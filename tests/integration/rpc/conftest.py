@@ -1,0 +1,183 @@
+"""The gRPC face on a real database: two tenants, servers on free ports, and a worker's part played by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from taskgate.v1 import NewTask, SubmitRequest, TaskServiceStub
+
+from gateway.access.keys import create_key, hash_key
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.db import Database
+from gateway.rpc.server import GrpcServer
+from gateway.settings import Settings
+
+KNOWN_DETAILS = {kind.DESCRIPTOR.full_name: kind for kind in (ErrorInfo, BadRequest, RetryInfo)}
+
+
+class World:
+    """Tenants t-ann and t-bob, each with a user, a key, and a project; root is the administrator."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.keys: dict[str, str] = {}
+
+    async def populate(self) -> None:
+        run = self.database.execute
+        for name in ("ann", "bob", "root"):
+            self.keys[name] = create_key()
+            await run("INSERT INTO users (id, email, name, is_active) VALUES ($1, $1, $1, true)", name)
+            await run(
+                "INSERT INTO api_keys (id, key_hash, name, user_id, is_active) VALUES ($1, $2, 'test', $1, true)",
+                name,
+                hash_key(self.keys[name]),
+            )
+            if name == "root":
+                continue
+            await run("INSERT INTO tenants (id, name, owner_id, plan) VALUES ('t-' || $1, $1, $1, 'free')", name)
+            await run(
+                "INSERT INTO projects (id, tenant_id, name, owner_id, is_public)"
+                " VALUES ('p-' || $1, 't-' || $1, $1, $1, false)",
+                name,
+            )
+        await run("INSERT INTO roles (id, name) VALUES ('r1', 'admin')")
+        await run("INSERT INTO user_roles (user_id, role_id) VALUES ('root', 'r1')")
+        await run(
+            "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key)"
+            " VALUES ('w1', 'worker', 'here', 1, 'test', 1)"
+        )
+
+    def metadata(self, name: str = "ann") -> list[tuple[str, str]]:
+        """What ann's calls carry."""
+        return [("authorization", f"Bearer {self.keys[name]}")]
+
+
+class Face:
+    """A running gateway with its gRPC server and a client of it."""
+
+    def __init__(self, gateway: Gateway, server: GrpcServer, channel: grpc.aio.Channel, world: World) -> None:
+        self.gateway = gateway
+        self.server = server
+        self.channel = channel
+        self.tasks = TaskServiceStub(channel)
+        self.world = world
+        self.ann = world.metadata("ann")
+        self.bob = world.metadata("bob")
+        self.root = world.metadata("root")
+
+    async def submit(self, name: str = "ann", payload: dict[str, Any] | None = None, **fields: Any) -> str:
+        """A new task of this user's; its id."""
+        task = NewTask(task_type=fields.pop("task_type", "probe"), **fields)
+        task.payload.update(payload or {})
+        answer = await self.tasks.Submit(SubmitRequest(task=task), metadata=self.world.metadata(name))
+        return answer.task.task_id
+
+    async def begin(self, task_id: str) -> int:
+        """A worker claims the task; its attempt."""
+        await self.gateway.database.execute(
+            "UPDATE taskgate.dispatch SET state = 'queued', backend = 'redis', epoch = epoch + 1 WHERE task_id = $1",
+            task_id,
+        )
+        claim = await self.gateway.transitions.claim(task_id, "redis", None, "w1", with_payload=True)
+        assert claim is not None
+        return claim.attempt
+
+    async def finish(self, task_id: str, result: Any = None) -> None:
+        """A worker runs the task to its end."""
+        attempt = await self.begin(task_id)
+        await self.gateway.transitions.progress(task_id, attempt, progress=100, result=result)
+        assert await self.gateway.transitions.complete(task_id, attempt)
+
+    async def fail(self, task_id: str, error: str = "boom") -> None:
+        """A worker fails at the task for good."""
+        attempt = await self.begin(task_id)
+        assert await self.gateway.transitions.fail(task_id, attempt, error, final=True, engine_retries=False)
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    world = World(database)
+    await world.populate()
+    return world
+
+
+@asynccontextmanager
+async def open_face(world: World, **settings: Any) -> AsyncIterator[Face]:
+    """A gateway without engines: what it accepts waits until `Face.begin`."""
+    gateway = build_gateway(
+        Settings(database_url=world.database.url, grpc_port=0, drain_seconds=1, **settings), engines={}
+    )
+    server = GrpcServer(gateway)
+    await gateway.feed.start()
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield Face(gateway, server, channel, world)
+    finally:
+        gateway.feed.end_streams()
+        await server.stop()
+        await gateway.close()
+
+
+@pytest.fixture
+async def face(world: World) -> AsyncIterator[Face]:
+    async with open_face(world) as face:
+        yield face
+
+
+@pytest.fixture
+async def faces(world: World) -> AsyncIterator[Any]:
+    """Opens further gateways on the same database, with settings of their own."""
+    async with AsyncExitStack() as stack:
+
+        async def another(**settings: Any) -> Face:
+            return await stack.enter_async_context(open_face(world, **settings))
+
+        yield another
+
+
+def details_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """The details of an error by the names of their types."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status = Status.FromString(value)
+            assert status.code == error.code().value[0]
+            found = {}
+            for detail in status.details:
+                kind = KNOWN_DETAILS[detail.TypeName()]
+                message = kind()
+                assert detail.Unpack(message)
+                found[kind.__name__] = message
+            return found
+    return {}
+
+
+@pytest.fixture
+def refusal() -> Any:
+    """Awaits a call that must be refused: its status code, and the reason, fields and pause of its details."""
+
+    class Refusal:
+        def __init__(self, error: grpc.aio.AioRpcError) -> None:
+            found = details_of(error)
+            self.code = error.code()
+            self.message = error.details()
+            info = found.get("ErrorInfo")
+            self.reason = info.reason if info else None
+            self.domain = info.domain if info else None
+            self.fields = (
+                [violation.field for violation in found["BadRequest"].field_violations] if "BadRequest" in found else []
+            )
+            self.retry_seconds = found["RetryInfo"].retry_delay.seconds if "RetryInfo" in found else None
+
+    async def refused(call: Any) -> Refusal:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        return Refusal(caught.value)
+
+    return refused

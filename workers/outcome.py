@@ -17,8 +17,9 @@ class Assignment:
     """One task as an engine offered it to a worker.
 
     `epoch` names the start on the engine (None: a payload that the gateway did not start, such as a legacy
-    producer's). `payload` is the task's JSON object without the wire's own keys; None means that the runner reads
-    it from PostgreSQL when it claims the task. `engine_attempt` counts the engine's own offers of this start.
+    producer's). `payload` is the task's JSON object as handlers know it (on Redis with `task_type`, `task_id` and
+    `timestamp`, never with `dispatch_epoch`); None means that the runner reads it from PostgreSQL when it claims the
+    task. `engine_attempt` counts the engine's own offers of this start.
     """
 
     task_id: str

@@ -31,7 +31,7 @@ FRESH = timedelta(seconds=120)
 """How old a waiting payload's time may become; the shortest limit of a type is 600 s."""
 
 _MOST_ENDED = 10_000
-_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 5_000
+_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 2_000
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 

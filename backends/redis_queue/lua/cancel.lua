@@ -8,13 +8,13 @@ local marker = K.start .. workflow_id
 if FINAL[redis.call('HGET', marker, 'state') or ''] then
   return 0
 end
-local waiting = find(queue_of(group), task_id, fragment, epoch)
-for _, payload in ipairs(waiting) do
+local found = find(queue_of(group), task_id, fragment, epoch)
+for _, payload in ipairs(found) do
   redis.call('LREM', queue_of(group), 0, payload)
 end
-local running = #find(K.processing, task_id, fragment, epoch) > 0
+local running = #find(K.processing, task_id, fragment, epoch, 1) > 0
 for _, worker in ipairs(redis.call('SMEMBERS', K.workers)) do
-  running = running or #find(own_list(worker, group), task_id, fragment, epoch) > 0
+  running = running or #find(own_list(worker, group), task_id, fragment, epoch, 1) > 0
 end
 if running then
   redis.call('HSET', marker, 'cancel', reason)
@@ -22,4 +22,4 @@ if running then
 else
   end_start(workflow_id, 'cancelled', reason, 'null', keep)
 end
-return #waiting > 0 and 1 or 0
+return #found > 0 and 1 or 0

@@ -52,8 +52,8 @@ local function start_of(payload)
 end
 
 -- The payloads in a list that belong to one start. A payload without epoch belongs to every start of its task:
--- the legacy recovery made it from the row. `fragment` spares parsing what cannot be meant.
-local function find(list, task_id, fragment, epoch)
+-- the legacy recovery made it from the row. `fragment` spares parsing what cannot be meant. `enough` ends the search.
+local function find(list, task_id, fragment, epoch, enough)
   local found = {}
   local length = redis.call('LLEN', list)
   for first = 0, length - 1, 200 do
@@ -64,6 +64,9 @@ local function find(list, task_id, fragment, epoch)
           local its_epoch = tonumber(object[K.epoch])
           if its_epoch == nil or its_epoch == epoch then
             found[#found + 1] = payload
+            if #found == enough then
+              return found
+            end
           end
         end
       end

@@ -2,7 +2,7 @@
 -- ARGV: group, task id, fragment, epoch, seconds to keep the marker
 -- Returns 1 when the start waits (again, or already), 0 when no list holds it.
 local group, task_id, fragment, epoch, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-if #find(queue_of(group), task_id, fragment, epoch) > 0 then
+if #find(queue_of(group), task_id, fragment, epoch, 1) > 0 then
   return 1
 end
 local waits = false

@@ -78,6 +78,10 @@ async def test_a_task_id_of_any_text_is_found(engine: RedisQueueEngine, redis: R
 async def test_one_of_thousands_is_found(engine: RedisQueueEngine, redis: Redis) -> None:
     starts = [new_start(group_id="g") for _ in range(2000)]
     await asyncio.gather(*(engine.start_workflow(start) for start in starts))
+    status = await engine.get_workflow_status(starts[1234].ref)
+    assert status is not None
+    assert status.state is WorkflowState.QUEUED
+    assert await engine.get_workflow_status(new_start(group_id="g").ref) is None
     assert await engine.cancel_workflow(starts[1234].ref, "stopped")
     assert await redis.llen("queue:group:g") == 1999
 

@@ -58,7 +58,7 @@ async def read_idempotency(request: Request, caller: Caller, status: int, answer
         return None
     check_idempotency_key(key)
     digest = hashlib.sha256()
-    for part in (request.method.encode(), request.url.path.encode(), request.scope["query_string"]):
+    for part in (request.method.encode(), request.scope["path"].encode(), request.scope["query_string"]):
         digest.update(part + b"\0")
     digest.update(await request.body())
     return Idempotency(caller.user_id, key, digest.hexdigest(), status, answer.decode())

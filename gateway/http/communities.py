@@ -100,9 +100,11 @@ async def _answer_at_end(request: Request, gateway: Gateway, task_id: str) -> Re
         return json_answer({"status": "success", "message": "Communities rebuilt successfully"})
     where: dict[str, Any] = {"task_id": task_id, "task_url": f"/api/v1/tasks/{task_id}"}
     if row is None:
-        return error_answer(request.url.path, 504, "The rebuild of communities has not ended yet; it goes on.", **where)
+        return error_answer(
+            request.scope["path"], 504, "The rebuild of communities has not ended yet; it goes on.", **where
+        )
     why = f"Failed to rebuild communities: {row.error_message or row.status.lower()}"
-    return error_answer(request.url.path, 502, why, **where)
+    return error_answer(request.scope["path"], 502, why, **where)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

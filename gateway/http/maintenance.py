@@ -25,6 +25,7 @@ from gateway.intake import NewTask
 router = APIRouter(prefix="/api/v1/maintenance", tags=["maintenance"], route_class=KeyedRoute)
 
 _SIMILARITY = 0.9
+_MOST_OPERATIONS = 100
 
 
 class IncrementalRefresh(BaseModel):
@@ -44,7 +45,7 @@ class Deduplication(BaseModel):
 class Optimization(BaseModel):
     """Which operations to run: `incremental_refresh`, `deduplicate`, `rebuild_communities`; others are passed over."""
 
-    operations: list[str] = Field(default_factory=lambda: ["incremental_refresh", "deduplicate"])
+    operations: Annotated[list[str], Field(max_length=_MOST_OPERATIONS)] = ["incremental_refresh", "deduplicate"]
     dry_run: bool = True
 
 
@@ -160,12 +161,15 @@ async def optimize(
     optimization = optimization or Optimization()
     admission = await _admit(request, project_id)
     tasks: list[NewTask] = []
+    rehearsed: dict[str, dict[str, Any] | None] = {}
     runs = []
     for operation in optimization.operations:
-        if optimization.dry_run:
-            result = await _rehearse(request, admission, operation)
-        else:
+        if not optimization.dry_run:
             result = _queue(admission, operation, tasks)
+        elif operation in rehearsed:
+            result = rehearsed[operation]
+        else:
+            result = rehearsed[operation] = await _rehearse(request, admission, operation)
         # Legacy passes over operations that it does not know.
         if result is not None:
             runs.append({"operation": operation, "result": result})

@@ -43,8 +43,10 @@ class Passthrough:
     """An ASGI application that answers with what the upstream answers; 404 without an upstream."""
 
     def __init__(self, upstream_url: str | None, *, timeout: float) -> None:
-        """`timeout`: the longest wait for the upstream's next bytes, in seconds."""
+        """`timeout`: the longest wait for the upstream's next bytes, in seconds. Raises `ValueError` for a bad URL."""
         self._upstream = httpx.URL(upstream_url.rstrip("/")) if upstream_url else None
+        if self._upstream is not None and not (self._upstream.scheme in ("http", "https") and self._upstream.host):
+            raise ValueError(f"TASKGATE_UPSTREAM_URL is not an http or https URL: {upstream_url!r}")
         self._timeouts = {"connect": _CONNECT_SECONDS, "read": timeout, "write": timeout, "pool": None}
         self._transport: httpx.AsyncHTTPTransport | None = None
 

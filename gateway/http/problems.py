@@ -70,24 +70,24 @@ async def _answer_api_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, MissingKey):
         headers["WWW-Authenticate"] = "Bearer"
-    return error_answer(request.url.path, error.http_status, error.message, code=error.code, headers=headers)
+    return error_answer(request.scope["path"], error.http_status, error.message, code=error.code, headers=headers)
 
 
 async def _answer_engine_unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, EngineUnavailable)
-    return error_answer(request.url.path, 503, error.message, code=error.code, headers={"Retry-After": "5"})
+    return error_answer(request.scope["path"], 503, error.message, code=error.code, headers={"Retry-After": "5"})
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail or HTTPStatus(error.status_code).phrase
     headers = dict(error.headers) if error.headers else None
-    return error_answer(request.url.path, error.status_code, detail, headers=headers)
+    return error_answer(request.scope["path"], error.status_code, detail, headers=headers)
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return invalid_answer(request.url.path, error.errors())
+    return invalid_answer(request.scope["path"], error.errors())
 
 
 def _dump(content: Any) -> bytes:

@@ -166,6 +166,13 @@ async def test_unknown_paths_and_methods(client: httpx.AsyncClient, method: str,
     assert answer.json() == {"detail": "Not Found" if status == 404 else "Method Not Allowed"}
 
 
+@pytest.mark.parametrize("host", ["[", "a b", "x:y:z", "ü".encode()])
+async def test_a_host_header_that_is_none(client: httpx.AsyncClient, host: Any) -> None:
+    for body, status in [({"content": "x"}, 202), ({}, 422), ({"content": "x", "project_id": "p-bob"}, 403)]:
+        answer = await client.post(EPISODES, json=body, headers={"Host": host})
+        assert answer.status_code == status
+
+
 async def test_new_endpoints_answer_problem_details(client: httpx.AsyncClient) -> None:
     cases = [
         ("GET", "/gateway/v1/tasks/unknown", None, 404, "task_not_found"),

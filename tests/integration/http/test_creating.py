@@ -333,6 +333,10 @@ async def test_optimize(client: httpx.AsyncClient, database: Database, task_of: 
     assert await count(database) == 3
 
 
+async def test_too_many_operations(client: httpx.AsyncClient) -> None:
+    assert (await client.post(OPTIMIZE, json={"operations": ["deduplicate"] * 101})).status_code == 422
+
+
 async def test_a_dry_optimization_creates_nothing(client: httpx.AsyncClient, database: Database) -> None:
     answer = await client.post(OPTIMIZE, json={"operations": ["incremental_refresh", "rebuild_communities"]})
     assert answer.status_code == 200

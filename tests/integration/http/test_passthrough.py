@@ -17,6 +17,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
 from gateway.db import Database
+from gateway.http.passthrough import Passthrough
 from gateway.settings import Settings
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -244,6 +245,12 @@ async def test_a_client_that_leaves_before_the_answer(through: Any, upstream: Up
     await asyncio.wait_for(asked.wait(), 10)
     request.cancel()
     await asyncio.wait_for(upstream.left.wait(), 10)
+
+
+@pytest.mark.parametrize("url", ["memstack:8000", "ftp://memstack", "http://", "/api"])
+def test_an_upstream_that_is_no_address(url: str) -> None:
+    with pytest.raises(ValueError, match="TASKGATE_UPSTREAM_URL"):
+        Passthrough(url, timeout=1)
 
 
 async def test_an_upstream_that_is_away(through: Any) -> None:

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo test bench lint types proto venv lock clean
+.PHONY: help up down status demo test bench chaos lint types proto venv lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -28,6 +28,10 @@ test: venv ## Lint, types, unit, integration and contract tests
 
 bench: venv ## Measure; ONLY=dispatch,submit picks parts
 	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
+
+chaos: venv ## Faults in a seeded history: TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [TEMPORAL_SERVERS=3]
+	@TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) \
+		$(BIN)/python contract-tests/chaos
 
 lint: venv ## Put imports and format in order, and say what is left
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

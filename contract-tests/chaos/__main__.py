@@ -1,6 +1,6 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
-`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence]`. The last line is one JSON object;
+`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…]`. The last line is one JSON object;
 the exit code is 1 when a rule was violated.
 """
 
@@ -49,10 +49,13 @@ async def flip(world: World, chance: random.Random, count: int, over: asyncio.Ev
 
 async def strike(world: World, chance: random.Random, count: int, timeline: list[str], began: float) -> int:
     """One fault after another, each kind before any comes again."""
+    only = os.environ.get("ONLY", "")
+    kinds = only.split(",") if only else list(FAULTS)
     struck: list[str] = []
+    deck: list[str] = []
     while len(struck) < count:
-        kinds = [name for name in FAULTS if name not in struck[-(len(struck) % len(FAULTS)) :] or not struck]
-        name = chance.choice(kinds or list(FAULTS))
+        deck = deck or chance.sample(kinds, len(kinds))
+        name = deck.pop()
         timeline.append(f"{time.monotonic() - began:8.2f} s  {name}")
         print(timeline[-1], flush=True)
         await FAULTS[name](world, chance)

@@ -1,0 +1,42 @@
+"""The short form of the fault suite: one seeded history with each kind of process killed, and no violation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+async def history(**settings: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, summary and output of one run."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE),
+        env={**inherited, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output = (await process.communicate())[0].decode()
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("{"), output
+    return process.returncode or 0, json.loads(last), output
+
+
+async def test_a_history_with_faults_has_no_violation() -> None:
+    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="11")
+    assert summary["violations"] == 0, output
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
+
+
+async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
+    code, summary, _ = await history(
+        TASKS="100", FLIPS="2", FAULTS="2", SEED="7", MUTATE="fence", ONLY="copies_in_redis"
+    )
+    assert summary["violations"] > 0
+    assert code == 1

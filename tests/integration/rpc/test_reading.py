@@ -142,7 +142,8 @@ async def test_what_is_too_deep_for_protobuf_is_its_json(face: Any) -> None:
 async def test_odd_rows_of_legacy_are_shown(face: Any) -> None:
     await face.gateway.database.execute(
         "INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, progress, payload,"
-        " started_at, completed_at) VALUES ('odd', 'p-ann', NULL, 'PAUSED', NULL, NULL, -5, '[]', '2026-01-02', '2026-01-01')"
+        " started_at, completed_at) VALUES ('odd', 'p-ann', NULL, 'PAUSED', NULL, NULL, -5, '[]', '2026-01-02',"
+        " '2026-01-01')"
     )
 
     task = (await face.tasks.Get(GetRequest(task_id="odd"), metadata=face.ann)).task

@@ -4,8 +4,8 @@
 
 -- name: owned
 -- The ids of the tenants' tasks created since $3: from dispatch rows, which are never older than their tasks, and from
--- rows that name the tenant themselves (contract §4, last paragraph) and have no dispatch row. OFFSET 0: most named rows
--- are already among the dispatched ones; only the rest is looked up one by one.
+-- rows that are not the gateway's own, name the tenant themselves (contract §4, last paragraph) and have no dispatch row.
+-- OFFSET 0: named rows that are already among the dispatched ones go first; only the rest is looked up one by one.
 dispatched AS MATERIALIZED (
     SELECT d.task_id AS id FROM taskgate.dispatch d WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
 ), named AS MATERIALIZED (
@@ -14,7 +14,8 @@ dispatched AS MATERIALIZED (
     CROSS JOIN unnest('{PENDING,PROCESSING,COMPLETED,FAILED,STOPPED}'::text[]) AS wanted (status)
     CROSS JOIN LATERAL (
         SELECT t.id FROM task_logs t
-        WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key AND t.status = wanted.status
+        WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
+          AND starts_with(t.payload::text, E'\t') IS NOT TRUE AND t.status = wanted.status
           AND t.created_at >= $3
         OFFSET 0
     ) AS t

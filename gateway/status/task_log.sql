@@ -3,8 +3,8 @@
 -- `/*beyond*/` (what comes after a place in the list) and `/*columns*/` are filled in by task_log.py.
 --
 -- Lists of a tenant are put together from two sources, each read from an index in the order of the list and cut to the page:
--- dispatch rows, and rows whose own text names the tenant (contract §4, last paragraph), which finds those that never had
--- a dispatch row. So a page costs the same whether there are thousands of tasks or millions.
+-- dispatch rows, and rows that are not the gateway's own and name the tenant themselves (contract §4, last paragraph). So a
+-- page costs the same whether there are thousands of tasks or millions.
 
 -- name: columns
 t.id, t.task_type, taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, t.created_at, t.started_at,
@@ -108,7 +108,8 @@ CROSS JOIN unnest(:statuses) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM task_logs t
-    WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key AND t.status = wanted.status
+    WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
+      AND starts_with(t.payload::text, E'\t') IS NOT TRUE AND t.status = wanted.status
       AND (SELECT (d.tenant_id = ANY ($3::text[])) IS TRUE FROM taskgate.dispatch d WHERE d.task_id = t.id) IS NOT FALSE
       AND /*where*/
     ORDER BY t.created_at DESC, t.id DESC
@@ -122,6 +123,7 @@ CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM task_logs t
     WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
+      AND starts_with(t.payload::text, E'\t') IS NOT TRUE
       AND left(t.task_type, 200) = left(:value, 200)
       AND (SELECT (d.tenant_id = ANY ($3::text[])) IS TRUE FROM taskgate.dispatch d WHERE d.task_id = t.id) IS NOT FALSE
       AND /*where*/

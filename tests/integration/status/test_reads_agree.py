@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.access.placement import Caller
+from gateway.intake import MARK
 from gateway.status.stats import TaskStats
 from gateway.status.task_log import TaskLog
 
@@ -69,7 +71,8 @@ async def known(tasks: Any) -> list[Known]:
         row.id = await tasks.add(
             tenant=tenant if dispatched else None,
             state=("queued" if lag else state) if dispatched else None,
-            payload={"tenant_id": named, "project_id": project},
+            payload=(MARK if dispatched and dice.random() < 0.7 else "")
+            + json.dumps({"tenant_id": named, "project_id": project}),
             group_id=group,
             status="PROCESSING" if shown == "PENDING" and dice.random() < 0.5 else shown,
             task_type=row.task_type,

@@ -15,6 +15,8 @@ from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
 from gateway.http.problems import install
+from gateway.http.route import KeyedRoute
+from gateway.http.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -57,20 +59,34 @@ def create_app(gateway: Gateway) -> FastAPI:
         # Not `include_router`, which would look for the route of each request twice.
         app.router.routes.extend(router.routes)
     install(app)
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.add_middleware(
-        Guards, is_own=_own_paths(routers), passthrough=passthrough, max_body_bytes=settings.max_body_bytes
+        Guards,
+        is_own=_own_paths(routes),
+        passthrough=passthrough,
+        shortcuts=_shortcuts(routes),
+        max_body_bytes=settings.max_body_bytes,
     )
     describe(app)
     return app
 
 
-def _own_paths(routers: Iterable[APIRouter]) -> Callable[[str, str], bool]:
+def _own_paths(routes: Iterable[APIRoute]) -> Callable[[str, str], bool]:
     """Which requests under /api/v1 the gateway serves, with or without the last slash (FastAPI redirects those)."""
     own = {
         (method, route.path.rstrip("/"))
-        for router in routers
-        for route in router.routes
-        if isinstance(route, APIRoute) and route.path.startswith(LEGACY_API) and "{" not in route.path
+        for route in routes
+        if route.path.startswith(LEGACY_API) and "{" not in route.path
         for method in route.methods or ()
     }
     return lambda method, path: (method, path.removesuffix("/")) in own
+
+
+def _shortcuts(routes: Iterable[APIRoute]) -> dict[tuple[str, str], Shortcut]:
+    """The short ways that there are, by method and path."""
+    return {
+        (method, route.path): shortcut
+        for route in routes
+        if isinstance(route, KeyedRoute) and (shortcut := Shortcut.to(route.endpoint, route.path)) is not None
+        for method in route.methods or ()
+    }

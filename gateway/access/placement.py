@@ -15,10 +15,10 @@ class Tier(StrEnum):
 
     @classmethod
     def of_plan(cls, plan: str | None) -> Tier:
-        try:
-            return cls((plan or "").strip().lower())
-        except ValueError:
-            return cls.STANDARD
+        return _TIERS.get((plan or "").strip().lower(), cls.STANDARD)
+
+
+_TIERS = {tier.value: tier for tier in Tier}
 
 
 @dataclass(frozen=True, slots=True)

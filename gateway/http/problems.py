@@ -29,8 +29,8 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 42
 
 def install(app: FastAPI) -> None:
     """Have every error of the application answered by this module (the unforeseen ones: `gateway.http.guards`)."""
-    app.add_exception_handler(ApiError, _answer_api_error)
-    app.add_exception_handler(EngineUnavailable, _answer_engine_unavailable)
+    app.add_exception_handler(ApiError, _answer_own_error)
+    app.add_exception_handler(EngineUnavailable, _answer_own_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
 
@@ -63,19 +63,21 @@ def invalid_answer(path: str, errors: Sequence[Any]) -> Response:
     return Response(_dump({"detail": errors}), 422, media_type="application/json")
 
 
-async def _answer_api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
+def answer_to(path: str, error: ApiError | EngineUnavailable) -> Response:
+    """The answer to a request for `path` that raised this error."""
+    if isinstance(error, EngineUnavailable):
+        return error_answer(path, 503, error.message, code=error.code, headers={"Retry-After": "5"})
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, MissingKey):
         headers["WWW-Authenticate"] = "Bearer"
-    return error_answer(request.scope["path"], error.http_status, error.message, code=error.code, headers=headers)
+    return error_answer(path, error.http_status, error.message, code=error.code, headers=headers)
 
 
-async def _answer_engine_unavailable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, EngineUnavailable)
-    return error_answer(request.scope["path"], 503, error.message, code=error.code, headers={"Retry-After": "5"})
+async def _answer_own_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError | EngineUnavailable)
+    return answer_to(request.scope["path"], error)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -12,7 +12,6 @@ from starlette.requests import HTTPConnection
 
 from gateway.access.keys import read_key
 from gateway.http.json_body import decode_json
-from gateway.http.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -43,7 +42,6 @@ class KeyedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        shortcut = Shortcut.to(self.endpoint, self.path)
 
         async def handle_keyed(request: Request) -> Response:
             authorization = request.headers.get("authorization")
@@ -51,9 +49,6 @@ class KeyedRoute(APIRoute):
             request = JsonRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await request.body()  # here, because FastAPI answers any error while it reads one with 400
-            if shortcut is not None and (arguments := await shortcut.read(request)) is not None:
-                answer: Response = await self.endpoint(**arguments)
-                return answer
             try:
                 return await handle(request)
             except RequestValidationError:

@@ -1,8 +1,8 @@
 """The short way to an endpoint, for requests that are plainly in order.
 
-FastAPI takes some 100 µs to find out the parameters of an endpoint, more than all else that a submission costs in
-this process. A request whose content type, query and body are as expected goes past that. Whatever is not plainly in
-order is left to FastAPI, so that errors are found and worded by it alone, and both ways lead to the same parameters.
+FastAPI takes some 150 µs to find an endpoint and its parameters, more than all else that a submission costs in this
+process. A request whose path, content type, query and body are just as expected goes past that. Whatever is not plainly
+in order is left to FastAPI, so that errors are found and worded by it alone, and both ways lead to the same parameters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import types
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -18,14 +18,24 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.keys import read_key
+
 _JSON = (None, "application/json", "application/json; charset=utf-8")
 _WORDS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class Shortcut:
-    """The parameters of an endpoint that takes a request, a JSON body, and booleans or texts from the query."""
+    """The short way to one endpoint that takes a request, a JSON body, and booleans or texts from the query."""
 
-    def __init__(self, request: str, body: str, model: type[BaseModel], query: dict[str, type]) -> None:
+    def __init__(
+        self,
+        endpoint: Callable[..., Awaitable[Response]],
+        request: str,
+        body: str,
+        model: type[BaseModel],
+        query: dict[str, type],
+    ) -> None:
+        self._endpoint = endpoint
         self._request = request
         self._body = body
         self._model = model
@@ -52,7 +62,16 @@ class Shortcut:
         if request is None or len(bodies) != 1:
             return None
         ((body, model),) = bodies.items()
-        return cls(request, body, model, query)
+        return cls(endpoint, request, body, model, query)
+
+    async def answer(self, request: Request) -> Response | None:
+        """The endpoint's answer; None when the request is not plainly in order.
+
+        Raises what the endpoint raises, and `Unauthenticated` for a header without a key in it.
+        """
+        read_key(request.headers.get("authorization"))
+        arguments = await self.read(request)
+        return None if arguments is None else await self._endpoint(**arguments)
 
     async def read(self, request: Request) -> dict[str, Any] | None:
         """The arguments for the endpoint; None when the request is not plainly in order."""

@@ -30,7 +30,6 @@ class Health:
         self._parts = dict(parts)
         self._ended = False
         self._changed = asyncio.Event()
-        self._seen: dict[str, bool] = {}
 
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """A handler for each method. None needs a key."""
@@ -49,12 +48,9 @@ class Health:
         return serves if part() and not self._ended else serves_not
 
     async def look(self) -> None:
-        """Tell those who watch, whenever a part has changed; until cancelled."""
+        """Have those who watch look at their part again and again, until cancelled."""
         while True:
-            seen = {service: part() for service, part in self._parts.items()}
-            if seen != self._seen:
-                self._seen = seen
-                self._tell()
+            self._tell()
             await asyncio.sleep(_LOOK)
 
     def end(self) -> None:

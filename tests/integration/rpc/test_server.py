@@ -1,0 +1,287 @@
+"""The server around the service: health, reflection, TLS, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import trustme
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from taskgate.v1 import GetRequest, NewTask, StatsRequest, SubmitRequest, TaskServiceStub, WatchRequest
+
+from gateway.rpc.server import GrpcServer
+
+Code = grpc.StatusCode
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+# Health -----------------------------------------------------------------------------------------------------
+
+
+async def test_health_needs_no_key(face: Any, refusal: Any) -> None:
+    await face.gateway.feed.wait_listening()
+    health = HealthStub(face.channel)
+    for service in ("", "taskgate.v1.TaskService"):
+        assert (await health.Check(HealthCheckRequest(service=service))).status == SERVING
+    refused = await refusal(health.Check(HealthCheckRequest(service="other")))
+    assert refused.code is Code.NOT_FOUND
+
+
+async def test_the_service_is_not_healthy_without_its_database(face: Any) -> None:
+    await face.gateway.feed.wait_listening()
+    health = HealthStub(face.channel)
+    states = aiter(health.Watch(HealthCheckRequest(service="taskgate.v1.TaskService")))
+    unknown = aiter(health.Watch(HealthCheckRequest(service="other")))
+    assert (await anext(unknown)).status == UNKNOWN
+    assert (await anext(states)).status == SERVING
+
+    await face.gateway.feed.close()
+
+    async with asyncio.timeout(10):
+        assert (await anext(states)).status == NOT_SERVING
+    assert (await health.Check(HealthCheckRequest())).status == SERVING
+
+
+async def test_who_watches_health_is_told_of_the_end(face: Any) -> None:
+    states = aiter(HealthStub(face.channel).Watch(HealthCheckRequest()))
+    assert (await anext(states)).status == SERVING
+    await face.server.stop()
+    assert [state.status async for state in states] == [NOT_SERVING]
+
+
+# Reflection -------------------------------------------------------------------------------------------------
+
+
+async def reflect(face: Any, version: str, question: ServerReflectionRequest) -> ServerReflectionResponse:
+    call = face.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=ServerReflectionRequest.SerializeToString,
+        response_deserializer=ServerReflectionResponse.FromString,
+    )(iter([question]))
+    return await anext(aiter(call))
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_tools_learn_the_api(face: Any, version: str) -> None:
+    listed = await reflect(face, version, ServerReflectionRequest(list_services=""))
+    names = {service.name for service in listed.list_services_response.service}
+    symbol = ServerReflectionRequest(file_containing_symbol="taskgate.v1.TaskService")
+    described = await reflect(face, version, symbol)
+    missing = await reflect(face, version, ServerReflectionRequest(file_containing_symbol="no.Such"))
+
+    assert {"taskgate.v1.TaskService", "grpc.health.v1.Health"} <= names
+    files = b"".join(described.file_descriptor_response.file_descriptor_proto)
+    assert b"SubmitBatch" in files
+    assert missing.error_response.error_code == Code.NOT_FOUND.value[0]
+
+
+async def test_reflection_can_be_switched_off(faces: Any, refusal: Any) -> None:
+    face = await faces(grpc_reflection=False)
+    refused = await refusal(reflect(face, "v1", ServerReflectionRequest(list_services="")))
+    assert refused.code is Code.UNIMPLEMENTED
+
+
+async def test_a_method_that_does_not_exist(face: Any, refusal: Any) -> None:
+    refused = await refusal(face.channel.unary_unary("/taskgate.v1.TaskService/Explode")(b""))
+    assert refused.code is Code.UNIMPLEMENTED
+
+
+# TLS --------------------------------------------------------------------------------------------------------
+
+
+class Certificates:
+    """A certificate authority, and what it issued, as files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.authority = trustme.CA()
+        self.certificate, self.key = directory / "server.pem", directory / "server.key"
+        self.client_ca = directory / "clients.pem"
+        self.authority.cert_pem.write_to_path(str(self.client_ca))
+        self.renew()
+
+    def renew(self) -> None:
+        """A new certificate in the place of the old one."""
+        issued = self.authority.issue_cert("localhost")
+        issued.private_key_pem.write_to_path(str(self.key))
+        self.certificate.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"grpc_tls_certificate": self.certificate, "grpc_tls_key": self.key}
+
+    def channel(self, port: int, client: trustme.LeafCert | None = None) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=self.authority.cert_pem.bytes(),
+            private_key=client.private_key_pem.bytes() if client else None,
+            certificate_chain=client.cert_chain_pems[0].bytes() if client else None,
+        )
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        return grpc.aio.secure_channel(f"localhost:{port}", credentials, options=options)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+async def test_tls(faces: Any, certificates: Certificates, refusal: Any, tmp_path: Path) -> None:
+    face = await faces(**certificates.settings)
+
+    async with certificates.channel(face.server.port) as channel:
+        assert (await TaskServiceStub(channel).Stats(StatsRequest(), metadata=face.ann)).total == 0
+    plain = await refusal(face.tasks.Stats(StatsRequest(), metadata=face.ann))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stranger = Certificates(elsewhere)
+    async with stranger.channel(face.server.port) as channel:
+        distrusted = await refusal(TaskServiceStub(channel).Stats(StatsRequest(), metadata=face.ann))
+
+    assert (plain.code, distrusted.code) == (Code.UNAVAILABLE, Code.UNAVAILABLE)
+
+
+async def test_mtls_lets_in_only_clients_of_its_authority(faces: Any, certificates: Certificates, refusal: Any) -> None:
+    face = await faces(**certificates.settings, grpc_tls_client_ca=certificates.client_ca)
+    known = certificates.authority.issue_cert("client.example")
+    stranger = trustme.CA().issue_cert("client.example")
+
+    async with certificates.channel(face.server.port, known) as channel:
+        assert (await TaskServiceStub(channel).Stats(StatsRequest(), metadata=face.ann)).total == 0
+    for client in (None, stranger):
+        async with certificates.channel(face.server.port, client) as channel:
+            refused = await refusal(TaskServiceStub(channel).Stats(StatsRequest(), metadata=face.ann))
+        assert refused.code is Code.UNAVAILABLE
+
+
+def served_certificate(certificates: Certificates, port: int) -> bytes:
+    """What a new connection is shown."""
+    context = ssl.create_default_context(cadata=certificates.authority.cert_pem.bytes().decode())
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        shown = secure.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
+
+
+async def test_a_renewed_certificate_needs_no_restart(faces: Any, certificates: Certificates) -> None:
+    face = await faces(**certificates.settings)
+    first = await asyncio.to_thread(served_certificate, certificates, face.server.port)
+    certificates.key.write_text("half-written")
+    half_written = await asyncio.to_thread(served_certificate, certificates, face.server.port)
+    certificates.renew()
+    renewed = await asyncio.to_thread(served_certificate, certificates, face.server.port)
+
+    assert half_written == first
+    assert renewed != first
+
+
+@pytest.mark.parametrize("missing", ["grpc_tls_certificate", "grpc_tls_key"])
+async def test_half_of_a_pair_is_refused(face: Any, certificates: Certificates, missing: str) -> None:
+    settings = {**certificates.settings, missing: None}
+    face.gateway.settings = face.gateway.settings.model_copy(update=settings)
+    with pytest.raises(ValueError, match="belong together"):
+        await GrpcServer(face.gateway).start()
+
+
+async def test_a_certificate_that_cannot_be_read_is_refused(face: Any, certificates: Certificates) -> None:
+    face.gateway.settings = face.gateway.settings.model_copy(update=certificates.settings)
+    certificates.certificate.write_text("nothing")
+    with pytest.raises(ValueError, match="no PEM"):
+        await GrpcServer(face.gateway).start()
+    certificates.certificate.unlink()
+    with pytest.raises(OSError, match=r"server\.pem"):
+        await GrpcServer(face.gateway).start()
+
+
+# Beginning and end ------------------------------------------------------------------------------------------
+
+
+async def test_a_port_that_is_taken_is_an_error(face: Any) -> None:
+    face.gateway.settings = face.gateway.settings.model_copy(update={"grpc_port": face.server.port})
+    with pytest.raises(OSError, match="cannot listen"):
+        await GrpcServer(face.gateway).start()
+
+
+async def test_a_call_under_way_is_finished_before_the_end(faces: Any) -> None:
+    """The database holds the submit up while the server is told to end."""
+    face = await faces()
+    async with face.gateway.database.transaction() as db:
+        await db.execute("LOCK TABLE taskgate.dispatch IN ACCESS EXCLUSIVE MODE")
+        submitting = asyncio.ensure_future(
+            face.tasks.Submit(SubmitRequest(task=NewTask(task_type="probe")), metadata=face.ann)
+        )
+        blocked = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE NOT l.granted"
+        while not await face.world.database.fetchval(blocked):
+            pass
+        ending = asyncio.create_task(face.server.stop())
+        await asyncio.wait((ending,), timeout=0.2)
+        assert not ending.done()
+    answer = await submitting
+    await ending
+
+    query = "SELECT count(*) FROM task_logs WHERE id = $1"
+    assert await face.gateway.database.fetchval(query, answer.task.task_id) == 1
+
+
+async def test_a_call_that_does_not_end_is_cut_after_the_grace(faces: Any) -> None:
+    """An open batch whose client sends nothing more."""
+    face = await faces()
+
+    async def waiting() -> Any:
+        await asyncio.Event().wait()
+        yield
+
+    call = face.tasks.SubmitBatch(waiting(), metadata=face.ann)
+    await face.tasks.Stats(StatsRequest(), metadata=face.ann)
+    async with asyncio.timeout(8):
+        await face.server.stop()
+    with contextlib.suppress(asyncio.CancelledError), pytest.raises(grpc.aio.AioRpcError):
+        await call
+
+
+async def test_streams_end_with_the_server_at_once(faces: Any) -> None:
+    """A watch is told to resume elsewhere, an open reflection stream is ended: neither uses up the grace."""
+    face = await faces()
+    face.gateway.settings = face.gateway.settings.model_copy(update={"drain_seconds": 60})
+    task_id = await face.submit()
+    watch = face.tasks.Watch(WatchRequest(task_id=task_id), metadata=face.ann)
+    answers = aiter(watch)
+    await anext(answers)
+    questions: asyncio.Queue[ServerReflectionRequest] = asyncio.Queue()
+
+    async def ask() -> Any:
+        while True:
+            yield await questions.get()
+
+    reflection = face.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=ServerReflectionRequest.SerializeToString,
+    )(ask())
+    questions.put_nowait(ServerReflectionRequest(list_services=""))
+    await anext(aiter(reflection))
+
+    face.gateway.feed.end_streams()
+    async with asyncio.timeout(10):
+        await face.server.stop()
+
+    assert await watch.code() is Code.UNAVAILABLE
+    assert await reflection.code() is Code.UNAVAILABLE
+
+
+async def test_a_gateway_that_has_ended_its_streams_takes_no_new_ones(face: Any, refusal: Any) -> None:
+    task_id = await face.submit()
+    face.gateway.feed.end_streams()
+    refused = await refusal(anext(aiter(face.tasks.Watch(WatchRequest(task_id=task_id), metadata=face.ann))))
+    assert (refused.code, refused.reason, refused.retry_seconds) == (Code.UNAVAILABLE, "SHUTTING_DOWN", 1)
+    assert (await face.tasks.Get(GetRequest(task_id=task_id), metadata=face.ann)).task.task_id == task_id

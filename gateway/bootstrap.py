@@ -172,6 +172,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         concurrency=settings.dispatch_concurrency,
         sweep_seconds=settings.dispatch_sweep_seconds,
         fallback_seconds=settings.fallback_seconds,
+        record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
     )
     canceller = Canceller(database, engines)
     transitions = Transitions(

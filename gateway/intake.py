@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -16,6 +16,9 @@ from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
 from gateway.errors import IdempotencyMismatch, InvalidRequest
 from gateway.sql import Queries
+
+if TYPE_CHECKING:  # workers use intake, and need no flag SDK
+    from gateway.routing.flags import FlagEvaluation
 
 SQL = Queries("gateway.status", "transitions.sql")
 
@@ -92,6 +95,10 @@ class Launch:
     stage: str | None = None
     queue: str | None = None
     start: WorkflowStart | None = None
+    flag: FlagEvaluation | None = None
+    """The evaluation that chose the backend, for LaunchDarkly's metrics."""
+    repeated: bool = False
+    """An earlier try of the same start may have been carried out."""
 
 
 class Launcher(Protocol):
@@ -103,7 +110,7 @@ class Launcher(Protocol):
     def plan(self, task: NewTask) -> Launch:
         """Choose the backend if the task is due and its lane is free; no I/O."""
 
-    def launch(self, backend: str, start: WorkflowStart) -> None:
+    def launch(self, launch: Launch) -> None:
         """Start a committed task in the background."""
 
     def wake(self) -> None:
@@ -141,8 +148,8 @@ class Intake:
         faults.passing("after_accept")
         waiting = False
         for launch in launches:
-            if launch.start is not None and launch.backend is not None:
-                self._launcher.launch(launch.backend, launch.start)
+            if launch.start is not None:
+                self._launcher.launch(launch)
             else:
                 waiting = True
         if waiting:

@@ -71,7 +71,11 @@ class Settings(BaseSettings):
     dispatch_sweep_seconds: float = Field(
         1.0, gt=0, description="Longest pause between looks for due tasks nobody announced"
     )
-    fallback_seconds: float = Field(0.0, ge=0, description="Tasks of a backend that is down for this long move to the other one, where their stage allows it (never at `complete`); 0: they wait")
+    fallback_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Tasks of a backend that is down for this long move to the other one, where their stage allows it (never at `complete`); 0: they wait",
+    )
     start_timeout_seconds: float = Field(
         5.0, gt=0, description="An engine start without an answer is uncertain after this"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from backends.port import WorkflowStart
 from gateway.access.placement import Placement
 from gateway.db import Database
 from gateway.intake import Intake, Launch, NewTask
@@ -26,8 +25,8 @@ class WaitingLauncher:
     def plan(self, task: NewTask) -> Launch:
         return Launch("waiting", task.not_before or datetime.now(UTC))
 
-    def launch(self, backend: str, start: WorkflowStart) -> None:
-        raise AssertionError(f"a worker starts nothing itself ({backend}, {start.ref.task_id})")
+    def launch(self, launch: Launch) -> None:
+        raise AssertionError("a worker starts nothing itself")
 
     def wake(self) -> None:
         wake = asyncio.create_task(self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL))

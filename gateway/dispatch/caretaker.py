@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort, WorkflowRef
 from gateway.db import Database, translated
-from gateway.dispatch.dispatcher import SQL
 from gateway.dispatch.reaper import SQL as REAPER_SQL
 from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
+from gateway.dispatch.starter import SQL
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import SQL as INTAKE_SQL
 from workers.lease import LOCK_CLASS

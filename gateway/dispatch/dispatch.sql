@@ -2,7 +2,7 @@
 
 -- name: take_due
 -- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time.
-SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.backend, d.stage, d.epoch, d.priority,
+SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan
 FROM taskgate.dispatch d

@@ -8,7 +8,7 @@ import contextlib
 from backends.temporal import names
 from gateway.access.placement import Tier
 from gateway.db import Database
-from gateway.dispatch.dispatcher import SQL
+from gateway.dispatch.starter import SQL
 from gateway.errors import DatabaseUnavailable
 
 REFRESH_SECONDS = 2.0

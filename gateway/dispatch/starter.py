@@ -1,0 +1,155 @@
+"""Tells engines of starts, each backend in its own lane, and writes down what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain
+from backends.port import Capability, WorkflowEnginePort
+from gateway import faults
+from gateway.db import Database
+from gateway.dispatch.lane import Lane
+from gateway.errors import DatabaseUnavailable
+from gateway.intake import Launch
+from gateway.routing.flags import FlagEvaluation
+from gateway.sql import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.dispatch", "dispatch.sql")
+
+#: Pause before a task whose backend is down is looked at again; the backend's return cuts it short.
+DOWN_SECONDS = 5.0
+PROBE_SECONDS = 0.5
+
+#: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
+FlagRecorder = Callable[[FlagEvaluation, str, timedelta, bool], None]
+
+
+class Starter:
+    """Carries out launches. `wake` makes the dispatcher look again; `fallback_seconds` 0: nothing gives up waiting."""
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Mapping[str, WorkflowEnginePort],
+        *,
+        concurrency: int,
+        fallback_seconds: float,
+        record_flag: FlagRecorder | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self.lanes = {name: Lane(engine, concurrency=concurrency) for name, engine in engines.items()}
+        self._db = database
+        self._fallback_seconds = fallback_seconds
+        self._record_flag = record_flag
+        self._wake = wake
+        self._confirmed: list[tuple[str, int]] = []
+        self._to_confirm = asyncio.Event()
+        self._starts: set[asyncio.Task[None]] = set()
+
+    def launch(self, launch: Launch) -> None:
+        """Start a committed task in the background; `launch.backend` and `launch.start` are given."""
+        assert launch.backend is not None
+        lane = self.lanes[launch.backend]
+        lane.pending += 1
+        task = asyncio.create_task(self._start(lane, launch))
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
+
+    def gives_up_on(self, lane: Lane) -> bool:
+        """Whether the backend is down for so long that its tasks may go to the other one."""
+        return 0 < self._fallback_seconds <= lane.down_seconds
+
+    async def run(self) -> None:
+        """Confirm starts and probe engines that are down, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._confirm_forever())
+            group.create_task(self._probe_forever())
+
+    async def close(self) -> None:
+        """Let the starts under way end; what is left is repeated by the next gateway."""
+        if self._starts:
+            await asyncio.wait(self._starts, timeout=5)
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._confirm_now()
+
+    async def _start(self, lane: Lane, launch: Launch) -> None:
+        assert launch.start is not None
+        ref, began, failed = launch.start.ref, time.monotonic(), True
+        try:
+            async with lane.slots:
+                faults.passing("before_start")
+                await lane.engine.start_workflow(launch.start)
+                faults.passing("after_start")
+        except EngineUnavailable:
+            lane.failed()
+            # Of a repeated start the first try may have been carried out: it stays with its backend and epoch.
+            undone = SQL.repeat_later if launch.repeated else SQL.unstart
+            await self._record(undone, ref.task_id, ref.epoch, DOWN_SECONDS)
+        except StartUncertain:
+            log.warning("start of task %s on %s is uncertain; it is repeated", ref.task_id, lane.engine.name)
+            await self._record(SQL.repeat_later, ref.task_id, ref.epoch, 1.0)
+        except StartRefused as error:
+            await self._record(SQL.refuse, ref.task_id, ref.epoch, error.message)
+        except EngineError:
+            log.exception("start of task %s on %s failed", ref.task_id, lane.engine.name)
+            await self._record(SQL.repeat_later, ref.task_id, ref.epoch, 2.0)
+        else:
+            failed = False
+            if lane.worked():
+                await self._release(lane)
+            self._confirmed.append((ref.task_id, ref.epoch))
+            self._to_confirm.set()
+        finally:
+            lane.pending -= 1
+            if launch.flag is not None and self._record_flag is not None:
+                self._record_flag(launch.flag, lane.engine.name, timedelta(seconds=time.monotonic() - began), failed)
+
+    async def _record(self, query: str, *args: Any) -> None:
+        """Write down what became of a start; when PostgreSQL is away the row's own `due_at` brings it back."""
+        try:
+            await self._db.execute(query, *args)
+        except DatabaseUnavailable:
+            log.warning("PostgreSQL is away; an engine's answer is recorded later")
+
+    async def _confirm_forever(self) -> None:
+        while await self._to_confirm.wait():
+            self._to_confirm.clear()
+            await asyncio.sleep(0.005)  # many confirmations, one statement
+            try:
+                await self._confirm_now()
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.5)
+                self._to_confirm.set()
+
+    async def _confirm_now(self) -> None:
+        batch, self._confirmed = self._confirmed, []
+        if not batch:
+            return
+        try:
+            await self._db.execute(SQL.confirm, [t for t, _ in batch], [e for _, e in batch])
+        except DatabaseUnavailable:
+            self._confirmed = batch + self._confirmed
+            raise
+
+    async def _probe_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            await asyncio.gather(*(self._probe(lane) for lane in self.lanes.values() if lane.is_down))
+
+    async def _probe(self, lane: Lane) -> None:
+        if await lane.probe():
+            await self._release(lane)
+        elif self.gives_up_on(lane) and Capability.FENCED in lane.engine.capabilities:
+            await self._record(SQL.evacuate, lane.engine.name)
+            self._wake()
+
+    async def _release(self, lane: Lane) -> None:
+        await self._record(SQL.release, lane.engine.name)
+        self._wake()

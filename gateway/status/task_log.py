@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,8 @@ _STATES = {
     Status.STOPPED: ("stopped", *_OPEN_STATES),
 }
 
+_FULL_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 
 def storable(text: str) -> bool:
     """Whether PostgreSQL can hold this text at all; what it cannot hold names nothing."""
@@ -60,7 +63,7 @@ class Position:
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
     """Which tasks; None means any. `search` is a part of the task's or the worker's id, whatever its case; `after` is
-    where the list begins."""
+    where the list begins; `ids`: one of these tasks."""
 
     status: Status | None = None
     task_type: str | None = None
@@ -68,6 +71,7 @@ class TaskFilter:
     entity_id: str | None = None
     entity_type: str | None = None
     after: Position | None = None
+    ids: tuple[str, ...] | None = None
 
 
 class TaskLog:
@@ -138,8 +142,24 @@ class TaskLog:
             return []
         if not caller.is_admin and not caller.tenant_ids:
             return []
-        query, arguments = _compose(caller, which)
+        if which.search is not None and _FULL_ID.fullmatch(which.search):
+            # A whole id stands for its task; only when there is none it is searched for everywhere.
+            exact = replace(which, search=None, ids=(which.search, which.search.lower(), which.search.upper()))
+            if rows := await self._fetch(*_compose(caller, exact, is_rare=True), limit, offset):
+                return rows
+        is_rare = not caller.is_admin and await self._is_rare(which)
+        return await self._fetch(*_compose(caller, which, is_rare=is_rare), limit, offset)
+
+    async def _fetch(self, query: str, arguments: Sequence[Any], limit: int, offset: int) -> Rows:
         return [TaskRow.of(record) for record in await self._db.fetch(query, limit, offset, *arguments)]
+
+    async def _is_rare(self, which: TaskFilter) -> bool:
+        """Whether so few tasks of all tenants pass the filter that it is best to begin with those."""
+        if which.entity_id is not None:
+            return True
+        if which.entity_type is None:
+            return False
+        return bool(await self._db.fetchval(SQL.is_rare_entity_type, which.entity_type))
 
     async def stats(self, caller: Caller) -> TaskStats:
         """`GET /stats` over the caller's tasks."""
@@ -167,19 +187,22 @@ class _Parameters:
         return block.replace(name, f"${self._first + len(self.values) - 1}::{kind}")
 
 
-def _compose(caller: Caller, which: TaskFilter) -> tuple[str, list[Any]]:
+def _compose(caller: Caller, which: TaskFilter, *, is_rare: bool) -> tuple[str, list[Any]]:
     """The statement that lists these tasks, and its arguments from $3 on ($1 is the limit, $2 the offset)."""
     tenants = [] if caller.is_admin else [sorted(caller.tenant_ids)]
     parameters = _Parameters(first=3 + len(tenants))
     conditions: list[str] = []
     if which.status is not None:
         conditions.append(getattr(SQL, f"where_{which.status}"))
+    by_row = caller.is_admin or is_rare
+    if which.ids is not None:
+        conditions.append(parameters.bind(SQL.where_ids, which.ids, "text[]"))
     for block, value in (
         (SQL.where_entity, which.entity_id),
         (SQL.where_type, which.task_type),
         (SQL.where_entity_type, which.entity_type),
         (SQL.by_type, which.task_type if caller.is_admin else None),
-        (SQL.by_entity_type, which.entity_type if caller.is_admin else None),
+        (SQL.by_entity_type, which.entity_type if by_row else None),
         (SQL.where_search, None if which.search is None else f"%{_escape_like(which.search)}%"),
     ):
         if value is not None:
@@ -191,8 +214,8 @@ def _compose(caller: Caller, which: TaskFilter) -> tuple[str, list[Any]]:
     where = " AND ".join(conditions) or "true"
     if caller.is_admin:
         query = SQL.list_all
-    elif which.entity_id is not None:
-        query = SQL.list_of_entity
+    elif is_rare:
+        query = SQL.list_of_few
     else:
         query = _of_tenants(which, parameters)
     query = query.replace("/*columns*/", SQL.columns).replace("/*where*/", where).replace("/*tenant*/", SQL.tenant)

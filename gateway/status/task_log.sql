@@ -34,8 +34,8 @@ WHERE /*where*/
 ORDER BY t.created_at DESC, t.id DESC
 LIMIT $1 OFFSET $2
 
--- name: list_of_entity
--- One entity has few tasks: they are read first, then the tenant is looked at.
+-- name: list_of_few
+-- Few tasks pass the filter (one entity, a rare type of entity): they are read first, then the tenant is looked at.
 SELECT /*columns*/
 FROM task_logs t
 LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
@@ -159,6 +159,9 @@ t.status = 'STOPPED'
 -- name: where_type
 t.task_type = :value
 
+-- name: where_ids
+t.id = ANY (:value)
+
 -- name: where_entity
 t.entity_id = :value
 
@@ -171,6 +174,9 @@ left(t.task_type, 200) = left(:value, 200)
 
 -- name: by_entity_type
 left(t.entity_type, 200) = left(:value, 200)
+
+-- name: is_rare_entity_type
+SELECT count(*) < 1000 FROM (SELECT 1 FROM task_logs t WHERE left(t.entity_type, 200) = left($1, 200) LIMIT 1000) AS first
 
 -- name: where_search
 (t.id ILIKE :value OR t.worker_id ILIKE :value)

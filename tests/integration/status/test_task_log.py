@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.access.placement import Caller
+from gateway.db import Database
 from gateway.errors import TaskNotFound
 from gateway.status.task_log import TaskLog
 
@@ -206,3 +207,31 @@ async def test_a_status_that_dispatch_does_not_know_yet_is_found(tasks: Any, tas
     for status in ("COMPLETED", "FAILED", "STOPPED"):
         task_id = await tasks.add(tenant="acme", state="queued", status=status)
         assert [row.id for row in await task_log.recent(member("acme"), status=status)] == [task_id]
+
+
+@pytest.mark.parametrize("who", ["admin", "member"])
+async def test_a_whole_id_finds_its_task(
+    tasks: Any, task_log: TaskLog, admin: Caller, member: Member, who: str
+) -> None:
+    caller = admin if who == "admin" else member("acme")
+    mine, worker = await tasks.add(tenant="acme"), "0f3b7a52-8f0c-4c6e-9d54-6f5f3c1e2a10"
+    theirs = await tasks.add(tenant="globex")
+    served = await tasks.add(tenant="acme", worker_id=f"{worker}-1")
+    assert [row.id for row in await task_log.recent(caller, search=mine.upper())] == [mine]
+    assert [row.id for row in await task_log.recent(caller, search=mine, status="failed")] == []
+    assert [row.id for row in await task_log.recent(caller, search=worker)] == [served]
+    assert [row.id for row in await task_log.recent(caller, search=theirs)] == ([theirs] if who == "admin" else [])
+
+
+async def test_an_entity_type_that_is_common(tasks: Any, task_log: TaskLog, database: Database, member: Member) -> None:
+    """Rare ones are looked for among all tasks, common ones among the tenant's."""
+    for tenant in ("acme", "globex"):
+        await database.execute(
+            "WITH log AS (INSERT INTO task_logs (id, status, created_at, entity_type)"
+            " SELECT $1 || n, 'FAILED', now() - make_interval(secs => n), 'episode' FROM generate_series(1, 800) n"
+            " RETURNING id, created_at) INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state,"
+            " created_at) SELECT id, $1, 'g', 'add_episode', 'failed', created_at FROM log",
+            tenant,
+        )
+    found = await task_log.recent(member("acme"), entity_type="episode", limit=1000)
+    assert [row.id for row in found] == [f"acme{n}" for n in range(1, 801)]

@@ -1,7 +1,8 @@
 """What every call passes: key, parsing, error answers. The methods behind it see messages and raise `gateway.errors`.
 
 Requests are parsed here and not by grpc, which answers bytes that are no message with UNKNOWN, and tells the client the
-names of Python's exceptions.
+names of Python's exceptions. They are also read here: on the wire a single request is a stream of one, and grpc never
+answers a client that closes its side without one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,13 @@ def parse(request_type: type[Request], raw: bytes) -> Request:
         return request_type.FromString(raw)
     except (DecodeError, RecursionError):
         raise InvalidRequest(f"The request is not a valid {request_type.DESCRIPTOR.full_name}.") from None
+
+
+async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
+    """The message of a call that has one. Raises `InvalidRequest` when the client closed its side without one."""
+    async for raw in incoming:
+        return raw
+    raise InvalidRequest("The request has no message, or only a part of one.")
 
 
 def authorization_of(context: Context) -> str | None:
@@ -98,17 +106,18 @@ class KeyedCalls:
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """One request, one answer."""
 
-        async def handle(raw: bytes, context: Context) -> bytes:
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
             authorization = authorization_of(context)
             try:
                 read_key(authorization)
+                raw = await only_message(incoming)
                 request = await apart(len(raw), parse, request_type, raw)
                 return (await method(authorization, request)).SerializeToString()
             except Exception as error:
                 await self._refuse(context, authorization, error)
                 raise
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def collecting(
         self,
@@ -146,16 +155,16 @@ class KeyedCalls:
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """One request, a stream of answers, which `method` sends one by one as bytes."""
 
-        async def handle(raw: bytes, context: Context) -> None:
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
             authorization = authorization_of(context)
             try:
                 read_key(authorization)
-                await method(authorization, parse(request_type, raw), context.write)
+                await method(authorization, parse(request_type, await only_message(incoming)), context.write)
             except Exception as error:
                 await self._refuse(context, authorization, error)
                 raise
 
-        return grpc.unary_stream_rpc_method_handler(handle)
+        return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
         if isinstance(error, grpc.aio.AbortError) or context.done():

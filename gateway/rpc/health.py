@@ -7,14 +7,14 @@ connection tells without a query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.errors import NotFound
-from gateway.rpc.calls import Context, parse
+from gateway.rpc.calls import Context, only_message, parse
 from gateway.rpc.failures import abort
 
 SERVICE = "grpc.health.v1.Health"
@@ -34,8 +34,8 @@ class Health:
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """A handler for each method. None needs a key."""
         return {
-            "Check": grpc.unary_unary_rpc_method_handler(self._check),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
+            "Check": grpc.stream_unary_rpc_method_handler(self._check),
+            "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
         }
 
     def status(self, service: str) -> int | None:
@@ -62,9 +62,9 @@ class Health:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _check(self, raw: bytes, context: Context) -> bytes:
+    async def _check(self, incoming: AsyncIterator[bytes], context: Context) -> bytes:
         try:
-            status = self.status(parse(HealthCheckRequest, raw).service)
+            status = self.status(parse(HealthCheckRequest, await only_message(incoming)).service)
             if status is None:
                 raise NotFound("unknown service")
         except Exception as error:
@@ -72,9 +72,9 @@ class Health:
             raise
         return _answer(status)
 
-    async def _watch(self, raw: bytes, context: Context) -> None:
+    async def _watch(self, incoming: AsyncIterator[bytes], context: Context) -> None:
         try:
-            service = parse(HealthCheckRequest, raw).service
+            service = parse(HealthCheckRequest, await only_message(incoming)).service
         except Exception as error:
             await abort(context, error)
             raise

@@ -1,0 +1,119 @@
+"""What nobody reported is found: legacy workers' writes, engines that lost or ended a start, rows changed by hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backends.memory.engine import CAPABILITIES, MemoryEngine
+from backends.port import Capability, WorkflowRef, WorkflowStart
+from gateway.db import Database
+from gateway.dispatch import reconciler as module
+from gateway.dispatch.reconciler import Reconciler
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything counts as silent, and reported late, at once."""
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "UNFENCED_SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REPORT_GRACE", timedelta(0))
+
+
+@pytest.fixture
+def fenced() -> MemoryEngine:
+    return MemoryEngine(name="temporal")
+
+
+@pytest.fixture
+def legacy() -> MemoryEngine:
+    """An engine whose workers do not claim, like the legacy queue."""
+    return MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
+
+
+@pytest.fixture
+def reconciler(database: Database, fenced: MemoryEngine, legacy: MemoryEngine, changes: Any) -> Reconciler:
+    engines = {"temporal": fenced, "redis": legacy}
+    return Reconciler(database, engines, changes, is_down=lambda _: False, wake=lambda: None)
+
+
+@pytest.fixture
+def state(database: Database) -> Any:
+    async def read(task_id: str) -> str:
+        return str(await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task_id))
+
+    return read
+
+
+async def start(engine: MemoryEngine, task_id: str) -> WorkflowRef:
+    ref = WorkflowRef(task_id, 1, "g", "probe")
+    await engine.start_workflow(WorkflowStart(ref, {}, timedelta(seconds=600)))
+    return ref
+
+
+async def test_a_legacy_workers_run_is_merged(reconciler, database, legacy, new_task, state, changes):
+    task = await new_task()
+    await start(legacy, task)
+    await database.execute("UPDATE task_logs SET started_at = now(), worker_id = 'old-1' WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "running"
+    await database.execute("UPDATE task_logs SET status = 'COMPLETED', completed_at = now() WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "completed"
+    attempts = await database.fetch("SELECT worker_id, outcome FROM taskgate.attempt WHERE task_id = $1", task)
+    assert [tuple(row) for row in attempts] == [("old-1", "completed")]
+    assert set(changes.ids) == {task}
+
+
+async def test_a_recovered_row_is_reserved_again(reconciler, database, legacy, new_task, log_row, state):
+    task = await new_task(state="running")
+    await start(legacy, task)
+    await database.execute("UPDATE task_logs SET status = 'PENDING', retry_count = 1 WHERE id = $1", task)
+    await reconciler.tick()
+    row = await log_row(task)
+    assert (row["status"], row["started_at"], row["worker_id"]) == ("PROCESSING", None, None)
+    assert await state(task) == "queued"
+
+
+async def test_a_late_word_about_a_stopped_task_is_put_right(reconciler, database, transitions, new_task, log_row):
+    task = await new_task(state="running")
+    await transitions.stop(task)
+    await database.execute("UPDATE task_logs SET status = 'COMPLETED', error_message = NULL WHERE id = $1", task)
+    await reconciler.tick()
+    row = await log_row(task)
+    assert (row["status"], row["error_message"]) == ("FAILED", "Task stopped by user")
+
+
+async def test_a_start_that_its_engine_ended_is_ended(reconciler, fenced, new_task, log_row, state):
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    await fenced.cancel_workflow(ref, "terminated by hand")
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+    assert (await log_row(task))["status"] == "FAILED"
+
+
+@pytest.mark.parametrize("backend", ["temporal", "redis"])
+async def test_an_engine_that_lost_its_memory_gets_its_tasks_again(
+    reconciler, database, fenced, legacy, new_task, state, backend
+):
+    engine = {"temporal": fenced, "redis": legacy}[backend]
+    kept = await new_task(backend=backend, queued_at=None)
+    await start(engine, kept)
+    await reconciler.tick()
+    assert await state(kept) == "queued"
+    engine.forget()
+    await reconciler.tick()
+    assert await state(kept) == "waiting"
+
+
+async def test_a_row_deleted_by_hand_ends_the_task_everywhere(reconciler, database, new_task, state):
+    task = await new_task()
+    await database.execute("UPDATE taskgate.dispatch SET created_at = now() - interval '1 minute'")
+    await database.execute("DELETE FROM task_logs WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+    cancelled = await database.fetchrow("SELECT cancel_epoch, cancel_backend FROM taskgate.dispatch")
+    assert tuple(cancelled) == (1, "redis")

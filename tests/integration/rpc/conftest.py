@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -98,6 +101,58 @@ class Face:
         """A worker fails at the task for good."""
         attempt = await self.begin(task_id)
         assert await self.gateway.transitions.fail(task_id, attempt, error, final=True, engine_retries=False)
+
+
+class Wire:
+    """HTTP/2 written byte by byte, for what a client library never does."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    @staticmethod
+    def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+    @staticmethod
+    def message(raw: bytes, flags: int = 0) -> bytes:
+        """A message as gRPC frames it."""
+        return struct.pack(">BI", flags, len(raw)) + raw
+
+    def opening(self, method: str, **headers: str) -> bytes:
+        """The beginning of a connection and of a call with ann's key."""
+
+        def text(value: str) -> bytes:
+            return bytes([len(value)]) + value.encode()
+
+        block = b"\x83\x86\x04" + text(f"/taskgate.v1.TaskService/{method}") + b"\x01" + text("gateway")
+        known = {"content-type": "application/grpc", "te": "trailers", "authorization": self._face.world.keys["ann"]}
+        for name, value in (known | {name.replace("_", "-"): value for name, value in headers.items()}).items():
+            block += b"\x00" + text(name) + text(value)
+        return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0) + self.frame(1, 4, 1, block)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._face.server.port)
+
+    async def call(self, method: str, body: bytes, **headers: str) -> grpc.StatusCode:
+        """Send the bytes as a whole request; what it is answered with."""
+        reader, writer = await self.connect()
+        data = b"".join(self.frame(0, 0, 1, body[at : at + 16000]) for at in range(0, len(body), 16000))
+        writer.write(self.opening(method, **headers) + data + self.frame(0, 1, 1))
+        async with asyncio.timeout(10):
+            while True:
+                head = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+                if head[3] == 1 and head[4] & 1:
+                    break
+        writer.close()
+        number = re.search(rb"grpc-status[\x01\x02](\d+)", payload)
+        assert number is not None
+        return next(code for code in grpc.StatusCode if code.value[0] == int(number[1]))
+
+
+@pytest.fixture
+def wire(face: Face) -> Wire:
+    return Wire(face)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from typing import Any
 
 import grpc
@@ -240,3 +242,26 @@ async def test_authorization_metadata(face: Any, header: str) -> None:
 async def test_health_and_reflection(face: Any, method: str, raw: bytes) -> None:
     call = face.channel.stream_stream(method)(iter([raw]))
     assert await outcome(read(call)) in EXPECTED
+
+
+@pytest.mark.parametrize("method", ["Submit", "Get", "SubmitBatch", "Watch"])
+@pytest.mark.parametrize("body", [b"", b"\0\0", struct.pack(">BI", 0, 10) + b"short"], ids=["nothing", "half", "short"])
+async def test_a_call_without_a_whole_message_is_answered(face: Any, wire: Any, method: str, body: bytes) -> None:
+    assert await wire.call(method, body) is Code.INVALID_ARGUMENT
+    assert (await face.tasks.Stats(StatsRequest(), metadata=face.ann)).total == 0
+
+
+async def test_an_announced_size_over_the_limit(wire: Any) -> None:
+    assert await wire.call("Submit", struct.pack(">BI", 0, 2**32 - 1)) is Code.RESOURCE_EXHAUSTED
+
+
+async def test_a_compressed_request(wire: Any) -> None:
+    raw = SubmitRequest(task=NewTask(task_type="probe")).SerializeToString()
+    assert await wire.call("Submit", wire.message(gzip.compress(raw), 1), grpc_encoding="gzip") is Code.OK
+
+
+async def test_a_decompression_bomb(wire: Any) -> None:
+    """50 MB in 50 KB: refused when it passes the limit, not when it is unpacked."""
+    bomb = wire.message(gzip.compress(bytes(50 * 1024 * 1024)), 1)
+    assert len(bomb) < 65_535
+    assert await wire.call("Submit", bomb, grpc_encoding="gzip") is Code.RESOURCE_EXHAUSTED

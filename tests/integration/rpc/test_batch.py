@@ -97,41 +97,21 @@ async def test_a_batch_has_limits(face: Any, faces: Any, refusal: Any) -> None:
     assert await count(face) == 0
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """An HTTP/2 frame."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def literal(prefix: bytes, value: str) -> bytes:
-    """An HPACK header with a name of the static table."""
-    return prefix + bytes([len(value)]) + value.encode()
-
-
-def unfinished_batch(key: str) -> bytes:
-    """The beginning of a connection: a batch with one task, whose stream is still open. Written byte by byte, because a
-    client library always says goodbye."""
-    headers = b"\x83\x86" + literal(b"\x04", "/taskgate.v1.TaskService/SubmitBatch") + literal(b"\x01", "gateway")
-    headers += literal(b"\x0f\x10", "application/grpc") + b"\x00\x02te\x08trailers" + literal(b"\x0f\x08", key)
-    message = part(1).SerializeToString()
-    data = struct.pack(">BI", 0, len(message)) + message
-    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 4, 1, headers) + frame(0, 0, 1, data)
-
-
-async def test_a_client_that_leaves_before_the_end_leaves_nothing(face: Any) -> None:
+async def test_a_client_that_leaves_before_the_end_leaves_nothing(face: Any, wire: Any) -> None:
     """Reset, or cut with its connection: what was sent is not accepted, at whatever moment it happens.
 
     To the receiver, a stream that was cut looks like one that ended; a gateway that takes it for one accepts about a
     third of these.
     """
-    beginning = unfinished_batch(face.world.keys["ann"])
+    beginning = wire.opening("SubmitBatch") + wire.frame(0, 0, 1, wire.message(part(1).SerializeToString()))
     for attempt in range(400):
-        _, writer = await asyncio.open_connection("127.0.0.1", face.server.port)
+        _, writer = await wire.connect()
         writer.write(beginning)
         await writer.drain()
         for _ in range(attempt % 3):
             await face.tasks.Stats(StatsRequest(), metadata=face.ann)
         if attempt % 2:
-            writer.write(frame(3, 0, 1, struct.pack(">I", 8)))  # RST_STREAM, CANCEL
+            writer.write(wire.frame(3, 0, 1, struct.pack(">I", 8)))  # RST_STREAM, CANCEL
         writer.close()
 
     await face.server.stop()

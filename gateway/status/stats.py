@@ -54,14 +54,14 @@ class QueueDepthPoint:
 class TaskStatistics:
     """Counts tasks. Every method raises `DatabaseUnavailable`.
 
-    Dashboards ask for the same counts again and again. A count that took long may therefore be answered from memory for
-    ten times as long as it took, `longest_age` seconds at most; one that took less than `quick` seconds is never kept.
-    Callers who see the same tasks and ask at the same time share one query.
+    Dashboards ask for the same counts again and again. A count of `many` tasks or more may therefore be answered from
+    memory for ten times as long as it took, `longest_age` seconds at most: one task more or less does not show in it. A
+    smaller one is always counted anew. Callers who see the same tasks and ask at the same time share one query.
     """
 
-    def __init__(self, database: Database, *, quick: float = 0.02, longest_age: float = 2.0) -> None:
+    def __init__(self, database: Database, *, many: int = 5000, longest_age: float = 2.0) -> None:
         self._db = database
-        self._shared = _Shared(quick=quick, longest_age=longest_age)
+        self._shared = _Shared(many=many, longest_age=longest_age)
 
     async def stats(self, caller: Caller) -> TaskStats:
         day, unfinished, hour = await asyncio.gather(
@@ -100,7 +100,7 @@ class TaskStatistics:
     async def queue_depth(self, caller: Caller) -> list[QueueDepthPoint]:
         """The depth at nine points over the last 24 h, oldest first; no database time passes between them."""
 
-        async def count() -> list[QueueDepthPoint]:
+        async def count() -> tuple[list[QueueDepthPoint], int]:
             now = datetime.now(UTC)
             points = [now - _POINT_DISTANCE * back for back in reversed(range(_POINTS))]
             records = await self._fetch("depth", caller, points, points[0])
@@ -109,9 +109,8 @@ class TaskStatistics:
                 end = _POINTS if record["completed"] is None else record["completed"]
                 for point in range(record["created"], end):
                     depths[point] += record["tasks"]
-            return [
-                QueueDepthPoint(point.strftime("%H:%M"), depth) for point, depth in zip(points, depths, strict=True)
-            ]
+            named = zip(points, depths, strict=True)
+            return [QueueDepthPoint(point.strftime("%H:%M"), depth) for point, depth in named], _weight(records)
 
         return await self._shared.get(("depth", _scope(caller)), count)
 
@@ -120,8 +119,9 @@ class TaskStatistics:
             (what, _scope(caller), window), lambda: self._count_since(what, caller, datetime.now(UTC) - window)
         )
 
-    async def _count_since(self, what: str, caller: Caller, since: datetime) -> list[asyncpg.Record]:
-        return await self._fetch(what, caller, since, since)
+    async def _count_since(self, what: str, caller: Caller, since: datetime) -> tuple[list[asyncpg.Record], int]:
+        records = await self._fetch(what, caller, since, since)
+        return records, _weight(records)
 
     async def _fetch(self, what: str, caller: Caller, window: Any, since: datetime) -> list[asyncpg.Record]:
         if caller.is_admin:
@@ -136,23 +136,29 @@ class TaskStatistics:
         return await self._db.fetch(query, *arguments)
 
 
+def _weight(records: list[asyncpg.Record]) -> int:
+    """How many tasks were counted."""
+    return sum(record["tasks"] for record in records)
+
+
 def _scope(caller: Caller) -> frozenset[str] | None:
     """Callers of the same scope see the same tasks; None is everything."""
     return None if caller.is_admin else caller.tenant_ids
 
 
 class _Shared:
-    """One computation at a time per key, and a short memory of the expensive ones."""
+    """One computation at a time per key, and a short memory of the large ones."""
 
     _LARGEST = 1000
 
-    def __init__(self, *, quick: float, longest_age: float) -> None:
-        self._quick = quick
+    def __init__(self, *, many: int, longest_age: float) -> None:
+        self._many = many
         self._longest_age = longest_age
         self._running: dict[Any, asyncio.Task[Any]] = {}
         self._kept: OrderedDict[Any, tuple[float, list[Any]]] = OrderedDict()
 
-    async def get(self, key: Any, compute: Callable[[], Awaitable[list[_T]]]) -> list[_T]:
+    async def get(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
+        """The value of `compute`, which says beside it how much was counted."""
         until, kept = self._kept.get(key, (0.0, []))
         if time.monotonic() < until:
             return kept
@@ -170,11 +176,11 @@ class _Shared:
         if not done.cancelled():
             done.exception()  # everybody who asked may have left
 
-    async def _compute(self, key: Any, compute: Callable[[], Awaitable[Any]]) -> Any:
+    async def _compute(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
         started = time.monotonic()
-        value = await compute()
+        value, weight = await compute()
         ended = time.monotonic()
-        if ended - started >= self._quick:
+        if weight >= self._many:
             self._kept[key] = (ended + min(10 * (ended - started), self._longest_age), value)
             self._kept.move_to_end(key)
             while len(self._kept) > self._LARGEST:

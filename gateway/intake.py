@@ -12,6 +12,7 @@ import orjson
 
 from backends.port import WorkflowRef, WorkflowStart
 from gateway import faults
+from gateway.acceptance import Acceptances
 from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
 from gateway.errors import IdempotencyMismatch, InvalidRequest
@@ -122,6 +123,7 @@ class Intake:
 
     def __init__(self, database: Database, launcher: Launcher, *, max_attempts: int, idempotency_hours: float) -> None:
         self._db = database
+        self._acceptances = Acceptances(database, SQL.accept)
         self._launcher = launcher
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
@@ -137,7 +139,7 @@ class Intake:
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
         faults.passing("before_accept")
         if len(rows) == 1 and idempotency is None and beside is None:
-            await self._db.execute(SQL.accept, *rows[0])
+            await self._acceptances.add(rows[0])
         else:
             async with self._db.transaction() as db:
                 if idempotency is not None and (replay := await self._recall(db, idempotency)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,19 @@ class FailureVerdict:
 
 def decode_payload(text: str | None) -> dict[str, Any]:
     """The handler's payload from a row's JSON; anything but an object counts as empty."""
-    value = orjson.loads(text) if text else {}
+    try:
+        value = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        # PostgreSQL's json keeps what orjson refuses: lone surrogates, integers beyond 64 bits, a depth of thousands.
+        value = _lenient(text or "")
     return {k: v for k, v in value.items() if k not in WIRE_KEYS} if isinstance(value, dict) else {}
+
+
+def _lenient(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
 
 
 class Transitions:

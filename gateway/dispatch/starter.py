@@ -97,6 +97,9 @@ class Starter:
             await self._record(SQL.repeat_later, ref.task_id, ref.epoch, 1.0)
         except StartRefused as error:
             await self._record(SQL.refuse, ref.task_id, ref.epoch, error.message)
+        except (ValueError, TypeError):
+            log.exception("the payload of task %s cannot be sent to %s", ref.task_id, lane.engine.name)
+            await self._record(SQL.refuse, ref.task_id, ref.epoch, "The payload cannot be sent to the workflow engine")
         except EngineError:
             log.exception("start of task %s on %s failed", ref.task_id, lane.engine.name)
             await self._record(SQL.repeat_later, ref.task_id, ref.epoch, 2.0)

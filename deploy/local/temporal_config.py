@@ -112,6 +112,16 @@ def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
     values: dict[str, object] = {
         # Standard tenants share queues, with the tenant as fairness key.
         "matching.enableFairness": True,
+        # One order for all tasks of a queue, so that priority and fairness hold exactly. With the usual four
+        # partitions every new queue costs four times the database work, and on a busy machine tasks are lost
+        # between partitions until their heartbeat timeout. One partition takes far more than this server can.
+        "matching.numTaskqueueReadPartitions": 1,
+        "matching.numTaskqueueWritePartitions": 1,
+        # A worker that leaves gets no more tasks: without this, one that is just being handed over is lost.
+        "frontend.enableCancelWorkerPollsOnShutdown": True,
+        # Timers are not held back to the end of the second (that is for hosts whose clocks differ), so a lost
+        # worker's task is offered again within 50 ms.
+        "history.timerProcessorMaxTimeShift": "10ms",
         # A namespace, or its search attributes, is usable after one such interval.
         "system.namespaceCacheRefreshInterval": "1s",
         "system.forceSearchAttributesCacheRefreshOnRead": True,

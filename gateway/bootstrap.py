@@ -18,6 +18,7 @@ from backends.temporal.engine import TemporalEngine
 from gateway import faults
 from gateway.access.access import Access
 from gateway.db import Database
+from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.caretaker import Canceller, Caretaker
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
@@ -98,6 +99,7 @@ class Gateway:
     intake: Intake
     canceller: Canceller
     caretaker: Caretaker
+    bridge: Bridge | None
     queues: QueueNames
     lease: Lease
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
@@ -187,6 +189,18 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         grace=settings.lease_grace_seconds,
         wake=dispatcher.wake,
     )
+    redis = engines.get("redis")
+    bridge = None
+    if isinstance(redis, RedisQueueEngine):
+        bridge = Bridge(
+            database,
+            redis.ingress,
+            router,
+            notifier,
+            enabled=settings.ingress_bridge,
+            max_attempts=settings.task_attempts,
+            wake=dispatcher.wake,
+        )
     reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
     return Gateway(
         settings=settings,
@@ -215,7 +229,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             reap_seconds=settings.reap_seconds,
             reconcile_seconds=settings.reconcile_seconds,
             idempotency_hours=settings.idempotency_hours,
+            bridge=bridge,
+            bridge_seconds=settings.ingress_bridge_seconds,
         ),
+        bridge=bridge,
         queues=queues,
         lease=lease,
     )

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(
         5.0, gt=0, description="An engine start without an answer is uncertain after this"
     )
+    ingress_bridge: bool = Field(
+        False, description="Adopt tasks that producers push into Redis directly, for tenants on another backend"
+    )
+    ingress_bridge_seconds: float = Field(1.0, gt=0, description="Pause between two looks of the ingress bridge")
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

@@ -20,6 +20,7 @@ _KEYS = {
     "own": wire.OWN,
     "emptied": wire.EMPTIED,
     "dead": wire.DEAD,
+    "taken": wire.TAKEN,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
     "epoch": wire.EPOCH,
@@ -60,3 +61,7 @@ RENEW = _load("renew")
 ACTIVATE = _load("activate")
 KEEP_FRESH = _load("keep_fresh")
 HELD = _load("held")
+PEEK = _load("peek")
+TAKE = _load("take")
+TAKEN = _load("taken")
+SETTLE = _load("settle")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort, WorkflowRef
 from gateway.db import Database, translated
+from gateway.dispatch.bridge import SQL as BRIDGE_SQL
+from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.reaper import SQL as REAPER_SQL
 from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
@@ -77,6 +79,8 @@ class Caretaker:
         reap_seconds: float,
         reconcile_seconds: float,
         idempotency_hours: float,
+        bridge: Bridge | None = None,
+        bridge_seconds: float = 1.0,
     ) -> None:
         self._db = database
         self._reaper = reaper
@@ -84,6 +88,8 @@ class Caretaker:
         self._reap_seconds = reap_seconds
         self._reconcile_seconds = reconcile_seconds
         self._memory_seconds = idempotency_hours * 3600
+        self._bridge = bridge
+        self._bridge_seconds = bridge_seconds
 
     async def run(self) -> None:
         while True:
@@ -104,16 +110,21 @@ class Caretaker:
 
     async def _care(self, is_over: Callable[[], bool]) -> None:
         log.info("this gateway is the caretaker")
-        reconciling = asyncio.create_task(self._reconcile_forever())
+        # Beside the reaper, which must not wait for an engine that answers slowly.
+        beside = [asyncio.create_task(self._reconcile_forever())]
+        if self._bridge is not None:
+            beside.append(asyncio.create_task(self._bridge.run(self._bridge_seconds)))
         try:
             while not is_over():
                 await self._reaper.tick()
-                if reconciling.done():
-                    reconciling.result()
+                for task in beside:
+                    if task.done():
+                        task.result()
                 await asyncio.sleep(self._reap_seconds)
         finally:
-            reconciling.cancel()
-            await asyncio.gather(reconciling, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _reconcile_forever(self) -> None:
         cleaned = 0.0
@@ -123,4 +134,5 @@ class Caretaker:
                 cleaned = time.monotonic()
                 await self._db.execute(INTAKE_SQL.forget, self._memory_seconds)
                 await self._db.execute(REAPER_SQL.forget_processes)
+                await self._db.execute(BRIDGE_SQL.forget_old)
             await asyncio.sleep(self._reconcile_seconds)

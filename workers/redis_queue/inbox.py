@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backends.port import WorkflowState
-from backends.redis_queue import scripts, wire
+from backends.redis_queue import dead, scripts, wire
 from backends.redis_queue.engine import KEEP_ENDED
 from backends.redis_queue.link import Link
 
 _EMPTIED_PATIENCE = 5
 """Seconds for which a group that was found empty is still looked at (see `pick.lua`)."""
-_SHOWN_BYTES = 64 * 1024
-"""How much of a payload that is no task is kept in the dead list."""
-_MOST_DEAD = 10_000
 _LONGEST_ERROR = 10_000
 _SWEEP_SECONDS = 60
 _KEEP = int(KEEP_ENDED.total_seconds())
@@ -58,7 +53,7 @@ class Inbox:
             self._lock_seconds,
             random.getrandbits(31),
             self.max_payload_bytes,
-            _SHOWN_BYTES,
+            dead.SHOWN_BYTES,
             _EMPTIED_PATIENCE,
             repeat=False,
         )
@@ -85,21 +80,15 @@ class Inbox:
 
     async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:
         """Move what is no task to the dead list."""
-        entry = {
-            "reason": reason,
-            "group": offer.group.decode("utf-8", "backslashreplace"),
-            "payload": base64.b64encode(offer.payload[:_SHOWN_BYTES]).decode(),
-            "bytes": offer.size,
-            "at": time.time(),
-        }
+        entry = dead.entry(reason, offer.group, offer.payload, offer.size)
         await self._link.run(
             scripts.SET_ASIDE,
             self._worker_id,
             offer.group,
             offer.digest,
             int(release),
-            json.dumps(entry),
-            _MOST_DEAD,
+            entry,
+            dead.MOST_DEAD,
         )
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:

@@ -1,0 +1,129 @@
+"""`Ingress`: what producers that know nothing of the gateway push into the group lists (contract §5)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backends.redis_queue import dead, scripts, wire
+from backends.redis_queue.link import Link
+
+LARGEST_BYTES = 32 * 1024 * 1024
+"""Larger payloads are not read, whoever pushed them: no request of MemStack's makes such a task."""
+_AT_ONCE = 50
+"""Groups in one look."""
+_ENDS = 100
+"""Of a longer list a quick look sees so many payloads, half at each end: where producers and retries push."""
+_WINDOW = 500
+"""Payloads in one step of a complete look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A payload in a group's list that the gateway did not push. `digest` is its SHA-1.
+
+    `task_id` is None for what is no task, or too large to be read.
+    """
+
+    group: bytes
+    digest: str
+    size: int
+    task_id: str | None = None
+    task_type: str = ""
+    tenant_id: str | None = None
+    project_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A payload in the gateway's own keeping; cut when `size` is over `LARGEST_BYTES`."""
+
+    entry_id: str
+    group: bytes
+    payload: bytes
+    size: int
+
+    @property
+    def is_too_large(self) -> bool:
+        return self.size > LARGEST_BYTES
+
+
+class Ingress:
+    """Takes foreign payloads out of the lists, one by one and never twice.
+
+    Each is in exactly one place at any time: its group's list, the gateway's keeping, or given up. Methods raise
+    `EngineUnavailable`, `AnswerLost` or `EngineError`, and may all be repeated without harm.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def look(self, *, everywhere: bool) -> list[Sighting]:
+        """What is in the lists now; each list's ends only, unless `everywhere`."""
+        groups = await self._groups(everywhere=everywhere)
+        found: list[Sighting] = []
+        for start in range(0, len(groups), _AT_ONCE):
+            seen, long = await self._peek("ends", _ENDS, groups[start : start + _AT_ONCE])
+            found += seen
+            for group in long if everywhere else ():
+                length = int(await self._link.call("LLEN", wire.GROUP.encode() + group))
+                for first in range(_ENDS // 2, length, _WINDOW):
+                    found += (await self._peek(first, _WINDOW, [group]))[0]
+        return list({(sighting.group, sighting.digest): sighting for sighting in found}.values())
+
+    async def take(self, sighting: Sighting) -> Taken | None:
+        """Take it out of its list, into the gateway's keeping; None when somebody was faster."""
+        entry_id = uuid.uuid4().hex
+        # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
+        await self._link.run(scripts.TAKE, sighting.group, sighting.digest, entry_id)
+        return await self._read(entry_id)
+
+    async def unsettled(self) -> list[Taken]:
+        """What was taken and neither dropped, set aside nor put back: by a gateway that died over it."""
+        entries = [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
+        return [taken for entry in entries if (taken := await self._read(entry)) is not None]
+
+    async def drop(self, taken: Taken) -> None:
+        """It is a task in the gateway's care now."""
+        await self._link.run(scripts.SETTLE, taken.entry_id, "drop")
+
+    async def set_aside(self, taken: Taken, reason: str) -> None:
+        """Move it to the dead list."""
+        entry = dead.entry(reason, taken.group, taken.payload, taken.size)
+        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry, dead.MOST_DEAD)
+
+    async def put_back(self, taken: Taken) -> None:
+        """Make it the next of its group again."""
+        await self._link.run(scripts.SETTLE, taken.entry_id, "back")
+
+    async def _groups(self, *, everywhere: bool) -> list[bytes]:
+        if not everywhere:
+            return list(await self._link.call("SMEMBERS", wire.ACTIVE_GROUPS))
+        groups: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            # A legacy worker and a producer together may leave a list outside the active set.
+            cursor, keys = await self._link.call("SCAN", cursor, "MATCH", f"{wire.GROUP}*", "COUNT", 1000)
+            groups.update(key[len(wire.GROUP) :] for key in keys)
+            if cursor in (b"0", 0):
+                return sorted(groups)
+
+    async def _peek(
+        self, first: int | str, most: int, groups: Iterable[bytes]
+    ) -> tuple[list[Sighting], Sequence[bytes]]:
+        long, *rest = await self._link.run(scripts.PEEK, LARGEST_BYTES, first, most, *groups)
+        return [_sighting(*rest[index : index + 4]) for index in range(0, len(rest), 4)], long
+
+    async def _read(self, entry_id: str) -> Taken | None:
+        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
+        return None if answer is None else Taken(entry_id, *answer)
+
+
+def _sighting(group: bytes, digest: bytes, size: int, fields: bytes) -> Sighting:
+    try:
+        named = json.loads(fields.decode()) if fields else {}
+    except ValueError:  # not UTF-8
+        named = {}
+    return Sighting(group, digest.decode(), size, **named)

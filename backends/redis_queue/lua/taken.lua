@@ -1,0 +1,12 @@
+-- What was taken and is not yet settled.
+-- ARGV: id of the entry, largest payload in bytes, bytes to show of a larger one
+-- Returns nil, or {group, payload, size}; a payload over the limit is cut.
+local value = redis.call('HGET', K.taken, ARGV[1])
+if not value then
+  return nil
+end
+local colon = string.find(value, ':', 1, true)
+local start = colon + 1 + tonumber(string.sub(value, 1, colon - 1))
+local size = #value - start + 1
+local shown = size > tonumber(ARGV[2]) and tonumber(ARGV[3]) or size
+return { string.sub(value, colon + 1, start - 1), string.sub(value, start, start + shown - 1), size }

@@ -1,0 +1,174 @@
+"""Whose payloads are adopted, and what they become."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pytest
+
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
+
+
+async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tasks, changes):
+    payload = await producer.push()
+    await bridge.tick()
+    row = await tasks.row(payload["task_id"])
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "id": payload["task_id"],
+        "group_id": "p-moved",
+        "task_type": "add_episode",
+        "status": "PROCESSING",
+        "created_at": row["created_at"],
+        "retry_count": 0,
+        "progress": 0,
+        "payload": payload,
+    }
+    dispatch = await tasks.dispatch(payload["task_id"])
+    names = ("state", "backend", "epoch", "tenant_id", "project_id", "user_id", "max_attempts")
+    assert [dispatch[name] for name in names] == ["waiting", None, 0, "moved", "p-moved", "u1", 3]
+    assert isinstance(dispatch["due_at"], datetime)
+    assert await producer.waiting() == []
+    assert await producer.kept() == 0
+    assert await tasks.database.fetchval("SELECT count(*) FROM taskgate.bridge_entry") == 0
+    assert changes.ids == [payload["task_id"]]
+    assert changes.wakes == 1
+
+
+async def test_who_is_on_redis_stays_there_until_the_flag_says_otherwise(producer, bridge, tasks, flags):
+    payload = await producer.push("p-staying", tenant_id="staying")
+    moved = await producer.push()
+    await bridge.tick()
+    assert await tasks.adopted() == [moved["task_id"]]
+    assert await producer.waiting("p-staying") == [payload["task_id"]]
+    flags.put(Scope(tenant_id="staying"), Stage.COMPLETE)
+    await bridge.tick()
+    assert payload["task_id"] in await tasks.adopted()
+    assert await producer.waiting("p-staying") == []
+
+
+async def test_nobody_is_moved_to_a_backend_that_is_not_there(producer, new_bridge, tasks):
+    payload = await producer.push()
+    await new_bridge(configured=frozenset({"redis"})).tick()
+    assert await producer.waiting() == [payload["task_id"]]
+    assert await tasks.adopted() == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "group"),
+    [
+        ({"project_id": None}, "neo4j"),
+        ({"tenant_id": None, "project_id": "p-moved"}, "neo4j"),
+        ({"tenant_id": None, "project_id": None}, "p-moved"),
+        ({"tenant_id": 7, "project_id": ["x"]}, "p-moved"),
+        ({"tenant_id": "", "project_id": ""}, "p-moved"),
+    ],
+)
+async def test_the_tenant_follows_the_contract(producer, bridge, tasks, payload, group):
+    pushed = await producer.push(group, **payload)
+    await bridge.tick()
+    assert (await tasks.dispatch(pushed["task_id"]))["tenant_id"] == "moved"
+
+
+async def test_a_stage_for_a_type_or_project_counts_too(producer, bridge, tasks, flags):
+    flags.put(Scope(task_type="rebuild_communities"), Stage.LIVE)
+    rebuild = await producer.push(
+        "p-staying", task_type="rebuild_communities", tenant_id=None, project_id=None, task_group_id="p-staying"
+    )
+    await producer.push("p-staying", tenant_id="staying")
+    await bridge.tick()
+    assert await tasks.adopted() == [rebuild["task_id"]]
+    assert (await tasks.dispatch(rebuild["task_id"]))["tenant_id"] == "staying"
+
+
+async def test_the_row_of_a_producer_keeps_what_it_says(producer, bridge, tasks):
+    payload = await producer.push()
+    await tasks.insert(payload["task_id"], payload='{"kept": 1}', entity_id="e1", entity_type="memory", retry_count=2)
+    before = await tasks.row(payload["task_id"])
+    await bridge.tick()
+    row = await tasks.row(payload["task_id"])
+    assert row == {**before, "status": "PROCESSING"}
+    assert (await tasks.dispatch(payload["task_id"]))["created_at"] == before["created_at"]
+
+
+async def test_a_row_without_payload_is_given_the_one_that_was_pushed(producer, bridge, tasks):
+    payload = await producer.push()
+    await tasks.insert(payload["task_id"])
+    await bridge.tick()
+    assert (await tasks.row(payload["task_id"]))["payload"] == payload
+
+
+async def test_a_row_may_come_after_its_payload(producer, new_bridge, tasks):
+    """Or else the producer's own INSERT would fail."""
+    bridge = new_bridge(row_grace=3600)
+    payload = await producer.push()
+    await bridge.tick()
+    assert await tasks.adopted() == []
+    await tasks.insert(payload["task_id"])
+    await bridge.tick()
+    assert await tasks.adopted() == [payload["task_id"]]
+
+
+async def test_what_the_gateway_pushed_stays(producer, bridge, tasks):
+    for more in ({"dispatch_epoch": 1}, {"dispatch_epoch": 12, "name": "x" * 300}):
+        await producer.push(**more)
+    await producer.push_raw("p-moved", b'{"dispatch_epoch": 3, "task_id": "t", "task_type": "add_episode"}')
+    await bridge.tick()
+    assert len(await producer.waiting()) == 3
+    assert await tasks.adopted() == []
+
+
+async def test_text_that_only_looks_like_the_gateways(producer, bridge, tasks):
+    payloads = [
+        await producer.push(content='"dispatch_epoch": 1}'),
+        await producer.push(metadata={"dispatch_epoch": 1}),
+    ]
+    await bridge.tick()
+    assert sorted(await tasks.adopted()) == sorted(payload["task_id"] for payload in payloads)
+
+
+async def test_unusual_text_arrives_as_it_was_pushed(producer, bridge, tasks):
+    content = "\ud800 \0 \N{SNOWMAN} \\u0000 \U0001f600"
+    payload = await producer.push(content=content)
+    await bridge.tick()
+    await bridge.tick()
+    assert (await tasks.row(payload["task_id"]))["payload"]["content"] == content
+    assert await producer.dead() == []
+
+
+async def test_what_redis_cannot_read_is_judged_all_the_same(producer, bridge, tasks):
+    """A lone surrogate is JSON for Python and not for Redis; the payload of who stays must stay."""
+    payload = await producer.push("p-staying", tenant_id="staying", content="\ud800")
+    for _ in range(3):
+        await bridge.tick()
+    assert await producer.waiting("p-staying") == [payload["task_id"]]
+    assert await producer.kept() == 0
+    assert await tasks.adopted() == []
+
+
+async def test_the_middle_of_a_long_list(producer, bridge, tasks):
+    """Ends are looked at always, everything now and then."""
+    raw = [json.dumps({"task_id": f"s{n}", "task_type": "add_episode", "tenant_id": "staying"}) for n in range(700)]
+    raw.insert(350, json.dumps({"task_id": "middle", "task_type": "add_episode", "tenant_id": "moved"}))
+    await producer.queue.sadd("queue:active_groups", "shared")
+    await producer.queue.rpush("queue:group:shared", *raw)
+    await bridge.tick()
+    assert await tasks.adopted() == ["middle"]
+    assert len(await producer.waiting("shared")) == 700
+    last = await producer.push("shared")
+    await bridge.tick()
+    assert sorted(await tasks.adopted()) == sorted(["middle", last["task_id"]])
+
+
+async def test_a_list_that_fell_out_of_the_active_set(producer, bridge, tasks):
+    payload = await producer.push()
+    await producer.queue.srem("queue:active_groups", "p-moved")
+    await bridge.tick()
+    assert await tasks.adopted() == [payload["task_id"]]
+
+
+async def test_many_at_once(producer, bridge, tasks):
+    pushed = [(await producer.push(f"group-{n % 60}"))["task_id"] for n in range(150)]
+    await bridge.tick()
+    assert sorted(await tasks.adopted()) == sorted(pushed)

@@ -1,0 +1,50 @@
+"""Page tokens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from taskgate.v1 import ListRequest
+
+from gateway.rpc.failures import InvalidFields
+from gateway.rpc.pages import position_of, token_after
+from gateway.status.task_row import TaskRow
+
+
+def row(task_id: str, created_at: datetime | None) -> TaskRow:
+    return TaskRow(task_id, "probe", "PENDING", created_at, None, None, None, None, 0, 0, None, None, None, None)
+
+
+@given(
+    st.text(st.characters(blacklist_categories=("Cs",)), max_size=60),
+    st.one_of(st.none(), st.datetimes(timezones=st.just(UTC))),
+)
+def test_a_token_leads_where_it_was_made(task_id: str, created_at: datetime | None) -> None:
+    request = ListRequest(task_type="a")
+    request.page_token = token_after(row(task_id, created_at), request)
+    position = position_of(request)
+    assert position is not None
+    assert (position.task_id, position.created_at) == (task_id, created_at)
+
+
+def test_a_token_is_for_any_page_size_but_not_for_other_filters() -> None:
+    token = token_after(row("x", None), ListRequest(page_size=3, search="a"))
+    assert position_of(ListRequest(page_size=50, search="a", page_token=token)) is not None
+    for other in (ListRequest(page_token=token), ListRequest(search="b", page_token=token)):
+        with pytest.raises(InvalidFields, match="other filters"):
+            position_of(other)
+
+
+@given(st.text(max_size=80))
+def test_anything_else_is_refused(token: str) -> None:
+    request = ListRequest()
+    try:
+        request.page_token = token
+    except ValueError:
+        return  # lone surrogates do not travel
+    if token:
+        with pytest.raises(InvalidFields):
+            position_of(request)

@@ -12,7 +12,11 @@ LOGGER = "temporalio.sdk"
 
 @functools.cache
 def sdk_runtime() -> Runtime:
-    """The runtime that every client of this process uses (left to itself, the SDK writes to standard output)."""
+    """The runtime that every client of this process uses (left to itself, the SDK writes to standard output).
+
+    What the SDK has to say about each queue's beginning and end is kept out of the log: a pool has hundreds.
+    """
+    logging.getLogger("temporalio.worker").setLevel(logging.WARNING)
     return Runtime(
         telemetry=TelemetryConfig(
             logging=LoggingConfig(

@@ -1,7 +1,7 @@
 """`TemporalWorkerPool`: one process, many task queues, one number of slots.
 
-Measured on Temporal 1.32.1, two cores shared with the server: a process that polls 30 empty queues uses 0.02 % of a
-core and 10 MB more than one that polls a single queue, and starts in 60 ms. One poller per queue dispatches as fast
+Measured on Temporal 1.32.1, two cores shared with the server: a process that polls 32 empty queues uses 0.01 % of a
+core and 72 MB, and is ready in 0.1 s; with 200 queues 0.01 %, 95 MB and 0.3 s. One poller per queue dispatches as fast
 as five (17–20 ms median at light load), and drains a backlog as fast: the server is what limits it. Two, so that one
 waits while the other hands over. Pollers that scale by themselves gain nothing and tick (0.2 to 0.3 % for 30 queues).
 """
@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 from temporalio.client import Client
 from temporalio.converter import PayloadCodec
@@ -79,7 +78,7 @@ class TemporalWorkerPool:
         self._connecting = asyncio.Lock()
         self._tenants: frozenset[str] = frozenset()
         self._serving: dict[str, QueueServer] = {}
-        self._left: set[asyncio.Task[None]] = set()
+        self._departed: list[QueueServer] = []
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = False
@@ -106,8 +105,10 @@ class TemporalWorkerPool:
         A queue that is left keeps the tasks that wait in it, so a tenant stays in the set until nothing of it waits
         (`dispatch.queue` tells). Tasks that run are not touched.
         """
-        self._tenants = frozenset(tenant_ids)
-        self._changed.set()
+        tenants = frozenset(tenant_ids)
+        if tenants != self._tenants:
+            self._tenants = tenants
+            self._changed.set()
 
     async def wait_ready(self) -> None:
         """Return once every queue known at the start is polled."""
@@ -115,12 +116,15 @@ class TemporalWorkerPool:
 
     async def run(self) -> None:
         """Serve until `stop`; returns when nothing runs any more."""
+        self._follow()
+        noting = asyncio.create_task(self._note_ready(list(self._serving.values())))
         try:
             while not self._stopping:
+                await self._changed.wait()
                 self._changed.clear()
                 self._follow()
-                await self._changed.wait()
         finally:
+            noting.cancel()
             await self._leave()
 
     def stop(self, drain: timedelta | None = None) -> None:
@@ -140,11 +144,10 @@ class TemporalWorkerPool:
         for queue in self._serving.keys() - wanted:
             server = self._serving.pop(queue)
             server.leave()
-            self._keep(server.wait())
+            self._departed.append(server)
+        self._departed = [server for server in self._departed if not server.done]
         for queue in sorted(wanted - self._serving.keys()):
             self._serving[queue] = QueueServer(queue, self._connected, self._worker)
-        if not self._ready.is_set():
-            self._keep(self._note_ready(list(self._serving.values())))
 
     async def _note_ready(self, servers: list[QueueServer]) -> None:
         for server in servers:
@@ -157,17 +160,10 @@ class TemporalWorkerPool:
         for server in self._serving.values():
             server.leave()
         await self._activity.leave(self._drain)
-        for server in self._serving.values():
+        for server in (*self._serving.values(), *self._departed):
             await server.wait()
-        for task in self._left:
-            task.cancel()
         self._client = None
         await asyncio.sleep(SETTLE_SECONDS)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._left.add(task)
-        task.add_done_callback(self._left.discard)
 
     async def _connected(self) -> Client:
         """The client of this process, waited for."""

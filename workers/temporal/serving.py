@@ -36,8 +36,13 @@ class QueueServer:
         """Take nothing more. What runs ends by itself."""
         self._leaving.set()
 
+    @property
+    def done(self) -> bool:
+        """The queue was left, and nothing of it runs any more."""
+        return self._task.done()
+
     async def wait(self) -> None:
-        """Return when the queue was left and nothing of it runs any more."""
+        """Return when done."""
         await asyncio.wait([self._task])
 
     async def _serve(self) -> None:

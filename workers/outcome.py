@@ -63,11 +63,13 @@ class Refused:
     """The claim was not granted, no handler ran.
 
     With `retry_in` the engine offers the assignment again then (another attempt may still be alive); without, the
-    engine drops it (superseded, stopped, or finished elsewhere).
+    engine drops it (superseded, stopped, or finished elsewhere), or sets it aside for people to look at: it names a
+    task that is somebody else's.
     """
 
     reason: str
     retry_in: timedelta | None = None
+    set_aside: bool = False
 
 
 Outcome: TypeAlias = Completed | Failed | Stopped | Refused

@@ -126,7 +126,11 @@ class Worker:
     async def _poll_redis(self, over: asyncio.Event) -> None:
         if not self._settings.redis_url:
             raise SystemExit("TASKGATE_REDIS_URL is not set: there is no Redis queue to take tasks from")
-        worker = RedisQueueWorker(self._settings.redis_url, self._runner, self._lease.process_id, self._slots)
+        # What the gateway accepts grows threefold at most on its way: JSON in ASCII.
+        largest = max(40 * 1024 * 1024, 4 * self._settings.max_body_bytes)
+        worker = RedisQueueWorker(
+            self._settings.redis_url, self._runner, self._lease.process_id, self._slots, max_payload_bytes=largest
+        )
         announcing = asyncio.create_task(self._announce(worker.ready.wait()))
         try:
             await worker.run(over)

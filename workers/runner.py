@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gateway import faults
 from gateway.errors import DatabaseUnavailable
-from gateway.status.transitions import Claim, Standing, Transitions
+from gateway.status.transitions import Claim, PayloadUnstorable, Standing, Transitions
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 
@@ -165,26 +165,28 @@ class Runner:
     # Steps --------------------------------------------------------------------------------------------------
 
     async def _claim(self, assignment: Assignment) -> Claim | Outcome:
-        worker_id = self._worker_id()
-        wanted = assignment.payload is None
+        worker_id, transitions = self._worker_id(), self._transitions
+        task_id, group_id, wanted = assignment.task_id, assignment.group_id, assignment.payload is None
+        pushed = assignment.payload if assignment.epoch is None else None
 
         async def ask() -> Claim | None:
-            return await self._transitions.claim(
-                assignment.task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
+            return await transitions.claim(
+                task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
             )
 
-        claim = await ask()
-        if claim is not None:
+        if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:
+            return Refused(wrong, set_aside=True)
+        if (claim := await ask()) is not None:
             return claim
-        standing = await self._transitions.standing(assignment.task_id, worker_id)
-        if standing is None and assignment.payload is not None and assignment.epoch is None:
-            adopted = await self._transitions.adopt(
-                assignment.task_id, assignment.group_id, assignment.task_type, assignment.payload
-            )
-            claim = await ask() if adopted else None
-            if claim is not None:
+        standing = await transitions.standing(task_id, worker_id)
+        if standing is None and pushed is not None:
+            try:
+                adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
+            except PayloadUnstorable as error:
+                return Refused(error.message, set_aside=True)
+            if adopted and (claim := await ask()) is not None:
                 return claim
-            standing = await self._transitions.standing(assignment.task_id, worker_id)
+            standing = await transitions.standing(task_id, worker_id)
         return self._refusal(assignment, standing)
 
     def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:

@@ -11,7 +11,7 @@ import pytest
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.shapes import LISTED_TASK, TASK, check
-from contracts.world import World
+from contracts.world import PATIENCE, World
 
 
 async def insert(world: World, payload: Any, group_id: str | None = None, **columns: Any) -> str:
@@ -134,3 +134,28 @@ async def test_it_can_be_stopped(world: World, home: Household, status: str) -> 
     assert (row["status"], row["error_message"]) == ("FAILED", "Task stopped by user")
     assert row["stopped_at"] is not None
     assert row["completed_at"] is not None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"content": "\\ud800 half a pair"}',
+        '{"content": "a\\u0000b"}',
+        '{"content": "x", "big": 123456789012345678901234567890, "large": 1e400}',
+        '{"content": "x", "deep": ' + "[" * 1500 + "]" * 1500 + "}",
+        "null",
+        "[1]",
+        None,
+    ],
+    ids=["surrogate", "NUL", "numbers", "deep", "null", "array", "none"],
+)
+async def test_whatever_its_payload_is_it_can_be_steered(world: World, home: Household, payload: str | None) -> None:
+    task_id = await insert(world, payload, home.project_id)
+    client = world.client(home.owner)
+    assert (await client.get(f"/api/v1/tasks/{task_id}")).status_code == 200
+    assert (await client.post(f"/api/v1/tasks/{task_id}/retry")).status_code == 200
+    await world.flip()
+    row = await world.gateway.feed.wait_terminal(task_id, PATIENCE)
+    assert row.status in ("COMPLETED", "FAILED")
+    task_id = await insert(world, payload, home.project_id, status="PENDING", error_message=None)
+    assert (await client.post(f"/api/v1/tasks/{task_id}/stop")).status_code == 200

@@ -26,6 +26,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
 from gateway.sql import Queries
+from gateway.status.payload import text_member
 from gateway.status.task_log import storable
 from gateway.status.transitions import ChangeNotifier
 
@@ -167,8 +168,8 @@ class Bridge:
                 sighting,
                 task_id=message.task_id,
                 task_type=message.task_type,
-                tenant_id=_text(message, "tenant_id"),
-                project_id=_text(message, "project_id"),
+                tenant_id=text_member(message.payload, "tenant_id"),
+                project_id=text_member(message.payload, "project_id"),
             )
             self._known[sighting.group, sighting.digest] = _Known(0.0, known)
             await self._ingress.put_back(taken)
@@ -199,7 +200,9 @@ class Bridge:
     async def _adopt(self, taken: Taken) -> str | None:
         """Both rows of the task, in one transaction; its id, or None when they were written before a crash."""
         message, group_id = _read(taken)
-        tenant_id, project_id, user_id = (_text(message, name) for name in ("tenant_id", "project_id", "user_id"))
+        tenant_id, project_id, user_id = (
+            text_member(message.payload, name) for name in ("tenant_id", "project_id", "user_id")
+        )
         async with self._db.transaction() as db:
             if await db.fetchval(SQL.note, taken.entry_id) is None:
                 return None
@@ -261,12 +264,6 @@ def _message(taken: Taken) -> wire.TaskMessage | None:
         return _read(taken)[0]
     except _Rejected:
         return None
-
-
-def _text(message: wire.TaskMessage, name: str) -> str | None:
-    """A member that is a text which names something; whatever else stands there names nothing."""
-    value = message.payload.get(name)
-    return value if isinstance(value, str) and value and storable(value) else None
 
 
 def _storable(sighting: Sighting) -> Sighting:

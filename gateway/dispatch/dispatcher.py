@@ -20,7 +20,8 @@ from gateway.errors import DatabaseUnavailable
 from gateway.intake import Launch, NewTask, first_ref
 from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.stages import Stage
-from gateway.status.transitions import DUE_CHANNEL, decode_payload
+from gateway.status.payload import decode_payload
+from gateway.status.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import orjson
+import asyncpg
 
+from backends.errors import TaskgateError
 from backends.port import RetryPolicy
 from gateway.db import Database
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable
 from gateway.sql import Queries
+from gateway.status.payload import decode_payload, encode_json, text_member, without_wire_keys
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.status", "transitions.sql")
@@ -23,8 +24,11 @@ SQL = Queries("gateway.status", "transitions.sql")
 DUE_CHANNEL = "taskgate_due"
 STOP_CHANNEL = "taskgate_stop"
 
-#: Keys of the wire (contract §5) that are not the handler's.
-WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch")
+
+class PayloadUnstorable(TaskgateError):
+    """PostgreSQL cannot hold this payload."""
+
+    code = "payload_unstorable"
 
 
 class ChangeNotifier(Protocol):
@@ -64,23 +68,6 @@ class FailureVerdict:
     """What becomes of a failed run: `retry_in` is None when the task is now FAILED."""
 
     retry_in: timedelta | None
-
-
-def decode_payload(text: str | None) -> dict[str, Any]:
-    """The handler's payload from a row's JSON; anything but an object counts as empty."""
-    try:
-        value = orjson.loads(text) if text else {}
-    except orjson.JSONDecodeError:
-        # PostgreSQL's json keeps what orjson refuses: lone surrogates, integers beyond 64 bits, a depth of thousands.
-        value = _lenient(text or "")
-    return {k: v for k, v in value.items() if k not in WIRE_KEYS} if isinstance(value, dict) else {}
-
-
-def _lenient(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
 
 
 class Transitions:
@@ -130,25 +117,40 @@ class Transitions:
         row = await self._db.fetchrow(SQL.standing, task_id, worker_id)
         return None if row is None else Standing(**dict(row))
 
+    async def judge_foreign(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
+        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
+
+        A copy of the task's own payload can: the claim decides whether it is still wanted.
+        """
+        tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
+        row = await self._db.fetchrow(SQL.judge_foreign, task_id, tenant, project, group_id)
+        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
+            return None
+        if row["owner"] not in (None, row["claimed"]):
+            return "its task_id belongs to another tenant"
+        if row["state"] is not None or row["status"] in ("COMPLETED", "FAILED", "STOPPED"):
+            return f"duplicate task_id: there is another task with it ({row['state'] or row['status'].lower()})"
+        return None
+
     async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
-        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over."""
-        stored = {**payload, "task_type": task_type, "task_id": task_id}
+        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over.
 
-        def text(key: str) -> str | None:
-            value = payload.get(key)
-            return value if isinstance(value, str) and value else None
-
-        row = await self._db.fetchrow(
-            SQL.adopt,
-            task_id,
-            group_id,
-            task_type,
-            orjson.dumps(stored).decode(),
-            text("tenant_id"),
-            text("project_id"),
-            text("user_id"),
-            self._max_attempts,
-        )
+        Raises `PayloadUnstorable`.
+        """
+        try:
+            row = await self._db.fetchrow(
+                SQL.adopt,
+                task_id,
+                group_id,
+                task_type,
+                encode_json({**payload, "task_type": task_type, "task_id": task_id}),
+                text_member(payload, "tenant_id"),
+                text_member(payload, "project_id"),
+                text_member(payload, "user_id"),
+                self._max_attempts,
+            )
+        except (asyncpg.DataError, ValueError) as error:
+            raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
         return row is not None
 
     async def progress(
@@ -162,7 +164,7 @@ class Transitions:
         increment_retry: bool = False,
     ) -> bool:
         """Record what a handler reports; False when the run no longer holds its claim."""
-        encoded = None if result is None else orjson.dumps(result, default=str).decode()
+        encoded = None if result is None else encode_json(result)
         row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, message, increment_retry)
         if row is not None:
             self._notifier.changed(task_id)
@@ -184,7 +186,7 @@ class Transitions:
             SQL.fail,
             task_id,
             attempt,
-            error.replace("\x00", "\\0"),
+            error.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode(),
             final,
             engine_retries,
             policy.initial.total_seconds(),

@@ -58,6 +58,18 @@ SELECT d.state, d.backend, d.epoch, d.worker_id,
        EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive
 FROM taskgate.dispatch d WHERE d.task_id = $1
 
+-- name: judge_foreign
+-- What the gateway knows of a task whose payload somebody else pushed: its owner (contract §4, last paragraph), and who the
+-- payload says that it is. No row: nothing is known.
+SELECT d.state, l.status, l.payload::text AS payload, COALESCE($2, p1.tenant_id, p2.tenant_id) AS claimed,
+       CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner
+FROM (SELECT $1::text AS id) one
+LEFT JOIN taskgate.dispatch d ON d.task_id = one.id
+LEFT JOIN task_logs l ON l.id = one.id
+LEFT JOIN projects p1 ON p1.id = $3
+LEFT JOIN projects p2 ON p2.id = $4
+WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL
+
 -- name: adopt
 -- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
 -- A row that says it is finished or stopped is not adopted (R9).

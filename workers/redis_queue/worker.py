@@ -48,7 +48,7 @@ class RedisQueueWorker:
         poll_seconds: float = 0.1,
         lock_seconds: int = 300,
         timeout: float = 5.0,
-        max_payload_bytes: int = 64 * 1024 * 1024,
+        max_payload_bytes: int = 40 * 1024 * 1024,
     ) -> None:
         self._runner = runner
         self._slots = slots
@@ -209,6 +209,9 @@ class RedisQueueWorker:
                 state, error, value = WorkflowState.FAILED, text, None
             case Stopped(reason):
                 state, error, value = WorkflowState.CANCELLED, reason, None
+            case Refused(reason, retry_in=None, set_aside=True):
+                log.warning("a payload of group %s was set aside: %s", group, reason)
+                return await self._inbox.set_aside(offer, reason, release=release)
             case Refused(retry_in=None):
                 return await self._inbox.drop(offer, release=release)
             case Refused():

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.db import Database
-from gateway.status.transitions import WIRE_KEYS
+from gateway.status.payload import WIRE_KEYS
 
 EPISODES = "/api/v1/episodes/"
 MEMORIES = "/api/v1/memories/"

@@ -34,6 +34,7 @@ from gateway.errors import ApiError, BodyTooLarge, InvalidRequest
 from gateway.intake import Idempotency, NewTask, check_idempotency_key
 from gateway.rpc.calls import KeyedCalls, Unbroken, apart
 from gateway.rpc.failures import invalid
+from gateway.rpc.gathering import Gathering
 from gateway.rpc.pages import position_of, token_after
 from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import STATUS_OF, accepted_task, hidden_by, task_of
@@ -76,6 +77,7 @@ class TaskService:
         self._settings = gateway.settings
         self._watcher = Watcher(gateway.access, gateway.feed)
         self._unbroken = unbroken
+        self._gathering = Gathering()
 
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """A handler for each method."""
@@ -95,6 +97,10 @@ class TaskService:
 
     async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         """Accept one task."""
+        async with self._gathering:
+            return await self._submit(authorization, request)
+
+    async def _submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         if not request.HasField("task"):
             raise invalid("task", "is required")
         key = _key(request.idempotency_key) if request.HasField("idempotency_key") else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from backends.port import WorkflowRef, WorkflowStart
+from backends.port import RetryPolicy, WorkflowRef, WorkflowStart
 from gateway import faults
 from gateway.acceptance import Acceptances
 from gateway.access.placement import Placement
@@ -30,7 +30,12 @@ MARK = "\t"
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own."""
+    """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
+
+    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy. `expires_at`:
+    a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`. `schedule_id`,
+    `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
+    """
 
     task_type: str
     group_id: str
@@ -42,6 +47,13 @@ class NewTask:
     parent_task_id: str | None = None
     priority: int = 3
     not_before: datetime | None = None
+    labels: Mapping[str, str] | None = None
+    unique_key: str | None = None
+    retry: RetryPolicy | None = None
+    expires_at: datetime | None = None
+    callback: Mapping[str, Any] | None = None
+    schedule_id: str | None = None
+    dag_run_id: str | None = None
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -88,6 +100,7 @@ class Launch:
     """How the dispatcher wants a new task recorded: `starting` on a backend at once, or `waiting`.
 
     `due_at` is when whoever sweeps looks at the row: the repetition of a start nobody confirmed, or the task's time.
+    `held` is why nobody is to look at it, whatever its time.
     """
 
     state: str
@@ -100,6 +113,7 @@ class Launch:
     """The evaluation that chose the backend, for LaunchDarkly's metrics."""
     repeated: bool = False
     """An earlier try of the same start may have been carried out."""
+    held: str | None = None
 
 
 class Launcher(Protocol):
@@ -191,9 +205,27 @@ class Intake:
             task.not_before,
             launch.due_at,
             self._launcher.owner_id if launch.state == "starting" else None,
-            self._max_attempts,
+            self._max_attempts if task.retry is None else task.retry.attempts,
             launch.queue,
+            _json(task.labels),
+            task.unique_key,
+            *_intervals(task.retry),
+            task.expires_at,
+            _json(task.callback),
+            task.schedule_id,
+            task.dag_run_id,
+            launch.held,
         )
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return orjson.dumps(value).decode() if value else None
+
+
+def _intervals(retry: RetryPolicy | None) -> tuple[float | None, float | None, float | None]:
+    if retry is None:
+        return None, None, None
+    return retry.initial.total_seconds(), retry.coefficient, retry.maximum.total_seconds()
 
 
 def wire_payload(task: NewTask) -> dict[str, Any]:

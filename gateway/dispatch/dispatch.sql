@@ -4,11 +4,12 @@
 -- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
-       n.plan
+       n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.state IN ('waiting', 'starting') AND d.due_at <= now()
+WHERE d.state IN ('waiting', 'starting') AND d.held IS NULL AND d.due_at <= now()
+  AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
 ORDER BY d.due_at
 LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
@@ -71,7 +72,8 @@ UPDATE task_logs t SET status = 'FAILED', error_message = $3, completed_at = now
 FROM refused WHERE t.id = refused.task_id
 
 -- name: next_due
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.dispatch WHERE state IN ('waiting', 'starting')
+SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.dispatch
+WHERE state IN ('waiting', 'starting') AND held IS NULL
 
 -- name: take_cancels
 -- Starts that were stopped here and whose engine is not yet told.

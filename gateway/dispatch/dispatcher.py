@@ -92,7 +92,7 @@ class Dispatcher:
             return Launch("waiting", now)
         queue = self._name_queue(place.tenant_id, place.tier, task.task_type)
         start = self._start_of(
-            first_ref(task), task.payload, place.tenant_id, place.project_id, queue, task.priority, place.tier
+            first_ref(task), task.payload, place.tenant_id, place.project_id, queue, task.priority, place.tier, task.retry
         )
         repeat_at = now + timedelta(seconds=REPEAT_SECONDS)
         return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)
@@ -186,7 +186,14 @@ class Dispatcher:
             return Launch("waiting", row["due_at"], backend)
         ref = WorkflowRef(row["task_id"], epoch, row["group_id"], row["task_type"])
         start = self._start_of(
-            ref, decode_payload(row["payload"]), row["tenant_id"], row["project_id"], queue, row["priority"], tier
+            ref,
+            decode_payload(row["payload"]),
+            row["tenant_id"],
+            row["project_id"],
+            queue,
+            row["priority"],
+            tier,
+            _own_retry(row),
         )
         return Launch("starting", row["due_at"], backend, stage, queue, start, flag=flag, repeated=repeated)
 
@@ -224,6 +231,7 @@ class Dispatcher:
         queue: str,
         priority: int,
         tier: Tier,
+        retry: RetryPolicy | None,
     ) -> WorkflowStart:
         return WorkflowStart(
             ref=ref,
@@ -234,7 +242,7 @@ class Dispatcher:
             queue=queue,
             priority=priority,
             fairness_key=tenant_id if tier is Tier.STANDARD else None,
-            retry=self._retry,
+            retry=retry or self._retry,
         )
 
     # Wake-ups -----------------------------------------------------------------------------------------------
@@ -259,6 +267,18 @@ class Dispatcher:
             self.wake()  # for what was announced while nobody listened
             await ended.wait()
         log.warning("the wake-up connection to PostgreSQL was lost")
+
+
+def _own_retry(row: asyncpg.Record) -> RetryPolicy | None:
+    """The policy that the task was submitted with, None: the gateway's."""
+    if row["retry_initial"] is None:
+        return None
+    return RetryPolicy(
+        timedelta(seconds=row["retry_initial"]),
+        row["retry_coefficient"],
+        timedelta(seconds=row["retry_maximum"]),
+        row["max_attempts"],
+    )
 
 
 def _columns(launches: list[Launch]) -> list[list[Any]]:

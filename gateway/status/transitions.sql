@@ -9,8 +9,11 @@ WITH log AS (
     VALUES ($1, $2, $3, 'PROCESSING', $4, 0, $5::json, 0, $6, $7, $8)
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
-                               stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue)
-VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+                               stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
+                               unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
+                               schedule_id, dag_run_id, held)
+VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
+        $28::jsonb, $29, $30, $31)
 
 -- name: remember
 -- An idempotency key and the answer that belongs to it; no row when the key is known.
@@ -35,6 +38,7 @@ WITH claimed AS (
     SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now()
     WHERE d.task_id = $1
       AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state IN ('starting', 'queued')))
+      AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
       AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
       AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
     RETURNING d.*
@@ -55,7 +59,8 @@ FROM claimed c, log l
 -- name: standing
 -- Why a claim was not granted.
 SELECT d.state, d.backend, d.epoch, d.worker_id,
-       EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive
+       EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive,
+       d.expires_at IS NOT NULL AND d.attempt = 0 AND d.expires_at <= now() AS expired
 FROM taskgate.dispatch d WHERE d.task_id = $1
 
 -- name: judge_foreign
@@ -117,14 +122,16 @@ SELECT 1 FROM done
 
 -- name: fail
 -- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.
--- None left, or not worth repeating ($4): `failed`, a dead letter.
+-- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own.
 WITH failed AS (
     UPDATE taskgate.dispatch d
     SET failures = d.failures + 1,
         state = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'queued' ELSE 'waiting' END,
         finished_at = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN now() END,
         worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
-        due_at = now() + make_interval(secs => LEAST($6 * ($7 ^ LEAST(d.failures, 60)), $8))
+        due_at = now() + make_interval(secs => LEAST(
+            COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
+            COALESCE(d.retry_maximum, $8)))
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
     RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
 ), log AS (
@@ -197,13 +204,14 @@ WHERE id = $1
 UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id = $1 AND attempt = $2 AND outcome IS NULL
 
 -- name: retry_dispatch
+-- Whoever asks for a retry wants it now: neither the time nor the deadline of the first submission holds any longer.
 INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
                                     created_at)
 SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now())
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
-        claimed_at = NULL, queued_at = NULL, not_before = NULL
+        claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL
 
 -- name: retry_log
 -- Contract T1; the row is reserved, and shown as pending.
@@ -211,6 +219,31 @@ UPDATE task_logs
 SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL,
     worker_id = NULL, progress = 0, retry_count = retry_count + 1
 WHERE id = $1
+
+-- name: expire
+-- Tasks that no worker began by their deadline: $1 of them, or the one whose id is $2. An engine that may hold the start
+-- is told to drop it.
+WITH late AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE expires_at <= now() AND attempt = 0 AND state IN ('waiting', 'starting', 'queued')
+      AND ($2::text IS NULL OR task_id = $2)
+    ORDER BY expires_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), expired AS (
+    UPDATE taskgate.dispatch d
+    SET cancel_epoch = CASE WHEN d.state = 'waiting' THEN d.cancel_epoch ELSE d.epoch END,
+        cancel_backend = CASE WHEN d.state = 'waiting' THEN d.cancel_backend ELSE d.backend END,
+        state = 'failed', finished_at = now(), owner_id = NULL, held = NULL
+    FROM late WHERE d.task_id = late.task_id
+    RETURNING d.task_id, d.expires_at
+)
+UPDATE task_logs t
+SET status = 'FAILED', completed_at = now(),
+    error_message = 'Task expired: it had not started by its deadline, '
+                    || to_char(e.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM expired e WHERE t.id = e.task_id
+RETURNING t.id AS task_id
 
 -- name: owner_of_legacy_row
 -- Contract §4, last paragraph.

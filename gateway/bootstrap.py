@@ -226,6 +226,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             database,
             reaper,
             reconciler,
+            transitions,
             reap_seconds=settings.reap_seconds,
             reconcile_seconds=settings.reconcile_seconds,
             idempotency_hours=settings.idempotency_hours,

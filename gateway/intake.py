@@ -32,9 +32,9 @@ MARK = "\t"
 class NewTask:
     """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
 
-    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy. `expires_at`:
-    a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`. `schedule_id`,
-    `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
+    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy.
+    `expires_at`: a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`.
+    `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
     """
 
     task_type: str

@@ -187,6 +187,8 @@ class Runner:
             if adopted and (claim := await ask()) is not None:
                 return claim
             standing = await transitions.standing(task_id, worker_id)
+        if standing is not None and standing.expired and await transitions.expire(task_id=task_id):
+            return Refused("its deadline has passed", retry_in=None)
         return self._refusal(assignment, standing)
 
     def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""Sees to it that exactly one gateway reaps and reconciles, and that every gateway tells engines of stops at once."""
+"""One gateway reaps, reconciles and lets tasks expire, whichever; every gateway tells engines of stops at once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.dispatch.reconciler import Reconciler
 from gateway.dispatch.starter import SQL
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import SQL as INTAKE_SQL
+from gateway.status.transitions import Transitions
 from workers.lease import LOCK_CLASS
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Caretaker:
         database: Database,
         reaper: Reaper,
         reconciler: Reconciler,
+        transitions: Transitions,
         *,
         reap_seconds: float,
         reconcile_seconds: float,
@@ -85,6 +87,7 @@ class Caretaker:
         self._db = database
         self._reaper = reaper
         self._reconciler = reconciler
+        self._transitions = transitions
         self._reap_seconds = reap_seconds
         self._reconcile_seconds = reconcile_seconds
         self._memory_seconds = idempotency_hours * 3600
@@ -130,6 +133,7 @@ class Caretaker:
         cleaned = 0.0
         while True:
             await self._reconciler.tick()
+            await self._transitions.expire()
             if time.monotonic() - cleaned > CLEAN_SECONDS:
                 cleaned = time.monotonic()
                 await self._db.execute(INTAKE_SQL.forget, self._memory_seconds)

@@ -92,7 +92,14 @@ class Dispatcher:
             return Launch("waiting", now)
         queue = self._name_queue(place.tenant_id, place.tier, task.task_type)
         start = self._start_of(
-            first_ref(task), task.payload, place.tenant_id, place.project_id, queue, task.priority, place.tier, task.retry
+            first_ref(task),
+            task.payload,
+            place.tenant_id,
+            place.project_id,
+            queue,
+            task.priority,
+            place.tier,
+            task.retry,
         )
         repeat_at = now + timedelta(seconds=REPEAT_SECONDS)
         return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)

@@ -61,6 +61,7 @@ class Standing:
     epoch: int
     worker_id: str | None
     worker_alive: bool
+    expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,15 @@ class Transitions:
 
     async def _wake_dispatchers(self) -> None:
         await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+
+    async def expire(self, *, task_id: str | None = None, limit: int = 1000) -> int:
+        """Fail tasks that no worker began by their deadline, or this one if it is such a task; how many there were."""
+        rows = await self._db.fetch(SQL.expire, limit, task_id)
+        for row in rows:
+            self._notifier.changed(row["task_id"])
+        if rows:
+            self._on_stop()
+        return len(rows)
 
     # Clients ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from backends.redis_queue.wire import TYPES
 from backends.temporal.engine import TemporalEngine
 from gateway import faults
 from gateway.access.access import Access
+from gateway.callbacks.address import CallbackRules
 from gateway.db import Database
 from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.caretaker import Canceller, Caretaker
@@ -102,6 +103,7 @@ class Gateway:
     bridge: Bridge | None
     queues: QueueNames
     lease: Lease
+    callback_rules: CallbackRules
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -236,4 +238,5 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         bridge=bridge,
         queues=queues,
         lease=lease,
+        callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
     )

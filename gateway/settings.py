@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -93,6 +93,14 @@ class Settings(BaseSettings):
     )
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
+
+    # Callbacks ----------------------------------------------------------------------------------------------
+    callback_allow_private: bool = Field(
+        False, description="Callbacks may go to loopback and private addresses (link-local ones stay refused)"
+    )
+    callback_networks: list[IPvAnyNetwork] = Field(
+        [], description="Networks that callbacks may go to although they are private, a JSON list of CIDRs"
+    )
 
     # Workers ------------------------------------------------------------------------------------------------
     handlers: str = Field("", description="Comma-separated modules with further task handlers (plug-ins)")

@@ -24,7 +24,10 @@ FORBIDDEN = [
     # Use cases know no face.
     *(
         (f"gateway.{inner}", FACES)
-        for inner in ("intake", "acceptance", "dispatch", "routing", "status", "access", "schema", "db", "errors")
+        for inner in (
+            *("intake", "acceptance", "dispatch", "routing", "status", "access", "schema", "db", "errors"),
+            *("callbacks", "dead_letters"),
+        )
     ),
     # Faces do not know each other, nor the adapters.
     ("gateway.http", ("gateway.rpc", "gateway.cli", "backends.redis_queue", "backends.temporal")),

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     )
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
+    non_retryable_errors: dict[str, list[str]] = Field(
+        {},
+        description='Errors that are not worth another attempt: JSON, task type (or `*`) to names of exception classes, e.g. `{"add_episode": ["ValueError"]}`',
+    )
 
     # Callbacks ----------------------------------------------------------------------------------------------
     callback_allow_private: bool = Field(

@@ -83,6 +83,7 @@ class Worker:
             self._build_context,
             lambda: self._lease.process_id,
             engine_retries=backend == "temporal",
+            non_retryable=settings.non_retryable_errors,
         )
 
     async def run(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from gateway import faults
 from gateway.errors import DatabaseUnavailable
 from gateway.status.transitions import Claim, PayloadUnstorable, Standing, Transitions
+from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 
@@ -27,6 +27,8 @@ CANCEL_GRACE = 0.8
 
 class UnknownTaskType(Exception):
     """No handler for this task type (R7)."""
+
+    non_retryable = True
 
 
 class HandlerExit(Exception):
@@ -80,6 +82,7 @@ class Runner:
     """The gateway's `TaskRunner` (see `workers.outcome`), one per worker process.
 
     `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
+    `non_retryable` names the errors that are not worth another run, by task type.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class Runner:
         worker_id: Callable[[], str],
         *,
         engine_retries: bool,
+        non_retryable: ErrorNames | None = None,
     ) -> None:
         self._transitions = transitions
         self._registry = registry
         self._context = context
         self._worker_id = worker_id
         self._engine_retries = engine_retries
+        self._non_retryable = non_retryable or {}
         self._runs: dict[str, _Run] = {}
         self._draining = False
 
@@ -210,13 +215,19 @@ class Runner:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
         full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
         context = self._context(claim, reporter)
-        seconds = float(getattr(handler, "timeout_seconds", 600) or 600)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._timeout_of(claim.task_type)):
                 await handler.process(full, context)
         except (SystemExit, KeyboardInterrupt) as exit_:
             # asyncio would let these end the whole worker, and with it its neighbours.
             raise HandlerExit(f"The handler tried to end its process: {type(exit_).__name__}") from exit_
+
+    def _timeout_of(self, task_type: str) -> float:
+        """Seconds. Whatever a foreign handler says, its failures must be reported."""
+        try:
+            return float(getattr(self._registry.get_handler(task_type), "timeout_seconds", 600) or 600)
+        except Exception:  # noqa: BLE001
+            return 600.0
 
     async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
         abandoned = asyncio.create_task(run.abandoned.wait())
@@ -249,24 +260,21 @@ class Runner:
         return await self._after_fence(claim)
 
     async def _report_failure(self, claim: Claim, error: BaseException) -> Outcome:
-        text = _describe(error, self._registry, claim.task_type)
+        failure = failure_of(error, claim.task_type, self._timeout_of(claim.task_type), self._non_retryable)
         verdict = await self._transitions.fail(
             claim.task_id,
             claim.attempt,
-            text,
-            final=isinstance(error, UnknownTaskType) or bool(getattr(error, "non_retryable", False)),
+            failure.text,
+            final=failure.final,
             engine_retries=self._engine_retries,
+            error_type=failure.error_type,
+            stack=failure.stack,
+            delay=failure.delay,
         )
-        log.info(
-            "task %s attempt %d failed: %s\n%s",
-            claim.task_id,
-            claim.attempt,
-            type(error).__name__,
-            "".join(traceback.format_tb(error.__traceback__)),
-        )
+        log.info("task %s attempt %d failed: %s", claim.task_id, claim.attempt, failure.stack)
         if verdict is None:
             return await self._after_fence(claim)
-        return Failed(text, type(error).__name__, verdict.retry_in)
+        return Failed(failure.text, failure.error_type, verdict.retry_in)
 
     async def _after_fence(self, claim: Claim) -> Outcome:
         """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
@@ -287,13 +295,3 @@ class Runner:
             except DatabaseUnavailable:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-
-
-def _describe(error: BaseException, registry: TaskRegistry, task_type: str) -> str:
-    """The text of `error_message`; a handler's own words, as the legacy worker stored them."""
-    if isinstance(error, TimeoutError) and not str(error):
-        handler = registry.get_handler(task_type)
-        return f"Task timed out after {getattr(handler, 'timeout_seconds', 600)} seconds"
-    if isinstance(error, asyncio.CancelledError):
-        return "Task was cancelled by its handler"
-    return str(error) or type(error).__name__

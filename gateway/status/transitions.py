@@ -176,23 +176,36 @@ class Transitions:
         return await self._end(task_id, SQL.complete, task_id, attempt)
 
     async def fail(
-        self, task_id: str, attempt: int, error: str, *, final: bool, engine_retries: bool
+        self,
+        task_id: str,
+        attempt: int,
+        error: str,
+        *,
+        final: bool,
+        engine_retries: bool,
+        error_type: str | None = None,
+        stack: str | None = None,
+        delay: timedelta | None = None,
     ) -> FailureVerdict | None:
         """The run failed; None when it was fenced off.
 
-        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause.
+        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause, which is
+        `delay` if that is given, else the policy's.
         """
         policy = self._retry
         row = await self._db.fetchrow(
             SQL.fail,
             task_id,
             attempt,
-            error.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode(),
+            _storable(error),
             final,
             engine_retries,
             policy.initial.total_seconds(),
             policy.coefficient,
             policy.maximum.total_seconds(),
+            error_type and _storable(error_type),
+            stack and _storable(stack),
+            None if delay is None else delay.total_seconds(),
         )
         if row is None:
             return None
@@ -284,3 +297,8 @@ class Transitions:
         """Tenant and project of a row that was written before the gateway came; its payload may be any JSON."""
         owner = await db.fetchrow(SQL.owner_of_legacy_row, task_id)
         return owner["tenant_id"], owner["project_id"]
+
+
+def _storable(text: str) -> str:
+    """Text that PostgreSQL can hold."""
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -122,16 +122,17 @@ SELECT 1 FROM done
 
 -- name: fail
 -- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.
--- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own.
+-- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own;
+-- $11: the pause that the error itself asks for (seconds).
 WITH failed AS (
     UPDATE taskgate.dispatch d
     SET failures = d.failures + 1,
         state = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'queued' ELSE 'waiting' END,
         finished_at = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN now() END,
         worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
-        due_at = now() + make_interval(secs => LEAST(
+        due_at = now() + make_interval(secs => COALESCE($11::float8, LEAST(
             COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
-            COALESCE(d.retry_maximum, $8)))
+            COALESCE(d.retry_maximum, $8))))
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
     RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
 ), log AS (
@@ -145,7 +146,7 @@ WITH failed AS (
         retry_count = t.retry_count + CASE WHEN f.state = 'failed' THEN 0 ELSE 1 END
     FROM failed f WHERE t.id = f.task_id
 ), history AS (
-    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'failed', error = $3
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'failed', error = $3, error_type = $9, stack = $10
     FROM failed f WHERE a.task_id = f.task_id AND a.attempt = f.attempt
 )
 SELECT state, retry_in FROM failed

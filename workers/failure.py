@@ -1,0 +1,111 @@
+"""What a failed run says of itself: text, type, stack, and whether and when another one is worth it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+#: How much of a stack is kept (characters), the innermost frames first of all.
+LONGEST_STACK = 32 * 1024
+#: Causes, and members of groups, that are looked at.
+_MOST_LINKS = 10
+#: No handler may put its task off for longer.
+LONGEST_DELAY = timedelta(days=1)
+
+#: Task type (`*`: every) to names of exception classes, with or without their module.
+ErrorNames = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed run. `delay` is the pause that the error itself asks for, None: the policy's."""
+
+    text: str
+    error_type: str
+    stack: str
+    final: bool
+    delay: timedelta | None
+
+
+def failure_of(error: BaseException, task_type: str, timeout_seconds: float, non_retryable: ErrorNames) -> Failure:
+    """What is reported of a run that ended with this error."""
+    return Failure(
+        text=_text(error, timeout_seconds),
+        error_type=type(error).__name__,
+        stack=stack_of(error),
+        final=_is_final(error, task_type, non_retryable),
+        delay=_delay(error),
+    )
+
+
+def stack_of(error: BaseException) -> str:
+    """Frames and source lines of the error and of its causes, bounded; no messages and no variables' values, which may
+    repeat the payload.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    links: list[tuple[str, BaseException]] = [("", error)]
+    while links and len(seen) < _MOST_LINKS:
+        relation, link = links.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        parts.append(f"{relation}{type(link).__name__}:\n" + "".join(traceback.format_tb(link.__traceback__)))
+        cause = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        if cause is not None:
+            links.append(("caused by ", cause))
+        if isinstance(link, BaseExceptionGroup):
+            links += (("which holds ", part) for part in reversed(link.exceptions))
+    return _bounded("".join(parts))
+
+
+def _bounded(stack: str) -> str:
+    if len(stack) <= LONGEST_STACK:
+        return stack
+    head, mark = LONGEST_STACK // 4, "\n  …\n"
+    return stack[:head] + mark + stack[head + len(mark) - LONGEST_STACK :]
+
+
+def _text(error: BaseException, timeout_seconds: float) -> str:
+    """The text of `error_message`; a handler's own words, as the legacy worker stored them."""
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"Task timed out after {timeout_seconds:.12g} seconds"
+    if isinstance(error, asyncio.CancelledError):
+        return "Task was cancelled by its handler"
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is is still reported
+        return type(error).__name__
+
+
+def _is_final(error: BaseException, task_type: str, non_retryable: ErrorNames) -> bool:
+    """Whether another run would find the same: the error says so, or the settings say it of its class or a base."""
+    if _said(error, "non_retryable"):
+        return True
+    names = {*non_retryable.get("*", ()), *non_retryable.get(task_type, ())}
+    return any(
+        kind.__name__ in names or f"{kind.__module__}.{kind.__qualname__}" in names for kind in type(error).__mro__
+    )
+
+
+def _delay(error: BaseException) -> timedelta | None:
+    """`retry_after` of the error, in seconds or as a `timedelta`; what is no sensible pause is passed over."""
+    asked = _said(error, "retry_after")
+    if isinstance(asked, timedelta):
+        asked = asked.total_seconds()
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not math.isfinite(asked) or asked < 0:
+        return None
+    return min(timedelta(seconds=min(asked, LONGEST_DELAY.total_seconds())), LONGEST_DELAY)
+
+
+def _said(error: BaseException, name: str) -> Any:
+    """An attribute of a foreign error, None where there is none or asking for it fails."""
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property may raise anything
+        return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
 
 #: One module per part of the API. Those that are asked most come first: routes are tried in this order.
-PARTS = ("episodes", "memories", "tasks", "stream", "submissions", "communities", "maintenance", "health")
+PARTS = ("episodes", "memories", "tasks", "stream", "submissions", "communities", "maintenance", "workers", "health")
 
 _DESCRIPTION = """The task API of MemStack, served by the migration gateway: each task runs on the backend that its
 tenant's flag chooses. Everything else under `/api/v1` is passed through to the MemStack API server."""

@@ -25,6 +25,7 @@ from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
+from gateway.fleet.fleet import Fleet
 from gateway.intake import Intake
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
@@ -104,6 +105,7 @@ class Gateway:
     queues: QueueNames
     lease: Lease
     callback_rules: CallbackRules
+    fleet: Fleet
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -239,4 +241,5 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         queues=queues,
         lease=lease,
         callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
+        fleet=Fleet(database),
     )

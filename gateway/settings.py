@@ -131,6 +131,10 @@ class Settings(BaseSettings):
     embedder_model: str = Field("text-embedding-3-small", description="Embedding model")
     embedder_dimensions: int = Field(1024, ge=8, le=8192, description="Length of an embedding")
 
+    # Command line ---------------------------------------------------------------------------------------------
+    url: str = Field("http://127.0.0.1:8080", description="Gateway that commands talk to")
+    api_key: SecretStr | None = Field(None, description="Key that commands send to it")
+
     # For the fault suite -------------------------------------------------------------------------------------
     fault_point: str = Field("", description="Fault suite only: die at this step of a task's way, `name:count`")
     fence_enabled: bool = Field(

@@ -14,6 +14,7 @@ from gateway.cli.db import db_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
 from gateway.cli.settings import settings as settings_command
+from gateway.cli.workers import workers as workers_command
 from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
 
@@ -22,6 +23,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")
 app.command("settings")(settings_command)
+app.command("workers")(workers_command)
 
 
 @app.command()

@@ -1,0 +1,69 @@
+"""What commands that talk to a running gateway share: its address, the key, errors as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from gateway.cli.flags import fail
+from gateway.settings import Settings
+
+
+class GatewayClient:
+    """Calls a gateway over HTTP at `TASKGATE_URL` with `TASKGATE_API_KEY`. An answer that is an error ends the command.
+
+    Exit codes: 1 the gateway is not reachable or failed, 2 it refused.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
+        settings = settings or Settings()
+        key = settings.api_key
+        self._url = settings.url
+        self._http = httpx.Client(
+            base_url=settings.url,
+            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            timeout=30,
+            transport=transport,
+        )
+
+    def __enter__(self) -> GatewayClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET; parameters that are None are left out."""
+        return self.call("GET", path, query=query)
+
+    def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """The JSON of an answer; None when it has no body. `options` go to httpx (`headers`, …)."""
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        if body is not None:
+            options["json"] = body
+        try:
+            answer = self._http.request(method, path, params=asked, **options)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            fail(f"no gateway answers at {self._url} ({type(error).__name__}); set TASKGATE_URL", code=1)
+        if answer.is_error:
+            fail(_reason(answer), code=1 if answer.is_server_error else 2)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            fail(f"what answers at {self._url} is no gateway", code=1)
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = f"the gateway answered {answer.status_code}"
+    hint = "; set TASKGATE_API_KEY" if answer.status_code == httpx.codes.UNAUTHORIZED else ""
+    return f"{detail}{hint}"

@@ -1,0 +1,120 @@
+"""`taskgate workers`: the fleet as a table, once or live."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from itertools import count
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson
+from gateway.cli.table import table
+
+#: Cursor home, and clear: what a terminal does to show the next picture in place of the last.
+_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+_HEADER = ("worker", "pool", "backend", "host", "pid", "version", "slots", "used", "state", "seen", "up", "types")
+
+
+def workers(
+    process_id: Annotated[str | None, typer.Argument(help="One worker, with what it runs")] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Only this pool: A, B, C or redis")] = None,
+    backend: Annotated[str | None, typer.Option("--backend", help="Only this backend: temporal or redis")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Gateways too, and what went within a day")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C")] = False,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Pause between two pictures")] = 2.0,
+    times: Annotated[int | None, typer.Option("--times", min=1, help="End --watch after so many pictures")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the workers: pool, host, version, slots, what runs, when they were last seen. For administrators."""
+    with GatewayClient() as gateway:
+        try:
+            for turn in count(1):
+                text = _picture(gateway, process_id, pool, backend, everything=everything, as_json=as_json)
+                typer.echo((_CLEAR if watch and sys.stdout.isatty() else "") + text)
+                if not watch or turn == times:
+                    return
+                time.sleep(seconds)
+        except KeyboardInterrupt:
+            return
+
+
+def _picture(
+    gateway: GatewayClient,
+    process_id: str | None,
+    pool: str | None,
+    backend: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> str:
+    if process_id is not None:
+        answer = gateway.get(f"/gateway/v1/workers/{quote(process_id, safe='')}")
+        return _as_json(answer) if as_json else _one(answer)
+    kind = "all" if everything else "worker"
+    answer = gateway.get("/gateway/v1/workers", kind=kind, pool=pool, backend=backend, gone=everything)
+    return _as_json(answer) if as_json else _many(answer["workers"], datetime.now(UTC))
+
+
+def _many(members: list[dict[str, Any]], now: datetime) -> str:
+    if not members:
+        return "no workers"
+    living = [member for member in members if member["kind"] == "worker" and member["state"] in ("alive", "silent")]
+    slots, used = (sum(member[name] for member in living) for name in ("slots", "slots_used"))
+    hosts = len({member["host"] for member in living})
+    head = f"{now:%H:%M:%S} UTC  {len(living)} workers on {hosts} hosts, {used} of {slots} slots in use"
+    return f"{head}\n{table(_HEADER, [_row(member, now) for member in members])}"
+
+
+def _row(member: dict[str, Any], now: datetime) -> list[object]:
+    seen = member["last_seen"]
+    return [
+        member["process_id"],
+        member["pool"],
+        member["backend"] or member["kind"],
+        member["host"].partition("/")[0],
+        member["pid"],
+        member["version"],
+        member["slots"],
+        member["slots_used"],
+        member["state"],
+        None if seen is None else f"{_age(seen, now)} ago",
+        _age(member["started_at"], now),
+        ",".join(member["task_types"]) or None,
+    ]
+
+
+def _one(member: dict[str, Any]) -> str:
+    now = datetime.now(UTC)
+    lines = [f"{name:<8} {value}" for name, value in zip(_HEADER, _row(member, now), strict=True) if value is not None]
+    running = member["running"]
+    if running:
+        header = ("task", "type", "tenant", "project", "attempt", "queue", "seconds")
+        rows = [
+            [
+                *(task[name] for name in ("task_id", "task_type", "tenant_id", "project_id", "attempt", "queue")),
+                round(task["seconds"], 1),
+            ]
+            for task in running
+        ]
+        lines += ["", table(header, rows)]
+    else:
+        lines += ["", "runs nothing"]
+    return "\n".join(lines)
+
+
+def _age(text: str, now: datetime) -> str:
+    seconds = max(0, round((now - datetime.fromisoformat(text)).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _as_json(answer: Any) -> str:
+    return json.dumps(answer, indent=2, ensure_ascii=False)

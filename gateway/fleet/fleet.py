@@ -1,0 +1,113 @@
+"""The fleet view: processes with their leases, slots and running tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from gateway.db import Database
+from gateway.errors import NotFound
+from gateway.sql import Queries
+
+SQL = Queries("gateway.fleet", "fleet.sql")
+
+#: Leases are renewed every second; one that is so much later (seconds) is worth a look.
+SILENT_SECONDS = 3.0
+#: Of one worker are shown at most so many tasks.
+MOST_TASKS = 1000
+
+Kind = Literal["worker", "gateway"]
+State = Literal["alive", "silent", "ended", "lost"]
+
+
+class WorkerNotFound(NotFound):
+    """There is no such worker, or it is gone for more than a day."""
+
+    code = "worker_not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end."""
+
+    process_id: str
+    kind: Kind
+    pool: str | None
+    backend: str | None
+    host: str
+    pid: int
+    version: str
+    slots: int
+    slots_used: int
+    task_types: tuple[str, ...]
+    state: State
+    started_at: datetime
+    last_seen: datetime | None
+    lost_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A task that a worker runs; `seconds` since it was claimed."""
+
+    task_id: str
+    task_type: str
+    tenant_id: str | None
+    project_id: str | None
+    attempt: int
+    queue: str | None
+    started_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusyMember(Member):
+    """A process, and the tasks that it runs, the longest first."""
+
+    running: tuple[RunningTask, ...]
+
+
+class Fleet:
+    """Reads the fleet. Every method raises `DatabaseUnavailable`; who may ask is for the caller to decide."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def members(
+        self,
+        *,
+        kind: Kind | None = "worker",
+        pool: str | None = None,
+        backend: str | None = None,
+        gone: bool = False,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[Member]:
+        """The processes; with `gone` also those that ended or were lost within a day."""
+        rows = await self._read(None, kind, pool, backend, gone, limit, offset)
+        return [Member(**_fields(row)) for row in rows]
+
+    async def member(self, process_id: str) -> BusyMember:
+        """One process, also one that is gone. Raises `WorkerNotFound`."""
+        found = await self._read(process_id, None, None, None, True, 1, 0)
+        if not found:
+            raise WorkerNotFound
+        tasks = await self._db.fetch(SQL.running, process_id, MOST_TASKS)
+        return BusyMember(**_fields(found[0]), running=tuple(RunningTask(**task) for task in tasks))
+
+    async def _read(
+        self,
+        process_id: str | None,
+        kind: str | None,
+        pool: str | None,
+        backend: str | None,
+        gone: bool,
+        limit: int,
+        offset: int,
+    ) -> list[Any]:
+        return await self._db.fetch(SQL.processes, process_id, kind, pool, backend, SILENT_SECONDS, gone, limit, offset)
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    return {**row, "task_types": tuple(row["task_types"])}

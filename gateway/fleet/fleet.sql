@@ -1,0 +1,37 @@
+-- The fleet: every process's own row (`workers/lease.sql` writes it), and what it runs by the dispatch rows.
+
+-- name: processes
+-- `state`: `alive`; `silent` when it is late to renew its lease ($5 seconds); `ended` after an orderly end; `lost`.
+-- Those that are gone for more than a day are not shown. A process that ends hands out what it still held, so only
+-- living workers have running tasks.
+WITH shown AS (
+    SELECT p.process_id, p.kind, p.pool, p.backend, p.host, p.pid, p.version, p.slots, p.task_types, p.started_at,
+           NULLIF(p.renewed_at, '-infinity') AS last_seen, p.lost_at,
+           CASE WHEN p.renewed_at = '-infinity' THEN 'ended'
+                WHEN p.lost_at IS NOT NULL THEN 'lost'
+                WHEN p.renewed_at < now() - make_interval(secs => $5) THEN 'silent'
+                ELSE 'alive' END AS state
+    FROM taskgate.process p
+    WHERE ($1::text IS NULL OR p.process_id = $1)
+      AND ($2::text IS NULL OR p.kind = $2)
+      AND ($3::text IS NULL OR p.pool = $3)
+      AND ($4::text IS NULL OR p.backend = $4)
+      AND (p.lost_at IS NULL OR p.lost_at > now() - interval '1 day')
+)
+SELECT s.*, COALESCE(r.running, 0) AS slots_used
+FROM shown s
+LEFT JOIN (
+    SELECT worker_id, count(*) AS running FROM taskgate.dispatch WHERE state = 'running' GROUP BY worker_id
+) r ON r.worker_id = s.process_id
+WHERE $6 OR s.state IN ('alive', 'silent')
+ORDER BY s.kind DESC, s.backend, s.pool NULLS FIRST, s.host, s.started_at, s.process_id
+LIMIT $7 OFFSET $8
+
+-- name: running
+-- What one worker runs, the longest first.
+SELECT task_id, task_type, tenant_id, project_id, attempt, queue, claimed_at AS started_at,
+       extract(epoch FROM now() - claimed_at)::float8 AS seconds
+FROM taskgate.dispatch
+WHERE worker_id = $1 AND state = 'running'
+ORDER BY claimed_at
+LIMIT $2

@@ -1,0 +1,51 @@
+"""`/gateway/v1/workers`: the fleet, for administrators."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from gateway.fleet.fleet import BusyMember, Member
+from gateway.http.acceptance import json_answer
+from gateway.http.administrators import require_administrator
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+
+router = APIRouter(prefix="/gateway/v1/workers", tags=["workers"], route_class=KeyedRoute)
+
+_LARGEST_PAGE = 1000
+_LARGEST_OFFSET = 2**31 - 1
+
+
+class Workers(BaseModel):
+    """Workers by backend, pool and host."""
+
+    workers: list[Member]
+
+
+@router.get("", response_model=Workers, responses=problem_errors(403))
+async def list_workers(
+    request: Request,
+    kind: Annotated[Literal["worker", "gateway", "all"], Query()] = "worker",
+    pool: Annotated[str | None, Query()] = None,
+    backend: Annotated[str | None, Query()] = None,
+    gone: Annotated[bool, Query(description="Also those that ended or were lost within a day")] = False,
+    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _LARGEST_PAGE,
+    offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
+) -> Response:
+    """The workers, and how many of their slots are in use. For administrators."""
+    await require_administrator(request)
+    found = await gateway_of(request).fleet.members(
+        kind=None if kind == "all" else kind, pool=pool, backend=backend, gone=gone, limit=limit, offset=offset
+    )
+    return json_answer({"workers": [asdict(member) for member in found]})
+
+
+@router.get("/{process_id}", response_model=BusyMember, responses=problem_errors(403, 404))
+async def get_worker(request: Request, process_id: str) -> Response:
+    """One process and the tasks that it runs. For administrators."""
+    await require_administrator(request)
+    return json_answer(asdict(await gateway_of(request).fleet.member(process_id)))

@@ -1,0 +1,150 @@
+"""`/gateway/v1/workers`, and `taskgate workers` in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from typer.testing import CliRunner
+
+from gateway.app import create_app
+from gateway.bootstrap import build_gateway
+from gateway.cli.main import app as cli
+from gateway.db import Database
+from gateway.settings import Settings
+
+ADD = (
+    "INSERT INTO taskgate.process (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key,"
+    " renewed_at, lost_at) VALUES ($1, $2, $3, $4, 'box/boot/1', 7, '0.1', 20, '{add_episode}', 1,"
+    " $5::text::timestamptz, $6::text::timestamptz)"
+)
+
+
+@pytest.fixture
+async def fleet(database: Database) -> None:
+    """Workers of two pools, one that is gone, one that ended, one that is silent, and a gateway; w-a runs a task."""
+    for values in (
+        ("w-a", "worker", "A", "temporal", "now", None),
+        ("w-redis", "worker", "redis", "redis", "now", None),
+        ("w-silent", "worker", "C", "temporal", "yesterday", None),
+        ("w-lost", "worker", "C", "temporal", "now", "now"),
+        ("w-ended", "worker", "C", "temporal", "-infinity", "now"),
+        ("g-1", "gateway", None, None, "now", None),
+    ):
+        await database.execute(ADD, *values)
+    await database.execute(
+        "INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, state, backend, epoch, attempt,"
+        " worker_id, claimed_at, queue) VALUES"
+        " ('t-1', 'g', 'add_episode', 't-ann', 'running', 'temporal', 1, 2, 'w-a', now() - interval '90 s', 'q'),"
+        " ('t-2', 'g', 'add_episode', 't-ann', 'completed', 'temporal', 1, 1, 'w-a', now(), 'q')"
+    )
+
+
+@pytest.fixture
+async def admin(serve: Any, key: str, fleet: None, people: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve() as (client, _):
+        client.headers["Authorization"] = f"Bearer {await people.add_user('root', admin=True)}"
+        yield client
+
+
+async def shown(client: httpx.AsyncClient, **query: Any) -> dict[str, dict[str, Any]]:
+    answer = await client.get("/gateway/v1/workers", params=query)
+    assert answer.status_code == 200, answer.text
+    return {member["process_id"]: member for member in answer.json()["workers"]}
+
+
+async def test_the_living_workers_and_their_slots(admin: httpx.AsyncClient) -> None:
+    found = await shown(admin)
+    assert found.keys() == {"w-a", "w-redis", "w-silent"}
+    assert (found["w-a"]["slots"], found["w-a"]["slots_used"], found["w-redis"]["slots_used"]) == (20, 1, 0)
+    assert (found["w-a"]["state"], found["w-silent"]["state"]) == ("alive", "silent")
+    assert (found["w-a"]["pool"], found["w-a"]["host"], found["w-a"]["version"]) == ("A", "box/boot/1", "0.1")
+    assert found["w-a"]["task_types"] == ["add_episode"]
+
+
+async def test_filters(admin: httpx.AsyncClient) -> None:
+    assert (await shown(admin, pool="A")).keys() == {"w-a"}
+    assert (await shown(admin, backend="redis")).keys() == {"w-redis"}
+    assert (await shown(admin, kind="gateway")).keys() == {"g-1"}
+    assert (await shown(admin, kind="all", limit=2)).keys() < (await shown(admin, kind="all")).keys()
+    everybody = await shown(admin, gone=True)
+    assert (everybody["w-lost"]["state"], everybody["w-ended"]["state"]) == ("lost", "ended")
+    assert everybody["w-ended"]["last_seen"] is None
+
+
+async def test_one_worker_and_what_it_runs(admin: httpx.AsyncClient) -> None:
+    worker = (await admin.get("/gateway/v1/workers/w-a")).json()
+    (task,) = worker["running"]
+    assert (task["task_id"], task["tenant_id"], task["attempt"], task["queue"]) == ("t-1", "t-ann", 2, "q")
+    assert 90 <= task["seconds"] < 900
+    assert (await admin.get("/gateway/v1/workers/w-lost")).json()["running"] == []
+
+
+async def test_an_unknown_worker(admin: httpx.AsyncClient) -> None:
+    answer = await admin.get("/gateway/v1/workers/nobody")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:taskgate:error:worker_not_found")
+
+
+@pytest.mark.parametrize("path", ["/gateway/v1/workers", "/gateway/v1/workers/w-a"])
+async def test_for_administrators_only(admin: httpx.AsyncClient, key: str, path: str) -> None:
+    assert (await admin.get(path, headers={"Authorization": f"Bearer {key}"})).status_code == 403
+    assert (await admin.get(path, headers={"Authorization": ""})).status_code == 401
+
+
+@asynccontextmanager
+async def listening(database_url: str) -> AsyncIterator[str]:
+    """A gateway on a real port."""
+    gateway = build_gateway(Settings(database_url=database_url, grpc_enabled=False), engines={})
+    config = uvicorn.Config(create_app(gateway), port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    running = asyncio.create_task(server.main_loop())
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await running
+        await server.shutdown()
+        await gateway.close()
+
+
+async def test_the_command(
+    database_url: str, fleet: None, people: Any, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", await people.add_user("root", admin=True))
+    async with listening(database_url) as url:
+        monkeypatch.setenv("TASKGATE_URL", url)
+
+        async def run(*arguments: str) -> tuple[int, str]:
+            result = await asyncio.to_thread(CliRunner().invoke, cli, ["workers", *arguments])
+            return result.exit_code, result.output
+
+        code, text = await run()
+        assert code == 0, text
+        assert "3 workers on 1 hosts, 1 of 60 slots in use" in text
+        assert [line.split()[0] for line in text.splitlines()[2:]] == ["w-redis", "w-a", "w-silent"]
+        _, text = await run("--json", "--all")
+        assert len(json.loads(text)["workers"]) == 6
+        _, text = await run("w-a")
+        assert "t-1" in text
+        assert "t-ann" in text
+        _, text = await run("--watch", "--seconds", "0.1", "--times", "2", "--pool", "A")
+        assert text.count("1 workers on 1 hosts") == 2
+        assert (await run("nobody"))[0] == 2
+        monkeypatch.setenv("TASKGATE_API_KEY", key)
+        code, text = await run()
+        assert code == 2
+        assert "Only administrators" in text
+    monkeypatch.setenv("TASKGATE_URL", "http://127.0.0.1:9")
+    code, text = await run()
+    assert code == 1
+    assert "no gateway answers" in text

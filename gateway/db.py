@@ -25,6 +25,14 @@ _AWAY = (
     asyncpg.InterfaceError,
 )
 
+#: The server ends a session whose client is silent for some 3 s: its host is gone, or the network between them.
+_KEEPALIVE = {
+    "tcp_keepalives_idle": "1",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "3000",
+}
+
 type_Connection = asyncpg.pool.PoolConnectionProxy
 
 
@@ -39,12 +47,16 @@ async def _keep_session(connection: object) -> None:
 class Database:
     """Opens its pool on first use, so that a gateway starts while PostgreSQL is away."""
 
-    def __init__(self, url: str, *, size: int = 10, acquire_timeout: float = 5.0, name: str = "taskgate") -> None:
+    def __init__(
+        self, url: str, *, size: int = 10, acquire_timeout: float = 5.0, name: str = "taskgate", keepalive: bool = False
+    ) -> None:
         self.url = url
         self._size = size
         self._timeout = acquire_timeout
         # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
         self._server_settings = {"application_name": name, "jit": "off"}
+        if keepalive:
+            self._server_settings |= _KEEPALIVE
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 

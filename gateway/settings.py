@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     # Workers ------------------------------------------------------------------------------------------------
     handlers: str = Field("", description="Comma-separated modules with further task handlers (plug-ins)")
     worker_slots: int = Field(20, ge=1, description="Tasks that one worker process runs at once")
+    worker_memory_mb: int = Field(
+        0, ge=0, description="A worker process that uses more drains and is replaced; 0: no limit"
+    )
     worker_drain_seconds: float = Field(30.0, ge=0, description="Grace for running tasks when a worker is told to end")
     ready_file: Path | None = Field(None, description="File that a worker creates once it polls")
     temporal_standalone_activities: bool | None = Field(

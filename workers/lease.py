@@ -14,10 +14,10 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +25,7 @@ import asyncpg
 from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
 from gateway.sql import Queries
+from workers.guard import GuardLine, clock
 
 log = logging.getLogger(__name__)
 SQL = Queries("workers", "lease.sql")
@@ -32,6 +33,12 @@ SQL = Queries("workers", "lease.sql")
 #: First half of the advisory lock's key ("tg" in ASCII); the second is the process's own.
 LOCK_CLASS = 0x7467
 RENEW_SECONDS = 1.0
+#: Parts of the limit after which a process that could not renew cancels what it runs, and after which its supervisor
+#: kills it: both before others take its tasks over, which is at the limit.
+FENCE_AT, KILL_AT = 0.8, 0.95
+#: A process that was taken for dead has so long to cancel what it runs (seconds).
+CLEAR_SECONDS = 1.0
+WATCH_SECONDS = 0.1
 
 
 def host_identity() -> str:
@@ -44,6 +51,14 @@ def host_identity() -> str:
         return socket.gethostname()
 
 
+def _new_id() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+def _new_key() -> int:
+    return secrets.randbelow(2**31)
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
     """What a process says of itself in `taskgate.process`. `process_id` is `<hostname>-<8 hex>` (contract §5)."""
@@ -54,29 +69,44 @@ class ProcessIdentity:
     backend: str | None = None
     slots: int = 0
     task_types: tuple[str, ...] = ()
-    process_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
-    lock_key: int = field(default_factory=lambda: secrets.randbelow(2**31))
+    process_id: str = field(default_factory=_new_id)
+    lock_key: int = field(default_factory=_new_key)
+
+    def anew(self) -> ProcessIdentity:
+        """The same process under a new name."""
+        return replace(self, process_id=_new_id(), lock_key=_new_key())
 
 
 class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
-    `on_lost` is called in the caller's event loop, before the new id is used: cancel everything that runs.
+    `on_lost` is called in the caller's event loop: cancel everything that runs, and say `cleared` when nothing does any
+    more; only then a new lease is taken. Without `on_lost` the process runs nothing that could matter. Over `guard` the
+    supervisor hears until when this process may run.
     """
 
     def __init__(
-        self, database_url: str, identity: ProcessIdentity, *, limit: float, on_lost: Callable[[], None] | None = None
+        self,
+        database_url: str,
+        identity: ProcessIdentity,
+        *,
+        limit: float,
+        on_lost: Callable[[], None] | None = None,
+        guard: GuardLine | None = None,
     ) -> None:
         self._url = database_url
         self._identity = identity
         self._limit = limit
-        self._on_lost = on_lost or (lambda: None)
+        self._on_lost = on_lost
+        self._guard = guard
+        self._clear = threading.Event()
+        self._clear.set()
         self._owner: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
         self._held: Future[None] = Future()
-        self._renewed = time.monotonic()
+        self._renewed = clock()
 
     @property
     def process_id(self) -> str:
@@ -88,6 +118,12 @@ class Lease:
         self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(self._held)
+
+    def cleared(self) -> None:
+        """Nothing runs any more that began under the lost lease."""
+        if not self._clear.is_set():
+            self._excuse()
+            self._clear.set()
 
     async def close(self) -> None:
         """Give the lease back: nobody takes this process for lost."""
@@ -105,20 +141,25 @@ class Lease:
     async def _keep(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
-        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease")
+        watching = asyncio.create_task(self._watch())
+        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", keepalive=True)
         while not self._ending.is_set():
-            connection: asyncpg.Connection | None = None
-            try:
-                connection = await database.connect()
-                await self._hold(connection)
-            except (DatabaseUnavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.debug("lease connection: %s", type(error).__name__)
-            finally:
-                if connection is not None:
-                    connection.terminate()
-            self._fence_when_stale()
+            if self._clear.is_set():
+                await self._connect(database)
             if not self._ending.is_set():
                 await self._pause(0.05)
+        watching.cancel()
+
+    async def _connect(self, database: Database) -> None:
+        connection: asyncpg.Connection | None = None
+        try:
+            connection = await database.connect()
+            await self._hold(connection)
+        except (DatabaseUnavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.debug("lease connection: %s", type(error).__name__)
+        finally:
+            if connection is not None:
+                connection.terminate()
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
         assert self._ending is not None
@@ -127,11 +168,12 @@ class Lease:
         me = self._identity
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
             return  # our former session is not yet gone on the server
+        asked = clock()
         if not await self._register(connection):
             self._lose("it was taken for dead")
             return
-        while not self._ending.is_set() and not lost.is_set():
-            self._renewed = time.monotonic()
+        self._renew(asked)
+        while self._identity is me and not lost.is_set():
             if not self._held.done():
                 self._held.set_result(None)
             waiting = [asyncio.ensure_future(lost.wait()), asyncio.ensure_future(self._ending.wait())]
@@ -140,9 +182,14 @@ class Lease:
                 task.cancel()
             if self._ending.is_set():
                 await connection.execute(SQL.retire, me.process_id, timeout=2)
-            elif not lost.is_set() and not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
-                self._lose("it was taken for dead")
+                self._excuse()
                 return
+            if self._identity is me and not lost.is_set():
+                asked = clock()
+                if not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
+                    self._lose("it was taken for dead")
+                    return
+                self._renew(asked)
 
     async def _register(self, connection: asyncpg.Connection) -> bool:
         me = self._identity
@@ -161,19 +208,37 @@ class Lease:
         )
         return row is not None
 
-    def _fence_when_stale(self) -> None:
+    def _renew(self, asked: float) -> None:
+        """The lease holds from the moment of the question: the answer may have been on its way for long."""
+        self._renewed = asked
+        if self._guard is not None:
+            self._guard.extend(asked + self._limit * KILL_AT)
+
+    def _excuse(self) -> None:
+        """Nothing runs here that could matter: the supervisor need not watch."""
+        if self._guard is not None:
+            self._guard.extend(inf)
+
+    async def _watch(self) -> None:
         """Without a renewal for almost the limit, others are about to take over: stop before they start."""
-        if self._held.done() and time.monotonic() - self._renewed > self._limit * 0.9:
-            self._lose("it could not be renewed")
+        while True:
+            await asyncio.sleep(min(WATCH_SECONDS, self._limit / 50))
+            if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
+                self._lose("it could not be renewed")
 
     def _lose(self, why: str) -> None:
         log.error("lease of %s is lost: %s; its tasks are cancelled", self._identity.process_id, why)
         old = self._identity
-        self._identity = ProcessIdentity(old.kind, old.version, old.pool, old.backend, old.slots, old.task_types)
-        self._renewed = time.monotonic()
-        if self._owner is not None:
-            with contextlib.suppress(RuntimeError):
-                self._owner.call_soon_threadsafe(self._on_lost)
+        self._identity = old.anew()
+        kill_at = min(self._renewed + self._limit * KILL_AT, clock() + CLEAR_SECONDS)
+        self._renewed = clock()
+        if self._owner is None or self._on_lost is None:
+            return
+        if self._guard is not None:
+            self._guard.extend(kill_at)
+        self._clear.clear()
+        with contextlib.suppress(RuntimeError):
+            self._owner.call_soon_threadsafe(self._on_lost)
 
     async def _pause(self, seconds: float) -> None:
         assert self._ending is not None

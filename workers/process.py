@@ -25,6 +25,7 @@ from gateway.status.notify import Notifier
 from gateway.status.transitions import STOP_CHANNEL, Claim, Transitions
 from workers.context import ContextFactory
 from workers.graph.errors import GraphError
+from workers.guard import GuardLine
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.lease import Lease, ProcessIdentity
@@ -43,14 +44,19 @@ TENANT_SECONDS = 2.0
 class Worker:
     """Runs the tasks of one backend until `stop`; loses its name, and what it runs, with its lease."""
 
-    def __init__(self, settings: Settings, backend: str, slots: int) -> None:
+    def __init__(
+        self, settings: Settings, backend: str, slots: int, *, pool: str | None = None, guard: GuardLine | None = None
+    ) -> None:
         os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
         faults.arm(settings.fault_point)
         self._settings = settings
         self._backend = backend
         self._slots = slots
+        self._pool = pool
+        self._guard = guard
         self.stopping = asyncio.Event()
         self._lease_lost = asyncio.Event()
+        self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
         self._db = Database(settings.database_url, size=settings.database_pool_size, name=f"taskgate worker {backend}")
         self._notifier = Notifier(self._db)
@@ -72,11 +78,14 @@ class Worker:
         identity = ProcessIdentity(
             "worker",
             version("taskgate"),
+            pool=pool,
             backend=backend,
             slots=slots,
             task_types=tuple(sorted(self._registry.get_all_handlers())),
         )
-        self._lease = Lease(settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost)
+        self._lease = Lease(
+            settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost, guard=guard
+        )
         self._runner = Runner(
             self._transitions,
             self._registry,
@@ -98,6 +107,7 @@ class Worker:
         try:
             while not self.stopping.is_set():
                 self._lease_lost.clear()
+                self._runner.resume()
                 await self._poll()
         finally:
             for task in side:
@@ -149,6 +159,7 @@ class Worker:
             worker_id=self._lease.process_id,
             slots=self._slots,
             tls=self._settings.temporal_tls,
+            shared=self._pool in (None, "C"),
             # A little more than the runner's own grace: it hands back what is left itself.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
         )
@@ -172,11 +183,13 @@ class Worker:
 
     async def _follow_tenants(self, pool: TemporalWorkerPool) -> None:
         with contextlib.suppress(DatabaseUnavailable):
-            pool.set_tenants([row["tenant_id"] for row in await self._db.fetch(SQL.tenants_with_queues)])
+            pool.set_tenants([row["tenant_id"] for row in await self._db.fetch(SQL.tenants_with_queues, self._pool)])
 
     async def _announce(self, ready: Coroutine[Any, Any, object]) -> None:
         await ready
-        if self._settings.ready_file is not None:
+        if self._guard is not None:
+            self._guard.ready()
+        elif self._settings.ready_file is not None:
             self._settings.ready_file.touch()
         log.info("worker %s is ready", self._lease.process_id)
 
@@ -186,8 +199,14 @@ class Worker:
     # Fences -------------------------------------------------------------------------------------------------
 
     def _on_lease_lost(self) -> None:
-        self._runner.stop_all("fenced")
+        self._runner.suspend()
         self._lease_lost.set()
+        self._clearing = asyncio.create_task(self._clear())
+
+    async def _clear(self) -> None:
+        """A handler that ignores its cancellation keeps this from being said; the supervisor then ends the process."""
+        await self._runner.wait_idle()
+        self._lease.cleared()
 
     async def _warm_up(self) -> None:
         """What the first task on the graph would otherwise wait for."""
@@ -232,9 +251,11 @@ async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:
     pool.stop()
 
 
-async def run_worker(settings: Settings, backend: str, slots: int) -> None:
-    """`taskgate worker`: run until SIGTERM or SIGINT, then drain."""
-    worker = Worker(settings, backend, slots)
+async def run_worker(
+    settings: Settings, backend: str, slots: int, *, pool: str | None = None, guard: GuardLine | None = None
+) -> None:
+    """One worker process: run until SIGTERM or SIGINT, then drain."""
+    worker = Worker(settings, backend, slots, pool=pool, guard=guard)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)

@@ -1,8 +1,13 @@
 -- What a worker process asks of PostgreSQL beside the task's transitions.
 
 -- name: tenants_with_queues
--- Tenants that have task queues of their own (design §4), and those that still have work waiting in one.
-SELECT id AS tenant_id FROM tenants WHERE lower(plan) IN ('enterprise', 'vip')
+-- Tenants whose own task queues (design §4) a worker of pool $1 serves: A enterprise, B VIP, NULL both. Where work still
+-- waits in the queue of a tenant that has left its tier, pool C and workers without a pool run it to its end.
+SELECT id AS tenant_id FROM tenants
+WHERE lower(plan) = ANY (CASE $1::text WHEN 'A' THEN ARRAY['enterprise'] WHEN 'B' THEN ARRAY['vip'] WHEN 'C' THEN ARRAY[]::text[]
+                                       ELSE ARRAY['enterprise', 'vip'] END)
 UNION
-SELECT DISTINCT tenant_id FROM taskgate.dispatch
-WHERE state IN ('starting', 'queued', 'running') AND backend = 'temporal' AND queue LIKE 'tenant-%' AND tenant_id IS NOT NULL
+SELECT DISTINCT d.tenant_id FROM taskgate.dispatch d LEFT JOIN tenants t ON t.id = d.tenant_id
+WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'temporal' AND d.queue LIKE 'tenant-%'
+  AND d.tenant_id IS NOT NULL
+  AND COALESCE($1::text, 'C') = 'C' AND lower(COALESCE(t.plan, '')) NOT IN ('enterprise', 'vip')

@@ -102,7 +102,10 @@ class Runner:
         self._engine_retries = engine_retries
         self._non_retryable = non_retryable or {}
         self._runs: dict[str, _Run] = {}
+        self._works: set[asyncio.Task[None]] = set()
+        """Every handler that has not returned, abandoned ones included."""
         self._draining = False
+        self._suspended = False
 
     @property
     def running(self) -> int:
@@ -110,16 +113,22 @@ class Runner:
 
     async def run(self, assignment: Assignment) -> Outcome:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
-        if self._draining:
-            return Refused("the worker is shutting down", retry_in=HELD_PAUSE)
+        if self._draining or self._suspended:
+            return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
         claim = await self._persist(lambda: self._claim(assignment))
         if not isinstance(claim, Claim):
             return claim
+        if self._suspended:
+            held = claim
+            await self._persist(lambda: self._hand_back(held))
+            return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
         faults.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
         run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
         self._runs[claim.task_id] = run
+        self._works.add(run.work)
+        run.work.add_done_callback(self._works.discard)
         try:
             return await self._conclude(run, reporter)
         except asyncio.CancelledError:
@@ -142,13 +151,27 @@ class Runner:
         return True
 
     def stop_all(self, reason: str) -> None:
-        """Cancel everything at once: the lease is lost (`fenced`) or the grace of a drain is over (`drain`)."""
+        """Cancel everything at once: the grace of a drain is over (`drain`), or the lease is lost (`fenced`)."""
         for run in list(self._runs.values()):
             self._cancel(run, reason)
 
     def drain(self) -> None:
         """Take no new task."""
         self._draining = True
+
+    def suspend(self) -> None:
+        """The lease is lost: cancel everything, start nothing until `resume`."""
+        self._suspended = True
+        self.stop_all("fenced")
+
+    def resume(self) -> None:
+        """There is a lease again, or will be before a claim is granted."""
+        self._suspended = False
+
+    async def wait_idle(self) -> None:
+        """Return when no handler runs any more."""
+        while self._works:
+            await asyncio.wait(self._works)
 
     async def check_claims(self) -> None:
         """Cancel runs that lost their claim unnoticed (a missed notification)."""

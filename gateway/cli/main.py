@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
-from typing import Annotated
 
 import typer
 
 from gateway.cli.db import db_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
+from gateway.cli.running import run
 from gateway.cli.settings import settings as settings_command
+from gateway.cli.worker import worker as worker_command
+from gateway.cli.worker import worker_process
 from gateway.cli.workers import workers as workers_command
 from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
@@ -29,22 +30,13 @@ app.command("workers")(workers_command)
 @app.command()
 def serve() -> None:
     """Run the gateway: HTTP (and gRPC) in front of both backends."""
-    from gateway.serve import serve as run
+    from gateway.serve import serve as run_gateway
 
-    _run(run)
+    run(run_gateway)
 
 
-@app.command()
-def worker(
-    backend: Annotated[str, typer.Option(help="Whose tasks to run: redis or temporal")],
-    slots: Annotated[int | None, typer.Option(help="Tasks at once; default: TASKGATE_WORKER_SLOTS")] = None,
-) -> None:
-    """Run tasks of one backend."""
-    from workers.process import run_worker
-
-    if backend not in ("redis", "temporal"):
-        raise typer.BadParameter("the backend is 'redis' or 'temporal'", param_hint="--backend")
-    _run(lambda settings: run_worker(settings, backend, slots or settings.worker_slots))
+app.command("worker")(worker_command)
+app.command("worker-process", hidden=True)(worker_process)
 
 
 @app.command()
@@ -53,7 +45,7 @@ def release() -> None:
     from gateway.db import Database
     from gateway.status.release import release as give_back
 
-    async def run() -> None:
+    async def give_all() -> None:
         database = Database(Settings().database_url, size=2)
         try:
             done = await give_back(database)
@@ -63,7 +55,7 @@ def release() -> None:
         for (backend, state), tasks in done.left.items():
             print(f"left: {tasks} tasks {state} on {backend}")
 
-    asyncio.run(run())
+    asyncio.run(give_all())
 
 
 @app.command()
@@ -72,21 +64,6 @@ def version() -> None:
     from importlib.metadata import version as package_version
 
     print(package_version("taskgate"))
-
-
-def _run(start: object) -> None:
-    import uvloop
-
-    settings = Settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # These libraries log every request, some with its address and arguments.
-    for noisy in ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
-    assert callable(start)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(start(settings))
 
 
 def main() -> None:
@@ -112,3 +89,7 @@ def _leave(code: object) -> None:
     if "temporalio" in sys.modules:
         os._exit(number)
     sys.exit(number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Runs one of our long-lived programs: settings, logging, event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.settings import Settings
+
+#: These libraries log every request, some with its address and arguments.
+NOISY = ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.access")
+
+
+def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    """Run it until it returns."""
+    import uvloop
+
+    settings = Settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for noisy in NOISY:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(start(settings))

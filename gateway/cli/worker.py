@@ -1,0 +1,74 @@
+"""`taskgate worker`: worker processes under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.cli.running import run
+from gateway.settings import Settings
+
+#: Pools by what they serve (design §4); `redis` is the legacy queue's.
+POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
+
+Backend = Annotated[str | None, typer.Option(help="Whose tasks to run: redis or temporal (all of its queues)")]
+Pool = Annotated[
+    str | None,
+    typer.Option(help="A (enterprise tenants), B (VIP tenants), C (the shared queues of standard tenants) or redis"),
+]
+Slots = Annotated[int | None, typer.Option(min=1, help="Tasks at once in a process; default: TASKGATE_WORKER_SLOTS")]
+
+
+def worker(
+    backend: Backend = None,
+    pool: Pool = None,
+    slots: Slots = None,
+    processes: Annotated[int, typer.Option(min=1, max=1000, help="Worker processes")] = 1,
+) -> None:
+    """Run tasks: worker processes under a supervisor.
+
+    SIGTERM drains and ends, SIGHUP replaces the processes one after the other. A process that dies is replaced.
+    """
+    settings = Settings()
+    backend = _backend(backend, pool)
+    address = settings.redis_url if backend == "redis" else settings.temporal_address
+    if not address:
+        name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
+        raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
+    own = [sys.executable, "-m", "gateway.cli.main", "worker-process", "--backend", backend]
+    own += ["--pool", pool] if pool else []
+    own += ["--slots", str(slots)] if slots else []
+    supervisor = [
+        *(sys.executable, "-m", "workers.supervisor"),
+        *("--processes", str(processes)),
+        *("--drain", str(settings.worker_drain_seconds)),
+        *("--memory", str(settings.worker_memory_mb << 20)),
+        *("--log-level", settings.log_level),
+        *(("--ready-file", str(settings.ready_file)) if settings.ready_file else ()),
+    ]
+    # In place of this process, which has loaded far more than a supervisor needs.
+    os.execv(sys.executable, [*supervisor, "--", *own])
+
+
+def worker_process(backend: Backend = None, pool: Pool = None, slots: Slots = None) -> None:
+    """One worker process, as the supervisor starts it."""
+    from workers.guard import join_supervisor
+    from workers.process import run_worker
+
+    guard = join_supervisor()
+    chosen = _backend(backend, pool)
+    run(lambda settings: run_worker(settings, chosen, slots or settings.worker_slots, pool=pool, guard=guard))
+
+
+def _backend(backend: str | None, pool: str | None) -> str:
+    if pool is not None and pool not in POOLS:
+        raise typer.BadParameter(f"there is no pool {pool!r}; there are {', '.join(POOLS)}", param_hint="--pool")
+    chosen = backend or POOLS.get(pool or "")
+    if chosen not in ("redis", "temporal"):
+        raise typer.BadParameter("name a backend, 'redis' or 'temporal', or a pool", param_hint="--backend")
+    if pool is not None and POOLS[pool] != chosen:
+        raise typer.BadParameter(f"pool {pool} runs tasks of {POOLS[pool]}", param_hint="--pool")
+    return chosen

@@ -1,0 +1,257 @@
+"""`taskgate worker`: keeps worker processes running, kills the one that stands still past its lease.
+
+SIGTERM and SIGINT drain all processes and end; SIGHUP replaces them one after the other (rolling restart): a new one is
+ready before an old one drains. A process that dies is replaced at once, one that dies again and again after a pause.
+When the supervisor is killed its processes die with it, and their tasks run elsewhere.
+
+Standard library only, so that it costs little beside what it watches: 14 MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from workers.guard import GUARD_FD, GuardEnd, clock
+
+log = logging.getLogger("workers.supervisor")
+
+#: A process that lived for less than this did not start well: the next one waits longer.
+GOOD_LIFE_SECONDS = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+#: How long a rolling restart waits for a new process to take tasks.
+READY_SECONDS = 120.0
+MEMORY_SECONDS = 1.0
+#: A process over its memory limit drains; over this multiple of it, it is killed.
+MEMORY_HARD = 1.25
+#: What a drain may take beyond the grace that the process itself keeps.
+DRAIN_MARGIN = 10.0
+
+
+class Child:
+    """One worker process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, end: GuardEnd, on_ready: Callable[[], None]) -> None:
+        self.process = process
+        self.end = end
+        self.started = time.monotonic()
+        self.ready = asyncio.Event()
+        self._on_ready = on_ready
+        self.leaving = False
+        """Told to end: it is not replaced when it does."""
+        self._watch: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(end.descriptor, self._on_word)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._loop.remove_reader(self.end.descriptor)
+        self.end.close()
+
+    def memory(self) -> int:
+        """Resident bytes; 0 when the process is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def _on_word(self) -> None:
+        if not self.end.read():
+            self._loop.remove_reader(self.end.descriptor)
+            return
+        if self.end.is_ready and not self.ready.is_set():
+            self.ready.set()
+            self._on_ready()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if (left := self.end.deadline - clock()) < math.inf:
+            self._watch = self._loop.call_later(max(left, 0.0), self._judge)
+
+    def _judge(self) -> None:
+        """Its time is over, unless its word for more has come and we were too slow to read it."""
+        self._on_word()
+        if self.end.deadline <= clock():
+            log.error("worker process %d stood still past its lease: it is killed", self.pid)
+            self.send(signal.SIGKILL)
+
+
+class Place:
+    """Where one process runs; for a while two, when the next one is ready before the old one ends."""
+
+    def __init__(self) -> None:
+        self.child: Child | None = None
+        self.next: Child | None = None
+
+
+class Supervisor:
+    """Runs `command` in `processes` processes until told to end. Grace in seconds, memory in bytes (0: no limit)."""
+
+    def __init__(
+        self, command: Sequence[str], *, processes: int, drain: float, memory: int = 0, ready_file: Path | None = None
+    ) -> None:
+        self._command = list(command)
+        self._places = [Place() for _ in range(processes)]
+        self._drain = drain
+        self._memory = memory
+        self._ready_file = ready_file
+        self._children: set[Child] = set()
+        self._ending = asyncio.Event()
+        self._restart_wanted = asyncio.Event()
+
+    async def run(self) -> int:
+        """The exit code: 0 after an orderly end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, self._restart_wanted.set)
+        keepers = [asyncio.create_task(self._keep(place)) for place in self._places]
+        beside = [asyncio.create_task(step()) for step in (self._restart_forever, self._watch_memory)]
+        await self._ending.wait()
+        for task in beside:
+            task.cancel()
+        for child in list(self._children):
+            self._dismiss(child)
+        await asyncio.gather(*keepers)
+        return 0
+
+    async def _keep(self, place: Place) -> None:
+        """One process after the other, until the end."""
+        pause = FIRST_PAUSE
+        while not self._ending.is_set() or place.next is not None:
+            place.child, place.next = place.next or await self._start(), None
+            child = place.child
+            code = await child.process.wait()
+            self._children.discard(child)
+            child.close()
+            lived = time.monotonic() - child.started
+            if self._ending.is_set() or child.leaving:
+                continue
+            log.warning("worker process %d ended with code %s after %.1f s; it is replaced", child.pid, code, lived)
+            if lived >= GOOD_LIFE_SECONDS:
+                pause = FIRST_PAUSE
+            else:
+                await self._unless_ending(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _start(self) -> Child:
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env={**os.environ, GUARD_FD: str(writing)},
+                pass_fds=(writing,),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        finally:
+            os.close(writing)
+        child = Child(process, GuardEnd(reading), on_ready=self._announce)
+        self._children.add(child)
+        if self._ending.is_set():
+            self._dismiss(child)
+        return child
+
+    def _dismiss(self, child: Child) -> None:
+        """Let it drain; kill it when it does not end."""
+        child.leaving = True
+        child.send(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(self._drain + DRAIN_MARGIN, child.send, signal.SIGKILL)
+
+    async def _renew(self, place: Place) -> None:
+        """Another process in this place, without a gap."""
+        old = place.child
+        if old is None or old.leaving or place.next is not None:
+            return
+        place.next = new = await self._start()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await new.ready.wait()
+        except TimeoutError:
+            log.warning("worker process %d is not ready yet; the one before it ends all the same", new.pid)
+        self._dismiss(old)
+
+    # Beside -------------------------------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        """Touch the ready file once every place has a process that takes tasks."""
+        if self._ready_file is not None and all(p.child is not None and p.child.ready.is_set() for p in self._places):
+            self._ready_file.touch()
+
+    async def _restart_forever(self) -> None:
+        while await self._restart_wanted.wait():
+            self._restart_wanted.clear()
+            log.info("rolling restart of %d worker processes", len(self._places))
+            for place in self._places:
+                old = place.child
+                await self._renew(place)
+                if old is not None:
+                    await old.process.wait()
+
+    async def _watch_memory(self) -> None:
+        while self._memory:
+            await asyncio.sleep(MEMORY_SECONDS)
+            for place in self._places:
+                child = place.child
+                if child is None or (used := child.memory()) <= self._memory:
+                    continue
+                log.warning("worker process %d uses %d MB of %d", child.pid, used >> 20, self._memory >> 20)
+                if used > self._memory * MEMORY_HARD:
+                    child.send(signal.SIGKILL)
+                else:
+                    await self._renew(place)
+
+    async def _unless_ending(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            return
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers.supervisor")
+    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--drain", type=float, required=True)
+    parser.add_argument("--memory", type=int, default=0)
+    parser.add_argument("--ready-file", type=Path, default=None)
+    parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; the command follows `--`."""
+    arguments = _arguments()
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    supervisor = Supervisor(
+        arguments.command,
+        processes=arguments.processes,
+        drain=arguments.drain,
+        memory=arguments.memory,
+        ready_file=arguments.ready_file,
+    )
+    sys.exit(asyncio.run(supervisor.run()))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,8 +14,8 @@ import os
 import signal
 import time
 
-#: Names the file descriptor of the line in the environment of a supervised process.
-GUARD_FD = "TASKGATE_GUARD_FD"
+#: In the environment of a supervised process: `<pid of the supervisor>:<file descriptor of the line>`.
+GUARD = "TASKGATE_GUARD"
 
 _PR_SET_PDEATHSIG = 1
 _READY = "ready"
@@ -77,12 +77,11 @@ class GuardEnd:
 
 def join_supervisor() -> GuardLine | None:
     """The line to this process's supervisor, whose end is the end of this process too; None without a supervisor."""
-    descriptor = os.environ.pop(GUARD_FD, "")
+    parent, _, descriptor = os.environ.pop(GUARD, "").partition(":")
     if not descriptor:
         return None
-    parent = os.getppid()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != int(parent):
         os._exit(1)  # it died before we had asked to be told
     return GuardLine(int(descriptor))

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workers.guard import GUARD_FD, GuardEnd, clock
+from workers.guard import GUARD, GuardEnd, clock
 
 log = logging.getLogger("workers.supervisor")
 
@@ -88,8 +88,10 @@ class Child:
 
     def _judge(self) -> None:
         """Its time is over, unless its word for more has come and we were too slow to read it."""
-        self._on_word()
-        if self.end.deadline <= clock():
+        self.end.read()
+        if self.end.deadline > clock():
+            self._on_word()
+        else:
             log.error("worker process %d stood still past its lease: it is killed", self.pid)
             self.send(signal.SIGKILL)
 
@@ -157,7 +159,7 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
-                env={**os.environ, GUARD_FD: str(writing)},
+                env={**os.environ, GUARD: f"{os.getpid()}:{writing}"},
                 pass_fds=(writing,),
                 stdin=asyncio.subprocess.DEVNULL,
             )

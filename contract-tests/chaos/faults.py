@@ -37,6 +37,9 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 async def kill_worker(world: World, chance: random.Random) -> None:
     worker = chance.choice(world.workers)
+    if chance.random() < 0.5:
+        worker.kill_below()
+        return
     await worker.kill()
     await worker.start()
 

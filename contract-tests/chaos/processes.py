@@ -1,4 +1,7 @@
-"""The gateway and worker processes of the fault suite: started, killed, hung, started again."""
+"""The gateway and worker processes of the fault suite: started, killed, hung, started again.
+
+A worker is a supervisor and the process under it, which is the one that runs tasks, hangs and dies.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from pathlib import Path
 
 from deploy.local import taskgate
 
+LOOK_SECONDS = 0.02
+
 
 class Service:
-    """One `taskgate …` process that can be killed and started again. `kills` notes when each pid died."""
+    """One `taskgate …` that can be killed and started again. `kills` notes since when each pid did nothing any more."""
 
     def __init__(
         self, name: str, arguments: list[str], environment: Mapping[str, str], log: Path, kills: dict[int, float]
@@ -25,6 +30,9 @@ class Service:
         self._kills = kills
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._below: dict[int, float] = {}
+        """The processes under it, and when each was last seen at work."""
+        self._hung: dict[int, float] = {}
 
     async def start(self, **more: str) -> None:
         """Start it; `more` is added to its environment for this life."""
@@ -40,40 +48,85 @@ class Service:
         self._watch = asyncio.create_task(self._note_death(self._process))
 
     async def _note_death(self, process: asyncio.subprocess.Process) -> None:
-        await process.wait()
+        ended = asyncio.ensure_future(process.wait())
+        while not ended.done():
+            await asyncio.wait([ended], timeout=LOOK_SECONDS)
+            self._look(process.pid)
         self._kills[process.pid] = time.monotonic()
+        while self._below:  # they die with it, a moment later
+            self._look(process.pid)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _look(self, pid: int) -> None:
+        """A process that hung and then died did nothing since it hung."""
+        now = time.monotonic()
+        self._below |= {child: now for child in _children(pid) if child not in self._hung}
+        for child in [child for child in self._below if not _is_alive(child)]:
+            self._kills[child] = self._hung.pop(child, self._below[child])
+            del self._below[child]
 
     @property
     def is_alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
     async def died(self, within: float) -> bool:
-        """Whether it dies by itself within so many seconds."""
-        try:
-            await asyncio.wait_for(asyncio.shield(self._require().wait()), within)
-        except TimeoutError:
-            return False
-        return True
+        """Whether it, or the process under it, dies by itself within so many seconds."""
+        process, deadline = self._require(), time.monotonic() + within
+        before = set(_children(process.pid))
+        while time.monotonic() < deadline:
+            if process.returncode is not None or before - set(_children(process.pid)):
+                return True
+            before |= set(_children(process.pid))
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
 
     async def kill(self) -> None:
+        """All of it."""
         if self.is_alive:
             self._require().send_signal(signal.SIGKILL)
             await self._require().wait()
+            while any(_is_alive(child) for child in self._below):
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def kill_below(self) -> None:
+        """The processes under it, which it replaces."""
+        for child in _children(self._require().pid):
+            os.kill(child, signal.SIGKILL)
 
     def hang(self) -> None:
-        self._require().send_signal(signal.SIGSTOP)
+        for child in _children(self._require().pid):
+            os.kill(child, signal.SIGSTOP)
+            self._hung[child] = time.monotonic()
 
     def resume(self) -> None:
-        if self.is_alive:
-            self._require().send_signal(signal.SIGCONT)
+        for child in [child for child in self._hung if _is_alive(child)]:
+            os.kill(child, signal.SIGCONT)
+            self._below[child] = time.monotonic()
+            del self._hung[child]
 
     async def end(self) -> None:
         """Orderly, by SIGTERM; by SIGKILL when it does not end."""
         if self.is_alive:
             self._require().terminate()
-            if not await self.died(15):
+            try:
+                await asyncio.wait_for(asyncio.shield(self._require().wait()), 15)
+            except TimeoutError:
                 await self.kill()
 
     def _require(self) -> asyncio.subprocess.Process:
         assert self._process is not None
         return self._process
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False

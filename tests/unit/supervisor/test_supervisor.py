@@ -1,0 +1,169 @@
+"""`workers.supervisor` over processes that say what the test wants them to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+#: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
+CHILD = """
+import json, math, os, signal, sys, time
+from workers.guard import clock, join_supervisor
+
+line = join_supervisor()
+with open(sys.argv[1], "a") as journal:
+    journal.write(json.dumps({"pid": os.getpid(), "parent": os.getppid()}) + "\\n")
+if sys.argv[2] == "dies":
+    sys.exit(3)
+if sys.argv[2] == "renews":
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    signal.signal(signal.SIGALRM, lambda *_: line.extend(clock() + 0.4))
+    line.extend(clock() + 0.4)
+if sys.argv[2] == "eats":
+    eaten = bytearray(int(sys.argv[3]))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+line.ready()
+while True:
+    time.sleep(60)
+"""
+
+
+class Supervised:
+    """A supervisor in a process of its own, and what its children wrote down."""
+
+    def __init__(self, directory: Path, process: asyncio.subprocess.Process) -> None:
+        self.journal = directory / "journal"
+        self.ready_file = directory / "ready"
+        self.process = process
+
+    @property
+    def children(self) -> list[int]:
+        """Every child there ever was, in order of their beginning."""
+        if not self.journal.exists():
+            return []
+        return [json.loads(line)["pid"] for line in self.journal.read_text().splitlines()]
+
+    async def until(self, holds: Callable[[], bool], within: float = 20) -> None:
+        async with asyncio.timeout(within):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+
+Start = Callable[..., Awaitable[Supervised]]
+
+
+@pytest_asyncio.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    started: list[Supervised] = []
+
+    async def begin(*behaviour: str, processes: int = 1, **options: Any) -> Supervised:
+        supervised = Supervised(tmp_path, await _spawn(tmp_path, behaviour, processes, options))
+        started.append(supervised)
+        return supervised
+
+    yield begin
+    for supervised in started:
+        if supervised.process.returncode is None:
+            supervised.process.kill()
+            await supervised.process.wait()
+        await supervised.until(lambda s=supervised: not any(_alive(pid) for pid in s.children))  # type: ignore[misc]
+
+
+async def _spawn(
+    directory: Path, behaviour: tuple[str, ...], processes: int, options: dict[str, Any]
+) -> asyncio.subprocess.Process:
+    extra = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    child = [sys.executable, "-c", CHILD, str(directory / "journal"), *behaviour]
+    supervisor = [sys.executable, "-m", "workers.supervisor", "--processes", str(processes), "--drain", "0.1", *extra]
+    return await asyncio.create_subprocess_exec(*supervisor, "--ready-file", str(directory / "ready"), "--", *child)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+async def test_it_is_ready_when_every_process_is(start: Start) -> None:
+    supervised = await start("waits", processes=3)
+    await supervised.until(supervised.ready_file.exists)
+    assert len(supervised.children) == 3
+
+
+async def test_what_dies_is_replaced(start: Start) -> None:
+    supervised = await start("waits")
+    await supervised.until(supervised.ready_file.exists)
+    os.kill(supervised.children[0], signal.SIGKILL)
+    await supervised.until(lambda: len(supervised.children) == 2)
+    assert supervised.process.returncode is None
+
+
+async def test_what_dies_at_once_is_replaced_after_longer_and_longer_pauses(start: Start) -> None:
+    supervised = await start("dies")
+    began = asyncio.get_running_loop().time()
+    await supervised.until(lambda: len(supervised.children) == 3)
+    assert asyncio.get_running_loop().time() - began > 0.2 + 0.4
+
+
+async def test_what_stands_still_past_its_deadline_is_killed(start: Start) -> None:
+    supervised = await start("renews")
+    await supervised.until(supervised.ready_file.exists)
+    victim = supervised.children[0]
+    os.kill(victim, signal.SIGSTOP)
+    await supervised.until(lambda: not _alive(victim))
+    await supervised.until(lambda: len(supervised.children) == 2)
+
+
+async def test_what_renews_lives(start: Start) -> None:
+    supervised = await start("renews")
+    await supervised.until(supervised.ready_file.exists)
+    with pytest.raises(TimeoutError):
+        await supervised.until(lambda: len(supervised.children) > 1, within=1.0)
+
+
+async def test_sigterm_ends_everything_in_order(start: Start) -> None:
+    supervised = await start("waits", processes=2)
+    await supervised.until(supervised.ready_file.exists)
+    supervised.process.terminate()
+    assert await supervised.process.wait() == 0
+    assert not any(_alive(pid) for pid in supervised.children)
+
+
+async def test_its_own_death_is_that_of_its_processes(start: Start) -> None:
+    supervised = await start("waits", processes=2)
+    await supervised.until(supervised.ready_file.exists)
+    supervised.process.kill()
+    await supervised.until(lambda: not any(_alive(pid) for pid in supervised.children))
+
+
+async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
+    supervised = await start("waits", processes=2)
+    await supervised.until(supervised.ready_file.exists)
+    before = supervised.children
+    supervised.process.send_signal(signal.SIGHUP)
+    alive: set[int] = set()
+
+    def replaced() -> bool:
+        alive.add(sum(_alive(pid) for pid in supervised.children))
+        return len(supervised.children) == 4 and not any(_alive(pid) for pid in before)
+
+    await supervised.until(replaced)
+    assert min(alive) >= 2
+    assert supervised.process.returncode is None
+
+
+async def test_what_uses_too_much_memory_is_replaced(start: Start) -> None:
+    megabyte = 1 << 20
+    supervised = await start("eats", str(60 * megabyte), memory=40 * megabyte)
+    await supervised.until(lambda: len(supervised.children) >= 2)
+    assert supervised.process.returncode is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIRouter
 
+from gateway.http.batches import PATH as BATCH_PATH
 from gateway.http.guards import LEGACY_API, Guards
 from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
 
 #: One module per part of the API. Those that are asked most come first: routes are tried in this order.
-PARTS = ("episodes", "memories", "tasks", "stream", "submissions", "communities", "maintenance", "workers", "health")
+PARTS = (
+    "episodes",
+    "memories",
+    "tasks",
+    "stream",
+    "batches",
+    "submissions",
+    "communities",
+    "maintenance",
+    "workers",
+    "health",
+)
 
 _DESCRIPTION = """The task API of MemStack, served by the migration gateway: each task runs on the backend that its
 tenant's flag chooses. Everything else under `/api/v1` is passed through to the MemStack API server."""
@@ -66,6 +78,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         passthrough=passthrough,
         shortcuts=_shortcuts(routes),
         max_body_bytes=settings.max_body_bytes,
+        larger_bodies={BATCH_PATH: settings.max_batch_bytes},
     )
     describe(app)
     return app

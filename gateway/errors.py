@@ -7,6 +7,8 @@ endpoints answer `{"detail": message}`; `/gateway/v1` answers RFC 9457 problem d
 
 from __future__ import annotations
 
+from typing import Any
+
 from backends.errors import TaskgateError
 
 
@@ -21,6 +23,11 @@ class ApiError(TaskgateError):
         super().__init__(message)
         self.retry_after = retry_after
         """Whole seconds for `Retry-After` / `RetryInfo`, None when a repetition would not help."""
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Further members of the problem details."""
+        return {}
 
 
 class Unauthenticated(ApiError):
@@ -98,6 +105,25 @@ class IdempotencyMismatch(ApiError):
     code = "idempotency_mismatch"
     http_status = 422
     grpc_status = "INVALID_ARGUMENT"
+
+
+class UniqueKeyTaken(ApiError):
+    """An active task has this unique_key."""
+
+    code = "unique_key_taken"
+    http_status = 409
+    grpc_status = "ALREADY_EXISTS"
+
+    def __init__(self, task_id: str | None = None, *, index: int = 0, message: str | None = None) -> None:
+        super().__init__(message or (task_id and f"Task {task_id} is active and has this unique_key."))
+        self.task_id = task_id
+        """The active task."""
+        self.index = index
+        """Which of the tasks that were submitted together."""
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"task_id": self.task_id}
 
 
 class DatabaseUnavailable(ApiError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -15,8 +15,10 @@ from gateway import faults
 from gateway.acceptance import Acceptances
 from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
-from gateway.errors import IdempotencyMismatch, InvalidRequest
+from gateway.errors import UniqueKeyTaken
+from gateway.idempotency import Idempotency, Replay, recall
 from gateway.sql import Queries
+from gateway.unique_keys import UniqueKeys, repeated_keys
 
 if TYPE_CHECKING:  # workers use intake, and need no flag SDK
     from gateway.routing.flags import FlagEvaluation
@@ -26,6 +28,28 @@ SQL = Queries("gateway.status", "transitions.sql")
 #: How the text of each payload begins that the gateway writes: white space, which no reader of JSON sees. Indexes of
 #: `task_logs` tell the gateway's own rows by it (migration 0004).
 MARK = "\t"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOverride:
+    """What a task asks for in place of the gateway's policy; None: as the policy says. Pauses in seconds."""
+
+    attempts: int | None = None
+    initial: float | None = None
+    coefficient: float | None = None
+    maximum: float | None = None
+
+    def over(self, policy: RetryPolicy) -> RetryPolicy:
+        """This override upon the gateway's policy."""
+        return RetryPolicy(
+            policy.initial if self.initial is None else timedelta(seconds=self.initial),
+            policy.coefficient if self.coefficient is None else self.coefficient,
+            policy.maximum if self.maximum is None else timedelta(seconds=self.maximum),
+            policy.attempts if self.attempts is None else self.attempts,
+        )
+
+
+NO_OVERRIDE = RetryOverride()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,7 @@ class NewTask:
     not_before: datetime | None = None
     labels: Mapping[str, str] | None = None
     unique_key: str | None = None
-    retry: RetryPolicy | None = None
+    retry: RetryOverride | None = None
     expires_at: datetime | None = None
     callback: Mapping[str, Any] | None = None
     schedule_id: str | None = None
@@ -58,38 +82,8 @@ class NewTask:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-#: Characters of an idempotency key.
-LONGEST_KEY = 255
-
-
-def check_idempotency_key(key: str) -> None:
-    """Raises `InvalidRequest` for a key that is not 1 to 255 printable ASCII characters."""
-    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        message = f"An idempotency key must be 1 to {LONGEST_KEY} printable ASCII characters."
-        raise InvalidRequest(message, field="idempotency_key")
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """What is remembered of a request with an `Idempotency-Key`: the answer that its first execution gives.
-
-    `fingerprint` is a digest of method, path and body; `answer` is the JSON text of the response.
-    """
-
-    user_id: str
-    key: str
-    fingerprint: str
-    status: int
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The stored answer of an earlier request with the same key."""
-
-    status: int
-    answer: str
-
+#: So many tasks that come together are started at once; of more, none stands before what others submit meanwhile.
+FEW = 32
 
 #: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
@@ -138,6 +132,7 @@ class Intake:
     def __init__(self, database: Database, launcher: Launcher, *, max_attempts: int, idempotency_hours: float) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
+        self._unique_keys = UniqueKeys(database)
         self._launcher = launcher
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
@@ -147,44 +142,88 @@ class Intake:
     ) -> Replay | None:
         """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
 
-        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `DatabaseUnavailable`.
         """
-        launches = [self._launcher.plan(task) for task in tasks]
+        if repeated := repeated_keys(tasks):
+            index, first = next(iter(repeated.items()))
+            raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
+        launches = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
         faults.passing("before_accept")
         if len(rows) == 1 and idempotency is None and beside is None:
-            await self._acceptances.add(rows[0])
+            await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
         else:
-            async with self._db.transaction() as db:
-                if idempotency is not None and (replay := await self._recall(db, idempotency)) is not None:
-                    return replay
-                if beside is not None:
-                    await beside(db)
-                await db.executemany(SQL.accept, rows)
+            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside))
+            if replay is not None:
+                return replay
         faults.passing("after_accept")
-        waiting = False
+        self._launch(launches)
+        return None
+
+    async def submit_each(
+        self, tasks: Sequence[NewTask], answer: Callable[[dict[int, str]], str], idempotency: Idempotency | None
+    ) -> Replay | str:
+        """Accept those tasks whose unique keys are free, and return `answer`.
+
+        That is given, for each of the others, the active task that has its key; what it raises refuses them all.
+        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        """
+        launches = [self._plan(task, len(tasks)) for task in tasks]
+        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        faults.passing("before_accept")
+        taken: dict[int, str] = {}
+        text = ""
+
+        async def step() -> Replay | None:
+            nonlocal taken, text
+            taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
+            text = answer(taken)
+            key = idempotency and replace(idempotency, answer=text)
+            return await self._accept([row for index, row in enumerate(rows) if index not in taken], key, None)
+
+        if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
+            return replay
+        faults.passing("after_accept")
+        self._launch([launch for index, launch in enumerate(launches) if index not in taken])
+        return text
+
+    async def remember(self, idempotency: Idempotency) -> Replay | None:
+        """Keep an answer that no new task belongs to; a `Replay` is the answer that was kept before.
+
+        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        """
+        return await self._accept([], idempotency, None)
+
+    async def _accept(
+        self, rows: Sequence[tuple[Any, ...]], idempotency: Idempotency | None, beside: Beside | None
+    ) -> Replay | None:
+        async with self._db.transaction() as db:
+            if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
+                return replay
+            if beside is not None:
+                await beside(db)
+            if len(rows) == 1:
+                await db.execute(SQL.accept, *rows[0])
+            elif rows:
+                await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+        return None
+
+    def _plan(self, task: NewTask, company: int) -> Launch:
+        """How a task is recorded that comes with so many others, itself included."""
+        if company <= FEW:
+            return self._launcher.plan(task)
+        return Launch("waiting", task.not_before or datetime.now(UTC))
+
+    def _launch(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             if launch.start is not None:
                 self._launcher.launch(launch)
-            else:
-                waiting = True
-        if waiting:
+        if any(launch.start is None for launch in launches):
             self._launcher.wake()
-        return None
-
-    async def _recall(self, db: type_Connection, key: Idempotency) -> Replay | None:
-        fresh = await db.fetchval(
-            SQL.remember, key.user_id, key.key, key.fingerprint, key.status, key.answer, self._memory_seconds
-        )
-        if fresh:
-            return None
-        known = await db.fetchrow(SQL.recall, key.user_id, key.key)
-        if known is None or known["fingerprint"] != key.fingerprint:
-            raise IdempotencyMismatch
-        return Replay(known["status"], known["answer"])
 
     def _row(self, task: NewTask, launch: Launch) -> tuple[Any, ...]:
         stored = wire_payload(task)
+        retry = task.retry or NO_OVERRIDE
         return (
             task.task_id,
             task.group_id,
@@ -205,11 +244,13 @@ class Intake:
             task.not_before,
             launch.due_at,
             self._launcher.owner_id if launch.state == "starting" else None,
-            self._max_attempts if task.retry is None else task.retry.attempts,
+            retry.attempts or self._max_attempts,
             launch.queue,
             _json(task.labels),
             task.unique_key,
-            *_intervals(task.retry),
+            retry.initial,
+            retry.coefficient,
+            retry.maximum,
             task.expires_at,
             _json(task.callback),
             task.schedule_id,
@@ -220,12 +261,6 @@ class Intake:
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
     return orjson.dumps(value).decode() if value else None
-
-
-def _intervals(retry: RetryPolicy | None) -> tuple[float | None, float | None, float | None]:
-    if retry is None:
-        return None, None, None
-    return retry.initial.total_seconds(), retry.coefficient, retry.maximum.total_seconds()
 
 
 def wire_payload(task: NewTask) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
 from gateway.access.placement import Caller
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.intake import NewTask
+from gateway.intake import NewTask, RetryOverride
 from gateway.status.dispatch_view import DispatchView
 from gateway.status.task_log import TaskLog
 
@@ -20,12 +21,44 @@ TENANT_GROUP = "tenant:"
 
 LONGEST_DELAY = timedelta(days=366)
 
+MOST_LABELS = 32
+LONGEST_LABEL = 255
+LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)]
+
+
+class Retry(BaseModel):
+    """How failed runs are repeated, where it differs from the gateway's policy: the pause is `initial_seconds`, times
+    `coefficient` after each further failure, at most `maximum_seconds`."""
+
+    attempts: Annotated[int | None, Field(ge=1, le=100, description="Runs before the task is a dead letter")] = None
+    initial_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
+    coefficient: Annotated[float | None, Field(ge=1, le=100, allow_inf_nan=False)] = None
+    maximum_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Retry:
+        if self.initial_seconds and self.maximum_seconds and self.maximum_seconds < self.initial_seconds:
+            raise ValueError("maximum_seconds is less than initial_seconds")
+        return self
+
+
+class Callback(BaseModel):
+    """Whom to tell when the task has ended: a POST to `url`, on these events only where they are given."""
+
+    url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#]+[^\s]*$")]
+    events: Annotated[list[Literal["completed", "failed", "stopped"]] | None, Field(min_length=1, max_length=3)] = None
+
 
 class TaskSubmission(BaseModel):
     """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
 
     `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>`; it defaults to the project, else
-    to the tenant. Tasks of one group run one after the other on the Redis queue.
+    to the tenant. Tasks of one group run one after the other on the Redis queue. Of the active tasks of a tenant only
+    one may have a `unique_key`: with `on_conflict` "return" a second submission is answered with that task, else it is
+    refused. A task that has not started by its `deadline`, or `ttl_seconds` after it became due, fails and never
+    starts.
     """
 
     type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -37,6 +70,23 @@ class TaskSubmission(BaseModel):
     delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
     run_at: AwareDatetime | None = None
     parent_task_id: str | None = None
+    unique_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    on_conflict: Literal["refuse", "return"] = "refuse"
+    retry: Retry | None = None
+    deadline: AwareDatetime | None = None
+    ttl_seconds: Seconds | None = None
+    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
+    callback: Callback | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _plain_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if not LABEL_KEY.fullmatch(key):
+                raise ValueError("a label's key is 1 to 63 of a-z, 0-9 and . _ / -")
+            if len(value) > LONGEST_LABEL:
+                raise ValueError(f"a label's value is at most {LONGEST_LABEL} characters")
+        return labels
 
 
 class SubmissionDesk:
@@ -60,6 +110,7 @@ class SubmissionDesk:
         Raises `Unauthenticated`, `InvalidRequest`, `Forbidden`, `TaskNotFound` (the parent), `DatabaseUnavailable`.
         """
         not_before = _not_before(submission)
+        expires_at = _expires_at(submission, not_before)
         place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
         if place not in self._admitted:
             self._admitted[place] = await self._admit(*place)
@@ -85,6 +136,11 @@ class SubmissionDesk:
             parent_task_id=parent,
             priority=submission.priority,
             not_before=not_before,
+            labels=submission.labels or None,
+            unique_key=submission.unique_key,
+            retry=_retry(submission.retry),
+            expires_at=expires_at,
+            callback=None if submission.callback is None else submission.callback.model_dump(exclude_none=True),
         )
         return admission.caller, task
 
@@ -143,3 +199,23 @@ def _not_before(submission: TaskSubmission) -> datetime | None:
             raise InvalidRequest("run_at is more than a year ahead.", field="run_at")
         return submission.run_at if submission.run_at > now else None
     return now + timedelta(seconds=submission.delay_seconds) if submission.delay_seconds else None
+
+
+def _expires_at(submission: TaskSubmission, not_before: datetime | None) -> datetime | None:
+    """By when the task has to start; None: whenever. Raises `InvalidRequest`."""
+    if submission.deadline is not None and submission.ttl_seconds is not None:
+        raise InvalidRequest("Give deadline or ttl_seconds, not both.", field="deadline")
+    due = not_before or datetime.now(UTC)
+    if submission.deadline is not None:
+        if submission.deadline <= due:
+            raise InvalidRequest("deadline is before the task could start.", field="deadline")
+        if submission.deadline - due > LONGEST_DELAY:
+            raise InvalidRequest("deadline is more than a year after the task's time.", field="deadline")
+        return submission.deadline
+    return due + timedelta(seconds=submission.ttl_seconds) if submission.ttl_seconds else None
+
+
+def _retry(retry: Retry | None) -> RetryOverride | None:
+    if retry is None:
+        return None
+    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, retry.maximum_seconds)

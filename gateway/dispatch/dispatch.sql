@@ -1,7 +1,8 @@
 -- What the dispatcher asks of PostgreSQL.
 
 -- name: take_due
--- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time.
+-- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time. $2: backends that have enough
+-- to do; what waits for them (`postpone`) is passed over.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts
@@ -10,6 +11,7 @@ LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
 WHERE d.state IN ('waiting', 'starting') AND d.held IS NULL AND d.due_at <= now()
   AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
+  AND (d.state = 'starting' OR d.backend IS NULL OR d.backend <> ALL ($2::text[]))
 ORDER BY d.due_at
 LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
@@ -23,7 +25,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) AS b(task
 WHERE d.task_id = b.task_id
 
 -- name: postpone
--- Their backend ($3) cannot take them yet: look again later, or when it is back (`release`).
+-- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`release`).
 UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs => $2 * (0.75 + random() / 2))
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
@@ -74,6 +76,7 @@ FROM refused WHERE t.id = refused.task_id
 -- name: next_due
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.dispatch
 WHERE state IN ('waiting', 'starting') AND held IS NULL
+  AND (state = 'starting' OR backend IS NULL OR backend <> ALL ($1::text[]))
 
 -- name: take_cancels
 -- Starts that were stopped here and whose engine is not yet told.

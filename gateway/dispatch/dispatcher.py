@@ -17,7 +17,7 @@ from gateway.db import Database, translated
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
 from gateway.errors import DatabaseUnavailable
-from gateway.intake import Launch, NewTask, first_ref
+from gateway.intake import Launch, NewTask, RetryOverride, first_ref
 from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.stages import Stage
 from gateway.status.payload import decode_payload
@@ -146,14 +146,14 @@ class Dispatcher:
                 pause = 0.5
 
     async def _pause(self) -> float:
-        seconds = await self._db.fetchval(SQL.next_due)
+        seconds = await self._db.fetchval(SQL.next_due, self._full())
         return self._sweep_seconds if seconds is None else min(max(float(seconds), 0.02), self._sweep_seconds)
 
     async def sweep(self) -> int:
         """Take due tasks once, start them in their lanes; how many were looked at."""
         launches: list[Launch] = []
         async with self._db.transaction() as db:
-            rows = await db.fetch(SQL.take_due, BATCH)
+            rows = await db.fetch(SQL.take_due, BATCH, self._full())
             if not rows:
                 return 0
             gone = [row["task_id"] for row in rows if row["row_gone"]]
@@ -169,12 +169,19 @@ class Dispatcher:
                 else:
                     launches.append(launch)
             for backend, ids in held.items():
-                await db.execute(SQL.postpone, ids, DOWN_SECONDS, backend)
+                lane = self._lanes.get(backend)
+                is_full = lane is not None and not lane.is_down and not lane.has_room
+                pause = 0.0 if is_full else DOWN_SECONDS
+                await db.execute(SQL.postpone, ids, pause, backend)
             if launches:
                 await db.execute(SQL.begin_starts, *_columns(launches), self.owner_id, REPEAT_SECONDS)
         for launch in launches:
             self.launch(launch)
         return len(rows)
+
+    def _full(self) -> list[str]:
+        """Backends with so many starts under way that what waits for them is left where it is."""
+        return [name for name, lane in self._lanes.items() if not lane.has_room]
 
     def _decide(self, row: asyncpg.Record) -> Launch:
         """What becomes of a due row; without a `start` while its backend cannot take it."""
@@ -187,6 +194,8 @@ class Dispatcher:
             lane = self._lane_for(route)
             if lane is None or self._may_still_run(row, route):
                 return Launch("waiting", row["due_at"], route.backend)
+            if not lane.has_room:
+                return Launch("waiting", row["due_at"], lane.engine.name)
             backend, stage, epoch = lane.engine.name, str(route.stage), row["epoch"] + 1
             queue, flag = self._name_queue(row["tenant_id"], tier, row["task_type"]), route.flag
         if backend not in self._lanes:
@@ -238,7 +247,7 @@ class Dispatcher:
         queue: str,
         priority: int,
         tier: Tier,
-        retry: RetryPolicy | None,
+        retry: RetryOverride | None,
     ) -> WorkflowStart:
         return WorkflowStart(
             ref=ref,
@@ -249,7 +258,7 @@ class Dispatcher:
             queue=queue,
             priority=priority,
             fairness_key=tenant_id if tier is Tier.STANDARD else None,
-            retry=retry or self._retry,
+            retry=self._retry if retry is None else retry.over(self._retry),
         )
 
     # Wake-ups -----------------------------------------------------------------------------------------------
@@ -276,16 +285,9 @@ class Dispatcher:
         log.warning("the wake-up connection to PostgreSQL was lost")
 
 
-def _own_retry(row: asyncpg.Record) -> RetryPolicy | None:
-    """The policy that the task was submitted with, None: the gateway's."""
-    if row["retry_initial"] is None:
-        return None
-    return RetryPolicy(
-        timedelta(seconds=row["retry_initial"]),
-        row["retry_coefficient"],
-        timedelta(seconds=row["retry_maximum"]),
-        row["max_attempts"],
-    )
+def _own_retry(row: asyncpg.Record) -> RetryOverride:
+    """What the task was submitted with. Its attempts are those of the row in any case."""
+    return RetryOverride(row["max_attempts"], row["retry_initial"], row["retry_coefficient"], row["retry_maximum"])
 
 
 def _columns(launches: list[Launch]) -> list[list[Any]]:

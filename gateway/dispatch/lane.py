@@ -20,6 +20,7 @@ class Lane:
         self.slots = asyncio.Semaphore(concurrency)
         self.pending = 0
         self._limit = concurrency * 8
+        self._sweep_limit = concurrency * 2
         self._down_since: float | None = None
 
     @property
@@ -33,6 +34,16 @@ class Lane:
     @property
     def is_free(self) -> bool:
         return not self.is_down and self.pending < self._limit
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes tasks that waited. They leave room for new ones, so that no crowd stands before those."""
+        return self.pending < self._sweep_limit
+
+    def started(self) -> bool:
+        """A start is no longer under way; True when there is room again."""
+        self.pending -= 1
+        return self.pending == self._sweep_limit - 1
 
     def failed(self) -> None:
         """The engine could not be reached."""

@@ -110,7 +110,8 @@ class Starter:
             self._confirmed.append((ref.task_id, ref.epoch))
             self._to_confirm.set()
         finally:
-            lane.pending -= 1
+            if lane.started():
+                self._wake()
             if launch.flag is not None and self._record_flag is not None:
                 self._record_flag(launch.flag, lane.engine.name, timedelta(seconds=time.monotonic() - began), failed)
 

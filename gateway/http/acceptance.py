@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from gateway.access.placement import Caller
 from gateway.http.route import gateway_of
-from gateway.intake import LONGEST_KEY, Beside, Idempotency, NewTask, Replay, check_idempotency_key
+from gateway.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key
+from gateway.intake import Beside, NewTask
 
 #: For `openapi_extra` of an endpoint that creates tasks.
 IDEMPOTENCY_PARAMETER = {

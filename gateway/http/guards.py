@@ -32,7 +32,8 @@ class Guards:
 
     `is_own(method, path)` says of a path under /api/v1 whether the gateway serves it; all others there go to
     `passthrough`, without any of the checks. /api/v1/tasks belongs to the gateway with everything beneath it.
-    `shortcuts` are tried first where there is one for method and path.
+    `shortcuts` are tried first where there is one for method and path. Bodies are at most `max_body_bytes`; the paths
+    of `larger_bodies` have limits of their own.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Guards:
         passthrough: ASGIApp,
         shortcuts: Mapping[tuple[str, str], Shortcut],
         max_body_bytes: int,
+        larger_bodies: Mapping[str, int],
     ) -> None:
         self._app = app
         self._shortcuts = shortcuts
         self._is_own = is_own
         self._passthrough = passthrough
         self._max_body_bytes = max_body_bytes
+        self._larger_bodies = larger_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,10 +65,11 @@ class Guards:
             error = {"type": "string_unsound", "loc": [place], "msg": "NUL characters and invalid UTF-8 are refused"}
             await invalid_answer(path, [error])(scope, receive, send)
             return
+        limit = self._larger_bodies.get(path, self._max_body_bytes)
         length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         if length is None:
-            receive = _counted(receive, self._max_body_bytes)
-        elif not length.isdigit() or int(length) > self._max_body_bytes:
+            receive = _counted(receive, limit)
+        elif not length.isdigit() or int(length) > limit:
             await _too_large(path)(scope, receive, send)
             return
         shortcut = self._shortcuts.get((scope["method"], path))

@@ -47,10 +47,20 @@ def error_answer(
     """The answer to a request for `path` that ended in an error; `more` are further members of the JSON object."""
     if path.startswith(NEW_API):
         code = code or _CODES.get(status, "internal" if status >= 500 else "request_refused")
-        title = code.replace("_", " ").capitalize()
-        content = {"type": TYPE + code, "title": title, "status": status, "detail": detail, "instance": path, **more}
+        content = {**problem(status, detail, code), "instance": path, **more}
         return Response(_dump(content), status, headers, PROBLEM)
     return Response(_dump({"detail": detail, **more}), status, headers, "application/json")
+
+
+def problem(status: int, detail: str, code: str, **more: Any) -> dict[str, Any]:
+    """Problem details without `instance`."""
+    title = code.replace("_", " ").capitalize()
+    return {"type": TYPE + code, "title": title, "status": status, "detail": detail, **more}
+
+
+def problem_of(error: ApiError) -> dict[str, Any]:
+    """Problem details, as one of several in an answer."""
+    return problem(error.http_status, error.message, error.code, **error.members)
 
 
 def invalid_answer(path: str, errors: Sequence[Any]) -> Response:
@@ -72,7 +82,7 @@ def answer_to(path: str, error: ApiError | EngineUnavailable) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, MissingKey):
         headers["WWW-Authenticate"] = "Bearer"
-    return error_answer(path, error.http_status, error.message, code=error.code, headers=headers)
+    return error_answer(path, error.http_status, error.message, code=error.code, headers=headers, **error.members)
 
 
 async def _answer_own_error(request: Request, error: Exception) -> Response:

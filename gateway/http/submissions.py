@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
+from gateway.access.placement import Caller
+from gateway.errors import TaskNotFound, UniqueKeyTaken
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.status.dispatch_view import DispatchView
@@ -22,7 +26,7 @@ class TaskAccepted(BaseModel):
     """A task that was accepted."""
 
     task_id: str
-    status: Literal["pending"]
+    status: Literal["pending", "running"]
     created_at: datetime
     task_url: str = Field(description="Its status, result and stream")
 
@@ -40,8 +44,16 @@ class Attempt(BaseModel):
     error: str | None
 
 
-class TaskDispatch(BaseModel):
-    """Where a task was sent and how its runs ended."""
+class RetryPauses(BaseModel):
+    """Pauses between runs, in seconds; null: as the gateway's policy says."""
+
+    initial_seconds: float | None
+    coefficient: float | None
+    maximum_seconds: float | None
+
+
+class TaskFacts(BaseModel):
+    """What the gateway knows of a task."""
 
     task_id: str
     task_type: str
@@ -68,7 +80,22 @@ class TaskDispatch(BaseModel):
     queued_at: datetime | None
     claimed_at: datetime | None
     finished_at: datetime | None
+    entity_id: str | None
+    entity_type: str | None
+    labels: dict[str, str]
+    unique_key: str | None
+    deadline: datetime | None = Field(description="A task that has not started by then fails")
+    retry: RetryPauses | None = Field(description="Pauses that it was submitted with, in seconds")
+    callback: dict[str, Any] | None
+    schedule_id: str | None
+    dag_run_id: str | None
+    held: str | None = Field(description="Why it is held back")
     task_url: str
+
+
+class TaskDispatch(TaskFacts):
+    """Where a task was sent and how its runs ended."""
+
     attempts: list[Attempt]
 
 
@@ -76,22 +103,53 @@ class TaskDispatch(BaseModel):
     "",
     status_code=202,
     response_model=TaskAccepted,
-    responses=problem_errors(403, 404),
+    responses={
+        200: {"model": TaskAccepted, "description": "The active task that has the `unique_key` (`on_conflict` return)"},
+        **problem_errors(403, 404, 409),
+    },
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def submit_task(request: Request, submission: TaskSubmission) -> Response:
     """Submit a task. A type that no worker knows is accepted too; its task fails, and the message names the type."""
+    caller, task = await desk_of(request).prepare(submission)
+    answer = _accepted(task.task_id, "pending", task.created_at)
+    try:
+        return await accept(request, caller, [task], answer, status=202)
+    except UniqueKeyTaken as taken:
+        if submission.on_conflict != "return":
+            raise
+        return await _answer_active(request, caller, taken)
+
+
+def desk_of(request: Request) -> SubmissionDesk:
+    """Where the submissions of this request are turned into tasks."""
     gateway = gateway_of(request)
     view = DispatchView(gateway.database)
-    desk = SubmissionDesk(gateway.access, gateway.task_log, view, request.headers.get("authorization"))
-    caller, task = await desk.prepare(submission)
-    answer = {
-        "task_id": task.task_id,
-        "status": "pending",
-        "created_at": task.created_at.isoformat(),
-        "task_url": f"/api/v1/tasks/{task.task_id}",
+    return SubmissionDesk(gateway.access, gateway.task_log, view, request.headers.get("authorization"))
+
+
+async def _answer_active(request: Request, caller: Caller, taken: UniqueKeyTaken) -> Response:
+    """The task that has the key; remembered like the answer to a task that was accepted."""
+    gateway = gateway_of(request)
+    try:
+        task, _ = await DispatchView(gateway.database).get(taken.task_id or "", caller)
+    except TaskNotFound:
+        raise taken from None
+    answer = _accepted(task["task_id"], STATUS_WORDS[task["status"]], task["created_at"])
+    content = orjson.dumps(answer)
+    idempotency = await read_idempotency(request, caller, 200, content)
+    if idempotency is not None and (replay := await gateway.intake.remember(idempotency)) is not None:
+        return replayed(replay)
+    return json_answer(content)
+
+
+def _accepted(task_id: str, status: str, created_at: datetime) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "status": status,
+        "created_at": created_at.isoformat(),
+        "task_url": f"/api/v1/tasks/{task_id}",
     }
-    return await accept(request, caller, [task], answer, status=202)
 
 
 @router.get("/{task_id}", response_model=TaskDispatch, responses=problem_errors(404))
@@ -100,11 +158,23 @@ async def get_task(request: Request, task_id: str) -> Response:
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     task, attempts = await DispatchView(gateway.database).get(task_id, caller)
-    return json_answer(
-        {
-            **task,
-            "status": STATUS_WORDS[task["status"]],
-            "task_url": f"/api/v1/tasks/{task_id}",
-            "attempts": attempts,
-        }
-    )
+    return json_answer({**facts(task), "attempts": attempts})
+
+
+def facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`TaskFacts` of a row of the dispatch view."""
+    task = dict(row)
+    pauses = [task.pop(f"retry_{name}") for name in ("initial", "coefficient", "maximum")]
+    initial, coefficient, maximum = pauses
+    retry = {"initial_seconds": initial, "coefficient": coefficient, "maximum_seconds": maximum}
+    return task | {
+        "status": STATUS_WORDS[task["status"]],
+        "labels": _parsed(task["labels"]) or {},
+        "callback": _parsed(task["callback"]),
+        "retry": retry if any(value is not None for value in pauses) else None,
+        "task_url": f"/api/v1/tasks/{task['task_id']}",
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

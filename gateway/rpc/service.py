@@ -31,7 +31,8 @@ from taskgate.v1 import (
 
 from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest
-from gateway.intake import Idempotency, NewTask, check_idempotency_key
+from gateway.idempotency import Idempotency, check_idempotency_key
+from gateway.intake import NewTask
 from gateway.rpc.calls import KeyedCalls, Unbroken, apart
 from gateway.rpc.failures import invalid
 from gateway.rpc.gathering import Gathering

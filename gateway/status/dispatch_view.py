@@ -10,6 +10,7 @@ from gateway.errors import TaskNotFound
 from gateway.sql import Queries
 
 SQL = Queries("gateway.status", "dispatch_view.sql")
+_TASK = SQL.task.replace("/*columns*/", SQL.columns)
 
 
 class DispatchView:
@@ -24,7 +25,7 @@ class DispatchView:
         Raises `TaskNotFound` also for a task of a tenant that the caller does not belong to, and for a legacy row that
         the gateway never dispatched.
         """
-        task = await self._db.fetchrow(SQL.task, task_id)
+        task = await self._db.fetchrow(_TASK, task_id)
         if task is None or not caller.sees(task["tenant_id"]):
             raise TaskNotFound
         return dict(task), [dict(attempt) for attempt in await self._db.fetch(SQL.attempts, task_id)]

@@ -13,7 +13,7 @@ import asyncpg
 from backends.errors import TaskgateError
 from backends.port import RetryPolicy
 from gateway.db import Database
-from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable
+from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.sql import Queries
 from gateway.status.payload import decode_payload, encode_json, text_member, without_wire_keys
 
@@ -274,10 +274,21 @@ class Transitions:
         self._on_stop()
 
     async def retry(self, task_id: str) -> None:
-        """Run a failed or stopped task again (contract §2, T1). Raises `TaskNotFound`, `TaskNotRetryable`.
+        """Run a failed or stopped task again (contract §2, T1).
 
-        The backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
+        Raises `TaskNotFound`, `TaskNotRetryable`, and `UniqueKeyTaken` when another active task has its unique key. The
+        backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
         """
+        try:
+            await self._retry_task(task_id)
+        except asyncpg.UniqueViolationError as error:
+            rival = await self._db.fetchval(SQL.rival, task_id)
+            if rival is None:  # it ended meanwhile
+                return await self.retry(task_id)
+            raise UniqueKeyTaken(rival) from error
+        self._notifier.changed(task_id)
+
+    async def _retry_task(self, task_id: str) -> None:
         async with self._db.transaction() as db:
             await db.fetchrow(SQL.lock_task, task_id)
             row = await db.fetchrow(SQL.lock_log, task_id)
@@ -291,7 +302,6 @@ class Transitions:
             )
             await db.execute(SQL.retry_log, task_id)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
-        self._notifier.changed(task_id)
 
     async def _legacy_owner(self, db: Any, task_id: str) -> tuple[str | None, str | None]:
         """Tenant and project of a row that was written before the gateway came; its payload may be any JSON."""

@@ -15,6 +15,41 @@ INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_
 VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
         $28::jsonb, $29, $30, $31)
 
+-- name: accept_many
+-- The same for many tasks; each parameter is an array of what `accept` takes.
+WITH given AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::smallint[], $17::timestamptz[],
+        $18::timestamptz[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[], $24::float8[], $25::float8[],
+        $26::float8[], $27::timestamptz[], $28::text[], $29::text[], $30::text[], $31::text[]
+    ) AS g (task_id, group_id, task_type, created_at, payload, entity_id, entity_type, parent_task_id, tenant_id,
+            project_id, user_id, state, backend, stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue,
+            labels, unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback, schedule_id,
+            dag_run_id, held)
+), log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress,
+                           entity_id, entity_type, parent_task_id)
+    SELECT task_id, group_id, task_type, 'PROCESSING', created_at, 0, payload::json, 0, entity_id, entity_type,
+           parent_task_id
+    FROM given
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
+                               stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
+                               unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
+                               schedule_id, dag_run_id, held)
+SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend, stage, epoch, priority,
+       not_before, due_at, owner_id, max_attempts, queue, labels::jsonb, unique_key, retry_initial, retry_coefficient,
+       retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held
+FROM given
+
+-- name: active_with_keys
+-- Active tasks that have these unique keys ($2) of these tenants ($1).
+SELECT g.n, d.task_id
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, key, n)
+JOIN taskgate.dispatch d ON COALESCE(d.tenant_id, '') = COALESCE(g.tenant_id, '') AND d.unique_key = g.key
+    AND d.unique_key IS NOT NULL AND d.state IN ('waiting', 'starting', 'queued', 'running')
+
 -- name: remember
 -- An idempotency key and the answer that belongs to it; no row when the key is known.
 INSERT INTO taskgate.idempotency AS known (user_id, key, fingerprint, status, answer)
@@ -213,6 +248,14 @@ FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
         claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL
+
+-- name: rival
+-- The active task that has this one's unique key.
+SELECT o.task_id
+FROM taskgate.dispatch d
+JOIN taskgate.dispatch o ON COALESCE(o.tenant_id, '') = COALESCE(d.tenant_id, '') AND o.unique_key = d.unique_key
+    AND o.unique_key IS NOT NULL AND o.state IN ('waiting', 'starting', 'queued', 'running')
+WHERE d.task_id = $1
 
 -- name: retry_log
 -- Contract T1; the row is reserved, and shown as pending.

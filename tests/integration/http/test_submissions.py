@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,6 +71,39 @@ async def test_run_at(client: httpx.AsyncClient, task_of: Any, run_at: str, is_k
         {"run_at": 1e300},
         {"run_at": "2026-01-01T00:00:00Z", "delay_seconds": 1},
         {"payload": []},
+        {"run_at": "2037-01-01T00:00:00Z"},
+        {"labels": {f"k{n}": "v" for n in range(33)}},
+        {"labels": {"k" * 64: "v"}},
+        {"labels": {"Upper": "v"}},
+        {"labels": {"": "v"}},
+        {"labels": {"k": "v" * 256}},
+        {"labels": {"k": 1}},
+        {"labels": {"k": {"deep": "er"}}},
+        {"labels": ["k"]},
+        {"unique_key": ""},
+        {"unique_key": "k" * 256},
+        {"on_conflict": "replace"},
+        {"retry": {"attempts": 0}},
+        {"retry": {"attempts": 101}},
+        {"retry": {"coefficient": 0.5}},
+        {"retry": {"initial_seconds": 0}},
+        {"retry": {"initial_seconds": 10, "maximum_seconds": 1}},
+        {"retry": {"maximum_seconds": "inf"}},
+        {"deadline": "2020-01-01T00:00:00Z"},
+        {"deadline": "9999-12-31T23:59:59Z"},
+        {"ttl_seconds": 0},
+        {"ttl_seconds": 1e12},
+        {"ttl_seconds": 1, "deadline": "2036-01-01T00:00:00Z"},
+        {
+            "run_at": (datetime.now(UTC) + timedelta(days=2)).isoformat(),
+            "deadline": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+        },
+        {"callback": {"url": "ftp://example.org"}},
+        {"callback": {"url": "no url"}},
+        {"callback": {"url": "http://"}},
+        {"callback": "http://example.org"},
+        {"callback": {"url": "https://example.org/" + "x" * 2048}},
+        {"callback": {"url": "https://example.org/", "events": ["started"]}},
     ],
 )
 async def test_out_of_form(client: httpx.AsyncClient, database: Database, wrong: dict[str, Any]) -> None:
@@ -159,3 +193,68 @@ async def test_what_became_of_it(client: httpx.AsyncClient, database: Database, 
     assert (await client.get(f"{URL}/{task_id}", headers=stranger)).status_code == 404
     admin = {"Authorization": await people.add_user("root", admin=True)}
     assert (await client.get(f"{URL}/{task_id}", headers=admin)).status_code == 200
+
+
+async def test_what_else_may_be_asked(client: httpx.AsyncClient, database: Database) -> None:
+    body = {
+        "type": "probe",
+        "labels": {"team/name": "blü", "run": ""},
+        "unique_key": "nightly",
+        "retry": {"attempts": 9, "initial_seconds": 0.5, "coefficient": 3, "maximum_seconds": 60},
+        "delay_seconds": 60,
+        "ttl_seconds": 30,
+        "callback": {"url": "https://example.org/done?x=1"},
+    }
+    task_id = (await client.post(URL, json=body)).json()["task_id"]
+    view = (await client.get(f"{URL}/{task_id}")).json()
+    assert (view["labels"], view["unique_key"], view["callback"]) == (
+        body["labels"],
+        "nightly",
+        {"url": "https://example.org/done?x=1"},
+    )
+    assert view["retry"] == {"initial_seconds": 0.5, "coefficient": 3, "maximum_seconds": 60}
+    assert view["max_attempts"] == 9
+    due, deadline = (datetime.fromisoformat(view[name]) for name in ("not_before", "deadline"))
+    assert deadline - due == timedelta(seconds=30)
+
+
+async def test_a_unique_key_of_an_active_task(client: httpx.AsyncClient, database: Database, people: Any) -> None:
+    body = {"type": "probe", "unique_key": "k"}
+    first = (await client.post(URL, json=body)).json()["task_id"]
+    refused = await client.post(URL, json=body)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:taskgate:error:unique_key_taken")
+    assert refused.json()["task_id"] == first
+    known = await client.post(URL, json={**body, "on_conflict": "return"}, headers={"Idempotency-Key": "a"})
+    assert (known.status_code, known.json()["task_id"], known.json()["status"]) == (200, first, "pending")
+    await people.add_member("ann", "t-bob")
+    elsewhere = await client.post(URL, json={**body, "tenant_id": "t-bob"})
+    assert elsewhere.status_code == 202
+    await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
+    await database.execute("UPDATE task_logs SET status = 'COMPLETED', completed_at = now()")
+    again = await client.post(URL, json={**body, "on_conflict": "return"}, headers={"Idempotency-Key": "a"})
+    assert (again.status_code, again.json()) == (200, known.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (await client.post(URL, json=body)).status_code == 202
+
+
+async def test_many_submit_the_same_unique_key_at_once(client: httpx.AsyncClient, database: Database) -> None:
+    body = {"type": "probe", "unique_key": "k"}
+    headers = [{}, {"Idempotency-Key": "a"}, {"Idempotency-Key": "b"}] * 8
+    answers = await asyncio.gather(*(client.post(URL, json=body, headers=header) for header in headers))
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 1
+    (task_id,) = {answer.json()["task_id"] for answer in answers}
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert task_id == await database.fetchval("SELECT id FROM task_logs")
+
+
+async def test_a_retry_whose_unique_key_is_taken(client: httpx.AsyncClient, database: Database) -> None:
+    body = {"type": "probe", "unique_key": "k"}
+    failed = (await client.post(URL, json=body)).json()["task_id"]
+    assert (await client.post(f"/api/v1/tasks/{failed}/stop")).status_code == 200
+    active = (await client.post(URL, json=body)).json()["task_id"]
+    refused = await client.post(f"/api/v1/tasks/{failed}/retry")
+    assert refused.status_code == 409
+    assert active in refused.json()["detail"]
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", failed) == "stopped"
+    await client.post(f"/api/v1/tasks/{active}/stop")
+    assert (await client.post(f"/api/v1/tasks/{failed}/retry")).status_code == 200

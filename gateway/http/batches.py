@@ -1,0 +1,140 @@
+"""`/gateway/v1/tasks/batch`: thousands of tasks in one request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
+
+from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, UniqueKeyTaken
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
+from gateway.http.documents import Problem, problem_errors
+from gateway.http.problems import invalid_answer, problem, problem_of
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.submissions import desk_of
+from gateway.intake import NewTask
+from gateway.submission import SubmissionDesk, TaskSubmission
+
+PATH = "/gateway/v1/tasks/batch"
+
+router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
+
+#: Tasks that are looked at before other requests have their turn.
+_AT_A_TIME = 100
+#: Errors that an answer repeats.
+_MOST_ERRORS = 100
+
+_SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/TaskSubmission"}}
+
+
+class TaskBatch(BaseModel):
+    """Many tasks. `all`: one that is refused has them all refused; `each`: the others are accepted."""
+
+    mode: Literal["all", "each"] = "all"
+    tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS)]
+
+
+class BatchItem(BaseModel):
+    """What became of one task of a batch."""
+
+    index: int = Field(description="Its place in the batch")
+    status: Literal["pending", "active", "refused"] = Field(
+        description="`active`: `task_id` is the active task that has its `unique_key` (`on_conflict` return)"
+    )
+    task_id: str | None = None
+    error: Problem | None = Field(None, description="Why it was refused")
+
+
+class BatchAccepted(BaseModel):
+    """What became of each task of a batch, in its order."""
+
+    accepted: int
+    active: int
+    refused: int
+    tasks: list[BatchItem]
+
+
+@router.post(
+    PATH,
+    status_code=202,
+    response_model=BatchAccepted,
+    responses=problem_errors(403, 404, 409),
+    openapi_extra=IDEMPOTENCY_PARAMETER,
+)
+async def submit_batch(request: Request, batch: TaskBatch) -> Response:
+    """Submit many tasks in one transaction."""
+    gateway = gateway_of(request)
+    if len(batch.tasks) > gateway.settings.max_batch_tasks:
+        raise BodyTooLarge(f"A batch is at most {gateway.settings.max_batch_tasks} tasks.")
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    reading = _Reading(desk_of(request), refuse_all=batch.mode == "all")
+    if wrong := await reading.read(batch.tasks):
+        return invalid_answer(request.scope["path"], wrong)
+    idempotency = await read_idempotency(request, caller, 202, b"")
+    answer = await gateway.intake.submit_each(reading.tasks, reading.answer, idempotency)
+    return json_answer(answer.encode(), 202) if isinstance(answer, str) else replayed(answer)
+
+
+class _Reading:
+    """The tasks of one batch, and what is wrong with the others."""
+
+    def __init__(self, desk: SubmissionDesk, *, refuse_all: bool) -> None:
+        self.tasks: list[NewTask] = []
+        self._desk = desk
+        self._refuse_all = refuse_all
+        self._items: list[dict[str, Any]] = []
+        self._submissions: list[tuple[int, TaskSubmission]] = []
+
+    async def read(self, items: list[Any]) -> list[Any]:
+        """The errors of form that refuse them all. Raises, where that does, what `SubmissionDesk.prepare` raises."""
+        wrong: list[Any] = []
+        for index, item in enumerate(items):
+            if index % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+            try:
+                submission = TaskSubmission.model_validate(item)
+            except ValidationError as error:
+                found = error.errors()
+                wrong += [{**each, "loc": ("body", "tasks", index, *each["loc"])} for each in found][:_MOST_ERRORS]
+                text = f"{'.'.join(map(str, found[0]['loc'])) or 'task'}: {found[0]['msg']}"
+                self._refuse(index, problem(422, text, InvalidRequest.code))
+                continue
+            if wrong and self._refuse_all:
+                continue
+            await self._prepare(index, submission)
+        return wrong[:_MOST_ERRORS] if self._refuse_all else []
+
+    async def _prepare(self, index: int, submission: TaskSubmission) -> None:
+        try:
+            _, task = await self._desk.prepare(submission)
+        except ApiError as error:
+            if self._refuse_all or error.http_status >= 500:
+                error.args = (f"tasks[{index}]: {error.message}",)
+                raise
+            self._refuse(index, problem_of(error))
+        else:
+            self._items.append({"index": index, "status": "pending", "task_id": task.task_id})
+            self._submissions.append((index, submission))
+            self.tasks.append(task)
+
+    def _refuse(self, index: int, error: dict[str, Any]) -> None:
+        self._items.append({"index": index, "status": "refused", "error": error})
+
+    def answer(self, taken: dict[int, str]) -> str:
+        """What became of each, when these of `tasks` found their unique keys taken. Raises `UniqueKeyTaken`."""
+        items = {item["index"]: item for item in self._items}
+        for place, task_id in taken.items():
+            index, submission = self._submissions[place]
+            if submission.on_conflict == "return":
+                items[index] = {"index": index, "status": "active", "task_id": task_id}
+                continue
+            error = UniqueKeyTaken(task_id, index=index)
+            if self._refuse_all:
+                raise UniqueKeyTaken(task_id, index=index, message=f"tasks[{index}]: {error.message}")
+            items[index] = {"index": index, "status": "refused", "error": problem_of(error)}
+        ends = [item["status"] for item in items.values()]
+        counts = {"accepted": ends.count("pending"), "active": ends.count("active"), "refused": ends.count("refused")}
+        return orjson.dumps({**counts, "tasks": list(items.values())}).decode()

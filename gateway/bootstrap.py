@@ -191,7 +191,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         notifier,
         limit=settings.lease_seconds,
         grace=settings.lease_grace_seconds,
+        losses=settings.task_losses,
         wake=dispatcher.wake,
+        on_over=canceller.wake,
     )
     redis = engines.get("redis")
     bridge = None

@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         [], description="Networks that callbacks may go to although they are private, a JSON list of CIDRs"
     )
 
+    task_losses: int = Field(
+        5, ge=1, le=100, description="A task under which so many workers in a row were lost is a dead letter"
+    )
+
     # Workers ------------------------------------------------------------------------------------------------
     handlers: str = Field("", description="Comma-separated modules with further task handlers (plug-ins)")
     worker_slots: int = Field(20, ge=1, description="Tasks that one worker process runs at once")

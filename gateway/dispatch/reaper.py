@@ -24,8 +24,19 @@ log = logging.getLogger(__name__)
 SQL = Queries("gateway.dispatch", "reaper.sql")
 
 
+#: A renewal is due each second; from here on it is counted how long it stays away (seconds).
+LATE_SECONDS = 2.0
+#: After a pause between two looks, nobody knows what happened in between: counting begins anew.
+GAP_SECONDS = 1.0
+#: When this gateway has just come to PostgreSQL, others may still be on their way back to it.
+RETURN_SECONDS = 3.0
+
+
 class Reaper:
-    """One `tick` looks at every lease once. Times in seconds: `limit` without renewal, `grace` without lock."""
+    """One `tick` looks at every lease once. Times in seconds: `limit` without renewal, `grace` without lock.
+
+    `losses`: a task under which so many workers in a row were lost is a dead letter; `on_over` says that there is one.
+    """
 
     def __init__(
         self,
@@ -35,14 +46,23 @@ class Reaper:
         *,
         limit: float,
         grace: float,
+        losses: int,
         wake: Callable[[], None],
+        on_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = database
         self._engines = engines
         self._notifier = notifier
         self._limit = limit
         self._grace = grace
+        self._losses = losses
         self._wake = wake
+        self._on_over = on_over
+        self._late = min(LATE_SECONDS, limit / 2)
+        self._silent: dict[str, tuple[str, float]] = {}
+        """The renewal that was seen last, and since when there is no other."""
+        self._looked = 0.0
+        self._came_at = 0.0
         self._missing: dict[str, float] = {}
         self._requeue: dict[str, WorkflowRef] = {}
         self._requeue_backend: dict[str, str] = {}
@@ -52,9 +72,16 @@ class Reaper:
     async def tick(self) -> None:
         """Declare lost processes lost, and give their tasks back to their engines."""
         self._ticks += 1
-        suspects = await self._db.fetch(SQL.suspects, LOCK_CLASS, self._limit)
+        suspects = await self._db.fetch(SQL.suspects, LOCK_CLASS, self._late)
+        now = time.monotonic()
+        if now - self._looked > GAP_SECONDS:
+            self._silent.clear()
+            self._missing.clear()
+            self._came_at = now
+        self._looked = now
         seen = {row["process_id"] for row in suspects}
         self._missing = {key: since for key, since in self._missing.items() if key in seen}
+        self._silent = {key: since for key, since in self._silent.items() if key in seen}
         lost = [row for row in suspects if self._is_lost(row)]
         for row in lost:
             await self._bury(row)
@@ -63,15 +90,28 @@ class Reaper:
         await self._retry_engines()
 
     def _is_lost(self, row: asyncpg.Record) -> bool:
-        if row["retired"] or row["silent"] > self._limit:
+        if row["retired"] or self._is_silent(row):
             return True
         if row["locked"] or not row["seen_since_restart"]:
             return False
-        since = self._missing.setdefault(row["process_id"], time.monotonic())
+        now = time.monotonic()
+        since = self._missing.setdefault(row["process_id"], now)
         if row["host"] == host_identity():
             # Here the process itself can be asked: only its connection may have been cut.
             return not _is_alive(row["pid"])
-        return time.monotonic() - since >= self._grace
+        grace = self._grace if now - self._came_at > RETURN_SECONDS else max(self._grace, RETURN_SECONDS)
+        return now - since >= grace
+
+    def _is_silent(self, row: asyncpg.Record) -> bool:
+        """Whether its renewal has stayed away for the limit, on our own clock."""
+        now, key = time.monotonic(), row["process_id"]
+        renewed, since = self._silent.get(key, ("", now))
+        if renewed != row["renewed"]:
+            # It has just become late, before our eyes; else the server's clock has jumped, or we were away.
+            fresh = 0 <= row["silent"] - self._late < min(GAP_SECONDS, now - self._came_at)
+            since = now - row["silent"] if fresh else now
+            self._silent[key] = (row["renewed"], since)
+        return now - since > self._limit
 
     async def _bury(self, row: asyncpg.Record) -> None:
         counts = await self._db.fetchrow(SQL.declare_lost, row["process_id"])
@@ -85,8 +125,12 @@ class Reaper:
             self._release.append((row["backend"], row["process_id"]))
 
     async def _take_back(self) -> None:
-        for row in await self._db.fetch(SQL.take_back):
+        for row in await self._db.fetch(SQL.take_back, self._losses):
             self._notifier.changed(row["task_id"])
+            if row["is_over"]:
+                log.error("task %s ends: the workers that ran it were lost", row["task_id"])
+                self._on_over()
+                continue
             ref = WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
             self._requeue[ref.task_id] = ref
             self._requeue_backend[ref.task_id] = row["backend"]

@@ -1,17 +1,18 @@
 -- Lost processes, and what they held.
 
 -- name: suspects
--- Processes whose lock is gone or whose renewal is late. `silent` counts from the server's start, so that a restart of
--- PostgreSQL, which takes every session lock with it, kills nobody.
-SELECT p.process_id, p.kind, p.backend, p.host, p.pid, p.renewed_at = '-infinity' AS retired,
+-- Processes whose lock is gone, or whose renewal is not of the last $2 seconds. How long one is silent is measured by whoever
+-- asks, on its own clock: this server's may jump.
+SELECT p.process_id, p.kind, p.backend, p.host, p.pid, p.renewed_at = '-infinity' AS retired, p.renewed_at::text AS renewed,
        l.pid IS NOT NULL AS locked,
-       p.renewed_at > pg_postmaster_start_time() AS seen_since_restart,
-       extract(epoch FROM now() - GREATEST(p.renewed_at, pg_postmaster_start_time()))::float8 AS silent
+       p.server_started IS NOT DISTINCT FROM pg_postmaster_start_time() AS seen_since_restart,
+       extract(epoch FROM now() - p.renewed_at)::float8 AS silent
 FROM taskgate.process p
 LEFT JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid = $1::oid AND l.objid = p.lock_key::oid
-WHERE p.lost_at IS NULL AND (l.pid IS NULL OR p.renewed_at < now() - make_interval(secs => $2))
+WHERE p.lost_at IS NULL
+  AND (l.pid IS NULL OR p.renewed_at NOT BETWEEN now() - make_interval(secs => $2) AND now() + interval '1 second')
 
 -- name: declare_lost
 -- From here on this process can claim nothing; its starts are repeated at once.
@@ -25,21 +26,41 @@ WITH lost AS (
 SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
 
 -- name: take_back
--- The runs of lost workers: their attempts end here, the tasks wait again (fenced by their next attempt).
-WITH back AS (
-    UPDATE taskgate.dispatch d SET state = 'queued', worker_id = NULL, queued_at = now()
-    FROM taskgate.process p
-    WHERE d.worker_id = p.process_id AND p.lost_at IS NOT NULL AND d.state = 'running'
-    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type
+-- The runs of lost workers: their attempts end here, the tasks wait again (fenced by their next attempt). A task under
+-- which $1 workers in a row were lost ends as a dead letter: it may be what ends them.
+WITH runs AS (
+    SELECT d.task_id, d.attempt,
+           1 + (SELECT count(*) FROM taskgate.attempt a
+                WHERE a.task_id = d.task_id AND a.error = 'its worker was lost' AND a.attempt < d.attempt
+                  AND a.attempt > COALESCE((SELECT max(b.attempt) FROM taskgate.attempt b
+                                            WHERE b.task_id = d.task_id AND b.attempt < d.attempt
+                                              AND b.error IS DISTINCT FROM 'its worker was lost'), 0)) >= $1::int AS is_over
+    FROM taskgate.dispatch d JOIN taskgate.process p ON p.process_id = d.worker_id
+    WHERE p.lost_at IS NOT NULL AND d.state = 'running'
+), back AS (
+    UPDATE taskgate.dispatch d
+    SET state = CASE WHEN r.is_over THEN 'failed' ELSE 'queued' END,
+        worker_id = CASE WHEN r.is_over THEN d.worker_id END, queued_at = now(),
+        finished_at = CASE WHEN r.is_over THEN now() END,
+        cancel_epoch = CASE WHEN r.is_over THEN d.epoch ELSE d.cancel_epoch END,
+        cancel_backend = CASE WHEN r.is_over THEN d.backend ELSE d.cancel_backend END
+    FROM runs r WHERE d.task_id = r.task_id AND d.attempt = r.attempt AND d.state = 'running'
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, r.is_over
 ), logs AS (
     UPDATE task_logs t
-    SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, progress = 0, retry_count = t.retry_count + 1
-    FROM back WHERE t.id = back.task_id
+    SET status = CASE WHEN b.is_over THEN 'FAILED' ELSE 'PROCESSING' END,
+        started_at = CASE WHEN b.is_over THEN t.started_at END, worker_id = CASE WHEN b.is_over THEN t.worker_id END,
+        completed_at = CASE WHEN b.is_over THEN now() END,
+        error_message = CASE WHEN b.is_over THEN format('%s workers in a row were lost while they ran this task', $1::int) END,
+        progress = 0, retry_count = t.retry_count + CASE WHEN b.is_over THEN 0 ELSE 1 END
+    FROM back b WHERE t.id = b.task_id
 ), history AS (
-    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'lost', error = 'its worker was lost'
-    FROM back WHERE a.task_id = back.task_id AND a.attempt = back.attempt
+    UPDATE taskgate.attempt a
+    SET ended_at = now(), outcome = CASE WHEN b.is_over THEN 'failed' ELSE 'lost' END,
+        error = CASE WHEN b.is_over THEN 'its worker was lost, like those before' ELSE 'its worker was lost' END
+    FROM back b WHERE a.task_id = b.task_id AND a.attempt = b.attempt
 )
-SELECT task_id, epoch, backend, group_id, task_type FROM back
+SELECT task_id, epoch, backend, group_id, task_type, is_over FROM back
 
 -- name: rewait
 -- The engine no longer holds this start: the dispatcher makes a new one.

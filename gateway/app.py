@@ -33,6 +33,7 @@ PARTS = (
     "communities",
     "maintenance",
     "workers",
+    "scale",
     "health",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,10 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from typer.testing import CliRunner
 
 from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
+from gateway.cli.main import app as command_line
 from gateway.db import Database
 from gateway.settings import Settings
 
@@ -135,3 +139,26 @@ def task_of(database: Database) -> Callable[[str], Awaitable[dict[str, Any]]]:
         return {**row, "payload": json.loads(row["payload"])}
 
     return read
+
+
+@pytest.fixture
+async def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
+    """Runs `taskgate …` against a gateway on a real port, without engines: exit code and output."""
+    gateway = build_gateway(Settings(database_url=database_url), engines={})
+    config = uvicorn.Config(create_app(gateway), port=0, log_config=None, lifespan="off")
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    serving = asyncio.create_task(server.main_loop())
+    monkeypatch.setenv("TASKGATE_URL", f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, command_line, list(arguments))
+        return result.exit_code, result.output
+
+    yield run
+    server.should_exit = True
+    await serving
+    await server.shutdown()
+    await gateway.close()

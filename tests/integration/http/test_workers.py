@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from typer.testing import CliRunner
 
-from gateway.app import create_app
-from gateway.bootstrap import build_gateway
-from gateway.cli.main import app as cli
 from gateway.db import Database
-from gateway.settings import Settings
 
 ADD = (
     "INSERT INTO taskgate.process (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key,"
@@ -97,54 +89,25 @@ async def test_for_administrators_only(admin: httpx.AsyncClient, key: str, path:
     assert (await admin.get(path, headers={"Authorization": ""})).status_code == 401
 
 
-@asynccontextmanager
-async def listening(database_url: str) -> AsyncIterator[str]:
-    """A gateway on a real port."""
-    gateway = build_gateway(Settings(database_url=database_url, grpc_enabled=False), engines={})
-    config = uvicorn.Config(create_app(gateway), port=0, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    running = asyncio.create_task(server.main_loop())
-    try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await running
-        await server.shutdown()
-        await gateway.close()
-
-
-async def test_the_command(
-    database_url: str, fleet: None, people: Any, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_command(run: Any, fleet: None, people: Any, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKGATE_API_KEY", await people.add_user("root", admin=True))
-    async with listening(database_url) as url:
-        monkeypatch.setenv("TASKGATE_URL", url)
-
-        async def run(*arguments: str) -> tuple[int, str]:
-            result = await asyncio.to_thread(CliRunner().invoke, cli, ["workers", *arguments])
-            return result.exit_code, result.output
-
-        code, text = await run()
-        assert code == 0, text
-        assert "3 workers on 1 hosts, 1 of 60 slots in use" in text
-        assert [line.split()[0] for line in text.splitlines()[2:]] == ["w-redis", "w-a", "w-silent"]
-        _, text = await run("--json", "--all")
-        assert len(json.loads(text)["workers"]) == 6
-        _, text = await run("w-a")
-        assert "t-1" in text
-        assert "t-ann" in text
-        _, text = await run("--watch", "--seconds", "0.1", "--times", "2", "--pool", "A")
-        assert text.count("1 workers on 1 hosts") == 2
-        assert (await run("nobody"))[0] == 2
-        monkeypatch.setenv("TASKGATE_API_KEY", key)
-        code, text = await run()
-        assert code == 2
-        assert "Only administrators" in text
+    code, text = await run("workers")
+    assert code == 0, text
+    assert "3 workers on 1 hosts, 1 of 60 slots in use" in text
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["w-redis", "w-a", "w-silent"]
+    _, text = await run("workers", "--json", "--all")
+    assert len(json.loads(text)["workers"]) == 6
+    _, text = await run("workers", "w-a")
+    assert "t-1" in text
+    assert "t-ann" in text
+    _, text = await run("workers", "--watch", "--seconds", "0.1", "--times", "2", "--pool", "A")
+    assert text.count("1 workers on 1 hosts") == 2
+    assert (await run("workers", "nobody"))[0] == 2
+    monkeypatch.setenv("TASKGATE_API_KEY", key)
+    code, text = await run("workers")
+    assert code == 2
+    assert "Only administrators" in text
     monkeypatch.setenv("TASKGATE_URL", "http://127.0.0.1:9")
-    code, text = await run()
+    code, text = await run("workers")
     assert code == 1
     assert "no gateway answers" in text

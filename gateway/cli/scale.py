@@ -1,0 +1,76 @@
+"""`taskgate scale …`: autoscaling signals, and what should run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson
+from gateway.cli.table import table
+from gateway.fleet.documents import pools_of
+from gateway.fleet.plan import PlanRules, PoolPlan, plan
+
+scale_app = typer.Typer(help="How many workers each pool needs. For administrators.", no_args_is_help=True)
+
+SlotsPerWorker = Annotated[int, typer.Option("--slots-per-worker", min=1, help="Slots of one worker process")]
+Smallest = Annotated[int, typer.Option("--min", min=0, help="Workers of a pool, at least")]
+Largest = Annotated[int, typer.Option("--max", min=1, help="Workers of a pool, at most")]
+Utilisation = Annotated[float, typer.Option("--utilisation", min=0.05, max=1.0, help="How busy workers should be")]
+
+
+@scale_app.command("signals")
+def show_signals(as_json: AsJson = False) -> None:
+    """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
+    answer = _ask()
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    figures = ("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds")
+    shown = ("backlog", "oldest s", "running", "in/s", "out/s", "run s")
+    rows = [[one[name] for name in ("pool", "backend", "workers", "slots", *figures)] for one in answer["pools"]]
+    typer.echo(table(("pool", "backend", "workers", "slots", *shown), rows))
+    rows = [[one[name] for name in ("tier", "backend", "pool", *figures)] for one in answer["signals"]]
+    typer.echo("\n" + table(("tier", "backend", "pool", *shown), rows))
+
+
+@scale_app.command("plan")
+def show_plan(
+    slots_per_worker: SlotsPerWorker = 20,
+    smallest: Smallest = 1,
+    largest: Largest = 100,
+    utilisation: Utilisation = 0.7,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many workers each pool should run now, and why. Nothing is changed."""
+    if smallest > largest:
+        raise typer.BadParameter("it is larger than --max", param_hint="--min")
+    answer = _ask()
+    rules = {
+        name: replace(
+            pool, slots_per_worker=slots_per_worker, smallest=smallest, largest=largest, utilisation=utilisation
+        )
+        for name, pool in PlanRules().pools.items()
+    }
+    plans = plan(pools_of(answer), PlanRules(rules))
+    if as_json:
+        typer.echo(json.dumps([{**asdict(one), "change": one.change} for one in plans], indent=2))
+        return
+    typer.echo("\n".join(_text(one) for one in plans))
+    for whole in (pool for pool in answer["pools"] if pool["pool"] is None):
+        typer.echo(f"beside them: {whole['workers']} workers serve all pools of {whole['backend']}, not planned here")
+
+
+def _ask() -> dict[str, Any]:
+    with GatewayClient() as gateway:
+        answer: dict[str, Any] = gateway.get("/gateway/v1/scale")
+        return answer
+
+
+def _text(one: PoolPlan) -> str:
+    word = "stay" if one.change == 0 else f"{one.change:+d}"
+    lines = [f"pool {one.pool} ({one.backend}): {one.now} → {one.workers} workers ({word})"]
+    return "\n".join(lines + [f"  {reason}" for reason in one.reasons])

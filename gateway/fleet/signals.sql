@@ -1,0 +1,47 @@
+-- What autoscaling looks at. Counts come from partial indexes over unfinished tasks, rates from the indexes of `task_logs` on
+-- creation and completion: neither grows with the number of finished tasks.
+
+-- name: load
+-- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it.
+-- `backend` is NULL for tasks that are due and not yet routed.
+SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan,
+       count(*) FILTER (WHERE d.state <> 'running') AS backlog,
+       max(extract(epoch FROM now() - CASE WHEN d.state = 'queued' THEN d.queued_at
+                                           ELSE GREATEST(d.created_at, d.not_before) END))
+           FILTER (WHERE d.state <> 'running')::float8 AS oldest_seconds,
+       count(*) FILTER (WHERE d.state = 'running') AS running
+FROM (
+    SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
+    WHERE state IN ('starting', 'queued', 'running')
+    UNION ALL
+    SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
+    WHERE state = 'waiting' AND held IS NULL AND due_at <= now()
+) d
+LEFT JOIN tenants t ON t.id = d.tenant_id
+GROUP BY 1, 2
+
+-- name: arrivals
+-- Tasks accepted in the last $1 seconds. One that is not yet routed counts for no backend.
+SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks
+FROM task_logs l
+JOIN taskgate.dispatch d ON d.task_id = l.id
+LEFT JOIN tenants t ON t.id = d.tenant_id
+WHERE l.created_at > now() - make_interval(secs => $1)
+GROUP BY 1, 2
+
+-- name: completions
+-- Tasks that ended in the last $1 seconds, and how long their last run took on average.
+SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks,
+       avg(extract(epoch FROM d.finished_at - d.claimed_at)) FILTER (WHERE d.state = 'completed')::float8 AS run_seconds
+FROM task_logs l
+JOIN taskgate.dispatch d ON d.task_id = l.id AND d.finished_at > now() - make_interval(secs => $1)
+LEFT JOIN tenants t ON t.id = d.tenant_id
+WHERE l.completed_at > now() - make_interval(secs => $1)
+GROUP BY 1, 2
+
+-- name: slots
+-- Living workers by backend and pool; `pool` is NULL for those that serve all queues of Temporal.
+SELECT backend, COALESCE(pool, CASE backend WHEN 'redis' THEN 'redis' END) AS pool, count(*) AS workers, sum(slots)::bigint AS slots
+FROM taskgate.process
+WHERE kind = 'worker' AND lost_at IS NULL AND renewed_at <> '-infinity' AND backend IS NOT NULL
+GROUP BY 1, 2

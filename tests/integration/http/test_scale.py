@@ -1,0 +1,100 @@
+"""`GET /gateway/v1/scale`, `GET /metrics` and `taskgate scale` on real rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.db import Database
+
+#: id, tenant, backend, state, seconds until due, age in seconds, why it is held
+TASKS = [
+    ("queued", "t-ann", "temporal", "queued", 0, 30, None),
+    ("younger", "t-ann", "temporal", "queued", 0, 10, None),
+    ("runs", "t-ann", "temporal", "running", 0, 90, None),
+    ("done", "t-ann", "temporal", "completed", 0, 20, None),
+    ("on-redis", "t-bob", "redis", "queued", 0, 5, None),
+    ("new", "t-bob", None, "waiting", 0, 1, None),
+    ("later", "t-bob", None, "waiting", 600, 1, None),
+    ("held", "t-bob", None, "waiting", 0, 1, "quota"),
+]
+ADD = """
+WITH log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, payload, created_at, completed_at)
+    VALUES ($1, 'g', 'noop', 'PROCESSING', '{}', now() - make_interval(secs => $6),
+            CASE WHEN $4 = 'completed' THEN now() END)
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, backend, state, due_at, created_at, queued_at,
+                               claimed_at, finished_at, held)
+VALUES ($1, 'g', 'noop', $2, $3, $4, now() + make_interval(secs => $5), now() - make_interval(secs => $6),
+        now() - make_interval(secs => $6), now() - interval '2 s', CASE WHEN $4 = 'completed' THEN now() END, $7)
+"""
+
+
+@pytest.fixture
+async def load(database: Database, key: str) -> None:
+    """Tasks of ann (enterprise) on Temporal and of bob (standard) on Redis, and one worker of pool A."""
+    for task in TASKS:
+        await database.execute(ADD, *task)
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, pool, backend, host, pid, version, slots, lock_key)"
+        " VALUES ('w', 'worker', 'A', 'temporal', 'box', 1, '1', 20, 1)"
+    )
+
+
+@pytest.fixture
+async def admin(serve: Any, load: None, people: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve() as (client, _):
+        client.headers["Authorization"] = f"Bearer {await people.add_user('root', admin=True)}"
+        yield client
+
+
+async def test_signals(admin: httpx.AsyncClient) -> None:
+    answer = (await admin.get("/gateway/v1/scale")).json()
+    signals = {(one["backend"], one["tier"]): one for one in answer["signals"]}
+    ann = signals["temporal", "enterprise"]
+    assert (ann["pool"], ann["backlog"], ann["running"], ann["demand"]) == ("A", 2, 1, 3)
+    assert 30 <= ann["oldest_seconds"] < 300
+    # Three of ann's tasks came, and one ended, within the minute.
+    assert ann["arrivals_per_second"] == pytest.approx(3 / 60, abs=0.001)
+    assert (ann["completions_per_second"], ann["run_seconds"]) == (pytest.approx(1 / 60, abs=0.001), pytest.approx(2))
+    assert (signals["redis", "standard"]["backlog"], signals["redis", "standard"]["pool"]) == (1, "redis")
+    # Neither what is not due nor what is held back is backlog.
+    assert signals[None, "standard"]["backlog"] == 1
+    assert signals["temporal", "vip"]["demand"] == 0
+    pools = {one["pool"]: one for one in answer["pools"]}
+    assert pools.keys() == {"A", "B", "C", "redis"}
+    assert (pools["A"]["workers"], pools["A"]["slots"], pools["A"]["demand"]) == (1, 20, 3)
+
+
+async def test_metrics(admin: httpx.AsyncClient) -> None:
+    answer = await admin.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'taskgate_tasks_backlog{backend="temporal",pool="A",tier="enterprise"} 2\n' in answer.text
+    assert 'taskgate_pool_slots{backend="temporal",pool="A"} 20\n' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/gateway/v1/scale", "/metrics"])
+async def test_for_administrators_only(admin: httpx.AsyncClient, key: str, path: str) -> None:
+    assert (await admin.get(path, headers={"Authorization": f"Bearer {key}"})).status_code == 403
+    assert (await admin.get(path, headers={"Authorization": ""})).status_code == 401
+
+
+async def test_the_commands(run: Any, load: None, people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", await people.add_user("root", admin=True))
+    code, text = await run("scale", "signals")
+    assert code == 0, text
+    assert text.split()[:4] == ["pool", "backend", "workers", "slots"]
+    code, text = await run("scale", "plan", "--min", "3")
+    assert code == 0, text
+    assert "pool A (temporal): 1 → 3 workers (+2)" in text
+    assert "between 3 and 100: 3" in text
+    _, text = await run("scale", "plan", "--json", "--slots-per-worker", "1")
+    plans = {one["pool"]: one for one in json.loads(text)}
+    # Two waiting tasks of 2 s, gone in 5 s, and 0.05 tasks/s at 70 %: less than one slot, and one task runs.
+    assert plans["A"]["workers"] == 1
+    assert (await run("scale", "plan", "--min", "5", "--max", "2"))[0] == 2

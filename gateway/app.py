@@ -34,6 +34,7 @@ PARTS = (
     "maintenance",
     "workers",
     "scale",
+    "dead_letters",
     "health",
 )
 

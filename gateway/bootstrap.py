@@ -19,6 +19,11 @@ from gateway import faults
 from gateway.access.access import Access
 from gateway.callbacks.address import CallbackRules
 from gateway.db import Database
+from gateway.dead_letters.archive import DeadLetters
+from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.payloads import PayloadRedriver
+from gateway.dead_letters.redaction import Redaction
+from gateway.dead_letters.redrive import Redriver
 from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.caretaker import Canceller, Caretaker
 from gateway.dispatch.dispatcher import Dispatcher
@@ -36,6 +41,7 @@ from gateway.status.notify import Notifier
 from gateway.status.task_log import TaskLog
 from gateway.status.transitions import Transitions
 from workers.lease import Lease, ProcessIdentity
+from workers.submit import WaitingLauncher
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +112,9 @@ class Gateway:
     lease: Lease
     callback_rules: CallbackRules
     fleet: Fleet
+    dead_letters: DeadLetters
+    redriver: Redriver
+    keeper: Keeper
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -118,6 +127,7 @@ class Gateway:
         self._spawn("canceller", self.canceller.run)
         self._spawn("caretaker", self.caretaker.run)
         self._spawn("queues", self.queues.run)
+        self._spawn("dead letters", self.keeper.run)
 
     async def close(self) -> None:
         """End in order: no new starts, streams closed, lease given back, connections last."""
@@ -207,6 +217,26 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             max_attempts=settings.task_attempts,
             wake=dispatcher.wake,
         )
+    letters = DeadLetters(database, Redaction.of(settings.redact))
+    keeper = Keeper(
+        database,
+        redis.dead if isinstance(redis, RedisQueueEngine) else None,
+        letters,
+        seconds=settings.dead_letter_seconds,
+        days=settings.dead_letter_days,
+    )
+    payloads = PayloadRedriver(
+        database,
+        Intake(
+            database,
+            WaitingLauncher(database),
+            max_attempts=settings.task_attempts,
+            idempotency_hours=settings.idempotency_hours,
+        ),
+        router,
+        max_payload_bytes=settings.max_body_bytes,
+    )
+    redriver = Redriver(database, letters, payloads, router, notifier, max_payload_bytes=settings.max_body_bytes)
     reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
     return Gateway(
         settings=settings,
@@ -244,4 +274,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         lease=lease,
         callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
         fleet=Fleet(database),
+        dead_letters=letters,
+        redriver=redriver,
+        keeper=keeper,
     )

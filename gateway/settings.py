@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.dead_letters.redaction import Redaction
+
 
 class Settings(BaseSettings):
     """Read once, in the composition root; passed on, never read again elsewhere."""
@@ -98,6 +100,19 @@ class Settings(BaseSettings):
         description='Errors that are not worth another attempt: JSON, task type (or `*`) to names of exception classes, e.g. `{"add_episode": ["ValueError"]}`',
     )
 
+    # Dead letters -------------------------------------------------------------------------------------------
+    dead_letter_days: int = Field(
+        90, ge=1, le=3650, description="How long dead letters are kept; the tasks and their rows in task_logs stay"
+    )
+    dead_letter_seconds: float = Field(2.0, gt=0, description="Pause between two looks at what is set aside in Redis")
+    redact: list[str] = Field(
+        [
+            *("password", "passwd", "secret", "token", "api_key", "authorization", "cookie", "credentials"),
+            *("private_key", "content"),
+        ],
+        description="What of a dead letter's payload is not shown, a JSON list: key names (at every depth, also as the end of a longer name) and paths (`$.a.b[*]`)",
+    )
+
     # Callbacks ----------------------------------------------------------------------------------------------
     callback_allow_private: bool = Field(
         False, description="Callbacks may go to loopback and private addresses (link-local ones stay refused)"
@@ -156,6 +171,12 @@ class Settings(BaseSettings):
         """SQLAlchemy spellings (`postgresql+asyncpg://`) are accepted; asyncpg itself wants the plain one."""
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+    @field_validator("redact")
+    @classmethod
+    def _sound_rules(cls, value: list[str]) -> list[str]:
+        Redaction.of(value)
+        return value
 
     @property
     def handler_modules(self) -> list[str]:

@@ -19,6 +19,7 @@ from backends.errors import (
 )
 from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
 from backends.redis_queue import scripts, wire
+from backends.redis_queue.dead import DeadList
 from backends.redis_queue.ingress import Ingress
 from backends.redis_queue.link import Argument, Link
 from backends.redis_queue.scripts import Script
@@ -50,6 +51,7 @@ class RedisQueueEngine:
     def __init__(self, url: str, *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
         self.ingress = Ingress(self._link)
+        self.dead = DeadList(self._link)
         """What producers that know nothing of the gateway push."""
 
     async def start_workflow(self, start: WorkflowStart) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -42,4 +43,6 @@ def settings(
 def _shown(value: Any) -> str:
     if value is None or value is PydanticUndefined or isinstance(value, SecretStr):
         return ""
+    if isinstance(value, list | dict):
+        return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

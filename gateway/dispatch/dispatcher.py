@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Launch, NewTask, RetryOverride, first_ref
 from gateway.routing.router import Route, RouteQuery, Router
-from gateway.routing.stages import Stage
+from gateway.routing.stages import Stage, allows
 from gateway.status.payload import decode_payload
 from gateway.status.transitions import DUE_CHANNEL
 
@@ -234,9 +235,14 @@ class Dispatcher:
         return unfenced and row["cancel_epoch"] is not None and route.stage is not Stage.COMPLETE
 
     def _route(self, row: asyncpg.Record, tier: Tier) -> Route:
-        return self._router.route(
+        """Where the flag sends the task; where a redrive wants it instead, if its stage still allows that."""
+        route = self._router.route(
             RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], tier, row["plan"])
         )
+        wanted = row["wanted_backend"]
+        if wanted is not None and wanted in self._lanes and allows(route.stage, wanted):
+            return replace(route, backend=wanted, usable=True, problem=None, flag=None)
+        return route
 
     def _start_of(
         self,

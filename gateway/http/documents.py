@@ -51,7 +51,7 @@ _WHY = {
     403: "The caller has no access to what it names",
     404: "There is no such thing, or the caller may not see it",
     405: "This path has other methods",
-    409: "An active task has this `unique_key`",
+    409: "Not possible as things stand, e.g. an active task has this `unique_key`",
     413: "The body is larger than the limit",
     422: "The request is not valid, or its Idempotency-Key was used with another one",
     500: "Something nobody foresaw",

@@ -66,6 +66,11 @@ def allows_temporal(stage: Stage) -> bool:
     return effective(stage) is not Stage.OFF
 
 
+def allows(stage: Stage, backend: str) -> bool:
+    """Whether a task of the tenant may be started on this backend when somebody asks for it."""
+    return allows_redis(stage) if backend == REDIS else allows_temporal(stage)
+
+
 def meaning(stage: Stage) -> str:
     """One line for operators: where new tasks run, and what becomes of those queued in Redis."""
     return _MEANING[stage]

@@ -1,0 +1,173 @@
+"""Reads dead letters, and takes them out of sight: dismissed ones are kept for the record, purged ones are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Caller
+from gateway.db import Database, type_Connection
+from gateway.dead_letters.errors import DeadLetterNotFound
+from gateway.dead_letters.filter import SQL, LetterFilter, Place, where
+from gateway.dead_letters.redaction import Redaction, shown
+from gateway.status.task_log import storable
+
+#: Most dead letters of one action.
+MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Dead letters, newest first; `cursor` is where the next page begins, None after the last one."""
+
+    letters: list[dict[str, Any]]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of an action by filter. `matched` counts those of this step."""
+
+    matched: int
+    done: int
+    cursor: str | None
+
+
+class DeadLetters:
+    """A `caller` sees the dead letters of its tenants, an administrator all.
+
+    Every method raises `DatabaseUnavailable`.
+    """
+
+    def __init__(self, database: Database, redaction: Redaction) -> None:
+        self._db = database
+        self._redaction = redaction
+
+    async def list(self, caller: Caller, which: LetterFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """One page. Raises `InvalidRequest` (the cursor)."""
+        condition, arguments = where(caller, which, Place.of(cursor))
+        query = _LIST.replace("/*where*/", condition).replace("/*limit*/", str(limit + 1))
+        letters = [_letter(row) for row in await self._db.fetch(query, *arguments)]
+        more = len(letters) > limit
+        letters = letters[:limit]
+        last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor if more else None
+        return Page(letters, last)
+
+    async def count(self, caller: Caller, which: LetterFilter) -> int:
+        """How many there are."""
+        condition, arguments = where(caller, which)
+        return int(await self._db.fetchval(SQL.count.replace("/*where*/", condition), *arguments))
+
+    async def get(self, caller: Caller, letter_id: str) -> dict[str, Any]:
+        """One dead letter with its attempts, its payload and what that was before it was edited, redacted.
+
+        Raises `DeadLetterNotFound`, also for one that the caller may not see.
+        """
+        row = await self.find(caller, letter_id)
+        letter = _letter(row)
+        if row["kind"] == "payload":
+            found = bytes(row["found"] or b"")
+            letter["payload"] = shown(found.decode("utf-8", "backslashreplace"), self._redaction)
+            letter["payload_is_cut"] = (row["bytes"] or 0) > len(found)
+            return {**letter, "history": [], "edits": []}
+        attempts = await self._db.fetch(SQL.attempts, letter_id)
+        edits = await self._db.fetch(SQL.edits, letter_id)
+        return {
+            **letter,
+            "payload": shown(row["stored"], self._redaction),
+            "payload_is_cut": False,
+            "history": [dict(attempt) for attempt in attempts],
+            "edits": [{**edit, "payload": shown(edit["payload"], self._redaction)} for edit in edits],
+        }
+
+    async def find(self, caller: Caller, letter_id: str) -> Any:
+        """The row. Raises `DeadLetterNotFound`."""
+        row = await self._db.fetchrow(_GET, letter_id) if storable(letter_id) else None
+        if row is None or not caller.sees(row["tenant_id"]):
+            raise DeadLetterNotFound
+        return row
+
+    async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
+        """It needs nothing any more. Dismissing twice is dismissing once. Raises `DeadLetterNotFound`."""
+        await self.find(caller, letter_id)
+        await self._remove("dismiss", [letter_id], actor, why)
+
+    async def purge(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
+        """Delete the dead letter; the task and its row in `task_logs` stay. Raises `DeadLetterNotFound`."""
+        await self.find(caller, letter_id)
+        await self._remove("purge", [letter_id], actor, why)
+
+    async def remove_many(
+        self,
+        what: str,
+        caller: Caller,
+        which: LetterFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+        dry_run: bool,
+        actor: str,
+        why: str | None = None,
+    ) -> Removal:
+        """`dismiss` or `purge` a page of those that match. Raises `InvalidRequest` (the cursor)."""
+        page = await self.list(caller, which, limit=limit, cursor=cursor)
+        ids = [letter["id"] for letter in page.letters]
+        done = 0 if dry_run or not ids else await self._remove(what, ids, actor, why)
+        return Removal(len(ids), done, page.cursor)
+
+    async def _remove(self, what: str, ids: Sequence[str], actor: str, why: str | None) -> int:
+        async with self._db.transaction() as db:
+            if what == "purge":
+                rows = await db.fetch(SQL.purge, ids)
+            else:
+                rows = await db.fetch(SQL.dismiss, ids, actor)
+            if rows:
+                await audit(db, actor, what, [row["id"] for row in rows], {}, why)
+        return len(rows)
+
+    async def forget_old(self, days: int) -> int:
+        """Retention: delete what died longer ago; how many there were."""
+        total = 0
+        while forgotten := int((await self._db.execute(SQL.forget_old, days)).rpartition(" ")[2]):
+            total += forgotten
+        await self._db.execute(SQL.forget_old_edits, days)
+        return total
+
+
+async def audit(
+    db: type_Connection, actor: str, what: str, ids: Sequence[str], detail: dict[str, Any], why: str | None
+) -> None:
+    """Who did what to which dead letters; never what stands in a payload."""
+    subject = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
+    detail = {**detail, "ids": list(ids)}
+    await db.execute(SQL.audit, actor, f"dead_letter.{what}", subject, orjson.dumps(detail).decode(), why)
+
+
+def _letter(row: Any) -> dict[str, Any]:
+    """As lists show it."""
+    names = (
+        "id",
+        "kind",
+        "tenant_id",
+        "project_id",
+        "group_id",
+        "backend",
+        "reason",
+        "error",
+        "error_type",
+        "attempts",
+    )
+    closing = ("died_at", "state", "closed_at", "closed_by", "redrives", "bytes", "task_id")
+    letter = {name: row[name] for name in (*names, *closing)}
+    letter["type"] = row["task_type"]
+    letter["labels"] = None if row["labels"] is None else orjson.loads(row["labels"])
+    if letter["kind"] == "task":
+        letter["task_id"] = row["id"]
+    return letter
+
+
+_LIST = SQL.list.replace("/*columns*/", SQL.columns)
+_GET = SQL.get.replace("/*columns*/", SQL.columns)

@@ -1,0 +1,71 @@
+"""What an edited payload may say: the same as that of a submission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.dead_letters.redaction import MARK, holds_mark
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.status.payload import WIRE_KEYS, encode_json
+
+#: Keys by which a payload names its place; handlers act on them.
+PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id")
+
+
+class Edit(BaseModel):
+    """A corrected payload: a whole one, or what is to be changed (JSON merge patch, RFC 7396; null removes a key).
+
+    A patch leaves untouched what a reader was not shown.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: Annotated[dict[str, Any] | None, Field(description="In the place of the payload")] = None
+    patch: Annotated[dict[str, Any] | None, Field(description="What is to be changed (RFC 7396)")] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Edit:
+        if (self.payload is None) == (self.patch is None):
+            raise ValueError("give payload or patch")
+        return self
+
+    def apply_to(self, before: Mapping[str, Any], *, max_bytes: int) -> dict[str, Any]:
+        """The payload after the edit. Raises `InvalidRequest`."""
+        given = self.payload if self.payload is not None else self.patch
+        if holds_mark(given):
+            message = f"The edit holds {MARK}, which stands for a value that was not shown: send a patch without it."
+            raise InvalidRequest(message, field="edit")
+        after = dict(self.payload) if self.payload is not None else merge_patch(before, self.patch or {})
+        if len(encode_json(after)) > max_bytes:
+            raise InvalidRequest(f"The edited payload is larger than {max_bytes} bytes.", field="edit")
+        return {key: value for key, value in after.items() if key not in WIRE_KEYS}
+
+
+def merge_patch(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396 for objects."""
+    after = dict(before)
+    for key, value in patch.items():
+        if value is None:
+            after.pop(key, None)
+        elif isinstance(value, dict):
+            inner = after.get(key)
+            after[key] = merge_patch(inner if isinstance(inner, dict) else {}, value)
+        else:
+            after[key] = value
+    return after
+
+
+def check_place(after: Mapping[str, Any], before: Mapping[str, Any], place: Mapping[str, Any]) -> None:
+    """Raises `Forbidden` for a payload that names another place than the task's, or than it named before."""
+    for key in PLACE_KEYS:
+        own = place["group_id" if key == "task_group_id" else key]
+        if after.get(key) not in (None, own, before.get(key)):
+            raise Forbidden(f"payload.{key} is not where this task belongs")
+
+
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """For the record: which members an edit changed, without their values."""
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

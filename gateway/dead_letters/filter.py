@@ -1,0 +1,114 @@
+"""Which dead letters: the same words in the query of a list and in the body of an action."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest
+from gateway.sql import Queries
+
+SQL = Queries("gateway.dead_letters", "dead_letters.sql")
+
+Kind = Literal["task", "payload"]
+State = Literal["open", "redriven", "dismissed"]
+Reason = Literal["attempts_exhausted", "not_retryable", "refused", "expired", "ended_elsewhere", "not_a_task"]
+#: Ids are names of tasks, which others may have chosen.
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+_LONGEST_CURSOR = 3000
+
+
+class LetterFilter(BaseModel):
+    """All that is given must hold; nothing given means every open dead letter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant_id: Text | None = None
+    project_id: Text | None = None
+    type: Text | None = None
+    backend: Text | None = None
+    kind: Kind | None = None
+    reason: Reason | None = None
+    error: Annotated[Text | None, Field(description="A part of the error's text, whatever its case")] = None
+    error_type: Text | None = None
+    died_after: AwareDatetime | None = None
+    died_before: AwareDatetime | None = None
+    labels: Annotated[dict[str, str] | None, Field(max_length=50)] = None
+    ids: Annotated[list[Text] | None, Field(min_length=1, max_length=1000)] = None
+    state: State = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a list, newest first: right after this dead letter."""
+
+    died_at: datetime
+    id: str
+
+    @property
+    def cursor(self) -> str:
+        """Opaque to clients, and worth nothing to a caller who may not see the dead letters."""
+        return urlsafe_b64encode(orjson.dumps([self.died_at.isoformat(), self.id])).decode().rstrip("=")
+
+    @classmethod
+    def of(cls, cursor: str | None) -> Place | None:
+        """Raises `InvalidRequest` for a cursor that no list gave."""
+        if not cursor:
+            return None
+        try:
+            if len(cursor) > _LONGEST_CURSOR:
+                raise ValueError
+            at, letter_id = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+            died_at = datetime.fromisoformat(at)
+            if not isinstance(letter_id, str) or "\0" in letter_id or died_at.tzinfo is None:
+                raise ValueError
+        except (ValueError, TypeError):
+            raise InvalidRequest("cursor is not one that a list of dead letters gave.", field="cursor") from None
+        return cls(died_at, letter_id)
+
+
+def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> tuple[str, list[Any]]:
+    """The condition on `taskgate.dead_letter l`, and its arguments from $1 on."""
+    conditions: list[str] = []
+    values: list[Any] = []
+
+    def add(block: str, *arguments: Any) -> None:
+        for argument in arguments:
+            values.append(argument)
+            block = block.replace(":value", f"${len(values)}", 1)
+        conditions.append(block)
+
+    add(SQL.where_state, which.state)
+    if not caller.is_admin:
+        add(SQL.where_tenants, sorted(caller.tenant_ids))
+    for block, value in (
+        (SQL.where_tenant, which.tenant_id),
+        (SQL.where_project, which.project_id),
+        (SQL.where_type, which.type),
+        (SQL.where_backend, which.backend),
+        (SQL.where_kind, which.kind),
+        (SQL.where_reason, which.reason),
+        (SQL.where_error, None if which.error is None else f"%{_escape_like(which.error)}%"),
+        (SQL.where_error_type, which.error_type),
+        (SQL.where_died_after, which.died_after),
+        (SQL.where_died_before, which.died_before),
+        (SQL.where_labels, None if which.labels is None else orjson.dumps(which.labels).decode()),
+        (SQL.where_ids, which.ids),
+    ):
+        if value is not None:
+            add(block, value)
+    if after is not None:
+        add(SQL.where_beyond, after.died_at, after.id)
+    return " AND ".join(conditions), values
+
+
+def _escape_like(text: str) -> str:
+    """Text that stands for itself in a LIKE pattern."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

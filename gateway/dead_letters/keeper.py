@@ -1,0 +1,64 @@
+"""Moves what is set aside in Redis to where people look, and forgets what is old."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from backends.errors import EngineError
+from backends.redis_queue.dead import DeadList
+from gateway.db import Database
+from gateway.dead_letters.archive import DeadLetters
+from gateway.dead_letters.filter import SQL
+from gateway.dead_letters.payloads import row_of
+from gateway.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+#: Entries in one step; each holds up to 64 KB of a payload.
+BATCH = 20
+#: Pause while Redis is away (it may be switched off for good), and between two looks for what is old (seconds).
+AWAY_SECONDS = 30.0
+CLEAN_SECONDS = 3600.0
+
+
+class Keeper:
+    """Several gateways may do this at once: an entry that two move is one dead letter."""
+
+    def __init__(
+        self, database: Database, dead: DeadList | None, letters: DeadLetters, *, seconds: float, days: int
+    ) -> None:
+        self._db = database
+        self._dead = dead
+        self._letters = letters
+        self._seconds = seconds
+        self._days = days
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        cleaned: float | None = None
+        while True:
+            pause = self._seconds
+            try:
+                while await self.collect() == BATCH:
+                    await asyncio.sleep(0)
+                if cleaned is None or time.monotonic() - cleaned > CLEAN_SECONDS:
+                    cleaned = time.monotonic()
+                    await self._letters.forget_old(self._days)
+            except DatabaseUnavailable:
+                pause = max(pause, 1.0)
+            except EngineError as error:
+                log.debug("the dead list was not read: %s", error)
+                pause = max(pause, AWAY_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def collect(self) -> int:
+        """Move the oldest entries of the dead list; how many. An entry is taken out once it is committed here."""
+        if self._dead is None:
+            return 0
+        found = await self._dead.read(BATCH)
+        for dead in found:
+            await self._db.execute(SQL.found_payload, *row_of(dead))
+            await self._dead.remove(dead)
+        return len(found)

@@ -1,0 +1,137 @@
+"""Payloads from Redis that are no task: once corrected, each becomes a task like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import Any
+
+import orjson
+
+from backends.redis_queue import wire
+from backends.redis_queue.dead import DeadPayload
+from gateway.access.placement import Caller, Placement
+from gateway.db import Database, type_Connection
+from gateway.dead_letters.archive import audit
+from gateway.dead_letters.editing import Edit
+from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
+from gateway.dead_letters.filter import SQL
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.intake import Intake, NewTask
+from gateway.routing.router import RouteQuery, Router
+from gateway.status.payload import text_member, without_wire_keys
+from gateway.status.task_log import storable
+
+#: The text that a dead payload's row holds of its group's name and reason.
+_LONGEST = 1000
+
+
+class PayloadRedriver:
+    """Submits what was found in Redis, corrected or as it is, in the same transaction that closes its dead letter."""
+
+    def __init__(self, database: Database, intake: Intake, router: Router, *, max_payload_bytes: int) -> None:
+        self._db = database
+        self._intake = intake
+        self._router = router
+        self._max_payload_bytes = max_payload_bytes
+
+    async def redrive(
+        self, caller: Caller, letter: Any, edit: Edit | None, *, actor: str, backend: str | None = None
+    ) -> str:
+        """The id of the new task: the one that the payload names, if no other task has it.
+
+        Raises `DeadLetterClosed`, `RedriveBlocked` (it still is no task), `BackendNotAllowed`, `InvalidRequest`,
+        `Forbidden`.
+        """
+        if letter["state"] == "redriven":
+            raise DeadLetterClosed
+        message = self._message(letter, edit)
+        task = await self._task(caller, letter, message)
+        if backend is not None:
+            place = task.placement
+            route = self._router.route(RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id))
+            if backend != route.backend:
+                raise BackendNotAllowed(f"A payload becomes a new task, and the flag sends that to {route.backend}")
+
+        async def close(db: type_Connection) -> None:
+            if await db.fetchval(SQL.close_payload, letter["id"], actor, task.task_id) is None:
+                raise DeadLetterClosed
+            await audit(
+                db, actor, "redrive", [letter["id"]], {"task_id": task.task_id, "edited": edit is not None}, None
+            )
+
+        await self._intake.submit([task], beside=close)
+        return task.task_id
+
+    def _message(self, letter: Any, edit: Edit | None) -> wire.TaskMessage:
+        """What is to be run. An edit names type and id like the payload itself."""
+        found = bytes(letter["found"] or b"")
+        if (edit is None or edit.payload is None) and (letter["bytes"] or 0) > len(found):
+            raise RedriveBlocked("Only its beginning was kept: give a whole payload")
+        if edit is not None:
+            before, given = _object(found), edit.payload or edit.patch or {}
+            names = {name: given.get(name, before.get(name)) for name in ("task_type", "task_id")}
+            found = json.dumps({**edit.apply_to(before, max_bytes=self._max_payload_bytes), **names}).encode()
+        try:
+            return wire.decode(found)
+        except wire.NotATask as error:
+            if edit is not None:
+                raise InvalidRequest(f"The edited payload is no task: {error}", field="edit") from None
+            raise RedriveBlocked(f"It is no task: {error}") from None
+
+    async def _task(self, caller: Caller, letter: Any, message: wire.TaskMessage) -> NewTask:
+        payload = without_wire_keys(message.payload)
+        try:
+            orjson.dumps(payload)
+        except TypeError:
+            # What JSON can spell and orjson refuses: lone surrogates, integers beyond 64 bits.
+            raise RedriveBlocked("It holds what cannot be stored unchanged") from None
+        group = letter["group_id"] or ""
+        project = text_member(payload, "project_id")
+        place = await self._db.fetchrow(
+            SQL.place_payload, text_member(payload, "tenant_id"), project, group, message.task_id
+        )
+        assert place is not None
+        tenant = letter["tenant_id"] or place["tenant_id"]
+        # A payload that names two tenants would have a handler write into the second one.
+        for other in (place["tenant_id"], place["project_tenant"], place["group_tenant"]):
+            if other not in (None, tenant):
+                raise Forbidden("The payload names a tenant, a project and a group that do not belong together")
+        if not caller.sees(tenant):
+            raise Forbidden
+        return NewTask(
+            task_type=message.task_type,
+            group_id=group,
+            payload=payload,
+            placement=Placement(tenant, project),
+            user_id=text_member(payload, "user_id"),
+            task_id=message.task_id if place["id_is_free"] else str(uuid.uuid4()),
+        )
+
+
+def row_of(dead: DeadPayload) -> tuple[Any, ...]:
+    """The arguments of `dead_letters.sql:found_payload`."""
+    named = _object(dead.payload)
+    group = dead.group[:_LONGEST].replace("\0", "\\0")
+    task_type = text_member(named, "task_type")
+    return (
+        f"payload:{hashlib.sha256(dead.entry).hexdigest()[:40]}",
+        text_member(named, "tenant_id"),
+        text_member(named, "project_id"),
+        group if storable(group) else "",
+        task_type and task_type[:_LONGEST],
+        dead.reason[:_LONGEST].replace("\0", "\\0"),
+        dead.at,
+        dead.payload,
+        dead.size,
+    )
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """The members of the payload, as far as it is a JSON object."""
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,208 @@
+"""Runs dead letters again: the flag decides where, unless a backend is asked for and the stage allows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from gateway.access.placement import Caller, Tier
+from gateway.db import Database, type_Connection
+from gateway.dead_letters.archive import DeadLetters, audit
+from gateway.dead_letters.editing import PLACE_KEYS, Edit, changed_keys, check_place
+from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
+from gateway.dead_letters.filter import SQL, LetterFilter
+from gateway.dead_letters.payloads import PayloadRedriver
+from gateway.errors import ApiError, Forbidden
+from gateway.intake import MARK
+from gateway.routing.router import RouteQuery, Router
+from gateway.routing.stages import allows
+from gateway.status.dispatch_view import DispatchView
+from gateway.status.payload import decode_payload, encode_json
+from gateway.status.transitions import DUE_CHANNEL, ChangeNotifier
+
+UNIQUE = "Another active task has the unique key of this one"
+GONE = "The task's row in task_logs is gone, or was changed by somebody else"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to redrive: `backend` None: as the flag says. `spread_seconds`: several start over so long a time."""
+
+    actor: str
+    backend: str | None = None
+    spread_seconds: float = 0.0
+    why: str | None = None
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What became of a redrive by filter. `skipped` says why, by id."""
+
+    matched: int
+    done: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    cursor: str | None = None
+
+
+class Redriver:
+    """Every method raises `DatabaseUnavailable`."""
+
+    def __init__(
+        self,
+        database: Database,
+        letters: DeadLetters,
+        payloads: PayloadRedriver,
+        router: Router,
+        notifier: ChangeNotifier,
+        *,
+        max_payload_bytes: int,
+    ) -> None:
+        self._db = database
+        self._letters = letters
+        self._payloads = payloads
+        self._router = router
+        self._notifier = notifier
+        self._view = DispatchView(database)
+        self._max_payload_bytes = max_payload_bytes
+
+    async def redrive(self, caller: Caller, letter_id: str, wish: Wish, edit: Edit | None = None) -> str:
+        """Run one again, perhaps with another payload; the id of its task.
+
+        Raises `DeadLetterNotFound`, `DeadLetterClosed`, `BackendNotAllowed`, `RedriveBlocked`; for an edit also
+        `InvalidRequest`, `Forbidden`.
+        """
+        letter = await self._letters.find(caller, letter_id)
+        if letter["kind"] == "payload":
+            return await self._payloads.redrive(caller, letter, edit, actor=wish.actor, backend=wish.backend)
+        (row,) = await self._db.fetch(SQL.standing, [letter_id])
+        if (refusal := self._refusal(row, wish)) is not None:
+            raise refusal
+        try:
+            async with self._db.transaction() as db:
+                detail: dict[str, Any] = {"backend": wish.backend}
+                if edit is not None:
+                    detail["edited_keys"] = await self._edit(db, row, edit, wish.actor)
+                if not await self._run_again(db, [letter_id], [0.0], wish, detail):
+                    (now,) = await db.fetch(SQL.standing, [letter_id])
+                    raise _closed(now) if now["dispatch_state"] != "failed" else RedriveBlocked(GONE)
+        except asyncpg.UniqueViolationError:
+            raise RedriveBlocked(UNIQUE) from None
+        self._notifier.changed(letter_id)
+        return letter_id
+
+    async def redrive_many(
+        self, caller: Caller, which: LetterFilter, wish: Wish, *, limit: int, cursor: str | None, dry_run: bool
+    ) -> Redriven:
+        """Redrive a page of those that match.
+
+        Raises `InvalidRequest` (the cursor), `BackendNotAllowed` when that is so for each of them.
+        """
+        page = await self._letters.list(caller, which, limit=limit, cursor=cursor)
+        answer = Redriven(len(page.letters), cursor=page.cursor)
+        rows = {row["id"]: row for row in await self._db.fetch(SQL.standing, [x["id"] for x in page.letters])}
+        ready: list[str] = []
+        refusals: list[ApiError] = []
+        for letter in page.letters:
+            row = rows.get(letter["id"])
+            if row is None:
+                continue
+            refusal = self._refusal(row, wish)
+            if letter["kind"] == "payload":
+                refusal = RedriveBlocked("It is no task: correct it, one at a time")
+            if refusal is None:
+                ready.append(letter["id"])
+            else:
+                refusals.append(refusal)
+                answer.skipped[letter["id"]] = refusal.message
+        if not ready and refusals and all(isinstance(refusal, BackendNotAllowed) for refusal in refusals):
+            raise refusals[0]
+        if dry_run:
+            answer.done = ready
+            return answer
+        await self._redrive_ready(ready, wish, answer)
+        for task_id in answer.done:
+            self._notifier.changed(task_id)
+        return answer
+
+    async def _redrive_ready(self, ready: Sequence[str], wish: Wish, answer: Redriven) -> None:
+        if not ready:
+            return
+        # The oldest first: lists show the newest first.
+        ids = list(reversed(ready))
+        pauses = [wish.spread_seconds * index / len(ids) for index in range(len(ids))]
+        detail = {"backend": wish.backend, "spread_seconds": wish.spread_seconds}
+        try:
+            async with self._db.transaction() as db:
+                answer.done = await self._run_again(db, ids, pauses, wish, detail)
+        except asyncpg.UniqueViolationError:
+            # One of them stands in the way of all: each for itself.
+            for task_id, pause in zip(ids, pauses, strict=True):
+                try:
+                    async with self._db.transaction() as db:
+                        answer.done += await self._run_again(db, [task_id], [pause], wish, detail)
+                except asyncpg.UniqueViolationError:
+                    answer.skipped[task_id] = UNIQUE
+        for task_id in set(ids).difference(answer.done, answer.skipped):
+            answer.skipped[task_id] = DeadLetterClosed().message
+
+    async def _run_again(
+        self, db: type_Connection, ids: Sequence[str], pauses: Sequence[float], wish: Wish, detail: Mapping[str, Any]
+    ) -> list[str]:
+        done = [row["task_id"] for row in await db.fetch(SQL.redrive, ids, pauses, wish.backend)]
+        if done:
+            await db.execute(SQL.sign, done, wish.actor)
+            await audit(db, wish.actor, "redrive", done, dict(detail), wish.why)
+            await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+        return done
+
+    def _refusal(self, row: Any, wish: Wish) -> ApiError | None:
+        """Why this task cannot be redriven so; None: it can."""
+        if row["state"] == "redriven" or row["dispatch_state"] not in (None, "failed"):
+            return _closed(row)
+        if row["dispatch_state"] is None or row["log_status"] not in ("FAILED", "STOPPED"):
+            return RedriveBlocked(GONE)
+        return check_backend(self._router, row, row["id"], wish.backend)
+
+    async def _edit(self, db: type_Connection, row: Any, edit: Edit, actor: str) -> list[str]:
+        """Write the edited payload, and keep the one before; the names of the keys that changed."""
+        locked = await db.fetchrow(SQL.lock_payload, row["id"])
+        if locked is None:
+            raise _closed(row)
+        before = decode_payload(locked["payload"])
+        after = edit.apply_to(before, max_bytes=self._max_payload_bytes)
+        check_place(after, before, row)
+        memory = after.get("memory_id")
+        if memory is not None and memory != before.get("memory_id"):
+            known = await self._view.project_of_memory(memory) if isinstance(memory, str) else None
+            if known is None or known != row["project_id"]:
+                raise Forbidden("You do not have access to this project")
+        # What the payload said of its place before, it still says, whatever the edit left out.
+        after |= {name: before[name] for name in PLACE_KEYS if name in before}
+        stored = {**after, "task_type": row["task_type"], "task_id": row["id"], "timestamp": time.time()}
+        await db.execute(SQL.edit, row["id"], actor, locked["payload"], MARK + encode_json(stored))
+        return changed_keys(before, after)
+
+
+def check_backend(router: Router, row: Mapping[str, Any], task_id: str, backend: str | None) -> ApiError | None:
+    """Why the stage of this task does not allow the backend; None: it does, or none is asked for."""
+    if backend is None:
+        return None
+    route = router.route(
+        RouteQuery(
+            row["tenant_id"], row["task_type"], task_id, row["project_id"], Tier.of_plan(row["plan"]), row["plan"]
+        )
+    )
+    if not allows(route.stage, backend):
+        return BackendNotAllowed(f"At stage {route.stage} nothing is started on {backend}")
+    if backend not in router.configured:
+        return BackendNotAllowed(f"{backend} is not configured here")
+    return None
+
+
+def _closed(row: Any) -> DeadLetterClosed:
+    state = row["dispatch_state"]
+    return DeadLetterClosed(f"This dead letter was redriven already; its task is {state}")

@@ -1,0 +1,296 @@
+"""`/gateway/v1/dead-letters`: tasks that failed for good, payloads that are no task, and what may be done with them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from gateway.access.placement import Caller
+from gateway.dead_letters.archive import MOST_AT_ONCE
+from gateway.dead_letters.editing import Edit
+from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
+from gateway.dead_letters.redrive import Wish
+from gateway.errors import InvalidRequest
+from gateway.http.acceptance import json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+
+router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead letters"], route_class=KeyedRoute)
+
+Backend = Literal["redis", "temporal"]
+Why = Annotated[str | None, Field(max_length=1000, description="For the record")]
+
+_LARGEST_PAGE = 200
+_LONGEST_SPREAD = 7 * 24 * 3600.0
+
+
+class DeadLetter(BaseModel):
+    """A task that failed for good, or a payload in Redis that is no task."""
+
+    id: str
+    kind: Kind
+    task_id: str | None = Field(description="The task; of a payload: the one that a redrive made of it")
+    tenant_id: str | None
+    project_id: str | None
+    group_id: str | None
+    type: str | None
+    backend: str | None
+    reason: Reason
+    error: str | None
+    error_type: str | None
+    attempts: int
+    labels: dict[str, str] | None
+    died_at: datetime
+    state: State
+    closed_at: datetime | None
+    closed_by: str | None
+    redrives: int
+    bytes: int | None = Field(description="Of a payload: its size")
+
+
+class FailedAttempt(BaseModel):
+    """One run of a task's handler."""
+
+    attempt: int
+    epoch: int
+    backend: str
+    worker_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Literal["completed", "failed", "stopped", "lost"] | None
+    error: str | None
+    error_type: str | None
+    stack: str | None = Field(description="Frames of the error and its causes, without values")
+
+
+class PayloadEdit(BaseModel):
+    """A payload before it was edited."""
+
+    edited_at: datetime
+    edited_by: str
+    payload: Any
+
+
+class DeadLetterDetail(DeadLetter):
+    """A dead letter with all that is known of it; payloads are redacted."""
+
+    payload: Any
+    payload_is_cut: bool
+    history: list[FailedAttempt]
+    edits: list[PayloadEdit]
+
+
+class DeadLetterPage(BaseModel):
+    """Newest first."""
+
+    dead_letters: list[DeadLetter]
+    next_cursor: str | None = Field(description="For the next page; null on the last one")
+
+
+class Redrive(BaseModel):
+    """How to redrive one dead letter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
+    edit: Edit | None = None
+    why: Why = None
+
+
+class Accepted(BaseModel):
+    """The task that runs again."""
+
+    task_id: str
+    status: Literal["pending"]
+    task_url: str
+
+
+class ByFilter(BaseModel):
+    """An action on a page of the dead letters that match, newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: LetterFilter
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 500
+    cursor: Annotated[str | None, Field(max_length=3000, description="`next_cursor` of the step before")] = None
+    dry_run: bool = False
+    why: Why = None
+
+
+class RedriveByFilter(ByFilter):
+    """Redrive what matches. Payloads that are no task are skipped."""
+
+    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
+    spread_seconds: Annotated[
+        float, Field(ge=0, le=_LONGEST_SPREAD, allow_inf_nan=False, description="Start them evenly over this time")
+    ] = 0.0
+
+
+class Skipped(BaseModel):
+    """One that was left alone."""
+
+    id: str
+    why: str
+
+
+class RedriveReport(BaseModel):
+    """What a step did, or would do."""
+
+    dry_run: bool
+    matched: int
+    redriven: int
+    skipped: list[Skipped]
+    next_cursor: str | None
+
+
+class RemovalReport(BaseModel):
+    """What a step did, or would do."""
+
+    dry_run: bool
+    matched: int
+    removed: int
+    next_cursor: str | None
+
+
+class Reasoned(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    why: Why = None
+
+
+async def _caller(request: Request) -> Caller:
+    return await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+
+
+@router.get("", response_model=DeadLetterPage, responses=problem_errors())
+async def list_dead_letters(
+    request: Request,
+    tenant_id: Text | None = None,
+    project_id: Text | None = None,
+    type: Text | None = None,
+    backend: Text | None = None,
+    kind: Kind | None = None,
+    reason: Reason | None = None,
+    error: Annotated[Text | None, Query(description="A part of the error's text, whatever its case")] = None,
+    error_type: Text | None = None,
+    died_after: AwareDatetime | None = None,
+    died_before: AwareDatetime | None = None,
+    label: Annotated[list[str] | None, Query(max_length=50, description="`name:value`, any number of times")] = None,
+    state: State = "open",
+    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=3000)] = None,
+) -> Response:
+    """Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only."""
+    which = LetterFilter(
+        tenant_id=tenant_id,
+        project_id=project_id,
+        type=type,
+        backend=backend,
+        kind=kind,
+        reason=reason,
+        error=error,
+        error_type=error_type,
+        died_after=died_after,
+        died_before=died_before,
+        labels=_labels(label),
+        state=state,
+    )
+    caller = await _caller(request)
+    page = await gateway_of(request).dead_letters.list(caller, which, limit=limit, cursor=cursor)
+    return json_answer({"dead_letters": page.letters, "next_cursor": page.cursor})
+
+
+@router.post("/redrive", response_model=RedriveReport, responses=problem_errors(409))
+async def redrive_dead_letters(request: Request, body: RedriveByFilter) -> Response:
+    """Redrive what matches, a step at a time. 409 when the asked backend is not allowed for any of them."""
+    caller = await _caller(request)
+    wish = Wish(caller.user_id, body.backend, body.spread_seconds, body.why)
+    done = await gateway_of(request).redriver.redrive_many(
+        caller, body.filter, wish, limit=body.limit, cursor=body.cursor, dry_run=body.dry_run
+    )
+    return json_answer(
+        {
+            "dry_run": body.dry_run,
+            "matched": done.matched,
+            "redriven": len(done.done),
+            "skipped": [{"id": letter_id, "why": why} for letter_id, why in done.skipped.items()],
+            "next_cursor": done.cursor,
+        }
+    )
+
+
+@router.post("/dismiss", response_model=RemovalReport, responses=problem_errors())
+async def dismiss_dead_letters(request: Request, body: ByFilter) -> Response:
+    """Dismiss what matches, a step at a time."""
+    return await _remove(request, body, "dismiss")
+
+
+@router.post("/purge", response_model=RemovalReport, responses=problem_errors())
+async def purge_dead_letters(request: Request, body: ByFilter) -> Response:
+    """Delete what matches, a step at a time. The tasks and their rows in `task_logs` stay."""
+    return await _remove(request, body, "purge")
+
+
+@router.get("/{id}", response_model=DeadLetterDetail, responses=problem_errors(404))
+async def get_dead_letter(request: Request, id: str) -> Response:
+    """One dead letter: every attempt with its error and stack, and the payload, redacted."""
+    return json_answer(await gateway_of(request).dead_letters.get(await _caller(request), id))
+
+
+@router.post("/{id}/redrive", status_code=202, response_model=Accepted, responses=problem_errors(403, 404, 409))
+async def redrive_dead_letter(request: Request, id: str, body: Redrive | None = None) -> Response:
+    """Run it again, perhaps with an edited payload. Of two redrives at once one has an effect, the other is 409."""
+    caller, wanted = await _caller(request), body or Redrive()
+    wish = Wish(caller.user_id, wanted.backend, why=wanted.why)
+    task_id = await gateway_of(request).redriver.redrive(caller, id, wish, wanted.edit)
+    return json_answer({"task_id": task_id, "status": "pending", "task_url": f"/api/v1/tasks/{task_id}"}, 202)
+
+
+@router.post("/{id}/dismiss", status_code=204, responses=problem_errors(404))
+async def dismiss_dead_letter(request: Request, id: str, body: Reasoned | None = None) -> Response:
+    """It needs nothing any more; it is still found with `state=dismissed`."""
+    caller = await _caller(request)
+    why = body.why if body else None
+    await gateway_of(request).dead_letters.dismiss(caller, id, actor=caller.user_id, why=why)
+    return Response(status_code=204)
+
+
+@router.delete("/{id}", status_code=204, responses=problem_errors(404))
+async def purge_dead_letter(request: Request, id: str) -> Response:
+    """Delete the dead letter. The task and its row in `task_logs` stay."""
+    caller = await _caller(request)
+    await gateway_of(request).dead_letters.purge(caller, id, actor=caller.user_id)
+    return Response(status_code=204)
+
+
+async def _remove(request: Request, body: ByFilter, what: str) -> Response:
+    caller = await _caller(request)
+    done = await gateway_of(request).dead_letters.remove_many(
+        what,
+        caller,
+        body.filter,
+        limit=body.limit,
+        cursor=body.cursor,
+        dry_run=body.dry_run,
+        actor=caller.user_id,
+        why=body.why,
+    )
+    report = {"matched": done.matched, "removed": done.done, "next_cursor": done.cursor}
+    return json_answer({"dry_run": body.dry_run, **report})
+
+
+def _labels(given: list[str] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    labels = {}
+    for text in given:
+        name, separator, value = text.partition(":")
+        if not separator or not name:
+            raise InvalidRequest("A label is given as name:value.", field="label")
+        labels[name] = value
+    return labels

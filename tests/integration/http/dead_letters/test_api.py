@@ -1,0 +1,242 @@
+"""`/gateway/v1/dead-letters` over HTTP: who sees what, lists, details, and what is hidden in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.dead_letters.redaction import MARK
+
+API = "/gateway/v1/dead-letters"
+
+
+@pytest.fixture
+async def admin(people: Any, key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {await people.add_user('root', admin=True)}"}
+
+
+@pytest.fixture
+async def bob(people: Any, key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {await people.add_key('bob')}"}
+
+
+async def ids(client: httpx.AsyncClient, headers: dict[str, str] | None = None, **query: Any) -> list[str]:
+    answer = await client.get(API, params=query, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return [letter["id"] for letter in answer.json()["dead_letters"]]
+
+
+async def test_a_caller_sees_those_of_its_tenants(client, fail_task, admin, bob) -> None:
+    anns, bobs, nobodys = await fail_task(tenant_id="t-ann"), await fail_task(tenant_id="t-bob"), await fail_task()
+    assert await ids(client) == [anns]
+    assert await ids(client, bob) == [bobs]
+    assert await ids(client, admin) == [nobodys, bobs, anns]
+    assert await ids(client, tenant_id="t-bob") == []
+    for task in (bobs, nobodys, "none"):
+        for method, path in (("GET", ""), ("POST", "/redrive"), ("POST", "/dismiss"), ("DELETE", "")):
+            answer = await client.request(method, f"{API}/{task}{path}")
+            assert answer.status_code == 404, (method, path)
+            assert answer.json()["type"] == "urn:taskgate:error:dead_letter_not_found"
+    assert await ids(client, admin) == [nobodys, bobs, anns]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, "ab"),
+        ({"type": "one"}, "a"),
+        ({"project_id": "p-ann"}, "b"),
+        ({"backend": "temporal"}, "b"),
+        ({"error": "100%_SURE"}, "a"),
+        ({"error": "%"}, "a"),
+        ({"error_type": "KeyError"}, "b"),
+        ({"reason": "not_retryable"}, "ab"),
+        ({"reason": "expired"}, ""),
+        ({"kind": "payload"}, ""),
+        ({"label": "run:7"}, "a"),
+        ({"label": ["run:7", "team:x:y"]}, "a"),
+        ({"label": "run:8"}, ""),
+        ({"died_after": "2020-01-01T00:00:00Z"}, "ab"),
+        ({"died_before": "2020-01-01T00:00:00Z"}, ""),
+        ({"state": "dismissed"}, ""),
+    ],
+)
+async def test_filters(client, fail_task, query: dict[str, Any], found: str) -> None:
+    await fail_task("100%_sure", task_id="a", tenant_id="t-ann", task_type="one", labels='{"run": "7", "team": "x:y"}')
+    await fail_task("no", "KeyError", task_id="b", tenant_id="t-ann", project_id="p-ann", backend="temporal")
+    assert sorted(await ids(client, **query)) == sorted(found)
+
+
+async def test_pages(client, fail_task, database) -> None:
+    tasks = [await fail_task(tenant_id="t-ann") for _ in range(5)]
+    await database.execute("UPDATE taskgate.dead_letter SET died_at = '2026-01-01T00:00:00Z'")  # a page begins in a tie
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        answer = (await client.get(API, params={"limit": 2, "cursor": cursor})).json()
+        seen += [letter["id"] for letter in answer["dead_letters"]]
+        cursor = answer["next_cursor"]
+    assert cursor is None
+    assert seen == sorted(tasks, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": 0},
+        {"limit": 201},
+        {"cursor": "x"},
+        {"cursor": "WzFd"},
+        {"cursor": "WyIyMDI2LTAxLTAxIiwiYSJd"},
+        {"kind": "x"},
+        {"reason": "x"},
+        {"state": "x"},
+        {"died_after": "yesterday"},
+        {"died_after": "2026-01-01T00:00:00"},
+        {"label": "x"},
+        {"label": ":x"},
+        {"error": ""},
+        {"error": "x" * 1001},
+        {"type": "%00"},
+    ],
+)
+async def test_bad_queries(client, query: dict[str, Any]) -> None:
+    answer = await client.get(API, params=httpx.QueryParams(query) if "%00" not in query.values() else "type=%00")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_key_is_needed(client) -> None:
+    for method, path in (
+        ("GET", ""),
+        ("POST", "/redrive"),
+        ("POST", "/purge"),
+        ("DELETE", "/x"),
+        ("POST", "/x/redrive"),
+    ):
+        answer = await client.request(method, API + path, headers={"Authorization": ""})
+        assert answer.status_code == 401
+
+
+async def test_the_detail_has_every_attempt_and_a_redacted_payload(client, fail_task, transitions, database) -> None:
+    payload = {
+        "name": "kept",
+        "content": "a diary",
+        "user": {"Password": "p", "X-Api-Key": "k", "token": None, "tokens": 3},
+        "list": [{"client_secret": "s"}],
+    }
+    task = await fail_task("boom", tenant_id="t-ann", payload=payload)
+    answer = await client.get(f"{API}/{task}")
+    assert answer.status_code == 200
+    letter = answer.json()
+    assert letter["payload"] == {
+        "name": "kept",
+        "content": MARK,
+        "user": {"Password": MARK, "X-Api-Key": MARK, "token": None, "tokens": 3},
+        "list": [{"client_secret": MARK}],
+        "task_id": task,
+        "task_type": "probe",
+        "timestamp": 1.5,
+    }
+    (attempt,) = letter["history"]
+    assert {name: attempt[name] for name in ("attempt", "outcome", "error", "error_type", "stack")} == {
+        "attempt": 1,
+        "outcome": "failed",
+        "error": "boom",
+        "error_type": "RuntimeError",
+        "stack": "in probe",
+    }
+    assert (letter["task_id"], letter["state"], letter["edits"]) == (task, "open", [])
+
+
+async def test_paths_and_names_to_hide_are_a_setting(serve, key, fail_task) -> None:
+    task = await fail_task(tenant_id="t-ann", payload={"content": "x", "a": {"b": [{"c": 1}, {"c": 2}]}, "c": 3})
+    async with serve(redact=["$.a.b[*].c"]) as (client, _):
+        letter = (await client.get(f"{API}/{task}", headers={"Authorization": f"Bearer {key}"})).json()
+    assert letter["payload"]["a"] == {"b": [{"c": MARK}, {"c": MARK}]}
+    assert (letter["payload"]["content"], letter["payload"]["c"]) == ("x", 3)
+
+
+async def test_odd_payloads_of_legacy_rows_are_shown(client, fail_task, database) -> None:
+    task = await fail_task(tenant_id="t-ann")
+    for text in (
+        '"text"',
+        "[1, 2]",
+        "null",
+        '{"a": "\\ud800"}',
+        '{"a": "\\u0000"}',
+        f'{{"a": {10**30}}}',
+        "[" * 900 + "]" * 900,
+    ):
+        await database.execute("UPDATE task_logs SET payload = $1::json WHERE id = $2", text, task)
+        answer = await client.get(f"{API}/{task}")
+        assert answer.status_code == 200, text
+    await database.execute("UPDATE task_logs SET payload = NULL")
+    assert (await client.get(f"{API}/{task}")).json()["payload"] is None
+
+
+async def test_dismiss_and_purge(client, fail_task, database) -> None:
+    task, other = await fail_task(tenant_id="t-ann"), await fail_task(tenant_id="t-ann")
+    assert (await client.post(f"{API}/{task}/dismiss", json={"why": "known"})).status_code == 204
+    assert (await client.post(f"{API}/{task}/dismiss")).status_code == 204
+    assert await ids(client) == [other]
+    assert await ids(client, state="dismissed") == [task]
+    assert (await client.get(f"{API}/{task}")).json()["closed_by"] == "ann"
+    assert (await client.delete(f"{API}/{task}")).status_code == 204
+    assert (await client.delete(f"{API}/{task}")).status_code == 404
+    # The legacy row is as it was.
+    assert await database.fetchval("SELECT status FROM task_logs WHERE id = $1", task) == "FAILED"
+    audit = await database.fetch("SELECT actor, action, subject, why FROM taskgate.audit ORDER BY id")
+    assert [tuple(row) for row in audit] == [
+        ("ann", "dead_letter.dismiss", task, "known"),
+        ("ann", "dead_letter.purge", task, None),
+    ]
+
+
+async def test_purge_by_filter_touches_only_what_matches_and_is_the_callers(client, fail_task, database, admin) -> None:
+    mine = [await fail_task(tenant_id="t-ann", task_type="one") for _ in range(3)]
+    kept = [await fail_task(tenant_id="t-ann", task_type="two"), await fail_task(tenant_id="t-bob", task_type="one")]
+    body: dict[str, Any] = {"filter": {"type": "one"}, "limit": 2}
+    tried = (await client.post(f"{API}/purge", json={**body, "dry_run": True})).json()
+    assert (tried["matched"], tried["removed"]) == (2, 0)
+    first = (await client.post(f"{API}/purge", json=body)).json()
+    assert (first["matched"], first["removed"]) == (2, 2)
+    second = (await client.post(f"{API}/purge", json={**body, "cursor": first["next_cursor"]})).json()
+    assert (second["removed"], second["next_cursor"]) == (1, None)
+    assert sorted(await ids(client, admin)) == sorted(kept)
+    assert len(mine) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"filter": {"tenant": "x"}},
+        {"filter": {}, "limit": 0},
+        {"filter": {}, "limit": 1001},
+        {"filter": {"ids": []}},
+        {"filter": {}, "spread_seconds": -1},
+        {"filter": {}, "spread_seconds": 1e9},
+        {"filter": {}, "backend": "kafka"},
+        {"filter": {}, "cursor": "x"},
+        {"filter": {"labels": {"a": 1}}},
+        [],
+        "x",
+    ],
+)
+async def test_bad_actions(client, fail_task, body: Any) -> None:
+    await fail_task(tenant_id="t-ann")
+    answer = await client.post(f"{API}/redrive", json=body)
+    assert answer.status_code == 422
+    assert len(await ids(client)) == 1
+
+
+async def test_retention(serve, fail_task, database) -> None:
+    old, fresh = await fail_task(), await fail_task()
+    await database.execute("UPDATE taskgate.dead_letter SET died_at = now() - interval '91 days' WHERE id = $1", old)
+    async with serve() as (_, gateway):
+        assert await gateway.dead_letters.forget_old(gateway.settings.dead_letter_days) == 1
+    assert [row["id"] for row in await database.fetch("SELECT id FROM taskgate.dead_letter")] == [fresh]
+    assert await database.fetchval("SELECT count(*) FROM task_logs") == 2

@@ -17,6 +17,7 @@ from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.submissions import Attempt
 
 router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead letters"], route_class=KeyedRoute)
 
@@ -51,17 +52,9 @@ class DeadLetter(BaseModel):
     bytes: int | None = Field(description="Of a payload: its size")
 
 
-class FailedAttempt(BaseModel):
+class FailedAttempt(Attempt):
     """One run of a task's handler."""
 
-    attempt: int
-    epoch: int
-    backend: str
-    worker_id: str
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: Literal["completed", "failed", "stopped", "lost"] | None
-    error: str | None
     error_type: str | None
     stack: str | None = Field(description="Frames of the error and its causes, without values")
 

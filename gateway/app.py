@@ -30,6 +30,8 @@ PARTS = (
     "stream",
     "batches",
     "submissions",
+    "run_at",
+    "schedules",
     "communities",
     "maintenance",
     "workers",

@@ -17,6 +17,7 @@ from backends.redis_queue.wire import TYPES
 from backends.temporal.engine import TemporalEngine
 from gateway import faults
 from gateway.access.access import Access
+from gateway.access.on_behalf import OnBehalf
 from gateway.callbacks.address import CallbackRules
 from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
@@ -35,11 +36,15 @@ from gateway.intake import Intake
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
+from gateway.schedules.clock import Clock
+from gateway.schedules.schedules import Schedules
 from gateway.settings import Settings
+from gateway.status.dispatch_view import DispatchView
 from gateway.status.feed import ChangeFeed
 from gateway.status.notify import Notifier
 from gateway.status.task_log import TaskLog
 from gateway.status.transitions import Transitions
+from gateway.submission import SubmissionDesk
 from workers.lease import Lease, ProcessIdentity
 from workers.submit import WaitingLauncher
 
@@ -115,6 +120,8 @@ class Gateway:
     dead_letters: DeadLetters
     redriver: Redriver
     keeper: Keeper
+    clock: Clock
+    schedules: Schedules
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -126,6 +133,7 @@ class Gateway:
         self._spawn("dispatcher", self.dispatcher.run)
         self._spawn("canceller", self.canceller.run)
         self._spawn("caretaker", self.caretaker.run)
+        self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
         self._spawn("dead letters", self.keeper.run)
 
@@ -237,6 +245,17 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         max_payload_bytes=settings.max_body_bytes,
     )
     redriver = Redriver(database, letters, payloads, router, notifier, max_payload_bytes=settings.max_body_bytes)
+    access = Access(database)
+    intake = Intake(
+        database, dispatcher, max_attempts=settings.task_attempts, idempotency_hours=settings.idempotency_hours
+    )
+    clock = Clock(
+        database,
+        intake,
+        transitions,
+        lambda user_id: SubmissionDesk(OnBehalf(access, user_id), task_log, DispatchView(database), None),
+        sweep_seconds=settings.dispatch_sweep_seconds,
+    )
     reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
     return Gateway(
         settings=settings,
@@ -245,18 +264,13 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         flags=flags,
         overrides=overrides,
         router=router,
-        access=Access(database),
+        access=access,
         notifier=notifier,
         transitions=transitions,
         task_log=task_log,
         feed=ChangeFeed(database, task_log),
         dispatcher=dispatcher,
-        intake=Intake(
-            database,
-            dispatcher,
-            max_attempts=settings.task_attempts,
-            idempotency_hours=settings.idempotency_hours,
-        ),
+        intake=intake,
         canceller=canceller,
         caretaker=Caretaker(
             database,
@@ -272,6 +286,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         bridge=bridge,
         queues=queues,
         lease=lease,
+        clock=clock,
+        schedules=Schedules(database, clock),
         callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
         fleet=Fleet(database),
         dead_letters=letters,

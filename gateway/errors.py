@@ -62,6 +62,30 @@ class NotFound(ApiError):
     grpc_status = "NOT_FOUND"
 
 
+class ScheduleNotFound(ApiError):
+    """Schedule not found"""
+
+    code = "schedule_not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class TaskNotWaiting(ApiError):
+    """Only a task that waits for its time can be given another one."""
+
+    code = "task_not_waiting"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class ScheduleChanged(ApiError):
+    """The schedule was changed by somebody else at the same time; try again."""
+
+    code = "schedule_changed"
+    http_status = 409
+    grpc_status = "ABORTED"
+
+
 class TaskNotRetryable(ApiError):
     """Task can only be retried if failed"""
 

@@ -7,6 +7,8 @@ import signal
 
 #: In the order of a task's way.
 POINTS = (
+    "after_firing_noted",  # gateway: a schedule's time is noted, nothing submitted
+    "before_firing_commit",  # gateway: a firing is taken, neither it nor its task committed
     "before_accept",  # gateway: the rows are not yet written
     "after_accept",  # gateway: committed, nothing started
     "before_start",  # gateway: about to tell the engine

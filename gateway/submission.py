@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
+from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.intake import NewTask, RetryOverride
@@ -95,7 +96,9 @@ class SubmissionDesk:
     Belongs to one request: what was found out for one submission of a batch holds for the others.
     """
 
-    def __init__(self, access: Access, task_log: TaskLog, view: DispatchView, authorization: str | None) -> None:
+    def __init__(
+        self, access: Access | OnBehalf, task_log: TaskLog, view: DispatchView, authorization: str | None
+    ) -> None:
         self._access = access
         self._task_log = task_log
         self._view = view
@@ -109,7 +112,7 @@ class SubmissionDesk:
 
         Raises `Unauthenticated`, `InvalidRequest`, `Forbidden`, `TaskNotFound` (the parent), `DatabaseUnavailable`.
         """
-        not_before = _not_before(submission)
+        not_before = due_time(submission.delay_seconds, submission.run_at)
         expires_at = _expires_at(submission, not_before)
         place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
         if place not in self._admitted:
@@ -189,16 +192,16 @@ class SubmissionDesk:
         return self._memories[memory_id]
 
 
-def _not_before(submission: TaskSubmission) -> datetime | None:
+def due_time(delay_seconds: float | None, run_at: datetime | None) -> datetime | None:
     """When the task becomes due; None: at once. Raises `InvalidRequest`."""
-    if submission.delay_seconds is not None and submission.run_at is not None:
+    if delay_seconds is not None and run_at is not None:
         raise InvalidRequest("Give delay_seconds or run_at, not both.", field="run_at")
     now = datetime.now(UTC)
-    if submission.run_at is not None:
-        if submission.run_at - now > LONGEST_DELAY:
+    if run_at is not None:
+        if run_at - now > LONGEST_DELAY:
             raise InvalidRequest("run_at is more than a year ahead.", field="run_at")
-        return submission.run_at if submission.run_at > now else None
-    return now + timedelta(seconds=submission.delay_seconds) if submission.delay_seconds else None
+        return run_at if run_at > now else None
+    return now + timedelta(seconds=delay_seconds) if delay_seconds else None
 
 
 def _expires_at(submission: TaskSubmission, not_before: datetime | None) -> datetime | None:

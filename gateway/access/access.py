@@ -55,6 +55,17 @@ class Access:
         caller = self._identify(row)
         return Admission(caller, _place(row, caller, question), row["project_role"])
 
+    async def admit_user(
+        self, user_id: str, *, project_id: str | None = None, tenant_id: str | None = None
+    ) -> Admission:
+        """`admit` for a user who is not here, by the rights it has now. `Forbidden` also when it is not active."""
+        question = Question(user_id=_name(user_id), project_id=_name(project_id), tenant_id=_name(tenant_id))
+        row = await self._questions.ask(question)
+        if row["user_id"] is None or not row["user_is_active"]:
+            raise Forbidden("The user on whose behalf this is done is not active")
+        caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]))
+        return Admission(caller, _place(row, caller, question), row["project_role"])
+
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
         """Where a task belongs (contract §4): the tenant of the project; else the tenant named; else the caller's own.
 

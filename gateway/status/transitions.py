@@ -12,7 +12,7 @@ import asyncpg
 
 from backends.errors import TaskgateError
 from backends.port import RetryPolicy
-from gateway.db import Database
+from gateway.db import Database, type_Connection
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.sql import Queries
 from gateway.status.payload import decode_payload, encode_json, text_member, without_wire_keys
@@ -254,22 +254,30 @@ class Transitions:
         From the commit on no worker of the gateway's can claim or report it; its engine is told by the canceller.
         """
         async with self._db.transaction() as db:
-            dispatch = await db.fetchrow(SQL.lock_task, task_id)
-            row = await db.fetchrow(SQL.lock_log, task_id)
-            if row is None:
-                raise TaskNotFound
-            if row["status"] not in ("PENDING", "PROCESSING"):
-                raise TaskNotStoppable
-            if dispatch is None:
-                tenant, project = await self._legacy_owner(db, task_id)
-                await db.execute(
-                    SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
-                )
-            else:
-                await db.execute(SQL.stop_dispatch, task_id)
-                await db.execute(SQL.stop_attempt, task_id, dispatch["attempt"])
-            await db.execute(SQL.stop_log, task_id)
-            await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
+            await self.stop_within(db, task_id)
+        self.announce_stop(task_id)
+
+    async def stop_within(self, db: type_Connection, task_id: str) -> None:
+        """`stop` as a part of the caller's transaction, who calls `announce_stop` after its commit."""
+        dispatch = await db.fetchrow(SQL.lock_task, task_id)
+        row = await db.fetchrow(SQL.lock_log, task_id)
+        if row is None:
+            raise TaskNotFound
+        if row["status"] not in ("PENDING", "PROCESSING"):
+            raise TaskNotStoppable
+        if dispatch is None:
+            tenant, project = await self._legacy_owner(db, task_id)
+            await db.execute(
+                SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+            )
+        else:
+            await db.execute(SQL.stop_dispatch, task_id)
+            await db.execute(SQL.stop_attempt, task_id, dispatch["attempt"])
+        await db.execute(SQL.stop_log, task_id)
+        await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
+
+    def announce_stop(self, task_id: str) -> None:
+        """A stop is committed: streams hear of it, and its engine."""
         self._notifier.changed(task_id)
         self._on_stop()
 

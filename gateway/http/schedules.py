@@ -1,0 +1,297 @@
+"""`/gateway/v1/schedules`: tasks that are submitted again and again, by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.intake import NewTask
+from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.schedule import Schedule
+from gateway.schedules.schedules import in_utc
+from gateway.status.dispatch_view import DispatchView
+from gateway.submission import SubmissionDesk, TaskSubmission
+
+router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=KeyedRoute)
+
+
+class ScheduleView(ScheduleDefinition):
+    """A schedule as it stands."""
+
+    schedule_id: str
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str = Field(description="On whose behalf it submits: who wrote its action last")
+    next_at: datetime | None = Field(description="Its next time, null when it has none or is paused")
+    created_at: datetime
+    updated_at: datetime
+
+
+class SchedulePage(BaseModel):
+    """Schedules by id; `next` is the `after` of the next page, null on the last."""
+
+    schedules: list[ScheduleView]
+    next: str | None
+
+
+class FireTime(BaseModel):
+    """`fire_at` is later than `nominal_at` by the jitter; `local` is the nominal time in the schedule's time zone."""
+
+    nominal_at: datetime
+    fire_at: datetime
+    local: str
+
+
+class NextTimes(BaseModel):
+    """The next times, as if the schedule were not paused."""
+
+    times: list[FireTime]
+
+
+class Firing(BaseModel):
+    """What became of one time."""
+
+    nominal_at: datetime
+    until_at: datetime | None = Field(description="Of `missed`: it stands for all times before this")
+    fire_at: datetime
+    kind: Literal["clock", "manual", "backfill"]
+    overlap: Overlap
+    outcome: Literal["pending", "fired", "skipped", "refused", "missed"]
+    reason: str | None
+    task_id: str | None
+    task_state: str | None = Field(description="Where its task stands now")
+    decided_at: datetime | None
+
+
+class History(BaseModel):
+    """The latest first."""
+
+    firings: list[Firing]
+
+
+class Note(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class Run(BaseModel):
+    """`overlap` left out: the schedule's own."""
+
+    model_config = ConfigDict(extra="forbid")
+    overlap: Overlap | None = None
+
+
+class Backfill(BaseModel):
+    """Times from `start_at` to `end_at`, both included; those that have their task already are left alone."""
+
+    model_config = ConfigDict(extra="forbid")
+    start_at: AwareDatetime
+    end_at: AwareDatetime
+    overlap: Overlap = Overlap.BUFFER_ALL
+
+
+class Backfilled(BaseModel):
+    """`times` are in the range, `noted` of them are fired now."""
+
+    times: int
+    noted: int
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ScheduleView,
+    responses=problem_errors(403, 404),
+    openapi_extra=IDEMPOTENCY_PARAMETER,
+)
+async def create_schedule(request: Request, definition: ScheduleDefinition) -> Response:
+    """Create a schedule. Its action is checked as if it were submitted now, and again at each firing."""
+    schedules = gateway_of(request).schedules
+    caller, task = await _prepare(request, definition.action)
+    schedule = await schedules.plan(definition, task.placement, caller.user_id)
+    answer = await accept(
+        request, caller, [], _view(schedule), status=201, beside=lambda db: schedules.insert(db, schedule)
+    )
+    schedules.wake()
+    return answer
+
+
+@router.get("", response_model=SchedulePage, responses=problem_errors())
+async def list_schedules(
+    request: Request,
+    tenant_id: str | None = None,
+    project_id: str | None = None,
+    after: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Schedules of the caller's tenants."""
+    caller = await _caller(request)
+    found = await gateway_of(request).schedules.page(
+        caller, tenant_id=tenant_id, project_id=project_id, after=after, limit=limit
+    )
+    following = found[-1].schedule_id if len(found) == limit else None
+    return json_answer({"schedules": [_view(schedule) for schedule in found], "next": following})
+
+
+@router.get("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(404))
+async def get_schedule(request: Request, schedule_id: str) -> Response:
+    """A schedule as it stands."""
+    return json_answer(_view(await gateway_of(request).schedules.get(schedule_id, await _caller(request))))
+
+
+@router.put("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(403, 404, 409))
+async def replace_schedule(request: Request, schedule_id: str, definition: ScheduleDefinition) -> Response:
+    """Replace the whole definition; what is left out has its default."""
+    return await _change(request, schedule_id, lambda _: definition.model_dump(mode="json"), is_action_new=True)
+
+
+@router.patch("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(403, 404, 409))
+async def patch_schedule(request: Request, schedule_id: str, patch: Annotated[dict[str, Any], Body()]) -> Response:
+    """Change parts of the definition: a JSON merge patch (RFC 7396), in which null means the default."""
+    return await _change(request, schedule_id, lambda before: _merged(before, patch), is_action_new="action" in patch)
+
+
+@router.delete("/{schedule_id}", status_code=204, responses=problem_errors(404))
+async def delete_schedule(request: Request, schedule_id: str) -> Response:
+    """Delete a schedule and its history. Tasks that it has submitted stay."""
+    await gateway_of(request).schedules.delete(schedule_id, await _caller(request))
+    return Response(status_code=204)
+
+
+@router.post("/{schedule_id}/pause", response_model=ScheduleView, responses=problem_errors(404, 409))
+async def pause_schedule(request: Request, schedule_id: str, body: Note | None = None) -> Response:
+    """Stop its clock; times that pass meanwhile are not made up for (`backfill` does that)."""
+    return await _pause(request, schedule_id, body, is_paused=True)
+
+
+@router.post("/{schedule_id}/resume", response_model=ScheduleView, responses=problem_errors(404, 409))
+async def resume_schedule(request: Request, schedule_id: str, body: Note | None = None) -> Response:
+    """Let its clock go on."""
+    return await _pause(request, schedule_id, body, is_paused=False)
+
+
+@router.post("/{schedule_id}/run", status_code=202, response_model=Firing, responses=problem_errors(404))
+async def run_schedule(request: Request, schedule_id: str, body: Run | None = None) -> Response:
+    """Fire it now, also while it is paused; the answer says what became of it."""
+    caller = await _caller(request)
+    overlap = None if body is None else body.overlap
+    return json_answer(await gateway_of(request).schedules.run(schedule_id, caller, overlap), 202)
+
+
+@router.post("/{schedule_id}/backfill", status_code=202, response_model=Backfilled, responses=problem_errors(404))
+async def backfill_schedule(request: Request, schedule_id: str, body: Backfill) -> Response:
+    """Fire the times of a range in the past that came to nothing, or lie before the schedule was made."""
+    caller = await _caller(request)
+    times, noted = await gateway_of(request).schedules.backfill(
+        schedule_id, caller, in_utc(body.start_at), in_utc(body.end_at), body.overlap
+    )
+    return json_answer({"times": times, "noted": noted}, 202)
+
+
+@router.get("/{schedule_id}/next", response_model=NextTimes, responses=problem_errors(404))
+async def next_times(request: Request, schedule_id: str, count: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+    """When it fires next."""
+    schedules = gateway_of(request).schedules
+    schedule = await schedules.get(schedule_id, await _caller(request))
+    times = [
+        {"nominal_at": nominal, "fire_at": fire_at, "local": schedule.local(nominal)}
+        for nominal, fire_at in schedules.upcoming(schedule, count)
+    ]
+    return json_answer({"times": times})
+
+
+@router.get("/{schedule_id}/history", response_model=History, responses=problem_errors(404))
+async def schedule_history(
+    request: Request,
+    schedule_id: str,
+    before: AwareDatetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Response:
+    """What became of its times, the latest first; `before` is the last `nominal_at` of the page before."""
+    caller = await _caller(request)
+    moment = None if before is None else in_utc(before)
+    firings = await gateway_of(request).schedules.history(schedule_id, caller, before=moment, limit=limit)
+    return json_answer({"firings": firings})
+
+
+async def _caller(request: Request) -> Caller:
+    return await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+
+
+async def _prepare(request: Request, action: TaskSubmission) -> tuple[Caller, NewTask]:
+    gateway = gateway_of(request)
+    view = DispatchView(gateway.database)
+    desk = SubmissionDesk(gateway.access, gateway.task_log, view, request.headers.get("authorization"))
+    return await desk.prepare(action)
+
+
+async def _change(request: Request, schedule_id: str, change: Any, *, is_action_new: bool) -> Response:
+    """`change` makes the new document of the old definition; a new action is checked by the caller's rights."""
+    schedules = gateway_of(request).schedules
+    caller = await _caller(request)
+    schedule = await schedules.get(schedule_id, caller)
+    author = None
+    if is_action_new:
+        _, task = await _prepare(request, _parsed(change(schedule.definition)).action)
+        if task.placement.tenant_id != schedule.tenant_id:
+            raise InvalidRequest("A schedule stays with its tenant.", field="action.tenant_id")
+        author = (caller.user_id, task.placement.project_id)
+    changed = await schedules.change(schedule_id, caller, lambda before: _parsed(change(before)), author=author)
+    return json_answer(_view(changed))
+
+
+async def _pause(request: Request, schedule_id: str, body: Note | None, *, is_paused: bool) -> Response:
+    update: dict[str, Any] = {"paused": is_paused}
+    if body is not None and body.note is not None:
+        update["note"] = body.note
+    schedules, caller = gateway_of(request).schedules, await _caller(request)
+    changed = await schedules.change(schedule_id, caller, lambda before: before.model_copy(update=update))
+    return json_answer(_view(changed))
+
+
+def _parsed(document: Any) -> ScheduleDefinition:
+    try:
+        return ScheduleDefinition.model_validate(document)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
+        ) from None
+
+
+def _merged(before: ScheduleDefinition, patch: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = _merge(before.model_dump(mode="json", exclude_none=True), patch)
+    return merged
+
+
+def _merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merge(result.get(name), value)
+    return result
+
+
+def _view(schedule: Schedule) -> dict[str, Any]:
+    names = ("schedule_id", "tenant_id", "project_id", "user_id", "created_at", "updated_at")
+    return {
+        **schedule.definition.model_dump(mode="json"),
+        **{name: getattr(schedule, name) for name in names},
+        "next_at": None if schedule.definition.paused else schedule.next_at,
+    }

@@ -1,0 +1,257 @@
+"""Fires schedules. Every gateway runs a clock; a firing happens once whatever dies, and however many clocks there are.
+
+Two steps, each one transaction that names the revision of the schedule that it acts on. *Noting* moves the schedule to
+its next time and writes a pending firing, whose key is schedule and nominal time. *Settling* decides pending firings by
+the overlap policy; what a firing becomes is committed together with the rows of its task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from gateway import faults
+from gateway.db import Database, type_Connection
+from gateway.errors import ApiError, DatabaseUnavailable, TaskNotFound, TaskNotStoppable
+from gateway.intake import Intake, NewTask
+from gateway.schedules.definition import Overlap
+from gateway.schedules.overlap import Overlaps, Pending, Verdict
+from gateway.schedules.schedule import BATCH, Due, Schedule
+from gateway.sql import Queries
+from gateway.status.transitions import Transitions
+from gateway.submission import SubmissionDesk
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.schedules", "schedules.sql")
+
+#: Times of one schedule that wait for the task before them (`buffer_all`); further ones are skipped.
+MOST_BUFFERED = 1000
+#: Schedules that are worked on at once, and looked for at once.
+AT_ONCE = 4
+MOST_DUE = 200
+#: Seconds between two looks whether the task that a firing waits for is over.
+BUFFER_SECONDS = 1.0
+
+_TASK_KEYS = frozenset(("task_logs_pkey", "dispatch_pkey"))
+
+
+class _Overtaken(Exception):
+    """Another gateway, or a client, changed the schedule first."""
+
+
+async def note_times(db: type_Connection, schedule: Schedule, due: Due, now: datetime) -> None:
+    """Write down the times that have come. The caller moves the schedule to its next time in the same transaction."""
+    policy, schedule_id = schedule.definition.overlap, schedule.schedule_id
+    if due.missed is not None:
+        reason = f"missed, and too old for catch_up_seconds = {schedule.definition.catch_up_seconds:g}"
+        await db.execute(SQL.note_missed, schedule_id, *due.missed, policy, reason, now)
+    noted, left_out = due.times, due.times[:0]
+    if noted and policy is Overlap.BUFFER_ALL:
+        room = max(MOST_BUFFERED - await db.fetchval(SQL.count_waiting, schedule_id), 0)
+        noted, left_out = noted[:room], noted[room:]
+    if noted:
+        await db.execute(SQL.note, schedule_id, "clock", policy, *zip(*noted, strict=True))
+    if left_out:
+        reason = f"{MOST_BUFFERED} firings wait already"
+        await db.execute(SQL.note_skipped, schedule_id, policy, *zip(*left_out, strict=True), reason, now)
+
+
+class Clock:
+    """`now` is the clock itself; `desk_of` gives the desk of the user on whose behalf a schedule submits."""
+
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        transitions: Transitions,
+        desk_of: Callable[[str], SubmissionDesk],
+        *,
+        sweep_seconds: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.now = now
+        self._db = database
+        self._intake = intake
+        self._transitions = transitions
+        self._desk_of = desk_of
+        self._sweep_seconds = sweep_seconds
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """A schedule changed: look when the next one is due."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Fire what is due, until cancelled."""
+        pause = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                pause = await self.tick()
+            except DatabaseUnavailable:
+                pause = 0.5
+
+    async def tick(self) -> float:
+        """Do what is due; seconds until something is again. Raises `DatabaseUnavailable`."""
+        while rows := await self._db.fetch(SQL.due, self.now(), MOST_DUE):
+            # In another order in each gateway, so that they seldom want the same one.
+            names = random.sample([row["schedule_id"] for row in rows], len(rows))
+            slots = asyncio.Semaphore(AT_ONCE)
+            worked = await asyncio.gather(*(self._turn(name, slots) for name in names))
+            if not all(worked):
+                return self._sweep_seconds
+        due: datetime | None = await self._db.fetchval(SQL.next_due)
+        if due is None:
+            return self._sweep_seconds
+        return min(max((due - self.now()).total_seconds(), 0.0), self._sweep_seconds)
+
+    async def _turn(self, schedule_id: str, slots: asyncio.Semaphore) -> bool:
+        """Both steps for one schedule; False when it has to wait, so that one that fails stands in nobody's way."""
+        async with slots:
+            try:
+                await self.note(schedule_id)
+                await self.settle(schedule_id)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever it is, the others go on)
+                log.error("schedule %s cannot be fired now: %s", schedule_id, type(error).__name__)
+                return False
+            return True
+
+    # The two steps ------------------------------------------------------------------------------------------
+
+    async def note(self, schedule_id: str) -> None:
+        """Write down the times of a schedule that have come, and move it to its next."""
+        now = self.now()
+        row = await self._db.fetchrow(SQL.get, schedule_id)
+        if row is None or row["fire_at"] is None or row["fire_at"] > now:
+            return
+        schedule = Schedule.of_row(row)
+        with contextlib.suppress(_Overtaken):
+            async with self._db.transaction() as db:
+                due = schedule.due(now)
+                if not await db.fetchval(
+                    SQL.advance, schedule_id, schedule.revision, due.next_at, due.fire_at, now if due.times else None
+                ):
+                    raise _Overtaken
+                await note_times(db, schedule, due, now)
+        faults.passing("after_firing_noted")
+
+    async def settle(self, schedule_id: str) -> None:
+        """Decide the pending firings of a schedule as far as they can be decided now."""
+        for most in (BATCH, 1):
+            with contextlib.suppress(_Overtaken):
+                if await self._settle(schedule_id, most):
+                    return
+
+    async def _settle(self, schedule_id: str, most: int) -> bool:
+        """Decide at most so many; False when one of several tasks was refused, so that each has to go alone."""
+        now = self.now()
+        await self._db.execute(SQL.close_finished, schedule_id)
+        row = await self._db.fetchrow(SQL.get, schedule_id)
+        if row is None:
+            return True
+        schedule = Schedule.of_row(row)
+        open_tasks = [task["task_id"] for task in await self._db.fetch(SQL.open_tasks, schedule_id)]
+        pending = await self._db.fetch(SQL.pending, schedule_id, most)
+        overlaps = Overlaps(open_tasks, schedule.definition.remaining_runs)
+        for firing in pending:
+            nominal = firing["nominal_at"]
+            overlaps.decide(Pending(nominal, firing["kind"], Overlap(firing["overlap"])), schedule.task_id(nominal))
+        verdict = overlaps.verdict
+        settle_at: datetime | None = None
+        if len(pending) == most and verdict.decisions:
+            settle_at = now
+        elif verdict.kept:
+            settle_at = now + timedelta(seconds=BUFFER_SECONDS)
+        if not verdict.decisions and settle_at == row["settle_at"]:
+            return True
+        tasks = await self._tasks(schedule, verdict)
+        try:
+            await self._conclude(schedule, verdict, tasks, settle_at, now)
+        except DatabaseUnavailable:
+            raise
+        except (ApiError, asyncpg.UniqueViolationError) as error:
+            if len(tasks) > 1:
+                return False
+            if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name not in _TASK_KEYS:
+                raise
+            _undo(verdict, error)
+            await self._conclude(schedule, verdict, [], settle_at, now)
+        return True
+
+    async def _tasks(self, schedule: Schedule, verdict: Verdict) -> list[NewTask]:
+        """The tasks of what is fired; what its owner may not (any longer) submit is refused."""
+        tasks = []
+        desk = self._desk_of(schedule.user_id)
+        for decision in verdict.decisions:
+            if decision.task_id is None:
+                continue
+            try:
+                _, task = await desk.prepare(schedule.definition.action)
+            except DatabaseUnavailable:
+                raise
+            except ApiError as error:
+                _refuse(verdict, error)
+                return []
+            if task.placement.tenant_id != schedule.tenant_id:
+                _refuse(verdict, ApiError("Its project belongs to another tenant now"))
+                return []
+            tasks.append(replace(task, task_id=decision.task_id, schedule_id=schedule.schedule_id))
+        return tasks
+
+    async def _conclude(
+        self, schedule: Schedule, verdict: Verdict, tasks: list[NewTask], settle_at: datetime | None, now: datetime
+    ) -> None:
+        """Commit decisions and tasks in one transaction. Raises `_Overtaken`, and what intake raises."""
+        decisions = verdict.decisions
+
+        async def beside(db: type_Connection) -> None:
+            settled = await db.fetchval(
+                SQL.settled, schedule.schedule_id, schedule.revision, verdict.runs_left, settle_at
+            )
+            if not settled:
+                raise _Overtaken
+            columns = [(d.firing.nominal_at, d.outcome, d.reason, d.task_id) for d in decisions]
+            if columns:
+                await db.execute(SQL.decide, schedule.schedule_id, *zip(*columns, strict=True), now)
+            for task_id in verdict.stops:
+                with contextlib.suppress(TaskNotFound, TaskNotStoppable):
+                    await self._transitions.stop_within(db, task_id)
+            faults.passing("before_firing_commit")
+
+        await self._intake.submit(tasks, beside=beside)
+        for task_id in verdict.stops:
+            self._transitions.announce_stop(task_id)
+
+
+def _refuse(verdict: Verdict, error: ApiError) -> None:
+    """Nothing that was to be fired is; what was to be stopped for it goes on."""
+    for decision in verdict.decisions:
+        if decision.outcome == "fired":
+            if decision.firing.kind == "clock" and verdict.runs_left is not None:
+                verdict.runs_left += 1
+            decision.outcome, decision.task_id = "refused", None
+            decision.reason = f"{error.code}: {error.message}"
+    verdict.stops.clear()
+
+
+def _undo(verdict: Verdict, error: ApiError | asyncpg.UniqueViolationError) -> None:
+    """The one task was not accepted: it was refused, or it exists (its firing was forgotten, and asked for again)."""
+    if isinstance(error, ApiError):
+        _refuse(verdict, error)
+        return
+    for decision in verdict.decisions:
+        if decision.outcome == "fired":
+            decision.reason = "its task existed already"
+    verdict.stops.clear()

@@ -1,0 +1,91 @@
+"""A schedule as it stands, and which of its times are due."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from gateway.schedules.definition import ScheduleDefinition
+from gateway.schedules.times import Timetable
+
+#: Makes a task's id of schedule and nominal time.
+_NAMESPACE = uuid.UUID("5d0c7d0e-6a53-4f5e-9d5b-0e6d2f9b7c11")
+
+#: Times that are noted in one transaction.
+BATCH = 100
+
+
+@dataclass(slots=True)
+class Due:
+    """`times`: nominal times and when they fire; `missed`: the first that is too old, and until when they are."""
+
+    next_at: datetime | None
+    fire_at: datetime | None = None
+    times: list[tuple[datetime, datetime]] = field(default_factory=list)
+    missed: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`definition` says how it is now: `paused`, `note` and `remaining_runs` in it change while it runs."""
+
+    schedule_id: str
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str
+    definition: ScheduleDefinition
+    revision: int
+    next_at: datetime | None
+    fire_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of_row(cls, row: Any) -> Schedule:
+        """The schedule in a row of `schedules.sql`."""
+        document = orjson.loads(row["definition"])
+        document |= {"paused": row["is_paused"], "note": row["note"], "remaining_runs": row["remaining_runs"]}
+        names = ("schedule_id", "tenant_id", "project_id", "user_id", "revision", "next_at", "fire_at", "created_at")
+        return cls(
+            **{name: row[name] for name in names},
+            definition=ScheduleDefinition.model_validate(document),
+            updated_at=row["updated_at"],
+        )
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        return Timetable(self.schedule_id, self.definition)
+
+    def local(self, nominal: datetime) -> str:
+        """A nominal time as the clocks of the schedule's time zone show it, with their offset."""
+        return nominal.astimezone(ZoneInfo(self.definition.timezone)).isoformat()
+
+    def task_id(self, nominal: datetime) -> str:
+        """The id of the task that the firing of this time submits: always the same."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self.schedule_id} {nominal.isoformat()}"))
+
+    def due(self, now: datetime) -> Due:
+        """What the clock has to note at `now`."""
+        due = Due(next_at=self.next_at)
+        if self.definition.remaining_runs == 0:
+            due.next_at = None
+        if self.definition.paused or due.next_at is None:
+            return due
+        floor = now - timedelta(seconds=self.definition.catch_up_seconds)
+        if due.next_at < floor:
+            due.missed = (due.next_at, floor)
+            due.next_at = self.timetable.after(floor - timedelta(microseconds=1))
+        while due.next_at is not None and due.next_at <= now and len(due.times) < BATCH:
+            fire_at = self.timetable.fires_at(due.next_at)
+            if fire_at > now:
+                break
+            due.times.append((due.next_at, fire_at))
+            due.next_at = self.timetable.after(due.next_at)
+        due.fire_at = None if due.next_at is None else self.timetable.fires_at(due.next_at)
+        return due

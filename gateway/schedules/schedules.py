@@ -1,0 +1,221 @@
+"""Schedules as people handle them: kept, changed, paused, run by hand, looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Caller, Placement
+from gateway.db import Database, type_Connection
+from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound
+from gateway.schedules.clock import SQL, Clock, note_times
+from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.schedule import Schedule
+from gateway.schedules.times import Timetable, check_times
+
+#: Times that one backfill may name.
+MOST_BACKFILLED = 10_000
+#: How often a change is tried again when the clock was quicker.
+_TRIES = 20
+
+Change = Callable[[ScheduleDefinition], ScheduleDefinition]
+
+
+class Schedules:
+    """Every method raises `DatabaseUnavailable`, and `ScheduleNotFound` for what its caller may not see."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    async def plan(self, definition: ScheduleDefinition, placement: Placement, user_id: str) -> Schedule:
+        """A new schedule, not yet written. Raises `InvalidRequest` when it never fires."""
+        now = self._clock.now()
+        await asyncio.to_thread(check_times, definition, now)
+        schedule_id = str(uuid.uuid4())
+        next_at, fire_at = _next(Timetable(schedule_id, definition), definition, now)
+        return Schedule(
+            schedule_id, placement.tenant_id, placement.project_id, user_id, definition, 1, next_at, fire_at, now, now
+        )
+
+    async def insert(self, db: type_Connection, schedule: Schedule) -> None:
+        """Write a planned schedule, in the caller's transaction; `wake` the clock after its commit."""
+        definition = schedule.definition
+        await db.execute(
+            SQL.insert,
+            schedule.schedule_id,
+            schedule.tenant_id,
+            schedule.project_id,
+            schedule.user_id,
+            definition.name,
+            _text(definition),
+            definition.paused,
+            definition.note,
+            definition.remaining_runs,
+            schedule.next_at,
+            schedule.fire_at,
+            schedule.created_at,
+        )
+
+    async def get(self, schedule_id: str, caller: Caller) -> Schedule:
+        row = await self._db.fetchrow(SQL.get, schedule_id)
+        if row is None or not caller.sees(row["tenant_id"]):
+            raise ScheduleNotFound
+        return Schedule.of_row(row)
+
+    async def page(
+        self, caller: Caller, *, tenant_id: str | None, project_id: str | None, after: str, limit: int
+    ) -> list[Schedule]:
+        """A page of what the caller sees, by id."""
+        tenants = None if caller.is_admin else sorted(caller.tenant_ids)
+        if tenant_id is not None:
+            tenants = [tenant_id] if caller.sees(tenant_id) else []
+        rows = await self._db.fetch(SQL.list, tenants, project_id, after, limit)
+        return [Schedule.of_row(row) for row in rows]
+
+    async def change(
+        self, schedule_id: str, caller: Caller, change: Change, *, author: tuple[str, str | None] | None = None
+    ) -> Schedule:
+        """Change a schedule; what has come due before is fired as it was defined before.
+
+        `author` is the user on whose behalf it submits from now on, and its project: given when the action is changed.
+        Raises `InvalidRequest`, `ScheduleChanged`.
+        """
+        for _ in range(_TRIES):
+            before = await self.get(schedule_id, caller)
+            now = self._clock.now()
+            definition = change(before.definition)
+            if _times(definition) != _times(before.definition):
+                await asyncio.to_thread(check_times, definition, now)
+            due = before.due(now)
+            # The next time of the new definition; one that has come, but waits for its jitter, is not passed over.
+            after = now if due.next_at is None else min(now, due.next_at - timedelta(microseconds=1))
+            if before.definition.paused and not definition.paused:
+                after = now
+            next_at, fire_at = _next(Timetable(schedule_id, definition), definition, after)
+            user_id, project_id = author or (before.user_id, before.project_id)
+            async with self._db.transaction() as db:
+                changed = await db.fetchval(
+                    SQL.update,
+                    schedule_id,
+                    before.revision,
+                    project_id,
+                    user_id,
+                    definition.name,
+                    _text(definition),
+                    definition.paused,
+                    definition.note,
+                    definition.remaining_runs,
+                    next_at,
+                    fire_at,
+                    now,
+                    now,
+                )
+                if changed:
+                    await note_times(db, before, due, now)
+                    if before.definition.paused and before.next_at is not None and before.next_at <= now:
+                        await db.execute(
+                            SQL.note_missed, schedule_id, before.next_at, now, definition.overlap, "paused", now
+                        )
+            if changed:
+                self._clock.wake()
+                return await self.get(schedule_id, caller)
+        raise ScheduleChanged
+
+    async def delete(self, schedule_id: str, caller: Caller) -> None:
+        """Its tasks stay; firings that wait are gone with it."""
+        await self.get(schedule_id, caller)
+        await self._db.execute(SQL.delete, schedule_id)
+
+    async def run(self, schedule_id: str, caller: Caller, overlap: Overlap | None) -> dict[str, Any]:
+        """Fire now, also while it is paused; what became of it. `overlap` None: the schedule's own."""
+        schedule = await self.get(schedule_id, caller)
+        nominal = self._clock.now()
+        # Two at the same moment are two.
+        while not await self._note(schedule, "manual", overlap or schedule.definition.overlap, [nominal]):
+            nominal += timedelta(microseconds=1)
+        await self._clock.settle(schedule_id)
+        self._clock.wake()
+        row = await self._db.fetchrow(SQL.firing, schedule_id, nominal)
+        if row is None:
+            raise ScheduleNotFound
+        return dict(row)
+
+    async def backfill(
+        self, schedule_id: str, caller: Caller, begin: datetime, end: datetime, overlap: Overlap
+    ) -> tuple[int, int]:
+        """Fire the times from `begin` to `end`, both included, that came to nothing or were never due.
+
+        How many times there are, and how many of them are fired now: the others have their task already.
+        Raises `InvalidRequest` for a range that ends in the future, or names too many times.
+        """
+        schedule = await self.get(schedule_id, caller)
+        now = self._clock.now()
+        if end > now:
+            raise InvalidRequest("A backfill ends in the past.", field="end_at")
+        if begin > end:
+            raise InvalidRequest("start_at is after end_at.", field="start_at")
+        # What the schedule's own start cuts off may be wanted here.
+        definition = schedule.definition.model_copy(update={"start_at": None})
+        table = Timetable(schedule_id, definition)
+        times = await asyncio.to_thread(lambda: list(islice(table.between(begin, end), MOST_BACKFILLED + 1)))
+        if len(times) > MOST_BACKFILLED:
+            raise InvalidRequest(f"More than {MOST_BACKFILLED} times; name a shorter range.", field="end_at")
+        noted = await self._note(schedule, "backfill", overlap, times) if times else 0
+        self._clock.wake()
+        return len(times), noted
+
+    def upcoming(self, schedule: Schedule, count: int) -> list[tuple[datetime, datetime]]:
+        """The next nominal times and when they fire, as if it were not paused; fewer when its runs or times end."""
+        runs = schedule.definition.remaining_runs
+        table = schedule.timetable
+        times = table.upcoming(self._clock.now(), count if runs is None else min(count, runs))
+        return [(nominal, table.fires_at(nominal)) for nominal in times]
+
+    async def history(
+        self, schedule_id: str, caller: Caller, *, before: datetime | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """What became of its times, the latest first."""
+        await self.get(schedule_id, caller)
+        return [dict(row) for row in await self._db.fetch(SQL.history, schedule_id, before, limit)]
+
+    def wake(self) -> None:
+        self._clock.wake()
+
+    async def _note(self, schedule: Schedule, kind: str, overlap: Overlap, times: list[datetime]) -> int:
+        """Pending firings for these times; how many are new."""
+        async with self._db.transaction() as db:
+            # First, so that locks are taken in the clock's order.
+            if not await db.fetchval(SQL.settle_soon, schedule.schedule_id, self._clock.now()):
+                raise ScheduleNotFound
+            return len(await db.fetch(SQL.note, schedule.schedule_id, kind, overlap, times, times))
+
+
+def _next(table: Timetable, definition: ScheduleDefinition, after: datetime) -> tuple[datetime | None, datetime | None]:
+    """The next time, and when it fires: a paused schedule has the first without the second."""
+    if definition.remaining_runs == 0:
+        return None, None
+    next_at = table.after(after)
+    return next_at, None if next_at is None or definition.paused else table.fires_at(next_at)
+
+
+def _times(definition: ScheduleDefinition) -> tuple[Any, ...]:
+    return definition.specs, definition.timezone, definition.start_at, definition.end_at
+
+
+def _text(definition: ScheduleDefinition) -> str:
+    return orjson.dumps(definition.model_dump(mode="json", exclude_none=True)).decode()
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Raises `InvalidRequest` at the ends of the calendar."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("The time is beyond the years 1 to 9999.") from None

@@ -1,0 +1,126 @@
+-- Schedules and their firings. $n named `now` comes from the gateway's clock, so that tests can set it.
+
+-- name: insert
+INSERT INTO taskgate.schedule (schedule_id, tenant_id, project_id, user_id, name, definition, is_paused, note, remaining_runs,
+                               next_at, fire_at, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11, $12, $12)
+
+-- name: get
+SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS definition, revision, is_paused, note,
+       remaining_runs, next_at, fire_at, settle_at, created_at, updated_at
+FROM taskgate.schedule WHERE schedule_id = $1
+
+-- name: list
+-- A page of what the caller sees ($1 null: everything), by id.
+SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS definition, revision, is_paused, note,
+       remaining_runs, next_at, fire_at, settle_at, created_at, updated_at
+FROM taskgate.schedule
+WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND ($2::text IS NULL OR project_id = $2) AND schedule_id > $3
+ORDER BY schedule_id LIMIT $4
+
+-- name: update
+-- Everything of a schedule that was read at revision $2; no row when somebody was quicker.
+UPDATE taskgate.schedule
+SET revision = revision + 1, project_id = $3, user_id = $4, name = $5, definition = $6::text::json, is_paused = $7, note = $8,
+    remaining_runs = $9, next_at = $10, fire_at = $11, settle_at = $12, updated_at = $13
+WHERE schedule_id = $1 AND revision = $2
+RETURNING 1
+
+-- name: delete
+DELETE FROM taskgate.schedule WHERE schedule_id = $1
+
+-- name: due
+-- Schedules that have something to do at $1.
+SELECT schedule_id FROM taskgate.schedule WHERE fire_at <= $1
+UNION
+SELECT schedule_id FROM taskgate.schedule WHERE settle_at <= $1
+LIMIT $2
+
+-- name: next_due
+SELECT LEAST((SELECT min(fire_at) FROM taskgate.schedule), (SELECT min(settle_at) FROM taskgate.schedule))
+
+-- name: advance
+-- The times up to now are noted as firings, in the same transaction; no row when somebody was quicker.
+UPDATE taskgate.schedule SET revision = revision + 1, next_at = $3, fire_at = $4, settle_at = LEAST(settle_at, $5)
+WHERE schedule_id = $1 AND revision = $2
+RETURNING 1
+
+-- name: note
+-- Firings to be decided. A time that was decided and came to nothing may be asked for again by hand.
+INSERT INTO taskgate.firing AS f (schedule_id, nominal_at, kind, overlap, outcome, fire_at)
+SELECT $1, nominal_at, $2::text, $3, 'pending', fire_at
+FROM unnest($4::timestamptz[], $5::timestamptz[]) AS times (nominal_at, fire_at)
+ON CONFLICT (schedule_id, nominal_at) DO UPDATE
+    SET kind = excluded.kind, overlap = excluded.overlap, outcome = 'pending', reason = NULL, until_at = NULL,
+        decided_at = NULL
+    WHERE $2::text = 'backfill' AND f.outcome IN ('skipped', 'refused', 'missed')
+RETURNING nominal_at
+
+-- name: note_skipped
+INSERT INTO taskgate.firing (schedule_id, nominal_at, kind, overlap, outcome, reason, fire_at, decided_at)
+SELECT $1, nominal_at, 'clock', $2, 'skipped', $5, fire_at, $6
+FROM unnest($3::timestamptz[], $4::timestamptz[]) AS times (nominal_at, fire_at)
+ON CONFLICT DO NOTHING
+
+-- name: note_missed
+-- One row for all times from $2 on and before $3 that nobody makes up for.
+INSERT INTO taskgate.firing (schedule_id, nominal_at, until_at, kind, overlap, outcome, reason, fire_at, decided_at)
+VALUES ($1, $2, $3, 'clock', $4, 'missed', $5, $2, $6)
+ON CONFLICT DO NOTHING
+
+-- name: settle_soon
+-- Pending firings were noted by hand. Whoever decides what was pending before has to look again.
+UPDATE taskgate.schedule SET revision = revision + 1, settle_at = LEAST(settle_at, $2) WHERE schedule_id = $1
+RETURNING 1
+
+-- name: close_finished
+-- Tasks of earlier firings that are over (or gone) since the last look.
+UPDATE taskgate.firing f SET is_open = false
+WHERE f.schedule_id = $1 AND f.is_open
+  AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
+                  WHERE d.task_id = f.task_id AND d.state IN ('waiting', 'starting', 'queued', 'running'))
+
+-- name: open_tasks
+SELECT task_id FROM taskgate.firing WHERE schedule_id = $1 AND is_open ORDER BY nominal_at
+
+-- name: pending
+-- What is to be decided: what people wait for first, then the oldest. A paused schedule holds back what its clock noted.
+SELECT f.nominal_at, f.kind, f.overlap, f.fire_at
+FROM taskgate.firing f JOIN taskgate.schedule s USING (schedule_id)
+WHERE f.schedule_id = $1 AND f.outcome = 'pending' AND NOT (s.is_paused AND f.kind = 'clock')
+ORDER BY f.kind = 'manual' DESC, f.nominal_at LIMIT $2
+
+-- name: count_waiting
+SELECT count(*) FROM taskgate.firing WHERE schedule_id = $1 AND outcome = 'pending' AND kind = 'clock'
+
+-- name: settled
+UPDATE taskgate.schedule
+SET revision = revision + 1, remaining_runs = $3::bigint, settle_at = $4, next_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE next_at END,
+    fire_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE fire_at END
+WHERE schedule_id = $1 AND revision = $2
+RETURNING 1
+
+-- name: decide
+UPDATE taskgate.firing f
+SET outcome = d.outcome, reason = d.reason, task_id = d.task_id, is_open = d.outcome = 'fired', decided_at = $6
+FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[]) AS d (nominal_at, outcome, reason, task_id)
+WHERE f.schedule_id = $1 AND f.nominal_at = d.nominal_at AND f.outcome = 'pending'
+RETURNING 1
+
+-- name: history
+SELECT f.nominal_at, f.until_at, f.fire_at, f.kind, f.overlap, f.outcome, f.reason, f.task_id, f.decided_at,
+       d.state AS task_state
+FROM taskgate.firing f LEFT JOIN taskgate.dispatch d ON d.task_id = f.task_id
+WHERE f.schedule_id = $1 AND ($2::timestamptz IS NULL OR f.nominal_at < $2)
+ORDER BY f.nominal_at DESC LIMIT $3
+
+-- name: firing
+SELECT f.nominal_at, f.until_at, f.fire_at, f.kind, f.overlap, f.outcome, f.reason, f.task_id, f.decided_at,
+       d.state AS task_state
+FROM taskgate.firing f LEFT JOIN taskgate.dispatch d ON d.task_id = f.task_id
+WHERE f.schedule_id = $1 AND f.nominal_at = $2
+
+-- name: forget
+-- History that is older than $1 days.
+DELETE FROM taskgate.firing
+WHERE outcome <> 'pending' AND NOT is_open AND fire_at < now() - make_interval(days => $1)

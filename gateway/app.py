@@ -29,6 +29,7 @@ PARTS = (
     "tasks",
     "stream",
     "batches",
+    "task_list",
     "submissions",
     "run_at",
     "schedules",

@@ -203,7 +203,7 @@ def _compose(caller: Caller, which: TaskFilter, *, is_rare: bool) -> tuple[str, 
         (SQL.where_entity_type, which.entity_type),
         (SQL.by_type, which.task_type if caller.is_admin else None),
         (SQL.by_entity_type, which.entity_type if by_row else None),
-        (SQL.where_search, None if which.search is None else f"%{_escape_like(which.search)}%"),
+        (SQL.where_search, None if which.search is None else f"%{escape_like(which.search)}%"),
     ):
         if value is not None:
             conditions.append(parameters.bind(block, value))
@@ -253,7 +253,7 @@ def _after(position: Position, parameters: _Parameters) -> tuple[str, str]:
     return fill(SQL.where_after), fill(SQL.dispatched_after)
 
 
-def _escape_like(text: str) -> str:
+def escape_like(text: str) -> str:
     """Text that stands for itself in a LIKE pattern."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 

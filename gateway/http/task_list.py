@@ -1,0 +1,64 @@
+"""`GET /gateway/v1/tasks`: tasks by any of their properties."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from gateway.errors import InvalidRequest
+from gateway.http.acceptance import json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.submissions import TaskFacts, facts
+from gateway.status.cursor import cursor_of, position_at
+from gateway.status.task_log import Position
+from gateway.status.task_selection import Many, Selection, TaskSelector
+
+router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
+
+_LARGEST_PAGE = 500
+
+
+class TaskListQuery(Selection):
+    """Filters, and which page."""
+
+    label: Annotated[list[Annotated[str, Field(max_length=320)]], Many] = Field(description="`key:value`; all of them")
+    limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 50
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first."""
+
+    tasks: list[TaskFacts]
+    next_cursor: str | None = Field(description="Where the next page begins; null: this is the last")
+
+
+@router.get("/gateway/v1/tasks", response_model=TaskPage, responses=problem_errors(403))
+async def list_tasks(request: Request, query: Annotated[TaskListQuery, Query()]) -> Response:
+    """The caller's tasks that have each of the properties asked for, newest first."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    labels = labels_of(query.label)
+    filters = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_defaults=True)
+    after = position_at(query.cursor, filters)
+    rows = await TaskSelector(gateway.database).page(caller, query, labels, limit=query.limit + 1, after=after)
+    cursor = None
+    if len(rows) > query.limit:
+        last = rows[query.limit - 1]
+        cursor = cursor_of(Position(last["created_at"], last["task_id"]), filters)
+    return json_answer({"tasks": [facts(row) for row in rows[: query.limit]], "next_cursor": cursor})
+
+
+def labels_of(texts: list[str]) -> dict[str, str]:
+    """Labels as `key:value` texts. Raises `InvalidRequest`."""
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, separator, value = text.partition(":")
+        if not key or not separator:
+            raise InvalidRequest("A label is asked for as key:value.", field="label")
+        if labels.setdefault(key, value) != value:
+            raise InvalidRequest("A label has one value.", field="label")
+    return labels

@@ -38,6 +38,7 @@ PARTS = (
     "workers",
     "scale",
     "dead_letters",
+    "dags",
     "health",
 )
 

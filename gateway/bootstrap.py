@@ -19,6 +19,8 @@ from gateway import faults
 from gateway.access.access import Access
 from gateway.access.on_behalf import OnBehalf
 from gateway.callbacks.address import CallbackRules
+from gateway.dags.limits import Limits
+from gateway.dags.store import DagStore
 from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.keeper import Keeper
@@ -114,6 +116,7 @@ class Gateway:
     caretaker: Caretaker
     bridge: Bridge | None
     queues: QueueNames
+    dags: DagStore
     lease: Lease
     callback_rules: CallbackRules
     fleet: Fleet
@@ -285,6 +288,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         ),
         bridge=bridge,
         queues=queues,
+        dags=DagStore(database, Limits.of(settings), known_types=TYPES),
         lease=lease,
         clock=clock,
         schedules=Schedules(database, clock),

@@ -113,6 +113,20 @@ class Settings(BaseSettings):
         description="What of a dead letter's payload is not shown, a JSON list: key names (at every depth, also as the end of a longer name) and paths (`$.a.b[*]`)",
     )
 
+    # DAGs ---------------------------------------------------------------------------------------------------
+    dag_max_nodes: int = Field(5_000, ge=1, le=20_000, description="Nodes of a DAG, with those of DAGs inside")
+    dag_max_items: int = Field(10_000, ge=1, le=100_000, description="Items of one fan-out")
+    dag_max_width: int = Field(1_000, ge=1, le=10_000, description="Items of a fan-out that run at once")
+    dag_max_depth: int = Field(4, ge=1, le=10, description="DAGs inside DAGs")
+    dag_max_document_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Bytes of a definition")
+    dag_max_expression_length: int = Field(1_000, ge=10, le=10_000, description="Characters of an expression")
+    dag_max_data_bytes: int = Field(
+        1024 * 1024, ge=1024, description="Bytes of parameters, and of earlier results that one expression reads"
+    )
+    dag_max_result_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="A node with a larger result fails; large data belongs elsewhere"
+    )
+
     # Callbacks ----------------------------------------------------------------------------------------------
     callback_allow_private: bool = Field(
         False, description="Callbacks may go to loopback and private addresses (link-local ones stay refused)"

@@ -61,9 +61,11 @@ class GatewayClient:
 
 
 def _reason(answer: httpx.Response) -> str:
+    faults: list[Any] = []
     try:
-        detail = answer.json()["detail"]
+        detail, faults = answer.json()["detail"], answer.json().get("faults") or []
     except (ValueError, KeyError, TypeError):
         detail = f"the gateway answered {answer.status_code}"
     hint = "; set TASKGATE_API_KEY" if answer.status_code == httpx.codes.UNAUTHORIZED else ""
-    return f"{detail}{hint}"
+    more = "".join(f"\n  line {one['line'] or '?'}: {one['message']} ({one['place'] or '/'})" for one in faults)
+    return f"{detail}{hint}{more}"

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from gateway.cli.dag import dag_app
 from gateway.cli.db import db_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
@@ -21,6 +22,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
 
 app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(dag_app, name="dag")
 app.add_typer(db_app, name="db")
 app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")

@@ -26,7 +26,7 @@ FORBIDDEN = [
         (f"gateway.{inner}", FACES)
         for inner in (
             *("intake", "acceptance", "dispatch", "routing", "status", "access", "schema", "db", "errors"),
-            *("callbacks", "dead_letters", "fleet", "telemetry", "schedules"),
+            *("callbacks", "dead_letters", "fleet", "telemetry", "schedules", "dags"),
         )
     ),
     # Faces do not know each other, nor the adapters.

@@ -1,0 +1,171 @@
+"""`taskgate dag`: definitions of DAGs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+import yaml
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson
+from gateway.cli.table import table
+
+dag_app = typer.Typer(help="DAGs: check, apply, compare and run them.", no_args_is_help=True)
+
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Default: your own tenant")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON")]
+AnyTypes = Annotated[bool, typer.Option("--any-types", help="Do not ask whether there are handlers for the types")]
+API = "/gateway/v1/dags"
+
+
+@dag_app.command("validate")
+def validate(file: File, tenant: Tenant = None, any_types: AnyTypes = False, as_json: AsJson = False) -> None:
+    """Say everything that is wrong with a definition; exit code 2 when anything is."""
+    with GatewayClient() as gateway:
+        answer = _send(gateway, "POST", f"{API}/validate", file, tenant_id=tenant, any_types=any_types)
+    if as_json:
+        show(answer)
+    elif answer["valid"]:
+        typer.echo(f"{file}: valid, {answer['nodes']} nodes")
+    for fault in () if as_json else answer["faults"]:
+        typer.echo(f"{file}:{fault['line'] or 1}:{fault['column'] or 1}: {fault['message']} ({fault['place'] or '/'})")
+    if not answer["valid"]:
+        raise typer.Exit(2)
+
+
+@dag_app.command("apply")
+def apply(
+    file: File,
+    name: Annotated[str | None, typer.Option("--name", help="Default: the name in the file, else the file's")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="A name for this version")] = None,
+    tenant: Tenant = None,
+    any_types: AnyTypes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a definition the version that new runs use. Runs under way keep theirs."""
+    with GatewayClient() as gateway:
+        if name is None:
+            name = _name_in(file)
+        path = f"{API}/{quote(name, safe='')}"
+        answer = _send(gateway, "PUT", path, file, tenant_id=tenant, label=label, any_types=any_types)
+    if as_json:
+        show(answer)
+    else:
+        news = "new" if answer["is_new"] else "unchanged"
+        typer.echo(f"{answer['name']}@{answer['version']} ({news}, {answer['nodes']} nodes)")
+
+
+@dag_app.command("list")
+def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """The DAGs of a tenant, and the built-in ones."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(API, tenant_id=tenant)
+    if as_json:
+        show(answer)
+        return
+    rows = [
+        (
+            dag["name"],
+            dag["version"],
+            dag["latest"],
+            dag["nodes"],
+            "yes" if dag["built_in"] else "no",
+            dag["description"],
+        )
+        for dag in answer["dags"]
+    ]
+    typer.echo(table(("name", "in use", "latest", "nodes", "built in", "description"), rows))
+
+
+@dag_app.command("show")
+def show_dag(
+    name: str,
+    version: Annotated[str | None, typer.Option("--version", help="Number or label")] = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """One version of a DAG, as it was written."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(f"{API}/{quote(name, safe='')}", tenant_id=tenant, version=version)
+    if as_json:
+        show(answer)
+    else:
+        typer.echo(answer["source"] or yaml.safe_dump(answer["definition"], sort_keys=False), nl=False)
+
+
+@dag_app.command("versions")
+def list_versions(name: str, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """The versions of a DAG, newest first."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(f"{API}/{quote(name, safe='')}/versions", tenant_id=tenant)
+    if as_json:
+        show(answer)
+        return
+    rows = [
+        (
+            f"{one['version']}{' *' if one['is_current'] else ''}",
+            one.get("label"),
+            one["nodes"],
+            one.get("created_by"),
+            one.get("created_at"),
+        )
+        for one in answer["versions"]
+    ]
+    typer.echo(table(("version", "label", "nodes", "by", "at"), rows))
+
+
+@dag_app.command("diff")
+def diff(
+    name: str,
+    before: Annotated[str, typer.Argument(help="Number or label")],
+    after: Annotated[str | None, typer.Argument(help="Default: the version in use")] = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed between two versions."""
+    with GatewayClient() as gateway:
+        path = f"{API}/{quote(name, safe='')}/diff"
+        answer = gateway.get(path, tenant_id=tenant, before=before, after=after)
+    if as_json:
+        show(answer)
+        return
+    typer.echo(f"{name}@{answer['before']} → {name}@{answer['after']}")
+    for change in answer["changes"]:
+        if change["op"] != "add":
+            typer.echo(f"- {change['place']}: {json.dumps(change['before'], ensure_ascii=False)}")
+        if change["op"] != "remove":
+            typer.echo(f"+ {change['place']}: {json.dumps(change['after'], ensure_ascii=False)}")
+
+
+@dag_app.command("rollback")
+def roll_back(
+    name: str, version: Annotated[str, typer.Argument(help="Number or label")], tenant: Tenant = None
+) -> None:
+    """Let new runs use an earlier version again."""
+    with GatewayClient() as gateway:
+        path = f"{API}/{quote(name, safe='')}/rollback"
+        answer = gateway.call("POST", path, body={"version": version}, query={"tenant_id": tenant})
+    typer.echo(f"new runs of {name} use version {answer['version']}")
+
+
+def show(answer: Any) -> None:
+    """As JSON."""
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:
+    kind = "application/json" if file.suffix == ".json" else "application/yaml"
+    return gateway.call(method, path, query=query, content=file.read_bytes(), headers={"Content-Type": kind})
+
+
+def _name_in(file: Path) -> str:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        data = None  # the gateway says what is wrong with it
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name else file.stem

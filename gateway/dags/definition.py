@@ -1,0 +1,136 @@
+"""What a DAG is: the models behind the published JSON Schema.
+
+The models say what a document may look like; whether it makes sense is `gateway.dags.validation`'s to say.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Names of DAGs; names of nodes and parameters are identifiers of the expression language.
+DAG_NAME = r"^[a-z][a-z0-9]*([-_.][a-z0-9]+)*$"
+IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
+
+Name = Annotated[str, Field(pattern=IDENTIFIER)]
+
+
+class ParameterType(StrEnum):
+    """The type of a parameter's value."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    LIST = "list"
+    OBJECT = "object"
+    ANY = "any"
+
+
+class OnFailure(StrEnum):
+    """What a node's failure means for the run."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    COMPENSATE = "compensate"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Parameter(_Part):
+    """A value that a run is started with. Without `default` it must be given, or else is null if not `required`."""
+
+    type: ParameterType = ParameterType.ANY
+    default: Any = None
+    required: bool = True
+    description: str | None = Field(None, max_length=1000)
+
+
+class Retry(_Part):
+    """How often, and after what pauses, a failed task is repeated."""
+
+    attempts: int = Field(3, ge=1, le=100)
+    initial_seconds: float = Field(1.0, gt=0, le=86_400, allow_inf_nan=False)
+    coefficient: float = Field(2.0, ge=1, le=100, allow_inf_nan=False)
+    maximum_seconds: float = Field(600.0, gt=0, le=86_400, allow_inf_nan=False)
+
+
+class Compensation(_Part):
+    """The task that undoes a node that was completed, when the run is compensated."""
+
+    type: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")
+    input: dict[str, Any] = Field(default_factory=dict)
+
+
+class Approval(_Part):
+    """Waits until somebody approves or rejects."""
+
+    message: str = Field("", max_length=4000)
+    timeout_seconds: float | None = Field(None, gt=0, le=366 * 86_400, allow_inf_nan=False)
+
+
+class AwaitedSignal(_Part):
+    """Waits for a signal of this name; the signal's payload is the node's result."""
+
+    name: Name
+    timeout_seconds: float | None = Field(None, gt=0, le=366 * 86_400, allow_inf_nan=False)
+
+
+class Node(_Part):
+    """One step: a task (`type`), another DAG (`dag`), an approval or an awaited signal; exactly one of these.
+
+    In `input`, a text that is wholly `${ expression }` becomes the expression's value; other texts may hold expressions
+    among their words. Expressions may use `params.<name>`, `nodes.<name>.result`, `.results` (of a fan-out: a list in
+    the order of its items), `.status`, `.error`, `.ref`, and in a fan-out `item` and `index`.
+    """
+
+    type: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")
+    dag: str | None = Field(None, max_length=200, description="Name of a DAG, or name@version")
+    approval: Approval | None = None
+    signal: AwaitedSignal | None = None
+    description: str | None = Field(None, max_length=1000)
+    needs: list[Name] = Field(default_factory=list, description="Nodes that end before this one starts")
+    input: dict[str, Any] = Field(default_factory=dict)
+    when: str | None = Field(None, description="Condition; false: the node is skipped")
+    if_skipped: Literal["auto", "run", "skip"] = Field(
+        "auto",
+        description="After skipped nodes: `auto` skips this one when all it needs were skipped, `skip` when any was",
+    )
+    for_each: str | None = Field(None, description="Expression with a list: the node runs once for each item")
+    max_parallel: int | None = Field(None, ge=1, description="Items of `for_each` that run at once")
+    retry: Retry | None = None
+    timeout_seconds: float | None = Field(
+        None, gt=0, le=86_400, allow_inf_nan=False, description="Of one attempt; the handler's own limit holds too"
+    )
+    priority: int | None = Field(None, ge=1, le=5, description="1 is first; default: the run's")
+    on_failure: OnFailure = OnFailure.FAIL
+    compensate: Compensation | None = None
+
+
+class DagDefinition(_Part):
+    """A DAG: parameters, nodes, and what its result is made of."""
+
+    name: str | None = Field(None, pattern=DAG_NAME, max_length=100)
+    description: str | None = Field(None, max_length=4000)
+    params: dict[Name, Parameter] = Field(default_factory=dict)
+    nodes: dict[Name, Node] = Field(min_length=1)
+    outputs: dict[Name, Any] = Field(default_factory=dict, description="The run's result")
+    deadline_seconds: float | None = Field(
+        None, gt=0, le=366 * 86_400, allow_inf_nan=False, description="The whole run fails after this"
+    )
+    max_parallel: int | None = Field(None, ge=1, description="Tasks of one run that are open at once")
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of a definition."""
+    schema = DagDefinition.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:taskgate:schema:dag:1",
+        **schema,
+        "title": "taskgate DAG",
+    }

@@ -1,0 +1,147 @@
+"""From the text of a definition to data, with the place of every part of it.
+
+YAML is read as the core of the language: no tags that make objects, no keys twice, and aliases only as far as the
+document, written out, stays under a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import yaml
+
+from gateway.dags.errors import DagInvalid, Fault
+
+#: Parts of a document when all aliases are written out; and how deep they are nested.
+MOST_PARTS = 200_000
+DEEPEST = 64
+
+_KNOWN_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
+}
+
+
+class Document:
+    """Data, and where in the text each part stands (empty for JSON that was parsed already)."""
+
+    def __init__(self, data: Any, marks: dict[str, tuple[int, int]] | None = None) -> None:
+        self.data = data
+        self._marks = marks or {}
+
+    def fault(self, code: str, place: str, message: str) -> Fault:
+        """A fault at a place; a part that does not exist is looked for where it should be."""
+        at = place
+        while at and at not in self._marks:
+            at = at.rpartition("/")[0]
+        line, column = self._marks.get(at, (None, None))
+        return Fault(code, place, message, line, column)
+
+
+def pointer(parent: str, key: object) -> str:
+    """The JSON pointer of a member."""
+    return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
+
+
+def parse(text: str | bytes, *, limit: int) -> Document:
+    """Read YAML or JSON. Raises `DagInvalid` for what is neither, for repeated keys, and for documents that explode."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > limit:
+        raise DagInvalid([Fault("too_large", "", f"the document has {len(raw)} bytes, more than {limit}")])
+    try:
+        node = yaml.compose(raw.decode("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except UnicodeDecodeError as error:
+        raise DagInvalid([Fault("syntax", "", f"the document is not UTF-8: {error.reason}")]) from None
+    except RecursionError:
+        raise DagInvalid([Fault("too_deep", "", "the document is nested too deeply")]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        problem = getattr(error, "problem", None) or str(error)
+        raise DagInvalid([Fault("syntax", "", f"this is not YAML: {problem}", line, column)]) from None
+    if node is None:
+        raise DagInvalid([Fault("empty", "", "the document is empty")])
+    reader = _Reader()
+    data = reader.read(node, "", 0)
+    if reader.faults:
+        raise DagInvalid(reader.faults)
+    return Document(data, reader.marks)
+
+
+def check_plain(data: Any, *, limit: int) -> Document:
+    """A document that came as JSON. Raises `DagInvalid` when it is too large."""
+    size = len(orjson.dumps(data))
+    if size > limit:
+        raise DagInvalid([Fault("too_large", "", f"the document has {size} bytes, more than {limit}")])
+    return Document(data)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.marks: dict[str, tuple[int, int]] = {}
+        self.faults: list[Fault] = []
+        self._parts = 0
+        self._make = yaml.SafeLoader("")
+
+    def read(self, node: yaml.Node, place: str, depth: int) -> Any:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise DagInvalid([self._fault(node, "too_large", place, f"written out, it has over {MOST_PARTS} parts")])
+        if depth > DEEPEST:
+            raise DagInvalid([self._fault(node, "too_deep", place, f"nested deeper than {DEEPEST} levels")])
+        self.marks[place] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if node.tag not in _KNOWN_TAGS:
+            self.faults.append(self._fault(node, "syntax", place, f"the tag {node.tag!r} is not allowed"))
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(child, f"{place}/{i}", depth + 1) for i, child in enumerate(node.value)]
+        return self._scalar(node, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: str, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in self._pairs(node, place, 0):
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.faults.append(self._fault(key_node, "syntax", place, "a key must be a plain text"))
+                continue
+            key = str(key_node.value)
+            where = pointer(place, key)
+            if key in found:
+                self.faults.append(self._fault(key_node, "duplicate_key", where, f"{key!r} stands here twice"))
+                continue
+            found[key] = self.read(value_node, where, depth + 1)
+            self.marks[where] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        return found
+
+    def _pairs(self, node: yaml.MappingNode, place: str, depth: int) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """The members; `<<: *base` brings in those of another mapping that are not given here."""
+        own = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                if isinstance(value, yaml.MappingNode) and depth < DEEPEST:
+                    yield from (pair for pair in self._pairs(value, place, depth + 1) if pair[0].value not in own)
+                else:
+                    self.faults.append(self._fault(key, "syntax", place, "`<<` takes one mapping"))
+            else:
+                yield key, value
+
+    def _scalar(self, node: yaml.Node, place: str) -> Any:
+        if node.tag.endswith(":timestamp"):
+            return node.value
+        try:
+            value = self._make.construct_object(node)
+            orjson.dumps(value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("neither infinite nor not a number")
+        except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+            self.faults.append(self._fault(node, "syntax", place, f"not a value that JSON can hold: {error}"))
+            return None
+        if isinstance(value, str) and "\0" in value:
+            self.faults.append(self._fault(node, "syntax", place, "NUL characters cannot be stored"))
+        return value
+
+    def _fault(self, node: yaml.Node, code: str, place: str, message: str) -> Fault:
+        return Fault(code, place, message, node.start_mark.line + 1, node.start_mark.column + 1)

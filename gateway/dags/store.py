@@ -1,0 +1,207 @@
+"""Keeps definitions: each change is a new version, none is ever changed, new runs use the one that is pointed at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from gateway.dags.builtin import BUILT_IN, BuiltIn
+from gateway.dags.definition import DagDefinition
+from gateway.dags.document import Document
+from gateway.dags.errors import DagInvalid, DagNotFound, DagReserved
+from gateway.dags.limits import Limits
+from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
+from gateway.db import Database, type_Connection
+from gateway.sql import Queries
+
+SQL = Queries("gateway.dags", "store.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class DagVersion:
+    """One version of a DAG; `owner` is its tenant, '' for a built-in one."""
+
+    owner: str
+    name: str
+    version: int
+    definition: DagDefinition
+    plan: dict[str, Any]
+    digest: str
+    source: str | None = None
+    label: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+
+
+class DagStore:
+    """Definitions by tenant and name. Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, limits: Limits, *, known_types: Collection[str]) -> None:
+        self._db = database
+        self._limits = limits
+        self._built_in_types = frozenset(known_types)
+
+    # Checking -----------------------------------------------------------------------------------------------
+
+    async def check(self, tenant_id: str, document: Document, *, any_types: bool = False) -> Checked:
+        """Raises `DagInvalid` with every fault."""
+        definition = read_definition(document)
+        subs = {name: sub for name in subs_named(definition) if (sub := await self._sub(tenant_id, name)) is not None}
+        known = None if any_types else await self.known_types()
+        return Validator(document, definition, subs, known, self._limits).check()
+
+    async def known_types(self) -> frozenset[str]:
+        """Task types that some worker has, or lately had, a handler for."""
+        rows = await self._db.fetch(SQL.task_types)
+        return self._built_in_types | {row["task_type"] for row in rows}
+
+    async def _sub(self, tenant_id: str, named: str) -> SubDag | None:
+        name, _, wanted = named.partition("@")
+        try:
+            found = await self.get(tenant_id, name, wanted or None)
+        except DagNotFound:
+            return None
+        return SubDag(found.owner, name, found.version, found.definition, found.plan["nodes"], found.plan["depth"])
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    async def apply(
+        self,
+        tenant_id: str,
+        name: str,
+        document: Document,
+        *,
+        by: str,
+        label: str | None = None,
+        source: str | None = None,
+        any_types: bool = False,
+    ) -> tuple[DagVersion, bool]:
+        """Make this the version that new runs use; False when it is that already.
+
+        Raises `DagInvalid`, `DagReserved` (a built-in name).
+        """
+        if name in BUILT_IN:
+            raise DagReserved(f"{name!r} is a built-in DAG; choose another name")
+        checked = await self.check(tenant_id, document, any_types=any_types)
+        if checked.definition.name not in (None, name):
+            message = f"the document names itself {checked.definition.name!r}, the request {name!r}"
+            raise DagInvalid([document.fault("name", "/name", message)])
+        definition, plan, digest = encode(checked)
+        async with self._db.transaction() as db:
+            await db.execute(SQL.add_dag, tenant_id, name)
+            row = await db.fetchrow(SQL.lock_dag, tenant_id, name)
+            assert row is not None
+            if row["version"] and row["retired_at"] is None:
+                current = await db.fetchrow(SQL.version, tenant_id, name, row["version"])
+                if current is not None and current["digest"] == digest and label in (None, current["label"]):
+                    return _version(tenant_id, name, current), False
+            version = row["latest"] + 1
+            try:
+                await db.execute(SQL.add_version, tenant_id, name, version, definition, source, plan, digest, label, by)
+            except asyncpg.UniqueViolationError:
+                message = f"a version of {name!r} is labelled {label!r} already"
+                raise DagInvalid([document.fault("label", "", message)]) from None
+            await self._point(db, tenant_id, name, version)
+            added = await db.fetchrow(SQL.version, tenant_id, name, version)
+            assert added is not None
+        return _version(tenant_id, name, added), True
+
+    async def roll_back(self, tenant_id: str, name: str, wanted: str) -> DagVersion:
+        """Let new runs use an earlier version again. Raises `DagNotFound`."""
+        found = await self.get(tenant_id, name, wanted, own=True)
+        async with self._db.transaction() as db:
+            await db.fetchrow(SQL.lock_dag, tenant_id, name)
+            await self._point(db, tenant_id, name, found.version)
+        return found
+
+    async def retire(self, tenant_id: str, name: str) -> None:
+        """Take a DAG out: no new runs, until it is applied or rolled back again. Raises `DagNotFound`."""
+        if await self._db.fetchval(SQL.retire_dag, tenant_id, name) is None:
+            raise DagNotFound
+
+    async def _point(self, db: type_Connection, tenant_id: str, name: str, version: int) -> None:
+        await db.execute(SQL.point_dag, tenant_id, name, version)
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def list_dags(self, tenant_id: str) -> list[dict[str, Any]]:
+        """The DAGs of a tenant, and the built-in ones."""
+        rows = [dict(row) | {"built_in": False} for row in await self._db.fetch(SQL.list_dags, tenant_id)]
+        return rows + [built_in.summary() for built_in in BUILT_IN.values()]
+
+    async def versions(self, tenant_id: str, name: str) -> list[dict[str, Any]]:
+        """Newest first, each with whether new runs use it. Raises `DagNotFound`."""
+        if name in BUILT_IN:
+            return [BUILT_IN[name].summary() | {"is_current": True}]
+        current = await self._db.fetchrow(SQL.current, tenant_id, name)
+        if current is None:
+            raise DagNotFound
+        used = None if current["retired_at"] is not None else current["version"]
+        rows = await self._db.fetch(SQL.versions, tenant_id, name)
+        return [dict(row) | {"name": name, "is_current": row["version"] == used} for row in rows]
+
+    async def get(self, tenant_id: str, name: str, wanted: str | None = None, *, own: bool = False) -> DagVersion:
+        """A version by number or label; None: the one that new runs use. Raises `DagNotFound`."""
+        built_in = None if own else BUILT_IN.get(name)
+        if built_in is not None:
+            if wanted not in (None, str(built_in.version)):
+                raise DagNotFound(f"the built-in DAG {name!r} has version {built_in.version} only")
+            return await self._built_in(built_in)
+        if wanted is None:
+            current = await self._db.fetchrow(SQL.current, tenant_id, name)
+            if current is None or current["retired_at"] is not None or not current["version"]:
+                raise DagNotFound
+            number = current["version"]
+        elif wanted.isdecimal() and len(wanted) < 10:
+            number = int(wanted)
+        else:
+            number = await self._db.fetchval(SQL.labelled, tenant_id, name, wanted)
+        row = None if number is None else await self._db.fetchrow(SQL.version, tenant_id, name, number)
+        if row is None:
+            raise DagNotFound
+        return _version(tenant_id, name, row)
+
+    async def _built_in(self, built_in: BuiltIn) -> DagVersion:
+        """Written down like any other, so that runs can refer to it."""
+        checked = built_in.checked()
+        definition, plan, digest = encode(checked)
+        await self._db.execute(
+            SQL.add_built_in, built_in.name, built_in.version, definition, built_in.source, plan, digest
+        )
+        return DagVersion(
+            "", built_in.name, built_in.version, checked.definition, orjson.loads(plan), digest, built_in.source
+        )
+
+
+def encode(checked: Checked) -> tuple[str, str, str]:
+    """Definition, plan and digest as they are stored."""
+    definition = checked.definition.model_dump(mode="json", exclude_defaults=True)
+    plan = {
+        "needs": checked.needs,
+        "subs": {node: [sub.owner, sub.name, sub.version] for node, sub in checked.subs.items()},
+        "nodes": checked.nodes,
+        "depth": checked.depth,
+    }
+    digest = hashlib.sha256(orjson.dumps([definition, plan["subs"]], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return orjson.dumps(definition).decode(), orjson.dumps(plan).decode(), digest
+
+
+def _version(owner: str, name: str, row: asyncpg.Record) -> DagVersion:
+    return DagVersion(
+        owner,
+        name,
+        row["version"],
+        DagDefinition.model_validate(orjson.loads(row["definition"])),
+        orjson.loads(row["plan"]),
+        row["digest"],
+        row["source"],
+        row["label"],
+        row["created_by"],
+        row["created_at"],
+    )

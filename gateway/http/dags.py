@@ -1,0 +1,279 @@
+"""`/gateway/v1/dags`: definitions of DAGs and their versions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from gateway.access.access import Admission
+from gateway.dags.definition import DAG_NAME, json_schema
+from gateway.dags.difference import difference
+from gateway.dags.document import Document, check_plain, parse
+from gateway.dags.errors import DagInvalid
+from gateway.dags.store import DagVersion
+from gateway.errors import InvalidRequest
+from gateway.http.acceptance import json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+
+router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
+
+Name = Annotated[str, Path(max_length=100, pattern=DAG_NAME)]
+Tenant = Annotated[str | None, Query(description="Default: the caller's own tenant")]
+AnyTypes = Annotated[bool, Query(description="Do not ask whether there are handlers for the task types")]
+Version = Annotated[str | None, Query(max_length=100, description="Number or label; default: the one new runs use")]
+
+_DOCUMENT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
+}
+
+
+class DagFault(BaseModel):
+    """One thing that is wrong with a definition."""
+
+    code: str
+    place: str = Field(description="JSON pointer")
+    message: str
+    line: int | None
+    column: int | None
+
+
+class DagCheck(BaseModel):
+    """Every fault at once; none: the definition is valid."""
+
+    valid: bool
+    faults: list[DagFault]
+    nodes: int | None = Field(None, description="With those of DAGs inside")
+    needs: dict[str, list[str]] | None = Field(None, description="Edges: what each node waits for")
+
+
+class DagSummary(BaseModel):
+    """A DAG, or a version of it."""
+
+    name: str
+    version: int
+    latest: int | None = None
+    label: str | None = None
+    description: str | None = None
+    digest: str | None = None
+    nodes: int
+    built_in: bool = False
+    is_current: bool | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+class DagList(BaseModel):
+    """The DAGs of a tenant, and the built-in ones."""
+
+    dags: list[DagSummary]
+
+
+class DagVersions(BaseModel):
+    """Newest first."""
+
+    versions: list[DagSummary]
+
+
+class DagDocument(BaseModel):
+    """One version of a DAG, with what was worked out of it."""
+
+    name: str
+    version: int
+    label: str | None
+    built_in: bool
+    digest: str
+    created_by: str | None
+    created_at: datetime | None
+    definition: dict[str, Any]
+    source: str | None = Field(description="The text that it was made from")
+    needs: dict[str, list[str]] = Field(description="Edges: what each node waits for")
+    subs: dict[str, str] = Field(description="Nodes that are DAGs: name@version")
+    nodes: int
+    is_new: bool | None = Field(None, description="Whether this request made it")
+
+
+class DagChange(BaseModel):
+    """One place that differs."""
+
+    op: Literal["add", "remove", "replace"]
+    place: str
+    before: Any
+    after: Any
+
+
+class DagDifference(BaseModel):
+    """What changed from one version to another."""
+
+    name: str
+    before: int
+    after: int
+    changes: list[DagChange]
+
+
+class Rollback(BaseModel):
+    """The version that new runs are to use from now on: number or label."""
+
+    version: Annotated[str | int, Field(description="Number or label")]
+
+
+@router.get("/schema", responses=problem_errors())
+async def get_schema(request: Request) -> dict[str, Any]:
+    """The JSON Schema of a definition."""
+    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+    return json_schema()
+
+
+@router.post("/validate", response_model=DagCheck, responses=problem_errors(403), openapi_extra=_DOCUMENT)
+async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: AnyTypes = False) -> Response:
+    """Say everything that is wrong with a definition (YAML or JSON), with the place of each fault."""
+    admission = await admit(request, tenant_id)
+    try:
+        document, _ = await _document(request)
+        checked = await gateway_of(request).dags.check(_tenant(admission), document, any_types=any_types)
+    except DagInvalid as error:
+        return json_answer({"valid": False, "faults": [fault.as_dict() for fault in error.faults]})
+    return json_answer({"valid": True, "faults": [], "nodes": checked.nodes, "needs": checked.needs})
+
+
+@router.get("", response_model=DagList, responses=problem_errors(403))
+async def list_dags(request: Request, tenant_id: Tenant = None) -> Response:
+    """The DAGs of a tenant, and the built-in ones."""
+    admission = await admit(request, tenant_id)
+    return json_answer({"dags": await gateway_of(request).dags.list_dags(_tenant(admission))})
+
+
+@router.put(
+    "/{name}",
+    response_model=DagDocument,
+    responses={201: {"model": DagDocument, "description": "A new version"}, **problem_errors(403, 409)},
+    openapi_extra=_DOCUMENT,
+)
+async def apply_dag(
+    request: Request,
+    name: Name,
+    tenant_id: Tenant = None,
+    label: Annotated[str | None, Query(max_length=100, pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")] = None,
+    any_types: AnyTypes = False,
+) -> Response:
+    """Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
+
+    The same definition again makes no new version.
+    """
+    admission = await admit(request, tenant_id)
+    document, source = await _document(request)
+    version, is_new = await gateway_of(request).dags.apply(
+        _tenant(admission),
+        name,
+        document,
+        by=admission.caller.user_id,
+        label=label,
+        source=source,
+        any_types=any_types,
+    )
+    return json_answer(_shown(version) | {"is_new": is_new}, 201 if is_new else 200)
+
+
+@router.get("/{name}", response_model=DagDocument, responses=problem_errors(403, 404))
+async def get_dag(request: Request, name: Name, tenant_id: Tenant = None, version: Version = None) -> Response:
+    """One version of a DAG."""
+    admission = await admit(request, tenant_id)
+    return json_answer(_shown(await gateway_of(request).dags.get(_tenant(admission), name, version)))
+
+
+@router.delete("/{name}", status_code=204, responses=problem_errors(403, 404))
+async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
+    """Take a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
+    admission = await admit(request, tenant_id)
+    await gateway_of(request).dags.retire(_tenant(admission), name)
+    return Response(status_code=204)
+
+
+@router.get("/{name}/versions", response_model=DagVersions, responses=problem_errors(403, 404))
+async def list_versions(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
+    """The latest 200 versions, newest first."""
+    admission = await admit(request, tenant_id)
+    return json_answer({"versions": await gateway_of(request).dags.versions(_tenant(admission), name)})
+
+
+@router.get("/{name}/diff", response_model=DagDifference, responses=problem_errors(403, 404))
+async def compare_versions(
+    request: Request,
+    name: Name,
+    before: Annotated[str, Query(max_length=100, description="Number or label")],
+    tenant_id: Tenant = None,
+    after: Version = None,
+) -> Response:
+    """What changed between two versions."""
+    admission = await admit(request, tenant_id)
+    dags = gateway_of(request).dags
+    old = await dags.get(_tenant(admission), name, before)
+    new = await dags.get(_tenant(admission), name, after)
+    changes = difference(old.definition, new.definition)
+    return json_answer({"name": name, "before": old.version, "after": new.version, "changes": changes})
+
+
+@router.post("/{name}/rollback", response_model=DagDocument, responses=problem_errors(403, 404))
+async def roll_back(
+    request: Request, name: Name, rollback: Annotated[Rollback, Body()], tenant_id: Tenant = None
+) -> Response:
+    """Let new runs use an earlier version again."""
+    admission = await admit(request, tenant_id)
+    version = await gateway_of(request).dags.roll_back(_tenant(admission), name, str(rollback.version))
+    return json_answer(_shown(version))
+
+
+async def admit(request: Request, tenant_id: str | None, project_id: str | None = None) -> Admission:
+    """The caller and its tenant."""
+    authorization = request.headers.get("authorization")
+    return await gateway_of(request).access.admit(authorization, tenant_id=tenant_id, project_id=project_id)
+
+
+def _tenant(admission: Admission) -> str:
+    """Raises `InvalidRequest`."""
+    if admission.placement.tenant_id is None:
+        raise InvalidRequest("You belong to no tenant; DAGs belong to one.", field="tenant_id")
+    return admission.placement.tenant_id
+
+
+async def _document(request: Request) -> tuple[Document, str | None]:
+    """The definition in the body, and its text if it is text. Raises `DagInvalid`, `InvalidRequest`."""
+    limit = gateway_of(request).settings.dag_max_document_bytes
+    body = await request.body()
+    if "json" in request.headers.get("content-type", ""):
+        try:
+            return check_plain(await request.json(), limit=limit), None
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not JSON: {error}") from None
+        except ValueError as error:
+            raise InvalidRequest(f"The body is not JSON that can be stored: {error}") from None
+    document = parse(body, limit=limit)
+    return document, body.decode("utf-8")
+
+
+def _shown(version: DagVersion) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "label": version.label,
+        "built_in": version.owner == "",
+        "digest": version.digest,
+        "created_by": version.created_by,
+        "created_at": version.created_at,
+        "definition": version.definition.model_dump(mode="json", exclude_defaults=True),
+        "source": version.source,
+        "needs": version.plan["needs"],
+        "subs": {node: f"{name}@{number}" for node, (_, name, number) in version.plan["subs"].items()},
+        "nodes": version.plan["nodes"],
+    }

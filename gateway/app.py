@@ -31,6 +31,7 @@ PARTS = (
     "batches",
     "task_list",
     "submissions",
+    "operations",
     "run_at",
     "schedules",
     "communities",

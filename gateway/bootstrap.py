@@ -35,6 +35,8 @@ from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
 from gateway.fleet.fleet import Fleet
 from gateway.intake import Intake
+from gateway.operations.operations import Operations
+from gateway.operations.runner import OperationRunner
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
@@ -125,6 +127,8 @@ class Gateway:
     keeper: Keeper
     clock: Clock
     schedules: Schedules
+    operations: Operations
+    operation_runner: OperationRunner
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -138,6 +142,7 @@ class Gateway:
         self._spawn("caretaker", self.caretaker.run)
         self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
+        self._spawn("operations", self.operation_runner.run)
         self._spawn("dead letters", self.keeper.run)
 
     async def close(self) -> None:
@@ -294,6 +299,15 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         schedules=Schedules(database, clock),
         callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
         fleet=Fleet(database),
+        operations=Operations(database),
+        operation_runner=OperationRunner(
+            database,
+            tuple(engines.values()),
+            transitions,
+            notifier,
+            wake_dispatcher=dispatcher.wake,
+            cancel_soon=canceller.wake,
+        ),
         dead_letters=letters,
         redriver=redriver,
         keeper=keeper,

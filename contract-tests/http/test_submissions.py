@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from contracts.people import Household
 from contracts.probes import BOARD
-from contracts.world import World
+from contracts.world import PATIENCE, World
 
 
 async def test_a_task_that_has_not_started_by_its_deadline(world: World, home: Household) -> None:
@@ -59,3 +62,55 @@ async def test_a_batch_runs(world: World, home: Household) -> None:
     for item in answer.json()["tasks"]:
         assert (await world.ended(item["task_id"]))["status"] == "COMPLETED"
         assert BOARD.runs[item["task_id"]] == 1
+
+
+async def operate(world: World, home: Household, **body: Any) -> dict[str, Any]:
+    """An operation, once it is over."""
+    client = world.client(home.owner)
+    answer = await client.post("/gateway/v1/operations", json=body)
+    assert answer.status_code == 202, answer.text
+    async with asyncio.timeout(PATIENCE):
+        while (operation := answer.json())["state"] == "running":
+            await asyncio.sleep(0.02)
+            answer = await client.get(f"/gateway/v1/operations/{operation['operation_id']}")
+    return dict(operation)
+
+
+async def test_queued_tasks_that_are_cancelled_together_never_run(world: World, home: Household) -> None:
+    which = {"project_id": home.project_id}
+    async with world.jammed():
+        task_ids = [await world.submit(home) for _ in range(5)]
+        await world.flip()
+        operation = await operate(world, home, action="cancel", filter=which)
+        assert (operation["total"], operation["done"]) == (5, 5)
+    operation = await operate(world, home, action="retry", filter=which)
+    assert (operation["total"], operation["done"]) == (5, 5)
+    for task_id in task_ids:
+        assert (await world.ended(task_id))["status"] == "COMPLETED"
+        assert BOARD.runs[task_id] == 1
+
+
+async def test_the_priority_of_queued_tasks(world: World, home: Household) -> None:
+    """Where the engine knows priorities they are started anew, and run once all the same; else they stay."""
+    async with world.jammed():
+        task_ids = [await world.submit(home) for _ in range(3)]
+        for task_id in task_ids:
+            await queued(world, task_id)
+        operation = await operate(world, home, action="reprioritise", priority=1, filter={"ids": task_ids})
+        backend = (await world.dispatch(task_ids[0]))["backend"]
+        moved = len(task_ids) if backend == "temporal" else 0
+        assert (operation["done"], operation["skipped"]) == (moved, 3 - moved)
+        for task_id in task_ids:
+            await queued(world, task_id)
+            row = await world.dispatch(task_id)
+            assert (row["priority"], row["epoch"]) == ((1, 2) if moved else (3, 1))
+    for task_id in task_ids:
+        assert (await world.ended(task_id))["status"] == "COMPLETED"
+        assert BOARD.runs[task_id] == 1
+
+
+async def queued(world: World, task_id: str) -> None:
+    """Return when the engine has the task."""
+    async with asyncio.timeout(PATIENCE):
+        while (await world.dispatch(task_id))["state"] != "queued":
+            await asyncio.sleep(0.02)

@@ -70,12 +70,11 @@ WHERE t.id = d.task_id AND d.state = 'completed' AND d.finished_at > now() - int
 RETURNING t.id AS task_id
 
 -- name: drop_rowless
--- Rows deleted by hand: the task is no more; its engine is told.
+-- Rows deleted by hand: the task is no more; its engine is told. Of tasks that wait here, which may be a million, the
+-- dispatcher sees it when they are due.
 UPDATE taskgate.dispatch d
-SET cancel_epoch = CASE WHEN d.state = 'waiting' THEN NULL ELSE d.epoch END,
-    cancel_backend = CASE WHEN d.state = 'waiting' THEN NULL ELSE d.backend END,
-    state = 'stopped', finished_at = now(), owner_id = NULL
-WHERE d.state IN ('waiting', 'starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'
+SET cancel_epoch = d.epoch, cancel_backend = d.backend, state = 'stopped', finished_at = now(), owner_id = NULL
+WHERE d.state IN ('starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
 RETURNING d.task_id
 

@@ -55,13 +55,15 @@ class TaskStatistics:
     """Counts tasks. Every method raises `DatabaseUnavailable`.
 
     Dashboards ask for the same counts again and again. A count of `many` tasks or more may therefore be answered from
-    memory for ten times as long as it took, `longest_age` seconds at most: one task more or less does not show in it. A
-    smaller one is always counted anew. Callers who see the same tasks and ask at the same time share one query.
+    memory for ten times as long as it took, `longest_age` seconds at most: one task more or less does not show in it.
+    After that it is counted anew, and who asks meanwhile is answered with the last count, unless that is older than
+    `stale` seconds: nobody waits for a million tasks to be counted who asked a moment ago. A smaller count is always
+    made anew. Callers who see the same tasks and ask at the same time share one query.
     """
 
-    def __init__(self, database: Database, *, many: int = 5000, longest_age: float = 2.0) -> None:
+    def __init__(self, database: Database, *, many: int = 5000, longest_age: float = 2.0, stale: float = 15.0) -> None:
         self._db = database
-        self._shared = _Shared(many=many, longest_age=longest_age)
+        self._shared = _Shared(many=many, longest_age=longest_age, stale=stale)
 
     async def stats(self, caller: Caller) -> TaskStats:
         day, unfinished, hour = await asyncio.gather(
@@ -151,22 +153,26 @@ class _Shared:
 
     _LARGEST = 1000
 
-    def __init__(self, *, many: int, longest_age: float) -> None:
+    def __init__(self, *, many: int, longest_age: float, stale: float) -> None:
         self._many = many
         self._longest_age = longest_age
+        self._stale = stale
         self._running: dict[Any, asyncio.Task[Any]] = {}
         self._kept: OrderedDict[Any, tuple[float, list[Any]]] = OrderedDict()
 
     async def get(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
         """The value of `compute`, which says beside it how much was counted."""
         until, kept = self._kept.get(key, (0.0, []))
-        if time.monotonic() < until:
+        now = time.monotonic()
+        if now < until:
             return kept
         task = self._running.get(key)
         if task is None:
             task = asyncio.ensure_future(self._compute(key, compute))
             self._running[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
+        if now < until + self._stale and key in self._kept:
+            return kept
         # Shielded: whoever leaves does not take the answer from the others.
         shared: list[_T] = await asyncio.shield(task)
         return shared
@@ -185,4 +191,6 @@ class _Shared:
             self._kept.move_to_end(key)
             while len(self._kept) > self._LARGEST:
                 self._kept.popitem(last=False)
+        else:
+            self._kept.pop(key, None)
         return value

@@ -26,7 +26,18 @@ FORBIDDEN = [
         (f"gateway.{inner}", FACES)
         for inner in (
             *("intake", "acceptance", "dispatch", "routing", "status", "access", "schema", "db", "errors"),
-            *("callbacks", "dead_letters", "fleet", "telemetry", "schedules", "dags"),
+            *(
+                "callbacks",
+                "dead_letters",
+                "fleet",
+                "telemetry",
+                "schedules",
+                "dags",
+                "operations",
+                "submission",
+                "idempotency",
+                "unique_keys",
+            ),
         )
     ),
     # Faces do not know each other, nor the adapters.

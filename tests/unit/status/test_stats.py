@@ -93,3 +93,21 @@ async def test_nobody_has_no_tasks_and_asks_nothing(database: CountedDatabase) -
     assert (await stats.stats(nobody)).total == 0
     assert sum((await stats.status_breakdown(nobody)).values()) == 0
     assert database.asked == 0
+
+
+async def test_who_asks_for_many_again_does_not_wait(database: CountedDatabase) -> None:
+    stats = statistics(database, longest_age=0)
+    database.tasks = 5000
+    assert (await stats.stats(ADMIN)).total == 5000
+    database.tasks = 6000
+    database.gate.clear()
+    assert (await stats.stats(ADMIN)).total == 5000
+    database.gate.set()
+    async with asyncio.timeout(5):
+        while (await stats.stats(ADMIN)).total != 6000:
+            await asyncio.sleep(0)
+    impatient = statistics(database, longest_age=0, stale=0)
+    database.tasks = 7000
+    assert [(await impatient.stats(ADMIN)).total for _ in range(2)] == [7000, 7000]
+    database.tasks = 8000
+    assert (await impatient.stats(ADMIN)).total == 8000

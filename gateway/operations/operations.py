@@ -1,0 +1,128 @@
+"""What bulk operations there are: begun, shown, aborted."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import asyncpg
+import orjson
+from pydantic import Field
+
+from gateway.access.placement import Caller
+from gateway.db import Database
+from gateway.errors import InvalidRequest, NotFound
+from gateway.sql import Queries
+from gateway.status.task_selection import Selection, TaskSelector, Text
+
+SQL = Queries("gateway.operations", "operations.sql")
+
+Action = Literal["cancel", "retry", "redrive", "reprioritise"]
+OperationState = Literal["running", "completed", "aborted"]
+
+#: In which states a task can be acted upon; others do not belong to an operation.
+ACTIONABLE: dict[str, frozenset[str]] = {
+    "cancel": frozenset(("waiting", "starting", "queued", "running")),
+    "retry": frozenset(("failed", "stopped")),
+    "redrive": frozenset(("failed",)),
+    "reprioritise": frozenset(("waiting", "starting", "queued")),
+}
+SAMPLE = 10
+MOST_IDS = 1000
+
+Row = dict[str, Any]
+
+
+class TaskSelection(Selection):
+    """Which tasks an operation acts upon: the filters of the list, labels, or ids."""
+
+    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+    ids: Annotated[list[Text], Field(max_length=MOST_IDS)] = Field(default_factory=list)
+
+
+class Operations:
+    """Keeps operations; whoever runs them is told by `wake`. Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._selector = TaskSelector(database)
+
+    async def begin(
+        self,
+        caller: Caller,
+        action: Action,
+        selection: TaskSelection,
+        *,
+        priority: int | None = None,
+        dry_run: bool = False,
+        why: str | None = None,
+    ) -> Row:
+        """Begin an operation on the caller's tasks of this moment; a dry run only says how many there are.
+
+        Raises `InvalidRequest` for a selection of everything, and for a priority that is missing or not wanted;
+        `Forbidden` for a tenant that is not the caller's.
+        """
+        asked = selection.model_dump(mode="json", exclude_defaults=True)
+        if not asked:
+            raise InvalidRequest("filter selects every task; name at least one property.", field="filter")
+        if (priority is not None) != (action == "reprioritise"):
+            raise InvalidRequest("priority belongs to reprioritise, which needs it.", field="priority")
+        now = datetime.now(UTC)
+        until, labels, within, ids = upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids
+        first = await self._selector.positions(caller, until, labels, limit=SAMPLE, within=within, ids=ids)
+        total = await self._selector.count(caller, until, labels, within=within, ids=ids) if first else 0
+        row = await self._db.fetchrow(
+            SQL.begin.replace("/*columns*/", SQL.columns),
+            str(uuid.uuid4()),
+            action,
+            priority,
+            orjson.dumps(asked).decode(),
+            caller.user_id,
+            None if caller.is_admin else sorted(caller.tenant_ids),
+            why,
+            dry_run,
+            total,
+            [position.task_id for position in first],
+            now,
+        )
+        assert row is not None
+        return _shown(row)
+
+    async def get(self, operation_id: str, caller: Caller) -> Row:
+        """Raises `NotFound`, also for an operation on tasks that the caller may not all see."""
+        row = await self._db.fetchrow(SQL.get.replace("/*columns*/", SQL.columns), operation_id)
+        if row is None or not _sees(caller, row):
+            raise NotFound("Operation not found")
+        return _shown(row)
+
+    async def list(self, caller: Caller, *, state: str | None, limit: int) -> list[Row]:
+        """The operations that the caller may see, the latest first."""
+        tenants = None if caller.is_admin else sorted(caller.tenant_ids)
+        query = SQL.list.replace("/*columns*/", SQL.columns)
+        return [_shown(row) for row in await self._db.fetch(query, tenants, caller.user_id, state, limit)]
+
+    async def abort(self, operation_id: str, caller: Caller) -> Row:
+        """End an operation after the tasks that it is at; one that is over stays as it is. Raises `NotFound`."""
+        await self.get(operation_id, caller)
+        await self._db.execute(SQL.abort, operation_id, caller.user_id)
+        return await self.get(operation_id, caller)
+
+
+def upto(selection: TaskSelection, created: datetime) -> TaskSelection:
+    """The same selection, without tasks that were created later."""
+    before = selection.created_before
+    return selection.model_copy(update={"created_before": created if before is None else min(before, created)})
+
+
+def _sees(caller: Caller, row: asyncpg.Record) -> bool:
+    if caller.is_admin or row["user_id"] == caller.user_id:
+        return True
+    return row["tenant_ids"] is not None and caller.tenant_ids.issuperset(row["tenant_ids"])
+
+
+def _shown(record: asyncpg.Record) -> Row:
+    row = dict(record)
+    row["filter"] = orjson.loads(row.pop("selection"))
+    row["errors"] = orjson.loads(row["errors"])
+    return row

@@ -1,0 +1,76 @@
+-- Bulk operations. What is done to a task is done by the transitions; here is only how far an operation has come.
+
+-- name: columns
+operation_id, action, priority, selection::text AS selection, user_id, tenant_ids, why, dry_run, state, total, done, skipped,
+failed, errors::text AS errors, sample, created_at, finished_at
+
+-- name: begin
+-- With the audit: who asked for what, and how many tasks it was about.
+WITH asked AS (
+    INSERT INTO taskgate.operation (operation_id, action, priority, selection, user_id, tenant_ids, why, dry_run, state, total,
+                                    sample, created_at, finished_at)
+    VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, CASE WHEN $8 OR $9::bigint = 0 THEN 'completed' ELSE 'running' END, $9, $10,
+            $11, CASE WHEN $8 OR $9 = 0 THEN now() END)
+    RETURNING *
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT user_id, 'operation.' || action, operation_id,
+           jsonb_build_object('selection', selection, 'priority', priority, 'dry_run', dry_run, 'total', total), why
+    FROM asked
+)
+SELECT /*columns*/ FROM asked
+
+-- name: get
+SELECT /*columns*/ FROM taskgate.operation WHERE operation_id = $1
+
+-- name: list
+-- $1: of these tenants only, NULL: all; $2: who may see its own in any case.
+SELECT /*columns*/ FROM taskgate.operation
+WHERE ($1::text[] IS NULL OR tenant_ids <@ $1 OR user_id = $2) AND ($3::text IS NULL OR state = $3)
+ORDER BY created_at DESC, operation_id DESC
+LIMIT $4
+
+-- name: abort
+WITH ended AS (
+    UPDATE taskgate.operation SET state = 'aborted', finished_at = now() WHERE operation_id = $1 AND state = 'running'
+    RETURNING operation_id, done, total
+)
+INSERT INTO taskgate.audit (actor, action, subject, detail)
+SELECT $2, 'operation.abort', operation_id, jsonb_build_object('done', done, 'total', total) FROM ended
+
+-- name: take
+-- The operation that nobody looked at for longest, and nobody looks at now.
+SELECT operation_id, action, priority, selection::text AS selection, user_id, tenant_ids, created_at, at_created, at_task
+FROM taskgate.operation
+WHERE state = 'running'
+ORDER BY looked_at
+LIMIT 1
+FOR UPDATE SKIP LOCKED
+
+-- name: advance
+UPDATE taskgate.operation
+SET done = done + $2, skipped = skipped + $3, failed = failed + $4,
+    errors = CASE WHEN jsonb_array_length(errors) < $5 THEN errors || $6::jsonb ELSE errors END,
+    at_created = $7, at_task = $8, looked_at = clock_timestamp(),
+    state = CASE WHEN $9 THEN 'completed' ELSE state END, finished_at = CASE WHEN $9 THEN clock_timestamp() END
+WHERE operation_id = $1
+
+-- name: forget
+DELETE FROM taskgate.operation WHERE finished_at < now() - interval '30 days'
+
+-- name: reprioritise_waiting
+UPDATE taskgate.dispatch SET priority = $2
+WHERE task_id = ANY ($1::text[]) AND state = 'waiting'
+RETURNING task_id
+
+-- name: reprioritise_queued
+-- Where every worker claims before it runs ($3: those backends), what nobody claimed will never run under this epoch: it
+-- waits again, and its next start has the new priority. The engine is told to drop the old one.
+UPDATE taskgate.dispatch
+SET priority = $2, state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL, queued_at = NULL,
+    due_at = now()
+WHERE task_id = ANY ($1::text[]) AND state = 'queued' AND backend = ANY ($3::text[]) AND cancel_epoch IS NULL AND failures = 0
+RETURNING task_id
+
+-- name: standing
+SELECT task_id, state, backend, priority, failures FROM taskgate.dispatch WHERE task_id = ANY ($1::text[])

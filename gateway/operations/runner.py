@@ -1,0 +1,176 @@
+"""Runs bulk operations, a chunk at a time, in whichever gateway is free; one that dies leaves them to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from backends.port import Capability, WorkflowEnginePort
+from gateway.access.placement import Caller
+from gateway.db import Database
+from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
+from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
+from gateway.status.task_log import Position
+from gateway.status.task_selection import TaskSelector
+from gateway.status.transitions import ChangeNotifier, Transitions
+
+log = logging.getLogger(__name__)
+
+#: Tasks of one chunk, and how many of them at once.
+CHUNK = 50
+AT_ONCE = 4
+#: Errors that are kept.
+MOST_ERRORS = 20
+
+
+@dataclass
+class _Chunk:
+    """What became of some tasks."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, task_id: str, reason: str, *, failed: bool = False) -> None:
+        if failed:
+            self.failed += 1
+        else:
+            self.skipped += 1
+        self.errors.append({"task_id": task_id, "reason": reason[:500]})
+
+
+class OperationRunner:
+    """Takes running operations in turns. `seconds`: the longest pause between two looks for those begun elsewhere."""
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Collection[WorkflowEnginePort],
+        transitions: Transitions,
+        notifier: ChangeNotifier,
+        *,
+        wake_dispatcher: Callable[[], None],
+        cancel_soon: Callable[[], None],
+        seconds: float = 1.0,
+    ) -> None:
+        self._db = database
+        self._selector = TaskSelector(database)
+        self._transitions = transitions
+        self._notifier = notifier
+        self._wake_dispatcher = wake_dispatcher
+        self._cancel_soon = cancel_soon
+        self._seconds = seconds
+        self._movable = [e.name for e in engines if {Capability.FENCED, Capability.PRIORITY} <= e.capabilities]
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """An operation was begun."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Run operations until cancelled."""
+        while True:
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            with contextlib.suppress(DatabaseUnavailable):
+                while await self.step():
+                    pass
+
+    async def step(self) -> bool:
+        """Act upon one chunk of one operation; False when there is none. Raises `DatabaseUnavailable`."""
+        async with self._db.transaction() as db:
+            operation = await db.fetchrow(SQL.take)
+            if operation is None:
+                return False
+            after = None
+            if operation["at_task"] is not None:
+                after = Position(operation["at_created"], operation["at_task"])
+            positions = await self._next(operation, after)
+            chunk = _Chunk()
+            if positions:
+                await self._act(operation, [position.task_id for position in positions], chunk)
+            last = positions[-1] if positions else after
+            await db.execute(
+                SQL.advance,
+                operation["operation_id"],
+                chunk.done,
+                chunk.skipped,
+                chunk.failed,
+                MOST_ERRORS,
+                orjson.dumps(chunk.errors[:MOST_ERRORS]).decode(),
+                last and last.created_at,
+                last and last.task_id,
+                len(positions) < CHUNK,
+            )
+        return True
+
+    async def _next(self, operation: Any, after: Position | None) -> list[Position]:
+        selection = TaskSelection.model_validate_json(operation["selection"])
+        tenants = operation["tenant_ids"]
+        asker = Caller(operation["user_id"], "", tenants is None, frozenset(tenants or ()))
+        return await self._selector.positions(
+            asker,
+            upto(selection, operation["created_at"]),
+            selection.labels,
+            limit=CHUNK,
+            after=after,
+            within=ACTIONABLE[operation["action"]],
+            ids=selection.ids,
+        )
+
+    async def _act(self, operation: Any, task_ids: list[str], chunk: _Chunk) -> None:
+        if operation["action"] == "reprioritise":
+            await self._reprioritise(task_ids, operation["priority"], chunk)
+            return
+        verb = self._transitions.stop if operation["action"] == "cancel" else self._transitions.retry
+        waiting = iter(task_ids)
+
+        async def work() -> None:
+            for task_id in waiting:
+                try:
+                    await verb(task_id)
+                except (TaskNotFound, TaskNotRetryable, TaskNotStoppable) as error:
+                    chunk.note(task_id, error.message)  # it changed meanwhile
+                except UniqueKeyTaken as error:
+                    chunk.note(task_id, error.message, failed=True)
+                else:
+                    chunk.done += 1
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+    async def _reprioritise(self, task_ids: list[str], priority: int, chunk: _Chunk) -> None:
+        changed = await self._db.fetch(SQL.reprioritise_waiting, task_ids, priority)
+        standing = {row["task_id"]: row for row in await self._db.fetch(SQL.standing, task_ids)}
+        already = {row["task_id"] for row in standing.values() if row["priority"] == priority}
+        queued = [task_id for task_id in task_ids if task_id not in already]
+        moved = await self._db.fetch(SQL.reprioritise_queued, queued, priority, self._movable) if queued else []
+        done = {row["task_id"] for row in (*changed, *moved)} | already
+        chunk.done += len(done)
+        for task_id in task_ids:
+            if task_id not in done:
+                chunk.note(task_id, _why_not(standing.get(task_id)))
+            else:
+                self._notifier.changed(task_id)
+        if moved:
+            self._cancel_soon()
+            self._wake_dispatcher()
+
+
+def _why_not(row: Any) -> str:
+    if row is None:
+        return TaskNotFound().message
+    if row["state"] == "queued" and row["failures"]:
+        return "it waits for its next attempt"
+    if row["state"] == "queued":
+        return f"it is queued on {row['backend']}, where its place cannot be changed"
+    return f"it is {row['state']}"

@@ -1,0 +1,224 @@
+"""`/gateway/v1/operations`: one action on each task of a selection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.bootstrap import Gateway
+from gateway.db import Database
+from gateway.operations.runner import CHUNK
+
+URL = "/gateway/v1/operations"
+TASKS = "/gateway/v1/tasks"
+
+
+@pytest.fixture
+async def served(serve: Any, key: str) -> AsyncIterator[tuple[httpx.AsyncClient, Gateway]]:
+    async with serve() as (client, gateway):
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client, gateway
+
+
+async def submit(client: httpx.AsyncClient, count: int, **fields: Any) -> list[str]:
+    tasks = [{"type": "probe", "delay_seconds": 3600, **fields}] * count
+    return [item["task_id"] for item in (await client.post(f"{TASKS}/batch", json={"tasks": tasks})).json()["tasks"]]
+
+
+async def begin(client: httpx.AsyncClient, action: str, which: dict[str, Any], **more: Any) -> dict[str, Any]:
+    answer = await client.post(URL, json={"action": action, "filter": which, **more})
+    assert answer.status_code == (200 if more.get("dry_run") else 202), answer.text
+    return dict(answer.json())
+
+
+async def finish(client: httpx.AsyncClient, gateway: Gateway, operation: dict[str, Any]) -> dict[str, Any]:
+    while await gateway.operation_runner.step():
+        pass
+    return dict((await client.get(f"{URL}/{operation['operation_id']}")).json())
+
+
+def counts(operation: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(operation[name] for name in ("state", "total", "done", "skipped", "failed"))
+
+
+async def states(database: Database) -> dict[str, int]:
+    rows = await database.fetch("SELECT state, count(*) AS n FROM taskgate.dispatch GROUP BY 1")
+    return {row["state"]: row["n"] for row in rows}
+
+
+async def test_cancel_then_retry(served: Any, database: Database) -> None:
+    client, gateway = served
+    tasks = CHUNK + 7
+    await submit(client, tasks, labels={"run": "1"})
+    await submit(client, 3, labels={"run": "2"})
+    operation = await begin(client, "cancel", {"labels": {"run": "1"}}, why="wrong input")
+    assert counts(operation) == ("running", tasks, 0, 0, 0)
+    assert len(operation["sample"]) == 10
+    await gateway.operation_runner.step()
+    halfway = (await client.get(f"{URL}/{operation['operation_id']}")).json()
+    assert counts(halfway) == ("running", tasks, CHUNK, 0, 0)
+    assert counts(await finish(client, gateway, operation)) == ("completed", tasks, tasks, 0, 0)
+    assert await states(database) == {"stopped": tasks, "waiting": 3}
+    audit = await database.fetchrow("SELECT * FROM taskgate.audit WHERE action = 'operation.cancel'")
+    assert (audit["actor"], audit["subject"], audit["why"]) == ("ann", operation["operation_id"], "wrong input")
+    assert json.loads(audit["detail"])["selection"] == {"labels": {"run": "1"}}
+    operation = await begin(client, "retry", {"state": ["stopped"]})
+    assert counts(await finish(client, gateway, operation)) == ("completed", tasks, tasks, 0, 0)
+    assert await states(database) == {"waiting": tasks + 3}
+    assert await database.fetchval("SELECT count(*) FROM task_logs WHERE retry_count = 1") == tasks
+
+
+async def test_redrive_takes_what_failed(served: Any, database: Database) -> None:
+    client, gateway = served
+    failed, stopped, _ = await submit(client, 3)
+    await client.post(f"/api/v1/tasks/{stopped}/stop")
+    await database.execute("UPDATE taskgate.dispatch SET state = 'failed', failures = 3 WHERE task_id = $1", failed)
+    await database.execute("UPDATE task_logs SET status = 'FAILED', completed_at = now() WHERE id = $1", failed)
+    operation = await begin(client, "redrive", {"type": ["probe"]})
+    assert counts(await finish(client, gateway, operation)) == ("completed", 1, 1, 0, 0)
+    assert await states(database) == {"waiting": 2, "stopped": 1}
+
+
+async def test_a_dry_run_changes_nothing(served: Any, database: Database) -> None:
+    client, gateway = served
+    ids = await submit(client, 3)
+    operation = await begin(client, "cancel", {"ids": ids[:2]}, dry_run=True)
+    assert counts(operation) == ("completed", 2, 0, 0, 0)
+    assert set(operation["sample"]) == set(ids[:2])
+    assert not await gateway.operation_runner.step()
+    assert await states(database) == {"waiting": 3}
+
+
+async def test_nothing_to_do(served: Any) -> None:
+    client, gateway = served
+    assert counts(await begin(client, "cancel", {"type": ["unheard_of"]})) == ("completed", 0, 0, 0, 0)
+    assert not await gateway.operation_runner.step()
+
+
+async def test_abort(served: Any, database: Database) -> None:
+    client, gateway = served
+    await submit(client, CHUNK * 2)
+    operation = await begin(client, "cancel", {"type": ["probe"]})
+    await gateway.operation_runner.step()
+    aborted = await client.post(f"{URL}/{operation['operation_id']}/abort")
+    assert counts(aborted.json()) == ("aborted", CHUNK * 2, CHUNK, 0, 0)
+    assert not await gateway.operation_runner.step()
+    assert await states(database) == {"stopped": CHUNK, "waiting": CHUNK}
+    again = await client.post(f"{URL}/{operation['operation_id']}/abort")
+    assert again.json() == aborted.json()
+    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE action = 'operation.abort'") == 1
+
+
+async def test_what_a_gateway_left_is_finished_by_another(served: Any, serve: Any, database: Database) -> None:
+    """It dies between the first task of a chunk and the record of its progress."""
+    client, gateway = served
+    await submit(client, CHUNK + 5)
+    operation = await begin(client, "cancel", {"type": ["probe"]})
+    began = asyncio.Event()
+    stop = gateway.transitions.stop
+
+    async def stop_one(task_id: str) -> None:
+        if began.is_set():
+            await asyncio.Event().wait()
+        began.set()
+        await stop(task_id)
+
+    gateway.transitions.stop = stop_one
+    dying = asyncio.create_task(gateway.operation_runner.step())
+    await began.wait()
+    async with serve() as (_, other):
+        assert not await other.operation_runner.step()  # one gateway at a time
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        over = await finish(client, other, operation)
+    assert over["state"] == "completed"
+    assert await states(database) == {"stopped": CHUNK + 5}
+    assert await database.fetchval("SELECT count(*) FROM task_logs WHERE error_message = 'Task stopped by user'") == (
+        CHUNK + 5
+    )
+
+
+async def test_tasks_that_come_later_do_not_belong_to_it(served: Any, database: Database) -> None:
+    client, gateway = served
+    await submit(client, 2)
+    operation = await begin(client, "cancel", {"type": ["probe"]})
+    await submit(client, 2)
+    assert counts(await finish(client, gateway, operation)) == ("completed", 2, 2, 0, 0)
+    assert await states(database) == {"stopped": 2, "waiting": 2}
+
+
+async def test_reprioritise(served: Any, database: Database) -> None:
+    client, gateway = served
+    waiting, queued, running = await submit(client, 3)
+    await submit(client, 1, type="other")
+    for task_id, state in ((queued, "queued"), (running, "running")):
+        await database.execute(
+            "UPDATE taskgate.dispatch SET state = $2, backend = 'redis', epoch = 1 WHERE task_id = $1", task_id, state
+        )
+    operation = await begin(client, "reprioritise", {"type": ["probe"]}, priority=1)
+    over = await finish(client, gateway, operation)
+    assert counts(over) == ("completed", 2, 1, 1, 0)
+    assert over["errors"] == [{"task_id": queued, "reason": "it is queued on redis, where its place cannot be changed"}]
+    rows = await database.fetch("SELECT task_id, priority FROM taskgate.dispatch WHERE priority = 1")
+    assert [tuple(row) for row in rows] == [(waiting, 1)]
+
+
+async def test_a_retry_that_is_refused_is_counted(served: Any, database: Database) -> None:
+    client, gateway = served
+    (stopped,) = await submit(client, 1, unique_key="k")
+    await client.post(f"/api/v1/tasks/{stopped}/stop")
+    (active,) = await submit(client, 1, unique_key="k")
+    over = await finish(client, gateway, await begin(client, "retry", {"ids": [stopped, active]}))
+    assert counts(over) == ("completed", 1, 0, 0, 1)
+    assert (over["errors"][0]["task_id"], active in over["errors"][0]["reason"]) == (stopped, True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"filter": {}},
+        {"action": "delete"},
+        {"action": "reprioritise"},
+        {"priority": 2},
+        {"action": "reprioritise", "priority": 6},
+        {"filter": {"state": ["odd"]}},
+        {"filter": {"colour": "red"}},
+        {"filter": {"labels": {"k": 1}}},
+        {"filter": {"ids": ["i"] * 1001}},
+        {"filter": None},
+    ],
+)
+async def test_out_of_form(served: Any, database: Database, wrong: dict[str, Any]) -> None:
+    client, _ = served
+    answer = await client.post(URL, json={"action": "cancel", "filter": {"type": ["probe"]}, **wrong})
+    assert answer.status_code == 422
+    assert await database.fetchval("SELECT count(*) FROM taskgate.operation") == 0
+
+
+async def test_what_is_not_the_callers(served: Any, database: Database, people: Any) -> None:
+    client, gateway = served
+    bob = {"Authorization": await people.add_key("bob")}
+    await submit(client, 2)
+    theirs = (await client.post(TASKS, json={"type": "probe", "delay_seconds": 60}, headers=bob)).json()["task_id"]
+    answer = await client.post(URL, json={"action": "cancel", "filter": {"tenant_id": "t-bob"}})
+    assert answer.status_code == 403
+    operation = await begin(client, "cancel", {"type": ["probe"]})
+    assert counts(await finish(client, gateway, operation)) == ("completed", 2, 2, 0, 0)
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", theirs) == "waiting"
+    path = f"{URL}/{operation['operation_id']}"
+    assert (await client.get(path, headers=bob)).status_code == 404
+    assert (await client.post(f"{path}/abort", headers=bob)).status_code == 404
+    assert (await client.get(f"{URL}/unknown")).status_code == 404
+    assert (await client.get(URL, headers=bob)).json() == {"operations": []}
+    assert len((await client.get(URL, params={"state": "completed"})).json()["operations"]) == 1
+    assert (await client.get(URL, params={"state": "running"})).json() == {"operations": []}
+    admin = {"Authorization": await people.add_user("root", admin=True)}
+    assert (await client.get(path, headers=admin)).status_code == 200
+    everybodys = await client.post(URL, json={"action": "cancel", "filter": {"type": ["probe"]}}, headers=admin)
+    assert everybodys.json()["total"] == 1
+    assert (await client.get(f"{URL}/{everybodys.json()['operation_id']}")).status_code == 404

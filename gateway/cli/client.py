@@ -63,7 +63,11 @@ class GatewayClient:
 def _reason(answer: httpx.Response) -> str:
     faults: list[Any] = []
     try:
-        detail, faults = answer.json()["detail"], answer.json().get("faults") or []
+        problem = answer.json()
+        detail, faults = problem["detail"], problem.get("faults") or []
+        if errors := problem.get("errors"):
+            first = errors[0]
+            detail = f"{detail} {'.'.join(str(part) for part in first['loc'][1:])}: {first['msg']}"
     except (ValueError, KeyError, TypeError):
         detail = f"the gateway answered {answer.status_code}"
     hint = "; set TASKGATE_API_KEY" if answer.status_code == httpx.codes.UNAUTHORIZED else ""

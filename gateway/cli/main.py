@@ -14,6 +14,7 @@ from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
 from gateway.cli.running import run
 from gateway.cli.scale import scale_app
+from gateway.cli.schedule import schedule_app
 from gateway.cli.settings import settings as settings_command
 from gateway.cli.worker import worker as worker_command
 from gateway.cli.worker import worker_process
@@ -27,6 +28,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")
 app.add_typer(scale_app, name="scale")
+app.add_typer(schedule_app, name="schedule")
 app.command("settings")(settings_command)
 app.command("workers")(workers_command)
 

@@ -1,0 +1,259 @@
+"""`taskgate schedule …`: schedules of a running gateway, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+
+schedule_app = typer.Typer(help="Tasks that are submitted again and again.", no_args_is_help=True)
+
+_PATH = "/gateway/v1/schedules"
+Id = Annotated[str, typer.Argument(help="Id of the schedule", metavar="ID")]
+Why = Annotated[str | None, typer.Option("--note", help="Why")]
+Policy = Annotated[
+    str | None, typer.Option("--overlap", help="skip, buffer_one, buffer_all, cancel_other or allow_all")
+]
+
+
+@schedule_app.command("create")
+def create(
+    name: Annotated[str | None, typer.Option("--name", help="What people call it")] = None,
+    task_type: Annotated[str | None, typer.Option("--type", help="Type of its tasks, e.g. rebuild_communities")] = None,
+    payload: Annotated[str, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = "{}",
+    cron: Annotated[
+        list[str] | None, typer.Option("--cron", help="Five or six fields, or @daily …; repeatable")
+    ] = None,
+    every: Annotated[int | None, typer.Option("--every", help="Interval in seconds")] = None,
+    at: Annotated[list[str] | None, typer.Option("--at", help="A date and time, ISO 8601; repeatable")] = None,
+    timezone: Annotated[str | None, typer.Option("--timezone", help="IANA name; default UTC")] = None,
+    jitter: Annotated[float | None, typer.Option("--jitter", help="Fire up to so many seconds later")] = None,
+    overlap: Policy = None,
+    catch_up: Annotated[
+        float | None, typer.Option("--catch-up", help="Make up for times missed so many seconds")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--start", help="No time before this, ISO 8601 with offset")] = None,
+    end: Annotated[str | None, typer.Option("--end", help="No time after this, ISO 8601 with offset")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", help="End after so many tasks")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="Project of its tasks")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant of its tasks; default: your own")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Do not start its clock yet")] = False,
+    note: Why = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="The whole definition as JSON (- is standard input); options add to it"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a schedule, and print its id and its next times."""
+    document = {} if file is None else _object(_read(file), str(file))
+    action: dict[str, Any] = document.setdefault("action", {})
+    specs: list[Any] = document.setdefault("specs", [])
+    specs += [{"cron": expression} for expression in cron or []]
+    specs += [] if every is None else [{"every_seconds": every}]
+    specs += [{"at": at}] if at else []
+    _put(
+        document,
+        name=name,
+        timezone=timezone,
+        jitter_seconds=jitter,
+        overlap=overlap,
+        catch_up_seconds=catch_up,
+        start_at=start,
+        end_at=end,
+        remaining_runs=runs,
+        paused=paused or None,
+        note=note,
+    )
+    _put(action, type=task_type, priority=priority, project_id=project, tenant_id=tenant)
+    if payload != "{}":
+        action["payload"] = _object(payload, "--payload")
+    with GatewayClient() as gateway:
+        created = gateway.call("POST", _PATH, body=document)
+        if as_json:
+            _print(created)
+            return
+        typer.echo(f"{created['schedule_id']}  {created['name']}")
+        typer.echo(_times(gateway.get(f"{_path(created['schedule_id'])}/next", count=3)))
+
+
+@schedule_app.command("list")
+def list_schedules(
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="Only this project's")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the schedules of your tenants."""
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    with GatewayClient() as gateway:
+        while True:
+            page = gateway.get(_PATH, tenant_id=tenant, project_id=project, after=after, limit=1000)
+            found += page["schedules"]
+            after = page["next"]
+            if after is None:
+                break
+    if as_json:
+        _print(found)
+        return
+    header = ("id", "name", "tenant", "type", "when", "overlap", "next", "note")
+    rows = [
+        [
+            *(one[name] for name in ("schedule_id", "name", "tenant_id")),
+            one["action"]["type"],
+            "; ".join(_spec(spec) for spec in one["specs"]),
+            one["overlap"],
+            "paused" if one["paused"] else one["next_at"] and _utc(one["next_at"]),
+            one["note"],
+        ]
+        for one in found
+    ]
+    typer.echo(table(header, rows) if rows else "no schedules")
+
+
+@schedule_app.command("show")
+def show(schedule_id: Id) -> None:
+    """Print a schedule as JSON; a file for `create --file` after removing what the gateway added."""
+    with GatewayClient() as gateway:
+        _print(gateway.get(_path(schedule_id)))
+
+
+@schedule_app.command("pause")
+def pause(schedule_id: Id, note: Why = None) -> None:
+    """Stop its clock; times that pass meanwhile are not made up for."""
+    with GatewayClient() as gateway:
+        gateway.call("POST", f"{_path(schedule_id)}/pause", body={"note": note})
+    typer.echo("paused")
+
+
+@schedule_app.command("resume")
+def resume(schedule_id: Id, note: Why = None) -> None:
+    """Let its clock go on."""
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", f"{_path(schedule_id)}/resume", body={"note": note})
+    typer.echo(f"next: {_utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time")
+
+
+@schedule_app.command("run")
+def run(schedule_id: Id, overlap: Policy = None) -> None:
+    """Fire it now. Exit code 3 when that did not submit a task."""
+    with GatewayClient() as gateway:
+        firing = gateway.call("POST", f"{_path(schedule_id)}/run", body={"overlap": overlap})
+    typer.echo(" ".join(str(firing[name]) for name in ("outcome", "task_id", "reason") if firing[name]))
+    if firing["outcome"] != "fired":
+        raise typer.Exit(3)
+
+
+@schedule_app.command("backfill")
+def backfill(
+    schedule_id: Id,
+    begin: Annotated[str, typer.Option("--from", help="First time, ISO 8601 with offset")],
+    end: Annotated[str, typer.Option("--to", help="Last time, in the past")],
+    overlap: Policy = None,
+) -> None:
+    """Fire the times of a range in the past that have no task yet; one after the other if nothing else is said."""
+    body = {"start_at": begin, "end_at": end} | ({} if overlap is None else {"overlap": overlap})
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", f"{_path(schedule_id)}/backfill", body=body)
+    typer.echo(f"{answer['noted']} of {answer['times']} times are fired")
+
+
+@schedule_app.command("next")
+def next_times(
+    schedule_id: Id,
+    count: Annotated[int, typer.Option("--count", min=1, max=100, help="How many")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """When it fires next, as if it were not paused."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(f"{_path(schedule_id)}/next", count=count)
+    if as_json:
+        _print(answer)
+    else:
+        typer.echo(_times(answer))
+
+
+@schedule_app.command("history")
+def history(
+    schedule_id: Id,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """What became of its times, the latest first."""
+    with GatewayClient() as gateway:
+        firings = gateway.get(f"{_path(schedule_id)}/history", limit=limit)["firings"]
+    if as_json:
+        _print(firings)
+        return
+    header = ("time", "by", "became", "task", "state", "why")
+    rows = [
+        [_utc(one["nominal_at"]), *(one[name] for name in ("kind", "outcome", "task_id", "task_state", "reason"))]
+        for one in firings
+    ]
+    typer.echo(table(header, rows) if rows else "nothing yet")
+
+
+@schedule_app.command("delete")
+def delete(schedule_id: Id) -> None:
+    """Delete it and its history; its tasks stay."""
+    with GatewayClient() as gateway:
+        gateway.call("DELETE", _path(schedule_id))
+    typer.echo("deleted")
+
+
+def _path(schedule_id: str) -> str:
+    return f"{_PATH}/{quote(schedule_id, safe='')}"
+
+
+def _put(target: dict[str, Any], **values: Any) -> None:
+    """Set what is given."""
+    target.update({name: value for name, value in values.items() if value is not None})
+
+
+def _read(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file} cannot be read ({type(error).__name__})", code=2)
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        fail(f"{where} is no JSON: {error}", code=2)
+    if not isinstance(value, dict):
+        fail(f"{where} is no JSON object", code=2)
+    return value
+
+
+def _spec(spec: dict[str, Any]) -> str:
+    zone = f" {spec['timezone']}" if spec["timezone"] else ""
+    if spec["cron"]:
+        return f"{spec['cron']}{zone}"
+    if spec["every_seconds"]:
+        return f"every {spec['every_seconds']} s"
+    return f"calendar{zone}" if spec["calendar"] else f"{len(spec['at'])} moments{zone}"
+
+
+def _times(answer: dict[str, Any]) -> str:
+    rows = [[one["local"], _utc(one["fire_at"])] for one in answer["times"]]
+    return table(("local time", "fires at"), rows) if rows else "it has no further time"
+
+
+def _utc(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _print(answer: Any) -> None:
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -263,6 +263,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         transitions,
         lambda user_id: SubmissionDesk(OnBehalf(access, user_id), task_log, DispatchView(database), None),
         sweep_seconds=settings.dispatch_sweep_seconds,
+        history_days=settings.schedule_history_days,
     )
     reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
     return Gateway(

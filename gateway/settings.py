@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         16 * 1024 * 1024, ge=1024, description="A node with a larger result fails; large data belongs elsewhere"
     )
 
+    # Schedules ----------------------------------------------------------------------------------------------
+    schedule_history_days: int = Field(90, ge=1, description="How long the history of schedules is kept")
+
     # Callbacks ----------------------------------------------------------------------------------------------
     callback_allow_private: bool = Field(
         False, description="Callbacks may go to loopback and private addresses (link-local ones stay refused)"

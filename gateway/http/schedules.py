@@ -15,12 +15,12 @@ from gateway.errors import InvalidRequest
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.submissions import desk_of
 from gateway.intake import NewTask
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import in_utc
-from gateway.status.dispatch_view import DispatchView
-from gateway.submission import SubmissionDesk, TaskSubmission
+from gateway.submission import TaskSubmission
 
 router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=KeyedRoute)
 
@@ -231,10 +231,7 @@ async def _caller(request: Request) -> Caller:
 
 
 async def _prepare(request: Request, action: TaskSubmission) -> tuple[Caller, NewTask]:
-    gateway = gateway_of(request)
-    view = DispatchView(gateway.database)
-    desk = SubmissionDesk(gateway.access, gateway.task_log, view, request.headers.get("authorization"))
-    return await desk.prepare(action)
+    return await desk_of(request).prepare(action)
 
 
 async def _change(request: Request, schedule_id: str, change: Any, *, is_action_new: bool) -> Response:

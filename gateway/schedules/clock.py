@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 
@@ -31,13 +33,14 @@ from gateway.submission import SubmissionDesk
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.schedules", "schedules.sql")
 
-#: Times of one schedule that wait for the task before them (`buffer_all`); further ones are skipped.
+#: Times of one schedule that may wait for the task before them (`buffer_all`); further ones are skipped.
 MOST_BUFFERED = 1000
 #: Schedules that are worked on at once, and looked for at once.
 AT_ONCE = 4
 MOST_DUE = 200
 #: Seconds between two looks whether the task that a firing waits for is over.
 BUFFER_SECONDS = 1.0
+FORGET_SECONDS = 3600.0
 
 _TASK_KEYS = frozenset(("task_logs_pkey", "dispatch_pkey"))
 
@@ -47,20 +50,13 @@ class _Overtaken(Exception):
 
 
 async def note_times(db: type_Connection, schedule: Schedule, due: Due, now: datetime) -> None:
-    """Write down the times that have come. The caller moves the schedule to its next time in the same transaction."""
+    """Write down the times that have come. The caller moves the schedule in the same transaction."""
     policy, schedule_id = schedule.definition.overlap, schedule.schedule_id
     if due.missed is not None:
         reason = f"missed, and too old for catch_up_seconds = {schedule.definition.catch_up_seconds:g}"
         await db.execute(SQL.note_missed, schedule_id, *due.missed, policy, reason, now)
-    noted, left_out = due.times, due.times[:0]
-    if noted and policy is Overlap.BUFFER_ALL:
-        room = max(MOST_BUFFERED - await db.fetchval(SQL.count_waiting, schedule_id), 0)
-        noted, left_out = noted[:room], noted[room:]
-    if noted:
-        await db.execute(SQL.note, schedule_id, "clock", policy, *zip(*noted, strict=True))
-    if left_out:
-        reason = f"{MOST_BUFFERED} firings wait already"
-        await db.execute(SQL.note_skipped, schedule_id, policy, *zip(*left_out, strict=True), reason, now)
+    if due.times:
+        await db.execute(SQL.note, schedule_id, "clock", policy, *_columns(due.times, 2))
 
 
 class Clock:
@@ -74,6 +70,7 @@ class Clock:
         desk_of: Callable[[str], SubmissionDesk],
         *,
         sweep_seconds: float,
+        history_days: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.now = now
@@ -82,6 +79,8 @@ class Clock:
         self._transitions = transitions
         self._desk_of = desk_of
         self._sweep_seconds = sweep_seconds
+        self._history_days = history_days
+        self._forgotten_at = float("-inf")
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
@@ -98,6 +97,7 @@ class Clock:
             self._wanted.clear()
             try:
                 pause = await self.tick()
+                await self._forget()
             except DatabaseUnavailable:
                 pause = 0.5
 
@@ -114,6 +114,12 @@ class Clock:
         if due is None:
             return self._sweep_seconds
         return min(max((due - self.now()).total_seconds(), 0.0), self._sweep_seconds)
+
+    async def _forget(self) -> None:
+        """Drop old history now and then. What is forgotten cannot fire again: a task's id is made of its time."""
+        if time.monotonic() - self._forgotten_at > FORGET_SECONDS:
+            self._forgotten_at = time.monotonic()
+            await self._db.execute(SQL.forget, self._history_days)
 
     async def _turn(self, schedule_id: str, slots: asyncio.Semaphore) -> bool:
         """Both steps for one schedule; False when it has to wait, so that one that fails stands in nobody's way."""
@@ -137,14 +143,15 @@ class Clock:
         if row is None or row["fire_at"] is None or row["fire_at"] > now:
             return
         schedule = Schedule.of_row(row)
-        with contextlib.suppress(_Overtaken):
+        due = schedule.due(now)
+        moved = (schedule_id, schedule.revision, due.next_at, due.fire_at, now if due.times else None)
+        policy = schedule.definition.overlap
+        if due.missed is None:
+            await self._db.execute(SQL.advance, *moved, *_columns(due.times, 2), policy)
+        else:
             async with self._db.transaction() as db:
-                due = schedule.due(now)
-                if not await db.fetchval(
-                    SQL.advance, schedule_id, schedule.revision, due.next_at, due.fire_at, now if due.times else None
-                ):
-                    raise _Overtaken
-                await note_times(db, schedule, due, now)
+                if await db.fetchval(SQL.advance, *moved, [], [], policy):
+                    await note_times(db, schedule, due, now)
         faults.passing("after_firing_noted")
 
     async def settle(self, schedule_id: str) -> None:
@@ -157,14 +164,12 @@ class Clock:
     async def _settle(self, schedule_id: str, most: int) -> bool:
         """Decide at most so many; False when one of several tasks was refused, so that each has to go alone."""
         now = self.now()
-        await self._db.execute(SQL.close_finished, schedule_id)
-        row = await self._db.fetchrow(SQL.get, schedule_id)
+        row = await self._db.fetchrow(SQL.to_settle, schedule_id)
         if row is None:
             return True
         schedule = Schedule.of_row(row)
-        open_tasks = [task["task_id"] for task in await self._db.fetch(SQL.open_tasks, schedule_id)]
         pending = await self._db.fetch(SQL.pending, schedule_id, most)
-        overlaps = Overlaps(open_tasks, schedule.definition.remaining_runs)
+        overlaps = Overlaps(row["open_tasks"], schedule.definition.remaining_runs)
         for firing in pending:
             nominal = firing["nominal_at"]
             overlaps.decide(Pending(nominal, firing["kind"], Overlap(firing["overlap"])), schedule.task_id(nominal))
@@ -218,13 +223,17 @@ class Clock:
 
         async def beside(db: type_Connection) -> None:
             settled = await db.fetchval(
-                SQL.settled, schedule.schedule_id, schedule.revision, verdict.runs_left, settle_at
+                SQL.settle,
+                schedule.schedule_id,
+                schedule.revision,
+                verdict.runs_left,
+                settle_at,
+                *_columns([(d.firing.nominal_at, d.outcome, d.reason, d.task_id) for d in decisions], 4),
+                now,
+                MOST_BUFFERED,
             )
             if not settled:
                 raise _Overtaken
-            columns = [(d.firing.nominal_at, d.outcome, d.reason, d.task_id) for d in decisions]
-            if columns:
-                await db.execute(SQL.decide, schedule.schedule_id, *zip(*columns, strict=True), now)
             for task_id in verdict.stops:
                 with contextlib.suppress(TaskNotFound, TaskNotStoppable):
                     await self._transitions.stop_within(db, task_id)
@@ -233,6 +242,11 @@ class Clock:
         await self._intake.submit(tasks, beside=beside)
         for task_id in verdict.stops:
             self._transitions.announce_stop(task_id)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as the arrays that `unnest` makes rows of again."""
+    return [[row[column] for row in rows] for column in range(width)]
 
 
 def _refuse(verdict: Verdict, error: ApiError) -> None:

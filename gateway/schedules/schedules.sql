@@ -40,10 +40,19 @@ LIMIT $2
 SELECT LEAST((SELECT min(fire_at) FROM taskgate.schedule), (SELECT min(settle_at) FROM taskgate.schedule))
 
 -- name: advance
--- The times up to now are noted as firings, in the same transaction; no row when somebody was quicker.
-UPDATE taskgate.schedule SET revision = revision + 1, next_at = $3, fire_at = $4, settle_at = LEAST(settle_at, $5)
-WHERE schedule_id = $1 AND revision = $2
-RETURNING 1
+-- Move a schedule on, and note its times that have come ($6 nominal, $7 when each fires) as firings to be decided; no row
+-- when somebody was quicker.
+WITH moved AS (
+    UPDATE taskgate.schedule SET revision = revision + 1, next_at = $3, fire_at = $4, settle_at = LEAST(settle_at, $5)
+    WHERE schedule_id = $1 AND revision = $2
+    RETURNING schedule_id
+), noted AS (
+    INSERT INTO taskgate.firing (schedule_id, nominal_at, kind, overlap, outcome, fire_at)
+    SELECT moved.schedule_id, times.nominal_at, 'clock', $8, 'pending', times.fire_at
+    FROM moved, unnest($6::timestamptz[], $7::timestamptz[]) AS times (nominal_at, fire_at)
+    ON CONFLICT DO NOTHING
+)
+SELECT 1 FROM moved
 
 -- name: note
 -- Firings to be decided. A time that was decided and came to nothing may be asked for again by hand.
@@ -56,12 +65,6 @@ ON CONFLICT (schedule_id, nominal_at) DO UPDATE
     WHERE $2::text = 'backfill' AND f.outcome IN ('skipped', 'refused', 'missed')
 RETURNING nominal_at
 
--- name: note_skipped
-INSERT INTO taskgate.firing (schedule_id, nominal_at, kind, overlap, outcome, reason, fire_at, decided_at)
-SELECT $1, nominal_at, 'clock', $2, 'skipped', $5, fire_at, $6
-FROM unnest($3::timestamptz[], $4::timestamptz[]) AS times (nominal_at, fire_at)
-ON CONFLICT DO NOTHING
-
 -- name: note_missed
 -- One row for all times from $2 on and before $3 that nobody makes up for.
 INSERT INTO taskgate.firing (schedule_id, nominal_at, until_at, kind, overlap, outcome, reason, fire_at, decided_at)
@@ -73,15 +76,15 @@ ON CONFLICT DO NOTHING
 UPDATE taskgate.schedule SET revision = revision + 1, settle_at = LEAST(settle_at, $2) WHERE schedule_id = $1
 RETURNING 1
 
--- name: close_finished
--- Tasks of earlier firings that are over (or gone) since the last look.
-UPDATE taskgate.firing f SET is_open = false
-WHERE f.schedule_id = $1 AND f.is_open
-  AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
-                  WHERE d.task_id = f.task_id AND d.state IN ('waiting', 'starting', 'queued', 'running'))
-
--- name: open_tasks
-SELECT task_id FROM taskgate.firing WHERE schedule_id = $1 AND is_open ORDER BY nominal_at
+-- name: to_settle
+-- A schedule, and the tasks of its earlier firings that are not over.
+SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS definition, revision, is_paused, note,
+       remaining_runs, next_at, fire_at, settle_at, created_at, updated_at,
+       ARRAY(SELECT f.task_id FROM taskgate.firing f JOIN taskgate.dispatch d ON d.task_id = f.task_id
+             WHERE f.schedule_id = s.schedule_id AND f.is_open
+               AND d.state IN ('waiting', 'starting', 'queued', 'running')
+             ORDER BY f.nominal_at) AS open_tasks
+FROM taskgate.schedule s WHERE schedule_id = $1
 
 -- name: pending
 -- What is to be decided: what people wait for first, then the oldest. A paused schedule holds back what its clock noted.
@@ -90,22 +93,36 @@ FROM taskgate.firing f JOIN taskgate.schedule s USING (schedule_id)
 WHERE f.schedule_id = $1 AND f.outcome = 'pending' AND NOT (s.is_paused AND f.kind = 'clock')
 ORDER BY f.kind = 'manual' DESC, f.nominal_at LIMIT $2
 
--- name: count_waiting
-SELECT count(*) FROM taskgate.firing WHERE schedule_id = $1 AND outcome = 'pending' AND kind = 'clock'
-
--- name: settled
-UPDATE taskgate.schedule
-SET revision = revision + 1, remaining_runs = $3::bigint, settle_at = $4, next_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE next_at END,
-    fire_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE fire_at END
-WHERE schedule_id = $1 AND revision = $2
-RETURNING 1
-
--- name: decide
-UPDATE taskgate.firing f
-SET outcome = d.outcome, reason = d.reason, task_id = d.task_id, is_open = d.outcome = 'fired', decided_at = $6
-FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[]) AS d (nominal_at, outcome, reason, task_id)
-WHERE f.schedule_id = $1 AND f.nominal_at = d.nominal_at AND f.outcome = 'pending'
-RETURNING 1
+-- name: settle
+-- Decisions about pending firings ($5 to $8), made with the schedule at revision $2; no row when somebody was quicker.
+-- Noted beside: which earlier tasks are over, so that nobody asks for them again; and that of the times which wait for
+-- the task before them, those beyond $10 do not.
+WITH settled AS (
+    UPDATE taskgate.schedule
+    SET revision = revision + 1, remaining_runs = $3::bigint, settle_at = $4,
+        next_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE next_at END,
+        fire_at = CASE WHEN $3::bigint = 0 THEN NULL ELSE fire_at END
+    WHERE schedule_id = $1 AND revision = $2
+    RETURNING schedule_id
+), decided AS (
+    UPDATE taskgate.firing f
+    SET outcome = d.outcome, reason = d.reason, task_id = d.task_id, is_open = d.outcome = 'fired', decided_at = $9
+    FROM settled, unnest($5::timestamptz[], $6::text[], $7::text[], $8::text[]) AS d (nominal_at, outcome, reason, task_id)
+    WHERE f.schedule_id = settled.schedule_id AND f.nominal_at = d.nominal_at AND f.outcome = 'pending'
+), crowded AS (
+    UPDATE taskgate.firing f SET outcome = 'skipped', reason = $10 || ' firings wait already', decided_at = $9
+    FROM (SELECT p.schedule_id, p.nominal_at FROM taskgate.firing p JOIN settled USING (schedule_id)
+          WHERE p.outcome = 'pending' AND p.kind = 'clock'
+          ORDER BY p.nominal_at OFFSET $10::int) AS surplus
+    WHERE f.schedule_id = surplus.schedule_id AND f.nominal_at = surplus.nominal_at
+), closed AS (
+    UPDATE taskgate.firing f SET is_open = false
+    FROM settled
+    WHERE f.schedule_id = settled.schedule_id AND f.is_open
+      AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d
+                      WHERE d.task_id = f.task_id AND d.state IN ('waiting', 'starting', 'queued', 'running'))
+)
+SELECT 1 FROM settled
 
 -- name: history
 SELECT f.nominal_at, f.until_at, f.fire_at, f.kind, f.overlap, f.outcome, f.reason, f.task_id, f.decided_at,

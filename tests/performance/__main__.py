@@ -20,6 +20,7 @@ PARTS = {
     "submit": "tests.performance.submit",
     "idle": "tests.performance.idle",
     "rpc": "tests.performance.rpc",
+    "delay": "tests.performance.delay",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

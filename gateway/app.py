@@ -40,6 +40,7 @@ PARTS = (
     "scale",
     "dead_letters",
     "dags",
+    "callbacks",
     "health",
 )
 

@@ -19,6 +19,10 @@ from gateway import faults
 from gateway.access.access import Access
 from gateway.access.on_behalf import OnBehalf
 from gateway.callbacks.address import CallbackRules
+from gateway.callbacks.deliverer import Deliverer, Patience
+from gateway.callbacks.deliveries import Deliveries
+from gateway.callbacks.sending import Sender
+from gateway.callbacks.tenant_secrets import TenantSecrets
 from gateway.dags.limits import Limits
 from gateway.dags.store import DagStore
 from gateway.db import Database
@@ -91,6 +95,23 @@ def build_flags(settings: Settings) -> FlagSource:
     )
 
 
+def build_deliverer(settings: Settings, database: Database, rules: CallbackRules) -> Deliverer:
+    """What sends callbacks; it connects to nobody before there is one."""
+    timeout = settings.callback_timeout_seconds
+    return Deliverer(
+        database,
+        Sender(rules, timeout=timeout, ca_file=settings.callback_ca_file),
+        patience=Patience(
+            settings.callback_attempts, settings.callback_retry_seconds, settings.callback_longest_retry_seconds
+        ),
+        timeout=timeout,
+        seconds=settings.callback_seconds,
+        concurrency=settings.callback_concurrency,
+        keep_days=settings.callback_days,
+        keep_dead_days=settings.dead_letter_days,
+    )
+
+
 def timeout_of(task_type: str) -> timedelta:
     """How long a task of this type may run (contract §5)."""
     known = TYPES.get(task_type)
@@ -122,6 +143,9 @@ class Gateway:
     lease: Lease
     callback_rules: CallbackRules
     fleet: Fleet
+    deliverer: Deliverer
+    deliveries: Deliveries
+    tenant_secrets: TenantSecrets
     dead_letters: DeadLetters
     redriver: Redriver
     keeper: Keeper
@@ -144,6 +168,7 @@ class Gateway:
         self._spawn("queues", self.queues.run)
         self._spawn("operations", self.operation_runner.run)
         self._spawn("dead letters", self.keeper.run)
+        self._spawn("callbacks", self.deliverer.run)
 
     async def close(self) -> None:
         """End in order: no new starts, streams closed, lease given back, connections last."""
@@ -151,6 +176,7 @@ class Gateway:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
+        await self.deliverer.close()
         await self.feed.close()
         await self.overrides.close()
         with contextlib.suppress(Exception):
@@ -233,6 +259,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             max_attempts=settings.task_attempts,
             wake=dispatcher.wake,
         )
+    callback_rules = CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks))
+    deliverer = build_deliverer(settings, database, callback_rules)
     letters = DeadLetters(database, Redaction.of(settings.redact))
     keeper = Keeper(
         database,
@@ -298,7 +326,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         lease=lease,
         clock=clock,
         schedules=Schedules(database, clock),
-        callback_rules=CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks)),
+        callback_rules=callback_rules,
+        deliverer=deliverer,
+        deliveries=Deliveries(database, deliverer.wake),
+        tenant_secrets=TenantSecrets(database, deliverer.wake),
         fleet=Fleet(database),
         operations=Operations(database),
         operation_runner=OperationRunner(

@@ -137,6 +137,24 @@ class Settings(BaseSettings):
     callback_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks that callbacks may go to although they are private, a JSON list of CIDRs"
     )
+    callback_ca_file: Path | None = Field(
+        None, description="PEM; receivers' certificates are checked with it instead of the system's"
+    )
+    callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
+    callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")
+    callback_retry_seconds: float = Field(
+        5.0, gt=0, description="Pause after a callback's first failed attempt, doubled each time"
+    )
+    callback_longest_retry_seconds: float = Field(
+        3600.0, gt=0, description="Longest pause between two attempts of a callback, unless its receiver asks for more"
+    )
+    callback_concurrency: int = Field(
+        32, ge=1, le=1000, description="Callbacks that one gateway sends at once (12 of one tenant, 4 to one receiver)"
+    )
+    callback_seconds: float = Field(1.0, gt=0, description="Longest pause between two looks for callbacks that are due")
+    callback_days: int = Field(
+        7, ge=1, le=3650, description="How long delivered callbacks are listed; those given up: `dead_letter_days`"
+    )
 
     task_losses: int = Field(
         5, ge=1, le=100, description="A task under which so many workers in a row were lost is a dead letter"

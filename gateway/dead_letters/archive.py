@@ -11,8 +11,9 @@ import orjson
 from gateway.access.placement import Caller
 from gateway.db import Database, type_Connection
 from gateway.dead_letters.errors import DeadLetterNotFound
-from gateway.dead_letters.filter import SQL, LetterFilter, Place, where
+from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
+from gateway.paging import Place
 from gateway.status.task_log import storable
 
 #: Most dead letters of one action.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.access.placement import Caller
-from gateway.errors import InvalidRequest
+from gateway.paging import Place
 from gateway.sql import Queries
 
 SQL = Queries("gateway.dead_letters", "dead_letters.sql")
@@ -22,7 +20,15 @@ Reason = Literal["attempts_exhausted", "not_retryable", "refused", "expired", "e
 #: Ids are names of tasks, which others may have chosen.
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
-_LONGEST_CURSOR = 3000
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond what a clock shows in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class LetterFilter(BaseModel):
@@ -38,40 +44,11 @@ class LetterFilter(BaseModel):
     reason: Reason | None = None
     error: Annotated[Text | None, Field(description="A part of the error's text, whatever its case")] = None
     error_type: Text | None = None
-    died_after: AwareDatetime | None = None
-    died_before: AwareDatetime | None = None
+    died_after: Moment | None = None
+    died_before: Moment | None = None
     labels: Annotated[dict[str, str] | None, Field(max_length=50)] = None
     ids: Annotated[list[Text] | None, Field(min_length=1, max_length=1000)] = None
     state: State = "open"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a list, newest first: right after this dead letter."""
-
-    died_at: datetime
-    id: str
-
-    @property
-    def cursor(self) -> str:
-        """Opaque to clients, and worth nothing to a caller who may not see the dead letters."""
-        return urlsafe_b64encode(orjson.dumps([self.died_at.isoformat(), self.id])).decode().rstrip("=")
-
-    @classmethod
-    def of(cls, cursor: str | None) -> Place | None:
-        """Raises `InvalidRequest` for a cursor that no list gave."""
-        if not cursor:
-            return None
-        try:
-            if len(cursor) > _LONGEST_CURSOR:
-                raise ValueError
-            at, letter_id = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-            died_at = datetime.fromisoformat(at)
-            if not isinstance(letter_id, str) or "\0" in letter_id or died_at.tzinfo is None:
-                raise ValueError
-        except (ValueError, TypeError):
-            raise InvalidRequest("cursor is not one that a list of dead letters gave.", field="cursor") from None
-        return cls(died_at, letter_id)
 
 
 def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> tuple[str, list[Any]]:
@@ -105,7 +82,7 @@ def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> tu
         if value is not None:
             add(block, value)
     if after is not None:
-        add(SQL.where_beyond, after.died_at, after.id)
+        add(SQL.where_beyond, after.at, after.id)
     return " AND ".join(conditions), values
 
 

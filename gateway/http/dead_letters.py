@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.placement import Caller
 from gateway.dead_letters.archive import MOST_AT_ONCE
 from gateway.dead_letters.editing import Edit
-from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
+from gateway.dead_letters.filter import Kind, LetterFilter, Moment, Reason, State, Text
 from gateway.dead_letters.redrive import Wish
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
@@ -171,8 +171,8 @@ async def list_dead_letters(
     reason: Reason | None = None,
     error: Annotated[Text | None, Query(description="A part of the error's text, whatever its case")] = None,
     error_type: Text | None = None,
-    died_after: AwareDatetime | None = None,
-    died_before: AwareDatetime | None = None,
+    died_after: Moment | None = None,
+    died_before: Moment | None = None,
     label: Annotated[list[str] | None, Query(max_length=50, description="`name:value`, any number of times")] = None,
     state: State = "open",
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,

@@ -1,0 +1,119 @@
+-- Callbacks: the outbox (written by a trigger, migration `callbacks`), and what they are signed with.
+
+-- name: take_due
+-- Deliveries whose time has come, for one gateway each: until `due_at` the attempt is this gateway's. $1 how many at most;
+-- $2 tenants and $3 receivers that are busy enough already, and $4, $5 how many more of one tenant, of one receiver, so that
+-- nobody waits for somebody else's slow server. $6: seconds that an attempt may take.
+WITH due AS (
+    SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS of_tenant,
+           row_number() OVER (PARTITION BY tenant_id, receiver ORDER BY due_at) AS of_receiver
+    FROM (SELECT id, tenant_id, receiver, due_at FROM taskgate.delivery
+          WHERE state = 'pending' AND due_at <= now()
+            AND COALESCE(tenant_id, '') <> ALL ($2::text[]) AND receiver <> ALL ($3::text[])
+          ORDER BY due_at LIMIT 1000) AS first
+), chosen AS (
+    SELECT d.id FROM taskgate.delivery d
+    JOIN due ON due.id = d.id
+    WHERE due.of_tenant <= $4 AND due.of_receiver <= $5 AND d.state = 'pending' AND d.due_at <= now()
+    ORDER BY d.due_at
+    LIMIT $1
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE taskgate.delivery d
+SET attempts = d.attempts + 1, tried_at = now(), due_at = now() + make_interval(secs => $6)
+FROM chosen WHERE d.id = chosen.id
+RETURNING d.id, d.tenant_id, d.receiver, d.url, d.body, d.attempts
+
+-- name: next_due
+SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.delivery WHERE state = 'pending'
+
+-- name: valid_secrets
+-- Of each tenant the current secret first, then the one before it while that is valid.
+SELECT tenant_id, secret FROM taskgate.webhook_secret
+WHERE tenant_id = ANY ($1::text[]) AND (expires_at IS NULL OR expires_at > now())
+ORDER BY id DESC
+
+-- name: delivered
+UPDATE taskgate.delivery SET state = 'delivered', status = $3, error = NULL, ended_at = now()
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: try_later
+UPDATE taskgate.delivery SET status = $3, error = $4, due_at = now() + make_interval(secs => $5)
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: give_up
+UPDATE taskgate.delivery SET state = 'dead', status = $3, error = $4, ended_at = now()
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: forget
+DELETE FROM taskgate.delivery WHERE id IN (
+    SELECT id FROM taskgate.delivery
+    WHERE state = $1 AND ended_at < now() - make_interval(days => $2) LIMIT 10000)
+
+-- name: forget_secrets
+DELETE FROM taskgate.webhook_secret WHERE expires_at < now() - interval '30 days'
+
+-- name: columns
+d.id, d.task_id, d.tenant_id, d.event, d.url, d.state, d.attempts, d.created_at, d.tried_at, d.status, d.error, d.ended_at,
+CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at
+
+-- name: list
+SELECT /*columns*/ FROM taskgate.delivery d WHERE /*where*/ ORDER BY d.created_at DESC, d.id DESC LIMIT /*limit*/
+
+-- name: get
+SELECT /*columns*/, d.body FROM taskgate.delivery d WHERE d.id = $1
+
+-- name: where_tenants
+d.tenant_id = ANY (:value::text[])
+
+-- name: where_tenant
+d.tenant_id = :value
+
+-- name: where_task
+d.task_id = :value
+
+-- name: where_state
+d.state = :value
+
+-- name: where_event
+d.event = :value
+
+-- name: where_beyond
+(d.created_at, d.id) < (:value, :value)
+
+-- name: resend
+-- From the start: as many attempts as at first.
+UPDATE taskgate.delivery SET state = 'pending', attempts = 0, due_at = now(), error = NULL, status = NULL, ended_at = NULL
+WHERE id = ANY ($1::text[]) AND state <> 'pending'
+RETURNING id
+
+-- name: audit
+INSERT INTO taskgate.audit (actor, action, subject, detail) VALUES ($1, $2, $3, $4::jsonb)
+
+-- name: role_in_tenant
+-- What the caller is in the tenant; no row: the tenant does not exist.
+SELECT t.id, t.owner_id = $2 OR EXISTS (
+           SELECT 1 FROM user_tenants ut
+           WHERE ut.tenant_id = t.id AND ut.user_id = $2 AND ut.role::text IN ('owner', 'admin')) AS may_administer
+FROM tenants t WHERE t.id = $1
+
+-- name: lock_secrets
+-- Rotations of one tenant come one after the other.
+SELECT pg_advisory_xact_lock(hashtextextended('taskgate webhook ' || $1, 0))
+
+-- name: retire_secrets
+-- The current one is valid for a while yet, any older one no more: two are valid at once at most.
+UPDATE taskgate.webhook_secret
+SET expires_at = CASE WHEN expires_at IS NULL THEN now() + make_interval(secs => $2) ELSE now() END
+WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now())
+
+-- name: add_secret
+INSERT INTO taskgate.webhook_secret (tenant_id, secret, created_by) VALUES ($1, $2, $3) RETURNING created_at
+
+-- name: list_secrets
+SELECT id, created_at, created_by, expires_at FROM taskgate.webhook_secret
+WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC
+
+-- name: now_signed
+-- Deliveries that waited for the first secret.
+UPDATE taskgate.delivery SET due_at = now() WHERE tenant_id = $1 AND state = 'pending' AND error = $2 AND due_at > now()

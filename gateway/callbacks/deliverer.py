@@ -1,0 +1,171 @@
+"""Sends what the outbox holds: from any gateway, beside everything else, and never more than once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.callbacks.sending import Answer, Sender
+from gateway.callbacks.signing import headers_for
+from gateway.db import Database
+from gateway.errors import DatabaseUnavailable
+from gateway.sql import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.callbacks", "callbacks.sql")
+
+NO_SECRET = "the tenant has no webhook secret yet"
+#: Most attempts under way to one tenant's receivers, and to one receiver.
+OF_TENANT = 12
+OF_RECEIVER = 4
+#: A receiver that asks for a longer pause gets this one (seconds).
+LONGEST_PAUSE = 24 * 3600.0
+CLEAN_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long receivers are waited for: attempts, the first pause and the longest (seconds), doubled in between."""
+
+    attempts: int = 12
+    first: float = 5.0
+    longest: float = 3600.0
+
+    def pause_after(self, attempts: int, asked: float | None, jitter: float) -> float:
+        """The pause after failed attempts. `jitter` (0 to 1) shortens it by up to half, never what is asked."""
+        pause = min(self.first * 2.0 ** min(attempts - 1, 60), self.longest) * (1 - jitter / 2)
+        return max(pause, min(asked or 0.0, LONGEST_PAUSE))
+
+
+class Deliverer:
+    """`seconds` is the longest pause between two looks; `concurrency` how many attempts are under way at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        sender: Sender,
+        *,
+        patience: Patience,
+        timeout: float,
+        seconds: float,
+        concurrency: int,
+        keep_days: int,
+        keep_dead_days: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._db = database
+        self._sender = sender
+        self._patience = patience
+        # Whoever died over an attempt is taken for dead a while after the attempt's end.
+        self._lease = timeout + 30.0
+        self._seconds = seconds
+        self._concurrency = concurrency
+        self._keep = {"delivered": keep_days, "dead": keep_dead_days}
+        self._jitter = jitter
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._tenants: Counter[str] = Counter()
+        self._receivers: Counter[str] = Counter()
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        cleaned: float | None = None
+        while True:
+            pause = self._seconds
+            try:
+                pause = await self._step()
+                if cleaned is None or time.monotonic() - cleaned > CLEAN_SECONDS:
+                    cleaned = time.monotonic()
+                    await self._forget()
+            except DatabaseUnavailable:
+                pause = max(pause, 0.5)
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
+
+    async def close(self) -> None:
+        """Let go of what is under way; it is sent again when its time is over."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._sender.close()
+
+    async def _step(self) -> float:
+        """Begin what is due; seconds until the next look."""
+        if len(self._under_way) < self._concurrency:
+            await self._begin(self._concurrency - len(self._under_way))
+        if self._under_way:
+            return self._seconds  # the end of any of them wakes
+        seconds = await self._db.fetchval(SQL.next_due)
+        return self._seconds if seconds is None else min(max(float(seconds), 0.02), self._seconds)
+
+    async def _begin(self, most: int) -> None:
+        busy_tenants = [tenant for tenant, count in self._tenants.items() if count >= OF_TENANT]
+        busy_receivers = [receiver for receiver, count in self._receivers.items() if count >= OF_RECEIVER]
+        rows = await self._db.fetch(
+            SQL.take_due, most, busy_tenants, busy_receivers, OF_TENANT, OF_RECEIVER, self._lease
+        )
+        if not rows:
+            return
+        secrets: dict[str, list[str]] = {}
+        tenants = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
+        for row in await self._db.fetch(SQL.valid_secrets, tenants):
+            secrets.setdefault(row["tenant_id"], []).append(row["secret"])
+        for row in rows:
+            task = asyncio.create_task(self._attempt(row, secrets.get(row["tenant_id"] or "", [])), name="callback")
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self.wake()
+
+    async def _attempt(self, row: Any, secrets: list[str]) -> None:
+        tenant, receiver = row["tenant_id"] or "", row["receiver"]
+        self._tenants[tenant] += 1
+        self._receivers[receiver] += 1
+        try:
+            if secrets:
+                body = row["body"].encode()
+                headers = headers_for(row["id"], int(time.time()), body, secrets)
+                headers |= {"Content-Type": "application/json", "User-Agent": "taskgate"}
+                answer = await self._sender.send(row["url"], headers, body)
+            else:
+                answer = Answer(error=NO_SECRET)
+            await self._record(row["id"], row["attempts"], answer)
+        except DatabaseUnavailable:
+            log.warning("the end of callback %s was not recorded; it is sent again", row["id"])
+        finally:
+            for counter, name in ((self._tenants, tenant), (self._receivers, receiver)):
+                counter[name] -= 1
+                if not counter[name]:
+                    del counter[name]
+
+    async def _record(self, delivery_id: str, attempts: int, answer: Answer) -> None:
+        if answer.delivered:
+            await self._db.execute(SQL.delivered, delivery_id, attempts, answer.status)
+        elif answer.final or attempts >= self._patience.attempts:
+            log.warning("callback %s is given up after %d attempts: %s", delivery_id, attempts, answer.error)
+            await self._db.execute(SQL.give_up, delivery_id, attempts, answer.status, answer.error)
+        else:
+            pause = self._patience.pause_after(attempts, answer.retry_after, self._jitter())
+            await self._db.execute(SQL.try_later, delivery_id, attempts, answer.status, answer.error, pause)
+
+    async def _forget(self) -> None:
+        for state, days in self._keep.items():
+            while await self._db.execute(SQL.forget, state, days) != "DELETE 0":
+                pass
+        await self._db.execute(SQL.forget_secrets)

@@ -1,0 +1,94 @@
+"""Reads callbacks, and has them sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Caller
+from gateway.callbacks.deliverer import SQL
+from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
+from gateway.db import Database
+from gateway.paging import Place
+from gateway.status.task_log import storable
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which callbacks; None means any."""
+
+    tenant_id: str | None = None
+    task_id: str | None = None
+    state: str | None = None
+    event: str | None = None
+
+
+class Deliveries:
+    """A `caller` sees the callbacks of its tenants, an administrator all. Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+        self._db = database
+        self._wake = wake
+
+    async def list(
+        self, caller: Caller, which: DeliveryFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """One page, newest first, and where the next one begins. Raises `InvalidRequest` (the cursor)."""
+        conditions: list[str] = []
+        values: list[Any] = []
+
+        def add(block: str, *arguments: Any) -> None:
+            for argument in arguments:
+                values.append(argument)
+                block = block.replace(":value", f"${len(values)}", 1)
+            conditions.append(block)
+
+        if not caller.is_admin:
+            add(SQL.where_tenants, sorted(caller.tenant_ids))
+        for block, value in (
+            (SQL.where_tenant, which.tenant_id),
+            (SQL.where_task, which.task_id),
+            (SQL.where_state, which.state),
+            (SQL.where_event, which.event),
+        ):
+            if value is not None:
+                add(block, value)
+        if (after := Place.of(cursor)) is not None:
+            add(SQL.where_beyond, after.at, after.id)
+        query = SQL.list.replace("/*columns*/", SQL.columns).replace("/*where*/", " AND ".join(conditions) or "true")
+        rows = [dict(row) for row in await self._db.fetch(query.replace("/*limit*/", str(limit + 1)), *values)]
+        page = rows[:limit]
+        return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor if len(rows) > limit else None
+
+    async def get(self, caller: Caller, delivery_id: str) -> dict[str, Any]:
+        """One callback with the body that is sent. Raises `DeliveryNotFound`."""
+        query = SQL.get.replace("/*columns*/", SQL.columns)
+        row = await self._db.fetchrow(query, delivery_id) if storable(delivery_id) else None
+        if row is None or not caller.sees(row["tenant_id"]):
+            raise DeliveryNotFound
+        return dict(row)
+
+    async def resend(self, caller: Caller, delivery_id: str, *, actor: str) -> None:
+        """Send it again, under the same id. Raises `DeliveryNotFound`, `DeliveryNotDead`."""
+        await self.get(caller, delivery_id)
+        if not await self._again([delivery_id], actor):
+            raise DeliveryNotDead
+
+    async def resend_dead(self, caller: Caller, which: DeliveryFilter, *, limit: int, actor: str) -> int:
+        """Send again what was given up, so many of it, the newest first; how many."""
+        which = DeliveryFilter(which.tenant_id, which.task_id, "dead", which.event)
+        page, _ = await self.list(caller, which, limit=limit)
+        return await self._again([delivery["id"] for delivery in page], actor) if page else 0
+
+    async def _again(self, ids: Sequence[str], actor: str) -> int:
+        async with self._db.transaction() as db:
+            rows = await db.fetch(SQL.resend, ids)
+            if rows:
+                subject = ids[0] if len(ids) == 1 else f"{len(rows)} callbacks"
+                detail = orjson.dumps({"ids": [row["id"] for row in rows]}).decode()
+                await db.execute(SQL.audit, actor, "callback.resend", subject, detail)
+        self._wake()
+        return len(rows)

@@ -1,0 +1,190 @@
+"""Sends one callback: to an address that was checked after its name was looked up, and to no other."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+
+from gateway.callbacks.address import Address, CallbackRules, host_of, literal, parse_url
+from gateway.callbacks.errors import CallbackRefused
+
+#: Addresses of one name that are tried, while none of them takes the connection.
+_MOST_ADDRESSES = 3
+#: Names looked up at once; a slow resolver must not take the threads that others need.
+_LOOKUPS = 4
+
+#: A name's addresses, asked of a resolver; runs in a thread. Raises `OSError`.
+Resolver: TypeAlias = Callable[[str, int], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one attempt: an HTTP status, or an error. `retry_after` in seconds, as the receiver asks."""
+
+    status: int | None = None
+    error: str | None = None
+    retry_after: float | None = None
+    final: bool = False
+    """Another attempt would be in vain."""
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def ask_resolver(host: str, port: int) -> list[str]:
+    """The addresses that the system's resolver knows."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class Sender:
+    """Follows no redirect, uses no proxy, reads nothing of an answer but its headers.
+
+    `timeout` limits all of one attempt, the look-up included, in seconds.
+    """
+
+    def __init__(
+        self,
+        rules: CallbackRules,
+        *,
+        timeout: float,
+        ca_file: Path | None = None,
+        resolver: Resolver = ask_resolver,
+    ) -> None:
+        self._rules = rules
+        self._timeout = timeout
+        self._ca_file = ca_file
+        self._resolver = resolver
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="callback-dns")
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """One attempt; never raises."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._send(parse_url(url), headers, body)
+        except CallbackRefused as error:
+            return Answer(error=error.message, final=True)
+        except TimeoutError:
+            return Answer(error=f"no answer within {self._timeout:g} s")
+        except ssl.SSLError as error:
+            return Answer(error=f"TLS: {error.reason or type(error).__name__}")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            return Answer(error=_said(error))
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Answer:
+        host = host_of(url)
+        addresses = await self._addresses(host, url.port or (443 if url.scheme == "https" else 80))
+        failed: Exception | None = None
+        for address in addresses[:_MOST_ADDRESSES]:
+            try:
+                return await self._post(url, host, address, headers, body)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failed = error
+        assert failed is not None
+        raise failed
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        """What the name stands for at this moment. Raises `CallbackRefused` if any of it is private."""
+        spelt_out = literal(host)
+        if spelt_out is not None:
+            found = [spelt_out]
+        else:
+            if not self._rules.permits_name(host):
+                raise CallbackRefused(f"{host} is a private name")
+            loop = asyncio.get_running_loop()
+            names = await loop.run_in_executor(self._threads, self._resolver, host, port)
+            found = [ipaddress.ip_address(name) for name in dict.fromkeys(names)]
+        if not found:
+            raise OSError("the name has no address")
+        for address in found:
+            if not self._rules.permits(address):
+                raise CallbackRefused(f"{host} stands for {address}, which is private")
+        return found
+
+    async def _post(
+        self, url: httpx.URL, host: str, address: Address, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        client = self._open()
+        request = client.build_request(
+            "POST",
+            # The address takes the name's place, so that nothing looks the name up again.
+            url.copy_with(host=str(address)),
+            headers={**headers, "Host": url.netloc.decode("ascii")},
+            content=body,
+            extensions={"sni_hostname": host},
+        )
+        response = await client.send(request, stream=True)
+        try:
+            return _answer(response)
+        finally:
+            await response.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            context = ssl.create_default_context(cafile=self._ca_file)
+            self._client = httpx.AsyncClient(
+                verify=context,
+                trust_env=False,
+                follow_redirects=False,
+                timeout=self._timeout,
+                # A kept connection might be used for another name at the same address.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            )
+        return self._client
+
+
+def _answer(response: httpx.Response) -> Answer:
+    status = response.status_code
+    if 200 <= status < 300:
+        return Answer(status)
+    if status == 410:
+        return Answer(status, "the receiver is gone (410)", final=True)
+    if 300 <= status < 400:
+        return Answer(status, f"answered {status}; redirects are not followed")
+    return Answer(status, f"answered {status}", _retry_after(response.headers.get("retry-after")))
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from now; None for what is neither seconds nor a date."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, without anything that the receiver sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {cause.reason or type(cause).__name__}"
+        if isinstance(cause, socket.gaierror):
+            return f"the name cannot be looked up: {cause.strerror}"
+        if isinstance(cause, ConnectionError):
+            return f"no connection: {cause.strerror or type(cause).__name__}"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -1,0 +1,63 @@
+"""The secrets that a tenant's callbacks are signed with: one is current, the one before it is valid for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Caller
+from gateway.callbacks.deliverer import NO_SECRET, SQL
+from gateway.callbacks.signing import create_secret
+from gateway.db import Database
+from gateway.errors import Forbidden, NotFound
+from gateway.status.task_log import storable
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """A secret, shown this once."""
+
+    secret: str
+    created_at: datetime
+
+
+class TenantSecrets:
+    """For owners and administrators of the tenant. Every method raises `NotFound` (a tenant that the caller does not
+    belong to), `Forbidden` (one that it does not administer), `DatabaseUnavailable`.
+    """
+
+    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+        self._db = database
+        self._wake = wake
+
+    async def rotate(self, caller: Caller, tenant_id: str, overlap: timedelta, *, actor: str) -> NewSecret:
+        """Make a new secret the current one; the one before it stays valid for `overlap`, any older one ends now."""
+        await self._check(caller, tenant_id)
+        secret = create_secret()
+        async with self._db.transaction() as db:
+            await db.execute(SQL.lock_secrets, tenant_id)
+            await db.execute(SQL.retire_secrets, tenant_id, overlap.total_seconds())
+            created_at = await db.fetchval(SQL.add_secret, tenant_id, secret, actor)
+            await db.execute(SQL.now_signed, tenant_id, NO_SECRET)
+            detail = orjson.dumps({"overlap_seconds": overlap.total_seconds()}).decode()
+            await db.execute(SQL.audit, actor, "webhook_secret.rotate", tenant_id, detail)
+        self._wake()
+        return NewSecret(secret, created_at)
+
+    async def list(self, caller: Caller, tenant_id: str) -> list[dict[str, Any]]:
+        """The valid ones, the current one first, without the secrets themselves."""
+        await self._check(caller, tenant_id)
+        return [dict(row) for row in await self._db.fetch(SQL.list_secrets, tenant_id)]
+
+    async def _check(self, caller: Caller, tenant_id: str) -> None:
+        row = None
+        if caller.sees(tenant_id) and storable(tenant_id):
+            row = await self._db.fetchrow(SQL.role_in_tenant, tenant_id, caller.user_id)
+        if row is None:
+            raise NotFound("There is no such tenant")
+        if not (caller.is_admin or row["may_administer"]):
+            raise Forbidden("Only owners and administrators of the tenant see to its webhook secret")

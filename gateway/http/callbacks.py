@@ -1,0 +1,168 @@
+"""`/gateway/v1/callbacks`: what was and is to be sent to whoever asked for a task's end; and what it is signed with."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.access.placement import Caller
+from gateway.callbacks.callback import CallbackEvent
+from gateway.callbacks.deliveries import DeliveryFilter
+from gateway.http.acceptance import json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+
+router = APIRouter(prefix="/gateway/v1", tags=["callbacks"], route_class=KeyedRoute)
+
+State = Literal["pending", "delivered", "dead"]
+_Id = Annotated[str, Field(min_length=1, max_length=1000)]
+
+_LARGEST_PAGE = 200
+_LONGEST_OVERLAP_HOURS = 30 * 24.0
+
+
+class CallbackDelivery(BaseModel):
+    """One callback: one end of one task, for one receiver."""
+
+    id: str = Field(description="The `webhook-id` of every attempt")
+    task_id: str
+    tenant_id: str | None
+    event: CallbackEvent
+    url: str
+    state: State = Field(description="`dead`: given up")
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None = Field(description="The next attempt")
+    tried_at: datetime | None
+    status: int | None = Field(description="HTTP status of the last answer")
+    error: str | None = Field(description="Why the last attempt failed")
+    ended_at: datetime | None
+
+
+class CallbackDetail(CallbackDelivery):
+    """A callback with what is sent."""
+
+    body: dict[str, Any]
+
+
+class CallbackPage(BaseModel):
+    """Newest first."""
+
+    callbacks: list[CallbackDelivery]
+    next_cursor: str | None = Field(description="For the next page; null on the last one")
+
+
+class Resend(BaseModel):
+    """Which of those that were given up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant_id: _Id | None = None
+    task_id: _Id | None = None
+    event: CallbackEvent | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 500
+
+
+class ResendReport(BaseModel):
+    """How many are sent again."""
+
+    resent: int
+
+
+class Rotation(BaseModel):
+    """How long the secret before the new one stays valid, for receivers that do not know the new one yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: Annotated[float, Field(ge=0, le=_LONGEST_OVERLAP_HOURS, allow_inf_nan=False)] = 24.0
+
+
+class SecretMade(BaseModel):
+    """A new secret. It is shown this once."""
+
+    tenant_id: str
+    secret: str
+    created_at: datetime
+
+
+class SecretShown(BaseModel):
+    """A valid secret, without the secret itself."""
+
+    id: int
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = Field(description="null: the current one")
+
+
+class SecretList(BaseModel):
+    """The current one first."""
+
+    secrets: list[SecretShown]
+
+
+async def _caller(request: Request) -> Caller:
+    return await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+
+
+@router.get("/callbacks", response_model=CallbackPage, responses=problem_errors())
+async def list_callbacks(
+    request: Request,
+    tenant_id: _Id | None = None,
+    task_id: _Id | None = None,
+    state: State | None = None,
+    event: CallbackEvent | None = None,
+    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=3000)] = None,
+) -> Response:
+    """Callbacks of the caller's tenants, newest first. `state=dead` are those that were given up."""
+    which = DeliveryFilter(tenant_id, task_id, state, event)
+    page, following = await gateway_of(request).deliveries.list(
+        await _caller(request), which, limit=limit, cursor=cursor
+    )
+    return json_answer({"callbacks": page, "next_cursor": following})
+
+
+@router.post("/callbacks/resend", response_model=ResendReport, responses=problem_errors())
+async def resend_callbacks(request: Request, body: Resend) -> Response:
+    """Send again what was given up; ask until `resent` is 0."""
+    caller, which = await _caller(request), DeliveryFilter(body.tenant_id, body.task_id, event=body.event)
+    resent = await gateway_of(request).deliveries.resend_dead(caller, which, limit=body.limit, actor=caller.user_id)
+    return json_answer({"resent": resent})
+
+
+@router.get("/callbacks/{id}", response_model=CallbackDetail, responses=problem_errors(404))
+async def get_callback(request: Request, id: str) -> Response:
+    """One callback with the body that is sent."""
+    row = await gateway_of(request).deliveries.get(await _caller(request), id)
+    return json_answer({**row, "body": orjson.Fragment(row["body"])})
+
+
+@router.post("/callbacks/{id}/resend", status_code=202, responses=problem_errors(404, 409))
+async def resend_callback(request: Request, id: str) -> Response:
+    """Send one again that was given up or delivered, under the same `webhook-id`."""
+    caller = await _caller(request)
+    await gateway_of(request).deliveries.resend(caller, id, actor=caller.user_id)
+    return Response(status_code=202)
+
+
+@router.post(
+    "/tenants/{id}/webhook-secret",
+    status_code=201,
+    response_model=SecretMade,
+    responses=problem_errors(403, 404),
+)
+async def rotate_webhook_secret(request: Request, id: str, body: Rotation | None = None) -> Response:
+    """A new secret for the tenant's callbacks. Until the overlap is over they carry a signature by each of the two."""
+    caller, overlap = await _caller(request), timedelta(hours=(body or Rotation()).overlap_hours)
+    made = await gateway_of(request).tenant_secrets.rotate(caller, id, overlap, actor=caller.user_id)
+    return json_answer({"tenant_id": id, "secret": made.secret, "created_at": made.created_at}, 201)
+
+
+@router.get("/tenants/{id}/webhook-secret", response_model=SecretList, responses=problem_errors(403, 404))
+async def list_webhook_secrets(request: Request, id: str) -> Response:
+    """The tenant's valid secrets, without the secrets themselves."""
+    return json_answer({"secrets": await gateway_of(request).tenant_secrets.list(await _caller(request), id)})

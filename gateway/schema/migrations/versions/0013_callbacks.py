@@ -1,0 +1,10 @@
+"""Callbacks: secrets of tenants, and an outbox that no end of a task can bypass."""
+
+from gateway.schema.statements import run_file
+
+revision = "0013_callbacks"
+down_revision = "0012_dags"
+
+
+def upgrade() -> None:
+    run_file("0013_callbacks.sql")

@@ -1,0 +1,215 @@
+"""From the end of a task to its receiver: signed, once per end, repeated until it is taken, and given up at last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+API = "/gateway/v1/callbacks"
+
+
+async def delivery(client: httpx.AsyncClient, task_id: str, state: str | None = None) -> dict[str, Any]:
+    """The one callback of a task, once it is in this state."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await client.get(API, params={"task_id": task_id})
+            assert answer.status_code == 200, answer.text
+            (found,) = answer.json()["callbacks"]
+            if state in (None, found["state"]):
+                return dict(found)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_signed_callback(client, receiver, secret, end_task) -> None:
+    callback = {"url": receiver.url("/hook?a=b")}
+    task = await end_task(callback, result={"nodes": 3}, project_id="p-ann", labels='{"run": "7"}')
+    hit = await receiver.hit()
+    assert hit.line == "POST /hook?a=b HTTP/1.1"
+    assert hit.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert hit.headers["content-type"] == "application/json"
+    event = Webhook(secret).verify(hit.body, hit.headers)
+    assert event["type"] == "task.completed"
+    data = event["data"]
+    for name in ("created_at", "started_at", "finished_at"):
+        assert data.pop(name).endswith("Z")
+    assert data == {
+        "task_id": task,
+        "type": "probe",
+        "status": "completed",
+        "tenant_id": "t-ann",
+        "project_id": "p-ann",
+        "labels": {"run": "7"},
+        "attempts": 1,
+        "error": None,
+        "message": None,
+        "result": {"nodes": 3},
+        "result_omitted": False,
+    }
+    assert b"private" not in hit.body
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(hit.body + b" ", hit.headers)
+    done = await delivery(client, task, "delivered")
+    assert (done["status"], done["attempts"], done["id"]) == (204, 1, hit.headers["webhook-id"])
+    detail = (await client.get(f"{API}/{done['id']}")).json()
+    assert detail["body"] == hit.content
+
+
+@pytest.mark.parametrize(
+    ("how", "events", "event"),
+    [
+        ("completed", None, "task.completed"),
+        ("failed", None, "task.failed"),
+        ("stopped", None, "task.stopped"),
+        ("failed", ["failed", "stopped"], "task.failed"),
+        ("completed", ["failed"], None),
+        ("stopped", ["completed"], None),
+        ("retried", None, None),
+    ],
+)
+async def test_the_events_that_were_asked_for(database, receiver, secret, end_task, how, events, event) -> None:
+    await end_task({"url": receiver.url()} | ({"events": events} if events else {}), how)
+    bodies = [orjson.loads(row["body"]) for row in await database.fetch("SELECT body FROM taskgate.delivery")]
+    assert [body["type"] for body in bodies] == ([] if event is None else [event])
+    if event is not None:
+        assert (await receiver.hit()).content["type"] == event
+        assert (
+            bodies[0]["data"]["error"]
+            == {
+                "task.completed": None,
+                "task.failed": "boom",
+                "task.stopped": "Task stopped by user",
+            }[event]
+        )
+
+
+async def test_each_end_is_told_of(client, gateway, receiver, secret, end_task, database) -> None:
+    """A task that fails, is retried and is stopped then has two ends."""
+    task = await end_task({"url": receiver.url()}, "failed")
+    await gateway.transitions.retry(task)
+    await gateway.transitions.stop(task)
+    hits = [await receiver.hit(number) for number in (1, 2)]
+    assert sorted(hit.content["type"] for hit in hits) == ["task.failed", "task.stopped"]
+    assert hits[0].headers["webhook-id"] != hits[1].headers["webhook-id"]
+
+
+@pytest.mark.parametrize(
+    ("result", "omitted"),
+    [
+        ({"text": "x" * 70_000}, True),
+        ({"odd": "\ud800", "big": 10**30}, False),
+        ({"nul": "\x00"}, False),
+    ],
+)
+async def test_odd_and_large_results(receiver, secret, end_task, result: Any, omitted: bool) -> None:
+    """What the task is cannot keep it from ending, nor its receiver from hearing of it."""
+    await end_task({"url": receiver.url()}, result=result)
+    hit = await receiver.hit()
+    Webhook(secret).verify(hit.body, hit.headers)
+    data = json.loads(hit.body)["data"]
+    assert data["result_omitted"] is omitted
+    assert data["result"] == (None if omitted else result)
+
+
+async def test_failed_attempts_are_repeated_under_the_same_id(client, receiver, secret, end_task) -> None:
+    receiver.answers += ["500 Oops", "302 Found\r\nLocation: http://127.0.0.1/", "404 Not Found"]
+    task = await end_task({"url": receiver.url()})
+    hits = [await receiver.hit(number) for number in (1, 2, 3, 4)]
+    assert len({hit.headers["webhook-id"] for hit in hits}) == 1
+    assert len({hit.body for hit in hits}) == 1
+    done = await delivery(client, task, "delivered")
+    assert (done["attempts"], done["error"]) == (4, None)
+
+
+async def test_gone_is_given_up_at_once_and_can_be_sent_again(client, receiver, secret, end_task, database) -> None:
+    receiver.answers += ["410 Gone"]
+    task = await end_task({"url": receiver.url()})
+    dead = await delivery(client, task, "dead")
+    assert (dead["attempts"], dead["status"]) == (1, 410)
+    assert (await client.post(f"{API}/{dead['id']}/resend")).status_code == 202
+    again = await receiver.hit(2)
+    assert again.headers["webhook-id"] == dead["id"]
+    await delivery(client, task, "delivered")
+    audit = await database.fetchrow("SELECT actor, subject FROM taskgate.audit WHERE action = 'callback.resend'")
+    assert tuple(audit) == ("ann", dead["id"])
+
+
+async def test_given_up_after_so_many_attempts(client, receiver, secret, end_task) -> None:
+    receiver.answers += ["503 Busy"] * 12
+    task = await end_task({"url": receiver.url()})
+    dead = await delivery(client, task, "dead")
+    assert (dead["attempts"], dead["status"], dead["error"]) == (12, 503, "answered 503")
+    assert (await client.post(f"{API}/resend", json={})).json() == {"resent": 1}
+    assert (await client.post(f"{API}/resend", json={"task_id": "other"})).json() == {"resent": 0}
+    await delivery(client, task, "delivered")
+
+
+async def test_retry_after_is_honoured(client, receiver, secret, end_task, database) -> None:
+    receiver.answers += ["429 Slow\r\nRetry-After: 7000"]
+    task = await end_task({"url": receiver.url()})
+    await receiver.hit()
+    async with asyncio.timeout(20):
+        while (await delivery(client, task))["status"] != 429:
+            await asyncio.sleep(0.02)
+    seconds = await database.fetchval("SELECT extract(epoch FROM due_at - tried_at)::float8 FROM taskgate.delivery")
+    assert 6_990 < seconds < 7_010
+    assert (await client.post(f"{API}/{(await delivery(client, task))['id']}/resend")).status_code == 409
+
+
+async def test_nobody_waits_for_a_slow_receiver(open_receiver, client, receiver, secret, end_task) -> None:
+    async with open_receiver() as slow:
+        slow.answers += [None] * 40
+        for _ in range(40):
+            await end_task({"url": slow.url()})
+        await slow.hit(4)
+        task = await end_task({"url": receiver.url()})
+        await receiver.hit()
+        await delivery(client, task, "delivered")
+        # One receiver never takes more than its share of attempts.
+        assert len(slow.hits) <= 8
+
+
+async def test_two_gateways_send_it_once(run_gateway, client, receiver, secret, end_task, database) -> None:
+    for _ in range(2):
+        await run_gateway()
+    for _ in range(30):
+        await end_task({"url": receiver.url()})
+    await receiver.hit(30)
+    async with asyncio.timeout(20):
+        while await database.fetchval("SELECT count(*) FROM taskgate.delivery WHERE state <> 'delivered'"):
+            await asyncio.sleep(0.02)
+    assert len({hit.headers["webhook-id"] for hit in receiver.hits}) == len(receiver.hits) == 30
+
+
+async def test_what_a_dead_gateway_was_sending_is_sent_by_another(client, receiver, secret, end_task, database) -> None:
+    receiver.answers += [None]
+    task = await end_task({"url": receiver.url()})
+    await receiver.hit()
+    # As if its sender had died: the attempt's time is over.
+    await database.execute("UPDATE taskgate.delivery SET due_at = now()")
+    await receiver.hit(2)
+    assert (await delivery(client, task, "delivered"))["attempts"] == 2
+
+
+async def test_a_receiver_that_is_not_there(client, receiver, secret, end_task) -> None:
+    task = await end_task({"url": "http://127.0.0.1:1/"})
+    async with asyncio.timeout(20):
+        while (await delivery(client, task))["attempts"] < 2:
+            await asyncio.sleep(0.02)
+    assert "no connection" in (await delivery(client, task))["error"]
+
+
+async def test_without_a_secret_nothing_is_sent_until_there_is_one(client, receiver, end_task) -> None:
+    task = await end_task({"url": receiver.url()})
+    async with asyncio.timeout(20):
+        while (await delivery(client, task))["error"] is None:
+            await asyncio.sleep(0.02)
+    assert receiver.hits == []
+    made = (await client.post("/gateway/v1/tenants/t-ann/webhook-secret")).json()
+    hit = await receiver.hit()
+    Webhook(made["secret"]).verify(hit.body, hit.headers)

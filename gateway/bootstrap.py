@@ -289,7 +289,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         database,
         intake,
         transitions,
-        lambda user_id: SubmissionDesk(OnBehalf(access, user_id), task_log, DispatchView(database), None),
+        lambda user_id: SubmissionDesk(
+            OnBehalf(access, user_id), task_log, DispatchView(database), None, callback_rules
+        ),
         sweep_seconds=settings.dispatch_sweep_seconds,
         history_days=settings.schedule_history_days,
     )

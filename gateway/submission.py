@@ -12,6 +12,8 @@ from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_val
 from gateway.access.access import NO_PROJECT, Access, Admission
 from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller
+from gateway.callbacks.address import CallbackRules, check_callback
+from gateway.callbacks.callback import Callback
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.intake import NewTask, RetryOverride
 from gateway.status.dispatch_view import DispatchView
@@ -43,13 +45,6 @@ class Retry(BaseModel):
         if self.initial_seconds and self.maximum_seconds and self.maximum_seconds < self.initial_seconds:
             raise ValueError("maximum_seconds is less than initial_seconds")
         return self
-
-
-class Callback(BaseModel):
-    """Whom to tell when the task has ended: a POST to `url`, on these events only where they are given."""
-
-    url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#]+[^\s]*$")]
-    events: Annotated[list[Literal["completed", "failed", "stopped"]] | None, Field(min_length=1, max_length=3)] = None
 
 
 class TaskSubmission(BaseModel):
@@ -97,12 +92,18 @@ class SubmissionDesk:
     """
 
     def __init__(
-        self, access: Access | OnBehalf, task_log: TaskLog, view: DispatchView, authorization: str | None
+        self,
+        access: Access | OnBehalf,
+        task_log: TaskLog,
+        view: DispatchView,
+        authorization: str | None,
+        callback_rules: CallbackRules,
     ) -> None:
         self._access = access
         self._task_log = task_log
         self._view = view
         self._authorization = authorization
+        self._callback_rules = callback_rules
         self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
         self._parents: set[str] = set()
         self._memories: dict[str, str | None] = {}
@@ -110,7 +111,8 @@ class SubmissionDesk:
     async def prepare(self, submission: TaskSubmission) -> tuple[Caller, NewTask]:
         """The caller, and the task as intake takes it; nothing is accepted yet.
 
-        Raises `Unauthenticated`, `InvalidRequest`, `Forbidden`, `TaskNotFound` (the parent), `DatabaseUnavailable`.
+        Raises `Unauthenticated`, `InvalidRequest`, `CallbackRefused`, `Forbidden`, `TaskNotFound` (the parent),
+        `DatabaseUnavailable`.
         """
         not_before = due_time(submission.delay_seconds, submission.run_at)
         expires_at = _expires_at(submission, not_before)
@@ -123,6 +125,8 @@ class SubmissionDesk:
             await self._task_log.get(parent, admission.caller)
             self._parents.add(parent)
         await self._check_payload(submission.payload, admission, group_id)
+        if submission.callback is not None:
+            check_callback(submission.callback.url, self._callback_rules)
         task = NewTask(
             task_type=submission.type,
             group_id=group_id,
@@ -143,7 +147,7 @@ class SubmissionDesk:
             unique_key=submission.unique_key,
             retry=_retry(submission.retry),
             expires_at=expires_at,
-            callback=None if submission.callback is None else submission.callback.model_dump(exclude_none=True),
+            callback=None if submission.callback is None else submission.callback.stored(),
         )
         return admission.caller, task
 

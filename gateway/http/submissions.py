@@ -125,7 +125,8 @@ def desk_of(request: Request) -> SubmissionDesk:
     """Where the submissions of this request are turned into tasks."""
     gateway = gateway_of(request)
     view = DispatchView(gateway.database)
-    return SubmissionDesk(gateway.access, gateway.task_log, view, request.headers.get("authorization"))
+    authorization = request.headers.get("authorization")
+    return SubmissionDesk(gateway.access, gateway.task_log, view, authorization, gateway.callback_rules)
 
 
 async def _answer_active(request: Request, caller: Caller, taken: UniqueKeyTaken) -> Response:

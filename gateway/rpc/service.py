@@ -76,6 +76,7 @@ class TaskService:
         self._transitions = gateway.transitions
         self._view = DispatchView(gateway.database)
         self._settings = gateway.settings
+        self._callback_rules = gateway.callback_rules
         self._watcher = Watcher(gateway.access, gateway.feed)
         self._unbroken = unbroken
         self._gathering = Gathering()
@@ -161,7 +162,7 @@ class TaskService:
         return SubmitBatchResponse(task_ids=orjson.loads(replay.answer)["task_ids"], replayed=True)
 
     def _desk(self, authorization: str | None) -> SubmissionDesk:
-        return SubmissionDesk(self._access, self._task_log, self._view, authorization)
+        return SubmissionDesk(self._access, self._task_log, self._view, authorization, self._callback_rules)
 
     def _read(self, task: Any, at: str) -> TaskSubmission:
         return submission_of(task, max_depth=self._settings.max_json_depth, at=at)

@@ -139,3 +139,44 @@ async def test_retention(gateway, end_task, database) -> None:
     await gateway.deliverer._forget()
     rows = await database.fetch("SELECT state FROM taskgate.delivery ORDER BY state")
     assert [row["state"] for row in rows] == ["dead", "delivered", "pending"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/",
+        "http://127.1/",
+        "http://[::1]/",
+        "http://169.254.169.254/",
+        "http://a@example.com/",
+        "ftp://x",
+    ],
+)
+async def test_private_callbacks_are_refused_when_they_are_submitted(serve, key, database, url: str) -> None:
+    async with serve() as (client, _):
+        answer = await client.post(
+            "/gateway/v1/tasks",
+            json={"type": "probe", "callback": {"url": url}},
+            headers={"Authorization": f"Bearer {key}"},
+        )
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:taskgate:error:callback_refused")
+    assert await database.fetchval("SELECT count(*) FROM task_logs") == 0
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [{}, {"url": 7}, {"url": "https://example.com", "events": []}, {"url": "https://example.com", "events": ["begun"]}],
+)
+async def test_malformed_callbacks(client, callback: Any) -> None:
+    answer = await client.post("/gateway/v1/tasks", json={"type": "probe", "callback": callback})
+    assert answer.status_code == 422
+
+
+async def test_a_submitted_callback_is_sent(client, gateway, receiver, secret) -> None:
+    callback = {"url": receiver.url(), "events": ["stopped"]}
+    answer = await client.post("/gateway/v1/tasks", json={"type": "probe", "callback": callback, "labels": {"a": "b"}})
+    assert answer.status_code == 202, answer.text
+    await gateway.transitions.stop(answer.json()["task_id"])
+    hit = await receiver.hit()
+    assert hit.content["data"]["task_id"] == answer.json()["task_id"]
+    assert hit.content["data"]["labels"] == {"a": "b"}

@@ -2,9 +2,9 @@
 
 from gateway.schema.statements import run_file
 
-revision = "0013_callbacks"
-down_revision = "0012_dags"
+revision = "0014_callbacks"
+down_revision = "0013_operations"
 
 
 def upgrade() -> None:
-    run_file("0013_callbacks.sql")
+    run_file("0014_callbacks.sql")

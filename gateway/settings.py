@@ -166,6 +166,12 @@ class Settings(BaseSettings):
     worker_memory_mb: int = Field(
         0, ge=0, description="A worker process that uses more drains and is replaced; 0: no limit"
     )
+    isolated_types: str = Field(
+        "", description="Comma-separated task types whose handlers run in processes of their own; `*`: all"
+    )
+    isolated_memory_mb: int = Field(
+        0, ge=0, description="A handler in a process of its own that uses more fails; 0: no limit"
+    )
     worker_drain_seconds: float = Field(30.0, ge=0, description="Grace for running tasks when a worker is told to end")
     ready_file: Path | None = Field(None, description="File that a worker creates once it polls")
     temporal_standalone_activities: bool | None = Field(

@@ -75,13 +75,18 @@ class GuardEnd:
         os.close(self.descriptor)
 
 
+def die_with(parent: int) -> None:
+    """From now on, the end of the process that started this one is the end of this one too."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before we had asked to be told
+
+
 def join_supervisor() -> GuardLine | None:
-    """The line to this process's supervisor, whose end is the end of this process too; None without a supervisor."""
+    """The line to this process's supervisor; None without a supervisor."""
     parent, _, descriptor = os.environ.pop(GUARD, "").partition(":")
     if not descriptor:
         return None
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):
-        os._exit(1)  # it died before we had asked to be told
+    die_with(int(parent))
     return GuardLine(int(descriptor))

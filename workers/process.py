@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Coroutine
 from datetime import timedelta
@@ -14,24 +13,21 @@ from typing import Any
 
 import asyncpg
 
-from backends.port import RetryPolicy
 from gateway import faults
-from gateway.db import Database, translated
+from gateway.db import translated
 from gateway.errors import DatabaseUnavailable
-from gateway.intake import Intake
 from gateway.settings import Settings
 from gateway.sql import Queries
-from gateway.status.notify import Notifier
-from gateway.status.transitions import STOP_CHANNEL, Claim, Transitions
-from workers.context import ContextFactory
+from gateway.status.transitions import STOP_CHANNEL
+from workers.equipment import Equipment
+from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.graph.errors import GraphError
 from workers.guard import GuardLine
-from workers.handlers.base import TaskContext, TaskRegistry
+from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.lease import Lease, ProcessIdentity
 from workers.redis_queue.worker import RedisQueueWorker
-from workers.runner import ProgressReporter, Runner
-from workers.submit import Submitter, WaitingLauncher
+from workers.runner import Runner
 from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
@@ -47,7 +43,6 @@ class Worker:
     def __init__(
         self, settings: Settings, backend: str, slots: int, *, pool: str | None = None, guard: GuardLine | None = None
     ) -> None:
-        os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
         faults.arm(settings.fault_point)
         self._settings = settings
         self._backend = backend
@@ -58,23 +53,9 @@ class Worker:
         self._lease_lost = asyncio.Event()
         self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
-        self._db = Database(settings.database_url, size=settings.database_pool_size, name=f"taskgate worker {backend}")
-        self._notifier = Notifier(self._db)
-        retry = RetryPolicy(attempts=settings.task_attempts)
-        self._transitions = Transitions(
-            self._db,
-            self._notifier,
-            max_attempts=settings.task_attempts,
-            retry=retry,
-            fenced=settings.fence_enabled,
-        )
-        self._intake = Intake(
-            self._db,
-            WaitingLauncher(self._db),
-            max_attempts=settings.task_attempts,
-            idempotency_hours=settings.idempotency_hours,
-        )
-        self._contexts = ContextFactory(settings, self._db)
+        self._equipment = Equipment(settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}")
+        self._db = self._equipment.database
+        self._isolated = IsolatedExecution(settings)
         identity = ProcessIdentity(
             "worker",
             version("taskgate"),
@@ -87,12 +68,13 @@ class Worker:
             settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost, guard=guard
         )
         self._runner = Runner(
-            self._transitions,
+            self._equipment.transitions,
             self._registry,
-            self._build_context,
+            self._equipment.context,
             lambda: self._lease.process_id,
             engine_retries=backend == "temporal",
             non_retryable=settings.non_retryable_errors,
+            isolated=self._isolated,
         )
 
     async def run(self) -> None:
@@ -113,11 +95,10 @@ class Worker:
             for task in side:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._notifier.close()
-            await self._contexts.close()
+            await self._isolated.close()
             await self._lease.close()
-            await self._db.close()
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._equipment.close()
 
     async def _poll(self) -> None:
         """Take tasks under the present name, until told to stop or the lease is lost."""
@@ -193,9 +174,6 @@ class Worker:
             self._settings.ready_file.touch()
         log.info("worker %s is ready", self._lease.process_id)
 
-    def _build_context(self, claim: Claim, reporter: ProgressReporter) -> TaskContext:
-        return self._contexts.build(reporter, Submitter(self._intake, claim))
-
     # Fences -------------------------------------------------------------------------------------------------
 
     def _on_lease_lost(self) -> None:
@@ -211,7 +189,10 @@ class Worker:
     async def _warm_up(self) -> None:
         """What the first task on the graph would otherwise wait for."""
         try:
-            await self._contexts.warm_up()
+            await self._isolated.warm_up(self._registry)
+            await self._equipment.contexts.warm_up()
+        except HandlerProcessDied as error:
+            log.error("handlers that run in a process of their own will fail: %s", error)
         except GraphError as error:
             log.error("tasks on the graph will fail: %s", error.message)
 

@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 from gateway import faults
 from gateway.errors import DatabaseUnavailable
 from gateway.status.transitions import Claim, PayloadUnstorable, Standing, Transitions
+from workers.execution.inline import InlineExecution
+from workers.execution.isolated import HandlerFailed, IsolatedExecution
 from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.progress import ProgressReporter
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,10 +34,6 @@ class UnknownTaskType(Exception):
     non_retryable = True
 
 
-class HandlerExit(Exception):
-    """A handler raised SystemExit or KeyboardInterrupt."""
-
-
 @dataclass(slots=True)
 class _Run:
     """A task under way in this process."""
@@ -46,43 +45,12 @@ class _Run:
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class ProgressReporter:
-    """What a handler's context reports through; bound to one claim, so that a late word changes nothing."""
-
-    def __init__(self, transitions: Transitions, claim: Claim) -> None:
-        self._transitions = transitions
-        self._claim = claim
-        self.result: Any = None
-
-    async def update(
-        self,
-        task_id: str,
-        *,
-        progress: int | None = None,
-        result: Any = None,
-        message: str | None = None,
-        increment_retry: bool = False,
-    ) -> None:
-        if task_id != self._claim.task_id:
-            log.warning("handler of task %s reported on another task; ignored", self._claim.task_id)
-            return
-        if result is not None:
-            self.result = result
-        await self._transitions.progress(
-            task_id,
-            self._claim.attempt,
-            progress=progress,
-            result=result,
-            message=message,
-            increment_retry=increment_retry,
-        )
-
-
 class Runner:
     """The gateway's `TaskRunner` (see `workers.outcome`), one per worker process.
 
     `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
-    `non_retryable` names the errors that are not worth another run, by task type.
+    `non_retryable` names the errors that are not worth another run, by task type. `isolated` runs the handlers that ask
+    for a process of their own; without it they run in this one.
     """
 
     def __init__(
@@ -94,6 +62,7 @@ class Runner:
         *,
         engine_retries: bool,
         non_retryable: ErrorNames | None = None,
+        isolated: IsolatedExecution | None = None,
     ) -> None:
         self._transitions = transitions
         self._registry = registry
@@ -101,8 +70,10 @@ class Runner:
         self._worker_id = worker_id
         self._engine_retries = engine_retries
         self._non_retryable = non_retryable or {}
+        self._inline = InlineExecution()
+        self._isolated = isolated
         self._runs: dict[str, _Run] = {}
-        self._works: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
         self._draining = False
         self._suspended = False
@@ -170,8 +141,8 @@ class Runner:
 
     async def wait_idle(self) -> None:
         """Return when no handler runs any more."""
-        while self._works:
-            await asyncio.wait(self._works)
+        while busy := self._works | self._inline.busy | (self._isolated.busy if self._isolated else set()):
+            await asyncio.wait(busy)
 
     async def check_claims(self) -> None:
         """Cancel runs that lost their claim unnoticed (a missed notification)."""
@@ -237,13 +208,11 @@ class Runner:
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
         full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
-        context = self._context(claim, reporter)
-        try:
-            async with asyncio.timeout(self._timeout_of(claim.task_type)):
-                await handler.process(full, context)
-        except (SystemExit, KeyboardInterrupt) as exit_:
-            # asyncio would let these end the whole worker, and with it its neighbours.
-            raise HandlerExit(f"The handler tried to end its process: {type(exit_).__name__}") from exit_
+        async with asyncio.timeout(self._timeout_of(claim.task_type)):
+            if self._isolated is not None and self._isolated.wants(handler):
+                reporter.result = await self._isolated.run(claim, full)
+            else:
+                await self._inline.run(handler, full, self._context(claim, reporter))
 
     def _timeout_of(self, task_type: str) -> float:
         """Seconds. Whatever a foreign handler says, its failures must be reported."""
@@ -283,7 +252,10 @@ class Runner:
         return await self._after_fence(claim)
 
     async def _report_failure(self, claim: Claim, error: BaseException) -> Outcome:
-        failure = failure_of(error, claim.task_type, self._timeout_of(claim.task_type), self._non_retryable)
+        if isinstance(error, HandlerFailed):
+            failure = error.failure
+        else:
+            failure = failure_of(error, claim.task_type, self._timeout_of(claim.task_type), self._non_retryable)
         verdict = await self._transitions.fail(
             claim.task_id,
             claim.attempt,

@@ -6,7 +6,7 @@
 SELECT p.process_id, p.kind, p.backend, p.host, p.pid, p.renewed_at = '-infinity' AS retired, p.renewed_at::text AS renewed,
        l.pid IS NOT NULL AS locked,
        p.server_started IS NOT DISTINCT FROM pg_postmaster_start_time() AS seen_since_restart,
-       extract(epoch FROM now() - p.renewed_at)::float8 AS silent
+       CASE WHEN p.renewed_at <> '-infinity' THEN extract(epoch FROM now() - p.renewed_at)::float8 ELSE 0 END AS silent
 FROM taskgate.process p
 LEFT JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

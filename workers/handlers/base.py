@@ -44,8 +44,14 @@ class TaskHandler(ABC):
     def timeout_seconds(self) -> int:
         return 600
 
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs in a process of its own, so that one that leaks, blocks or crashes takes no other with it."""
+        return False
+
     @abstractmethod
-    async def process(self, payload: dict[str, Any], context: TaskContext) -> None: ...
+    async def process(self, payload: dict[str, Any], context: TaskContext) -> None:
+        """A plain function instead of a coroutine runs in a thread; what its context has that is async waits there."""
 
 
 class TaskRegistry:

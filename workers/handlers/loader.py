@@ -35,9 +35,10 @@ class HandlerModuleError(TaskgateError):
 def load_registry(modules: Sequence[str] = ()) -> TaskRegistry:
     """The built-in handlers, then those of each module; a later handler of a type replaces an earlier one.
 
-    A module offers a function `register(registry)`, or classes or instances that look like handlers: `task_type`, an
-    async `process(payload, context)`, and perhaps `timeout_seconds`. Their base class does not matter, so a handler
-    written against MemStack's own loads unchanged. Raises `HandlerModuleError`, which names the module.
+    A module offers a function `register(registry)`, or classes or instances that look like handlers: `task_type`, a
+    `process(payload, context)`, async or not, and perhaps `timeout_seconds` and `isolated`. Their base class does not
+    matter, so a handler written against MemStack's own loads unchanged. Raises `HandlerModuleError`, which names the
+    module.
     """
     registry = TaskRegistry()
     for built_in in BUILT_IN:
@@ -50,7 +51,7 @@ def load_registry(modules: Sequence[str] = ()) -> TaskRegistry:
         if not gained:
             raise HandlerModuleError(
                 f"Handler module {name!r} offers no handler: neither register(registry) nor a class or instance with "
-                "task_type and async process(payload, context)"
+                "task_type and process(payload, context)"
             )
         for task_type in gained:
             replaced = " in place of the one before" if task_type in before else ""
@@ -122,6 +123,4 @@ def _check(module: ModuleType, handler: Any) -> TaskHandler:
     task_type = getattr(handler, "task_type", None)
     if not isinstance(task_type, str) or not task_type:
         raise HandlerModuleError(f"{label} has no task_type: it must be a text, not {task_type!r}")
-    if not inspect.iscoroutinefunction(inspect.unwrap(handler.process)):
-        raise HandlerModuleError(f"{label} has a process that is not async")
     return cast(TaskHandler, handler)

@@ -78,6 +78,13 @@ async def test_a_process_of_this_host_that_is_gone_is_lost_at_once(database, rea
     assert await lost(database)
 
 
+async def test_a_process_that_signed_off_is_over_at_once(database, reaper, new_lease, session):
+    await new_lease()
+    await database.execute("UPDATE taskgate.process SET renewed_at = '-infinity'")  # what `retire` writes
+    await reaper.tick()
+    assert await lost(database)
+
+
 async def test_a_process_of_this_host_that_lives_may_be_without_its_lock(database, reaper, new_lease):
     await new_lease(host=host_identity(), pid=os.getpid())
     for _ in range(30):
@@ -118,8 +125,8 @@ async def test_a_lock_that_a_restart_took_is_not_missed(database, reaper, new_wo
 
 
 async def test_silence_past_the_limit_is_a_lost_worker(database, reaper, new_lease, session):
-    await new_lease()
     began = asyncio.get_running_loop().time()
+    await new_lease()
     await until_lost(database, reaper)
     assert asyncio.get_running_loop().time() - began > LIMIT
 

@@ -1,0 +1,201 @@
+"""A gateway and two `taskgate worker` of one backend, whose processes the tests hang and kill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from contracts.flag import Flag
+from gateway.access.placement import Placement
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.intake import NewTask, RetryOverride
+from gateway.routing.stages import Stage
+from gateway.settings import Settings
+from gateway.status.task_row import TaskRow
+
+LEASE_SECONDS = 2.5
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a handler's journal."""
+
+    task: str
+    event: str
+    at: float
+    pid: int
+
+
+class WorkerProcess:
+    """One `taskgate worker`: a supervisor, and the process below it that runs tasks."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], ready_file: Path) -> None:
+        self._arguments = arguments
+        self._environment = {**environment, "TASKGATE_READY_FILE": str(ready_file)}
+        self._ready_file = ready_file
+        self.supervisor: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when it takes tasks."""
+        self._ready_file.unlink(missing_ok=True)
+        self.supervisor = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.cli.main", "worker", *self._arguments),
+            env=self._environment,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await until(self._ready_file.exists)
+
+    @property
+    def pid(self) -> int:
+        """The process that runs tasks."""
+        assert self.supervisor is not None
+        number = self.supervisor.pid
+        return int(Path(f"/proc/{number}/task/{number}/children").read_text().split()[0])
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.supervisor is not None and self.supervisor.returncode is None:
+            self.supervisor.send_signal(number)
+            await self.supervisor.wait()
+
+
+async def until(holds: Callable[[], bool], within: float = PATIENCE) -> None:
+    async with asyncio.timeout(within):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+class Fleet:
+    """What a test of lost or misbehaving workers needs."""
+
+    def __init__(self, backend: str, gateway: Gateway, workers: list[WorkerProcess], directory: Path) -> None:
+        self.backend = backend
+        self.gateway = gateway
+        self.workers = workers
+        self._directory = directory
+
+    async def submit(self, task_type: str, attempts: int | None = None, **payload: Any) -> str:
+        """A task in a group of its own; its id."""
+        group = f"group-{secrets.token_hex(4)}"
+        task_id = secrets.token_hex(8)
+        task = NewTask(
+            task_type=task_type,
+            group_id=group,
+            payload={"group_id": group, "journal": str(self._directory / task_id), **payload},
+            placement=Placement("acme", None),
+            user_id="u",
+            task_id=task_id,
+            retry=None if attempts is None else RetryOverride(attempts=attempts),
+        )
+        await self.gateway.intake.submit([task])
+        return task_id
+
+    def journal(self, task_id: str) -> list[Event]:
+        path = self._directory / task_id
+        return [Event(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def starts(self, task_id: str) -> list[Event]:
+        return [event for event in self.journal(task_id) if event.event == "start"]
+
+    async def started(self, task_id: str, times: int = 1, within: float = PATIENCE) -> Event:
+        """The start with this number, waited for."""
+        await until(lambda: len(self.starts(task_id)) >= times, within)
+        return self.starts(task_id)[times - 1]
+
+    async def ended(self, task_id: str) -> TaskRow:
+        """Its row, once it is over."""
+        return await self.gateway.feed.wait_terminal(task_id, PATIENCE)
+
+    def worker_of(self, event: Event) -> WorkerProcess:
+        return next(worker for worker in self.workers if worker.pid == event.pid)
+
+    async def attempts(self, task_id: str) -> list[str]:
+        rows = await self.gateway.database.fetch(
+            "SELECT outcome FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt", task_id
+        )
+        return [row["outcome"] for row in rows]
+
+    async def whole(self, count: int = 2) -> None:
+        """Wait until so many worker processes take tasks."""
+        query = "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND lost_at IS NULL"
+        async with asyncio.timeout(PATIENCE):
+            while await self.gateway.database.fetchval(query) < count:
+                await asyncio.sleep(0.05)
+
+
+async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str, str], **more: Any) -> Fleet:
+    flag = Flag(directory / "flags.json")
+    flag.write(Stage.OFF if backend == "redis" else Stage.LIVE)
+    values = {
+        "database_url": url,
+        **servers,
+        "flags_file": flag.path,
+        "handlers": "workers.testing.misbehaving",
+        "lease_seconds": LEASE_SECONDS,
+        "reap_seconds": 0.05,
+        "task_losses": 3,
+        "worker_slots": 5,
+        "worker_drain_seconds": 0.5,
+        "isolated_memory_mb": 400,
+        "grpc_enabled": False,
+        **more,
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
+    environment = inherited | {
+        f"TASKGATE_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+    }
+    gateway = build_gateway(Settings(**values))
+    await gateway.start()
+    workers = [WorkerProcess(["--backend", backend], environment, directory / f"ready-{number}") for number in range(2)]
+    await asyncio.gather(*(worker.start() for worker in workers))
+    return Fleet(backend, gateway, workers, directory)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_database(database_template: tuple[str, str]) -> AsyncIterator[str]:
+    server, template = database_template
+    name = f"fleet_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(server)
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield f"{server.rpartition('/')[0]}/{name}"
+    await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+@pytest.fixture(scope="module")
+def backend(request: pytest.FixtureRequest) -> str:
+    """Given by each test module."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def servers(backend: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings that name the backend's server."""
+    if backend == "redis":
+        return {"redis_url": request.getfixturevalue("redis_server")}
+    address, namespace = request.getfixturevalue("temporal_server"), request.getfixturevalue("temporal_namespace")
+    return {"temporal_address": address, "temporal_namespace": namespace}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def fleet(
+    backend: str, servers: dict[str, str], own_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fleet]:
+    """One per backend and module."""
+    fleet = await make_fleet(backend, own_database, tmp_path_factory.mktemp(backend), servers)
+    yield fleet
+    await asyncio.gather(*(worker.end() for worker in fleet.workers))
+    await fleet.gateway.close()

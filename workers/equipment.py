@@ -1,0 +1,50 @@
+"""What runs of handlers need of PostgreSQL and the graph: the same in a worker and in a process of one handler."""
+
+from __future__ import annotations
+
+import os
+
+from backends.port import RetryPolicy
+from gateway.db import Database
+from gateway.intake import Intake
+from gateway.settings import Settings
+from gateway.status.notify import Notifier
+from gateway.status.transitions import Claim, Transitions
+from workers.context import ContextFactory, ProgressSink
+from workers.handlers.base import TaskContext
+from workers.submit import Submitter, WaitingLauncher
+
+
+class Equipment:
+    """Opens nothing before it is used; `close` closes what was."""
+
+    def __init__(self, settings: Settings, *, pool_size: int, name: str) -> None:
+        os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
+        self.database = Database(settings.database_url, size=pool_size, name=name)
+        self.notifier = Notifier(self.database)
+        self.transitions = Transitions(
+            self.database,
+            self.notifier,
+            max_attempts=settings.task_attempts,
+            retry=RetryPolicy(attempts=settings.task_attempts),
+            fenced=settings.fence_enabled,
+        )
+        self.contexts = ContextFactory(settings, self.database)
+        self._intake = Intake(
+            self.database,
+            WaitingLauncher(self.database),
+            max_attempts=settings.task_attempts,
+            idempotency_hours=settings.idempotency_hours,
+        )
+
+    def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
+        """The context of one run."""
+        return self.contexts.build(progress, Submitter(self._intake, claim))
+
+    async def close(self) -> None:
+        """Raises `DatabaseUnavailable` when the last notifications could not be sent."""
+        try:
+            await self.notifier.close()
+        finally:
+            await self.contexts.close()
+            await self.database.close()

@@ -1,0 +1,84 @@
+"""The process of isolated handlers: takes one task after the other from its worker.
+
+Started as `python -m workers.execution.child <descriptor of the answers> <pid of the worker>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from gateway.settings import Settings
+from gateway.status.transitions import Claim
+from workers.equipment import Equipment
+from workers.execution.inline import InlineExecution
+from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive
+from workers.failure import failure_of
+from workers.guard import die_with
+from workers.handlers.base import TaskRegistry
+from workers.handlers.loader import load_registry
+from workers.progress import ProgressReporter
+
+
+class Child:
+    """Runs what it is sent; answers on a pipe of its own, so that a handler may print what it likes."""
+
+    def __init__(self, settings: Settings, answers: int) -> None:
+        self._registry: TaskRegistry = load_registry(settings.handler_modules)
+        self._non_retryable = settings.non_retryable_errors
+        self._equipment = Equipment(settings, pool_size=2, name="taskgate handler")
+        self._execution = InlineExecution()
+        self._answers = answers
+
+    async def serve(self) -> None:
+        """Until the worker closes its end."""
+        reader = asyncio.StreamReader(limit=2**26)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        self._answer(READY)
+        running: asyncio.Task[None] | None = None
+        while (message := await receive(reader)) is not None:
+            if message["kind"] == CANCEL:
+                if running is not None:
+                    running.cancel()
+                continue
+            running = asyncio.create_task(self._run(Claim(**message["claim"]), message["payload"]))
+
+    async def _run(self, claim: Claim, payload: dict[str, Any]) -> None:
+        handler = self._registry.get_handler(claim.task_type)
+        reporter = ProgressReporter(self._equipment.transitions, claim)
+        try:
+            assert handler is not None, "the worker knows this type, and its processes do too"
+            await self._execution.run(handler, payload, self._equipment.context(claim, reporter))
+        except asyncio.CancelledError:
+            await self._settle()
+            self._answer(CANCELLED)
+        except BaseException as error:  # noqa: BLE001 - the worker decides what it means
+            await self._settle()
+            # The worker enforces the timeout, and words it.
+            failure = failure_of(error, claim.task_type, 0.0, self._non_retryable)
+            self._answer(FAILED, failure=failure_as_json(failure))
+        else:
+            await self._settle()
+            self._answer(DONE, result=reporter.result)
+
+    async def _settle(self) -> None:
+        """What was reported last is on its way before the end of the run is."""
+        await self._equipment.notifier.flush()
+
+    def _answer(self, kind: str, **members: Any) -> None:
+        data = memoryview(pack(kind, **members))
+        while data:
+            data = data[os.write(self._answers, data) :]
+
+
+def main() -> None:
+    answers, worker = int(sys.argv[1]), int(sys.argv[2])
+    die_with(worker)
+    os.set_inheritable(answers, False)
+    asyncio.run(Child(Settings(), answers).serve())
+
+
+if __name__ == "__main__":
+    main()

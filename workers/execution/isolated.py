@@ -1,0 +1,226 @@
+"""Runs a handler in a process of its own, so that one that leaks, blocks, crashes or exits takes nobody with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from gateway.settings import Settings
+from gateway.status.transitions import Claim
+from workers.execution.messages import (
+    CANCEL,
+    CANCELLED,
+    DONE,
+    FAILED,
+    RUN,
+    claim_as_json,
+    failure_from_json,
+    pack,
+    receive,
+)
+from workers.failure import Failure
+from workers.handlers.base import TaskHandler, TaskRegistry
+
+log = logging.getLogger(__name__)
+
+#: How long a cancelled handler has to end; then its process is killed.
+CANCEL_SECONDS = 0.5
+MEMORY_LOOK_SECONDS = 0.1
+#: A process is used for so many tasks, so that what a handler leaks goes away with it.
+TASKS_PER_PROCESS = 100
+#: A process that holds more than this part of the memory limit after a task is not used again.
+WORN = 0.5
+
+
+class HandlerFailed(Exception):
+    """A handler in a process of its own raised; `failure` is what it said."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+class HandlerProcessDied(Exception):
+    """The process of the handler ended before the handler did."""
+
+
+class HandlerMemoryExceeded(Exception):
+    """The process of the handler used more memory than TASKGATE_ISOLATED_MEMORY_MB."""
+
+
+class _Process:
+    """One handler process; runs one task at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader) -> None:
+        self.process = process
+        self.reader = reader
+        self.tasks = 0
+        self.answer: asyncio.Task[dict[str, Any] | None]
+        """To what it was told last; None: it died."""
+
+    def ask(self, message: bytes) -> None:
+        self.answer = asyncio.create_task(receive(self.reader))
+        self.say(message)
+
+    def say(self, message: bytes) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self.process.stdin.write(message)
+
+    async def end(self) -> int:
+        """Kill it, and what it started; its exit code."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return await self.process.wait()
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        try:
+            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class IsolatedExecution:
+    """Keeps idle processes for the next tasks. `memory` in bytes, 0: no limit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **as_environment(settings)}
+        self._memory = settings.isolated_memory_mb << 20
+        self._types = frozenset(name.strip() for name in settings.isolated_types.split(",") if name.strip())
+        self._idle: list[_Process] = []
+        self._ending: set[asyncio.Task[int]] = set()
+        self.busy: set[asyncio.Future[None]] = set()
+        """Runs whose process has not ended, also when nobody waits for them any more."""
+
+    def wants(self, handler: TaskHandler) -> bool:
+        """Whether the handler asks for a process of its own (`isolated = True`), or a setting does."""
+        return bool(getattr(handler, "isolated", False)) or not self._types.isdisjoint((handler.task_type, "*"))
+
+    async def run(self, claim: Claim, payload: Mapping[str, Any]) -> Any:
+        """The result that the handler reported.
+
+        Raises `HandlerFailed`, `HandlerProcessDied`, `HandlerMemoryExceeded`.
+        """
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.busy.add(over)
+        over.add_done_callback(self.busy.discard)
+        child: _Process | None = None
+        try:
+            child = await self._take()
+            child.tasks += 1
+            child.ask(pack(RUN, claim=claim_as_json(claim), payload=payload))
+            answer = await self._watched(child)
+            if answer is None:
+                code = await child.end()
+                raise HandlerProcessDied(f"The process of the handler ended with code {code}")
+            self._give_back(child)
+            child = None
+            if answer["kind"] == FAILED:
+                raise HandlerFailed(failure_from_json(answer["failure"]))
+            return answer.get("result")
+        except asyncio.CancelledError:
+            if child is not None and await self._ends_itself(child):
+                self._give_back(child)
+                child = None
+            raise
+        finally:
+            if child is not None:
+                await asyncio.shield(child.end())
+            over.set_result(None)
+
+    async def warm_up(self, registry: TaskRegistry) -> None:
+        """Have a process ready before the first task comes that wants one."""
+        if not self._idle and any(self.wants(handler) for handler in registry.get_all_handlers().values()):
+            self._idle.append(await self._spawn())
+
+    async def close(self) -> None:
+        for child in self._idle:
+            await child.end()
+        self._idle.clear()
+
+    async def _take(self) -> _Process:
+        while self._idle:
+            child = self._idle.pop()
+            if child.process.returncode is None:
+                return child
+        return await self._spawn()
+
+    def _give_back(self, child: _Process) -> None:
+        if child.tasks < TASKS_PER_PROCESS and not (self._memory and child.memory() > self._memory * WORN):
+            self._idle.append(child)
+            return
+        ending = asyncio.create_task(child.end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _spawn(self) -> _Process:
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "workers.execution.child", str(writing), str(os.getpid())),
+                env=self._environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=sys.stderr.fileno(),  # a handler's own words belong into the log
+                pass_fds=(writing,),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", 0)
+        )
+        child = _Process(process, reader)
+        try:
+            ready = await receive(reader)
+        except BaseException:
+            await asyncio.shield(child.end())
+            raise
+        if ready is None:
+            transport.close()
+            raise HandlerProcessDied(f"A process for the handler could not be started: code {await child.end()}")
+        return child
+
+    async def _watched(self, child: _Process) -> dict[str, Any] | None:
+        """The child's answer; None when it died."""
+        while not child.answer.done():
+            await asyncio.wait([child.answer], timeout=MEMORY_LOOK_SECONDS if self._memory else None)
+            if self._memory and not child.answer.done() and (used := child.memory()) > self._memory:
+                raise HandlerMemoryExceeded(f"The handler used {used >> 20} MB of {self._memory >> 20}")
+        return child.answer.result()
+
+    async def _ends_itself(self, child: _Process) -> bool:
+        """Whether the handler heeds its cancellation in time."""
+        child.say(pack(CANCEL))
+        await asyncio.wait([child.answer], timeout=CANCEL_SECONDS)
+        answer = child.answer.result() if child.answer.done() else None
+        return answer is not None and answer["kind"] in (DONE, FAILED, CANCELLED)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that differ from their defaults, as a child process reads them."""
+    found = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, dict | list | tuple):
+            value = settings.model_dump_json(include={name})[len(name) + 4 : -1]
+        found[f"TASKGATE_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found

@@ -43,7 +43,7 @@ class DagInvalid(ApiError):
     http_status = 422
     grpc_status = "INVALID_ARGUMENT"
 
-    def __init__(self, faults: Sequence[Fault], message: str | None = None) -> None:
+    def __init__(self, faults: Sequence[Fault] = (), message: str | None = None) -> None:
         first = f"{faults[0]}: {faults[0].message}" if faults else ""
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         super().__init__(message or f"The DAG is not valid: {first}{more}")

@@ -16,6 +16,7 @@ from backends.port import Capability, RetryPolicy, WorkflowEnginePort, WorkflowR
 from gateway.access.placement import Tier
 from gateway.db import Database, translated
 from gateway.dispatch.lane import Lane
+from gateway.dispatch.queues import fairness_key
 from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Launch, NewTask, RetryOverride, first_ref
@@ -263,7 +264,7 @@ class Dispatcher:
             project_id=project_id,
             queue=queue,
             priority=priority,
-            fairness_key=tenant_id if tier is Tier.STANDARD else None,
+            fairness_key=fairness_key(tenant_id, tier),
             retry=self._retry if retry is None else retry.over(self._retry),
         )
 

@@ -14,6 +14,11 @@ from gateway.errors import DatabaseUnavailable
 REFRESH_SECONDS = 2.0
 
 
+def fairness_key(tenant_id: str | None, tier: Tier) -> str | None:
+    """Tenants that share a queue share it fairly."""
+    return tenant_id if tier is Tier.STANDARD else None
+
+
 class QueueNames:
     """Knows the task types that workers have handlers for; a task of any other goes where it fails with a message."""
 

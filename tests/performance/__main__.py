@@ -21,6 +21,9 @@ PARTS = {
     "idle": "tests.performance.idle",
     "rpc": "tests.performance.rpc",
     "delay": "tests.performance.delay",
+    "peers": "tests.performance.peers_part",
+    "recovery": "tests.performance.recovery",
+    "open": "tests.performance.open_tasks",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

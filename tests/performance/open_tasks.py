@@ -1,0 +1,150 @@
+"""(f) 10,000 tasks open at once on Temporal: through the gateway, and by the bare SDK, each on a stack of its own.
+
+All tasks are started before the first worker is, so that all are open at once; then one worker of 100 slots runs them.
+`OPEN_TASKS=500` makes it shorter. Each task leaves a line in a file: that is what "exactly once" is counted by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import httpx
+
+from tests.performance.arena import SERVERS, SYSTEMS, Arena, Figures, System, cpu_of, make_arena, server_pids, tree
+from tests.performance.idle import resident_mb
+from tests.performance.stack import measured_stack
+
+TASKS = int(os.environ.get("OPEN_TASKS", "10000"))
+BATCH = 1000
+SLOTS = 100
+#: Nothing takes longer than this (seconds).
+PATIENCE = 1800.0
+
+
+class Watch:
+    """Memory and processor time of processes, while something goes on."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self.worker: set[int] = set()
+        self.peak_mb: dict[str, float] = {}
+        self._cpu: dict[str, dict[int, float]] = {}
+        self._task = asyncio.create_task(self._look_forever())
+
+    async def _look_forever(self) -> None:
+        while True:
+            parts = await server_pids(self._arena.stack)
+            if self.worker:
+                parts["worker"] = {pid for known in self.worker for pid in tree(known)}
+            for name, pids in parts.items():
+                memory = sum(_resident(pid) for pid in pids)
+                self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), round(memory, 1))
+                self._cpu.setdefault(name, {}).update({pid: cpu_of({pid}) or 0.0 for pid in pids})
+            await asyncio.sleep(2)
+
+    def cpu_ms(self, tasks: int) -> dict[str, float]:
+        """Processor time of each part per task, since its processes began."""
+        return {name: round(1000 * sum(found.values()) / tasks, 2) for name, found in self._cpu.items()}
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _resident(pid: int) -> float:
+    try:
+        return resident_mb(pid)
+    except (OSError, StopIteration):
+        return 0.0
+
+
+async def by_gateway(arena: Arena, system: System) -> None:
+    """Submit all tasks in batches; return once Temporal holds all of them."""
+    environment = await arena.environment(system, "")
+    headers = {"Authorization": f"Bearer {environment['BENCH_KEY']}"}
+    async with httpx.AsyncClient(base_url=environment["TASKGATE_URL"], headers=headers, timeout=300) as http:
+        for first in range(0, TASKS, BATCH):
+            numbers = range(first, min(first + BATCH, TASKS))
+            tasks = [{"type": "bench", "payload": {"name": f"open-{n}", "kind": "noop"}} for n in numbers]
+            answer = await http.post("/gateway/v1/tasks/batch", content=json.dumps({"tasks": tasks}))
+            answer.raise_for_status()
+    connection = await asyncpg.connect(arena.stack.database_url)
+    counted = "SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued' AND task_type = 'bench'"
+    async with asyncio.timeout(PATIENCE):
+        while await connection.fetchval(counted) < TASKS:
+            await asyncio.sleep(0.2)
+    await connection.close()
+
+
+async def by_sdk(arena: Arena, system: System) -> None:
+    """Start all tasks, 64 at a time as the gateway does."""
+    await arena.send(system, "open", TASKS, "noop")
+
+
+async def measure(system: System, start: Callable[[Arena, System], Awaitable[None]]) -> Figures:
+    """Start all, then run all."""
+    async with measured_stack(SERVERS) as stack:
+        arena = await make_arena(stack, [system])
+        if system.module == "gateway_app":  # the gateway learns of the plug-in type from a worker
+            first = await arena.start_worker(system)
+            await arena.warm(system, system.name)
+            await first.end()
+        watch = Watch(arena)
+        began = time.time()
+        await start(arena, system)
+        started = time.time()
+        worker = await arena.start_worker(system)
+        watch.worker = {worker.process.pid}
+        tasks = [f"open-{number}" for number in range(TASKS)]
+        try:
+            await arena.effects.wait("end", tasks, seconds=PATIENCE)
+            first_start = min(arena.effects.first("start", task) for task in tasks)
+            ended = max(arena.effects.first("end", task) for task in tasks)
+            await asyncio.sleep(2)  # what is still to be reported
+            figures: Figures = {
+                "tasks": TASKS,
+                "starts_per_s": round(TASKS / (started - began), 1),
+                "runs_per_s": round(TASKS / (ended - first_start), 1),
+                "per_s": round(TASKS / ((started - began) + (ended - first_start)), 1),
+                "ran_once": sum(1 for task in tasks if len(arena.effects.times["start"][task]) == 1),
+                "load": round(os.getloadavg()[0], 2),
+            }
+            if system.module == "gateway_app":
+                figures["completed"] = await _completed(stack.database_url)
+            await watch.close()
+            return figures | {"peak_mb": watch.peak_mb, "cpu_ms": watch.cpu_ms(TASKS)}
+        finally:
+            await watch.close()
+            await worker.end()
+
+
+async def _completed(database_url: str) -> int:
+    connection = await asyncpg.connect(database_url)
+    try:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM task_logs t JOIN taskgate.dispatch d ON d.task_id = t.id"
+            " WHERE t.status = 'COMPLETED' AND d.state = 'completed' AND d.attempt = 1"
+            " AND t.payload->>'name' LIKE 'open-%'"
+        )
+        return count
+    finally:
+        await connection.close()
+
+
+async def run() -> dict[str, Any]:
+    os.environ["BENCH_SENDERS"] = "64"
+    os.environ["TASKGATE_WORKER_SLOTS"] = os.environ["BENCH_SLOTS"] = str(SLOTS)
+    figures: dict[str, Any] = {}
+    for name, start in (("temporal", by_gateway), ("sdk", by_sdk)):
+        figures[name] = await measure(SYSTEMS[name], start)
+        print(f"  {name}: {figures[name]}", flush=True)
+    ratios = {
+        key: round(figures["temporal"][key] / figures["sdk"][key], 3) for key in ("per_s", "starts_per_s", "runs_per_s")
+    }
+    return {"open": {**figures, "ratio": ratios}}

@@ -1,0 +1,140 @@
+"""(e) SIGKILL of the only busy worker beside a second, idle one: from the kill to the next start of its task.
+
+This gateway's workers are killed alternately as one process and with everything on their host (supervisor included).
+The legacy loop is measured in its favour: the task says that it is old enough to be taken back at once, and the lock
+that the dead worker left on its group, which nobody removes for an hour, is removed. Peers get `CAP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+
+from tests.performance.arena import SERVERS, SYSTEMS, Arena, System, WorkerProcess, make_arena
+from tests.performance.peers_part import chosen
+from tests.performance.stack import measured_stack
+from tests.performance.table import percentiles
+
+ROUNDS = int(os.environ.get("ROUNDS", "20"))
+CAP_SECONDS = 100.0
+#: Legacy pairs, and seconds between their starts: the pause of their loop is spread evenly over the kills.
+LEGACY_PAIRS, LEGACY_STAGGER = 5, 12.0
+
+
+async def own_rounds(arena: Arena, system: System) -> list[float]:
+    """Seconds per kill, of this gateway's workers."""
+    workers = [await arena.start_worker(system), await arena.start_worker(system)]
+    taken = []
+    try:
+        await arena.warm(system, f"recovery-{system.name}")
+        async with asyncpg.create_pool(arena.stack.database_url, min_size=1, max_size=1) as database:
+            for number in range(ROUNDS):
+                await _two_alive(database, system.name)
+                (task,) = await arena.send(system, f"lost-{system.name}{number}", 1, "once")
+                busy = await _busy(arena, task, workers)
+                killed = time.time()
+                if number % 2:
+                    await busy.kill()
+                else:
+                    os.kill(arena.effects.times["start"][task][0][1], signal.SIGKILL)
+                if not await arena.effects.wait("start", [task], runs=2, seconds=CAP_SECONDS):
+                    raise RuntimeError(f"{system.name}: a task was lost with its worker")
+                taken.append(arena.effects.times["start"][task][1][0] - killed)
+                if number % 2:
+                    workers.remove(busy)
+                    workers.append(await arena.start_worker(system))
+    finally:
+        for worker in workers:
+            await worker.end()
+    return taken
+
+
+async def one_kill(arena: Arena, system: System, space: str = "", start_at: float = 0.0) -> float | None:
+    """Seconds, None when the task does not come back in `CAP_SECONDS`."""
+    await asyncio.sleep(start_at)
+    workers = [await arena.start_worker(system, space), await arena.start_worker(system, space)]
+    try:
+        await arena.warm(system, f"recovery-{system.name}{space}", space)
+        await asyncio.sleep(LEGACY_PAIRS * LEGACY_STAGGER - start_at)
+        (task,) = await arena.send(system, f"lost-{system.name}{space}", 1, "once", space=space)
+        busy = await _busy(arena, task, workers)
+        killed = time.time()
+        await busy.kill()
+        if system.name == "legacy":
+            await _remove_locks(await arena.environment(system, space))
+        if not await arena.effects.wait("start", [task], runs=2, seconds=CAP_SECONDS):
+            return None
+        return arena.effects.times["start"][task][1][0] - killed
+    finally:
+        for worker in workers:
+            await worker.end()
+
+
+async def _two_alive(database: asyncpg.Pool, backend: str) -> None:
+    async with asyncio.timeout(60):
+        while (
+            await database.fetchval(
+                "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND backend = $1 AND lost_at IS NULL",
+                backend,
+            )
+            < 2
+        ):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1)  # it has its lease; now it begins to poll
+
+
+async def _busy(arena: Arena, task: str, workers: list[WorkerProcess]) -> WorkerProcess:
+    if not await arena.effects.wait("start", [task], seconds=60):
+        raise RuntimeError(f"{task} did not start")
+    pid = arena.effects.times["start"][task][0][1]
+    return next(worker for worker in workers if pid in worker.pids)
+
+
+async def _remove_locks(environment: dict[str, str]) -> None:
+    async with Redis.from_url(environment["BENCH_REDIS"]) as redis:
+        async for key in redis.scan_iter("lock:queue:group:*"):
+            await redis.delete(key)
+
+
+def _figures(system: System, taken: list[float | None]) -> dict[str, Any]:
+    """Runs beyond the cap count as the cap, and say so."""
+    values = [CAP_SECONDS if seconds is None else seconds for seconds in taken]
+    figures: dict[str, Any] = percentiles(values if len(values) > 1 else values * 2) | {"n": len(values)}
+    if None in taken:
+        figures["capped"] = taken.count(None)
+    if system.recovery:
+        figures["documented"] = system.recovery
+    return figures
+
+
+async def run() -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    async with measured_stack(SERVERS) as stack:
+        systems = chosen()
+        arena = await make_arena(stack, systems)
+        for system in (one for one in systems if one.module == "gateway_app"):
+            figures[system.name] = _figures(system, list(await own_rounds(arena, system)))
+            print(f"  {system.name}: {figures[system.name]}", flush=True)
+        # The others mostly wait: all at once.
+        runs: dict[str, list[asyncio.Task[float | None]]] = {}
+        for system in (one for one in systems if one.module != "gateway_app"):
+            spaces = [f"_{n + 1}" for n in range(LEGACY_PAIRS)] if system.name == "legacy" else [""]
+            runs[system.name] = [
+                asyncio.create_task(
+                    one_kill(arena, system, space, number * LEGACY_STAGGER if space else 2.0 * len(runs))
+                )
+                for number, space in enumerate(spaces)
+            ]
+        for name, tasks in runs.items():
+            figures[name] = _figures(SYSTEMS[name], list(await asyncio.gather(*tasks)))
+            print(f"  {name}: {figures[name]}", flush=True)
+    slowest = [figures[name]["p95_ms"] for name in ("temporal", "redis") if name in figures]
+    if slowest and "legacy" in figures:
+        print(f"  legacy P50 / slowest own P95: {figures['legacy']['p50_ms'] / max(slowest):.0f}")
+    return {"recovery": figures}

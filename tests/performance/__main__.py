@@ -24,6 +24,7 @@ PARTS = {
     "peers": "tests.performance.peers_part",
     "recovery": "tests.performance.recovery",
     "open": "tests.performance.open_tasks",
+    "scale": "tests.performance.scale",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

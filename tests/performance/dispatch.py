@@ -14,7 +14,6 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from deploy.local.stack import EmbeddedStack
 from tests.performance.stack import client, measured_stack
 from tests.performance.table import percentiles
 
@@ -23,7 +22,7 @@ ROUNDS = 200
 PAUSE = 0.01  # between tasks: light load, one task at a time
 
 
-async def through_gateway(stack: EmbeddedStack, http: httpx.AsyncClient, database: asyncpg.Connection) -> float:
+async def through_gateway(http: httpx.AsyncClient, database: asyncpg.Connection) -> float:
     """One task; seconds from its acceptance (the gateway's clock, before the commit) to its handler's first line."""
     answer = await http.post("/gateway/v1/tasks", json={"type": "bench_noop", "payload": {}})
     answer.raise_for_status()
@@ -64,8 +63,8 @@ async def run() -> dict[str, Any]:
             # In turns, so that what the machine does meanwhile falls on all three alike.
             for index in range(WARM_UP + ROUNDS):
                 taken = {
-                    "temporal": await through_gateway(stack, live, database),
-                    "redis": await through_gateway(stack, off, database),
+                    "temporal": await through_gateway(live, database),
+                    "redis": await through_gateway(off, database),
                     "sdk": await through_sdk(temporal),
                 }
                 if index >= WARM_UP:

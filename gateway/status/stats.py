@@ -130,7 +130,7 @@ class TaskStatistics:
             return await self._db.fetch(getattr(SQL, f"{what}_all"), window)
         if not caller.tenant_ids:
             return []
-        query = getattr(SQL, f"{what}_of_tenants")
+        query = getattr(SQL, f"{what}_of_tenants").replace("/*open*/", SQL.open)
         arguments = [window, sorted(caller.tenant_ids)]
         if "/*owned*/" in query:
             query = query.replace("/*owned*/", SQL.owned)

@@ -1,13 +1,19 @@
 -- Counts of the API (contract §2). Each is read from an index over its window, so that it costs what happened in that
 -- window, however old the table is. `$1` is the start of the window (of the depth: its points); `_of_tenants` blocks have
 -- the tenants in `$2`. `/*owned*/` is filled in by stats.py.
+--
+-- Of a tenant's tasks those that wait here may be a million (delayed, held). Nobody but the gateway touches their rows, so
+-- they are counted in an index of the dispatch rows, and only the others are followed to `task_logs`.
 
 -- name: owned
--- The ids of the tenants' tasks created since $3: from dispatch rows, which are never older than their tasks, and from
--- rows that are not the gateway's own, name the tenant themselves (contract §4, last paragraph) and have no dispatch row.
+-- The ids of the tenants' tasks created since $3, but for those that wait here: from dispatch rows, which are never older
+-- than their tasks, and from rows that are not the gateway's own, name the tenant themselves (contract §4, last paragraph)
+-- and have no dispatch row.
 -- OFFSET 0: named rows that are already among the dispatched ones go first; only the rest is looked up one by one.
 dispatched AS MATERIALIZED (
-    SELECT d.task_id AS id FROM taskgate.dispatch d WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
+    SELECT d.task_id AS id FROM taskgate.dispatch d
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
+      AND d.state = ANY ('{starting,queued,running,completed,failed,stopped}'::text[])
 ), named AS MATERIALIZED (
     SELECT t.id
     FROM taskgate.owner_keys($2::text[]) AS owner (key)
@@ -33,11 +39,19 @@ SELECT t.status, count(*) AS tasks FROM task_logs t WHERE t.created_at >= $1 GRO
 
 -- name: created_since_of_tenants
 WITH /*owned*/
-SELECT t.status, count(*) AS tasks
-FROM task_logs t
-JOIN owned o ON o.id = t.id
-WHERE t.created_at >= $1
-GROUP BY t.status
+SELECT status, sum(tasks)::bigint AS tasks
+FROM (
+    SELECT t.status, count(*) AS tasks
+    FROM task_logs t
+    JOIN owned o ON o.id = t.id
+    WHERE t.created_at >= $1
+    GROUP BY t.status
+    UNION ALL
+    SELECT 'PROCESSING', count(*)
+    FROM taskgate.dispatch d
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting' AND d.created_at >= $1
+) AS counts
+GROUP BY status
 
 -- name: unfinished_all
 -- Unfinished tasks now, by shown status; how many of them were created in the window.
@@ -48,16 +62,40 @@ WHERE t.status IN ('PENDING', 'PROCESSING')
 GROUP BY 1
 
 -- name: unfinished_of_tenants
-SELECT taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, count(*) AS tasks,
-       count(*) FILTER (WHERE t.created_at >= $1) AS recent
-FROM task_logs t
-LEFT JOIN LATERAL (
-    SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = t.id OFFSET 0
-) AS d ON true
-WHERE t.status IN ('PENDING', 'PROCESSING')
-  AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
-      = ANY ($2::text[])
-GROUP BY 1
+WITH /*open*/
+SELECT status, sum(tasks)::bigint AS tasks, sum(recent)::bigint AS recent
+FROM (
+    SELECT 'PENDING' AS status, count(*) AS tasks, count(*) FILTER (WHERE d.created_at >= $1) AS recent
+    FROM taskgate.dispatch d
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
+    UNION ALL
+    SELECT taskgate.shown_status(o.status, o.started_at, o.worker_id), count(*),
+           count(*) FILTER (WHERE o.created_at >= $1)
+    FROM open o
+    GROUP BY 1
+) AS counts
+GROUP BY status
+
+-- name: open
+-- The tenants' unfinished tasks, but for those that wait here.
+open AS MATERIALIZED (
+    SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
+    FROM taskgate.dispatch d
+    JOIN task_logs t ON t.id = d.task_id
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = ANY ('{starting,queued,running}'::text[])
+      AND t.status IN ('PENDING', 'PROCESSING')
+    UNION ALL
+    SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
+    FROM taskgate.owner_keys($2::text[]) AS owner (key)
+    CROSS JOIN unnest('{PENDING,PROCESSING}'::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at FROM task_logs t
+        WHERE taskgate.legacy_owner_key(t.payload::text, t.group_id) = owner.key
+          AND starts_with(t.payload::text, E'\t') IS NOT TRUE AND t.status = wanted.status
+        OFFSET 0
+    ) AS t
+    WHERE (SELECT true FROM taskgate.dispatch d WHERE d.task_id = t.id) IS NULL
+)
 
 -- name: completed_since_all
 -- Tasks that ended in the window, by status.
@@ -89,26 +127,35 @@ WHERE created_at IS NOT NULL
 GROUP BY 1, 2
 
 -- name: depth_of_tenants
--- Most of what was there in the window was also created in it; the owner of the rest is looked up one by one.
-WITH present AS MATERIALIZED (
+-- Most of what ended in the window was also created in it; the owner of the rest is looked up one by one. A row may have no
+-- end and say that it is finished: it counts as unfinished all the same.
+WITH ended AS MATERIALIZED (
     SELECT t.id, t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at > ($1::timestamptz[])[1]
     UNION ALL
-    SELECT t.id, t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL
-), /*owned*/
+    SELECT t.id, t.created_at, t.completed_at FROM task_logs t
+    WHERE t.completed_at IS NULL AND COALESCE(t.status, '') NOT IN ('PENDING', 'PROCESSING')
+), /*open*/, /*owned*/
 SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS created,
        width_bucket(completed_at - interval '1 microsecond', $1::timestamptz[]) AS completed,
        count(*) AS tasks
 FROM (
-    SELECT p.created_at, p.completed_at FROM present p JOIN owned o ON o.id = p.id WHERE p.created_at >= $3
+    SELECT d.created_at, NULL::timestamptz AS completed_at
+    FROM taskgate.dispatch d
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
     UNION ALL
-    SELECT p.created_at, p.completed_at
-    FROM present p
-    CROSS JOIN LATERAL (SELECT t.payload, t.group_id FROM task_logs t WHERE t.id = p.id OFFSET 0) AS t
+    SELECT o.created_at, NULL FROM open o WHERE o.completed_at IS NULL
+    UNION ALL
+    SELECT e.created_at, e.completed_at FROM ended e JOIN owned o ON o.id = e.id WHERE e.created_at >= $3
+    UNION ALL
+    SELECT e.created_at, e.completed_at
+    FROM ended e
+    CROSS JOIN LATERAL (SELECT t.payload, t.group_id FROM task_logs t WHERE t.id = e.id OFFSET 0) AS t
     LEFT JOIN LATERAL (
-        SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = p.id OFFSET 0
+        SELECT d.task_id, d.tenant_id FROM taskgate.dispatch d WHERE d.task_id = e.id OFFSET 0
     ) AS d ON true
-    WHERE p.created_at < $3
+    WHERE e.created_at < $3
       AND CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
           = ANY ($2::text[])
 ) AS mine
+WHERE created_at IS NOT NULL
 GROUP BY 1, 2

@@ -17,6 +17,7 @@ from gateway.cli.scale import scale_app
 from gateway.cli.schedule import schedule_app
 from gateway.cli.settings import settings as settings_command
 from gateway.cli.simulate import simulate as simulate_command
+from gateway.cli.task import task_app
 from gateway.cli.worker import worker as worker_command
 from gateway.cli.worker import worker_process
 from gateway.cli.workers import workers as workers_command
@@ -30,6 +31,7 @@ app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")
 app.add_typer(scale_app, name="scale")
 app.add_typer(schedule_app, name="schedule")
+app.add_typer(task_app, name="task")
 app.command("settings")(settings_command)
 app.command("simulate")(simulate_command)
 app.command("workers")(workers_command)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -12,8 +9,9 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.flags import AsJson
 from gateway.cli.table import table
+from gateway.cli.text import json_object, print_json, read_text, utc
 
 schedule_app = typer.Typer(help="Tasks that are submitted again and again.", no_args_is_help=True)
 
@@ -56,7 +54,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a schedule, and print its id and its next times."""
-    document = {} if file is None else _object(_read(file), str(file))
+    document = {} if file is None else json_object(read_text(file), str(file))
     action: dict[str, Any] = document.setdefault("action", {})
     specs: list[Any] = document.setdefault("specs", [])
     specs += [{"cron": expression} for expression in cron or []]
@@ -77,11 +75,11 @@ def create(
     )
     _put(action, type=task_type, priority=priority, project_id=project, tenant_id=tenant)
     if payload != "{}":
-        action["payload"] = _object(payload, "--payload")
+        action["payload"] = json_object(payload, "--payload")
     with GatewayClient() as gateway:
         created = gateway.call("POST", _PATH, body=document)
         if as_json:
-            _print(created)
+            print_json(created)
             return
         typer.echo(f"{created['schedule_id']}  {created['name']}")
         typer.echo(_times(gateway.get(f"{_path(created['schedule_id'])}/next", count=3)))
@@ -104,7 +102,7 @@ def list_schedules(
             if after is None:
                 break
     if as_json:
-        _print(found)
+        print_json(found)
         return
     header = ("id", "name", "tenant", "type", "when", "overlap", "next", "note")
     rows = [
@@ -113,7 +111,7 @@ def list_schedules(
             one["action"]["type"],
             "; ".join(_spec(spec) for spec in one["specs"]),
             one["overlap"],
-            "paused" if one["paused"] else one["next_at"] and _utc(one["next_at"]),
+            "paused" if one["paused"] else one["next_at"] and utc(one["next_at"]),
             one["note"],
         ]
         for one in found
@@ -125,7 +123,7 @@ def list_schedules(
 def show(schedule_id: Id) -> None:
     """Print a schedule as JSON; a file for `create --file` after removing what the gateway added."""
     with GatewayClient() as gateway:
-        _print(gateway.get(_path(schedule_id)))
+        print_json(gateway.get(_path(schedule_id)))
 
 
 @schedule_app.command("pause")
@@ -141,7 +139,7 @@ def resume(schedule_id: Id, note: Why = None) -> None:
     """Let its clock go on."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/resume", body={"note": note})
-    typer.echo(f"next: {_utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time")
+    typer.echo(f"next: {utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time")
 
 
 @schedule_app.command("run")
@@ -178,7 +176,7 @@ def next_times(
     with GatewayClient() as gateway:
         answer = gateway.get(f"{_path(schedule_id)}/next", count=count)
     if as_json:
-        _print(answer)
+        print_json(answer)
     else:
         typer.echo(_times(answer))
 
@@ -193,11 +191,11 @@ def history(
     with GatewayClient() as gateway:
         firings = gateway.get(f"{_path(schedule_id)}/history", limit=limit)["firings"]
     if as_json:
-        _print(firings)
+        print_json(firings)
         return
     header = ("time", "by", "became", "task", "state", "why")
     rows = [
-        [_utc(one["nominal_at"]), *(one[name] for name in ("kind", "outcome", "task_id", "task_state", "reason"))]
+        [utc(one["nominal_at"]), *(one[name] for name in ("kind", "outcome", "task_id", "task_state", "reason"))]
         for one in firings
     ]
     typer.echo(table(header, rows) if rows else "nothing yet")
@@ -220,23 +218,6 @@ def _put(target: dict[str, Any], **values: Any) -> None:
     target.update({name: value for name, value in values.items() if value is not None})
 
 
-def _read(file: Path) -> str:
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{file} cannot be read ({type(error).__name__})", code=2)
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        fail(f"{where} is no JSON: {error}", code=2)
-    if not isinstance(value, dict):
-        fail(f"{where} is no JSON object", code=2)
-    return value
-
-
 def _spec(spec: dict[str, Any]) -> str:
     zone = f" {spec['timezone']}" if spec["timezone"] else ""
     if spec["cron"]:
@@ -247,13 +228,5 @@ def _spec(spec: dict[str, Any]) -> str:
 
 
 def _times(answer: dict[str, Any]) -> str:
-    rows = [[one["local"], _utc(one["fire_at"])] for one in answer["times"]]
+    rows = [[one["local"], utc(one["fire_at"])] for one in answer["times"]]
     return table(("local time", "fires at"), rows) if rows else "it has no further time"
-
-
-def _utc(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _print(answer: Any) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

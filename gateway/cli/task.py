@@ -1,0 +1,301 @@
+"""`taskgate task …`: tasks of a running gateway, over HTTP."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+from gateway.cli.text import json_object, json_value, print_json, read_text, utc
+
+task_app = typer.Typer(help="Tasks: submit, list, show, stop, retry, and all that pass a filter.", no_args_is_help=True)
+
+_PATH = "/gateway/v1/tasks"
+_OPERATIONS = "/gateway/v1/operations"
+#: Filters that take several values; of one value each only the last counts.
+_MANY = frozenset(("state", "status", "type", "backend", "stage", "priority"))
+_LARGEST_PAGE = 500
+#: Exit code when some of many tasks were refused.
+SOME_REFUSED = 3
+
+Id = Annotated[str, typer.Argument(help="Id of the task", metavar="ID")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of tasks", metavar="ID…")]
+State = Annotated[list[str] | None, typer.Option("--state", help="waiting, queued, running, failed, …; repeatable")]
+Kind = Annotated[list[str] | None, typer.Option("--type", help="Task type; repeatable")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
+Project = Annotated[str | None, typer.Option("--project", help="Project id")]
+Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
+Other = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="Any other filter of the API as name=value, e.g. error=timeout; repeatable"),
+]
+
+
+@task_app.command("submit")
+def submit(
+    task_type: Annotated[str | None, typer.Option("--type", help="Task type, e.g. add_episode")] = None,
+    payload: Annotated[str, typer.Option("--payload", help="A JSON object, or @file")] = "{}",
+    project: Project = None,
+    tenant: Tenant = None,
+    group: Annotated[str | None, typer.Option("--group", help="Group; default: the project, else the tenant")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
+    delay: Annotated[float | None, typer.Option("--delay", help="Run after so many seconds")] = None,
+    run_at: Annotated[str | None, typer.Option("--at", help="Run at this time, ISO 8601 with offset")] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", help="Fail when not started by then, ISO 8601")] = None,
+    ttl: Annotated[
+        float | None, typer.Option("--ttl", help="Fail when not started so many seconds after its time")
+    ] = None,
+    unique_key: Annotated[str | None, typer.Option("--unique-key", help="Only one active task has it")] = None,
+    existing: Annotated[bool, typer.Option("--existing", help="Print the active task that has the unique key")] = False,
+    attempts: Annotated[int | None, typer.Option("--attempts", help="Runs before it is a dead letter")] = None,
+    label: Label = None,
+    parent: Annotated[str | None, typer.Option("--parent", help="Id of the task that it belongs to")] = None,
+    callback: Annotated[str | None, typer.Option("--callback", help="URL that is told of its end")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="Submitting again with it makes no second task")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Many tasks: a JSON array of submissions (- is standard input)")
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="With --file: accept the others when one is refused")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a task and print its id; with --file many, and print how many were accepted."""
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    if file is not None:
+        tasks = json_value(read_text(file), str(file))
+        _submit_many({"mode": "each" if each else "all", "tasks": tasks}, headers, as_json=as_json)
+        return
+    if task_type is None:
+        fail("--type or --file is needed", code=2)
+    if payload.startswith("@"):
+        payload = read_text(Path(payload[1:]))
+    body = {
+        "type": task_type,
+        "payload": json_object(payload, "--payload"),
+        "project_id": project,
+        "tenant_id": tenant,
+        "group_id": group,
+        "priority": priority,
+        "delay_seconds": delay,
+        "run_at": run_at,
+        "deadline": deadline,
+        "ttl_seconds": ttl,
+        "unique_key": unique_key,
+        "on_conflict": "return" if existing else None,
+        "retry": None if attempts is None else {"attempts": attempts},
+        "labels": _labels(label) or None,
+        "parent_task_id": parent,
+        "callback": None if callback is None else {"url": callback},
+    }
+    asked = {name: value for name, value in body.items() if value is not None}
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", _PATH, body=asked, headers=headers)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(answer["task_id"])
+
+
+def _submit_many(batch: dict[str, Any], headers: dict[str, str], *, as_json: bool) -> None:
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", f"{_PATH}/batch", body=batch, headers=headers)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"{answer['accepted']} accepted, {answer['active']} already active, {answer['refused']} refused")
+        for item in answer["tasks"]:
+            if item["status"] == "refused":
+                typer.echo(f"  tasks[{item['index']}]: {item['error']['detail']}")
+    if answer["refused"]:
+        raise typer.Exit(SOME_REFUSED)
+
+
+@task_app.command("list")
+def list_tasks(
+    state: State = None,
+    task_type: Kind = None,
+    tenant: Tenant = None,
+    project: Project = None,
+    label: Label = None,
+    other: Other = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks, newest first."""
+    query: dict[str, Any] = _filters(state, task_type, tenant, project, other) | {"label": label or []}
+    found: list[dict[str, Any]] = []
+    with GatewayClient() as gateway:
+        cursor: str | None = None
+        while True:
+            page = gateway.get(_PATH, **query, limit=min(limit - len(found), _LARGEST_PAGE), cursor=cursor)
+            found += page["tasks"]
+            cursor = page["next_cursor"]
+            if cursor is None or len(found) >= limit:
+                break
+    if as_json:
+        print_json(found)
+        return
+    header = ("id", "type", "state", "backend", "tenant", "project", "prio", "created", "labels", "error")
+    rows = [
+        [
+            *(
+                task[name]
+                for name in ("task_id", "task_type", "state", "backend", "tenant_id", "project_id", "priority")
+            ),
+            utc(task["created_at"]),
+            ",".join(f"{key}:{value}" for key, value in sorted(task["labels"].items())) or None,
+            task["error"] and _short(task["error"]),
+        ]
+        for task in found
+    ]
+    typer.echo(table(header, rows) if rows else "no tasks")
+    if cursor is not None:
+        typer.echo(f"there are more than {limit}", err=True)
+
+
+@task_app.command("show")
+def show(task_id: Id, as_json: AsJson = False) -> None:
+    """Show what the gateway knows of a task, and each of its runs."""
+    with GatewayClient() as gateway:
+        task = gateway.get(f"{_PATH}/{quote(task_id, safe='')}")
+    if as_json:
+        print_json(task)
+        return
+    runs = task.pop("attempts")
+    facts = {name: value for name, value in task.items() if value not in (None, {}, [])}
+    width = max(map(len, facts))
+    typer.echo("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+    if runs:
+        header = ("run", "backend", "worker", "started", "ended", "outcome", "error")
+        names = ("attempt", "backend", "worker_id")
+        rows = [
+            [
+                *(run[name] for name in names),
+                utc(run["started_at"]),
+                run["ended_at"] and utc(run["ended_at"]),
+                run["outcome"],
+                run["error"] and _short(run["error"]),
+            ]
+            for run in runs
+        ]
+        typer.echo(f"\n{table(header, rows)}")
+
+
+@task_app.command("stop")
+def stop(task_ids: Ids) -> None:
+    """Stop pending or running tasks."""
+    _steer(task_ids, "stop", "stopped")
+
+
+@task_app.command("retry")
+def retry(task_ids: Ids) -> None:
+    """Run failed or stopped tasks again."""
+    _steer(task_ids, "retry", "retried")
+
+
+def _steer(task_ids: list[str], verb: str, done: str) -> None:
+    with GatewayClient() as gateway:
+        for task_id in task_ids:
+            gateway.call("POST", f"/api/v1/tasks/{quote(task_id, safe='')}/{verb}")
+            typer.echo(f"{done} {task_id}")
+
+
+@task_app.command("bulk")
+def bulk(
+    action: Annotated[str, typer.Argument(help="cancel, retry, redrive or reprioritise")],
+    state: State = None,
+    task_type: Kind = None,
+    tenant: Tenant = None,
+    project: Project = None,
+    label: Label = None,
+    other: Other = None,
+    task_id: Annotated[list[str] | None, typer.Option("--id", help="These tasks; repeatable")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="For reprioritise: 1 is first, 5 last")] = None,
+    why: Annotated[str | None, typer.Option("--why", help="For the audit")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many tasks there are")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Act upon each of the tasks that are there now and pass the filters. Ctrl-C leaves the operation running."""
+    which: dict[str, Any] = dict(_filters(state, task_type, tenant, project, other))
+    if label:
+        which["labels"] = _labels(label)
+    if task_id:
+        which["ids"] = task_id
+    body = {"action": action, "filter": which, "priority": priority, "why": why}
+    with GatewayClient() as gateway:
+        if dry_run or not yes:
+            operation = gateway.call("POST", _OPERATIONS, body=body | {"dry_run": True})
+            if not dry_run and not typer.confirm(f"{action} {operation['total']} tasks?", err=True):
+                raise typer.Exit(1)
+        if not dry_run:
+            operation = gateway.call("POST", _OPERATIONS, body=body)
+            if wait:
+                operation = _wait(gateway, operation, quiet=as_json)
+    if as_json:
+        print_json(operation)
+    elif dry_run:
+        typer.echo(f"{operation['total']} tasks, e.g. {', '.join(operation['sample']) or 'none'}")
+    else:
+        typer.echo(f"{operation['operation_id']}  {_progress(operation)}")
+        for error in operation["errors"]:
+            typer.echo(f"  {error['task_id']}: {error['reason']}")
+    if operation["failed"]:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _wait(gateway: GatewayClient, operation: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    pause = 0.1
+    while operation["state"] == "running":
+        if not quiet and sys.stderr.isatty():
+            typer.echo(f"\r{_progress(operation)} ", err=True, nl=False)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 2.0)
+        operation = gateway.get(f"{_OPERATIONS}/{operation['operation_id']}")
+    return operation
+
+
+def _progress(operation: dict[str, Any]) -> str:
+    counts = ", ".join(f"{operation[name]} {name}" for name in ("done", "skipped", "failed") if operation[name])
+    return f"{operation['state']}: {counts or '0 done'} of {operation['total']}"
+
+
+def _filters(
+    state: list[str] | None,
+    task_type: list[str] | None,
+    tenant: str | None,
+    project: str | None,
+    other: list[str] | None,
+) -> dict[str, Any]:
+    """Filters as the API names them."""
+    asked: dict[str, Any] = {"state": state, "type": task_type, "tenant_id": tenant, "project_id": project}
+    for text in other or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            fail(f"--filter {text}: name=value is wanted", code=2)
+        asked[name] = [*(asked.get(name) or []), value] if name in _MANY else value
+    return {name: value for name, value in asked.items() if value}
+
+
+def _labels(texts: list[str] | None) -> dict[str, str]:
+    labels = {}
+    for text in texts or []:
+        key, separator, value = text.partition(":")
+        if not separator:
+            fail(f"--label {text}: key:value is wanted", code=2)
+        labels[key] = value
+    return labels
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"

@@ -1,0 +1,46 @@
+"""What commands read and print: JSON, files, times."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gateway.cli.flags import fail
+
+
+def read_text(file: Path) -> str:
+    """The text of a file, `-` for standard input; one that cannot be read ends the command."""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file} cannot be read ({type(error).__name__})", code=2)
+
+
+def json_object(text: str, where: str) -> dict[str, Any]:
+    """A JSON object; anything else ends the command."""
+    value = json_value(text, where)
+    if not isinstance(value, dict):
+        fail(f"{where} is no JSON object", code=2)
+    return value
+
+
+def json_value(text: str, where: str) -> Any:
+    """A JSON value; anything else ends the command."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        fail(f"{where} is no JSON: {error}", code=2)
+
+
+def utc(text: str) -> str:
+    """A time of the API, to the second."""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def print_json(answer: Any) -> None:
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -327,7 +327,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         dags=DagStore(database, Limits.of(settings), known_types=TYPES),
         lease=lease,
         clock=clock,
-        schedules=Schedules(database, clock),
+        schedules=Schedules(database, clock, most_of_tenant=settings.schedules_per_tenant),
         callback_rules=callback_rules,
         deliverer=deliverer,
         deliveries=Deliveries(database, deliverer.wake),

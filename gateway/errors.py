@@ -78,6 +78,14 @@ class TaskNotWaiting(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class TooManySchedules(ApiError):
+    """The tenant has as many schedules as it may have."""
+
+    code = "too_many_schedules"
+    http_status = 409
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
 class ScheduleChanged(ApiError):
     """The schedule was changed by somebody else at the same time; try again."""
 

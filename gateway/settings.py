@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     )
 
     # Schedules ----------------------------------------------------------------------------------------------
+    schedules_per_tenant: int = Field(1000, ge=0, description="Schedules that a tenant may have")
     schedule_history_days: int = Field(90, ge=1, description="How long the history of schedules is kept")
 
     # Callbacks ----------------------------------------------------------------------------------------------

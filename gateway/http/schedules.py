@@ -113,7 +113,7 @@ class Backfilled(BaseModel):
     "",
     status_code=201,
     response_model=ScheduleView,
-    responses=problem_errors(403, 404),
+    responses=problem_errors(403, 404, 409),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def create_schedule(request: Request, definition: ScheduleDefinition) -> Response:

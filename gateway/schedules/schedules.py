@@ -13,7 +13,7 @@ import orjson
 
 from gateway.access.placement import Caller, Placement
 from gateway.db import Database, type_Connection
-from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound
+from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound, TooManySchedules
 from gateway.schedules.clock import SQL, Clock, note_times
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.schedule import Schedule
@@ -30,8 +30,9 @@ Change = Callable[[ScheduleDefinition], ScheduleDefinition]
 class Schedules:
     """Every method raises `DatabaseUnavailable`, and `ScheduleNotFound` for what its caller may not see."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, most_of_tenant: int) -> None:
         self._db = database
+        self._most_of_tenant = most_of_tenant
         self._clock = clock
 
     async def plan(self, definition: ScheduleDefinition, placement: Placement, user_id: str) -> Schedule:
@@ -45,8 +46,13 @@ class Schedules:
         )
 
     async def insert(self, db: type_Connection, schedule: Schedule) -> None:
-        """Write a planned schedule, in the caller's transaction; `wake` the clock after its commit."""
+        """Write a planned schedule, in the caller's transaction; `wake` the clock after its commit.
+
+        Raises `TooManySchedules`.
+        """
         definition = schedule.definition
+        if await db.fetchval(SQL.count_of_tenant, schedule.tenant_id) >= self._most_of_tenant:
+            raise TooManySchedules
         await db.execute(
             SQL.insert,
             schedule.schedule_id,

@@ -5,6 +5,9 @@ INSERT INTO taskgate.schedule (schedule_id, tenant_id, project_id, user_id, name
                                next_at, fire_at, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11, $12, $12)
 
+-- name: count_of_tenant
+SELECT count(*) FROM taskgate.schedule WHERE tenant_id IS NOT DISTINCT FROM $1
+
 -- name: get
 SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS definition, revision, is_paused, note,
        remaining_runs, next_at, fire_at, settle_at, created_at, updated_at
@@ -30,11 +33,13 @@ RETURNING 1
 DELETE FROM taskgate.schedule WHERE schedule_id = $1
 
 -- name: due
--- Schedules that have something to do at $1.
-SELECT schedule_id FROM taskgate.schedule WHERE fire_at <= $1
-UNION
-SELECT schedule_id FROM taskgate.schedule WHERE settle_at <= $1
-LIMIT $2
+-- Schedules that have something to do at $1, those that wait longest first.
+SELECT schedule_id FROM (
+    (SELECT schedule_id, fire_at AS at FROM taskgate.schedule WHERE fire_at <= $1 ORDER BY fire_at LIMIT $2)
+    UNION ALL
+    (SELECT schedule_id, settle_at FROM taskgate.schedule WHERE settle_at <= $1 ORDER BY settle_at LIMIT $2)
+) AS due
+GROUP BY schedule_id ORDER BY min(at) LIMIT $2
 
 -- name: next_due
 SELECT LEAST((SELECT min(fire_at) FROM taskgate.schedule), (SELECT min(settle_at) FROM taskgate.schedule))

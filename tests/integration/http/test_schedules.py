@@ -76,6 +76,16 @@ async def test_a_repeated_request_makes_one_schedule(client: httpx.AsyncClient) 
     assert len((await client.get(URL)).json()["schedules"]) == 1
 
 
+async def test_a_tenant_has_only_so_many(serve: Any, key: str) -> None:
+    async with serve(schedules_per_tenant=1) as (client, _):
+        client.headers["Authorization"] = f"Bearer {key}"
+        first = await create(client)
+        answer = await client.post(URL, json=HOURLY)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:taskgate:error:too_many_schedules")
+        await client.delete(f"{URL}/{first['schedule_id']}")
+        await create(client)
+
+
 async def test_pages(client: httpx.AsyncClient) -> None:
     names = sorted([(await create(client))["schedule_id"] for _ in range(3)])
     first = (await client.get(URL, params={"limit": 2})).json()

@@ -1,4 +1,4 @@
-"""A gateway that is killed while it fires, and one that is restarted: each time is fired once."""
+"""A gateway that is killed while it fires: the next one fires what it had taken, once."""
 
 from __future__ import annotations
 
@@ -21,19 +21,17 @@ async def test_a_killed_gateways_firing_happens_once(
     body = {"name": "n", "action": {"type": "left_behind"}, "overlap": "allow_all"}
     async with serving(database_url, redis_server, FAULT_POINT=point) as (process, url):
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
-            moments = [(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() for seconds in (0.5, 0.6)]
+            moments = [(datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()]
             answer = await http.post(f"{url}/gateway/v1/schedules", json={**body, "specs": [{"at": moments}]})
             assert answer.status_code == 201, answer.text
         async with asyncio.timeout(10):
             await process.wait()
     assert process.returncode == -9
-    async with serving(database_url, redis_server):
-        async with asyncio.timeout(10):
-            while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'") < 2:
-                await asyncio.sleep(0.02)
-            while await database.fetchval("SELECT count(*) FROM taskgate.schedule WHERE fire_at IS NOT NULL"):
-                await asyncio.sleep(0.02)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 0
+    async with serving(database_url, redis_server), asyncio.timeout(10):
+        while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'") < 1:
+            await asyncio.sleep(0.02)
     firings = await database.fetch("SELECT outcome, task_id FROM taskgate.firing")
     tasks = await database.fetch("SELECT task_id FROM taskgate.dispatch")
-    assert [row["outcome"] for row in firings] == ["fired", "fired"]
-    assert {row["task_id"] for row in firings} == {row["task_id"] for row in tasks}
+    assert [tuple(row) for row in firings] == [("fired", tasks[0]["task_id"])]
+    assert len(tasks) == 1

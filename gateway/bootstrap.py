@@ -28,6 +28,7 @@ from gateway.dags.store import DagStore
 from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.dead_letters.redaction import Redaction
 from gateway.dead_letters.redrive import Redriver
@@ -153,6 +154,7 @@ class Gateway:
     schedules: Schedules
     operations: Operations
     operation_runner: OperationRunner
+    redrive_operations: RedriveOperations
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -281,6 +283,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         max_payload_bytes=settings.max_body_bytes,
     )
     redriver = Redriver(database, letters, payloads, router, notifier, max_payload_bytes=settings.max_body_bytes)
+    operations = Operations(database)
+    redrive_operations = RedriveOperations(operations, letters, redriver)
     access = Access(database)
     intake = Intake(
         database, dispatcher, max_attempts=settings.task_attempts, idempotency_hours=settings.idempotency_hours
@@ -333,7 +337,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         deliveries=Deliveries(database, deliverer.wake),
         tenant_secrets=TenantSecrets(database, deliverer.wake),
         fleet=Fleet(database),
-        operations=Operations(database),
+        operations=operations,
+        redrive_operations=redrive_operations,
         operation_runner=OperationRunner(
             database,
             tuple(engines.values()),
@@ -341,6 +346,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             notifier,
             wake_dispatcher=dispatcher.wake,
             cancel_soon=canceller.wake,
+            letters=redrive_operations,
         ),
         dead_letters=letters,
         redriver=redriver,

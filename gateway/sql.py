@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from typing import Any
 
 _HEADER = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
@@ -21,3 +22,27 @@ class Queries:
             return self._blocks[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+class Conditions:
+    """A condition that is put together of blocks, in which `:value` stands for a parameter each."""
+
+    def __init__(self) -> None:
+        self._blocks: list[str] = []
+        self.arguments: list[Any] = []
+
+    def add(self, block: str, *values: Any) -> None:
+        """One that must hold, too."""
+        for value in values:
+            self.arguments.append(value)
+            block = block.replace(":value", f"${len(self.arguments)}", 1)
+        self._blocks.append(block)
+
+    def add_given(self, *blocks: tuple[str, Any]) -> None:
+        """Those whose value is not None."""
+        for block, value in blocks:
+            if value is not None:
+                self.add(block, value)
+
+    def __str__(self) -> str:
+        return " AND ".join(self._blocks) or "true"

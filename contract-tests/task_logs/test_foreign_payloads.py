@@ -16,26 +16,31 @@ import redis.asyncio
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, World
+from gateway.db import Database
 
 
 class Wire:
     """A producer with a direct connection."""
 
-    def __init__(self, queue: redis.asyncio.Redis) -> None:
+    def __init__(self, queue: redis.asyncio.Redis, database: Database) -> None:
         self._queue = queue
+        self._database = database
 
     async def push(self, group: str, raw: bytes) -> None:
         await self._queue.sadd("queue:active_groups", group)
         await self._queue.rpush(f"queue:group:{group}", raw)
 
     async def dead(self, group: str, count: int = 1) -> list[str]:
-        """The reasons in the dead list for this group, once there are so many."""
+        """Why payloads of this group are dead letters, once there are so many."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                entries = [json.loads(raw) for raw in await self._queue.lrange("taskgate:dead", 0, -1)]
-                found = [entry["reason"] for entry in entries if entry["group"] == group]
-                if len(found) >= count:
-                    return found
+                rows = await self._database.fetch(
+                    "SELECT error FROM taskgate.dead_letter WHERE kind = 'payload' AND group_id = $1 ORDER BY died_at",
+                    group,
+                )
+                if len(rows) >= count:
+                    return [row["error"] for row in rows]
+                await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture
@@ -43,7 +48,7 @@ async def wire(world: World) -> AsyncIterator[Wire]:
     if world.stage == "complete":
         pytest.skip("Redis is down for good at this stage; nobody pushes")
     async with redis.asyncio.from_url(world.servers.redis_url) as queue:
-        yield Wire(queue)
+        yield Wire(queue, world.database)
 
 
 def task(home: Household, **more: Any) -> dict[str, Any]:

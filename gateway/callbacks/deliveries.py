@@ -13,6 +13,7 @@ from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
 from gateway.db import Database
 from gateway.paging import Place
+from gateway.sql import Conditions
 from gateway.status.task_log import storable
 
 
@@ -37,29 +38,20 @@ class Deliveries:
         self, caller: Caller, which: DeliveryFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """One page, newest first, and where the next one begins. Raises `InvalidRequest` (the cursor)."""
-        conditions: list[str] = []
-        values: list[Any] = []
-
-        def add(block: str, *arguments: Any) -> None:
-            for argument in arguments:
-                values.append(argument)
-                block = block.replace(":value", f"${len(values)}", 1)
-            conditions.append(block)
-
+        condition = Conditions()
         if not caller.is_admin:
-            add(SQL.where_tenants, sorted(caller.tenant_ids))
-        for block, value in (
+            condition.add(SQL.where_tenants, sorted(caller.tenant_ids))
+        condition.add_given(
             (SQL.where_tenant, which.tenant_id),
             (SQL.where_task, which.task_id),
             (SQL.where_state, which.state),
             (SQL.where_event, which.event),
-        ):
-            if value is not None:
-                add(block, value)
+        )
         if (after := Place.of(cursor)) is not None:
-            add(SQL.where_beyond, after.at, after.id)
-        query = SQL.list.replace("/*columns*/", SQL.columns).replace("/*where*/", " AND ".join(conditions) or "true")
-        rows = [dict(row) for row in await self._db.fetch(query.replace("/*limit*/", str(limit + 1)), *values)]
+            condition.add(SQL.where_beyond, after.at, after.id)
+        query = SQL.list.replace("/*columns*/", SQL.columns).replace("/*where*/", str(condition))
+        query = query.replace("/*limit*/", str(limit + 1))
+        rows = [dict(row) for row in await self._db.fetch(query, *condition.arguments)]
         page = rows[:limit]
         return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor if len(rows) > limit else None
 

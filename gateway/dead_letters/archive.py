@@ -49,9 +49,9 @@ class DeadLetters:
 
     async def list(self, caller: Caller, which: LetterFilter, *, limit: int, cursor: str | None = None) -> Page:
         """One page. Raises `InvalidRequest` (the cursor)."""
-        condition, arguments = where(caller, which, Place.of(cursor))
-        query = _LIST.replace("/*where*/", condition).replace("/*limit*/", str(limit + 1))
-        letters = [_letter(row) for row in await self._db.fetch(query, *arguments)]
+        condition = where(caller, which, Place.of(cursor))
+        query = _LIST.replace("/*where*/", str(condition)).replace("/*limit*/", str(limit + 1))
+        letters = [_letter(row) for row in await self._db.fetch(query, *condition.arguments)]
         more = len(letters) > limit
         letters = letters[:limit]
         last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor if more else None
@@ -59,8 +59,8 @@ class DeadLetters:
 
     async def count(self, caller: Caller, which: LetterFilter) -> int:
         """How many there are."""
-        condition, arguments = where(caller, which)
-        return int(await self._db.fetchval(SQL.count.replace("/*where*/", condition), *arguments))
+        condition = where(caller, which)
+        return int(await self._db.fetchval(SQL.count.replace("/*where*/", str(condition)), *condition.arguments))
 
     async def get(self, caller: Caller, letter_id: str) -> dict[str, Any]:
         """One dead letter with its attempts, its payload and what that was before it was edited, redacted.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.access.placement import Caller
 from gateway.paging import Place
-from gateway.sql import Queries
+from gateway.sql import Conditions, Queries
 
 SQL = Queries("gateway.dead_letters", "dead_letters.sql")
 
@@ -51,21 +51,13 @@ class LetterFilter(BaseModel):
     state: State = "open"
 
 
-def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> tuple[str, list[Any]]:
-    """The condition on `taskgate.dead_letter l`, and its arguments from $1 on."""
-    conditions: list[str] = []
-    values: list[Any] = []
-
-    def add(block: str, *arguments: Any) -> None:
-        for argument in arguments:
-            values.append(argument)
-            block = block.replace(":value", f"${len(values)}", 1)
-        conditions.append(block)
-
-    add(SQL.where_state, which.state)
+def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> Conditions:
+    """The condition on `taskgate.dead_letter l`."""
+    found = Conditions()
+    found.add(SQL.where_state, which.state)
     if not caller.is_admin:
-        add(SQL.where_tenants, sorted(caller.tenant_ids))
-    for block, value in (
+        found.add(SQL.where_tenants, sorted(caller.tenant_ids))
+    found.add_given(
         (SQL.where_tenant, which.tenant_id),
         (SQL.where_project, which.project_id),
         (SQL.where_type, which.type),
@@ -78,12 +70,10 @@ def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> tu
         (SQL.where_died_before, which.died_before),
         (SQL.where_labels, None if which.labels is None else orjson.dumps(which.labels).decode()),
         (SQL.where_ids, which.ids),
-    ):
-        if value is not None:
-            add(block, value)
+    )
     if after is not None:
-        add(SQL.where_beyond, after.at, after.id)
-    return " AND ".join(conditions), values
+        found.add(SQL.where_beyond, after.at, after.id)
+    return found
 
 
 def _escape_like(text: str) -> str:

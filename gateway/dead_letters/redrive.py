@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.dead_letters.filter import SQL, LetterFilter
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.errors import ApiError, Forbidden
 from gateway.intake import MARK
+from gateway.paging import Place
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import allows
 from gateway.status.dispatch_view import DispatchView
@@ -30,7 +31,7 @@ GONE = "The task's row in task_logs is gone, or was changed by somebody else"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How to redrive: `backend` None: as the flag says. `spread_seconds`: several start over so long a time."""
+    """How to redrive: `backend` None: as the flag says. `spread_seconds`: an operation takes so long."""
 
     actor: str
     backend: str | None = None
@@ -40,12 +41,19 @@ class Wish:
 
 @dataclass(slots=True)
 class Redriven:
-    """What became of a redrive by filter. `skipped` says why, by id."""
+    """What became of a page of dead letters. `skipped` says why, by id."""
 
-    matched: int
+    places: list[Place]
     done: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    cursor: str | None = None
+
+    @property
+    def matched(self) -> int:
+        return len(self.places)
+
+    @property
+    def ids(self) -> list[str]:
+        return [place.id for place in self.places]
 
 
 class Redriver:
@@ -95,14 +103,22 @@ class Redriver:
         return letter_id
 
     async def redrive_many(
-        self, caller: Caller, which: LetterFilter, wish: Wish, *, limit: int, cursor: str | None, dry_run: bool
+        self,
+        caller: Caller,
+        which: LetterFilter,
+        wish: Wish,
+        *,
+        limit: int,
+        after: Place | None = None,
+        dry_run: bool = False,
+        pause_of: Callable[[int], float] = lambda _: 0.0,
     ) -> Redriven:
-        """Redrive a page of those that match.
+        """Redrive a page of those that match; `pause_of` says after how many seconds each of it is due.
 
-        Raises `InvalidRequest` (the cursor), `BackendNotAllowed` when that is so for each of them.
+        A dry run says what could be redriven; raises `BackendNotAllowed` when that keeps it from each of them.
         """
-        page = await self._letters.list(caller, which, limit=limit, cursor=cursor)
-        answer = Redriven(len(page.letters), cursor=page.cursor)
+        page = await self._letters.list(caller, which, limit=limit, cursor=None if after is None else after.cursor)
+        answer = Redriven([Place(letter["died_at"], letter["id"]) for letter in page.letters])
         rows = {row["id"]: row for row in await self._db.fetch(SQL.standing, [x["id"] for x in page.letters])}
         ready: list[str] = []
         refusals: list[ApiError] = []
@@ -118,23 +134,20 @@ class Redriver:
             else:
                 refusals.append(refusal)
                 answer.skipped[letter["id"]] = refusal.message
-        if not ready and refusals and all(isinstance(refusal, BackendNotAllowed) for refusal in refusals):
-            raise refusals[0]
         if dry_run:
+            if not ready and refusals and all(isinstance(refusal, BackendNotAllowed) for refusal in refusals):
+                raise refusals[0]
             answer.done = ready
             return answer
-        await self._redrive_ready(ready, wish, answer)
+        await self._redrive_ready(ready, [pause_of(index) for index in range(len(ready))], wish, answer)
         for task_id in answer.done:
             self._notifier.changed(task_id)
         return answer
 
-    async def _redrive_ready(self, ready: Sequence[str], wish: Wish, answer: Redriven) -> None:
-        if not ready:
+    async def _redrive_ready(self, ids: Sequence[str], pauses: Sequence[float], wish: Wish, answer: Redriven) -> None:
+        if not ids:
             return
-        # The oldest first: lists show the newest first.
-        ids = list(reversed(ready))
-        pauses = [wish.spread_seconds * index / len(ids) for index in range(len(ids))]
-        detail = {"backend": wish.backend, "spread_seconds": wish.spread_seconds}
+        detail = {"backend": wish.backend}
         try:
             async with self._db.transaction() as db:
                 answer.done = await self._run_again(db, ids, pauses, wish, detail)

@@ -16,6 +16,7 @@ from gateway.dead_letters.redrive import Wish
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
+from gateway.http.operations import Operation
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt
 
@@ -113,30 +114,18 @@ class ByFilter(BaseModel):
     why: Why = None
 
 
-class RedriveByFilter(ByFilter):
-    """Redrive what matches. Payloads that are no task are skipped."""
+class RedriveByFilter(BaseModel):
+    """Redrive the dead letters that match. Payloads that are no task are skipped."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    filter: LetterFilter
     backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
     spread_seconds: Annotated[
         float, Field(ge=0, le=_LONGEST_SPREAD, allow_inf_nan=False, description="Start them evenly over this time")
     ] = 0.0
-
-
-class Skipped(BaseModel):
-    """One that was left alone."""
-
-    id: str
-    why: str
-
-
-class RedriveReport(BaseModel):
-    """What a step did, or would do."""
-
-    dry_run: bool
-    matched: int
-    redriven: int
-    skipped: list[Skipped]
-    next_cursor: str | None
+    dry_run: bool = False
+    why: Why = None
 
 
 class RemovalReport(BaseModel):
@@ -198,23 +187,20 @@ async def list_dead_letters(
     return json_answer({"dead_letters": page.letters, "next_cursor": page.cursor})
 
 
-@router.post("/redrive", response_model=RedriveReport, responses=problem_errors(409))
+@router.post(
+    "/redrive",
+    status_code=202,
+    response_model=Operation,
+    responses={200: {"model": Operation, "description": "A dry run"}, **problem_errors(409)},
+)
 async def redrive_dead_letters(request: Request, body: RedriveByFilter) -> Response:
-    """Redrive what matches, a step at a time. 409 when the asked backend is not allowed for any of them."""
-    caller = await _caller(request)
+    """Redrive what matches, as an operation (`/gateway/v1/operations`: progress, abort). 409 when the asked backend is
+    not allowed for any of them."""
+    gateway, caller = gateway_of(request), await _caller(request)
     wish = Wish(caller.user_id, body.backend, body.spread_seconds, body.why)
-    done = await gateway_of(request).redriver.redrive_many(
-        caller, body.filter, wish, limit=body.limit, cursor=body.cursor, dry_run=body.dry_run
-    )
-    return json_answer(
-        {
-            "dry_run": body.dry_run,
-            "matched": done.matched,
-            "redriven": len(done.done),
-            "skipped": [{"id": letter_id, "why": why} for letter_id, why in done.skipped.items()],
-            "next_cursor": done.cursor,
-        }
-    )
+    begun = await gateway.redrive_operations.begin(caller, body.filter, wish, dry_run=body.dry_run)
+    gateway.operation_runner.wake()
+    return json_answer(begun, 200 if body.dry_run else 202)
 
 
 @router.post("/dismiss", response_model=RemovalReport, responses=problem_errors())

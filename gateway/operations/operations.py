@@ -72,6 +72,33 @@ class Operations:
         until, labels, within, ids = upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids
         first = await self._selector.positions(caller, until, labels, limit=SAMPLE, within=within, ids=ids)
         total = await self._selector.count(caller, until, labels, within=within, ids=ids) if first else 0
+        return await self.record(
+            caller,
+            action,
+            asked,
+            total=total,
+            sample=[position.task_id for position in first],
+            now=now,
+            dry_run=dry_run,
+            why=why,
+            priority=priority,
+        )
+
+    async def record(
+        self,
+        caller: Caller,
+        action: Action,
+        asked: dict[str, Any],
+        *,
+        total: int,
+        sample: list[str],
+        now: datetime,
+        dry_run: bool,
+        why: str | None,
+        priority: int | None = None,
+        letters: dict[str, Any] | None = None,
+    ) -> Row:
+        """Write an operation down: on tasks, or on dead letters (`letters` says how)."""
         row = await self._db.fetchrow(
             SQL.begin.replace("/*columns*/", SQL.columns),
             str(uuid.uuid4()),
@@ -83,8 +110,9 @@ class Operations:
             why,
             dry_run,
             total,
-            [position.task_id for position in first],
+            sample,
             now,
+            None if letters is None else orjson.dumps(letters).decode(),
         )
         assert row is not None
         return _shown(row)

@@ -8,9 +8,9 @@ failed, errors::text AS errors, sample, created_at, finished_at
 -- With the audit: who asked for what, and how many tasks it was about.
 WITH asked AS (
     INSERT INTO taskgate.operation (operation_id, action, priority, selection, user_id, tenant_ids, why, dry_run, state, total,
-                                    sample, created_at, finished_at)
+                                    sample, created_at, finished_at, letters)
     VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, CASE WHEN $8 OR $9::bigint = 0 THEN 'completed' ELSE 'running' END, $9, $10,
-            $11, CASE WHEN $8 OR $9 = 0 THEN now() END)
+            $11, CASE WHEN $8 OR $9 = 0 THEN now() END, $12::jsonb)
     RETURNING *
 ), audited AS (
     INSERT INTO taskgate.audit (actor, action, subject, detail, why)
@@ -40,7 +40,8 @@ SELECT $2, 'operation.abort', operation_id, jsonb_build_object('done', done, 'to
 
 -- name: take
 -- The operation that nobody looked at for longest, and nobody looks at now.
-SELECT operation_id, action, priority, selection::text AS selection, user_id, tenant_ids, created_at, at_created, at_task
+SELECT operation_id, action, priority, selection::text AS selection, letters::text AS letters, user_id, tenant_ids, why,
+       created_at, at_created, at_task, total, done, skipped, failed
 FROM taskgate.operation
 WHERE state = 'running'
 ORDER BY looked_at

@@ -14,8 +14,10 @@ import orjson
 from backends.port import Capability, WorkflowEnginePort
 from gateway.access.placement import Caller
 from gateway.db import Database
+from gateway.dead_letters.operation import RedriveOperations
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
+from gateway.paging import Place
 from gateway.status.task_log import Position
 from gateway.status.task_selection import TaskSelector
 from gateway.status.transitions import ChangeNotifier, Transitions
@@ -58,6 +60,7 @@ class OperationRunner:
         *,
         wake_dispatcher: Callable[[], None],
         cancel_soon: Callable[[], None],
+        letters: RedriveOperations,
         seconds: float = 1.0,
     ) -> None:
         self._db = database
@@ -66,6 +69,7 @@ class OperationRunner:
         self._notifier = notifier
         self._wake_dispatcher = wake_dispatcher
         self._cancel_soon = cancel_soon
+        self._letters = letters
         self._seconds = seconds
         self._movable = [e.name for e in engines if {Capability.FENCED, Capability.PRIORITY} <= e.capabilities]
         self._wanted = asyncio.Event()
@@ -95,10 +99,13 @@ class OperationRunner:
             after = None
             if operation["at_task"] is not None:
                 after = Position(operation["at_created"], operation["at_task"])
-            positions = await self._next(operation, after)
             chunk = _Chunk()
-            if positions:
-                await self._act(operation, [position.task_id for position in positions], chunk)
+            if operation["letters"] is not None:
+                positions = await self._redrive_letters(operation, after, chunk)
+            else:
+                positions = await self._next(operation, after)
+                if positions:
+                    await self._act(operation, [position.task_id for position in positions], chunk)
             last = positions[-1] if positions else after
             await db.execute(
                 SQL.advance,
@@ -113,6 +120,15 @@ class OperationRunner:
                 len(positions) < CHUNK,
             )
         return True
+
+    async def _redrive_letters(self, operation: Any, after: Position | None, chunk: _Chunk) -> list[Position]:
+        """Redrive the next dead letters, and say which those were."""
+        place = None if after is None or after.created_at is None else Place(after.created_at, after.task_id)
+        step = await self._letters.step(operation, place, limit=CHUNK)
+        chunk.done += len(step.done)
+        for letter_id, reason in step.skipped.items():
+            chunk.note(letter_id, reason)
+        return [Position(place.at, place.id) for place in step.places]
 
     async def _next(self, operation: Any, after: Position | None) -> list[Position]:
         selection = TaskSelection.model_validate_json(operation["selection"])

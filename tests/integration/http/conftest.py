@@ -96,6 +96,18 @@ async def key(people: People) -> str:
     return anns
 
 
+@pytest.fixture
+async def admin(people: People, key: str) -> dict[str, str]:
+    """Headers of an administrator, the user root."""
+    return {"Authorization": f"Bearer {await people.add_user('root', admin=True)}"}
+
+
+@pytest.fixture
+async def bob(people: People, key: str) -> dict[str, str]:
+    """Headers of bob."""
+    return {"Authorization": f"Bearer {await people.add_key('bob')}"}
+
+
 Serve = Callable[..., Any]
 
 

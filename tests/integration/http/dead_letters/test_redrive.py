@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,33 +85,35 @@ async def test_two_redrives_at_once_are_one(client, gateway, fail_task, database
     assert [len(engine.starts) for engine in gateway.engines.values()] == [1, 0]
 
 
-@pytest.mark.parametrize(
-    ("stage", "backend", "goes_to"),
-    [
-        (Stage.OFF, None, "redis"),
-        (Stage.LIVE, None, "temporal"),
-        (Stage.OFF, "redis", "redis"),
-        (Stage.LIVE, "redis", "redis"),
-        (Stage.LIVE, "temporal", "temporal"),
-        (Stage.COMPLETE, "temporal", "temporal"),
-        (Stage.COMPLETE, "redis", None),
-        (Stage.OFF, "temporal", None),
-    ],
-)
-async def test_where_it_goes(client, gateway, fail_task, stage, backend, goes_to) -> None:
-    set_stage(gateway.settings.flags_file, "t-ann", stage)
-    await follow(gateway, stage)
-    task = await fail_task(tenant_id="t-ann")
-    answer = await client.post(f"{API}/{task}/redrive", json={"backend": backend})
-    many = await client.post(f"{API}/redrive", json={"filter": {"ids": [task]}, "backend": backend, "dry_run": True})
-    if goes_to is None:
-        for refused in (answer, many):
-            assert refused.status_code == 409
-            assert refused.json()["type"] == "urn:taskgate:error:backend_not_allowed"
-            assert str(stage) in refused.json()["detail"]
-    else:
-        assert answer.status_code == 202
-        assert await started(gateway, task) == goes_to
+WAYS = [
+    (Stage.OFF, None, "redis"),
+    (Stage.LIVE, None, "temporal"),
+    (Stage.OFF, "redis", "redis"),
+    (Stage.LIVE, "redis", "redis"),
+    (Stage.LIVE, "temporal", "temporal"),
+    (Stage.COMPLETE, "temporal", "temporal"),
+    (Stage.COMPLETE, "redis", None),
+    (Stage.OFF, "temporal", None),
+]
+
+
+async def test_where_it_goes(client, gateway, fail_task) -> None:
+    for stage, backend, goes_to in WAYS:
+        set_stage(gateway.settings.flags_file, "t-ann", stage)
+        await follow(gateway, stage)
+        task = await fail_task(tenant_id="t-ann")
+        many = await client.post(
+            f"{API}/redrive", json={"filter": {"ids": [task]}, "backend": backend, "dry_run": True}
+        )
+        answer = await client.post(f"{API}/{task}/redrive", json={"backend": backend})
+        if goes_to is None:
+            for refused in (answer, many):
+                assert refused.status_code == 409
+                assert refused.json()["type"] == "urn:taskgate:error:backend_not_allowed"
+                assert str(stage) in refused.json()["detail"]
+        else:
+            assert answer.status_code == 202
+            assert await started(gateway, task) == goes_to
 
 
 async def follow(gateway: Gateway, stage: Stage) -> None:
@@ -132,35 +135,73 @@ async def test_a_wanted_backend_counts_only_while_the_stage_allows_it(client, ga
     assert await started(gateway, task) == "temporal"
 
 
-async def test_by_filter_with_dry_run_steps_and_spread(client, fail_task, database) -> None:
-    tasks = [await fail_task(tenant_id="t-ann", task_type="one") for _ in range(5)]
+async def finish(client: httpx.AsyncClient, gateway: Gateway, body: dict[str, Any]) -> dict[str, Any]:
+    """An operation, carried out to its end."""
+    begun = await client.post(f"{API}/redrive", json=body)
+    assert begun.status_code == 202, begun.text
+    while await gateway.operation_runner.step():
+        pass
+    ended = (await client.get(f"/gateway/v1/operations/{begun.json()['operation_id']}")).json()
+    assert ended["state"] == "completed"
+    return dict(ended)
+
+
+async def test_by_filter_with_dry_run_and_spread(client, gateway, fail_task, database) -> None:
+    tasks = [await fail_task(tenant_id="t-ann", task_type="one") for _ in range(60)]  # more than one step's
     other = await fail_task(tenant_id="t-ann", task_type="two")
-    body: dict[str, Any] = {"filter": {"type": "one"}, "limit": 3, "spread_seconds": 300}
-    tried = (await client.post(f"{API}/redrive", json={**body, "dry_run": True})).json()
-    assert (tried["matched"], tried["redriven"], tried["skipped"]) == (3, 3, [])
+    body: dict[str, Any] = {"filter": {"type": "one"}, "spread_seconds": 6000, "why": "CHG-7"}
+    tried = await client.post(f"{API}/redrive", json={**body, "dry_run": True})
+    assert tried.status_code == 200
+    assert (tried.json()["state"], tried.json()["total"], tried.json()["done"]) == ("completed", 60, 0)
     assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'waiting'") == 0
-    first = (await client.post(f"{API}/redrive", json=body)).json()
-    assert (first["matched"], first["redriven"]) == (3, 3)
-    second = (await client.post(f"{API}/redrive", json={**body, "cursor": first["next_cursor"]})).json()
-    assert (second["matched"], second["redriven"], second["next_cursor"]) == (2, 2, None)
+    ended = await finish(client, gateway, body)
+    assert (ended["action"], ended["total"], ended["done"], ended["skipped"]) == ("redrive", 60, 60, 0)
     rows = await database.fetch(
-        "SELECT extract(epoch FROM due_at - min(due_at) OVER (PARTITION BY xmin::text))::int AS pause"
-        " FROM taskgate.dispatch WHERE state = 'waiting' ORDER BY 1"
+        "SELECT extract(epoch FROM due_at)::float8 AS due FROM taskgate.dispatch WHERE state = 'waiting' ORDER BY 1"
     )
-    assert [row["pause"] for row in rows] == [0, 0, 100, 150, 200]
+    pauses = [later["due"] - row["due"] for row, later in pairwise(rows)]
+    assert pauses == pytest.approx([100.0] * 59, abs=20)
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", other) == "failed"
-    again = (await client.post(f"{API}/redrive", json={"filter": {"ids": tasks}})).json()
-    assert (again["matched"], again["redriven"]) == (0, 0)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE why = 'CHG-7'") >= 2
+    again = await finish(client, gateway, {"filter": {"ids": tasks}})
+    assert (again["total"], again["done"]) == (0, 0)
 
 
-async def test_a_unique_key_that_is_taken_stands_in_the_way_of_one_only(client, new_task, fail_task, database) -> None:
+async def test_an_operation_can_be_aborted(client, gateway, fail_task, database) -> None:
+    for _ in range(60):
+        await fail_task(tenant_id="t-ann")
+    begun = (await client.post(f"{API}/redrive", json={"filter": {}})).json()
+    assert await gateway.operation_runner.step()
+    aborted = (await client.post(f"/gateway/v1/operations/{begun['operation_id']}/abort")).json()
+    assert (aborted["state"], aborted["done"]) == ("aborted", 50)
+    assert not await gateway.operation_runner.step()
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'failed'") == 10
+
+
+async def test_an_operation_redrives_what_is_the_callers_and_was_there(
+    client, gateway, key, fail_task, new_task, transitions, database
+) -> None:
+    mine, bobs = await fail_task(tenant_id="t-ann"), await fail_task(tenant_id="t-bob")
+    client.headers["Authorization"] = f"Bearer {key}"
+    begun = await client.post(f"{API}/redrive", json={"filter": {}})
+    later = await fail_task(tenant_id="t-ann")
+    while await gateway.operation_runner.step():
+        pass
+    rows = await database.fetch("SELECT id, state FROM taskgate.dead_letter")
+    assert {row["id"]: row["state"] for row in rows} == {mine: "redriven", bobs: "open", later: "open"}
+    assert begun.json()["tenant_ids"] == ["t-ann"]
+
+
+async def test_a_unique_key_that_is_taken_stands_in_the_way_of_one_only(
+    client, gateway, new_task, fail_task, database
+) -> None:
     blocked = await fail_task(tenant_id="t-ann", unique_key="k")
     free = await fail_task(tenant_id="t-ann")
     await new_task(tenant_id="t-ann", unique_key="k")
     answer = await client.post(f"{API}/{blocked}/redrive")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:taskgate:error:redrive_blocked")
-    many = (await client.post(f"{API}/redrive", json={"filter": {}})).json()
-    assert (many["redriven"], [skipped["id"] for skipped in many["skipped"]]) == (1, [blocked])
+    ended = await finish(client, gateway, {"filter": {}})
+    assert (ended["done"], [error["task_id"] for error in ended["errors"]]) == (1, [blocked])
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", free) == "waiting"
 
 
@@ -209,31 +250,31 @@ async def test_a_whole_payload_keeps_its_place(client, fail_task, database) -> N
     assert payload == {"content": "y", "project_id": "p-ann", "group_id": "g", "task_id": task, "task_type": "probe"}
 
 
-@pytest.mark.parametrize(
-    ("edit", "status"),
-    [
-        ({}, 422),
-        ({"payload": {}, "patch": {}}, 422),
-        ({"payload": []}, 422),
-        ({"patch": {"content": MARK}}, 422),
-        ({"payload": {"deep": [{"a": MARK}]}}, 422),
-        ({"patch": {"content": "x" * 10_001}}, 413),
-        ({"patch": {"group_id": "other"}}, 403),
-        ({"patch": {"tenant_id": "t-bob"}}, 403),
-        ({"patch": {"user_id": "bob"}}, 403),
-        ({"patch": {"project_id": 7}}, 403),
-        ({"patch": {"memory_id": "m"}}, 403),
-        ({"patch": {"memory_id": {}}}, 403),
-    ],
-)
-async def test_an_edit_is_checked_like_a_submission(client, fail_task, database, edit, status) -> None:
+BAD_EDITS = [
+    ({}, 422),
+    ({"payload": {}, "patch": {}}, 422),
+    ({"payload": []}, 422),
+    ({"patch": {"content": MARK}}, 422),
+    ({"payload": {"deep": [{"a": MARK}]}}, 422),
+    ({"patch": {"content": "x" * 10_001}}, 413),
+    ({"patch": {"group_id": "other"}}, 403),
+    ({"patch": {"tenant_id": "t-bob"}}, 403),
+    ({"patch": {"user_id": "bob"}}, 403),
+    ({"patch": {"project_id": 7}}, 403),
+    ({"patch": {"memory_id": "m"}}, 403),
+    ({"patch": {"memory_id": {}}}, 403),
+]
+
+
+async def test_an_edit_is_checked_like_a_submission(client, fail_task, database) -> None:
     task = await fail_task(tenant_id="t-ann")
     before = await database.fetchval("SELECT payload::text FROM task_logs WHERE id = $1", task)
-    answer = await client.post(f"{API}/{task}/redrive", json={"edit": edit})
-    assert answer.status_code == status, answer.text
-    assert await database.fetchval("SELECT payload::text FROM task_logs WHERE id = $1", task) == before
-    assert await database.fetchval("SELECT state FROM taskgate.dead_letter") == "open"
-    assert await database.fetchval("SELECT count(*) FROM taskgate.payload_edit") == 0
+    for edit, status in BAD_EDITS:
+        answer = await client.post(f"{API}/{task}/redrive", json={"edit": edit})
+        assert answer.status_code == status, answer.text
+        assert await database.fetchval("SELECT payload::text FROM task_logs WHERE id = $1", task) == before
+        assert await database.fetchval("SELECT state FROM taskgate.dead_letter") == "open"
+        assert await database.fetchval("SELECT count(*) FROM taskgate.payload_edit") == 0
 
 
 async def test_of_an_edit_and_a_redrive_at_once_only_one_has_an_effect(client, fail_task, database) -> None:

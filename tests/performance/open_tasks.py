@@ -11,13 +11,13 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 
 from tests.performance.arena import SERVERS, SYSTEMS, Arena, Figures, System, cpu_of, make_arena, server_pids, tree
-from tests.performance.idle import resident_mb
 from tests.performance.stack import measured_stack
 
 TASKS = int(os.environ.get("OPEN_TASKS", "10000"))
@@ -58,10 +58,12 @@ class Watch:
 
 
 def _resident(pid: int) -> float:
+    """Megabytes, of shared pages the process's part: PostgreSQL's processes share most of theirs."""
     try:
-        return resident_mb(pid)
-    except (OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
         return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 async def by_gateway(arena: Arena, system: System) -> None:

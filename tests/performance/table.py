@@ -22,6 +22,16 @@ def render(figures: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for part, rows in figures.items():
         for name, row in rows.items():
-            values = row if isinstance(row, Mapping) else {"": row}
+            values = _flat(row) if isinstance(row, Mapping) else {"": row}
             lines.append(f"  {part:<10} {name:<12} " + "  ".join(f"{key} {value}" for key, value in values.items()))
     return "\n".join(lines)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows within a row by `name.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        flat |= (
+            {f"{key}.{inner}": found for inner, found in value.items()} if isinstance(value, Mapping) else {key: value}
+        )
+    return flat

@@ -9,6 +9,7 @@ They replace the built-in handlers of the same types. What a run does stands in 
     fail <message>    raises, in every run
     fatal <message>   raises what is not worth another run
     flaky <name>      raises in its first run, and ends in the next
+    later <seconds>   raises in its first run, with a wish when to be run again, and ends in the next
     report            progress, messages and a result, in steps
 """
 
@@ -55,6 +56,14 @@ class Fatal(Exception):
     non_retryable = True
 
 
+class Later(Exception):
+    """Says itself when the next run is worth it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("later")
+        self.retry_after = seconds
+
+
 class Board:
     """Told by tests, read by handlers; and the other way round."""
 
@@ -94,6 +103,8 @@ class Board:
             case "flaky" if argument not in self._flaky:
                 self._flaky.add(argument)
                 raise RuntimeError(f"{argument}: the first run fails")
+            case "later" if self.runs[task_id] == 1:
+                raise Later(float(argument))
             case "report":
                 await context._update_task_log(task_id, "PROCESSING", progress=10, message="begun")
                 await context._update_task_log(task_id, "PROCESSING", progress=50, message="half way")

@@ -105,6 +105,8 @@ class World:
             "launchdarkly_sdk_key": None,
             "worker_drain_seconds": 0.2,
             "max_body_bytes": 1_000_000,
+            "callback_allow_private": True,
+            "callback_seconds": 0.1,
             **more,
         }
         return Settings(**values)

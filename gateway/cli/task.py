@@ -235,7 +235,7 @@ def bulk(
     with GatewayClient() as gateway:
         if dry_run or not yes:
             operation = gateway.call("POST", _OPERATIONS, body=body | {"dry_run": True})
-            if not dry_run and not typer.confirm(f"{action} {operation['total']} tasks?", err=True):
+            if not dry_run and not typer.confirm(f"{action}: {operation['total']} tasks?", err=True):
                 raise typer.Exit(1)
         if not dry_run:
             operation = gateway.call("POST", _OPERATIONS, body=body)
@@ -244,7 +244,7 @@ def bulk(
     if as_json:
         print_json(operation)
     elif dry_run:
-        typer.echo(f"{operation['total']} tasks, e.g. {', '.join(operation['sample']) or 'none'}")
+        typer.echo(f"tasks: {operation['total']}, e.g. {', '.join(operation['sample']) or 'none'}")
     else:
         typer.echo(f"{operation['operation_id']}  {_progress(operation)}")
         for error in operation["errors"]:

@@ -121,7 +121,7 @@ class _Reading:
             self.tasks.append(task)
 
     def _refuse(self, index: int, error: dict[str, Any]) -> None:
-        self._items.append({"index": index, "status": "refused", "error": error})
+        self._items.append(_refused(index, error))
 
     def answer(self, taken: dict[int, str]) -> str:
         """What became of each, when these of `tasks` found their unique keys taken. Raises `UniqueKeyTaken`."""
@@ -134,7 +134,11 @@ class _Reading:
             error = UniqueKeyTaken(task_id, index=index)
             if self._refuse_all:
                 raise UniqueKeyTaken(task_id, index=index, message=f"tasks[{index}]: {error.message}")
-            items[index] = {"index": index, "status": "refused", "error": problem_of(error)}
+            items[index] = _refused(index, problem_of(error))
         ends = [item["status"] for item in items.values()]
         counts = {"accepted": ends.count("pending"), "active": ends.count("active"), "refused": ends.count("refused")}
         return orjson.dumps({**counts, "tasks": list(items.values())}).decode()
+
+
+def _refused(index: int, error: dict[str, Any]) -> dict[str, Any]:
+    return {"index": index, "status": "refused", "error": {**error, "instance": PATH}}

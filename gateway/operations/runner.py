@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,13 +22,13 @@ from gateway.status.task_log import Position
 from gateway.status.task_selection import TaskSelector
 from gateway.status.transitions import ChangeNotifier, Transitions
 
-log = logging.getLogger(__name__)
-
 #: Tasks of one chunk, and how many of them at once.
 CHUNK = 50
 AT_ONCE = 4
 #: Errors that are kept.
 MOST_ERRORS = 20
+#: Pause between two looks for operations that are over for long.
+CLEAN_SECONDS = 3600.0
 
 
 @dataclass
@@ -80,6 +80,7 @@ class OperationRunner:
 
     async def run(self) -> None:
         """Run operations until cancelled."""
+        cleaned = -CLEAN_SECONDS
         while True:
             # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
@@ -89,6 +90,9 @@ class OperationRunner:
             with contextlib.suppress(DatabaseUnavailable):
                 while await self.step():
                     pass
+                if time.monotonic() - cleaned > CLEAN_SECONDS:
+                    cleaned = time.monotonic()
+                    await self._db.execute(SQL.forget)
 
     async def step(self) -> bool:
         """Act upon one chunk of one operation; False when there is none. Raises `DatabaseUnavailable`."""

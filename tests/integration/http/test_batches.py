@@ -63,7 +63,7 @@ async def test_one_that_is_refused(client: httpx.AsyncClient, database: Database
         "pending",
     ]
     (refused,) = [item for item in body["tasks"] if item["status"] == "refused"]
-    assert (refused["index"], refused["error"]["status"]) == (1, status)
+    assert (refused["index"], refused["error"]["status"], refused["error"]["instance"]) == (1, status, URL)
     assert await count(database) == 2
 
 

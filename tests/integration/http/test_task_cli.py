@@ -66,9 +66,9 @@ async def test_bulk(task: Command, database: Database) -> None:
     for number in range(3):
         await task("submit", "--type", "probe", "--label", f"run:{number // 2}")
     code, text = await task("bulk", "cancel", "--label", "run:0", "--dry-run")
-    assert (code, text.startswith("2 tasks, e.g. ")) == (0, True)
+    assert (code, text.startswith("tasks: 2, e.g. ")) == (0, True)
     code, text = await task("bulk", "cancel", "--label", "run:0")  # nobody says yes
-    assert (code, "cancel 2 tasks?" in text) == (1, True)
+    assert (code, "cancel: 2 tasks?" in text) == (1, True)
     code, text = await task("bulk", "cancel", "--label", "run:0", "--yes", "--no-wait", "--json")
     assert (code, json.loads(text)["total"]) == (0, 2)
     assert (await task("bulk", "cancel", "--yes"))[0] == 2

@@ -163,7 +163,7 @@ def backfill(
     body = {"start_at": begin, "end_at": end} | ({} if overlap is None else {"overlap": overlap})
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/backfill", body=body)
-    typer.echo(f"{answer['noted']} of {answer['times']} times are fired")
+    typer.echo(f"{answer['noted']} of {answer['times']} times will be fired; the others have their task")
 
 
 @schedule_app.command("next")

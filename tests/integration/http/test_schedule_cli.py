@@ -60,7 +60,7 @@ async def test_the_commands(command: Command, tmp_path: Any) -> None:
     assert (await command("run", schedule))[1].startswith("fired ")
     assert (await command("run", schedule, "--overlap", "skip"))[0] == 3
     backfill = ("backfill", schedule, "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-03T12:00:00Z")
-    assert (await command(*backfill)) == (0, "3 of 3 times are fired\n")
+    assert (await command(*backfill)) == (0, "3 of 3 times will be fired; the others have their task\n")
     assert (await command("resume", schedule))[1].startswith("next: ")
     code, text = await command("history", schedule)
     assert (code, text.count("manual"), text.count("backfill")) == (0, 2, 3)

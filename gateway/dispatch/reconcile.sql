@@ -87,10 +87,13 @@ SELECT task_id, epoch, group_id, task_type, backend, state FROM taskgate.dispatc
 WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queued', 'running')
 
 -- name: silent_starts
--- Starts that are open for a while, a page of them, to be compared with the engine's own view.
+-- Starts that are open for a while, a page of them, to be compared with the engine's own view. Without $5 only those that
+-- run, and those that waited when a worker was lost, which may have had them in its hands.
 SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
 WHERE backend = $1 AND state IN ('queued', 'running') AND task_id > $2
   AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
+  AND ($5 OR state = 'running' OR queued_at IS NULL
+       OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker'))
 ORDER BY task_id LIMIT $4
 
 -- name: end_by_engine

@@ -30,6 +30,8 @@ FRESH_EVERY = 30
 SILENT_SECONDS = 3.0
 UNFENCED_SILENT_SECONDS = 20.0
 PAGE = 50
+#: How late visibility is, mostly and at worst. Each look lists again what ended meanwhile.
+VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
 #: A row that an engine ended may still be reported by its worker within this time.
 REPORT_GRACE = timedelta(seconds=1.5)
 
@@ -124,12 +126,12 @@ class Reconciler:
                 ref = _ref(row)
                 if ref.workflow_id in by_id:
                     await self._suspect(ref, by_id[ref.workflow_id].status)
-        # Visibility is written some time after the fact: look back a little each time.
-        self._ended_before[engine.name] = now - timedelta(seconds=20)
+        # Visibility is written some time after the fact: look back a little each time, and now and then further.
+        self._ended_before[engine.name] = now - (LATEST_VISIBILITY if self._ticks % FULL_EVERY == 0 else VISIBILITY)
 
     async def _check_all(self, engine: WorkflowEnginePort) -> None:
         after = ""
-        while rows := await self._db.fetch(SQL.silent_starts, engine.name, after, 0.0, 500):
+        while rows := await self._db.fetch(SQL.silent_starts, engine.name, after, 0.0, 500, True):
             await self._restart_lost(engine, rows)
             after = rows[-1]["task_id"]
 
@@ -146,11 +148,12 @@ class Reconciler:
         if Capability.FENCED not in engine.capabilities:
             # Its lists are searched, and legacy workers' ends come from task_logs: seldom, and all in one pass.
             if self._ticks % FULL_EVERY == 5:
-                rows = await self._db.fetch(SQL.silent_starts, engine.name, after, UNFENCED_SILENT_SECONDS, 500)
+                rows = await self._db.fetch(SQL.silent_starts, engine.name, after, UNFENCED_SILENT_SECONDS, 500, True)
                 self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == 500 else ""
                 await self._restart_lost(engine, rows)
             return
-        rows = await self._db.fetch(SQL.silent_starts, engine.name, after, SILENT_SECONDS, PAGE)
+        everything = self._ticks % FULL_EVERY == 1  # asking costs the engine as much as a start does
+        rows = await self._db.fetch(SQL.silent_starts, engine.name, after, SILENT_SECONDS, PAGE, everything)
         self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == PAGE else ""
         await asyncio.gather(*(self._check(engine, row) for row in rows))
 

@@ -191,7 +191,7 @@ class Arena:
         self.effects = effects
         self._programs = programs
         self._keys = read_env(stack.env_file)
-        self._ready: set[str] = set()
+        self._ready: set[tuple[str, str]] = set()
         self._started = 0
 
     async def start_worker(self, system: System, space: str = "") -> WorkerProcess:
@@ -231,12 +231,13 @@ class Arena:
             raise RuntimeError(f"{system.name}: no worker runs tasks")
 
     async def environment(self, system: System, space: str) -> dict[str, str]:
-        number = list(SYSTEMS).index(system.name)
-        name = f"bench_{system.name}{space}"
+        number = list(SYSTEMS).index(system.name) if system.name in SYSTEMS else 0
+        base, _, main = self.stack.database_url.rpartition("/")
+        name = main if system.module in ("gateway_app", "sdk_app") else f"bench_{system.name}{space}"
         index = 1 + (number if not space else len(SYSTEMS) + int(space.strip("_")))
         own = {
             "BENCH_EFFECTS": str(self.effects.file),
-            "BENCH_DATABASE": f"{self.stack.database_url.rpartition('/')[0]}/{name}",
+            "BENCH_DATABASE": f"{base}/{name}",
             "BENCH_REDIS": f"{self.stack.redis_url.rpartition('/')[0]}/{index}",
             "PYTHONPATH": str(APPS) if system.lock else f"{APPS}{os.pathsep}{CHECKOUT}",
         }
@@ -248,8 +249,8 @@ class Arena:
                 "BENCH_KEY": self._keys[f"TASKGATE_KEY_{tenant.upper()}"],
                 "BENCH_PROJECT": f"bench-{tenant}",
             }
-        if name not in self._ready:
-            self._ready.add(name)
+        if (system.name, space) not in self._ready:
+            self._ready.add((system.name, space))
             await self._prepare(system, name, environment)
         return environment
 
@@ -263,7 +264,7 @@ class Arena:
                     environment["BENCH_PROJECT"],
                     environment["BENCH_PROJECT"].partition("-")[2],
                 )
-            elif "PostgreSQL" in system.store or system.name == "legacy":
+            elif system.module != "sdk_app" and ("PostgreSQL" in system.store or system.name == "legacy"):
                 await connection.execute(f'CREATE DATABASE "{name}"')
         finally:
             await connection.close()

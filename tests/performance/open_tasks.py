@@ -1,5 +1,8 @@
 """(f) 10,000 tasks open at once on Temporal: through the gateway, and by the bare SDK, each on a stack of its own.
 
+The bare SDK runs them as standalone activities, as the gateway does; `sdk_rows` also keeps a row of `task_logs` for
+each, which is part of what the gateway does; `sdk_workflows` runs each as a workflow of one activity.
+
 All tasks are started before the first worker is, so that all are open at once; then one worker of 100 slots runs them.
 `OPEN_TASKS=500` makes it shorter. Each task leaves a line in a file: that is what "exactly once" is counted by.
 """
@@ -11,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ class Watch:
         self.worker: set[int] = set()
         self.peak_mb: dict[str, float] = {}
         self._cpu: dict[str, dict[int, float]] = {}
+        self._before: dict[int, float] = {}
         self._task = asyncio.create_task(self._look_forever())
 
     async def _look_forever(self) -> None:
@@ -46,11 +51,15 @@ class Watch:
                 memory = sum(_resident(pid) for pid in pids)
                 self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), round(memory, 1))
                 self._cpu.setdefault(name, {}).update({pid: cpu_of({pid}) or 0.0 for pid in pids})
+            self._before = self._before or {pid: spent for found in self._cpu.values() for pid, spent in found.items()}
             await asyncio.sleep(2)
 
     def cpu_ms(self, tasks: int) -> dict[str, float]:
-        """Processor time of each part per task, since its processes began."""
-        return {name: round(1000 * sum(found.values()) / tasks, 2) for name, found in self._cpu.items()}
+        """Processor time of each part per task, since the watch began."""
+        return {
+            name: round(1000 * sum(spent - self._before.get(pid, 0.0) for pid, spent in found.items()) / tasks, 2)
+            for name, found in self._cpu.items()
+        }
 
     async def close(self) -> None:
         self._task.cancel()
@@ -143,10 +152,18 @@ async def run() -> dict[str, Any]:
     os.environ["BENCH_SENDERS"] = "64"
     os.environ["TASKGATE_WORKER_SLOTS"] = os.environ["BENCH_SLOTS"] = str(SLOTS)
     figures: dict[str, Any] = {}
-    for name, start in (("temporal", by_gateway), ("sdk", by_sdk)):
-        figures[name] = await measure(SYSTEMS[name], start)
+    figures["temporal"] = await measure(SYSTEMS["temporal"], by_gateway)
+    print(f"  temporal: {figures['temporal']}", flush=True)
+    for name in chosen():
+        kind = name.partition("_")[2]
+        figures[name] = await measure(replace(SYSTEMS["sdk"], name=name, environment={"BENCH_SDK": kind}), by_sdk)
         print(f"  {name}: {figures[name]}", flush=True)
-    ratios = {
-        key: round(figures["temporal"][key] / figures["sdk"][key], 3) for key in ("per_s", "starts_per_s", "runs_per_s")
-    }
-    return {"open": {**figures, "ratio": ratios}}
+    rates = ("per_s", "starts_per_s", "runs_per_s")
+    for name in chosen():
+        figures[f"ratio_{name}"] = {key: round(figures["temporal"][key] / figures[name][key], 3) for key in rates}
+    return {"open": figures}
+
+
+def chosen() -> list[str]:
+    """What to compare with: all, or those that `BARE=sdk,sdk_rows` names."""
+    return [name for name in os.environ.get("BARE", "").split(",") if name] or ["sdk", "sdk_rows", "sdk_workflows"]

@@ -21,7 +21,7 @@ import asyncpg
 
 from gateway import faults
 from gateway.db import Database, type_Connection
-from gateway.errors import ApiError, DatabaseUnavailable, TaskNotFound, TaskNotStoppable
+from gateway.errors import ApiError, DatabaseUnavailable, Forbidden, TaskNotFound, TaskNotStoppable
 from gateway.intake import Intake, NewTask
 from gateway.schedules.definition import Overlap
 from gateway.schedules.overlap import Overlaps, Pending, Verdict
@@ -156,31 +156,38 @@ class Clock:
 
     async def settle(self, schedule_id: str) -> None:
         """Decide the pending firings of a schedule as far as they can be decided now."""
-        for most in (BATCH, 1):
-            with contextlib.suppress(_Overtaken):
-                if await self._settle(schedule_id, most):
-                    return
+        with contextlib.suppress(_Overtaken):
+            if await self._settle(schedule_id, BATCH) is None:
+                while await self._settle(schedule_id, 1):
+                    pass
 
-    async def _settle(self, schedule_id: str, most: int) -> bool:
-        """Decide at most so many; False when one of several tasks was refused, so that each has to go alone."""
+    async def _settle(self, schedule_id: str, most_tasks: int) -> bool | None:
+        """Decide until so many tasks are submitted; whether there is more to decide.
+
+        None when several were to be submitted and one was refused, so that nothing was: each has to go alone.
+        """
         now = self.now()
         row = await self._db.fetchrow(SQL.to_settle, schedule_id)
         if row is None:
-            return True
+            return False
         schedule = Schedule.of_row(row)
-        pending = await self._db.fetch(SQL.pending, schedule_id, most)
+        pending = await self._db.fetch(SQL.pending, schedule_id, BATCH)
         overlaps = Overlaps(row["open_tasks"], schedule.definition.remaining_runs)
+        is_cut = False
         for firing in pending:
+            if is_cut := overlaps.fired >= most_tasks:
+                break
             nominal = firing["nominal_at"]
             overlaps.decide(Pending(nominal, firing["kind"], Overlap(firing["overlap"])), schedule.task_id(nominal))
         verdict = overlaps.verdict
+        has_more = is_cut or (len(pending) == BATCH and bool(verdict.decisions))
         settle_at: datetime | None = None
-        if len(pending) == most and verdict.decisions:
+        if has_more:
             settle_at = now
         elif verdict.kept:
             settle_at = now + timedelta(seconds=BUFFER_SECONDS)
         if not verdict.decisions and settle_at == row["settle_at"]:
-            return True
+            return False
         tasks = await self._tasks(schedule, verdict)
         try:
             await self._conclude(schedule, verdict, tasks, settle_at, now)
@@ -188,32 +195,29 @@ class Clock:
             raise
         except (ApiError, asyncpg.UniqueViolationError) as error:
             if len(tasks) > 1:
-                return False
+                return None
             if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name not in _TASK_KEYS:
                 raise
             _undo(verdict, error)
             await self._conclude(schedule, verdict, [], settle_at, now)
-        return True
+        return has_more
 
     async def _tasks(self, schedule: Schedule, verdict: Verdict) -> list[NewTask]:
         """The tasks of what is fired; what its owner may not (any longer) submit is refused."""
-        tasks = []
-        desk = self._desk_of(schedule.user_id)
-        for decision in verdict.decisions:
-            if decision.task_id is None:
-                continue
-            try:
-                _, task = await desk.prepare(schedule.definition.action)
-            except DatabaseUnavailable:
-                raise
-            except ApiError as error:
-                _refuse(verdict, error)
-                return []
-            if task.placement.tenant_id != schedule.tenant_id:
-                _refuse(verdict, ApiError("Its project belongs to another tenant now"))
-                return []
-            tasks.append(replace(task, task_id=decision.task_id, schedule_id=schedule.schedule_id))
-        return tasks
+        fired = [decision.task_id for decision in verdict.decisions if decision.task_id is not None]
+        if not fired:
+            return []
+        try:
+            _, task = await self._desk_of(schedule.user_id).prepare(schedule.definition.action)
+        except DatabaseUnavailable:
+            raise
+        except ApiError as error:
+            _refuse(verdict, error)
+            return []
+        if task.placement.tenant_id != schedule.tenant_id:
+            _refuse(verdict, Forbidden("its project belongs to another tenant now"))
+            return []
+        return [replace(task, task_id=task_id, schedule_id=schedule.schedule_id) for task_id in fired]
 
     async def _conclude(
         self, schedule: Schedule, verdict: Verdict, tasks: list[NewTask], settle_at: datetime | None, now: datetime

@@ -51,6 +51,11 @@ class Overlaps:
         self._is_one_buffered = False
         self.verdict = Verdict(runs_left=runs_left)
 
+    @property
+    def fired(self) -> int:
+        """How many tasks are to be submitted so far."""
+        return len(self._fired)
+
     def decide(self, firing: Pending, task_id: str) -> None:
         """Judge the next firing, whose task would have this id."""
         verdict = self.verdict

@@ -262,6 +262,24 @@ async def test_a_refusal_is_recorded(world: Any, monkeypatch: pytest.MonkeyPatch
     assert len(await world.tasks()) == 2
 
 
+async def test_refusals_do_not_wait_for_what_is_buffered(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Firings of the past wait for a task; those of now are refused one by one all the same."""
+    schedule = await world.create(overlap="allow_all")
+    begin = world.time.now
+    await world.pass_time(hours=1)
+    await world.schedules.backfill(schedule, world.caller, begin - timedelta(hours=3), begin, Overlap.BUFFER_ALL)
+
+    async def refusing(tasks: Any, **more: Any) -> Any:
+        if tasks:
+            raise ApiError("full")
+        return await submit(tasks, **more)
+
+    submit = world.gateway.intake.submit
+    monkeypatch.setattr(world.gateway.intake, "submit", refusing)
+    await world.pass_time(hours=3)
+    assert [outcome for _, outcome in await world.history(schedule)] == [*["pending"] * 4, "fired", *["refused"] * 3]
+
+
 async def test_it_acts_with_the_rights_its_owner_has_now(world: Any) -> None:
     schedule = await world.create(action={"type": "probe", "project_id": "acme-project"}, overlap="allow_all")
     await world.pass_time(hours=1)

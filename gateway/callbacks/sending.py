@@ -115,7 +115,8 @@ class Sender:
             raise OSError("the name has no address")
         for address in found:
             if not self._rules.permits(address):
-                raise CallbackRefused(f"{host} stands for {address}, which is private")
+                said = "is a private address" if host == str(address) else f"stands for {address}, which is private"
+                raise CallbackRefused(f"{host} {said}")
         return found
 
     async def _post(

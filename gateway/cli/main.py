@@ -8,8 +8,10 @@ import sys
 
 import typer
 
+from gateway.cli.callback import callback_app
 from gateway.cli.dag import dag_app
 from gateway.cli.db import db_app
+from gateway.cli.dead_letter import dead_letter_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
 from gateway.cli.running import run
@@ -25,8 +27,10 @@ from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
 
 app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(callback_app, name="callback")
 app.add_typer(dag_app, name="dag")
 app.add_typer(db_app, name="db")
+app.add_typer(dead_letter_app, name="dead-letter")
 app.add_typer(flags_app, name="flags")
 app.add_typer(route_app, name="route")
 app.add_typer(scale_app, name="scale")

@@ -91,7 +91,7 @@ def submit(
         "unique_key": unique_key,
         "on_conflict": "return" if existing else None,
         "retry": None if attempts is None else {"attempts": attempts},
-        "labels": _labels(label) or None,
+        "labels": labels_of(label) or None,
         "parent_task_id": parent,
         "callback": None if callback is None else {"url": callback},
     }
@@ -152,7 +152,7 @@ def list_tasks(
             ),
             utc(task["created_at"]),
             ",".join(f"{key}:{value}" for key, value in sorted(task["labels"].items())) or None,
-            task["error"] and _short(task["error"]),
+            task["error"] and short(task["error"]),
         ]
         for task in found
     ]
@@ -182,7 +182,7 @@ def show(task_id: Id, as_json: AsJson = False) -> None:
                 utc(run["started_at"]),
                 run["ended_at"] and utc(run["ended_at"]),
                 run["outcome"],
-                run["error"] and _short(run["error"]),
+                run["error"] and short(run["error"]),
             ]
             for run in runs
         ]
@@ -228,7 +228,7 @@ def bulk(
     """Act upon each of the tasks that are there now and pass the filters. Ctrl-C leaves the operation running."""
     which: dict[str, Any] = dict(_filters(state, task_type, tenant, project, other))
     if label:
-        which["labels"] = _labels(label)
+        which["labels"] = labels_of(label)
     if task_id:
         which["ids"] = task_id
     body = {"action": action, "filter": which, "priority": priority, "why": why}
@@ -240,31 +240,31 @@ def bulk(
         if not dry_run:
             operation = gateway.call("POST", _OPERATIONS, body=body)
             if wait:
-                operation = _wait(gateway, operation, quiet=as_json)
+                operation = wait_for_end(gateway, operation, quiet=as_json)
     if as_json:
         print_json(operation)
     elif dry_run:
         typer.echo(f"tasks: {operation['total']}, e.g. {', '.join(operation['sample']) or 'none'}")
     else:
-        typer.echo(f"{operation['operation_id']}  {_progress(operation)}")
+        typer.echo(f"{operation['operation_id']}  {progress_of(operation)}")
         for error in operation["errors"]:
             typer.echo(f"  {error['task_id']}: {error['reason']}")
     if operation["failed"]:
         raise typer.Exit(SOME_REFUSED)
 
 
-def _wait(gateway: GatewayClient, operation: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+def wait_for_end(gateway: GatewayClient, operation: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
     pause = 0.1
     while operation["state"] == "running":
         if not quiet and sys.stderr.isatty():
-            typer.echo(f"\r{_progress(operation)} ", err=True, nl=False)
+            typer.echo(f"\r{progress_of(operation)} ", err=True, nl=False)
         time.sleep(pause)
         pause = min(pause * 1.5, 2.0)
         operation = gateway.get(f"{_OPERATIONS}/{operation['operation_id']}")
     return operation
 
 
-def _progress(operation: dict[str, Any]) -> str:
+def progress_of(operation: dict[str, Any]) -> str:
     counts = ", ".join(f"{operation[name]} {name}" for name in ("done", "skipped", "failed") if operation[name])
     return f"{operation['state']}: {counts or '0 done'} of {operation['total']}"
 
@@ -286,7 +286,7 @@ def _filters(
     return {name: value for name, value in asked.items() if value}
 
 
-def _labels(texts: list[str] | None) -> dict[str, str]:
+def labels_of(texts: list[str] | None) -> dict[str, str]:
     labels = {}
     for text in texts or []:
         key, separator, value = text.partition(":")
@@ -296,6 +296,6 @@ def _labels(texts: list[str] | None) -> dict[str, str]:
     return labels
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 60 else f"{line[:59]}…"

@@ -1,0 +1,97 @@
+"""`taskgate callback …`: what was and is to be sent to those who asked for a task's end, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+from gateway.cli.text import print_json, utc
+
+callback_app = typer.Typer(help="Callbacks and the secrets that sign them.", no_args_is_help=True)
+
+_PATH = "/gateway/v1/callbacks"
+
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
+Task = Annotated[str | None, typer.Option("--task", help="Task id")]
+
+
+@callback_app.command("list")
+def list_callbacks(
+    tenant: Tenant = None,
+    task: Task = None,
+    state: Annotated[str | None, typer.Option("--state", help="pending, delivered or dead")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="So many at most")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List callbacks, newest first."""
+    with GatewayClient() as gateway:
+        page = gateway.get(_PATH, tenant_id=tenant, task_id=task, state=state, limit=limit)
+    found = page["callbacks"]
+    if as_json:
+        print_json(found)
+        return
+    header = ("id", "task", "event", "state", "attempts", "status", "tried", "error", "url")
+    rows = [
+        [
+            *(callback[name] for name in ("id", "task_id", "event", "state", "attempts", "status")),
+            callback["tried_at"] and utc(callback["tried_at"]),
+            callback["error"],
+            callback["url"],
+        ]
+        for callback in found
+    ]
+    typer.echo(table(header, rows) if rows else "no callbacks")
+    if page["next_cursor"] is not None:
+        typer.echo(f"there are more than {limit}", err=True)
+
+
+@callback_app.command("show")
+def show(callback_id: Annotated[str, typer.Argument(help="Id of the callback", metavar="ID")]) -> None:
+    """Show one with what is sent, as JSON."""
+    with GatewayClient() as gateway:
+        print_json(gateway.get(f"{_PATH}/{quote(callback_id, safe='')}"))
+
+
+@callback_app.command("resend")
+def resend(
+    callback_ids: Annotated[list[str] | None, typer.Argument(help="Ids of callbacks", metavar="ID…")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="All that were given up, rather than single ones")] = False,
+    tenant: Tenant = None,
+    task: Task = None,
+) -> None:
+    """Send callbacks again: these, or with --dead those that were given up."""
+    if dead == bool(callback_ids):
+        fail("name callbacks, or --dead for those that were given up", code=2)
+    with GatewayClient() as gateway:
+        for callback_id in callback_ids or []:
+            gateway.call("POST", f"{_PATH}/{quote(callback_id, safe='')}/resend")
+            typer.echo(f"sent again: {callback_id}")
+        if dead:
+            total = 0
+            while resent := gateway.call("POST", f"{_PATH}/resend", body={"tenant_id": tenant, "task_id": task})[
+                "resent"
+            ]:
+                total += resent
+            typer.echo(f"sent again: {total} callbacks")
+
+
+@callback_app.command("secret")
+def secret(
+    tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new secret, and print it")] = False,
+    overlap: Annotated[float, typer.Option("--overlap", help="Hours that the one before it stays valid")] = 24.0,
+) -> None:
+    """Show which secrets of a tenant are valid; with --rotate make a new one."""
+    path = f"/gateway/v1/tenants/{quote(tenant, safe='')}/webhook-secret"
+    with GatewayClient() as gateway:
+        if rotate:
+            typer.echo(gateway.call("POST", path, body={"overlap_hours": overlap})["secret"])
+            return
+        found = gateway.get(path)["secrets"]
+    rows = [[s["id"], utc(s["created_at"]), s["created_by"], s["expires_at"] and utc(s["expires_at"])] for s in found]
+    typer.echo(table(("id", "created", "by", "valid until"), rows) if rows else "no secret: make one with --rotate")

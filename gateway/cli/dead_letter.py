@@ -1,0 +1,238 @@
+"""`taskgate dead-letter …`: dead letters of a running gateway, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+from gateway.cli.task import labels_of, progress_of, short, wait_for_end
+from gateway.cli.text import json_object, print_json, utc
+
+dead_letter_app = typer.Typer(
+    help="Dead letters: tasks that failed for good, payloads that are no task.", no_args_is_help=True
+)
+
+_PATH = "/gateway/v1/dead-letters"
+_LARGEST_PAGE = 200
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters", metavar="ID…")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
+Project = Annotated[str | None, typer.Option("--project", help="Project id")]
+Kind = Annotated[str | None, typer.Option("--kind", help="task or payload")]
+TaskType = Annotated[str | None, typer.Option("--type", help="Task type")]
+Backend = Annotated[str | None, typer.Option("--backend", help="Where it died: redis or temporal")]
+Reason = Annotated[str | None, typer.Option("--reason", help="attempts_exhausted, not_retryable, …")]
+ErrorText = Annotated[str | None, typer.Option("--error", help="A part of the error's text")]
+ErrorType = Annotated[str | None, typer.Option("--error-type", help="Name of the exception class")]
+After = Annotated[str | None, typer.Option("--after", help="Died at or after this time, ISO 8601 with offset")]
+Before = Annotated[str | None, typer.Option("--before", help="Died before this time, ISO 8601 with offset")]
+Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
+State = Annotated[str | None, typer.Option("--state", help="open (default), redriven or dismissed")]
+Why = Annotated[str | None, typer.Option("--why", help="For the audit")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many there are")]
+Everything = Annotated[bool, typer.Option("--all", help="All that pass the filters, rather than single ones")]
+
+
+@dead_letter_app.command("list")
+def list_dead_letters(
+    tenant: Tenant = None,
+    project: Project = None,
+    kind: Kind = None,
+    task_type: TaskType = None,
+    backend: Backend = None,
+    reason: Reason = None,
+    error: ErrorText = None,
+    error_type: ErrorType = None,
+    after: After = None,
+    before: Before = None,
+    label: Label = None,
+    state: State = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, newest first."""
+    query = _filter(tenant, project, kind, task_type, backend, reason, error, error_type, after, before, None, state)
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    with GatewayClient() as gateway:
+        while True:
+            size = min(limit - len(found), _LARGEST_PAGE)
+            page = gateway.get(_PATH, **query, label=label or [], limit=size, cursor=cursor)
+            found += page["dead_letters"]
+            cursor = page["next_cursor"]
+            if cursor is None or len(found) >= limit:
+                break
+    if as_json:
+        print_json(found)
+        return
+    header = ("id", "type", "tenant", "backend", "reason", "died", "attempts", "error type", "error")
+    rows = [
+        [
+            *(letter[name] for name in ("id", "type", "tenant_id", "backend", "reason")),
+            utc(letter["died_at"]),
+            letter["attempts"],
+            letter["error_type"],
+            letter["error"] and short(letter["error"]),
+        ]
+        for letter in found
+    ]
+    typer.echo(table(header, rows) if rows else "no dead letters")
+    if cursor is not None:
+        typer.echo(f"there are more than {limit}", err=True)
+
+
+@dead_letter_app.command("show")
+def show(letter_id: Annotated[str, typer.Argument(help="Id of the dead letter", metavar="ID")]) -> None:
+    """Show a dead letter with every attempt's error and stack, and its payload, redacted; as JSON."""
+    with GatewayClient() as gateway:
+        print_json(gateway.get(_one(letter_id)))
+
+
+@dead_letter_app.command("redrive")
+def redrive(
+    letter_ids: Ids = None,
+    everything: Everything = False,
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+    reason: Reason = None,
+    error: ErrorText = None,
+    error_type: ErrorType = None,
+    after: After = None,
+    before: Before = None,
+    label: Label = None,
+    to: Annotated[str | None, typer.Option("--to", help="redis or temporal; default: as the flag says")] = None,
+    spread: Annotated[float, typer.Option("--spread", help="With --all: start them over so many seconds")] = 0.0,
+    patch: Annotated[str | None, typer.Option("--patch", help="Change the payload first (JSON merge patch)")] = None,
+    why: Why = None,
+    dry_run: DryRun = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --all: wait for the end")] = True,
+) -> None:
+    """Run dead letters again: these, or with --all those that pass the filters."""
+    which = _filter(tenant, project, None, task_type, None, reason, error, error_type, after, before, label, None)
+    _check_choice(letter_ids, which, everything=everything)
+    with GatewayClient() as gateway:
+        if not everything:
+            edit = None if patch is None else {"patch": json_object(patch, "--patch")}
+            for letter_id in letter_ids or []:
+                body = {"backend": to, "edit": edit, "why": why}
+                answer = gateway.call("POST", f"{_one(letter_id)}/redrive", body=body)
+                typer.echo(f"redriven {letter_id}: task {answer['task_id']}")
+            return
+        if patch is not None:
+            fail("--patch is for single dead letters", code=2)
+        asked = {"filter": which, "backend": to, "spread_seconds": spread, "why": why, "dry_run": dry_run}
+        operation = gateway.call("POST", f"{_PATH}/redrive", body=asked)
+        if not dry_run and wait:
+            operation = wait_for_end(gateway, operation, quiet=False)
+    if dry_run:
+        typer.echo(f"{operation['total']} dead letters, e.g. {', '.join(operation['sample']) or 'none'}")
+        return
+    typer.echo(f"{operation['operation_id']}  {progress_of(operation)}")
+    for refused in operation["errors"]:
+        typer.echo(f"  {refused['task_id']}: {refused['reason']}")
+
+
+@dead_letter_app.command("dismiss")
+def dismiss(
+    letter_ids: Ids = None,
+    everything: Everything = False,
+    tenant: Tenant = None,
+    project: Project = None,
+    kind: Kind = None,
+    task_type: TaskType = None,
+    reason: Reason = None,
+    error: ErrorText = None,
+    error_type: ErrorType = None,
+    before: Before = None,
+    why: Why = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Mark dead letters as done with: these, or with --all those that pass the filters."""
+    which = _filter(tenant, project, kind, task_type, None, reason, error, error_type, None, before, None, None)
+    _check_choice(letter_ids, which, everything=everything)
+    _remove("dismiss", letter_ids, which, why, dry_run=dry_run)
+
+
+@dead_letter_app.command("purge")
+def purge(
+    letter_ids: Ids = None,
+    everything: Everything = False,
+    tenant: Tenant = None,
+    project: Project = None,
+    kind: Kind = None,
+    task_type: TaskType = None,
+    reason: Reason = None,
+    error: ErrorText = None,
+    error_type: ErrorType = None,
+    before: Before = None,
+    state: State = None,
+    why: Why = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete dead letters: these, or with --all those that pass the filters. Tasks and task_logs stay."""
+    which = _filter(tenant, project, kind, task_type, None, reason, error, error_type, None, before, None, state)
+    _check_choice(letter_ids, which, everything=everything)
+    _remove("purge", letter_ids, which, why, dry_run=dry_run)
+
+
+def _remove(what: str, letter_ids: list[str] | None, which: dict[str, Any], why: str | None, *, dry_run: bool) -> None:
+    asked: dict[str, Any] = {"filter": {"ids": letter_ids} if letter_ids else which, "dry_run": dry_run, "why": why}
+    matched = removed = 0
+    with GatewayClient() as gateway:
+        while True:
+            report = gateway.call("POST", f"{_PATH}/{what}", body=asked)
+            matched += report["matched"]
+            removed += report["removed"]
+            asked["cursor"] = report["next_cursor"]
+            if asked["cursor"] is None:
+                break
+    typer.echo(f"{matched} dead letters" if dry_run else f"{what}: {removed} of {matched} dead letters")
+
+
+def _check_choice(letter_ids: list[str] | None, which: dict[str, Any], *, everything: bool) -> None:
+    if everything == bool(letter_ids):
+        fail("name dead letters, or --all for those that pass the filters", code=2)
+    if which and not everything:
+        fail("filters go with --all", code=2)
+
+
+def _one(letter_id: str) -> str:
+    return f"{_PATH}/{quote(letter_id, safe='')}"
+
+
+def _filter(
+    tenant: str | None,
+    project: str | None,
+    kind: str | None,
+    task_type: str | None,
+    backend: str | None,
+    reason: str | None,
+    error: str | None,
+    error_type: str | None,
+    after: str | None,
+    before: str | None,
+    label: list[str] | None,
+    state: str | None,
+) -> dict[str, Any]:
+    """As the API names them, without those that are not given."""
+    asked = {
+        "tenant_id": tenant,
+        "project_id": project,
+        "kind": kind,
+        "type": task_type,
+        "backend": backend,
+        "reason": reason,
+        "error": error,
+        "error_type": error_type,
+        "died_after": after,
+        "died_before": before,
+        "labels": labels_of(label) or None,
+        "state": state,
+    }
+    return {name: value for name, value in asked.items() if value is not None}

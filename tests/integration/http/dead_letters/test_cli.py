@@ -1,0 +1,59 @@
+"""`taskgate dead-letter …` and `taskgate callback …` against a gateway on a real port."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _as_ann(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", key)
+
+
+async def test_dead_letters(run, fail_task, database) -> None:
+    first, second, third = [await fail_task(tenant_id="t-ann", task_type="one") for _ in range(3)]
+    await fail_task("other", tenant_id="t-ann", task_type="two", labels='{"a": "b"}')
+    code, text = await run("dead-letter", "list", "--type", "one", "--error", "BOOM")
+    assert code == 0, text
+    assert [word in text for word in (first, second, third, "not_retryable", "RuntimeError")] == [True] * 5
+    assert (await run("dead-letter", "list", "--label", "a:c"))[1] == "no dead letters\n"
+    assert len(json.loads((await run("dead-letter", "list", "--json", "--label", "a:b"))[1])) == 1
+    code, text = await run("dead-letter", "show", first)
+    assert json.loads(text)["history"][0]["stack"] == "in probe"
+
+    code, text = await run("dead-letter", "redrive", first, "--patch", '{"name": "n"}', "--why", "typo")
+    assert (code, text) == (0, f"redriven {first}: task {first}\n")
+    assert (await run("dead-letter", "redrive", first))[0] == 2
+    code, text = await run("dead-letter", "redrive", second, "--to", "temporal")
+    assert (code, text) == (2, "error: At stage off nothing is started on temporal\n")
+    assert (await run("dead-letter", "redrive", "--all", "--type", "one", "--dry-run"))[1].startswith("2 dead letters")
+    code, text = await run("dead-letter", "redrive", "--all", "--type", "one", "--spread", "60", "--no-wait")
+    assert (code, "running: 0 done of 2" in text) == (0, True)
+
+    assert (await run("dead-letter", "dismiss", "--all", "--type", "two"))[1] == "dismiss: 1 of 1 dead letters\n"
+    purge = ("dead-letter", "purge", "--all", "--state", "dismissed")
+    assert (await run(*purge, "--dry-run"))[1] == "1 dead letters\n"
+    assert (await run(*purge))[1] == "purge: 1 of 1 dead letters\n"
+    assert await database.fetchval("SELECT count(*) FROM task_logs") == 4
+    assert (await run("dead-letter", "show", "none")) == (2, "error: There is no such dead letter\n")
+    for mistake in (("purge",), ("purge", "--all", first), ("redrive", first, "--type", "one"), ("redrive",)):
+        assert (await run("dead-letter", *mistake))[0] == 2
+
+
+async def test_callbacks(run, fail_task, database) -> None:
+    assert "--rotate" in (await run("callback", "secret", "--tenant", "t-ann"))[1]
+    assert (await run("callback", "secret", "--tenant", "t-ann", "--rotate"))[1].startswith("whsec_")
+    assert "ann" in (await run("callback", "secret", "--tenant", "t-ann"))[1]
+    assert (await run("callback", "secret", "--tenant", "t-bob"))[0] == 2
+    task = await fail_task(tenant_id="t-ann", callback='{"url": "http://127.0.0.1:1/"}')
+    await database.execute("UPDATE taskgate.delivery SET state = 'dead', error = 'gone'")
+    found = json.loads((await run("callback", "list", "--state", "dead", "--json"))[1])
+    assert (found[0]["task_id"], found[0]["error"]) == (task, "gone")
+    assert found[0]["url"] in (await run("callback", "list", "--task", task))[1]
+    shown = json.loads((await run("callback", "show", found[0]["id"]))[1])
+    assert shown["body"]["type"] == "task.failed"
+    assert (await run("callback", "resend", found[0]["id"]))[1] == f"sent again: {found[0]['id']}\n"
+    assert (await run("callback", "resend", "--dead", "--task", "none"))[1] == "sent again: 0 callbacks\n"
+    assert (await run("callback", "resend"))[0] == 2

@@ -63,6 +63,8 @@ class Dispatcher:
         self._timeout_of = timeout_of
         self._retry = retry
         self._sweep_seconds = sweep_seconds
+        # Not more than a lane has room for, or new tasks would find it full.
+        self._batch = min(BATCH, 2 * concurrency)
         self._wanted = asyncio.Event()
         self._starter = Starter(
             database,
@@ -141,7 +143,7 @@ class Dispatcher:
                     await self._wanted.wait()
             self._wanted.clear()
             try:
-                while await self.sweep() == BATCH:
+                while await self.sweep() == self._batch:
                     await asyncio.sleep(0)
                 pause = await self._pause()
             except DatabaseUnavailable:
@@ -155,7 +157,7 @@ class Dispatcher:
         """Take due tasks once, start them in their lanes; how many were looked at."""
         launches: list[Launch] = []
         async with self._db.transaction() as db:
-            rows = await db.fetch(SQL.take_due, BATCH, self._full())
+            rows = await db.fetch(SQL.take_due, self._batch, self._full())
             if not rows:
                 return 0
             gone = [row["task_id"] for row in rows if row["row_gone"]]

@@ -56,6 +56,12 @@ SET done = done + $2, skipped = skipped + $3, failed = failed + $4,
     state = CASE WHEN $9 THEN 'completed' ELSE state END, finished_at = CASE WHEN $9 THEN clock_timestamp() END
 WHERE operation_id = $1
 
+-- name: give_up
+UPDATE taskgate.operation
+SET state = 'aborted', finished_at = clock_timestamp(),
+    errors = errors || jsonb_build_array(jsonb_build_object('task_id', '', 'reason', $2::text))
+WHERE operation_id = $1
+
 -- name: forget
 DELETE FROM taskgate.operation WHERE finished_at < now() - interval '30 days'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import orjson
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.access.placement import Caller
-from gateway.db import Database
+from gateway.db import Database, type_Connection
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
@@ -21,6 +22,8 @@ from gateway.paging import Place
 from gateway.status.task_log import Position
 from gateway.status.task_selection import TaskSelector
 from gateway.status.transitions import ChangeNotifier, Transitions
+
+log = logging.getLogger(__name__)
 
 #: Tasks of one chunk, and how many of them at once.
 CHUNK = 50
@@ -100,30 +103,40 @@ class OperationRunner:
             operation = await db.fetchrow(SQL.take)
             if operation is None:
                 return False
-            after = None
-            if operation["at_task"] is not None:
-                after = Position(operation["at_created"], operation["at_task"])
-            chunk = _Chunk()
-            if operation["letters"] is not None:
-                positions = await self._redrive_letters(operation, after, chunk)
-            else:
-                positions = await self._next(operation, after)
-                if positions:
-                    await self._act(operation, [position.task_id for position in positions], chunk)
-            last = positions[-1] if positions else after
-            await db.execute(
-                SQL.advance,
-                operation["operation_id"],
-                chunk.done,
-                chunk.skipped,
-                chunk.failed,
-                MOST_ERRORS,
-                orjson.dumps(chunk.errors[:MOST_ERRORS]).decode(),
-                last and last.created_at,
-                last and last.task_id,
-                len(positions) < CHUNK,
-            )
+            try:
+                await self._advance(db, operation)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                # One that cannot be carried out must not stand before the others for ever.
+                log.exception("operation %s cannot be carried out", operation["operation_id"])
+                await db.execute(SQL.give_up, operation["operation_id"], type(error).__name__)
         return True
+
+    async def _advance(self, db: type_Connection, operation: Any) -> None:
+        after = None
+        if operation["at_task"] is not None:
+            after = Position(operation["at_created"], operation["at_task"])
+        chunk = _Chunk()
+        if operation["letters"] is not None:
+            positions = await self._redrive_letters(operation, after, chunk)
+        else:
+            positions = await self._next(operation, after)
+            if positions:
+                await self._act(operation, [position.task_id for position in positions], chunk)
+        last = positions[-1] if positions else after
+        await db.execute(
+            SQL.advance,
+            operation["operation_id"],
+            chunk.done,
+            chunk.skipped,
+            chunk.failed,
+            MOST_ERRORS,
+            orjson.dumps(chunk.errors[:MOST_ERRORS]).decode(),
+            last and last.created_at,
+            last and last.task_id,
+            len(positions) < CHUNK,
+        )
 
     async def _redrive_letters(self, operation: Any, after: Position | None, chunk: _Chunk) -> list[Position]:
         """Redrive the next dead letters, and say which those were."""

@@ -152,6 +152,18 @@ async def test_tasks_that_come_later_do_not_belong_to_it(served: Any, database: 
     assert await states(database) == {"stopped": 2, "waiting": 2}
 
 
+async def test_one_that_cannot_be_carried_out_does_not_stand_before_others(served: Any, database: Database) -> None:
+    client, gateway = served
+    await submit(client, 1)
+    broken, good = [await begin(client, "cancel", {"type": ["probe"]}) for _ in range(2)]
+    await database.execute(
+        """UPDATE taskgate.operation SET selection = '{"colour": "red"}' WHERE operation_id = $1""",
+        broken["operation_id"],
+    )
+    assert counts(await finish(client, gateway, good)) == ("completed", 1, 1, 0, 0)
+    assert counts(await finish(client, gateway, broken)) == ("aborted", 1, 0, 0, 0)
+
+
 async def test_reprioritise(served: Any, database: Database) -> None:
     client, gateway = served
     waiting, queued, running = await submit(client, 3)

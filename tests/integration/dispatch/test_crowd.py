@@ -1,0 +1,115 @@
+"""A crowd of tasks that come together does not stand before what others submit meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowStart
+from gateway.access.placement import Placement
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.db import Database
+from gateway.intake import NewTask
+from gateway.routing.query import RouteQuery
+from gateway.settings import Settings
+
+CROWD = 60
+CONCURRENCY = 2
+
+
+class SlowEngine(MemoryEngine):
+    """Takes as many starts as it is allowed to."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.allowed = asyncio.Semaphore(0)
+        self.took = asyncio.Event()
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        await self.allowed.acquire()
+        await super().start_workflow(start)
+        self.took.set()
+
+    async def take_starts(self, count: int) -> list[str]:
+        """The ids of all tasks that it was told of, once there are so many more of them."""
+        wanted = len(self.starts) + count
+        for _ in range(count):
+            self.allowed.release()
+        async with asyncio.timeout(20):
+            while len(self.starts) < wanted:
+                self.took.clear()
+                await self.took.wait()
+        return [start.ref.task_id for start in self.starts]
+
+
+@pytest.fixture
+async def engine() -> SlowEngine:
+    return SlowEngine(name="redis")
+
+
+@pytest.fixture
+async def gateway(database: Database, engine: SlowEngine) -> AsyncIterator[Gateway]:
+    settings = Settings(database_url=database.url, dispatch_concurrency=CONCURRENCY, dispatch_sweep_seconds=0.2)
+    gateway = build_gateway(settings, engines={"redis": engine})
+    await gateway.start()
+    yield gateway
+    for _ in range(CROWD * 2):
+        engine.allowed.release()
+    await gateway.close()
+
+
+def tasks(count: int, tenant: str) -> list[NewTask]:
+    return [NewTask("probe", "g", {}, Placement(tenant, None), None) for _ in range(count)]
+
+
+async def test_a_new_task_goes_before_a_crowd(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
+    await gateway.intake.submit(tasks(CROWD, "many"))
+    taken = await engine.take_starts(10)
+    (new,) = tasks(1, "one")
+    await gateway.intake.submit([new])
+    state = await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", new.task_id)
+    assert state == "starting"
+    taken = await engine.take_starts(4 * CONCURRENCY)
+    assert new.task_id in taken
+    # All of the crowd are started in the end, each once.
+    taken = await engine.take_starts(CROWD + 1 - len(taken))
+    assert len(set(taken)) == len(taken) == CROWD + 1
+    async with asyncio.timeout(20):
+        while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
+            await asyncio.sleep(0.02)
+
+
+async def test_few_are_started_at_once(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
+    pair = tasks(2, "one")
+    await gateway.intake.submit(pair)
+    states = await database.fetch("SELECT DISTINCT state FROM taskgate.dispatch")
+    assert [row["state"] for row in states] == ["starting"]
+
+
+async def test_another_backend_is_not_held_up(database: Database, engine: SlowEngine, tmp_path: Any) -> None:
+    """Its tasks come after a crowd whose backend stands still."""
+    other = MemoryEngine(name="temporal")
+    settings = Settings(database_url=database.url, dispatch_concurrency=CONCURRENCY, dispatch_sweep_seconds=0.2)
+    gateway = build_gateway(settings, engines={"redis": engine, "temporal": other})
+    await gateway.start()
+    try:
+        await database.execute(
+            "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ('other', 'live', 't', 't')"
+        )
+        await database.execute("SELECT pg_notify('taskgate_overrides', '')")
+        async with asyncio.timeout(20):
+            while gateway.router.route(RouteQuery("other", "probe", "")).backend != "temporal":
+                await asyncio.sleep(0.02)
+        await gateway.intake.submit([*tasks(CROWD, "many"), *tasks(10, "other")])
+        async with asyncio.timeout(20):
+            while len(other.starts) < 10:
+                await asyncio.sleep(0.02)
+        assert len(engine.starts) == 0
+    finally:
+        for _ in range(CROWD * 2):
+            engine.allowed.release()
+        await gateway.close()

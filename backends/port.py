@@ -102,6 +102,8 @@ class WorkflowStart:
     fairness_weight: float = 1.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     trace: Mapping[str, str] = field(default_factory=dict)
+    workflow: str | None = None
+    """Type of the workflow that carries it out (`Capability.WORKFLOWS`); None: it is one piece, for a handler."""
 
 
 @dataclass(frozen=True, slots=True)

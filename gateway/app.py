@@ -40,6 +40,8 @@ PARTS = (
     "scale",
     "dead_letters",
     "dags",
+    "dag_stream",
+    "dag_runs",
     "callbacks",
     "health",
 )

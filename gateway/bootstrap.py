@@ -23,8 +23,13 @@ from gateway.callbacks.deliverer import Deliverer, Patience
 from gateway.callbacks.deliveries import Deliveries
 from gateway.callbacks.sending import Sender
 from gateway.callbacks.tenant_secrets import TenantSecrets
+from gateway.dags.conductor import Conductor
 from gateway.dags.limits import Limits
+from gateway.dags.run_document import RunDocuments
+from gateway.dags.runs import DagRuns
 from gateway.dags.store import DagStore
+from gateway.dags.watch import RunWatch
+from gateway.dags.workflows import Workflows
 from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.keeper import Keeper
@@ -141,6 +146,10 @@ class Gateway:
     bridge: Bridge | None
     queues: QueueNames
     dags: DagStore
+    dag_runs: DagRuns
+    run_documents: RunDocuments
+    run_watch: RunWatch
+    conductor: Conductor
     lease: Lease
     callback_rules: CallbackRules
     fleet: Fleet
@@ -168,6 +177,7 @@ class Gateway:
         self._spawn("caretaker", self.caretaker.run)
         self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
+        self._spawn("conductor", self.conductor.run)
         self._spawn("operations", self.operation_runner.run)
         self._spawn("dead letters", self.keeper.run)
         self._spawn("callbacks", self.deliverer.run)
@@ -179,6 +189,7 @@ class Gateway:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
         await self.deliverer.close()
+        self.run_watch.end_streams()
         await self.feed.close()
         await self.overrides.close()
         with contextlib.suppress(Exception):
@@ -233,6 +244,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         sweep_seconds=settings.dispatch_sweep_seconds,
         fallback_seconds=settings.fallback_seconds,
         record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
+        name_workflow=Workflows(settings.episode_dag_tenants).name,
     )
     canceller = Canceller(database, engines)
     transitions = Transitions(
@@ -299,6 +311,12 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         sweep_seconds=settings.dispatch_sweep_seconds,
         history_days=settings.schedule_history_days,
     )
+    limits = Limits.of(settings)
+    dags = DagStore(database, limits, known_types=TYPES)
+    dag_runs = DagRuns(
+        database, dags, intake, transitions, router, engines, notifier, limits, told_to_stop=canceller.wake
+    )
+    run_watch = RunWatch(database)
     reconciler = Reconciler(database, engines, notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
     return Gateway(
         settings=settings,
@@ -328,7 +346,11 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         ),
         bridge=bridge,
         queues=queues,
-        dags=DagStore(database, Limits.of(settings), known_types=TYPES),
+        dags=dags,
+        dag_runs=dag_runs,
+        run_documents=RunDocuments(database, dag_runs, dags),
+        run_watch=run_watch,
+        conductor=Conductor(database, engines, notifier, run_watch, told_to_stop=canceller.wake),
         lease=lease,
         clock=clock,
         schedules=Schedules(database, clock, most_of_tenant=settings.schedules_per_tenant),

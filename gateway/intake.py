@@ -59,6 +59,7 @@ class NewTask:
     `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy.
     `expires_at`: a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`.
     `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
+    `held`: why it is not started until somebody says so.
     """
 
     task_type: str
@@ -78,6 +79,7 @@ class NewTask:
     callback: Mapping[str, Any] | None = None
     schedule_id: str | None = None
     dag_run_id: str | None = None
+    held: str | None = None
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -138,9 +140,16 @@ class Intake:
         self._memory_seconds = idempotency_hours * 3600
 
     async def submit(
-        self, tasks: Sequence[NewTask], *, idempotency: Idempotency | None = None, beside: Beside | None = None
+        self,
+        tasks: Sequence[NewTask],
+        *,
+        idempotency: Idempotency | None = None,
+        beside: Beside | None = None,
+        after: Beside | None = None,
     ) -> Replay | None:
         """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
+
+        `beside` and `after` belong to the transaction, before and after the tasks are written.
 
         Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `DatabaseUnavailable`.
         """
@@ -153,7 +162,7 @@ class Intake:
         if len(rows) == 1 and idempotency is None and beside is None:
             await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
         else:
-            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside))
+            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside, after))
             if replay is not None:
                 return replay
         faults.passing("after_accept")
@@ -195,7 +204,11 @@ class Intake:
         return await self._accept([], idempotency, None)
 
     async def _accept(
-        self, rows: Sequence[tuple[Any, ...]], idempotency: Idempotency | None, beside: Beside | None
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        idempotency: Idempotency | None,
+        beside: Beside | None,
+        after: Beside | None = None,
     ) -> Replay | None:
         async with self._db.transaction() as db:
             if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
@@ -206,6 +219,8 @@ class Intake:
                 await db.execute(SQL.accept, *rows[0])
             elif rows:
                 await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+            if after is not None:
+                await after(db)
         return None
 
     def _plan(self, task: NewTask, company: int) -> Launch:
@@ -255,7 +270,7 @@ class Intake:
             _json(task.callback),
             task.schedule_id,
             task.dag_run_id,
-            launch.held,
+            task.held or launch.held,
         )
 
 

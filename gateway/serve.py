@@ -41,6 +41,7 @@ class Server(uvicorn.Server):
         """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway."""
         # Streams are requests under way: whoever waits for those would wait for ever.
         self._gateway.feed.end_streams()
+        self._gateway.run_watch.end_streams()
         for listener in self.servers:
             listener.close()
         if self._grpc is not None:

@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     )
 
     # DAGs ---------------------------------------------------------------------------------------------------
+    episode_dag_tenants: list[str] = Field(
+        [],
+        description='Tenants whose `add_episode` runs on Temporal as the DAG `episode`, in steps, a JSON list; `["*"]`: all',
+    )
     dag_max_nodes: int = Field(5_000, ge=1, le=20_000, description="Nodes of a DAG, with those of DAGs inside")
     dag_max_items: int = Field(10_000, ge=1, le=100_000, description="Items of one fan-out")
     dag_max_width: int = Field(1_000, ge=1, le=10_000, description="Items of a fan-out that run at once")
@@ -122,9 +126,6 @@ class Settings(BaseSettings):
     dag_max_expression_length: int = Field(1_000, ge=10, le=10_000, description="Characters of an expression")
     dag_max_data_bytes: int = Field(
         1024 * 1024, ge=1024, description="Bytes of parameters, and of earlier results that one expression reads"
-    )
-    dag_max_result_bytes: int = Field(
-        16 * 1024 * 1024, ge=1024, description="A node with a larger result fails; large data belongs elsewhere"
     )
 
     # Schedules ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any, Protocol
 
@@ -13,6 +14,20 @@ from workers.graph.connection import GraphConnection
 from workers.graph.project_schema import SQL, Rows, Schema, load_schema, save_found
 
 log = logging.getLogger(__name__)
+
+
+_PARENT = """
+SELECT p.payload::text AS payload FROM task_logs t JOIN task_logs p ON p.id = t.parent_task_id WHERE t.id = $1
+"""
+_SIBLING = """
+SELECT s.result::text AS result FROM task_logs t
+JOIN task_logs s ON s.parent_task_id = t.parent_task_id AND s.id = $2
+WHERE t.id = $1
+"""
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 class ProgressSink(Protocol):
@@ -99,6 +114,16 @@ class WorkerContext:
             await save_found(self._database, project_id, nodes or (), edges or ())
         except (TaskgateError, PostgresError) as error:
             log.warning("the schema of project %s could not be completed: %s", project_id, error)
+
+    async def _task_of_parent(self, task_id: str) -> Any:
+        """Payload of the task that this one is a part of, None without one."""
+        rows = await self._database.fetch(_PARENT, task_id)
+        return _json(rows[0]["payload"]) if rows else None
+
+    async def _result_of_sibling(self, task_id: str, sibling: str) -> Any:
+        """Result of another part of the task that this one is a part of, None for any other task."""
+        rows = await self._database.fetch(_SIBLING, task_id, sibling)
+        return _json(rows[0]["result"]) if rows else None
 
     async def rebuild_communities(self, task_group_id: str = "global") -> str:
         """Submit a task that rebuilds the communities of a group (`global`: all of them); its id."""

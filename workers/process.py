@@ -28,6 +28,7 @@ from workers.handlers.loader import load_registry
 from workers.lease import Lease, ProcessIdentity
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
+from workers.temporal.dag.activities import DagActivities
 from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class Worker:
             shared=self._pool in (None, "C"),
             # A little more than the runner's own grace: it hands back what is left itself.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
+            dags=DagActivities(self._equipment.dag_steps),
         )
         await self._follow_tenants(pool)
         side = [

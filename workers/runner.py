@@ -208,18 +208,19 @@ class Runner:
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
         full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
-        async with asyncio.timeout(self._timeout_of(claim.task_type)):
+        async with asyncio.timeout(self._timeout_of(claim)):
             if self._isolated is not None and self._isolated.wants(handler):
                 reporter.result = await self._isolated.run(claim, full)
             else:
                 await self._inline.run(handler, full, self._context(claim, reporter))
 
-    def _timeout_of(self, task_type: str) -> float:
+    def _timeout_of(self, claim: Claim) -> float:
         """Seconds. Whatever a foreign handler says, its failures must be reported."""
         try:
-            return float(getattr(self._registry.get_handler(task_type), "timeout_seconds", 600) or 600)
+            own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
         except Exception:  # noqa: BLE001
-            return 600.0
+            own = 600.0
+        return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
         abandoned = asyncio.create_task(run.abandoned.wait())
@@ -255,7 +256,7 @@ class Runner:
         if isinstance(error, HandlerFailed):
             failure = error.failure
         else:
-            failure = failure_of(error, claim.task_type, self._timeout_of(claim.task_type), self._non_retryable)
+            failure = failure_of(error, claim.task_type, self._timeout_of(claim), self._non_retryable)
         verdict = await self._transitions.fail(
             claim.task_id,
             claim.attempt,

@@ -39,6 +39,7 @@ _CAPABILITIES = frozenset(
         Capability.CANCEL_RUNNING,
         Capability.REQUEUE,
         Capability.RESULT,
+        Capability.WORKFLOWS,
     }
 )
 
@@ -96,7 +97,8 @@ class TemporalEngine:
     async def start_workflow(self, start: WorkflowStart) -> None:
         session = await self._connection.session()
         message = starts.message_of(start, self._inline_bytes)
-        shape: Executions = self._activities if session.standalone else self._workflows
+        stands_alone = session.standalone and start.workflow is None
+        shape: Executions = self._activities if stands_alone else self._workflows
         try:
             try:
                 await self._start(shape, session, start, message)

@@ -27,6 +27,16 @@ class ActivityOptions:
 
 
 @dataclass(slots=True)
+class RunDag:
+    """One start of a run of a DAG. Everything else about it is in PostgreSQL."""
+
+    run_id: str
+    epoch: int
+    carried: int = 0
+    """How often the workflow went on under a new history."""
+
+
+@dataclass(slots=True)
 class RunTask:
     """One start of one task. `payload` None: the worker reads it from PostgreSQL when it claims the task."""
 

@@ -20,6 +20,15 @@ GATEWAY_IDENTITY = "taskgate-gateway-"
 WORKFLOW_QUEUE = "taskgate-workflows"
 """Where workflow tasks of every tenant go; their activities go to the queue of the start."""
 
+RUN_DAG = "taskgate.dag"
+"""Type name of the workflow that carries out a run of a DAG."""
+
+DAG_QUEUE = "taskgate-dags"
+"""Where workflow tasks of DAGs go: their workers keep workflows in memory, which those of `WORKFLOW_QUEUE` do not."""
+
+DAG_ENDED = "ended"
+"""Signal: nodes of the run ended."""
+
 UNREGISTERED_QUEUE = "shared-unregistered"
 """Tasks of a type that no live worker has registered: every worker polls it, and fails what it does not know."""
 

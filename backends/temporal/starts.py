@@ -21,7 +21,7 @@ from temporalio.converter import encode_search_attributes
 
 from backends.port import WorkflowStart
 from backends.temporal import names
-from backends.temporal.messages import ActivityOptions, RunTask
+from backends.temporal.messages import ActivityOptions, RunDag, RunTask
 from backends.temporal.payloads import carried
 
 TIMEOUT_MARGIN = timedelta(seconds=60)
@@ -74,7 +74,9 @@ async def activity_request(
 async def workflow_request(
     start: WorkflowStart, message: RunTask, heartbeat: timedelta, namespace: str, client: Client
 ) -> StartWorkflowExecutionRequest:
-    """Start a workflow of one activity, where activities do not stand alone."""
+    """Start a workflow: of one activity, where activities do not stand alone, or of the type that is asked for."""
+    if start.workflow is not None:
+        return await _named_workflow_request(start, namespace, client)
     message.options = ActivityOptions(
         queue=start.queue,
         start_to_close=(start.timeout + TIMEOUT_MARGIN).total_seconds(),
@@ -90,6 +92,24 @@ async def workflow_request(
         workflow_id=start.ref.workflow_id,
         workflow_type=WorkflowType(name=names.RUN_TASK),
         task_queue=TaskQueue(name=names.WORKFLOW_QUEUE),
+        workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+        workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+        priority=priority(start),
+        input=Payloads(payloads=await client.data_converter.encode([message])),
+    )
+
+
+async def _named_workflow_request(
+    start: WorkflowStart, namespace: str, client: Client
+) -> StartWorkflowExecutionRequest:
+    message = RunDag(start.ref.task_id, start.ref.epoch)
+    return StartWorkflowExecutionRequest(
+        namespace=namespace,
+        identity=client.identity,
+        request_id=start.ref.workflow_id,
+        workflow_id=start.ref.workflow_id,
+        workflow_type=WorkflowType(name=start.workflow or ""),
+        task_queue=TaskQueue(name=names.DAG_QUEUE),
         workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
         workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
         priority=priority(start),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -58,6 +59,23 @@ class GatewayClient:
             return answer.json() if answer.content else None
         except ValueError:
             fail(f"what answers at {self._url} is no gateway", code=1)
+
+    def events(self, path: str) -> Iterator[tuple[str, Any]]:
+        """Name and data of each Server-Sent Event of a stream, until it ends."""
+        try:
+            with self._http.stream("GET", path, timeout=httpx.Timeout(30, read=None)) as answer:
+                if answer.is_error:
+                    answer.read()
+                    fail(_reason(answer), code=1 if answer.is_server_error else 2)
+                name = "message"
+                for line in answer.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, json.loads(value)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            fail(f"no gateway answers at {self._url} ({type(error).__name__})", code=1)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli.callback import callback_app
 from gateway.cli.dag import dag_app
+from gateway.cli.dag_runs import add_run_commands
 from gateway.cli.db import db_app
 from gateway.cli.dead_letter import dead_letter_app
 from gateway.cli.flags import flags_app
@@ -28,6 +29,7 @@ from gateway.settings import Settings
 
 app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(callback_app, name="callback")
+add_run_commands(dag_app)
 app.add_typer(dag_app, name="dag")
 app.add_typer(db_app, name="db")
 app.add_typer(dead_letter_app, name="dead-letter")

@@ -18,7 +18,6 @@ class Limits:
     document_bytes: int = 2 * 1024 * 1024
     expression_length: int = 1_000
     data_bytes: int = 1024 * 1024
-    result_bytes: int = 16 * 1024 * 1024
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -30,5 +29,4 @@ class Limits:
             document_bytes=settings.dag_max_document_bytes,
             expression_length=settings.dag_max_expression_length,
             data_bytes=settings.dag_max_data_bytes,
-            result_bytes=settings.dag_max_result_bytes,
         )

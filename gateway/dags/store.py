@@ -167,6 +167,13 @@ class DagStore:
             raise DagNotFound
         return _version(tenant_id, name, row)
 
+    async def version(self, owner: str, name: str, number: int) -> DagVersion:
+        """A version that some run was started with. Raises `DagNotFound`."""
+        row = await self._db.fetchrow(SQL.version, owner, name, number)
+        if row is None:
+            raise DagNotFound
+        return _version(owner, name, row)
+
     async def _built_in(self, built_in: BuiltIn) -> DagVersion:
         """Written down like any other, so that runs can refer to it."""
         checked = built_in.checked()

@@ -5,7 +5,8 @@
 -- to do; what waits for them (`postpone`) is passed over.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
-       n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend
+       n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
+       d.dag_run_id
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id

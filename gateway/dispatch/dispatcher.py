@@ -32,6 +32,8 @@ BATCH = 100
 REPEAT_SECONDS = 10.0
 
 QueueNamer = Callable[[str | None, Tier, str], str]
+#: Of a tenant's tasks of a type; None: they have a handler.
+WorkflowNamer = Callable[[str | None, str], str | None]
 
 
 class Dispatcher:
@@ -55,8 +57,10 @@ class Dispatcher:
         sweep_seconds: float,
         fallback_seconds: float = 0.0,
         record_flag: FlagRecorder | None = None,
+        name_workflow: WorkflowNamer = lambda _tenant_id, _task_type: None,
     ) -> None:
         self._db = database
+        self._name_workflow = name_workflow
         self._router = router
         self._owner_id = owner_id
         self._name_queue = name_queue
@@ -87,10 +91,14 @@ class Dispatcher:
         now = datetime.now(UTC)
         if task.not_before is not None and task.not_before > now:
             return Launch("waiting", task.not_before)
+        if task.held is not None:
+            return Launch("waiting", now, held=task.held)
         place = task.placement
         route = self._router.route(
             RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, place.tier, place.plan)
         )
+        if task.dag_run_id is not None:
+            route = self._pin(route)
         lane = self._lanes.get(route.backend)
         if lane is None or not route.usable or not lane.is_free:
             return Launch("waiting", now)
@@ -104,6 +112,7 @@ class Dispatcher:
             task.priority,
             place.tier,
             task.retry,
+            self._workflow_of(route.backend, place.tenant_id, task.task_type),
         )
         repeat_at = now + timedelta(seconds=REPEAT_SECONDS)
         return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)
@@ -195,7 +204,7 @@ class Dispatcher:
             backend, stage, epoch, queue = row["backend"], row["stage"] or "", row["epoch"], row["queue"] or ""
         else:
             route = self._route(row, tier)
-            lane = self._lane_for(route)
+            lane = self._lane_for(route, may_change=row["dag_run_id"] is None)
             if lane is None or self._may_still_run(row, route):
                 return Launch("waiting", row["due_at"], route.backend)
             if not lane.has_room:
@@ -214,17 +223,18 @@ class Dispatcher:
             row["priority"],
             tier,
             _own_retry(row),
+            self._workflow_of(backend, row["tenant_id"], row["task_type"]),
         )
         return Launch("starting", row["due_at"], backend, stage, queue, start, flag=flag, repeated=repeated)
 
-    def _lane_for(self, route: Route) -> Lane | None:
+    def _lane_for(self, route: Route, *, may_change: bool) -> Lane | None:
         """The lane of the route's backend; when that is down for too long, the other's, if the stage allows it."""
         lane = self._lanes.get(route.backend)
         if not route.usable or lane is None:
             return None
         if not lane.is_down:
             return lane
-        if not self._starter.gives_up_on(lane) or route.stage is Stage.COMPLETE:
+        if not may_change or not self._starter.gives_up_on(lane) or route.stage is Stage.COMPLETE:
             return None
         return next((other for other in self._lanes.values() if other is not lane and not other.is_down), None)
 
@@ -242,6 +252,8 @@ class Dispatcher:
         route = self._router.route(
             RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], tier, row["plan"])
         )
+        if row["dag_run_id"] is not None:
+            return self._pin(route)
         wanted = row["wanted_backend"]
         if wanted is not None and wanted in self._lanes and allows(route.stage, wanted):
             return replace(route, backend=wanted, usable=True, problem=None, flag=None)
@@ -257,6 +269,7 @@ class Dispatcher:
         priority: int,
         tier: Tier,
         retry: RetryOverride | None,
+        workflow: str | None,
     ) -> WorkflowStart:
         return WorkflowStart(
             ref=ref,
@@ -268,7 +281,20 @@ class Dispatcher:
             priority=priority,
             fairness_key=fairness_key(tenant_id, tier),
             retry=self._retry if retry is None else retry.over(self._retry),
+            workflow=workflow,
         )
+
+    def _workflow_of(self, backend: str, tenant_id: str | None, task_type: str) -> str | None:
+        """The workflow that carries out tasks of this type there, None: a handler does."""
+        able = Capability.WORKFLOWS in self._lanes[backend].engine.capabilities
+        return self._name_workflow(tenant_id, task_type) if able else None
+
+    def _pin(self, route: Route) -> Route:
+        """Runs of DAGs and their nodes stay where workflows are, whatever the flag says meanwhile."""
+        for name, lane in self._lanes.items():
+            if Capability.WORKFLOWS in lane.engine.capabilities:
+                return replace(route, backend=name, usable=True, problem=None, flag=None)
+        return replace(route, usable=False)
 
     # Wake-ups -----------------------------------------------------------------------------------------------
 

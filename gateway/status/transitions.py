@@ -50,6 +50,8 @@ class Claim:
     group_id: str
     task_type: str
     payload: dict[str, Any] | None
+    timeout_seconds: float | None = None
+    """Of this task; the handler's own limit holds too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Transitions:
             group_id=row["group_id"],
             task_type=row["task_type"],
             payload=decode_payload(row["payload"]) if with_payload else None,
+            timeout_seconds=row["timeout_seconds"],
         )
 
     async def standing(self, task_id: str, worker_id: str) -> Standing | None:

@@ -87,7 +87,7 @@ WITH claimed AS (
     INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)
     SELECT task_id, attempt, epoch, backend, worker_id FROM claimed
 )
-SELECT c.attempt, c.epoch, c.tenant_id, c.project_id, c.user_id, c.group_id, c.task_type,
+SELECT c.attempt, c.epoch, c.tenant_id, c.project_id, c.user_id, c.group_id, c.task_type, c.timeout_seconds,
        CASE WHEN $5 THEN l.payload::text END AS payload
 FROM claimed c, log l
 

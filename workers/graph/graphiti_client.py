@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
 
 import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,9 @@ from graphiti_core.graphiti import AddEpisodeResults
 from graphiti_core.llm_client import LLMClient, LLMConfig
 from graphiti_core.llm_client.openai_generic_client import OpenAIGenericClient
 from graphiti_core.nodes import EpisodeType, EpisodicNode
+from graphiti_core.search.search_utils import RELEVANT_SCHEMA_LIMIT
+from graphiti_core.utils.maintenance.edge_operations import extract_edges
+from graphiti_core.utils.maintenance.node_operations import extract_nodes
 
 from gateway.settings import Settings
 from workers.graph import community_detection, episodes
@@ -26,6 +30,7 @@ from workers.graph.address import GraphAddress
 from workers.graph.driver import GroupAwareDriver
 from workers.graph.offline.embedder import OfflineHashingEmbedder
 from workers.graph.offline.llm import OfflineRuleBasedExtractor
+from workers.graph.remembered import give_memory
 from workers.graph.reranker import EmbeddingReranker
 
 log = logging.getLogger(__name__)
@@ -85,6 +90,48 @@ class EpisodeGraphiti(Graphiti):
             await episodes.restore(self.driver, uuid, kept)
             return added
 
+    async def ask_ahead(self, episode: Mapping[str, Any], schema: tuple[Any, Any, Any], *, relations: bool) -> int:
+        """Ask the language model what `add_episode` is going to ask about an episode; nothing but its node is written.
+
+        `episode` are the arguments of `add_episode`. Returns how many entities, or with `relations` facts, it named.
+        Used inside `remembered.remembering`.
+        """
+        entity_types, edge_types, edge_type_map = schema
+        uuid, group = episode["uuid"], episode["group_id"]
+        # Two steps ask at the same time, and the graph has no constraint that would keep the node single.
+        async with self.driver.exclusive(group):
+            await episodes.prepare(
+                self.driver,
+                uuid=uuid,
+                name=episode["name"],
+                content=episode["episode_body"],
+                source=episode["source"].value,
+                source_description=episode["source_description"],
+                group_id=group,
+                valid_at=episode["reference_time"],
+            )
+        token = _current.set(uuid)
+        try:
+            _, driver, clients = self._resolve_request_scope(group)
+            node = await EpisodicNode.get_by_uuid(driver, uuid)
+            before = await self.retrieve_episodes(
+                episode["reference_time"],
+                last_n=RELEVANT_SCHEMA_LIMIT,
+                group_ids=[group],
+                source=episode["source"],
+                driver=driver,
+            )
+            entities, _ = await extract_nodes(clients, node, before, entity_types, None, None)
+            if not relations:
+                return len(entities)
+            default_map = {("Entity", "Entity"): list(edge_types or ())}
+            facts, _ = await extract_edges(
+                clients, node, entities, before, edge_type_map or default_map, group, edge_types
+            )
+            return len(facts)
+        finally:
+            _current.reset(token)
+
     async def retrieve_episodes(self, *args: Any, **kwargs: Any) -> list[EpisodicNode]:
         """As graphiti's, without the episode that is being added."""
         found = await super().retrieve_episodes(*args, **kwargs)
@@ -102,7 +149,7 @@ def build_graphiti(settings: Settings) -> EpisodeGraphiti:
     embedder = _build_embedder(settings)
     return EpisodeGraphiti(
         graph_driver=GroupAwareDriver(address),
-        llm_client=_build_llm(settings),
+        llm_client=give_memory(_build_llm(settings)),
         embedder=embedder,
         cross_encoder=EmbeddingReranker(embedder),
     )

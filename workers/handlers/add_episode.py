@@ -91,13 +91,13 @@ class AddEpisodeHandler(TaskHandler):
         earlier = await episodes.find_extracted(graphiti.driver, uuid, group_id, content)
         if earlier is not None:
             log.info("episode %s is in the graph already; its extraction is not repeated", uuid)
-            return await _read(graphiti, earlier)
+            return await read_extracted(graphiti, earlier)
         entity_types, edge_types, edge_type_map = schema
         added = await graphiti.add_episode(
             name=payload.get("name") or content[:50],
             episode_body=content,
             source_description=payload.get("source_description") or "text",
-            source=_source(payload.get("episode_type")),
+            source=episode_source(payload.get("episode_type")),
             group_id=group_id,
             reference_time=datetime.now(UTC),
             update_communities=False,
@@ -121,7 +121,8 @@ async def load_project_schema(context: TaskContext, project_id: str | None) -> t
         return None, None, None
 
 
-def _source(episode_type: str | None) -> Any:
+def episode_source(episode_type: str | None) -> Any:
+    """graphiti's name for the kind of an episode. Raises `InvalidPayload`."""
     from graphiti_core.nodes import EpisodeType
 
     try:
@@ -131,7 +132,8 @@ def _source(episode_type: str | None) -> Any:
         raise InvalidPayload(f"episode_type is {episode_type!r}, not one of {known}") from None
 
 
-async def _read(graphiti: Any, earlier: episodes.Extracted) -> tuple[Sequence[Any], Sequence[Any]]:
+async def read_extracted(graphiti: Any, earlier: episodes.Extracted) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Entities and facts that are in the graph."""
     from graphiti_core.edges import EntityEdge
     from graphiti_core.nodes import EntityNode
 

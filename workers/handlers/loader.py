@@ -13,6 +13,7 @@ from backends.errors import TaskgateError
 from workers.handlers.add_episode import AddEpisodeHandler
 from workers.handlers.base import TaskHandler, TaskRegistry
 from workers.handlers.deduplicate_entities import DeduplicateEntitiesHandler
+from workers.handlers.episode_steps import EPISODE_STEPS
 from workers.handlers.incremental_refresh import IncrementalRefreshHandler
 from workers.handlers.rebuild_communities import RebuildCommunitiesHandler
 
@@ -23,6 +24,7 @@ BUILT_IN: tuple[type[TaskHandler], ...] = (
     RebuildCommunitiesHandler,
     IncrementalRefreshHandler,
     DeduplicateEntitiesHandler,
+    *EPISODE_STEPS,
 )
 
 

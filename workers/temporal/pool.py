@@ -23,6 +23,8 @@ from backends.temporal.connection import SETTLE_SECONDS, connect
 from backends.temporal.payloads import data_converter
 from workers.outcome import TaskRunner
 from workers.temporal.activities import RunTaskActivity
+from workers.temporal.dag.activities import DagActivities
+from workers.temporal.dag.worker import dag_worker
 from workers.temporal.serving import QueueServer
 from workers.temporal.slots import SharedSlots, Usage
 from workers.temporal.workflows import RunTaskWorkflow
@@ -63,6 +65,7 @@ class TemporalWorkerPool:
         shared: bool = True,
         drain: timedelta = timedelta(seconds=30),
         codec: PayloadCodec | None = None,
+        dags: DagActivities | None = None,
     ) -> None:
         self._address = address
         self._namespace = namespace
@@ -72,6 +75,7 @@ class TemporalWorkerPool:
         self._shared = shared
         self._drain = drain
         self._converter = data_converter(codec)
+        self._dags = dags
         self._slots = SharedSlots(slots)
         self._activity = RunTaskActivity(runner, self._slots)
         self._client: Client | None = None
@@ -140,7 +144,7 @@ class TemporalWorkerPool:
     def _follow(self) -> None:
         """Serve what is new, leave what is no longer wanted."""
         # Workflows of one activity may wait from a time, or from a gateway, without standalone activities.
-        wanted = self.queues | {names.WORKFLOW_QUEUE}
+        wanted = self.queues | {names.WORKFLOW_QUEUE} | ({names.DAG_QUEUE} if self._dags else set())
         for queue in self._serving.keys() - wanted:
             server = self._serving.pop(queue)
             server.leave()
@@ -199,6 +203,9 @@ class TemporalWorkerPool:
                 max_cached_workflows=0,
                 max_concurrent_workflow_tasks=10,
             )
+        if queue == names.DAG_QUEUE:
+            assert self._dags is not None
+            return dag_worker(client, self._dags)
         return Worker(
             client,
             task_queue=queue,

@@ -51,4 +51,4 @@ def _checked(name: str) -> Checked:
     return Validator(document, read_definition(document), {}, None, limits).check()
 
 
-BUILT_IN: dict[str, BuiltIn] = {}
+BUILT_IN: dict[str, BuiltIn] = {"episode": BuiltIn("episode", 1)}

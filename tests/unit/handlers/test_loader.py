@@ -44,8 +44,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 def test_the_four_of_memstack_with_their_timeouts() -> None:
     handlers = load_registry().get_all_handlers()
+    whole = {name: handler for name, handler in handlers.items() if not name.startswith("episode.")}
 
-    assert {task_type: handler.timeout_seconds for task_type, handler in handlers.items()} == {
+    assert {task_type: handler.timeout_seconds for task_type, handler in whole.items()} == {
         "add_episode": 600,
         "rebuild_communities": 3600,
         "incremental_refresh": 3600,

@@ -1,0 +1,205 @@
+"""`taskgate dag run` and what can be done with a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+import yaml
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.dag import Tenant, show
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+
+API = "/gateway/v1/dag-runs"
+Run = Annotated[str, typer.Argument(metavar="RUN_ID")]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="`fetch`, or `fetch[3]` of a fan-out")]
+
+#: Exit codes of `watch` by how the run ended.
+_CODES = {"completed": 0, "failed": 3, "cancelled": 4}
+
+
+def add_run_commands(app: typer.Typer) -> None:
+    """The commands about runs, beside those about definitions."""
+    for name, command in (
+        ("run", run),
+        ("runs", list_runs),
+        ("status", status),
+        ("watch", watch),
+        ("cancel", cancel),
+        ("retry", retry),
+        ("approve", approve),
+        ("signal", signal),
+        ("skip", skip),
+    ):
+        app.command(name)(command)
+
+
+def run(
+    name: str,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value; the value is YAML")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Number or label")] = None,
+    project: Annotated[str | None, typer.Option("--project")] = None,
+    tenant: Tenant = None,
+    priority: Annotated[int, typer.Option("--priority", min=1, max=5)] = 3,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run; with --watch the exit code says how it ended."""
+    body = {
+        "dag": name,
+        "version": version,
+        "params": dict(_parameter(text) for text in param or ()),
+        "project_id": project,
+        "tenant_id": tenant,
+        "priority": priority,
+    }
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", API, body=body)
+        if not follow:
+            show(answer) if as_json else typer.echo(answer["run_id"])
+            return
+        typer.echo(answer["run_id"])
+        _follow(gateway, answer["run_id"])
+
+
+def list_runs(
+    name: Annotated[str | None, typer.Argument(help="Only runs of this DAG")] = None,
+    status: Annotated[str | None, typer.Option("--status")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The latest runs."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(API, dag=name, status=status, limit=limit)
+    if as_json:
+        show(answer)
+        return
+    rows = [
+        (
+            one["run_id"],
+            f"{one['dag']}@{one['version']}",
+            one["status"],
+            one["progress"],
+            one["created_at"],
+            one["error"],
+        )
+        for one in answer["runs"]
+    ]
+    typer.echo(table(("run", "dag", "status", "%", "created", "error"), rows))
+
+
+def status(run_id: Run, as_json: AsJson = False) -> None:
+    """A run and its nodes."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(f"{API}/{_quoted(run_id)}")
+    if as_json:
+        show(answer)
+        return
+    typer.echo(f"{answer['dag']}@{answer['version']}: {answer['status']}, {answer['progress']} %")
+    if answer["error"]:
+        typer.echo(answer["error"])
+    rows = [
+        (one["path"], one["type"] or one["kind"], one["status"], one["attempt"], one["progress"], _note(one))
+        for one in answer["nodes"]
+    ]
+    typer.echo(table(("node", "type", "status", "attempt", "%", ""), rows))
+
+
+def watch(run_id: Run) -> None:
+    """Follow a run to its end; the exit code is 0, 3 (failed) or 4 (cancelled)."""
+    with GatewayClient() as gateway:
+        _follow(gateway, run_id)
+
+
+def cancel(run_id: Run) -> None:
+    """Stop a run and everything open in it."""
+    _post(f"{_quoted(run_id)}/cancel")
+
+
+def retry(run_id: Run) -> None:
+    """Go on where a failed or cancelled run ended; what was completed is kept."""
+    _post(f"{_quoted(run_id)}/retry")
+
+
+def approve(
+    run_id: Run,
+    node: Node,
+    reject: Annotated[bool, typer.Option("--reject")] = False,
+    comment: Annotated[str | None, typer.Option("--comment")] = None,
+) -> None:
+    """Answer an approval."""
+    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/approve", {"approved": not reject, "comment": comment})
+
+
+def signal(
+    run_id: Run,
+    name: Annotated[str, typer.Argument()],
+    payload: Annotated[str, typer.Argument(help="YAML or JSON")] = "null",
+) -> None:
+    """Send a signal; its payload is the result of the node that waits for it."""
+    with GatewayClient() as gateway:
+        answer = gateway.call(
+            "POST",
+            f"{API}/{_quoted(run_id)}/signals/{_quoted(name)}",
+            content=json.dumps(_value(payload)).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+    typer.echo(", ".join(answer["nodes"]) or "no node waits for it yet; it is kept")
+
+
+def skip(run_id: Run, node: Node, why: Annotated[str, typer.Option("--why")]) -> None:
+    """Have a node count as done without a result; in a failed run, `retry` goes on from there."""
+    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/skip", {"reason": why})
+
+
+def _post(path: str, body: Any = None) -> None:
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", f"{API}/{path}", body=body)
+    typer.echo(f"{answer['run_id']}: {answer['status']}")
+
+
+def _follow(gateway: GatewayClient, run_id: str) -> None:
+    shown: dict[str, str] = {}
+    for name, data in gateway.events(f"{API}/{_quoted(run_id)}/stream"):
+        for node in data.get("nodes", ()):
+            text = f"{node['status']}{_note(node, before=': ')}"
+            if node["status"] != "pending" and shown.get(node["path"]) != text:
+                shown[node["path"]] = text
+                typer.echo(f"  {node['path']}: {text}")
+        if name == "end":
+            typer.echo(f"{data['status']}" + (f": {data['error']}" if data["error"] else ""))
+            raise typer.Exit(_CODES[data["status"]])
+    fail("the stream ended before the run did", code=1)
+
+
+def _note(node: dict[str, Any], before: str = "") -> str:
+    if node["items"] is not None:
+        items = node["items"]
+        note = f"{items['completed']} of {items['total']}" + (f", {items['failed']} failed" if items["failed"] else "")
+    elif node["condition"] is False:
+        note = "its condition is false"
+    else:
+        note = node["error"] or node["reason"] or node["waits_for"] or node["message"] or ""
+    return f"{before}{note}" if note else ""
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+    return name, _value(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,181 @@
+"""Tells the workflows of runs that nodes of them ended, and watchers that something changed.
+
+Every gateway does it; an end is taken by one at a time, and told again when that one did not get through. A run with
+many open nodes is told of several ends together, so that its workflow wakes a few times a second and not for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import asyncpg
+
+from backends.errors import EngineError
+from backends.port import Capability, WorkflowEnginePort, WorkflowRef
+from gateway.dags.paths import RUNS_CHANNEL
+from gateway.dags.steps import SQL as STEPS
+from gateway.dags.watch import RunWatch
+from gateway.db import Database, translated
+from gateway.errors import DatabaseUnavailable
+from gateway.sql import Queries
+from gateway.status.notify import CHANGES_CHANNEL, unpack
+from gateway.status.transitions import STOP_CHANNEL, ChangeNotifier
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.dags", "conductor.sql")
+
+#: The signal, as the workflow knows it.
+ENDED = "ended"
+
+_TELL_SECONDS = 3.0
+_SWEEP_SECONDS = 1.0
+_GATHER_SECONDS = 0.002
+#: Pause between two signals to one run: per open node, and at most.
+_PAUSE_PER_NODE, _LONGEST_PAUSE = 0.0005, 0.25
+
+
+class Conductor:
+    """Belongs to one event loop; `run` works until it is cancelled."""
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Mapping[str, WorkflowEnginePort],
+        notifier: ChangeNotifier,
+        watch: RunWatch,
+        *,
+        told_to_stop: Any = lambda: None,
+    ) -> None:
+        self._db = database
+        self._engine = next((e for e in engines.values() if Capability.WORKFLOWS in e.capabilities), None)
+        self._notifier = notifier
+        self._watch = watch
+        self._told_to_stop = told_to_stop
+        self._heard: dict[str, None] = {}
+        self._wanted = asyncio.Event()
+        self._is_busy = True
+        self._waiting: dict[str, list[asyncpg.Record]] = {}
+        self._tellers: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Listen, tell and sweep."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen_forever())
+            group.create_task(self._tell_forever())
+            group.create_task(self._sweep_forever())
+
+    # Listening ----------------------------------------------------------------------------------------------
+
+    async def _listen_forever(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                connection = await self._db.connect()
+                lost = asyncio.Event()
+                try:
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                    with translated():
+                        await connection.add_listener(CHANGES_CHANNEL, self._on_changes)
+                        await connection.add_listener(RUNS_CHANNEL, self._on_run)
+                        self._is_busy = True
+                        await lost.wait()
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(0.5)
+
+    def _on_run(self, *_: object) -> None:
+        self._is_busy = True
+
+    def _on_changes(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if not self._is_busy and not self._watch.is_watched:
+            return
+        ids = unpack(str(payload))
+        self._watch.heard(ids)
+        if self._is_busy and self._engine is not None:
+            self._heard.update(dict.fromkeys(ids))
+            self._wanted.set()
+
+    # Telling ------------------------------------------------------------------------------------------------
+
+    async def _tell_forever(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._wanted.clear()
+            ids, self._heard = list(self._heard), {}
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._take(ids)
+
+    async def _sweep_forever(self) -> None:
+        """What was announced to nobody, and what nobody got through with."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                was_busy, self._is_busy = self._is_busy, bool(await self._db.fetchval(SQL.is_busy))
+                if was_busy or self._is_busy:
+                    await self._stop_abandoned()
+                    if self._engine is not None:
+                        await self._take(None)
+            except DatabaseUnavailable:
+                continue
+            except Exception:
+                log.exception("runs of DAGs could not be looked at")
+
+    async def _take(self, task_ids: list[str] | None) -> None:
+        rows = await self._db.fetch(SQL.take_ended, task_ids, _TELL_SECONDS)
+        over = [row for row in rows if not row["is_open"]]
+        if over:
+            await self._mark_told(over)
+        for row in rows:
+            if row["is_open"]:
+                self._waiting.setdefault(row["run_id"], []).append(row)
+        for run_id in {row["run_id"] for row in rows if row["is_open"]} - self._tellers.keys():
+            teller = self._tellers[run_id] = asyncio.create_task(self._tell(run_id), name=f"tell {run_id}")
+            teller.add_done_callback(partial(self._forget, run_id))
+
+    async def _tell(self, run_id: str) -> None:
+        """Tell one run, batch by batch, until nothing waits."""
+        while rows := self._waiting.pop(run_id, None):
+            try:
+                await self._signal(rows)
+                open_nodes = await self._db.fetchval(SQL.company, run_id)
+            except (EngineError, DatabaseUnavailable, TimeoutError) as error:
+                log.debug("run %s was not told of %d ends: %s", run_id, len(rows), type(error).__name__)
+                return  # the sweep takes them again
+            await asyncio.sleep(min(open_nodes * _PAUSE_PER_NODE, _LONGEST_PAUSE))
+
+    def _forget(self, run_id: str, _teller: asyncio.Task[None]) -> None:
+        self._tellers.pop(run_id, None)
+
+    async def _signal(self, rows: list[asyncpg.Record]) -> None:
+        assert self._engine is not None
+        by_epoch: dict[int, list[asyncpg.Record]] = {}
+        for row in rows:
+            by_epoch.setdefault(row["epoch"], []).append(row)
+        for epoch, told in by_epoch.items():
+            first = told[0]
+            ref = WorkflowRef(first["run_id"], epoch, first["group_id"], first["task_type"])
+            events = [[row["node"], row["position"], _state(row), row["undoes"]] for row in told]
+            await self._engine.signal_workflow(ref, ENDED, events)
+            await self._mark_told(told)
+
+    async def _mark_told(self, rows: Iterable[asyncpg.Record]) -> None:
+        columns = [(row["run_id"], row["path"], row["told_at"]) for row in rows]
+        await self._db.execute(SQL.told, *(list(column) for column in zip(*columns, strict=True)))
+
+    async def _stop_abandoned(self) -> None:
+        for run in await self._db.fetch(SQL.abandoned):
+            stopped = await self._db.fetch(STEPS.stop_nodes, run["run_id"], "The DAG was stopped", STOP_CHANNEL)
+            for row in stopped:
+                self._notifier.changed(row["task_id"])
+            self._told_to_stop()
+
+
+def _state(row: asyncpg.Record) -> str:
+    if row["verdict"] == "bypassed":
+        return "b"
+    return "c" if row["state"] == "completed" else "f"

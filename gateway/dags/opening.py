@@ -1,0 +1,315 @@
+"""From nodes whose turn has come to what is written for them: tasks, runs of DAGs inside, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Placement
+from gateway.dags.definition import Node, Retry
+from gateway.dags.errors import ExpressionFault
+from gateway.dags.expressions import holes, render
+from gateway.dags.limits import Limits
+from gateway.dags.parameters import bind
+from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, SIGNAL_TYPE, path_of, task_id_of
+from gateway.dags.results import Values
+from gateway.dags.store import DagVersion
+from gateway.dags.validation import bare
+from gateway.intake import NewTask, RetryOverride
+
+#: The state of an opened node's task, as the workflow names it.
+_ENDS = {"completed": "c", "failed": "f", "stopped": "f"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A run, as its nodes need to know it."""
+
+    run_id: str
+    epoch: int
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str | None
+    group_id: str
+    priority: int
+    depth: int
+    params: Mapping[str, Any]
+    started_at: datetime
+    dag: DagVersion
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.tenant_id, self.project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """A run of a DAG inside another."""
+
+    run_id: str
+    owner: str
+    name: str
+    version: int
+    params: dict[str, Any]
+    path: str
+    priority: int
+
+
+@dataclass
+class Batch:
+    """What one step of the workflow writes."""
+
+    nodes: list[tuple[Any, ...]] = field(default_factory=list)
+    tasks: list[NewTask] = field(default_factory=list)
+    runs: list[ChildRun] = field(default_factory=list)
+    timeouts: dict[str, float] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    """Nodes that wait for a signal, which may have come already."""
+
+    def decide(self, path: str, node: str, verdict: str, *, by: str, **more: Any) -> None:
+        """A node that is no task."""
+        self.add(path, node, verdict=verdict, decided_by=by, told=True, **more)
+
+    def add(self, path: str, node: str, **columns: Any) -> None:
+        self.nodes.append(
+            (
+                path,
+                node,
+                columns.get("position"),
+                columns.get("undoes", False),
+                columns.get("task_id"),
+                columns.get("verdict"),
+                columns.get("reason"),
+                columns.get("decided_by"),
+                columns.get("condition"),
+                columns.get("items"),
+                columns.get("signal_name"),
+                columns.get("told", False),
+            )
+        )
+
+
+def sources(node: Node, *, whole: bool) -> Iterator[str]:
+    """The expressions that opening a node evaluates: with `whole` also those that decide whether and how often."""
+    if whole and node.when is not None:
+        yield bare(node.when)
+    if whole and node.for_each is not None:
+        yield bare(node.for_each)
+    rest: list[Any] = [node.input]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            yield from holes(value)
+        elif isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+
+
+class Opener:
+    """Opens nodes of one run into a `Batch`. `standing`: what is known of their paths already."""
+
+    def __init__(
+        self,
+        run: RunFacts,
+        values: Values,
+        standing: Mapping[str, Mapping[str, Any]],
+        limits: Limits,
+        subs: Mapping[str, DagVersion],
+    ) -> None:
+        self._run = run
+        self._values = values
+        self._standing = standing
+        self._limits = limits
+        self._subs = subs
+        self.batch = Batch()
+
+    def open(self, name: str) -> list[Any]:
+        """The answer to the workflow: see `workers.temporal.dag.state`."""
+        node = self._run.dag.definition.nodes[name]
+        known = self._standing.get(name)
+        if known is not None:
+            return self._known(name, known)
+        condition = None
+        try:
+            if node.when is not None:
+                condition = self._condition(node.when)
+                if not condition:
+                    self.batch.decide(name, name, "skipped", by="condition", condition=False)
+                    return ["s"]
+            if node.for_each is not None:
+                items = self._items(node.for_each)
+                text = orjson.dumps(items).decode()
+                if len(text) > self._limits.data_bytes:
+                    raise ExpressionFault(f"for_each: its items have {len(text)} bytes, too many to keep")
+                self.batch.decide(name, name, "expanded", by="for_each", condition=condition, items=text)
+                return ["n", len(items)]
+            self._open_one(name, node, None, None, condition)
+        except ExpressionFault as error:
+            self.batch.decide(name, name, "refused", by="gateway", reason=str(error), condition=condition)
+            return ["f"]
+        return ["o"]
+
+    def skip(self, name: str) -> list[Any]:
+        """What it needs was skipped."""
+        known = self._standing.get(name)
+        if known is not None:
+            return self._known(name, known)
+        self.batch.decide(name, name, "skipped", by="upstream")
+        return ["s"]
+
+    def open_items(self, name: str, positions: list[int], items: list[Any]) -> list[Any]:
+        """Opens items of a fan-out; the answer names those that failed at once, and those that are done already."""
+        node = self._run.dag.definition.nodes[name]
+        refused: list[int] = []
+        done: list[int] = []
+        for position in positions:
+            path = path_of(name, position)
+            known = self._standing.get(path)
+            if known is not None:
+                state = self._known(path, known)[0]
+                if state != "o":
+                    (refused if state == "f" else done).append(position)
+                continue
+            try:
+                self._open_one(path, node, position, items[position], None)
+            except ExpressionFault as error:
+                self.batch.decide(path, name, "refused", by="gateway", reason=str(error), position=position)
+                refused.append(position)
+        return ["i", refused, done]
+
+    def undo(self, name: str, position: int | None, item: Any) -> bool:
+        """The task that undoes a node; False: it cannot be made."""
+        node = self._run.dag.definition.nodes[name]
+        assert node.compensate is not None
+        path = path_of(name, position, undoes=True)
+        if path in self._standing:
+            return self._standing[path]["state"] not in _ENDS
+        try:
+            payload = self._payload(node.compensate.input, item, position)
+        except ExpressionFault as error:
+            self.batch.decide(path, name, "refused", by="gateway", reason=str(error), position=position, undoes=True)
+            return False
+        task_id = task_id_of(self._run.run_id, path, self._run.epoch)
+        self.batch.add(path, name, position=position, undoes=True, task_id=task_id)
+        self.batch.tasks.append(self._task(task_id, node.compensate.type, payload, node, path))
+        return True
+
+    def _known(self, path: str, known: Mapping[str, Any]) -> list[Any]:
+        """Decided before: by an earlier try of this step, by a person, or in an earlier start of the run."""
+        if known["verdict"] == "expanded":
+            return ["n", known["items"]]
+        if known["verdict"] is not None:
+            return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
+        if known["again"]:
+            self.batch.again.append(path)
+            return ["o"]
+        return [_ENDS.get(known["state"], "o")]
+
+    def _condition(self, source: str) -> bool:
+        try:
+            value = self._values.value(bare(source))
+        except ExpressionFault as error:
+            raise ExpressionFault(f"when: {error}") from None
+        if not isinstance(value, bool):
+            raise ExpressionFault(f"when: this is {type(value).__name__}, not true or false")
+        return value
+
+    def _items(self, source: str) -> list[Any]:
+        try:
+            value = self._values.value(bare(source))
+        except ExpressionFault as error:
+            raise ExpressionFault(f"for_each: {error}") from None
+        if not isinstance(value, list):
+            raise ExpressionFault(f"for_each: this is {type(value).__name__}, not a list")
+        if len(value) > self._limits.items:
+            raise ExpressionFault(
+                f"for_each: {len(value)} items, more than {self._limits.items} (TASKGATE_DAG_MAX_ITEMS): hand each "
+                "task a part of the list, or put a DAG inside that takes a part"
+            )
+        return value
+
+    def _open_one(self, path: str, node: Node, position: int | None, item: Any, condition: bool | None) -> None:
+        name = path.partition("[")[0]
+        payload = self._payload(node.input, item, position)
+        task_id = task_id_of(self._run.run_id, path)
+        more = {"position": position, "task_id": task_id, "condition": condition}
+        if node.dag is not None:
+            self._open_run(path, name, node, payload, task_id)
+            task = self._task(task_id, RUN_TYPE, {"dag": self._subs[name].name}, node, path, dag_run_id=task_id)
+        elif node.approval is not None:
+            message = node.approval.message
+            task = self._task(task_id, APPROVAL_TYPE, {"message": message}, node, path, held="waits for approval")
+        elif node.signal is not None:
+            more["signal_name"] = node.signal.name
+            self.batch.signals.append(path)
+            task = self._task(task_id, SIGNAL_TYPE, {"signal": node.signal.name}, node, path, held="waits for a signal")
+        else:
+            assert node.type is not None
+            task = self._task(task_id, node.type, payload, node, path)
+            if node.timeout_seconds is not None:
+                self.batch.timeouts[task_id] = node.timeout_seconds
+        self.batch.add(path, name, **more)
+        self.batch.tasks.append(task)
+
+    def _open_run(self, path: str, name: str, node: Node, payload: dict[str, Any], task_id: str) -> None:
+        sub = self._subs[name]
+        given = {key: payload[key] for key in node.input}
+        params, faults = bind(sub.definition.params, given, "/input")
+        if faults:
+            raise ExpressionFault(f"input of {sub.name}@{sub.version}: " + "; ".join(fault.message for fault in faults))
+        priority = node.priority or self._run.priority
+        self.batch.runs.append(ChildRun(task_id, sub.owner, sub.name, sub.version, params, path, priority))
+
+    def _payload(self, given: Mapping[str, Any], item: Any, index: int | None) -> dict[str, Any]:
+        """What the task gets; it may name nothing that the run itself may not."""
+        payload = render(dict(given), lambda source: self._values.value(source, item=item, index=index))
+        run = self._run
+        own = {
+            "group_id": run.group_id,
+            "tenant_id": run.tenant_id,
+            "project_id": run.project_id,
+            "user_id": run.user_id,
+        }
+        for name, value in {**own, "task_group_id": run.group_id}.items():
+            if payload.get(name) not in (None, value):
+                raise ExpressionFault(f"input/{name}: a node belongs where its run does, and may not name another")
+        if payload.get("memory_id") is not None:
+            raise ExpressionFault("input/memory_id: nodes may not mark memories; submit such a task by itself")
+        if "\\u0000" in orjson.dumps(payload).decode():
+            raise ExpressionFault("input: NUL characters cannot be stored")
+        return {**payload, **own}
+
+    def _task(
+        self, task_id: str, task_type: str, payload: dict[str, Any], node: Node, path: str, **more: Any
+    ) -> NewTask:
+        run = self._run
+        wait = node.approval or node.signal
+        limit = None if wait is None else wait.timeout_seconds
+        return NewTask(
+            task_type=task_type,
+            group_id=run.group_id,
+            payload={**payload, "task_group_id": run.group_id} if task_type == "rebuild_communities" else payload,
+            placement=run.placement,
+            user_id=run.user_id,
+            entity_id=path,
+            entity_type="dag_node",
+            parent_task_id=run.run_id,
+            priority=node.priority or run.priority,
+            retry=_retry(node.retry),
+            expires_at=None if limit is None else datetime.now(UTC) + timedelta(seconds=limit),
+            dag_run_id=more.get("dag_run_id", run.run_id),
+            held=more.get("held"),
+            task_id=task_id,
+        )
+
+
+def _retry(retry: Retry | None) -> RetryOverride | None:
+    if retry is None:
+        return None
+    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, retry.maximum_seconds)

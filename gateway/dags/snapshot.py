@@ -1,0 +1,82 @@
+"""A run as the workflow takes it: its nodes, and where each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway.dags.definition import DagDefinition, OnFailure
+from gateway.dags.limits import Limits
+
+#: State of a task, as the workflow names it.
+STATES = {"completed": "c", "failed": "f", "stopped": "f"}
+_VERDICTS = {"skipped": "s", "bypassed": "b", "refused": "f"}
+
+
+def make(
+    definition: DagDefinition,
+    needs: Mapping[str, list[str]],
+    rows: Iterable[Mapping[str, Any]],
+    limits: Limits,
+    *,
+    deadline: str | None,
+) -> dict[str, Any]:
+    """Small, because it stands in the workflow's history."""
+    index = {name: i for i, name in enumerate(definition.nodes)}
+    nodes = [
+        [
+            name,
+            [index[needed] for needed in needs[name]],
+            node.for_each is not None,
+            node.max_parallel or limits.width,
+            node.on_failure.value,
+            node.compensate is not None,
+            node.if_skipped,
+        ]
+        for name, node in definition.nodes.items()
+    ]
+    states: dict[str, str] = {}
+    fans: dict[str, list[Any]] = {}
+    finished: list[str] = []
+    undone: list[str] = []
+    for row in rows:
+        name, position = row["node"], row["position"]
+        if row["undoes"]:
+            undone.append(name)
+        elif position is not None:
+            fan = fans.setdefault(name, [0, 0, [], [], 0])
+            _add_item(fan, position, row)
+        elif row["verdict"] == "expanded":
+            states[name] = "o"
+            fans.setdefault(name, [0, 0, [], [], 0])[0] = row["items"]
+        elif row["again"]:
+            continue
+        else:
+            states[name] = _VERDICTS.get(row["verdict"] or "") or STATES.get(row["state"], "o")
+        if row["state"] == "completed" and not row["undoes"] and not row["again"]:
+            finished.append(name)
+    return {
+        "nodes": nodes,
+        "states": states,
+        "fans": fans,
+        "finished": list(dict.fromkeys(finished)),
+        "undone": sorted(set(undone)),
+        "max_parallel": definition.max_parallel or limits.items,
+        "deadline": deadline,
+    }
+
+
+def _add_item(fan: list[Any], position: int, row: Mapping[str, Any]) -> None:
+    fan[1] = max(fan[1], position + 1)
+    state = _VERDICTS.get(row["verdict"] or "") or STATES.get(row["state"], "o")
+    if row["again"]:
+        fan[3].append(position)
+    elif state == "o":
+        fan[2].append(position)
+    elif state == "f":
+        fan[4] += 1
+
+
+def lived_with(definition: DagDefinition) -> list[str]:
+    """The nodes whose failure does not matter."""
+    return [name for name, node in definition.nodes.items() if node.on_failure is OnFailure.CONTINUE]

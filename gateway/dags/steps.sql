@@ -1,0 +1,154 @@
+-- What the workflow of a run does in PostgreSQL. Each transaction begins with `hold_run`, the fence: a workflow whose run was
+-- stopped, or started again, can open and finish nothing any more.
+
+-- name: hold_run
+-- The run while this start of it ($2) is the one that counts.
+SELECT r.run_id, r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth,
+       r.deadline_at, r.epoch AS run_epoch, r.failure, r.created_at, d.state, d.group_id, d.user_id, d.attempt, n.plan AS plan
+FROM taskgate.dispatch d
+JOIN taskgate.dag_run r ON r.run_id = d.task_id
+LEFT JOIN tenants n ON n.id = r.tenant_id
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+FOR UPDATE OF d
+
+-- name: task_of_run
+-- A task that is carried out as a DAG although nobody asked for a run by name.
+SELECT d.task_type, d.tenant_id, d.project_id, d.user_id, d.priority, t.payload::text AS payload
+FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+
+-- name: add_run
+INSERT INTO taskgate.dag_run (run_id, owner, name, version, tenant_id, project_id, params, priority, parent_run, parent_path,
+                              depth, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10, $11, $12)
+ON CONFLICT DO NOTHING
+
+-- name: begin_run
+-- The run runs: no worker process holds it, so no lost worker takes it along.
+WITH begun AS (
+    UPDATE taskgate.dispatch
+    SET state = 'running', attempt = attempt + 1, worker_id = NULL, owner_id = NULL, claimed_at = now()
+    WHERE task_id = $1 AND state IN ('starting', 'queued')
+    RETURNING task_id, attempt, epoch, backend
+), log AS (
+    UPDATE task_logs t
+    SET status = 'PROCESSING', started_at = now(), completed_at = NULL, stopped_at = NULL, worker_id = $2, error_message = NULL
+    FROM begun WHERE t.id = begun.task_id
+)
+INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)
+SELECT task_id, attempt, epoch, backend, $2 FROM begun
+
+-- name: take_over
+-- The first step of a start of the run: its deadline counts anew.
+UPDATE taskgate.dag_run
+SET epoch = $2, failure = NULL, deadline_at = now() + make_interval(secs => $3)
+WHERE run_id = $1
+RETURNING deadline_at
+
+-- name: want_again
+-- A run that was started again: what failed or was stopped runs anew, unless its failure was to be lived with ($2), and what
+-- was undone, too. Whatever was not opened is decided anew, but for what a person skipped.
+WITH undone AS (
+    DELETE FROM taskgate.dag_node WHERE run_id = $1 AND undoes RETURNING node, position
+), refused AS (
+    DELETE FROM taskgate.dag_node
+    WHERE run_id = $1 AND NOT undoes AND (verdict = 'refused' OR verdict = 'skipped') AND task_id IS NULL
+)
+UPDATE taskgate.dag_node n SET again = true, told = false, told_at = NULL
+FROM taskgate.dispatch d
+WHERE n.run_id = $1 AND d.task_id = n.task_id AND n.verdict IS DISTINCT FROM 'bypassed' AND NOT n.undoes
+  AND ((d.state IN ('failed', 'stopped') AND n.node <> ALL ($2::text[]))
+       OR EXISTS (SELECT 1 FROM undone u WHERE u.node = n.node AND u.position IS NOT DISTINCT FROM n.position))
+
+-- name: nodes
+-- Every node that was decided, and how its task stands.
+SELECT n.node, n.position, n.undoes, n.verdict, n.again, json_array_length(n.items) AS items, d.state, d.finished_at
+FROM taskgate.dag_node n
+LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
+WHERE n.run_id = $1
+ORDER BY d.finished_at NULLS FIRST, n.path
+
+-- name: standing
+-- Nodes that were decided already, of these paths.
+SELECT n.path, n.verdict, n.again, n.task_id, json_array_length(n.items) AS items, d.state
+FROM taskgate.dag_node n
+LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
+WHERE n.run_id = $1 AND n.path = ANY ($2::text[])
+
+-- name: add_node
+INSERT INTO taskgate.dag_node (run_id, path, node, position, undoes, task_id, verdict, reason, decided_by, condition, items,
+                               signal_name, told)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int[], $5::bool[], $6::text[], $7::text[], $8::text[], $9::text[],
+                         $10::bool[], $11::json[], $12::text[], $13::bool[])
+ON CONFLICT (run_id, path) DO NOTHING
+
+-- name: set_timeouts
+UPDATE taskgate.dispatch d SET timeout_seconds = t.seconds
+FROM unnest($1::text[], $2::float8[]) AS t (task_id, seconds) WHERE d.task_id = t.task_id
+
+-- name: reopen
+-- Tasks of an earlier start of the run, wanted again.
+WITH wanted AS (
+    UPDATE taskgate.dag_node n SET again = false, told = false, told_at = NULL
+    WHERE n.run_id = $1 AND n.path = ANY ($2::text[]) AND n.again
+    RETURNING n.task_id
+), opened AS (
+    UPDATE taskgate.dispatch d
+    SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
+        claimed_at = NULL, queued_at = NULL, expires_at = NULL, wanted_backend = NULL
+    FROM wanted w WHERE d.task_id = w.task_id AND d.state IN ('completed', 'failed', 'stopped')
+    RETURNING d.task_id
+)
+UPDATE task_logs t
+SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL, worker_id = NULL,
+    progress = 0, retry_count = t.retry_count + 1
+FROM opened o WHERE t.id = o.task_id
+RETURNING t.id AS task_id
+
+-- name: progress
+UPDATE task_logs SET progress = $2 WHERE id = $1 AND progress IS DISTINCT FROM $2
+
+-- name: failures
+-- What went wrong in a run, the first of it.
+SELECT n.path, COALESCE(t.error_message, n.reason) AS error
+FROM taskgate.dag_node n
+LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
+LEFT JOIN task_logs t ON t.id = n.task_id
+WHERE n.run_id = $1 AND NOT n.again AND n.node <> ALL ($2::text[])
+  AND n.verdict IS DISTINCT FROM 'bypassed'
+  AND (n.verdict = 'refused' OR d.state IN ('failed', 'stopped'))
+ORDER BY d.finished_at NULLS FIRST LIMIT 5
+
+-- name: finish_run
+WITH done AS (
+    UPDATE taskgate.dispatch SET state = $2, finished_at = now(), owner_id = NULL
+    WHERE task_id = $1 AND state = 'running'
+    RETURNING task_id, attempt
+), log AS (
+    UPDATE task_logs t
+    SET status = upper($2), completed_at = now(), error_message = $3, result = COALESCE($4::json, t.result),
+        progress = CASE WHEN $2 = 'completed' THEN 100 ELSE t.progress END
+    FROM done WHERE t.id = done.task_id
+)
+UPDATE taskgate.attempt a SET ended_at = now(), outcome = $2, error = $3
+FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt
+
+-- name: stop_nodes
+-- The open nodes of a run that is over; engines that may hold their starts are told, and workers that run them.
+WITH stopped AS (
+    UPDATE taskgate.dispatch d
+    SET cancel_epoch = CASE WHEN d.state IN ('starting', 'queued', 'running') THEN d.epoch ELSE d.cancel_epoch END,
+        cancel_backend = CASE WHEN d.state IN ('starting', 'queued', 'running') THEN d.backend ELSE d.cancel_backend END,
+        state = 'stopped', finished_at = now(), owner_id = NULL, held = NULL
+    FROM taskgate.dag_node n
+    WHERE n.run_id = $1 AND n.task_id = d.task_id AND d.state IN ('waiting', 'starting', 'queued', 'running')
+    RETURNING d.task_id, d.attempt
+), log AS (
+    UPDATE task_logs t
+    SET status = 'FAILED', error_message = $2, completed_at = now(), stopped_at = now()
+    FROM stopped s WHERE t.id = s.task_id
+), history AS (
+    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'stopped'
+    FROM stopped s WHERE a.task_id = s.task_id AND a.attempt = s.attempt AND a.outcome IS NULL
+)
+SELECT s.task_id, pg_notify($3, s.task_id) FROM stopped s

@@ -1,0 +1,233 @@
+"""`/gateway/v1/dag-runs`: runs of DAGs, their state and what can be done with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from gateway.dags.definition import DAG_NAME, IDENTIFIER
+from gateway.dags.errors import DagNotFound
+from gateway.dags.run_document import RunDocument, RunSummary, summary
+from gateway.errors import InvalidRequest
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
+from gateway.http.dags import admit
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.paging import Place
+from gateway.submission import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
+
+router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
+
+RunId = Annotated[str, Path(max_length=100)]
+NodePath = Annotated[str, Path(max_length=100, description="`fetch`, or `fetch[3]` of a fan-out")]
+
+_STATES = {
+    "pending": ["waiting", "starting", "queued"],
+    "running": ["running"],
+    "completed": ["completed"],
+    "failed": ["failed"],
+    "cancelled": ["stopped"],
+}
+
+
+class RunRequest(BaseModel):
+    """A run to be started."""
+
+    dag: Annotated[str, Field(max_length=100, pattern=DAG_NAME)]
+    version: Annotated[str | int | None, Field(description="Number or label; default: the one in use")] = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    project_id: str | None = None
+    tenant_id: str | None = None
+    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
+    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
+
+
+class RunAccepted(BaseModel):
+    """A run that was accepted; it is a task, too, with the same id."""
+
+    run_id: str
+    dag: str
+    version: int
+    status: Literal["pending"]
+    run_url: str
+    stream_url: str
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[RunSummary]
+    next_cursor: str | None = Field(description="For the next page; null on the last one")
+
+
+class Approve(BaseModel):
+    """An answer to an approval; the first one counts."""
+
+    approved: bool = True
+    comment: Annotated[str | None, Field(max_length=4000)] = None
+
+
+class Skip(BaseModel):
+    """Why a node is skipped."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+class SignalReached(BaseModel):
+    """Who got a signal."""
+
+    nodes: list[str] = Field(description="Empty: no node waits for it yet; the first such signal is kept")
+
+
+class NodeResult(BaseModel):
+    """The result of a node."""
+
+    task_id: str | None
+    status: str
+    result: Any
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=RunAccepted,
+    responses=problem_errors(403, 404, 409),
+    openapi_extra=IDEMPOTENCY_PARAMETER,
+)
+async def start_run(request: Request, body: RunRequest) -> Response:
+    """Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs."""
+    gateway = gateway_of(request)
+    admission = await admit(request, body.tenant_id or None, body.project_id or None)
+    if admission.placement.tenant_id is None:
+        raise DagNotFound
+    _check_labels(body.labels)
+    wanted = None if body.version is None else str(body.version)
+    dag = await gateway.dags.get(admission.placement.tenant_id, body.dag, wanted)
+    task, params = gateway.dag_runs.prepare(admission, dag, body.params, priority=body.priority, labels=body.labels)
+    url = f"/gateway/v1/dag-runs/{task.task_id}"
+    answer = orjson.dumps(
+        {
+            "run_id": task.task_id,
+            "dag": dag.name,
+            "version": dag.version,
+            "status": "pending",
+            "run_url": url,
+            "stream_url": f"{url}/stream",
+        }
+    )
+    idempotency = await read_idempotency(request, admission.caller, 202, answer)
+    replay = await gateway.dag_runs.start(task, dag, params, idempotency=idempotency)
+    return json_answer(answer, 202) if replay is None else replayed(replay)
+
+
+@router.get("", response_model=RunList, responses=problem_errors())
+async def list_runs(
+    request: Request,
+    dag: Annotated[str | None, Query(max_length=100)] = None,
+    status: Annotated[Literal["pending", "running", "completed", "failed", "cancelled"] | None, Query()] = None,
+    inside: Annotated[bool, Query(description="Also runs that are nodes of others")] = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=3000)] = None,
+) -> Response:
+    """Runs, newest first."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    place = Place.of(cursor)
+    rows = await gateway.dag_runs.list_runs(
+        caller,
+        name=dag,
+        states=None if status is None else _STATES[status],
+        inside=inside,
+        after=None if place is None else (place.at, place.id),
+        limit=limit + 1,
+    )
+    more = len(rows) > limit
+    last = rows[limit - 1] if more else None
+    return json_answer(
+        {
+            "runs": [summary(row) for row in rows[:limit]],
+            "next_cursor": None if last is None else Place(last["created_at"], last["run_id"]).cursor,
+        }
+    )
+
+
+@router.get("/{run_id}", response_model=RunDocument, responses=problem_errors(404))
+async def get_run(
+    request: Request,
+    run_id: RunId,
+    items: Annotated[bool, Query(description="false: a fan-out is one node with counts")] = True,
+) -> Response:
+    """The state of a run: nodes, edges, what chose its branches, attempts, times."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    return json_answer(await gateway.run_documents.get(run_id, caller, items=items))
+
+
+@router.post("/{run_id}/cancel", response_model=RunSummary, responses=problem_errors(404, 409))
+async def cancel_run(request: Request, run_id: RunId) -> Response:
+    """Stop a run and everything open in it."""
+    return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.cancel(run_id, caller))
+
+
+@router.post("/{run_id}/retry", response_model=RunSummary, responses=problem_errors(404, 409))
+async def retry_run(request: Request, run_id: RunId) -> Response:
+    """Go on where a failed or cancelled run ended; what was completed is kept."""
+    return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.retry(run_id, caller))
+
+
+@router.post("/{run_id}/nodes/{path}/approve", response_model=RunSummary, responses=problem_errors(404, 409))
+async def approve_node(request: Request, run_id: RunId, path: NodePath, body: Annotated[Approve, Body()]) -> Response:
+    """Approve or reject. 409: somebody answered already, or nothing waits."""
+    return await _done(
+        request,
+        run_id,
+        lambda caller: gateway_of(request).dag_runs.approve(
+            run_id, path, caller, approved=body.approved, comment=body.comment
+        ),
+    )
+
+
+@router.post("/{run_id}/nodes/{path}/skip", response_model=RunSummary, responses=problem_errors(404, 409))
+async def skip_node(request: Request, run_id: RunId, path: NodePath, body: Annotated[Skip, Body()]) -> Response:
+    """Have a node count as done without a result. In a failed run, `retry` goes on from there."""
+    return await _done(
+        request, run_id, lambda caller: gateway_of(request).dag_runs.skip(run_id, path, body.reason, caller)
+    )
+
+
+@router.post("/{run_id}/signals/{name}", response_model=SignalReached, responses=problem_errors(404, 409))
+async def send_signal(
+    request: Request,
+    run_id: RunId,
+    name: Annotated[str, Path(pattern=IDENTIFIER)],
+    payload: Annotated[Any, Body()] = None,
+) -> Response:
+    """Send a signal; its payload, any JSON, is the result of the node that waits for it."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    return json_answer({"nodes": await gateway.dag_runs.signal(run_id, name, payload, caller)})
+
+
+@router.get("/{run_id}/nodes/{path}/result", response_model=NodeResult, responses=problem_errors(404))
+async def get_result(request: Request, run_id: RunId, path: NodePath) -> Response:
+    """The result of a node, of any size."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    row = await gateway.dag_runs.result(run_id, path, caller)
+    head = orjson.dumps({"task_id": row["task_id"], "status": row["status"]})[:-1]
+    return json_answer(head + b',"result":' + (row["result"] or "null").encode() + b"}")
+
+
+async def _done(request: Request, run_id: str, act: Any) -> Response:
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    await act(caller)
+    return json_answer(summary(await gateway.dag_runs.row(run_id, caller)))
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    if any(not LABEL_KEY.fullmatch(key) or len(value) > LONGEST_LABEL for key, value in labels.items()):
+        raise InvalidRequest("A label is 1 to 63 of a-z, 0-9 and . _ / - with at most 255 characters.", field="labels")

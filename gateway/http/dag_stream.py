@@ -1,0 +1,131 @@
+"""`GET /gateway/v1/dag-runs/{run_id}/stream`: the state of a run, then what changes of it, as Server-Sent Events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.access.placement import Caller
+from gateway.dags.run_document import NodeState, RunDocument, RunDocuments, RunSummary, summary
+from gateway.dags.runs import DagRuns
+from gateway.dags.watch import RunSubscription
+from gateway.errors import ApiError, ShuttingDown
+from gateway.http.documents import event_stream, problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.stream import event
+
+router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
+
+_MEDIA_TYPE = "text/event-stream"
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_OVER = ("completed", "failed", "cancelled")
+#: Without news the run itself is looked at this often (seconds): a notification may be lost.
+_LOOK_SECONDS = 2.0
+
+
+class ChangedNodes(BaseModel):
+    """Nodes that changed."""
+
+    nodes: list[NodeState]
+
+
+class RunStream(Response):
+    """Sends `state`, then `nodes` and `run` as they change, and `end`; ends when the client leaves."""
+
+    def __init__(
+        self,
+        subscription: RunSubscription,
+        runs: DagRuns,
+        documents: RunDocuments,
+        caller: Caller,
+        state: dict[str, Any],
+    ) -> None:
+        super().__init__(headers=_HEADERS, media_type=_MEDIA_TYPE)
+        del self.headers["content-length"]
+        self._subscription = subscription
+        self._runs = runs
+        self._documents = documents
+        self._caller = caller
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(self._close_when_left(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await self._send_events(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._subscription.close()
+            leaving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await leaving
+
+    async def _send_events(self, send: Send) -> None:
+        async def emit(name: str, data: dict[str, Any]) -> None:
+            await send({"type": "http.response.body", "body": event(name, data), "more_body": True})
+
+        await emit("state", self._state)
+        run_id = self._subscription.run_id
+        row = await self._runs.row(run_id, self._caller)
+        dag = await self._documents.version_of(row)
+        shown = {name: self._state[name] for name in RunSummary.model_fields}
+        while True:
+            now = summary(row)
+            if now != shown:
+                shown = now
+                await emit("run", now)
+            if now["status"] in _OVER:
+                await emit("end", now)
+                return
+            paths = await self._subscription.changes(_LOOK_SECONDS)
+            if self._subscription.is_closed:
+                return
+            if paths is None:
+                await send({"type": "http.response.body", "body": b": keepalive\n\n", "more_body": True})
+            try:
+                row = await self._runs.row(run_id, self._caller)
+                # The end of a run comes with all nodes: what was skipped on the way was announced by nobody.
+                is_over = row["state"] in ("completed", "failed", "stopped")
+                if paths or paths == [] or is_over:
+                    nodes = await self._documents.nodes(run_id, dag, paths=None if is_over or not paths else paths)
+                    await emit("nodes", {"nodes": nodes})
+            except ApiError:
+                continue  # PostgreSQL is away; the stream goes on when it is back
+
+    async def _close_when_left(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._subscription.close()
+
+
+@router.get(
+    "/{run_id}/stream",
+    status_code=200,
+    response_class=RunStream,
+    responses={
+        200: {
+            "description": "`state` once; `nodes` and `run` as they change; `end`",
+            "content": event_stream(state=RunDocument, nodes=ChangedNodes, run=RunSummary, end=RunSummary),
+        },
+        **problem_errors(404),
+    },
+)
+async def stream_run(request: Request, run_id: str) -> Response:
+    """Follow a run to its end."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    subscription = gateway.run_watch.subscribe(run_id).open()
+    try:
+        state = await gateway.run_documents.get(run_id, caller)
+    except BaseException:
+        subscription.close()
+        raise
+    if subscription.is_closed:
+        raise ShuttingDown(retry_after=1)
+    return RunStream(subscription, gateway.dag_runs, gateway.run_documents, caller, state)

@@ -1,0 +1,298 @@
+"""Runs on a real Temporal: order, values, branches, fan-out, failures, people."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from contracts.dag_probes import FAILURES, GATES, RAN
+from contracts.dag_world import Dags, nodes, statuses
+
+CHAIN = """
+params: {n: {type: integer, default: 2}}
+nodes:
+  a: {type: dag_echo, input: {mark: a, value: "${ params.n }"}}
+  b: {type: dag_echo, input: {mark: b, value: "${ nodes.a.result.value + 1 }"}}
+  c: {type: dag_echo, needs: [a], when: nodes.a.result.value > 10, input: {mark: c}}
+  d: {type: dag_echo, needs: [c], input: {mark: d}}
+  e: {type: dag_echo, needs: [b, d], input: {mark: e, value: "b gave ${ nodes.b.result.value }, c ${ nodes.c.status }"}}
+outputs: {text: "${ nodes.e.result.value }"}
+"""
+
+
+async def test_values_conditions_and_skipped_branches(dags: Dags) -> None:
+    document = await dags.run(CHAIN)
+    assert document["status"] == "completed", document["error"]
+    assert document["result"] == {"text": "b gave 3, c skipped"}
+    assert statuses(document) == {"a": "completed", "b": "completed", "c": "skipped", "d": "skipped", "e": "completed"}
+    found = nodes(document)
+    assert (found["c"]["condition"], found["c"]["decided_by"], found["d"]["decided_by"]) == (
+        False,
+        "condition",
+        "upstream",
+    )
+    assert RAN[dags.home.tenant_id] == ["a", "b", "e"]
+    assert {"source": "a", "target": "b"} in document["edges"]
+    # Each node is a task whose parent is the run, and the run is a task.
+    row = await dags.world.row(found["b"]["task_id"])
+    assert (row["parent_task_id"], row["task_type"], row["status"]) == (document["run_id"], "dag_echo", "COMPLETED")
+    run = await dags.world.row(document["run_id"])
+    assert (run["task_type"], run["status"], run["result"]) == ("taskgate.dag", "COMPLETED", document["result"])
+    other = await dags.run(CHAIN, n=20)
+    assert statuses(other)["c"] == "completed"
+    assert nodes(other)["c"]["condition"] is True
+
+
+#: A node that waits for a gate, and one after it.
+GATED = "nodes: {{a: {{type: dag_echo, input: {{mark: {}}}}}, b: {{type: dag_echo, needs: [a], input: {{mark: b}}}}}}"
+
+FAN = """
+params: {list: {type: list}}
+nodes:
+  each:
+    type: dag_echo
+    for_each: params.list
+    max_parallel: 3
+    input: {mark: "${ item }", value: "${ item + index }"}
+    on_failure: continue
+    retry: {attempts: 1}
+  sum: {type: dag_echo, input: {mark: sum, value: "${ nodes.each.results.map(r, r == null ? -1 : r.value) }"}}
+outputs: {all: "${ nodes.sum.result.value }", failed: "${ nodes.each.failed }"}
+"""
+
+
+async def test_a_fan_out_and_its_results_in_order(dags: Dags) -> None:
+    marks = [100 * n for n in range(8)]
+    FAILURES["300"] = 1
+    document = await dags.run(FAN, list=marks)
+    assert document["result"] == {"all": [m + i if m != 300 else -1 for i, m in enumerate(marks)], "failed": 1}
+    found = nodes(document)
+    assert found["each"]["items"] == {"total": 8, "opened": 8, "running": 0, "completed": 7, "failed": 1}
+    assert found["each[3]"]["error"] == "300 was told to fail"
+    result = (await dags.http.get(f"/gateway/v1/dag-runs/{document['run_id']}/nodes/each/result")).json()
+    assert result["result"][3] is None
+    assert result["result"][2] == {"value": 202}
+    one = (await dags.http.get(f"/gateway/v1/dag-runs/{document['run_id']}/nodes/each[2]/result")).json()
+    assert one["result"] == {"value": 202}
+    empty = await dags.run(FAN, list=[])
+    assert empty["result"] == {"all": [], "failed": 0}
+
+
+async def test_retry_goes_on_from_the_failed_node(dags: Dags) -> None:
+    await dags.apply(
+        "fails",
+        """
+nodes:
+  a: {type: dag_echo, input: {mark: a, value: 1}}
+  each: {type: dag_echo, for_each: "['x', 'y', 'z']", needs: [a], input: {mark: "${ item }"}, retry: {attempts: 1}}
+  c: {type: dag_echo, needs: [each], input: {mark: c}}
+""",
+    )
+    FAILURES["y"] = 1
+    run_id = await dags.start("fails")
+    document = await dags.ended(run_id)
+    assert document["status"] == "failed"
+    assert "each[1]" in document["error"]
+    assert statuses(document)["c"] == "pending"
+    answer = await dags.post(f"{run_id}/retry")
+    assert answer.status_code == 200, answer.text
+    document = await dags.ended(run_id)
+    assert (document["status"], document["starts"]) == ("completed", 2)
+    ran = RAN[dags.home.tenant_id]
+    assert sorted(ran) == ["a", "c", "x", "y", "y", "z"]
+    assert (await dags.post(f"{run_id}/retry")).status_code == 409
+
+
+async def test_compensation_undoes_what_was_completed_the_last_first(dags: Dags) -> None:
+    FAILURES["c"] = 1
+    document = await dags.run(
+        """
+nodes:
+  a:
+    type: dag_echo
+    input: {mark: a, value: 7}
+    compensate: {type: dag_undo, input: {mark: "undo a ${ nodes.a.result.value }"}}
+  b: {type: dag_echo, needs: [a], input: {mark: b}, compensate: {type: dag_undo, input: {mark: undo b}}}
+  c: {type: dag_echo, needs: [b], input: {mark: c}, retry: {attempts: 1}, on_failure: compensate}
+"""
+    )
+    assert document["status"] == "failed"
+    assert RAN[dags.home.tenant_id] == ["a", "b", "c", "undo b", "undo a 7"]
+    assert statuses(document)["a~undo"] == "completed"
+
+
+async def test_approval_first_answer_counts(dags: Dags) -> None:
+    await dags.apply(
+        "asks", "nodes: {ok: {approval: {message: go?}}, a: {type: dag_echo, needs: [ok], input: {mark: a}}}"
+    )
+    run_id = await dags.start("asks")
+    node = await dags.until(run_id, "ok", "waiting")
+    assert node["waits_for"] == "waits for approval"
+    answers = await asyncio.gather(
+        *(dags.post(f"{run_id}/nodes/ok/approve", {"approved": True, "comment": f"by {n}"}) for n in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert "approved already, by owner-" in refused.json()["detail"]
+    document = await dags.ended(run_id)
+    assert document["status"] == "completed"
+    assert nodes(document)["ok"]["answer"]["by"] == dags.home.owner.user_id
+
+    run_id = await dags.start("asks")
+    await dags.until(run_id, "ok", "waiting")
+    await dags.post(f"{run_id}/nodes/ok/approve", {"approved": False, "comment": "too early"})
+    document = await dags.ended(run_id)
+    assert document["status"] == "failed"
+    assert "too early" in document["error"]
+
+
+async def test_signals_before_and_after_their_node_waits(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "signalled",
+        f"""
+nodes:
+  first: {{type: dag_echo, input: {{mark: {gate}}}}}
+  early: {{signal: {{name: early}}, needs: [first]}}
+  late: {{signal: {{name: late}}, needs: [early]}}
+outputs: {{early: "${{ nodes.early.result }}", late: "${{ nodes.late.result.n }}"}}
+""",
+    )
+    run_id = await dags.start("signalled")
+    await dags.until(run_id, "first", "running")
+    assert (await dags.post(f"{run_id}/signals/early", "soon")).json() == {"nodes": []}
+    GATES[gate].set()
+    await dags.until(run_id, "late", "waiting")
+    assert (await dags.post(f"{run_id}/signals/late", {"n": 3})).json() == {"nodes": ["late"]}
+    assert (await dags.ended(run_id))["result"] == {"early": "soon", "late": 3}
+    assert (await dags.post(f"{run_id}/signals/late", {})).status_code == 409
+
+
+async def test_cancel_and_skip(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "held",
+        f"""
+nodes:
+  a: {{type: dag_echo, input: {{mark: {gate}}}}}
+  b: {{type: dag_echo, needs: [a], input: {{mark: b}}}}
+  c: {{type: dag_echo, needs: [b], input: {{mark: c}}}}
+""",
+    )
+    run_id = await dags.start("held")
+    await dags.until(run_id, "a", "running")
+    assert (await dags.post(f"{run_id}/nodes/b/skip", {"reason": "not today"})).status_code == 200
+    assert (await dags.post(f"{run_id}/cancel")).json()["status"] == "cancelled"
+    document = await dags.ended(run_id)
+    assert statuses(document) == {"a": "cancelled", "b": "skipped", "c": "pending"}
+    assert (await dags.post(f"{run_id}/cancel")).status_code == 409
+    # The cancelled run goes on, without what was skipped.
+    GATES.pop(gate).set()
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    document = await dags.ended(run_id)
+    assert document["status"] == "completed"
+    assert statuses(document) == {"a": "completed", "b": "skipped", "c": "completed"}
+    assert (nodes(document)["b"]["reason"], nodes(document)["b"]["decided_by"]) == (
+        "not today",
+        f"user:{dags.home.owner.user_id}",
+    )
+
+
+async def test_dags_inside_dags(dags: Dags) -> None:
+    await dags.apply(
+        "inner",
+        """
+params: {n: {type: integer}}
+nodes: {x: {type: dag_echo, input: {mark: "in ${ params.n }", value: "${ params.n * 2 }"}}}
+outputs: {doubled: "${ nodes.x.result.value }"}
+""",
+    )
+    document = await dags.run(
+        """
+nodes:
+  one: {dag: inner, input: {n: 4}}
+  many: {dag: inner, for_each: "[1, 2]", input: {n: "${ item }"}}
+outputs: {one: "${ nodes.one.result.doubled }", many: "${ nodes.many.results.map(r, r.doubled) }"}
+"""
+    )
+    assert document["result"] == {"one": 8, "many": [2, 4]}, document["error"]
+    inside = await dags.state(nodes(document)["one"]["run_id"])
+    assert (inside["parent_run_id"], inside["parent_path"], inside["status"]) == (
+        document["run_id"],
+        "one",
+        "completed",
+    )
+
+
+async def test_the_deadline_of_a_run(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    document = await dags.run(f"deadline_seconds: 0.3\nnodes: {{a: {{type: dag_echo, input: {{mark: {gate}}}}}}}")
+    assert (document["status"], document["error"]) == ("failed", "The DAG did not end by its deadline")
+    assert statuses(document) == {"a": "cancelled"}
+    GATES.pop(gate).set()
+
+
+async def test_the_timeout_of_a_node(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    document = await dags.run(
+        f"nodes: {{a: {{type: dag_echo, timeout_seconds: 0.2, retry: {{attempts: 1}}, input: {{mark: {gate}}}}}}}"
+    )
+    assert document["error"] == "Node a failed: Task timed out after 0.2 seconds"
+    GATES.pop(gate).set()
+
+
+async def test_the_stream_of_a_run(dags: Dags) -> None:
+    from contracts.sse import read_events
+
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "watched",
+        GATED.format(gate),
+    )
+    run_id = await dags.start("watched")
+    await dags.until(run_id, "a", "running")
+    seen: list[tuple[str, Any]] = []
+    async with dags.http.stream("GET", f"/gateway/v1/dag-runs/{run_id}/stream") as answer:
+        async for event in read_events(answer):
+            seen.append((event.name, event.data))
+            GATES[gate].set()
+    assert [seen[0][0], seen[-1][0]] == ["state", "end"]
+    assert statuses(seen[0][1])["a"] == "running"
+    changed = [(node["path"], node["status"]) for name, data in seen if name == "nodes" for node in data["nodes"]]
+    assert ("a", "completed") in changed
+    assert ("b", "completed") in changed
+    assert seen[-1][1]["status"] == "completed"
+    GATES.pop(gate)
+    assert (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}x/stream")).status_code == 404
+
+
+@pytest.mark.parametrize("stage", ["off"])
+async def test_a_tenant_on_redis_is_told_why_and_what_to_do(dags: Dags, stage: str) -> None:
+    from gateway.routing.stages import Stage
+
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "flipped",
+        GATED.format(gate),
+    )
+    run_id = await dags.start("flipped")
+    await dags.until(run_id, "a", "running")
+    await dags.world.flag.set(Stage(stage), dags.home.tenant_id)
+    answer = await dags.http.post("/gateway/v1/dag-runs", json={"dag": "flipped", "project_id": dags.home.project_id})
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:taskgate:error:dag_needs_temporal"
+    assert "--stage live" in answer.json()["detail"]
+    # A run that is open ends where it began.
+    GATES.pop(gate).set()
+    document = await dags.ended(run_id)
+    assert document["status"] == "completed"
+    assert (await dags.world.dispatch(nodes(document)["b"]["task_id"]))["backend"] == "temporal"

@@ -25,12 +25,20 @@ _AWAY = (
     asyncpg.InterfaceError,
 )
 
-#: The server ends a session whose client is silent for some 3 s: its host is gone, or the network between them.
-_KEEPALIVE = {
+#: The server ends sessions whose client has vanished from the network, with the locks that they hold: a lease's after
+#: 3 s, others after some 11 s.
+_ALERT = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
     "tcp_user_timeout": "3000",
+}
+_PATIENT = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11000",
+    "idle_in_transaction_session_timeout": "60000",
 }
 
 type_Connection = asyncpg.pool.PoolConnectionProxy
@@ -48,15 +56,13 @@ class Database:
     """Opens its pool on first use, so that a gateway starts while PostgreSQL is away."""
 
     def __init__(
-        self, url: str, *, size: int = 10, acquire_timeout: float = 5.0, name: str = "taskgate", keepalive: bool = False
+        self, url: str, *, size: int = 10, acquire_timeout: float = 5.0, name: str = "taskgate", alert: bool = False
     ) -> None:
         self.url = url
         self._size = size
         self._timeout = acquire_timeout
         # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
-        self._server_settings = {"application_name": name, "jit": "off"}
-        if keepalive:
-            self._server_settings |= _KEEPALIVE
+        self._server_settings = {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)}
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 

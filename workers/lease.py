@@ -142,7 +142,7 @@ class Lease:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
         watching = asyncio.create_task(self._watch())
-        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", keepalive=True)
+        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", alert=True)
         while not self._ending.is_set():
             if self._clear.is_set():
                 await self._connect(database)

@@ -28,6 +28,7 @@ from workers.handlers.loader import load_registry
 from workers.lease import Lease, ProcessIdentity
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
+from workers.slots import FixedSlots, Slots
 from workers.temporal.dag.activities import DagActivities
 from workers.temporal.pool import TemporalWorkerPool
 
@@ -42,12 +43,18 @@ class Worker:
     """Runs the tasks of one backend until `stop`; loses its name, and what it runs, with its lease."""
 
     def __init__(
-        self, settings: Settings, backend: str, slots: int, *, pool: str | None = None, guard: GuardLine | None = None
+        self,
+        settings: Settings,
+        backend: str,
+        slots: int | Slots,
+        *,
+        pool: str | None = None,
+        guard: GuardLine | None = None,
     ) -> None:
         faults.arm(settings.fault_point)
         self._settings = settings
         self._backend = backend
-        self._slots = slots
+        self._slots = FixedSlots(slots) if isinstance(slots, int) else slots
         self._pool = pool
         self._guard = guard
         self.stopping = asyncio.Event()
@@ -62,7 +69,7 @@ class Worker:
             version("taskgate"),
             pool=pool,
             backend=backend,
-            slots=slots,
+            slots=self._slots.limit,
             task_types=tuple(sorted(self._registry.get_all_handlers())),
         )
         self._lease = Lease(
@@ -81,7 +88,7 @@ class Worker:
     async def run(self) -> None:
         """Poll, run, drain. Waits for PostgreSQL and the engine if they are away."""
         await self._lease.start()
-        log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots)
+        log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots.limit)
         side = [
             asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._check_forever()),
@@ -235,7 +242,7 @@ async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:
 
 
 async def run_worker(
-    settings: Settings, backend: str, slots: int, *, pool: str | None = None, guard: GuardLine | None = None
+    settings: Settings, backend: str, slots: int | Slots, *, pool: str | None = None, guard: GuardLine | None = None
 ) -> None:
     """One worker process: run until SIGTERM or SIGINT, then drain."""
     worker = Worker(settings, backend, slots, pool=pool, guard=guard)

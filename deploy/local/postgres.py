@@ -62,6 +62,8 @@ class PostgresPart(Part):
         self.durable = durable
         self.template = template
         self.data = directory / "data" / name
+        self.listen = "127.0.0.1"
+        """Addresses, separated by commas."""
         self._found: Programs | None = None
 
     @property
@@ -96,7 +98,7 @@ class PostgresPart(Part):
         programs = await self._programs()
         await self._make_data()
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.listen,
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "128MB",

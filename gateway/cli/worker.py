@@ -10,6 +10,8 @@ import typer
 
 from gateway.cli.running import run
 from gateway.settings import Settings
+from workers.slots import Slots as WorkerSlots
+from workers.slots import slots_of
 
 #: Pools by what they serve (design §4); `redis` is the legacy queue's.
 POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
@@ -19,7 +21,12 @@ Pool = Annotated[
     str | None,
     typer.Option(help="A (enterprise tenants), B (VIP tenants), C (the shared queues of standard tenants) or redis"),
 ]
-Slots = Annotated[int | None, typer.Option(min=1, help="Tasks at once in a process; default: TASKGATE_WORKER_SLOTS")]
+Slots = Annotated[
+    str | None,
+    typer.Option(
+        help="Tasks at once in a process, or 'auto': as many as the machine bears, TASKGATE_WORKER_SLOTS at most"
+    ),
+]
 
 
 def worker(
@@ -40,7 +47,7 @@ def worker(
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
     own = [sys.executable, "-m", "gateway.cli.main", "worker-process", "--backend", backend]
     own += ["--pool", pool] if pool else []
-    own += ["--slots", str(slots)] if slots else []
+    own += ["--slots", slots] if _slots(slots, settings) and slots else []
     supervisor = [
         *(sys.executable, "-m", "workers.supervisor"),
         *("--processes", str(processes)),
@@ -60,7 +67,14 @@ def worker_process(backend: Backend = None, pool: Pool = None, slots: Slots = No
 
     guard = join_supervisor()
     chosen = _backend(backend, pool)
-    run(lambda settings: run_worker(settings, chosen, slots or settings.worker_slots, pool=pool, guard=guard))
+    run(lambda settings: run_worker(settings, chosen, _slots(slots, settings), pool=pool, guard=guard))
+
+
+def _slots(text: str | None, settings: Settings) -> WorkerSlots:
+    try:
+        return slots_of(text or str(settings.worker_slots), settings.worker_slots)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--slots") from None
 
 
 def _backend(backend: str | None, pool: str | None) -> str:

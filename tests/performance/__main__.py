@@ -19,6 +19,7 @@ PARTS = {
     "dispatch": "tests.performance.dispatch",
     "submit": "tests.performance.submit",
     "idle": "tests.performance.idle",
+    "leases": "tests.performance.leases",
     "rpc": "tests.performance.rpc",
     "delay": "tests.performance.delay",
     "peers": "tests.performance.peers_part",

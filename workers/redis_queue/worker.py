@@ -17,6 +17,7 @@ from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Sto
 from workers.redis_queue.backoff import Backoff
 from workers.redis_queue.bell import Bell
 from workers.redis_queue.inbox import Inbox, Offer
+from workers.slots import FixedSlots, Slots
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class RedisQueueWorker:
         url: str,
         runner: TaskRunner,
         worker_id: str,
-        slots: int,
+        slots: int | Slots,
         *,
         backend: str = "redis",
         poll_seconds: float = 0.1,
@@ -51,9 +52,12 @@ class RedisQueueWorker:
         max_payload_bytes: int = 40 * 1024 * 1024,
     ) -> None:
         self._runner = runner
-        self._slots = slots
+        self._slots = FixedSlots(slots) if isinstance(slots, int) else slots
         self._backend = backend
         self._poll = poll_seconds
+        self._full_pause = (
+            min(_CHECK_SECONDS, lock_seconds / 6) if isinstance(self._slots, FixedSlots) else poll_seconds
+        )
         self._timeout = timeout
         self._check_seconds = min(_CHECK_SECONDS, lock_seconds / 6)
         self._link = Link(url, timeout=timeout)
@@ -95,7 +99,7 @@ class RedisQueueWorker:
         check_at = 0.0
         away = False
         while not self._stop.is_set():
-            full = len(self._busy) >= self._slots
+            full = not self._slots.has_room(len(self._busy))
             try:
                 if time.monotonic() >= check_at:
                     await self._check()
@@ -115,7 +119,7 @@ class RedisQueueWorker:
             if offer is not None:
                 self._begin(offer)
             else:
-                await self._bell.wait(self._check_seconds if full else self._poll)
+                await self._bell.wait(self._full_pause if full else self._poll)
 
     async def _check(self) -> None:
         """Make Redis's idea of what runs here agree with the truth."""

@@ -22,6 +22,7 @@ from backends.temporal import names
 from backends.temporal.connection import SETTLE_SECONDS, connect
 from backends.temporal.payloads import data_converter
 from workers.outcome import TaskRunner
+from workers.slots import Slots
 from workers.temporal.activities import RunTaskActivity
 from workers.temporal.dag.activities import DagActivities
 from workers.temporal.dag.worker import dag_worker
@@ -60,7 +61,7 @@ class TemporalWorkerPool:
         runner: TaskRunner,
         task_types: Iterable[str],
         worker_id: str,
-        slots: int,
+        slots: int | Slots,
         tls: bool = False,
         shared: bool = True,
         drain: timedelta = timedelta(seconds=30),

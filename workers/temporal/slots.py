@@ -26,10 +26,14 @@ from temporalio.worker import (
     SlotReserveContext,
 )
 
+from workers.slots import FixedSlots, Slots
+
 #: A poll on a queue that has tasks is mostly answered sooner than this; a late one brings a task too many, at worst.
 SETTLE_SECONDS = 0.05
 #: A task that Temporal has marked as started reaches its worker sooner than this, also on an overloaded machine.
 QUIET_SECONDS = 0.5
+#: Pause between looks at a machine that bears no further task.
+LOOK_SECONDS = 0.1
 
 
 class _State(Enum):
@@ -57,11 +61,13 @@ class Usage:
 class SharedSlots(CustomSlotSupplier):
     """The slots of one process; the same object serves every `Worker` in it.
 
-    The SDK calls `mark_slot_used` and `release_slot` on its own threads, the rest on the event loop.
+    The SDK calls `mark_slot_used` and `release_slot` on its own threads, the rest on the event loop. The SDK's own
+    supplier by resources is not used: polls that it begins cannot be ended without loss (see `close`).
     """
 
-    def __init__(self, total: int, *, settle: float = SETTLE_SECONDS, quiet: float = QUIET_SECONDS) -> None:
-        self._total = total
+    def __init__(self, slots: int | Slots, *, settle: float = SETTLE_SECONDS, quiet: float = QUIET_SECONDS) -> None:
+        self._slots = FixedSlots(slots) if isinstance(slots, int) else slots
+        self._looking: asyncio.TimerHandle | None = None
         self._settle = settle
         self._quiet = quiet
         self._used = 0
@@ -69,14 +75,14 @@ class SharedSlots(CustomSlotSupplier):
         self._waiting: deque[asyncio.Future[_Permit]] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._admission = asyncio.Semaphore(total)
+        self._admission = asyncio.Semaphore(self._slots.limit)
         self._closed = False
         self._last_move = 0.0
 
     @property
     def usage(self) -> Usage:
         with self._lock:
-            return Usage(self._total, self._used, self._fresh, len(self._waiting))
+            return Usage(self._slots.limit, self._used, self._fresh, len(self._waiting))
 
     @asynccontextmanager
     async def admission(self, patience: float) -> AsyncIterator[bool]:
@@ -106,10 +112,11 @@ class SharedSlots(CustomSlotSupplier):
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         loop = self._loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._closed and not self._waiting and self._used + self._fresh < self._total:
+            if not self._closed and not self._waiting and self._slots.has_room(self._used + self._fresh):
                 return self._issue(loop)
             turn: asyncio.Future[_Permit] = loop.create_future()
             self._waiting.append(turn)
+            self._look_again(loop)
         try:
             return await turn
         except asyncio.CancelledError:
@@ -169,10 +176,21 @@ class SharedSlots(CustomSlotSupplier):
         """Let the polls that waited longest go, as far as there are slots; on the loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            while not self._closed and self._waiting and self._used + self._fresh < self._total:
+            while not self._closed and self._waiting and self._slots.has_room(self._used + self._fresh):
                 turn = self._waiting.popleft()
                 if not turn.done():
                     turn.set_result(self._issue(loop))
+            self._look_again(loop)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing announces that a machine has become less busy; under the lock."""
+        if isinstance(self._slots, FixedSlots) or self._looking is not None or not self._waiting or self._closed:
+            return
+        self._looking = loop.call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._grant()
 
     def _wake(self) -> None:
         loop = self._loop

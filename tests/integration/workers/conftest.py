@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -80,11 +81,24 @@ async def until(holds: Callable[[], bool], within: float = PATIENCE) -> None:
 class Fleet:
     """What a test of lost or misbehaving workers needs."""
 
-    def __init__(self, backend: str, gateway: Gateway, workers: list[WorkerProcess], directory: Path) -> None:
+    def __init__(
+        self,
+        backend: str,
+        gateway: Gateway,
+        workers: list[WorkerProcess],
+        directory: Path,
+        environment: dict[str, str],
+    ) -> None:
         self.backend = backend
+        self.environment = environment
         self.gateway = gateway
         self.workers = workers
         self._directory = directory
+
+    def address(self, server: str) -> tuple[str, int]:
+        """Host and port of a server."""
+        parts = urlsplit(self.environment[f"TASKGATE_{server.upper()}_URL"])
+        return str(parts.hostname), int(parts.port or 0)
 
     async def submit(self, task_type: str, attempts: int | None = None, **payload: Any) -> str:
         """A task in a group of its own; its id."""
@@ -161,7 +175,7 @@ async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str,
     await gateway.start()
     workers = [WorkerProcess(["--backend", backend], environment, directory / f"ready-{number}") for number in range(2)]
     await asyncio.gather(*(worker.start() for worker in workers))
-    return Fleet(backend, gateway, workers, directory)
+    return Fleet(backend, gateway, workers, directory, environment)
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -1,0 +1,141 @@
+"""A host that vanishes from the network: packets are dropped, nobody says goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from deploy.local.postgres import PostgresPart
+from deploy.local.pytest_stack import StackFactory
+from gateway.schema.migrate import create_legacy_tables, migrate
+from gateway.status.task_row import Status
+from workers.testing.proxy import FaultyProxy
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and `ip`, to make a network namespace"
+    ),
+    pytest.mark.parametrize("backend", ["redis"], indirect=True, scope="module"),
+]
+
+#: The promise.
+LONGEST = 5.0
+HERE, THERE = "10.203.77.1", "10.203.77.2"
+
+
+class OtherHost:
+    """A network namespace with a cable to this host, and a host name of its own."""
+
+    def __init__(self) -> None:
+        self.name = f"taskgate-{secrets.token_hex(3)}"
+        self._cable = f"tg{secrets.token_hex(3)}"
+
+    async def plug_in(self) -> None:
+        await run("ip", "netns", "add", self.name)
+        await run("ip", "link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        await run("ip", "address", "add", f"{HERE}/24", "dev", self._cable)
+        await run("ip", "link", "set", self._cable, "up")
+        await run("ip", "-n", self.name, "address", "add", f"{THERE}/24", "dev", "eth0")
+        await run("ip", "-n", self.name, "link", "set", "eth0", "up")
+        await run("ip", "-n", self.name, "link", "set", "lo", "up")
+
+    async def cut(self) -> None:
+        """Everything that either side sends from now on is lost."""
+        await run("ip", "link", "set", self._cable, "down")
+
+    async def remove(self) -> None:
+        await run("ip", "netns", "delete", self.name)
+
+    def command(self, *argv: str) -> list[str]:
+        return [
+            *("ip", "netns", "exec", self.name, "unshare", "--uts"),
+            *("sh", "-c", f'hostname {self.name} && exec "$@"', "sh", *argv),
+        ]
+
+
+async def run(*argv: str) -> None:
+    process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    if process.returncode:
+        pytest.skip(f"no network namespace here: {' '.join(argv)}: {said.decode().strip()}")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def other_host() -> AsyncIterator[OtherHost]:
+    host = OtherHost()
+    await host.plug_in()
+    yield host
+    await host.remove()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_database(stack_factory: StackFactory, other_host: OtherHost) -> str:
+    """PostgreSQL that the other host reaches by its own packets: the server has to notice that they stay away."""
+    stack = await stack_factory(("postgres",), start=False)
+    postgres = stack.part("postgres")
+    assert isinstance(postgres, PostgresPart)
+    postgres.listen = f"127.0.0.1,{HERE}"
+    await stack.start()
+    with (postgres.data / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all all {THERE}/32 trust\n")
+    await create_legacy_tables(stack.database_url)
+    await migrate(stack.database_url)
+    admin = await asyncpg.connect(stack.database_url)
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.close()
+    return stack.database_url
+
+
+@pytest_asyncio.fixture
+async def worker_there(fleet: Any, other_host: OtherHost, tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The only worker, on the other host."""
+    await asyncio.gather(*(worker.end() for worker in fleet.workers))
+    redis = FaultyProxy(*fleet.address("redis"))
+    redis.host = HERE
+    await redis.open()
+    ready = tmp_path / "ready"
+    environment = fleet.environment | {
+        "TASKGATE_DATABASE_URL": fleet.environment["TASKGATE_DATABASE_URL"].replace("127.0.0.1", HERE),
+        "TASKGATE_REDIS_URL": f"redis://{HERE}:{redis.port}/0",
+        "TASKGATE_READY_FILE": str(ready),
+        "TASKGATE_LEASE_SECONDS": "15",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *other_host.command(sys.executable, "-m", "gateway.cli.main", "worker", "--backend", "redis"),
+        env=environment,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(60):
+        while not ready.exists():
+            await asyncio.sleep(0.02)
+    yield process
+    process.kill()
+    await process.wait()
+    await redis.close()
+
+
+async def test_its_tasks_run_elsewhere_within_five_seconds(
+    fleet: Any, worker_there: asyncio.subprocess.Process, other_host: OtherHost, tmp_path: Path
+) -> None:
+    task_id = await fleet.submit("wait_for_word", word=str(tmp_path / "word"))
+    first = await fleet.started(task_id)
+    await asyncio.gather(*(worker.start() for worker in fleet.workers))
+    await other_host.cut()
+    gone = time.monotonic()
+    second = await fleet.started(task_id, 2)
+    assert second.pid != first.pid
+    assert second.at - gone < LONGEST
+    (tmp_path / "word").touch()
+    assert (await fleet.ended(task_id)).status == Status.COMPLETED
+    assert await fleet.attempts(task_id) == ["lost", "completed"]

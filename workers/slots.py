@@ -1,0 +1,118 @@
+"""How many tasks a process runs at once: a fixed number, or as many as the machine bears."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+#: Parts of the machine that may be in use when another task is begun.
+MEMORY_TARGET, CPU_TARGET = 0.85, 0.9
+#: Between two tasks, so that the first is felt before the next is begun (seconds).
+RAMP_SECONDS = 0.05
+#: Shorter looks at the processors would see nothing but the clock's ticks (seconds).
+CPU_SECONDS = 0.2
+
+
+class Slots(Protocol):
+    """Asked before each task is taken."""
+
+    @property
+    def limit(self) -> int:
+        """Never more than this."""
+
+    def has_room(self, used: int) -> bool:
+        """Whether another task may begin beside so many."""
+
+
+class FixedSlots:
+    """So many, always."""
+
+    def __init__(self, number: int) -> None:
+        self.limit = number
+
+    def has_room(self, used: int) -> bool:
+        return used < self.limit
+
+
+class Load(Protocol):
+    """How much of the machine is in use, 0 to 1."""
+
+    def memory(self) -> float: ...
+
+    def cpu(self) -> float: ...
+
+
+class ResourceSlots:
+    """While memory and processors are below their targets; one task at least, `limit` at most."""
+
+    def __init__(self, limit: int, load: Load | None = None) -> None:
+        self.limit = limit
+        self._load = load or MachineLoad()
+        self._begun_at = 0.0
+        self._used = 0
+
+    def has_room(self, used: int) -> bool:
+        now = time.monotonic()
+        if used > self._used:
+            self._begun_at = now
+        self._used = used
+        if used == 0:
+            return True
+        if used >= self.limit or now - self._begun_at < RAMP_SECONDS:
+            return False
+        return self._load.memory() < MEMORY_TARGET and self._load.cpu() < CPU_TARGET
+
+
+class MachineLoad:
+    """This machine's, by `/proc`; inside a memory cgroup that has a limit, the cgroup's memory."""
+
+    def __init__(self) -> None:
+        self._before = _cpu_times()
+        self._measured_at = time.monotonic()
+        self._cpu = 0.0
+
+    def memory(self) -> float:
+        limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+        if limit and used is not None:
+            return used / limit
+        values = {}
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            values[name] = int(rest.split()[0])
+        return 1 - values["MemAvailable"] / values["MemTotal"]
+
+    def cpu(self) -> float:
+        """Of the last moments."""
+        now = time.monotonic()
+        if now - self._measured_at >= CPU_SECONDS:
+            busy, total = _cpu_times()
+            spent = total - self._before[1]
+            self._cpu = (busy - self._before[0]) / spent if spent else self._cpu
+            self._before, self._measured_at = (busy, total), now
+        return self._cpu
+
+
+def slots_of(text: str, limit: int) -> Slots:
+    """`auto`, or a number. Raises `ValueError`."""
+    if text == "auto":
+        return ResourceSlots(limit)
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"slots are a number or 'auto', not {text!r}")
+    return FixedSlots(int(text))
+
+
+def _cpu_times() -> tuple[int, int]:
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return sum(fields) - idle, sum(fields)
+
+
+def _cgroup(name: str) -> int | None:
+    """A value of this process's cgroup (version 2); None: none, or no limit."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        place = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
+        return int(Path("/sys/fs/cgroup", place, name).read_text())
+    except (OSError, ValueError, StopIteration):
+        return None

@@ -1,0 +1,75 @@
+"""Leases: one name, one process; a lease that was lost is replaced under a new name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest_asyncio
+
+from gateway.db import Database
+from workers.lease import Lease, ProcessIdentity
+
+StartLease = Callable[..., "asyncio.Future[Lease]"]
+
+
+@pytest_asyncio.fixture
+async def leases(database_url: str) -> AsyncIterator[list[Lease]]:
+    """Closed at the end."""
+    started: list[Lease] = []
+    yield started
+    for lease in started:
+        await lease.close()
+
+
+def identity() -> ProcessIdentity:
+    return ProcessIdentity("worker", "0", backend="redis", slots=1)
+
+
+async def alive(database: Database) -> set[str]:
+    rows = await database.fetch("SELECT process_id FROM taskgate.process WHERE lost_at IS NULL")
+    return {row["process_id"] for row in rows}
+
+
+async def test_the_second_of_two_workers_with_one_name_takes_another(
+    database: Database, database_url: str, leases: list[Lease]
+) -> None:
+    one = identity()
+    lost = asyncio.Event()
+    first = Lease(database_url, one, limit=15)
+    second = Lease(database_url, replace(one, lock_key=one.lock_key ^ 1), limit=15, on_lost=lost.set)
+    leases += [first, second]
+    await first.start()
+    starting = asyncio.create_task(second.start())
+    await lost.wait()
+    second.cleared()
+    await starting
+    assert first.process_id == one.process_id
+    assert second.process_id != one.process_id
+    assert await alive(database) == {first.process_id, second.process_id}
+
+
+async def test_what_was_declared_lost_comes_back_under_a_new_name_once_nothing_runs(
+    database: Database, database_url: str, leases: list[Lease]
+) -> None:
+    lost = asyncio.Event()
+    lease = Lease(database_url, identity(), limit=15, on_lost=lost.set)
+    leases.append(lease)
+    await lease.start()
+    before = lease.process_id
+    await database.execute("UPDATE taskgate.process SET lost_at = now()")
+    await lost.wait()
+    assert lease.process_id != before
+    assert await alive(database) == set(), "its handlers may still run"
+    lease.cleared()
+    async with asyncio.timeout(20):
+        while await alive(database) != {lease.process_id}:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_lease_that_is_given_back_is_over(database: Database, database_url: str) -> None:
+    lease = Lease(database_url, identity(), limit=15)
+    await lease.start()
+    await lease.close()
+    assert await database.fetchval("SELECT renewed_at = '-infinity' FROM taskgate.process")

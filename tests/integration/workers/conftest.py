@@ -204,12 +204,23 @@ def servers(backend: str, request: pytest.FixtureRequest) -> dict[str, str]:
     return {"temporal_address": address, "temporal_namespace": namespace}
 
 
+@pytest.fixture(scope="module")
+def lease_seconds() -> float:
+    """Short, so that the tests are."""
+    return LEASE_SECONDS
+
+
 @pytest_asyncio.fixture(scope="module")
 async def fleet(
-    backend: str, servers: dict[str, str], own_database: str, tmp_path_factory: pytest.TempPathFactory
+    backend: str,
+    servers: dict[str, str],
+    lease_seconds: float,
+    own_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Fleet]:
     """One per backend and module."""
-    fleet = await make_fleet(backend, own_database, tmp_path_factory.mktemp(backend), servers)
+    directory = tmp_path_factory.mktemp(backend)
+    fleet = await make_fleet(backend, own_database, directory, servers, lease_seconds=lease_seconds)
     yield fleet
     await asyncio.gather(*(worker.end() for worker in fleet.workers))
     await fleet.gateway.close()

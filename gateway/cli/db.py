@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.schema.migrate import create_legacy_tables, migrate
-from gateway.schema.seed import read_keys, seed
 from gateway.settings import Settings
+
+# Alembic is imported where it is used: it takes longer than all else that a command needs.
 
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -18,6 +18,8 @@ db_app = typer.Typer(help="The database.", no_args_is_help=True)
 @db_app.command("migrate")
 def migrate_command() -> None:
     """Create or upgrade the gateway's own schema."""
+    from gateway.schema.migrate import migrate
+
     asyncio.run(migrate(Settings().database_url))
 
 
@@ -31,6 +33,8 @@ def legacy(
     if not create:
         print("Nothing done. With --create, MemStack's tables are created where they are missing.")
         return
+    from gateway.schema.migrate import create_legacy_tables
+
     asyncio.run(create_legacy_tables(Settings().database_url))
 
 
@@ -39,5 +43,7 @@ def seed_command(
     keys_from: Annotated[Path | None, typer.Option(help="Keep the keys that this env file holds")] = None,
 ) -> None:
     """Demo tenants with a project, a user and a key each, and an administrator; prints KEY=VALUE lines."""
+    from gateway.schema.seed import read_keys, seed
+
     for name, value in asyncio.run(seed(Settings().database_url, read_keys(keys_from))).items():
         print(f"{name}={value}")

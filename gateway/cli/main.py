@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
 import typer
@@ -15,16 +14,15 @@ from gateway.cli.db import db_app
 from gateway.cli.dead_letter import dead_letter_app
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
-from gateway.cli.running import run
 from gateway.cli.scale import scale_app
 from gateway.cli.schedule import schedule_app
 from gateway.cli.settings import settings as settings_command
 from gateway.cli.simulate import simulate as simulate_command
 from gateway.cli.task import task_app
 from gateway.cli.worker import worker as worker_command
-from gateway.cli.worker import worker_process
 from gateway.cli.workers import workers as workers_command
 from gateway.errors import DatabaseUnavailable
+from gateway.running import leave, run
 from gateway.settings import Settings
 
 app = typer.Typer(help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -52,7 +50,6 @@ def serve() -> None:
 
 
 app.command("worker")(worker_command)
-app.command("worker-process", hidden=True)(worker_process)
 
 
 @app.command()
@@ -92,19 +89,7 @@ def main() -> None:
     except DatabaseUnavailable as error:
         print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
         code = 1
-    _leave(code)
-
-
-def _leave(code: object) -> None:
-    """End with this code. Temporal's SDK can abort an interpreter that ends in the ordinary way (sdk-python#300)."""
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-    number = code if isinstance(code, int) else int(code is not None)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if "temporalio" in sys.modules:
-        os._exit(number)
-    sys.exit(number)
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.running import run
 from gateway.settings import Settings
-from workers.slots import Slots as WorkerSlots
 from workers.slots import slots_of
 
 #: Pools by what they serve (design §4); `redis` is the legacy queue's.
@@ -40,14 +38,18 @@ def worker(
     SIGTERM drains and ends, SIGHUP replaces the processes one after the other. A process that dies is replaced.
     """
     settings = Settings()
+    try:
+        slots_of(slots or str(settings.worker_slots), settings.worker_slots)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--slots") from None
     backend = _backend(backend, pool)
     address = settings.redis_url if backend == "redis" else settings.temporal_address
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
-    own = [sys.executable, "-m", "gateway.cli.main", "worker-process", "--backend", backend]
+    own = [sys.executable, "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
-    own += ["--slots", slots] if _slots(slots, settings) and slots else []
+    own += ["--slots", slots] if slots else []
     supervisor = [
         *(sys.executable, "-m", "workers.supervisor"),
         *("--processes", str(processes)),
@@ -58,23 +60,6 @@ def worker(
     ]
     # In place of this process, which has loaded far more than a supervisor needs.
     os.execv(sys.executable, [*supervisor, "--", *own])
-
-
-def worker_process(backend: Backend = None, pool: Pool = None, slots: Slots = None) -> None:
-    """One worker process, as the supervisor starts it."""
-    from workers.guard import join_supervisor
-    from workers.process import run_worker
-
-    guard = join_supervisor()
-    chosen = _backend(backend, pool)
-    run(lambda settings: run_worker(settings, chosen, _slots(slots, settings), pool=pool, guard=guard))
-
-
-def _slots(text: str | None, settings: Settings) -> WorkerSlots:
-    try:
-        return slots_of(text or str(settings.worker_slots), settings.worker_slots)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--slots") from None
 
 
 def _backend(backend: str | None, pool: str | None) -> str:

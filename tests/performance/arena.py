@@ -234,7 +234,7 @@ class Arena:
         number = list(SYSTEMS).index(system.name) if system.name in SYSTEMS else 0
         base, _, main = self.stack.database_url.rpartition("/")
         name = main if system.module in ("gateway_app", "sdk_app") else f"bench_{system.name}{space}"
-        index = 1 + (number if not space else len(SYSTEMS) + int(space.strip("_")))
+        index = 1 + number if not space else len(SYSTEMS) + int(space.strip("_"))
         own = {
             "BENCH_EFFECTS": str(self.effects.file),
             "BENCH_DATABASE": f"{base}/{name}",

@@ -34,6 +34,7 @@ def panels(figures: Mapping[str, Any]) -> list[tuple[str, list[Bar]]]:
             [
                 (name, row["p95_ms"], f"{'> ' if row.get('capped') else ''}{_number(row['p95_ms'])} (n = {row['n']})")
                 for name, row in recovery.items()
+                if "p95_ms" in row
             ],
         ),
         (

@@ -119,7 +119,10 @@ async def run() -> dict[str, Any]:
         systems = chosen()
         arena = await make_arena(stack, systems)
         for system in (one for one in systems if one.module == "gateway_app"):
-            figures[system.name] = _figures(system, list(await own_rounds(arena, system)))
+            try:
+                figures[system.name] = _figures(system, list(await own_rounds(arena, system)))
+            except (RuntimeError, TimeoutError) as error:
+                figures[system.name] = {"error": f"{type(error).__name__}: {error}"}
             print(f"  {system.name}: {figures[system.name]}", flush=True)
         # The others mostly wait: all at once.
         runs: dict[str, list[asyncio.Task[float | None]]] = {}
@@ -132,9 +135,12 @@ async def run() -> dict[str, Any]:
                 for number, space in enumerate(spaces)
             ]
         for name, tasks in runs.items():
-            figures[name] = _figures(SYSTEMS[name], list(await asyncio.gather(*tasks)))
+            try:
+                figures[name] = _figures(SYSTEMS[name], list(await asyncio.gather(*tasks)))
+            except (RuntimeError, TimeoutError) as error:
+                figures[name] = {"error": f"{type(error).__name__}: {error}"}
             print(f"  {name}: {figures[name]}", flush=True)
-    slowest = [figures[name]["p95_ms"] for name in ("temporal", "redis") if name in figures]
-    if slowest and "legacy" in figures:
+    slowest = [figures[name]["p95_ms"] for name in ("temporal", "redis") if "p95_ms" in figures.get(name, {})]
+    if slowest and "p50_ms" in figures.get("legacy", {}):
         print(f"  legacy P50 / slowest own P95: {figures['legacy']['p50_ms'] / max(slowest):.0f}")
-    return {"recovery": figures}
+    return {"recovery": figures, "recovery_load": {"average": round(os.getloadavg()[0], 2)}}

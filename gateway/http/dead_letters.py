@@ -56,7 +56,6 @@ class DeadLetter(BaseModel):
 class FailedAttempt(Attempt):
     """One run of a task's handler."""
 
-    error_type: str | None
     stack: str | None = Field(description="Frames of the error and its causes, without values")
 
 

@@ -42,6 +42,7 @@ class Attempt(BaseModel):
     ended_at: datetime | None
     outcome: Literal["completed", "failed", "stopped", "lost"] | None
     error: str | None
+    error_type: str | None = Field(description="Name of the exception class")
 
 
 class RetryPauses(BaseModel):

@@ -16,7 +16,7 @@ JOIN task_logs t ON t.id = d.task_id
 WHERE d.task_id = $1
 
 -- name: attempts
-SELECT attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error
+SELECT attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error, error_type
 FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt
 
 -- name: project_of_memory

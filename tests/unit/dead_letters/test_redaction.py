@@ -1,0 +1,83 @@
+"""What of a payload is hidden, by name and by path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.dead_letters.editing import merge_patch
+from gateway.dead_letters.redaction import LONGEST_TEXT, MARK, Redaction, holds_mark, shown
+from gateway.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "expected"),
+    [
+        (
+            ["password"],
+            {"Password": "x", "my-password": 1, "passwords": 2},
+            {"Password": MARK, "my-password": MARK, "passwords": 2},
+        ),
+        (["api_key"], {"X-Api-Key": "x", "apiKey": "x", "key": "k"}, {"X-Api-Key": MARK, "apiKey": MARK, "key": "k"}),
+        (["token"], {"token": None, "deep": [{"token": {"a": 1}}]}, {"token": None, "deep": [{"token": MARK}]}),
+        (["$.a.b"], {"a": {"b": 1, "c": 2}, "b": 3}, {"a": {"b": MARK, "c": 2}, "b": 3}),
+        (["$.a[*].b"], {"a": [{"b": 1}, {"c": 2}]}, {"a": [{"b": MARK}, {"c": 2}]}),
+        (["$.a[1]"], {"a": [1, 2, 3]}, {"a": [1, MARK, 3]}),
+        (["$.*.b"], {"x": {"b": 1}, "y": {"b": 2}, "b": 3}, {"x": {"b": MARK}, "y": {"b": MARK}, "b": 3}),
+        ([], {"password": "x"}, {"password": "x"}),
+        (["password"], ["password", 1], ["password", 1]),
+    ],
+)
+def test_rules(rules: list[str], value: Any, expected: Any) -> None:
+    assert Redaction.of(rules).apply(value) == expected
+    assert holds_mark(Redaction.of(rules).apply(value)) is (MARK in str(expected))
+
+
+@pytest.mark.parametrize("rule", ["", "--", "$", "$.", "$a", "$.a[", "$.a[x]", "$.a..b"])
+def test_rules_that_name_nothing_are_refused_at_start_up(rule: str) -> None:
+    with pytest.raises(ValueError, match="no"):
+        Redaction.of([rule])
+    with pytest.raises(ValidationError):
+        Settings(redact=[rule])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"password": "hunter2", ',
+        "{'password': 'hunter2'",
+        "password=hunter2&x=1",
+        "PASSWORD: hunter2",
+        '{"my_password":"hun\\"ter2"',
+        '{"password": "hunter2',
+    ],
+)
+def test_texts_that_are_no_json(text: str) -> None:
+    hidden = shown(text, Redaction.of(["password"]))
+    assert MARK in hidden
+    assert "ter2" not in hidden
+
+
+def test_a_long_text_is_cut() -> None:
+    assert len(shown("x" * 10_000, Redaction.of(["password"]))) == LONGEST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        ({"a": 1}, {"a": 2}, {"a": 2}),
+        ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
+        ({"a": {"b": 1}}, {"a": {"c": None, "d": 2}}, {"a": {"b": 1, "d": 2}}),
+        ({"a": [1]}, {"a": {"b": None, "c": 1}}, {"a": {"c": 1}}),
+        ({"a": {"b": 1}}, {"a": [None]}, {"a": [None]}),
+        ({}, {"a": {"b": {"c": None}}}, {"a": {"b": {}}}),
+    ],
+)
+def test_merge_patch(before: dict[str, Any], patch: dict[str, Any], after: dict[str, Any]) -> None:
+    """Examples of RFC 7396."""
+    original = json.dumps(before)
+    assert merge_patch(before, patch) == after
+    assert json.dumps(before) == original

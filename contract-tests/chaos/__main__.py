@@ -1,7 +1,7 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
-`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…]`. The last line is one JSON object;
-the exit code is 1 when a rule was violated.
+`make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
+The last line is one JSON object; the exit code is 1 when a rule was violated.
 """
 
 from __future__ import annotations
@@ -13,18 +13,29 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from checker import AttemptRow, Effect, History, Violation, check
+from backends.port import WorkflowRef
+from checker import OPEN, AttemptRow, Effect, History, Violation, check
 from clients import Clients
-from deploy.local import taskgate
-from faults import FAULTS
+from faults import BESIDE_LEGACY, FAULTS
+from gateway.routing.flag_edit import with_stage
+from gateway.routing.flag_file import FlagFile
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from world import TENANTS, World
 
 STAGES = ("off", "live", "complete", "live")
+#: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
+#: How long an engine may go on with a start that has ended for the gateway (a copy that waits, a cancellation).
+VIEW_SECONDS = 30.0
 AT_ONCE = 12
 
 
@@ -32,25 +43,28 @@ def number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
-async def flip(world: World, chance: random.Random, count: int, over: asyncio.Event) -> int:
-    """Move tenants between stages until `count` flips are done."""
-    done = 0
-    while done < count:
-        tenant, stage = chance.choice(TENANTS), chance.choice(STAGES)
-        await taskgate.run(
-            *("flags", "set", "--tenant", tenant, "--stage", stage, "--by", "chaos", "--why", "fault suite"),
-            environment=world.environment(),
+async def flip(world: World, chance: random.Random, count: int, progress: Callable[[], float]) -> int:
+    """Move tenants between stages `count` times, spread over the history, as `taskgate flags set` does it."""
+    file = FlagFile(world.flags_file, "task-backend")
+    for done in range(count):
+        while progress() < done / count:
+            await asyncio.sleep(0.05)
+        scope, stage = Scope(tenant_id=chance.choice(TENANTS)), Stage(chance.choice(STAGES))
+        await asyncio.to_thread(
+            file.edit,
+            partial(with_stage, scope=scope, stage=stage),
+            who="chaos",
+            why="fault suite",
+            what=str(scope),
+            describe=lambda _, stage=stage: str(stage),
         )
-        done += 1
-        if not over.is_set():
-            await asyncio.sleep(chance.uniform(0, 0.5))
-    return done
+    return count
 
 
 async def strike(world: World, chance: random.Random, count: int, timeline: list[str], began: float) -> int:
     """One fault after another, each kind before any comes again."""
     only = os.environ.get("ONLY", "")
-    kinds = only.split(",") if only else list(FAULTS)
+    kinds = only.split(",") if only else [name for name in FAULTS if is_sensible(world, name)]
     struck: list[str] = []
     deck: list[str] = []
     while len(struck) < count:
@@ -62,6 +76,14 @@ async def strike(world: World, chance: random.Random, count: int, timeline: list
         struck.append(name)
         await asyncio.sleep(chance.uniform(0.2, 1.0))
     return len(struck)
+
+
+def is_sensible(world: World, fault: str) -> bool:
+    if fault == "kill_one_temporal":
+        return len(world.stack.temporal_nodes) > 1
+    if fault == "pause_temporal_workers":
+        return bool(world.legacy)
+    return not world.legacy or fault in BESIDE_LEGACY
 
 
 async def submit_all(clients: Clients, tasks: int) -> None:
@@ -77,24 +99,32 @@ async def submit_all(clients: Clients, tasks: int) -> None:
 
 
 async def settle(world: World) -> None:
-    """Wait until every task is over, or until patience is."""
+    """Wait until every task is over, or nothing moves any more."""
     database = await world.database()
-    deadline = time.monotonic() + SETTLE_SECONDS
+    before, since = inf, time.monotonic()
     try:
-        while time.monotonic() < deadline:
+        while time.monotonic() < since + SETTLE_SECONDS:
             open_tasks = await database.fetchval(
                 "SELECT count(*) FROM taskgate.dispatch WHERE state NOT IN ('completed', 'failed', 'stopped')"
             )
             if not open_tasks:
                 return
+            if open_tasks < before:
+                before, since = open_tasks, time.monotonic()
             await asyncio.sleep(0.3)
     finally:
         await database.close()
 
 
 async def history_of(world: World, clients: Clients) -> History:
-    for task_id in clients.tasks:
-        clients.tasks[task_id].shown = await clients.final_status(task_id)
+    engines = await engines_views(world)
+    waiting = list(clients.tasks)
+
+    async def see() -> None:
+        while waiting:
+            await clients.see_final_status(waiting.pop())
+
+    await asyncio.gather(*(see() for _ in range(AT_ONCE)))
     database = await world.database()
     statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
     attempts: dict[str, list[AttemptRow]] = {}
@@ -102,7 +132,40 @@ async def history_of(world: World, clients: Clients) -> History:
         attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"]))
     await database.close()
     effects = [Effect(**json.loads(line)) for line in world.effects.read_text().splitlines()]
-    return History(clients.tasks, effects, statuses, attempts, world.kills)
+    return History(clients.tasks, effects, statuses, attempts, world.kills, engines)
+
+
+async def engines_views(world: World) -> dict[str, str]:
+    """What each engine says of the last start of each task; what is still open is given a while to end."""
+    database = await world.database()
+    rows = await database.fetch(
+        "SELECT task_id, epoch, group_id, task_type, backend FROM taskgate.dispatch WHERE backend IS NOT NULL"
+    )
+    await database.close()
+    engines = world.engines()
+    waiting = {row["task_id"]: row for row in rows}
+    views: dict[str, str] = {}
+
+    async def look() -> None:
+        while queue:
+            row = queue.pop()
+            ref = WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+            status = await engines[row["backend"]].get_workflow_status(ref)
+            views[ref.task_id] = "" if status is None else str(status.state)
+
+    deadline = time.monotonic() + VIEW_SECONDS
+    while waiting and time.monotonic() < deadline:
+        queue = list(waiting.values())
+        await asyncio.gather(*(look() for _ in range(AT_ONCE)))
+        waiting = {task_id: row for task_id, row in waiting.items() if views[task_id] in OPEN}
+        await asyncio.sleep(0.2)
+    for engine in engines.values():
+        await engine.close()
+    return views
+
+
+def runs_by(history: History) -> dict[str, int]:
+    return dict(Counter(effect.by for effect in history.effects if effect.event == "start"))
 
 
 async def explain(world: World, violations: list[Violation], history: History) -> None:
@@ -116,7 +179,7 @@ async def explain(world: World, violations: list[Violation], history: History) -
                 print(f"  {table}: {shown}")
         for effect in history.effects:
             if effect.task == violation.task:
-                print(f"  {effect.at:.3f} {effect.event} in process {effect.pid} (run {effect.run[:8]})")
+                print(f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})")
         print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")
     await database.close()
 
@@ -133,21 +196,26 @@ async def main() -> int:
         keep = os.environ.get("CHAOS_DIR")
         place = Path(keep) if keep else Path(directory)
         place.mkdir(parents=True, exist_ok=True)
-        world = World(place, fenced=mutate != "fence", temporal_servers=number("TEMPORAL_SERVERS", 1))
+        world = World(
+            place,
+            fenced=mutate != "fence",
+            temporal_servers=number("TEMPORAL_SERVERS", 1),
+            legacy_workers=number("LEGACY", 0),
+        )
         began = time.monotonic()
         try:
             await world.start()
             began = time.monotonic()
             clients = Clients(world, random.Random(chance.random()))
-            over = asyncio.Event()
+            moving = random.Random(chance.random())
             submitting = asyncio.create_task(submit_all(clients, tasks))
             striking = asyncio.create_task(strike(world, random.Random(chance.random()), faults, timeline, began))
-            flipping = asyncio.create_task(flip(world, random.Random(chance.random()), flips, over))
+            flipping = asyncio.create_task(flip(world, moving, flips, lambda: len(clients.tasks) / tasks))
             await submitting
-            over.set()
             done_flips, done_faults = await asyncio.gather(flipping, striking)
             await settle(world)
             history = await history_of(world, clients)
+            print(f"calls: {clients.calls}; runs: {runs_by(history)}", flush=True)
             violations = check(history)
             if violations:
                 print(f"seed {seed}; faults:", *timeline, sep="\n")

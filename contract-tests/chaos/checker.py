@@ -9,6 +9,12 @@ from itertools import pairwise
 from math import inf
 
 TERMINAL = {"COMPLETED", "FAILED", "STOPPED"}
+#: States in which an engine would still do something.
+OPEN = {"queued", "running"}
+LEGACY = "legacy"
+#: A legacy worker that has taken a payload from its list begins it whatever happens meanwhile (R9), within so many
+#: seconds.
+LEGACY_GRACE = 5.0
 
 
 @dataclass(slots=True)
@@ -33,6 +39,7 @@ class Seen:
     """Every retry that was carried out, or may have been."""
     shown: str = ""
     """The final status over HTTP."""
+    shown_by_grpc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class Effect:
     event: str
     at: float
     pid: int
+    by: str = ""
+    """`redis`, `temporal` or `legacy`: which kind of worker ran it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class History:
     attempts: Mapping[str, list[AttemptRow]]
     kills: Mapping[int, float]
     """When each process that was killed died."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """What the engine itself says of the last start of a task: a state, or what it still holds of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Violation:
 class _Run:
     start: float
     pid: int
+    by: str
     end: float | None = None
     event: str = ""
 
@@ -91,9 +103,14 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
     status = history.statuses.get(task_id)
     if status not in TERMINAL:
         yield Violation("lost", task_id, f"ends as {status}")
-    elif seen.shown.upper() != status:
-        yield Violation("disagree", task_id, f"HTTP shows {seen.shown}, the row says {status}")
+    else:
+        yield from _check_views(task_id, seen, status, history.engines.get(task_id, ""))
+    if status == "COMPLETED" and not any(run.event == "end" for run in runs):
+        yield Violation("phantom", task_id, "COMPLETED, but no run of the handler came to its end")
     attempts = history.attempts.get(task_id, [])
+    if any(run.by == LEGACY for run in runs):
+        yield from _check_legacy(task_id, seen, runs, attempts)
+        return
     completed = [row for row in attempts if row.outcome == "completed"]
     # Only failed and stopped tasks can be retried, so a task completes once at most.
     if status == "COMPLETED" and len(completed) != 1:
@@ -102,8 +119,32 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
         yield Violation("unexplained", task_id, f"{len(runs)} runs of the handler, {len(attempts)} recorded attempts")
     yield from _check_overlap(task_id, runs, history.kills)
     yield from _check_stops(task_id, seen, runs)
-    if status == "COMPLETED" and not any(run.event == "end" for run in runs):
-        yield Violation("phantom", task_id, "COMPLETED, but no run of the handler came to its end")
+
+
+def _check_views(task_id: str, seen: Seen, status: str, engine: str) -> Iterable[Violation]:
+    """The same end for everybody who looks."""
+    for view, shown in (("HTTP", seen.shown), ("gRPC", seen.shown_by_grpc)):
+        if shown.upper() != status:
+            yield Violation("disagree", task_id, f"{view} shows {shown}, the row says {status}")
+    if engine in OPEN or (status == "COMPLETED" and engine not in ("", "completed")):
+        yield Violation("disagree", task_id, f"the engine says {engine}, the row says {status}")
+
+
+def _check_legacy(task_id: str, seen: Seen, runs: list[_Run], attempts: list[AttemptRow]) -> Iterable[Violation]:
+    """Unmodified legacy workers claim nothing, note no attempt, and do not hear of a stop (T2, R9).
+
+    What can be demanded where one of them ran a task: it begins again only because of a retry, of a failure or of a
+    lost worker, and it never runs on both backends without a retry.
+    """
+    reasons = len(seen.retries) + sum(row.outcome in ("failed", "lost") for row in attempts)
+    if len(runs) > 1 + reasons:
+        yield Violation("unexplained", task_id, f"{len(runs)} runs beside a legacy worker, {reasons} reasons for more")
+    if "temporal" in {run.by for run in runs} and not seen.retries:
+        yield Violation("backends", task_id, "ran on both backends, and nobody retried it")
+    for stop in seen.stops:
+        late = [run for run in runs if run.start > stop.answered + LEGACY_GRACE]
+        if late and not any(retry.answered > stop.sent and retry.sent <= late[0].start for retry in seen.retries):
+            yield Violation("stopped", task_id, f"began {late[0].start - stop.answered:.3f} s after its stop")
 
 
 def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:
@@ -131,7 +172,7 @@ def _runs(history: History) -> dict[str, list[_Run]]:
     tasks: dict[str, list[_Run]] = defaultdict(list)
     for effect in history.effects:
         if effect.event == "start":
-            run = by_run[effect.run] = _Run(effect.at, effect.pid)
+            run = by_run[effect.run] = _Run(effect.at, effect.pid, effect.by)
             tasks[effect.task].append(run)
         else:
             by_run[effect.run].end, by_run[effect.run].event = effect.at, effect.event

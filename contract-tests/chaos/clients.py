@@ -1,4 +1,4 @@
-"""Clients that submit, stop and retry, and remember what they were told."""
+"""Clients that submit, stop and retry, over HTTP and over gRPC, and remember what they were told."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+import grpc
 import httpx
+from taskgate.v1 import (
+    GetRequest,
+    NewTask,
+    RetryRequest,
+    StopRequest,
+    SubmitRequest,
+    TaskServiceStub,
+    TaskStatus,
+)
 
 from checker import Request, Seen
 from world import TENANTS, World
 
 #: Longest patience of a client with one request (seconds, all repetitions together).
 PATIENCE = 120.0
+CALL_SECONDS = 10.0
+#: What a call over gRPC ends with when no gateway answered it: it may have been carried out.
+LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
 class Clients:
@@ -23,11 +37,18 @@ class Clients:
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world = world
         self._chance = chance
-        self._http = httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=50))
+        self._http = httpx.AsyncClient(timeout=CALL_SECONDS, limits=httpx.Limits(max_connections=50))
+        # A gateway that died is asked again at once, not after gRPC's own growing pauses.
+        pauses = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+        self._channels = [grpc.aio.insecure_channel(address, options=pauses) for address in world.grpc_addresses]
+        self._stubs = [TaskServiceStub(channel) for channel in self._channels]
         self.tasks: dict[str, Seen] = {}
+        self.calls = {"http": 0, "grpc": 0}
 
     async def close(self) -> None:
         await self._http.aclose()
+        for channel in self._channels:
+            await channel.close()
 
     async def submit_and_meddle(self, number: int) -> None:
         """One task: submitted, now and then stopped, now and then retried."""
@@ -51,37 +72,90 @@ class Clients:
             if self._chance.random() < 0.2:
                 await self._retry(seen.tenant, task_id)
 
-    async def final_status(self, task_id: str) -> str:
+    async def see_final_status(self, task_id: str) -> None:
+        """What HTTP and gRPC say of it in the end."""
         seen = self.tasks[task_id]
         answer = await self._ask("GET", f"/api/v1/tasks/{task_id}", seen.tenant)
-        return str(answer.json()["status"]) if answer.status_code == httpx.codes.OK else f"HTTP {answer.status_code}"
+        known = answer.status_code == httpx.codes.OK
+        seen.shown = str(answer.json()["status"]) if known else f"HTTP {answer.status_code}"
+        try:
+            got = await self._call(lambda stub: stub.Get, GetRequest(task_id=task_id), seen.tenant)
+        except grpc.aio.AioRpcError as error:
+            seen.shown_by_grpc = error.code().name
+        else:
+            seen.shown_by_grpc = TaskStatus.Name(got.task.status).removeprefix("TASK_STATUS_")
 
     async def _submit(self, tenant: str, body: dict[str, Any]) -> str:
         key, sent = uuid.uuid4().hex, time.monotonic()
-        answer = await self._ask("POST", "/gateway/v1/tasks", tenant, json=body, key=key)
-        if answer.status_code != httpx.codes.ACCEPTED:
-            raise RuntimeError(f"a submit was answered {answer.status_code}: {answer.text}")
-        task_id = str(answer.json()["task_id"])
+        if self._over_grpc():
+            task = NewTask(task_type=body["type"], priority=body["priority"])
+            task.payload.update(body["payload"])
+            request = SubmitRequest(task=task, idempotency_key=key)
+            task_id = str((await self._call(lambda stub: stub.Submit, request, tenant)).task.task_id)
+        else:
+            answer = await self._ask("POST", "/gateway/v1/tasks", tenant, json=body, key=key)
+            if answer.status_code != httpx.codes.ACCEPTED:
+                raise RuntimeError(f"a submit was answered {answer.status_code}: {answer.text}")
+            task_id = str(answer.json()["task_id"])
         self.tasks[task_id] = Seen(tenant, sent)
         return task_id
 
     async def _stop(self, tenant: str, task_id: str) -> bool:
         request = Request(time.monotonic())
-        answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/stop", tenant)
-        if answer.status_code == httpx.codes.OK:
+        done = await self._steer("stop", tenant, task_id, request)
+        if done:
             request.answered = time.monotonic()
             self.tasks[task_id].stops.append(request)
-        return answer.status_code == httpx.codes.OK
+        return done
 
     async def _retry(self, tenant: str, task_id: str) -> None:
         request = Request(time.monotonic())
         # Noted before the answer, and kept when it is 400: the retry whose answer was lost may have been carried out,
         # and its repetition refused.
         self.tasks[task_id].retries.append(request)
-        answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/retry", tenant, on_loss=request)
-        if answer.status_code != httpx.codes.OK and not request.repeated:
+        done = await self._steer("retry", tenant, task_id, request)
+        if not done and not request.repeated:
             self.tasks[task_id].retries.remove(request)
         request.answered = time.monotonic()
+
+    async def _steer(self, verb: str, tenant: str, task_id: str, request: Request) -> bool:
+        """Stop or retry; False when it is refused because of the task's status."""
+        if not self._over_grpc():
+            answer = await self._ask("POST", f"/api/v1/tasks/{task_id}/{verb}", tenant, on_loss=request)
+            return answer.status_code == httpx.codes.OK
+        try:
+            if verb == "stop":
+                await self._call(lambda stub: stub.Stop, StopRequest(task_id=task_id), tenant, on_loss=request)
+            else:
+                await self._call(lambda stub: stub.Retry, RetryRequest(task_id=task_id), tenant, on_loss=request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            return False
+        return True
+
+    def _over_grpc(self) -> bool:
+        return self._chance.random() < 0.5
+
+    def _key(self, tenant: str) -> str:
+        return f"Bearer {self._world.keys[f'TASKGATE_KEY_{tenant.upper()}']}"
+
+    async def _call(
+        self, method: Callable[[TaskServiceStub], Any], request: Any, tenant: str, *, on_loss: Request | None = None
+    ) -> Any:
+        """The answer over gRPC, from whichever gateway gives one. Raises what a gateway refuses it with."""
+        deadline = time.monotonic() + PATIENCE
+        self.calls["grpc"] += 1
+        while True:
+            call = method(self._chance.choice(self._stubs))
+            try:
+                return await call(request, metadata=[("authorization", self._key(tenant))], timeout=CALL_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in LOST or time.monotonic() > deadline:
+                    raise
+                if on_loss is not None:
+                    on_loss.repeated = True
+            await asyncio.sleep(0.1)
 
     async def _ask(
         self,
@@ -93,10 +167,11 @@ class Clients:
         key: str | None = None,
         on_loss: Request | None = None,
     ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._world.keys[f'TASKGATE_KEY_{tenant.upper()}']}"}
+        headers = {"Authorization": self._key(tenant)}
         if key:
             headers["Idempotency-Key"] = key
         deadline = time.monotonic() + PATIENCE
+        self.calls["http"] += 1
         while True:
             url = self._chance.choice(self._world.gateway_urls) + path
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +15,9 @@ Fault = Callable[[World, random.Random], Awaitable[None]]
 GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
-WORKER_POINTS = [point for point in POINTS if point not in GATEWAY_POINTS]
+WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
+#: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
+PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS", "5"))
 
 
 async def kill_gateway(world: World, chance: random.Random) -> None:
@@ -89,6 +92,39 @@ async def restart_postgres(world: World, chance: random.Random) -> None:
     await postgres.start()
 
 
+async def cut_connection(world: World, chance: random.Random) -> None:
+    """Between two of them nothing is open, and nothing can be opened."""
+    async with world.proxy.cut(world.next_link(chance)):
+        await asyncio.sleep(chance.uniform(0.1, 4))
+
+
+async def slow_connection(world: World, chance: random.Random) -> None:
+    async with world.proxy.slow(world.next_link(chance), chance.randint(20, 400)):
+        await asyncio.sleep(chance.uniform(1, 4))
+
+
+async def hung_connection(world: World, chance: random.Random) -> None:
+    """Longer than a lease, now and then."""
+    async with world.proxy.hung(world.next_link(chance)):
+        await asyncio.sleep(chance.uniform(0.5, 5))
+
+
+async def kill_one_temporal(world: World, chance: random.Random) -> None:
+    """One of several: the others go on with its share."""
+    node = chance.choice(world.stack.temporal_nodes)
+    await node.kill()
+    await asyncio.sleep(chance.uniform(1, 5))
+    await node.start()
+
+
+async def pause_temporal_workers(world: World, chance: random.Random) -> None:
+    """There is no worker of Temporal: what waits there must wait, whatever legacy recovery does (R2)."""
+    workers = [worker for worker in world.workers if "temporal" in worker.name]
+    await asyncio.gather(*(worker.end() for worker in workers))
+    await asyncio.sleep(PAUSE_SECONDS)
+    await asyncio.gather(*(worker.start() for worker in workers))
+
+
 FAULTS: dict[str, Fault] = {
     fault.__name__: fault
     for fault in (
@@ -102,5 +138,25 @@ FAULTS: dict[str, Fault] = {
         empty_redis,
         restart_postgres,
         restart_temporal,
+        cut_connection,
+        slow_connection,
+        hung_connection,
+        kill_one_temporal,
+        pause_temporal_workers,
     )
 }
+
+#: What an unmodified legacy worker stands without losing a task of its own accord: no fault of its own servers, whose
+#: errors it swallows, and no copies, which it would run.
+BESIDE_LEGACY = (
+    "kill_worker",
+    "kill_gateway",
+    "worker_dies_at_a_step",
+    "gateway_dies_at_a_step",
+    "worker_hangs_past_its_lease",
+    "restart_temporal",
+    "cut_connection",
+    "slow_connection",
+    "hung_connection",
+    "pause_temporal_workers",
+)

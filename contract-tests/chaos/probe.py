@@ -16,7 +16,8 @@ from typing import Any
 
 
 def note(task_id: str, run: str, event: str) -> None:
-    line = {"task": task_id, "run": run, "event": event, "at": time.monotonic(), "pid": os.getpid()}
+    by = os.environ.get("CHAOS_WORKER", "")
+    line = {"task": task_id, "run": run, "event": event, "at": time.monotonic(), "pid": os.getpid(), "by": by}
     file = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, json.dumps(line).encode() + b"\n")

@@ -17,6 +17,35 @@ from deploy.local import taskgate
 LOOK_SECONDS = 0.02
 
 
+class Program:
+    """A process that only starts and ends."""
+
+    def __init__(self, argv: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._argv = argv
+        self._environment = environment
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._argv,
+                env={**os.environ, **self._environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def end(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(asyncio.shield(self._process.wait()), 5)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+
 class Service:
     """One `taskgate …` that can be killed and started again. `kills` notes since when each pid did nothing any more."""
 

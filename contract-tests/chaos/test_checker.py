@@ -17,8 +17,15 @@ def good() -> History:
     """One task that was lost with its worker, ran again and completed; one that was stopped and retried."""
     return History(
         tasks={
-            "a": Seen("acme", 0.0, shown="Completed"),
-            "b": Seen("acme", 0.0, stops=[Request(1.0, 1.1)], retries=[Request(2.0, 2.1)], shown="Completed"),
+            "a": Seen("acme", 0.0, shown="Completed", shown_by_grpc="COMPLETED"),
+            "b": Seen(
+                "acme",
+                0.0,
+                stops=[Request(1.0, 1.1)],
+                retries=[Request(2.0, 2.1)],
+                shown="Completed",
+                shown_by_grpc="COMPLETED",
+            ),
         },
         effects=[
             Effect("a", "a1", "start", 1.0, 11),
@@ -46,6 +53,18 @@ def lose(history: History) -> None:
 
 def disagree(history: History) -> None:
     history.tasks["a"].shown = "Failed"
+
+
+def disagree_over_grpc(history: History) -> None:
+    history.tasks["b"].shown_by_grpc = "FAILED"
+
+
+def engine_has_it_open(history: History) -> None:
+    history.engines = {"a": "queued"}
+
+
+def engine_says_otherwise(history: History) -> None:
+    history.engines = {"a": "failed"}
 
 
 def run_twice_by_a_copy(history: History) -> None:
@@ -81,6 +100,9 @@ def complete_without_running(history: History) -> None:
     [
         (lose, "lost"),
         (disagree, "disagree"),
+        (disagree_over_grpc, "disagree"),
+        (engine_has_it_open, "disagree"),
+        (engine_says_otherwise, "disagree"),
         (run_twice_by_a_copy, "unexplained"),
         (complete_twice, "completions"),
         (overlap, "overlap"),
@@ -101,3 +123,52 @@ def test_a_retry_that_overtook_the_stops_answer_explains_the_run() -> None:
     history = good()
     history.tasks["b"].retries = [Request(0.9, 1.2)]
     assert check(history) == []
+
+
+def beside_legacy() -> History:
+    """One task that a legacy worker ran, noted by nobody; one that was retried after it, on the other backend."""
+    history = good()
+    history.tasks["c"] = Seen("acme", 0.0, shown="Completed", shown_by_grpc="COMPLETED")
+    history.tasks["d"] = Seen("acme", 0.0, retries=[Request(2.0, 2.1)], shown="Completed", shown_by_grpc="COMPLETED")
+    history.statuses = {**history.statuses, "c": "COMPLETED", "d": "COMPLETED"}
+    history.effects += [
+        Effect("c", "c1", "start", 1.0, 21, "legacy"),
+        Effect("c", "c1", "end", 2.0, 21, "legacy"),
+        Effect("d", "d1", "start", 1.0, 21, "legacy"),
+        Effect("d", "d1", "failed", 2.0, 21, "legacy"),
+        Effect("d", "d2", "start", 2.5, 11, "temporal"),
+        Effect("d", "d2", "end", 2.6, 11, "temporal"),
+    ]
+    return history
+
+
+def test_what_legacy_workers_do_passes() -> None:
+    assert check(beside_legacy()) == []
+
+
+def run_again_by_recovery(history: History) -> None:
+    history.effects += [Effect("c", "c2", "start", 3.0, 21, "legacy"), Effect("c", "c2", "end", 4.0, 21, "legacy")]
+
+
+def run_on_the_other_backend_too(history: History) -> None:
+    history.attempts = {**history.attempts, "c": [AttemptRow(1, "failed")]}
+    history.effects += [Effect("c", "c2", "start", 3.0, 11, "temporal"), Effect("c", "c2", "end", 4.0, 11, "temporal")]
+
+
+def stopped_long_before(history: History) -> None:
+    history.tasks["c"].stops.append(Request(-10.0, -9.9))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (run_again_by_recovery, "unexplained"),
+        (run_on_the_other_backend_too, "backends"),
+        (stopped_long_before, "stopped"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_what_legacy_workers_must_not_do_is_seen(spoil: Callable[[History], None], rule: str) -> None:
+    history = beside_legacy()
+    spoil(history)
+    assert rule in {violation.rule for violation in check(history)}

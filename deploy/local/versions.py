@@ -14,6 +14,7 @@ class Versions:
 
     temporal: str
     temporal_ui: str
+    toxiproxy: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -27,6 +28,7 @@ def pinned() -> Versions:
     return Versions(
         temporal=data["temporal"]["server"],
         temporal_ui=data["temporal_ui"]["server"],
+        toxiproxy=data["toxiproxy"]["server"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -26,6 +26,7 @@ PARTS = {
     "recovery": "tests.performance.recovery",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
+    "fence": "tests.performance.fence",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

@@ -1,0 +1,112 @@
+"""Toxiproxy, a proxy that cuts, slows and hangs connections, for tests of faults: from PATH, else built once by Go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.local.builds import Report, require_tool
+from deploy.local.cache import obtain
+from deploy.local.part import Part
+from deploy.local.ports import free_port
+from deploy.local.process import Command
+from deploy.local.temporal_binaries import go_install
+from deploy.local.versions import pinned
+
+MODULE = "github.com/Shopify/toxiproxy/v2"
+PROGRAM = "toxiproxy-server"
+
+
+class ToxiproxyPart(Part):
+    """One process with any number of links, each a port of its own in front of one server."""
+
+    def __init__(self, directory: Path, port: int, report: Report, *, name: str = "toxiproxy") -> None:
+        super().__init__(name, directory, port, report)
+        self._program: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of its HTTP API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def prepare(self) -> None:
+        """Finds the program or builds it."""
+        self._program = self._program or await locate(self.report)
+
+    async def command(self) -> Command:
+        """Its links are made over HTTP."""
+        program = self._program or await locate(self.report)
+        return Command([str(program), "-host", "127.0.0.1", "-port", str(self.port)])
+
+    async def healthy(self) -> bool:
+        """Whether its API answers."""
+        try:
+            return (await self._call("GET", "/version")).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    async def link(self, name: str, upstream: str) -> str:
+        """Makes the link `name` to `upstream` (`host:port`); returns its own `host:port`."""
+        listen = f"127.0.0.1:{free_port()}"
+        await self._done("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream, "enabled": True})
+        return listen
+
+    @asynccontextmanager
+    async def cut(self, name: str) -> AsyncIterator[None]:
+        """Every connection of the link is closed, and new ones are refused, until the block ends."""
+        await self._done("POST", f"/proxies/{name}", {"enabled": False})
+        try:
+            yield
+        finally:
+            await self._done("POST", f"/proxies/{name}", {"enabled": True})
+
+    @asynccontextmanager
+    async def slow(self, name: str, milliseconds: int) -> AsyncIterator[None]:
+        """Everything takes so much longer in each direction until the block ends."""
+        async with self._toxic(name, "latency", {"latency": milliseconds, "jitter": milliseconds // 4}):
+            yield
+
+    @asynccontextmanager
+    async def hung(self, name: str) -> AsyncIterator[None]:
+        """Nothing gets through, and nothing is closed, until the block ends; then the connections close."""
+        async with self._toxic(name, "timeout", {"timeout": 0}):
+            yield
+
+    @asynccontextmanager
+    async def _toxic(self, name: str, kind: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:
+        streams = ("upstream", "downstream")
+        for stream in streams:
+            toxic = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "attributes": attributes}
+            await self._done("POST", f"/proxies/{name}/toxics", toxic)
+        try:
+            yield
+        finally:
+            for stream in streams:
+                await self._done("DELETE", f"/proxies/{name}/toxics/{kind}-{stream}")
+
+    async def _done(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        (await self._call(method, path, body)).raise_for_status()
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            return await client.request(method, f"{self.url}{path}", json=body)
+
+
+async def locate(report: Report) -> Path:
+    """PATH, else the cache, which is filled when empty."""
+    on_path = shutil.which(PROGRAM)
+    if on_path:
+        return Path(on_path)
+    version = pinned().toxiproxy
+
+    async def build(directory: Path) -> None:
+        go = require_tool("toxiproxy", "go", f"install Go to build it, or put {PROGRAM} on PATH")
+        await go_install("toxiproxy", go, f"{MODULE}/cmd/server@v{version}", directory / PROGRAM, report)
+
+    waiting = "toxiproxy: another process is building it; waiting"
+    return (await obtain(f"toxiproxy-{version}", build, lambda: report(waiting))) / PROGRAM

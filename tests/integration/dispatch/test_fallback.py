@@ -1,0 +1,200 @@
+"""A backend that is down for longer than the setting: its tasks move when it is certain that they never started."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from backends.port import WorkflowRef
+from contracts.flag import Flag
+from gateway.access.placement import Placement
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.db import Database
+from gateway.intake import NewTask
+from gateway.routing.stages import Stage
+from gateway.settings import Settings
+from workers.testing.proxy import FaultyProxy
+
+FALLBACK_SECONDS = 0.4
+STAGES = {"redis": Stage.OFF, "temporal": Stage.LIVE}
+
+
+@dataclass
+class TwoBackends:
+    """A gateway whose backends can be taken away; tenants `redis` and `temporal` are at the stages of those names."""
+
+    gateway: Gateway
+    proxies: dict[str, FaultyProxy]
+    flag: Flag
+    database: Database
+    redis: Redis
+
+    async def submit(self, tenant: str, task_id: str = "") -> str:
+        task_id = task_id or secrets.token_hex(8)
+        task = NewTask(
+            task_type="probe",
+            group_id=f"g-{task_id}",
+            payload={},
+            placement=Placement(tenant, None),
+            user_id="u",
+            task_id=task_id,
+        )
+        await self.gateway.intake.submit([task])
+        return task_id
+
+    async def take_away(self, backend: str) -> None:
+        """Cut it off, and have the gateway find out: by a start whose own fate is then uncertain, so that it stays."""
+        await self.proxies[backend].refuse()
+        await self.submit(backend)
+        async with asyncio.timeout(20):
+            while not self.gateway.dispatcher.is_down(backend):
+                await asyncio.sleep(0.02)
+
+    async def row(self, task_id: str) -> asyncpg.Record:
+        row = await self.database.fetchrow("SELECT * FROM taskgate.dispatch WHERE task_id = $1", task_id)
+        assert row is not None
+        return row
+
+    async def becomes(self, task_id: str, state: str, backend: str | None, epoch: int | None = None) -> None:
+        """Wait for it."""
+        seen = None
+        try:
+            async with asyncio.timeout(20):
+                while True:
+                    row = await self.row(task_id)
+                    seen = (row["state"], row["backend"], row["epoch"])
+                    if seen[:2] == (state, backend) and epoch in (None, row["epoch"]):
+                        return
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"task {task_id} is {seen}, not {(state, backend, epoch)}") from None
+
+    async def payloads_in_redis(self, task_id: str) -> int:
+        return int(await self.redis.llen(f"queue:group:g-{task_id}"))
+
+
+@pytest_asyncio.fixture
+async def two(
+    database_url: str,
+    database: Database,
+    redis_server: str,
+    temporal_server: str,
+    temporal_namespace: str,
+    tmp_path: Path,
+) -> AsyncIterator[TwoBackends]:
+    proxies = {}
+    for name, address in (("redis", redis_server), ("temporal", f"//{temporal_server}")):
+        parts = urlsplit(address)
+        proxies[name] = FaultyProxy(parts.hostname or "", parts.port or 0)
+        await proxies[name].open()
+    flag = Flag(tmp_path / "flags.json")
+    for tenant, stage in STAGES.items():
+        flag.write(stage, tenant)
+    flag.write(Stage.COMPLETE, "moved")
+    gateway = build_gateway(
+        Settings(
+            database_url=database_url,
+            redis_url=f"redis://127.0.0.1:{proxies['redis'].port}/0",
+            temporal_address=f"127.0.0.1:{proxies['temporal'].port}",
+            temporal_namespace=temporal_namespace,
+            flags_file=flag.path,
+            fallback_seconds=FALLBACK_SECONDS,
+            start_timeout_seconds=1.0,
+            grpc_enabled=False,
+        )
+    )
+    await gateway.start()
+    async with Redis.from_url(redis_server) as redis:
+        await redis.flushall()
+        two = TwoBackends(gateway, proxies, flag, database, redis)
+        # A first task of each backend: connections are open, and the lanes know that they work.
+        for tenant in STAGES:
+            await two.becomes(await two.submit(tenant), "queued", tenant)
+        yield two
+    await gateway.close()
+    for proxy in proxies.values():
+        await proxy.close()
+
+
+@pytest.mark.parametrize(("down", "other"), [("redis", "temporal"), ("temporal", "redis")])
+async def test_a_task_that_waits_for_a_backend_that_is_down_moves_to_the_other(
+    two: TwoBackends, down: str, other: str
+) -> None:
+    await two.take_away(down)
+    task = await two.submit(down)
+    await two.becomes(task, "queued", other)
+    await two.proxies[down].restore()
+    await two.becomes(await two.submit(down), "queued", down)
+    assert (await two.row(task))["backend"] == other
+    if down == "redis":
+        assert await two.payloads_in_redis(task) == 0
+
+
+async def test_at_complete_it_waits_however_long(two: TwoBackends) -> None:
+    await two.take_away("temporal")
+    stays = await two.submit("moved")
+    # A tenant whose stage allows it moves in the same outage, so the time was up for both.
+    await two.becomes(await two.submit("temporal"), "queued", "redis")
+    row = await two.row(stays)
+    assert row["state"] in ("waiting", "starting")
+    assert row["backend"] in (None, "temporal")
+    assert await two.payloads_in_redis(stays) == 0
+    await two.proxies["temporal"].restore()
+    await two.becomes(stays, "queued", "temporal")
+
+
+async def test_what_legacy_workers_may_have_taken_stays(two: TwoBackends) -> None:
+    task = await two.submit("redis")
+    await two.becomes(task, "queued", "redis")
+    await two.take_away("redis")
+    await two.becomes(await two.submit("redis"), "queued", "temporal")
+    row = await two.row(task)
+    assert (row["state"], row["backend"], row["epoch"]) == ("queued", "redis", 1)
+    assert await two.payloads_in_redis(task) == 1
+
+
+async def test_a_start_whose_answer_was_lost_stays(two: TwoBackends) -> None:
+    two.proxies["redis"].swallow_answers()
+    task = await two.submit("redis")
+    await two.becomes(task, "starting", "redis", epoch=1)
+    async with asyncio.timeout(20):
+        while not await two.payloads_in_redis(task):
+            await asyncio.sleep(0.02)
+    # It has arrived, and nobody knows. Now the backend is gone for longer than the setting.
+    await two.take_away("redis")
+    await two.becomes(await two.submit("redis"), "queued", "temporal")
+    assert (await two.row(task))["backend"] == "redis"
+    await two.proxies["redis"].restore()
+    await two.becomes(task, "queued", "redis", epoch=1)
+    assert await two.payloads_in_redis(task) == 1
+
+
+async def test_what_nobody_claimed_on_temporal_moves_and_can_no_longer_start_there(two: TwoBackends) -> None:
+    task = await two.submit("temporal")
+    await two.becomes(task, "queued", "temporal", epoch=1)
+    await two.take_away("temporal")
+    await two.becomes(task, "queued", "redis", epoch=2)
+    await two.database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key)"
+        " VALUES ('w', 'worker', 'elsewhere', 1, '0', 1)"
+    )
+    assert await two.gateway.transitions.claim(task, "temporal", 1, "w", with_payload=False) is None
+    await two.proxies["temporal"].restore()
+    ref = WorkflowRef(task, 1, f"g-{task}", "probe")
+    async with asyncio.timeout(30):
+        while True:
+            status = await two.gateway.engines["temporal"].get_workflow_status(ref)
+            if status is not None and status.state.is_terminal:
+                break
+            await asyncio.sleep(0.05)
+    assert (await two.row(task))["backend"] == "redis"
+    assert await two.payloads_in_redis(task) == 1

@@ -30,7 +30,7 @@ bench: venv ## Measure; ONLY=dispatch,submit picks parts
 	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
 
 chaos: venv ## Faults in a seeded history: TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [TEMPORAL_SERVERS=3] [LEGACY=1]
-	@TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) LEGACY=$(LEGACY) \
+	@TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) LEGACY=$(LEGACY) MINUTES=$(MINUTES) \
 		$(BIN)/python contract-tests/chaos
 
 lint: venv ## Put imports and format in order, and say what is left

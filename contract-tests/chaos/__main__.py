@@ -1,6 +1,7 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
 `make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
+`MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
 """
 
@@ -43,11 +44,13 @@ def number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
-async def flip(world: World, chance: random.Random, count: int, progress: Callable[[], float]) -> int:
+async def flip(world: World, chance: random.Random, count: int, progress: Callable[[], float], until: float) -> int:
     """Move tenants between stages `count` times, spread over the history, as `taskgate flags set` does it."""
     file = FlagFile(world.flags_file, "task-backend")
     for done in range(count):
         while progress() < done / count:
+            if time.monotonic() > until:
+                return done
             await asyncio.sleep(0.05)
         scope, stage = Scope(tenant_id=chance.choice(TENANTS)), Stage(chance.choice(STAGES))
         await asyncio.to_thread(
@@ -61,13 +64,15 @@ async def flip(world: World, chance: random.Random, count: int, progress: Callab
     return count
 
 
-async def strike(world: World, chance: random.Random, count: int, timeline: list[str], began: float) -> int:
+async def strike(
+    world: World, chance: random.Random, count: int, timeline: list[str], began: float, until: float
+) -> int:
     """One fault after another, each kind before any comes again."""
     only = os.environ.get("ONLY", "")
     kinds = only.split(",") if only else [name for name in FAULTS if is_sensible(world, name)]
     struck: list[str] = []
     deck: list[str] = []
-    while len(struck) < count:
+    while len(struck) < count and time.monotonic() < until:
         deck = deck or chance.sample(kinds, len(kinds))
         name = deck.pop()
         timeline.append(f"{time.monotonic() - began:8.2f} s  {name}")
@@ -86,11 +91,11 @@ def is_sensible(world: World, fault: str) -> bool:
     return not world.legacy or fault in BESIDE_LEGACY
 
 
-async def submit_all(clients: Clients, tasks: int) -> None:
+async def submit_all(clients: Clients, tasks: int, until: float) -> None:
     waiting = list(range(tasks))
 
     async def client() -> None:
-        while waiting:
+        while waiting and time.monotonic() < until:
             await clients.submit_and_meddle(waiting.pop())
             if len(waiting) % 50 == 0:
                 await clients.retry_some_failed()
@@ -207,10 +212,11 @@ async def main() -> int:
             await world.start()
             began = time.monotonic()
             clients = Clients(world, random.Random(chance.random()))
-            moving = random.Random(chance.random())
-            submitting = asyncio.create_task(submit_all(clients, tasks))
-            striking = asyncio.create_task(strike(world, random.Random(chance.random()), faults, timeline, began))
-            flipping = asyncio.create_task(flip(world, moving, flips, lambda: len(clients.tasks) / tasks))
+            until = began + 60 * number("MINUTES", 1_000_000)
+            hitting, moving = random.Random(chance.random()), random.Random(chance.random())
+            submitting = asyncio.create_task(submit_all(clients, tasks, until))
+            striking = asyncio.create_task(strike(world, hitting, faults, timeline, began, until))
+            flipping = asyncio.create_task(flip(world, moving, flips, lambda: len(clients.tasks) / tasks, until))
             await submitting
             done_flips, done_faults = await asyncio.gather(flipping, striking)
             await settle(world)

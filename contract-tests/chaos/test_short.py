@@ -1,4 +1,4 @@
-"""The short form of the fault suite: one seeded history with each kind of process killed, and no violation."""
+"""The short form of the fault suite: seeded histories with no violation, and one that must have some."""
 
 from __future__ import annotations
 
@@ -28,10 +28,23 @@ async def history(**settings: str) -> tuple[int, dict[str, Any], str]:
     return process.returncode or 0, json.loads(last), output
 
 
+STRUCK = ("kill_worker", "kill_gateway", "worker_dies_at_a_step", "restart_redis", "cut_connection", "hung_connection")
+
+
 async def test_a_history_with_faults_has_no_violation() -> None:
-    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="11")
+    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="11", ONLY=",".join(STRUCK))
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
+    assert all(fault in output for fault in STRUCK)
+
+
+async def test_beside_a_legacy_worker_each_task_starts_once() -> None:
+    code, summary, output = await history(
+        TASKS="60", FLIPS="4", FAULTS="2", SEED="5", LEGACY="1", ONLY="pause_temporal_workers,kill_worker"
+    )
+    assert summary["violations"] == 0, output
+    assert code == 0
+    assert "'legacy': " in output, output
 
 
 async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:

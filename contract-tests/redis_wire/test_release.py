@@ -15,9 +15,11 @@ from contracts.flag import Flag
 from deploy.local import taskgate
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
+from gateway.db import Database
 from gateway.intake import NewTask
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
+from gateway.status.release import release
 from legacy_system import LegacyWorkerProcess, read_effects
 from workers.testing.starts import eventually
 
@@ -64,7 +66,12 @@ async def statuses(rows: asyncpg.Connection) -> dict[str, str]:
 
 
 async def test_waiting_redis_tasks_are_given_back_and_run_once(
-    gateway: Gateway, rows: asyncpg.Connection, database_url: str, redis_server: str, tmp_path: Path
+    gateway: Gateway,
+    rows: asyncpg.Connection,
+    database: Database,
+    database_url: str,
+    redis_server: str,
+    tmp_path: Path,
 ) -> None:
     given = [await submit(gateway, "stays", f"group-{number % 3}") for number in range(9)]
     moved = await submit(gateway, "moved", "group-m")
@@ -82,8 +89,7 @@ async def test_waiting_redis_tasks_are_given_back_and_run_once(
     assert {status[task] for task in given} == {"PENDING"}
     # Still reserved: no legacy worker may take them (R2).
     assert {status[moved], status[later]} == {"PROCESSING"}
-    again = await taskgate.run("release", environment={"TASKGATE_DATABASE_URL": database_url})
-    assert "0 waiting tasks given back" in again
+    assert (await release(database)).rows == 0
 
     # Their rows are younger than the legacy system's 60 s, so recovery copies nothing.
     worker = LegacyWorkerProcess(redis_server, database_url, tmp_path / "effects.jsonl", recovery_seconds=0.2)
@@ -101,7 +107,7 @@ async def test_what_was_not_yet_pushed_is_pushed_by_legacy_recovery(
     gateway: Gateway,
     redis: Redis,
     rows: asyncpg.Connection,
-    database_url: str,
+    database: Database,
     legacy_worker: LegacyWorkerProcess,
     tmp_path: Path,
 ) -> None:
@@ -112,7 +118,7 @@ async def test_what_was_not_yet_pushed_is_pushed_by_legacy_recovery(
     await rows.execute("UPDATE taskgate.dispatch SET state = 'waiting', backend = NULL, due_at = now()")
     await redis.flushall()
 
-    await taskgate.run("release", environment={"TASKGATE_DATABASE_URL": database_url})
+    assert (await release(database)).rows == len(tasks)
     await legacy_worker.start()
 
     async def ran() -> set[str]:

@@ -59,6 +59,12 @@ class TwoBackends:
             while not self.gateway.dispatcher.is_down(backend):
                 await asyncio.sleep(0.02)
 
+    async def give_back(self, backend: str) -> None:
+        await self.proxies[backend].restore()
+        async with asyncio.timeout(20):
+            while self.gateway.dispatcher.is_down(backend):
+                await asyncio.sleep(0.02)
+
     async def row(self, task_id: str) -> asyncpg.Record:
         row = await self.database.fetchrow("SELECT * FROM taskgate.dispatch WHERE task_id = $1", task_id)
         assert row is not None
@@ -132,7 +138,7 @@ async def test_a_task_that_waits_for_a_backend_that_is_down_moves_to_the_other(
     await two.take_away(down)
     task = await two.submit(down)
     await two.becomes(task, "queued", other)
-    await two.proxies[down].restore()
+    await two.give_back(down)
     await two.becomes(await two.submit(down), "queued", down)
     assert (await two.row(task))["backend"] == other
     if down == "redis":
@@ -148,7 +154,7 @@ async def test_at_complete_it_waits_however_long(two: TwoBackends) -> None:
     assert row["state"] in ("waiting", "starting")
     assert row["backend"] in (None, "temporal")
     assert await two.payloads_in_redis(stays) == 0
-    await two.proxies["temporal"].restore()
+    await two.give_back("temporal")
     await two.becomes(stays, "queued", "temporal")
 
 
@@ -173,7 +179,7 @@ async def test_a_start_whose_answer_was_lost_stays(two: TwoBackends) -> None:
     await two.take_away("redis")
     await two.becomes(await two.submit("redis"), "queued", "temporal")
     assert (await two.row(task))["backend"] == "redis"
-    await two.proxies["redis"].restore()
+    await two.give_back("redis")
     await two.becomes(task, "queued", "redis", epoch=1)
     assert await two.payloads_in_redis(task) == 1
 
@@ -188,7 +194,7 @@ async def test_what_nobody_claimed_on_temporal_moves_and_can_no_longer_start_the
         " VALUES ('w', 'worker', 'elsewhere', 1, '0', 1)"
     )
     assert await two.gateway.transitions.claim(task, "temporal", 1, "w", with_payload=False) is None
-    await two.proxies["temporal"].restore()
+    await two.give_back("temporal")
     ref = WorkflowRef(task, 1, f"g-{task}", "probe")
     async with asyncio.timeout(30):
         while True:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from deploy.local import neo4j_programs, postgres, redis, temporal_binaries, temporal_ui, unprivileged
+from deploy.local import neo4j_programs, postgres, redis, temporal_binaries, temporal_ui, toxiproxy, unprivileged
 from deploy.local.errors import PartUnavailableError
 
 
@@ -97,6 +97,11 @@ async def test_an_older_temporal_on_path_is_not_used(bare_machine: Path) -> None
 async def test_temporal_ui(bare_machine: Path) -> None:
     with pytest.raises(PartUnavailableError, match=r"^temporal-ui: .*`go`.*install Go"):
         await temporal_ui.locate(silent)
+
+
+async def test_toxiproxy(bare_machine: Path) -> None:
+    with pytest.raises(PartUnavailableError, match=r"^toxiproxy: .*`go`.*install Go"):
+        await toxiproxy.locate(silent)
 
 
 async def test_neo4j_without_java(bare_machine: Path) -> None:

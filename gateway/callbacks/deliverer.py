@@ -105,12 +105,16 @@ class Deliverer:
 
     async def _step(self) -> float:
         """Begin what is due; seconds until the next look."""
-        if len(self._under_way) < self._concurrency:
-            await self._begin(self._concurrency - len(self._under_way))
-        if self._under_way:
+        free = self._concurrency - len(self._under_way)
+        if free <= 0:
             return self._seconds  # the end of any of them wakes
         seconds = await self._db.fetchval(SQL.next_due)
-        return self._seconds if seconds is None else min(max(float(seconds), 0.02), self._seconds)
+        if seconds is None:
+            return self._seconds
+        if seconds <= 0:
+            await self._begin(free)
+            return self._seconds if self._under_way else 0.02
+        return min(float(seconds), self._seconds)
 
     async def _begin(self, most: int) -> None:
         busy_tenants = [tenant for tenant, count in self._tenants.items() if count >= OF_TENANT]

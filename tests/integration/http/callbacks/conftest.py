@@ -36,7 +36,11 @@ async def run_gateway(database: Database, key: str) -> AsyncIterator[Callable[..
 
     async def run(**settings: Any) -> Gateway:
         quick: dict[str, Any] = {"callback_seconds": 0.05, "callback_retry_seconds": 0.01}
-        quick |= {"callback_longest_retry_seconds": 0.05, "callback_allow_private": True}
+        quick |= {
+            "callback_longest_retry_seconds": 0.05,
+            "callback_timeout_seconds": 60,
+            "callback_allow_private": True,
+        }
         gateway = build_gateway(Settings(database_url=database.url, **{**quick, **settings}), engines={})
         loops.append(asyncio.create_task(gateway.deliverer.run()))
         gateways.append(gateway)

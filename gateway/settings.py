@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     dag_max_nodes: int = Field(5_000, ge=1, le=20_000, description="Nodes of a DAG, with those of DAGs inside")
     dag_max_items: int = Field(10_000, ge=1, le=100_000, description="Items of one fan-out")
     dag_max_width: int = Field(1_000, ge=1, le=10_000, description="Items of a fan-out that run at once")
+    dag_history_events: int = Field(
+        4_000, ge=20, le=10_000, description="A run goes on under a new Temporal history after so many events"
+    )
     dag_max_depth: int = Field(4, ge=1, le=10, description="DAGs inside DAGs")
     dag_max_document_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Bytes of a definition")
     dag_max_expression_length: int = Field(1_000, ge=10, le=10_000, description="Characters of an expression")

@@ -18,6 +18,7 @@ class Limits:
     document_bytes: int = 2 * 1024 * 1024
     expression_length: int = 1_000
     data_bytes: int = 1024 * 1024
+    history_events: int = 4_000
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -29,4 +30,5 @@ class Limits:
             document_bytes=settings.dag_max_document_bytes,
             expression_length=settings.dag_max_expression_length,
             data_bytes=settings.dag_max_data_bytes,
+            history_events=settings.dag_history_events,
         )

@@ -39,12 +39,14 @@ def make(
     fans: dict[str, list[Any]] = {}
     finished: list[str] = []
     undone: list[str] = []
+    known: dict[str, set[int]] = {}
     for row in rows:
         name, position = row["node"], row["position"]
         if row["undoes"]:
             undone.append(name)
         elif position is not None:
             fan = fans.setdefault(name, [0, 0, [], [], 0])
+            known.setdefault(name, set()).add(position)
             _add_item(fan, position, row)
         elif row["verdict"] == "expanded":
             states[name] = "o"
@@ -55,6 +57,9 @@ def make(
             states[name] = _VERDICTS.get(row["verdict"] or "") or STATES.get(row["state"], "o")
         if row["state"] == "completed" and not row["undoes"] and not row["again"]:
             finished.append(name)
+    for name, fan in fans.items():
+        # Items that could not be opened in an earlier start of the run are decided anew.
+        fan[3] += [position for position in range(fan[1]) if position not in known.get(name, ())]
     return {
         "nodes": nodes,
         "states": states,
@@ -63,10 +68,13 @@ def make(
         "undone": sorted(set(undone)),
         "max_parallel": definition.max_parallel or limits.items,
         "deadline": deadline,
+        "most_events": limits.history_events,
     }
 
 
 def _add_item(fan: list[Any], position: int, row: Mapping[str, Any]) -> None:
+    if row["task_id"] is None and row["verdict"] == "bypassed":
+        return  # skipped by somebody before its turn came
     fan[1] = max(fan[1], position + 1)
     state = _VERDICTS.get(row["verdict"] or "") or STATES.get(row["state"], "o")
     if row["again"]:

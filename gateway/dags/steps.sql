@@ -62,7 +62,8 @@ WHERE n.run_id = $1 AND d.task_id = n.task_id AND n.verdict IS DISTINCT FROM 'by
 
 -- name: nodes
 -- Every node that was decided, and how its task stands.
-SELECT n.node, n.position, n.undoes, n.verdict, n.again, json_array_length(n.items) AS items, d.state, d.finished_at
+SELECT n.node, n.position, n.undoes, n.verdict, n.again, n.task_id, json_array_length(n.items) AS items, d.state,
+       d.finished_at
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 WHERE n.run_id = $1

@@ -17,6 +17,7 @@ from tests.performance.table import render
 #: Part → module with `async def run() -> dict[str, Any]`.
 PARTS = {
     "dispatch": "tests.performance.dispatch",
+    "dags": "tests.performance.dags",
     "submit": "tests.performance.submit",
     "idle": "tests.performance.idle",
     "leases": "tests.performance.leases",

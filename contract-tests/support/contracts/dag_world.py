@@ -22,6 +22,7 @@ class DagWorld(World):
             "handlers": "contracts.dag_probes",
             "dag_max_items": 600,
             "dag_max_data_bytes": 200_000,
+            "dag_history_events": 60,
             **more,
         }
         return super().settings(**values)

@@ -21,9 +21,6 @@ with workflow.unsafe.imports_passed_through():
     from workers.temporal.dag import step_names as steps
     from workers.temporal.dag.state import RunState
 
-#: A new history is begun after so many events (Temporal warns at 10,240, and ends a workflow at 51,200).
-MOST_EVENTS = 4_000
-
 _RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
 )
@@ -40,6 +37,7 @@ class DagWorkflow:
 
     def __init__(self) -> None:
         self._events: list[list[Any]] = []
+        self._most_events = 0
 
     @workflow.signal(name=names.DAG_ENDED)
     def ended(self, events: list[list[Any]]) -> None:
@@ -60,6 +58,8 @@ class DagWorkflow:
     async def _carry_out(self, message: RunDag) -> dict[str, Any]:
         snapshot = await self._step(steps.BEGIN, message.run_id, message.epoch)
         state = RunState(snapshot)
+        # Temporal warns at 10,240 events of a history, and ends a workflow at 51,200.
+        self._most_events = workflow.info().get_current_history_length() + snapshot["most_events"]
         deadline = snapshot["deadline"] and datetime.fromisoformat(snapshot["deadline"])
         while True:
             self._take_events(state)
@@ -82,7 +82,7 @@ class DagWorkflow:
         """For events, or for a history that grew too long; False: the deadline came first."""
         if self._events:
             return True
-        if workflow.info().get_current_history_length() > MOST_EVENTS:
+        if workflow.info().get_current_history_length() > self._most_events:
             return True
         left = None if deadline is None else max((deadline - workflow.now()).total_seconds(), 0.001)
         try:

@@ -43,6 +43,9 @@ PARTS = (
     "dag_stream",
     "dag_runs",
     "callbacks",
+    "tenants",
+    "quotas",
+    "pauses",
     "health",
 )
 

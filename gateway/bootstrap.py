@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.metadata import version as package_version
 from typing import Any
 
-from backends.port import RetryPolicy, WorkflowEnginePort
+from backends.port import Capability, RetryPolicy, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.wire import TYPES
 from backends.temporal.engine import TemporalEngine
@@ -45,6 +45,10 @@ from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
 from gateway.fleet.fleet import Fleet
 from gateway.intake import Intake
+from gateway.limits.gate import Gate
+from gateway.limits.limits import Limits as TaskLimits
+from gateway.limits.pauses import Pauses
+from gateway.limits.quotas import Quotas
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.routing.flags import FlagSource
@@ -59,6 +63,8 @@ from gateway.status.notify import Notifier
 from gateway.status.task_log import TaskLog
 from gateway.status.transitions import Transitions
 from gateway.submission import SubmissionDesk
+from gateway.tenants.tenants import Tenants
+from gateway.tenants.tiers import TierMover
 from workers.lease import Lease, ProcessIdentity
 from workers.submit import WaitingLauncher
 
@@ -164,6 +170,11 @@ class Gateway:
     operations: Operations
     operation_runner: OperationRunner
     redrive_operations: RedriveOperations
+    task_limits: TaskLimits
+    quotas: Quotas
+    pauses: Pauses
+    tenants: Tenants
+    tier_mover: TierMover
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -178,6 +189,8 @@ class Gateway:
         self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
         self._spawn("conductor", self.conductor.run)
+        self._spawn("limits", self.task_limits.run)
+        self._spawn("tiers", self.tier_mover.run)
         self._spawn("operations", self.operation_runner.run)
         self._spawn("dead letters", self.keeper.run)
         self._spawn("callbacks", self.deliverer.run)
@@ -232,6 +245,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     lease = Lease(settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds)
     queues = QueueNames(database, known=frozenset(TYPES))
     retry = RetryPolicy(attempts=settings.task_attempts)
+    fenced = [name for name, engine in engines.items() if Capability.FENCED in engine.capabilities]
+    task_limits = TaskLimits(database, recallable=fenced)
+    quotas = Quotas(database, task_limits)
     dispatcher = Dispatcher(
         database,
         engines,
@@ -240,6 +256,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         name_queue=queues.name,
         timeout_of=timeout_of,
         retry=retry,
+        gate=Gate(task_limits),
         concurrency=settings.dispatch_concurrency,
         sweep_seconds=settings.dispatch_sweep_seconds,
         fallback_seconds=settings.fallback_seconds,
@@ -247,6 +264,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )
     canceller = Canceller(database, engines)
+    task_limits.wake, task_limits.cancel_soon = dispatcher.wake, canceller.wake
     transitions = Transitions(
         database, notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=canceller.wake
     )
@@ -299,7 +317,11 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     redrive_operations = RedriveOperations(operations, letters, redriver)
     access = Access(database)
     intake = Intake(
-        database, dispatcher, max_attempts=settings.task_attempts, idempotency_hours=settings.idempotency_hours
+        database,
+        dispatcher,
+        max_attempts=settings.task_attempts,
+        idempotency_hours=settings.idempotency_hours,
+        quotas=quotas,
     )
     clock = Clock(
         database,
@@ -361,6 +383,11 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         fleet=Fleet(database),
         operations=operations,
         redrive_operations=redrive_operations,
+        task_limits=task_limits,
+        quotas=quotas,
+        pauses=Pauses(database, task_limits),
+        tenants=Tenants(database),
+        tier_mover=TierMover(database, fenced, wake_dispatcher=dispatcher.wake, cancel_soon=canceller.wake),
         operation_runner=OperationRunner(
             database,
             tuple(engines.values()),

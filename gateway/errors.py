@@ -62,6 +62,14 @@ class NotFound(ApiError):
     grpc_status = "NOT_FOUND"
 
 
+class TenantNotFound(ApiError):
+    """Tenant not found"""
+
+    code = "tenant_not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
 class ScheduleNotFound(ApiError):
     """Schedule not found"""
 
@@ -156,6 +164,28 @@ class UniqueKeyTaken(ApiError):
     @property
     def members(self) -> dict[str, Any]:
         return {"task_id": self.task_id}
+
+
+class QuotaExceeded(ApiError):
+    """A quota is used up; nothing was accepted."""
+
+    code = "quota_exceeded"
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self, quota: str, limit: int, *, project_id: str | None = None, never: bool = False, retry_after: int
+    ) -> None:
+        whose = "tenant" if project_id is None else f"project {project_id}"
+        why = "is less than what was submitted at once" if never else "is used up"
+        super().__init__(f"The quota {quota} of the {whose}, {limit}, {why}.", retry_after=retry_after)
+        self.quota = quota
+        self.limit = limit
+        self.project_id = project_id
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"quota": self.quota, "limit": self.limit, "project_id": self.project_id}
 
 
 class DatabaseUnavailable(ApiError):

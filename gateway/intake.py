@@ -17,6 +17,7 @@ from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
 from gateway.errors import UniqueKeyTaken
 from gateway.idempotency import Idempotency, Replay, recall
+from gateway.limits.quotas import Charge, Quotas
 from gateway.sql import Queries
 from gateway.unique_keys import UniqueKeys, repeated_keys
 
@@ -129,13 +130,22 @@ class Launcher(Protocol):
 
 
 class Intake:
-    """Accepts tasks; from its commit on, a task cannot be lost."""
+    """Accepts tasks; from its commit on, a task cannot be lost. Without `quotas` none are charged."""
 
-    def __init__(self, database: Database, launcher: Launcher, *, max_attempts: int, idempotency_hours: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        launcher: Launcher,
+        *,
+        max_attempts: int,
+        idempotency_hours: float,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
         self._unique_keys = UniqueKeys(database)
         self._launcher = launcher
+        self._quotas = quotas
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
 
@@ -151,7 +161,7 @@ class Intake:
 
         `beside` and `after` belong to the transaction, before and after the tasks are written.
 
-        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `DatabaseUnavailable`.
+        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `DatabaseUnavailable`.
         """
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
@@ -159,10 +169,16 @@ class Intake:
         launches = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
         faults.passing("before_accept")
-        if len(rows) == 1 and idempotency is None and beside is None:
+        if (
+            len(rows) == 1
+            and idempotency is None
+            and beside is None
+            and after is None
+            and not self._is_limited(tasks[0])
+        ):
             await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
         else:
-            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside, after))
+            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside, tasks, after))
             if replay is not None:
                 return replay
         faults.passing("after_accept")
@@ -175,7 +191,7 @@ class Intake:
         """Accept those tasks whose unique keys are free, and return `answer`.
 
         That is given, for each of the others, the active task that has its key; what it raises refuses them all.
-        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        Raises `IdempotencyMismatch`, `QuotaExceeded` (for the whole), `DatabaseUnavailable`.
         """
         launches = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
@@ -188,7 +204,8 @@ class Intake:
             taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
             text = answer(taken)
             key = idempotency and replace(idempotency, answer=text)
-            return await self._accept([row for index, row in enumerate(rows) if index not in taken], key, None)
+            free = [index for index in range(len(rows)) if index not in taken]
+            return await self._accept([rows[index] for index in free], key, None, [tasks[index] for index in free])
 
         if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
             return replay
@@ -201,18 +218,21 @@ class Intake:
 
         Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
         """
-        return await self._accept([], idempotency, None)
+        return await self._accept([], idempotency, None, [])
 
     async def _accept(
         self,
         rows: Sequence[tuple[Any, ...]],
         idempotency: Idempotency | None,
         beside: Beside | None,
+        tasks: Sequence[NewTask],
         after: Beside | None = None,
     ) -> Replay | None:
         async with self._db.transaction() as db:
             if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
                 return replay
+            if self._quotas is not None and (charges := [_charge(task) for task in tasks if self._is_limited(task)]):
+                await self._quotas.charge(db, charges)
             if beside is not None:
                 await beside(db)
             if len(rows) == 1:
@@ -222,6 +242,11 @@ class Intake:
             if after is not None:
                 await after(db)
         return None
+
+    def _is_limited(self, task: NewTask) -> bool:
+        """Steps of a DAG are not asked: their run was."""
+        place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
+        return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
     def _plan(self, task: NewTask, company: int) -> Launch:
         """How a task is recorded that comes with so many others, itself included."""
@@ -276,6 +301,11 @@ class Intake:
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
     return orjson.dumps(value).decode() if value else None
+
+
+def _charge(task: NewTask) -> Charge:
+    place = task.placement
+    return Charge(place.tenant_id, place.project_id, len(orjson.dumps(task.payload)))
 
 
 def wire_payload(task: NewTask) -> dict[str, Any]:

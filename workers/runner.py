@@ -197,8 +197,9 @@ class Runner:
         if current and standing.state == "completed":
             # The run before reported to PostgreSQL and died before it told the engine.
             return Completed(None)
-        if current and standing.state in ("starting", "queued") and not standing.worker_alive:
-            return Refused("this worker lost its lease", retry_in=HELD_PAUSE)
+        if current and standing.state in ("starting", "queued"):
+            reason = "it is paused" if standing.worker_alive else "this worker lost its lease"
+            return Refused(reason, retry_in=HELD_PAUSE)
         if current and standing.state == "running" and self._engine_retries:
             return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
         return Refused(f"superseded: the task is {standing.state} on {standing.backend}", retry_in=None)

@@ -13,12 +13,16 @@ from gateway.cli.dag_runs import add_run_commands
 from gateway.cli.db import db_app
 from gateway.cli.dead_letter import dead_letter_app
 from gateway.cli.flags import flags_app
+from gateway.cli.pause import pause_app
+from gateway.cli.pause import resume as resume_command
+from gateway.cli.quota import quota_app
 from gateway.cli.route import route_app
 from gateway.cli.scale import scale_app
 from gateway.cli.schedule import schedule_app
 from gateway.cli.settings import settings as settings_command
 from gateway.cli.simulate import simulate as simulate_command
 from gateway.cli.task import task_app
+from gateway.cli.tenant import tenant_app
 from gateway.cli.worker import worker as worker_command
 from gateway.cli.workers import workers as workers_command
 from gateway.errors import DatabaseUnavailable
@@ -32,10 +36,14 @@ app.add_typer(dag_app, name="dag")
 app.add_typer(db_app, name="db")
 app.add_typer(dead_letter_app, name="dead-letter")
 app.add_typer(flags_app, name="flags")
+app.add_typer(pause_app, name="pause")
+app.add_typer(quota_app, name="quota")
 app.add_typer(route_app, name="route")
 app.add_typer(scale_app, name="scale")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(task_app, name="task")
+app.add_typer(tenant_app, name="tenant")
+app.command("resume")(resume_command)
 app.command("settings")(settings_command)
 app.command("simulate")(simulate_command)
 app.command("workers")(workers_command)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 #: The advisory lock of the one caretaker among all gateways (process locks have keys ≥ 0).
 CARETAKER_KEY = -1
 CLEAN_SECONDS = 3600.0
+#: Stops that are told at a time.
+CANCELS = 100
 
 
 class Canceller:
@@ -48,11 +50,13 @@ class Canceller:
                     await self._wanted.wait()
             self._wanted.clear()
             with contextlib.suppress(DatabaseUnavailable):
-                await self.sweep()
+                while await self.sweep() == CANCELS:
+                    pass
 
-    async def sweep(self) -> None:
-        """Tell each engine of what was stopped; engines that are away are told later."""
-        rows = await self._db.fetch(SQL.take_cancels, 100)
+    async def sweep(self) -> int:
+        """Tell each engine of what was stopped, and how often; engines that are away are told later."""
+        told = 0
+        rows = await self._db.fetch(SQL.take_cancels, CANCELS)
         away: set[str] = set()
         for row in rows:
             name = row["cancel_backend"]
@@ -66,6 +70,8 @@ class Canceller:
                 away.add(name)
             else:
                 await self._db.execute(SQL.cancelled, ref.task_id, ref.epoch)
+                told += 1
+        return told
 
 
 class Caretaker:

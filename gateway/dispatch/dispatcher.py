@@ -20,6 +20,7 @@ from gateway.dispatch.queues import fairness_key
 from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Launch, NewTask, RetryOverride, first_ref
+from gateway.limits.gate import Gate
 from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.stages import Stage, allows
 from gateway.status.payload import decode_payload
@@ -53,6 +54,7 @@ class Dispatcher:
         name_queue: QueueNamer,
         timeout_of: Callable[[str], timedelta],
         retry: RetryPolicy,
+        gate: Gate,
         concurrency: int,
         sweep_seconds: float,
         fallback_seconds: float = 0.0,
@@ -66,6 +68,7 @@ class Dispatcher:
         self._name_queue = name_queue
         self._timeout_of = timeout_of
         self._retry = retry
+        self._gate = gate
         self._sweep_seconds = sweep_seconds
         # Not more than a lane has room for, or new tasks would find it full.
         self._batch = min(BATCH, 2 * concurrency)
@@ -100,6 +103,8 @@ class Dispatcher:
         if task.dag_run_id is not None:
             route = self._pin(route)
         lane = self._lanes.get(route.backend)
+        if not self._gate.is_open(place.tenant_id, place.project_id, task.task_type):
+            return Launch("waiting", now)
         if lane is None or not route.usable or not lane.is_free:
             return Launch("waiting", now)
         queue = self._name_queue(place.tenant_id, place.tier, task.task_type)
@@ -173,9 +178,7 @@ class Dispatcher:
             if gone:
                 await db.execute(SQL.drop_gone, gone)
             held: dict[str, list[str]] = {}
-            for row in rows:
-                if row["row_gone"]:
-                    continue
+            for row in await self._gate.pass_through(db, [row for row in rows if not row["row_gone"]]):
                 launch = self._decide(row)
                 if launch.start is None:
                     held.setdefault(launch.backend or "", []).append(row["task_id"])
@@ -280,6 +283,7 @@ class Dispatcher:
             queue=queue,
             priority=priority,
             fairness_key=fairness_key(tenant_id, tier),
+            fairness_weight=self._gate.weight_of(tenant_id),
             retry=self._retry if retry is None else retry.over(self._retry),
             workflow=workflow,
         )

@@ -61,7 +61,7 @@ class BatchAccepted(BaseModel):
     PATH,
     status_code=202,
     response_model=BatchAccepted,
-    responses=problem_errors(403, 404, 409),
+    responses=problem_errors(403, 404, 409, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def submit_batch(request: Request, batch: TaskBatch) -> Response:

@@ -53,7 +53,7 @@ def rebuild_task(admission: Admission) -> NewTask:
     "/rebuild",
     response_model=RebuildAnswer,
     response_model_exclude_none=True,
-    responses=legacy_errors(403, 502, 504),
+    responses=legacy_errors(403, 429, 502, 504),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def rebuild_communities(request: Request, background: bool = False, project_id: str | None = None) -> Response:

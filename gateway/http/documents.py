@@ -54,6 +54,7 @@ _WHY = {
     409: "Not possible as things stand, e.g. an active task has this `unique_key`",
     413: "The body is larger than the limit",
     422: "The request is not valid, or its Idempotency-Key was used with another one",
+    429: "A quota is used up; `Retry-After` says when to try again",
     500: "Something nobody foresaw",
     502: "The task, or a server that is needed here, failed",
     503: "A server that is needed here is away; `Retry-After` says when to try again",
@@ -104,4 +105,4 @@ def event_stream(**events: type[BaseModel]) -> dict[str, Any]:
 
 
 def _extra(status: int) -> dict[str, Any]:
-    return _RETRY_AFTER if status == 503 else {}
+    return _RETRY_AFTER if status in (429, 503) else {}

@@ -50,7 +50,7 @@ class EpisodeAccepted(BaseModel):
     "/",
     status_code=202,
     response_model=EpisodeAccepted,
-    responses=legacy_errors(403),
+    responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def create_episode(request: Request, episode: EpisodeCreate, background: bool = False) -> Response:

@@ -102,7 +102,7 @@ class Optimized(BaseModel):
 @router.post(
     "/refresh/incremental",
     response_model=RefreshQueued,
-    responses=legacy_errors(403),
+    responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def refresh_incrementally(
@@ -124,7 +124,7 @@ async def refresh_incrementally(
 @router.post(
     "/deduplicate",
     response_model=DuplicatesFound | DeduplicationQueued,
-    responses=legacy_errors(403),
+    responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def deduplicate(
@@ -153,7 +153,9 @@ async def deduplicate(
     return await accept(request, admission.caller, [task], answer)
 
 
-@router.post("/optimize", response_model=Optimized, responses=legacy_errors(403), openapi_extra=IDEMPOTENCY_PARAMETER)
+@router.post(
+    "/optimize", response_model=Optimized, responses=legacy_errors(403, 429), openapi_extra=IDEMPOTENCY_PARAMETER
+)
 async def optimize(
     request: Request, optimization: Optimization | None = None, project_id: str | None = None
 ) -> Response:

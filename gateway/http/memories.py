@@ -54,7 +54,7 @@ class Memory(MemoryCreate):
 
 
 @router.post(
-    "/", status_code=201, response_model=Memory, responses=legacy_errors(403), openapi_extra=IDEMPOTENCY_PARAMETER
+    "/", status_code=201, response_model=Memory, responses=legacy_errors(403, 429), openapi_extra=IDEMPOTENCY_PARAMETER
 )
 async def create_memory(request: Request, memory: MemoryCreate) -> Response:
     """Store a memory and add it to its project's graph, in a task; both or neither."""

@@ -82,7 +82,8 @@ def answer_to(path: str, error: ApiError | EngineUnavailable) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, MissingKey):
         headers["WWW-Authenticate"] = "Bearer"
-    return error_answer(path, error.http_status, error.message, code=error.code, headers=headers, **error.members)
+    members = error.members if path.startswith(NEW_API) else {}
+    return error_answer(path, error.http_status, error.message, code=error.code, headers=headers, **members)
 
 
 async def _answer_own_error(request: Request, error: Exception) -> Response:

@@ -106,7 +106,7 @@ class TaskDispatch(TaskFacts):
     response_model=TaskAccepted,
     responses={
         200: {"model": TaskAccepted, "description": "The active task that has the `unique_key` (`on_conflict` return)"},
-        **problem_errors(403, 404, 409),
+        **problem_errors(403, 404, 409, 429),
     },
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )

@@ -76,6 +76,10 @@ WITH claimed AS (
       AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
       AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
       AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
+      AND NOT EXISTS (SELECT 1 FROM taskgate.pause p
+                      WHERE (p.tenant_id IS NULL OR p.tenant_id = d.tenant_id)
+                        AND (p.project_id IS NULL OR p.project_id = d.project_id)
+                        AND (p.task_type IS NULL OR p.task_type = d.task_type))
     RETURNING d.*
 ), log AS (
     UPDATE task_logs t
@@ -221,7 +225,7 @@ FROM task_logs WHERE id = $1 FOR UPDATE
 UPDATE taskgate.dispatch
 SET cancel_epoch = CASE WHEN state IN ('starting', 'queued', 'running') THEN epoch ELSE cancel_epoch END,
     cancel_backend = CASE WHEN state IN ('starting', 'queued', 'running') THEN backend ELSE cancel_backend END,
-    state = 'stopped', finished_at = now(), owner_id = NULL
+    state = 'stopped', finished_at = now(), owner_id = NULL, held = NULL
 WHERE task_id = $1
 
 -- name: stop_foreign

@@ -1,0 +1,74 @@
+"""`taskgate pause …` and `taskgate resume …`: what is accepted and does not start."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson, fail
+from gateway.cli.table import table
+from gateway.cli.text import print_json, utc
+
+pause_app = typer.Typer(help="Pauses of tenants, projects and task types.", no_args_is_help=True)
+
+PATH = "/gateway/v1/pauses"
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tasks of this tenant")]
+Project = Annotated[str | None, typer.Option("--project", help="Tasks of this project")]
+TaskType = Annotated[str | None, typer.Option("--type", help="Tasks of this type")]
+
+
+@pause_app.command("set")
+def pause(
+    why: Annotated[str, typer.Option("--why", help="Reason, for the audit")],
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+) -> None:
+    """Start no task that fits all that is given; what runs goes on. Prints the id of the pause."""
+    body = {"tenant_id": tenant, "project_id": project, "task_type": task_type, "why": why}
+    with GatewayClient() as gateway:
+        typer.echo(gateway.call("POST", PATH, body=body)["pause_id"])
+
+
+@pause_app.command("list")
+def list_pauses(as_json: AsJson = False) -> None:
+    """List what is paused."""
+    with GatewayClient() as gateway:
+        found = gateway.get(PATH)["pauses"]
+    if as_json:
+        print_json(found)
+        return
+    header = ("pause", "tenant", "project", "type", "since", "by", "why")
+    rows = [
+        [
+            one["pause_id"],
+            *(one[name] or "any" for name in ("tenant_id", "project_id", "task_type")),
+            utc(one["set_at"]),
+            one["set_by"],
+            one["why"],
+        ]
+        for one in found
+    ]
+    typer.echo(table(header, rows) if rows else "nothing is paused")
+
+
+def resume(
+    pause_id: Annotated[str | None, typer.Argument(help="Id of the pause; or say what is paused")] = None,
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+    why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit")] = None,
+) -> None:
+    """End a pause: what waited starts."""
+    with GatewayClient() as gateway:
+        if pause_id is None:
+            wanted = (tenant, project, task_type)
+            pauses = gateway.get(PATH)["pauses"]
+            found = [p for p in pauses if (p["tenant_id"], p["project_id"], p["task_type"]) == wanted]
+            if not found:
+                fail("there is no such pause; `taskgate pause list` shows those there are", code=2)
+            pause_id = found[0]["pause_id"]
+        gateway.call("DELETE", f"{PATH}/{pause_id}", query={"why": why})
+    typer.echo("resumed")

@@ -1,0 +1,56 @@
+"""`taskgate quota …`: how much a tenant, or one of its projects, may have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson
+from gateway.cli.tenant import Tenant, Why, quota_table, tenant_path
+from gateway.cli.text import print_json
+
+quota_app = typer.Typer(help="Quotas of tenants and projects.", no_args_is_help=True)
+
+Project = Annotated[str | None, typer.Option("--project", help="Of this project of the tenant")]
+
+
+@quota_app.command("set")
+def set_quota(
+    tenant_id: Tenant,
+    project: Project = None,
+    queued: Annotated[int | None, typer.Option("--queued", min=0, help="Tasks accepted and not begun")] = None,
+    running: Annotated[int | None, typer.Option("--running", min=0, help="Tasks on an engine at once")] = None,
+    per_minute: Annotated[int | None, typer.Option("--per-minute", min=0, help="Tasks accepted in 60 s")] = None,
+    bytes_per_day: Annotated[
+        int | None, typer.Option("--bytes-per-day", min=0, help="Bytes of payloads, a day in UTC")
+    ] = None,
+    why: Why = None,
+) -> None:
+    """Replace the quota of a tenant or project; what is left out is not limited."""
+    limits = {"queued": queued, "running": running, "per_minute": per_minute, "bytes_per_day": bytes_per_day}
+    with GatewayClient() as gateway:
+        answer = gateway.call(
+            "PUT", f"{tenant_path(tenant_id)}/quotas", body={**limits, "why": why}, query={"project_id": project}
+        )
+    typer.echo(quota_table(answer["quotas"]))
+
+
+@quota_app.command("show")
+def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
+    """Show the quotas of a tenant and its projects, and what is used of them."""
+    with GatewayClient() as gateway:
+        quotas = gateway.get(f"{tenant_path(tenant_id)}/quotas")["quotas"]
+    if as_json:
+        print_json(quotas)
+    else:
+        typer.echo(quota_table(quotas) if quotas else "no quotas")
+
+
+@quota_app.command("clear")
+def clear(tenant_id: Tenant, project: Project = None, why: Why = None) -> None:
+    """Take the quota of a tenant or project away."""
+    with GatewayClient() as gateway:
+        gateway.call("DELETE", f"{tenant_path(tenant_id)}/quotas", query={"project_id": project, "why": why})
+    typer.echo("cleared")

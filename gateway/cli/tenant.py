@@ -1,0 +1,103 @@
+"""`taskgate tenant …`: tenants of a running gateway, their tiers and weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.flags import AsJson
+from gateway.cli.table import table
+from gateway.cli.text import print_json
+
+tenant_app = typer.Typer(help="Tenants: tier, weight, what waits and why.", no_args_is_help=True)
+
+PATH = "/gateway/v1/tenants"
+Tenant = Annotated[str, typer.Argument(help="Id of the tenant", metavar="TENANT")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit")]
+
+
+@tenant_app.command("list")
+def list_tenants(as_json: AsJson = False) -> None:
+    """List your tenants; all of them for an administrator."""
+    found: list[dict[str, Any]] = []
+    after: str | None = ""
+    with GatewayClient() as gateway:
+        while after is not None:
+            page = gateway.get(PATH, after=after, limit=1000)
+            found += page["tenants"]
+            after = page["next"]
+    if as_json:
+        print_json(found)
+        return
+    header = ("tenant", "tier", "weight", "stage")
+    rows = [[one["tenant_id"], one["tier"], f"{one['weight']:g}", one["stage"]] for one in found]
+    typer.echo(table(header, rows) if rows else "no tenants")
+
+
+@tenant_app.command("show")
+def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
+    """Show a tenant: quotas and what is used of them, pauses, unfinished tasks."""
+    with GatewayClient() as gateway:
+        found = gateway.get(tenant_path(tenant_id))
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}, stage {found['stage']}")
+    typer.echo(_counts("unfinished", found["tasks"]))
+    if found["held"]:
+        typer.echo(_counts("held", found["held"]))
+    for pause in found["pauses"]:
+        typer.echo(f"paused ({pause['pause_id']}, {pause['set_by']}): {pause['why']}")
+    if found["quotas"]:
+        typer.echo(quota_table(found["quotas"]))
+
+
+@tenant_app.command("tier")
+def tier(
+    tenant_id: Tenant,
+    tier_name: Annotated[str, typer.Argument(help="enterprise, vip or standard", metavar="TIER")],
+    why: Why = None,
+) -> None:
+    """Change a tenant's tier; its waiting work moves to the queues of the new one."""
+    _change(tenant_id, tier=tier_name, why=why)
+
+
+@tenant_app.command("weight")
+def weight(
+    tenant_id: Tenant,
+    share: Annotated[float, typer.Argument(help="0.001 to 1000; others have 1", metavar="WEIGHT")],
+    why: Why = None,
+) -> None:
+    """Change a tenant's share of the queues that it shares with others."""
+    _change(tenant_id, weight=share, why=why)
+
+
+def _change(tenant_id: str, **change: Any) -> None:
+    with GatewayClient() as gateway:
+        found = gateway.call("PUT", tenant_path(tenant_id), body=change)
+    typer.echo(f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}")
+
+
+def tenant_path(tenant_id: str) -> str:
+    return f"{PATH}/{quote(tenant_id, safe='')}"
+
+
+def quota_table(quotas: list[dict[str, Any]]) -> str:
+    """Used and limit, side by side."""
+    names = ("queued", "running", "per_minute", "bytes_per_day")
+    rows = [
+        [one["project_id"] or "(tenant)", *(_of(one["used"][name], one["limits"][name]) for name in names)]
+        for one in quotas
+    ]
+    return table(("quota of", "queued", "running", "per minute", "bytes per day"), rows)
+
+
+def _of(used: int, limit: int | None) -> str:
+    return f"{used} of {'any' if limit is None else limit}"
+
+
+def _counts(what: str, counts: dict[str, int]) -> str:
+    return f"{what}: " + ", ".join(f"{tasks} {name}" for name, tasks in counts.items())

@@ -1,0 +1,180 @@
+"""Quotas, pauses and weights, in the memory of every gateway; a change is announced on `taskgate_limits`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import asyncpg
+
+from gateway.db import Database, translated
+from gateway.errors import DatabaseUnavailable
+from gateway.sql import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.limits", "limits.sql")
+
+CHANNEL: Final = "taskgate_limits"
+#: Seconds between two looks that nobody asked for, while there are limits, and while there are none.
+BUSY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 5.0
+#: Tasks that one statement lets go or calls back.
+CHUNK: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Limits of a tenant, or of its project (`project_id` ''); None: no limit. Bytes are of payloads, a day in UTC."""
+
+    tenant_id: str
+    project_id: str
+    queued: int | None
+    running: int | None
+    per_minute: int | None
+    bytes_per_day: int | None
+    set_by: str
+    set_at: datetime
+    why: str | None
+
+    @property
+    def limits_intake(self) -> bool:
+        return self.queued is not None or self.per_minute is not None or self.bytes_per_day is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What is not to start; None: any."""
+
+    pause_id: str
+    tenant_id: str | None
+    project_id: str | None
+    task_type: str | None
+    why: str
+    set_by: str
+    set_at: datetime
+
+    def covers(self, tenant_id: str | None, project_id: str | None, task_type: str) -> bool:
+        return (
+            self.tenant_id in (None, tenant_id)
+            and self.project_id in (None, project_id)
+            and self.task_type in (None, task_type)
+        )
+
+
+class Executor(Protocol):
+    """Whatever runs a query."""
+
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]: ...
+
+
+class Limits:
+    """What is set, as of a moment ago. Questions are answered from memory; `run` keeps it fresh.
+
+    `recallable` names the backends whose workers all claim before they run. `wake` is called when tasks were let go,
+    `cancel_soon` when engines hold starts that are to be dropped.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        recallable: list[str],
+        wake: Callable[[], None] = lambda: None,
+        cancel_soon: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db = database
+        self._recallable = recallable
+        self.wake = wake
+        self.cancel_soon = cancel_soon
+        self._quotas: dict[tuple[str, str], Quota] = {}
+        self._pauses: list[Pause] = []
+        self._weights: dict[str, float] = {}
+        self._announced = asyncio.Event()
+
+    # Questions ----------------------------------------------------------------------------------------------
+
+    def quotas_of(self, tenant_id: str | None, project_id: str | None) -> list[Quota]:
+        """The quotas that a task counts for: its tenant's, its project's."""
+        if not self._quotas or tenant_id is None:
+            return []
+        keys = [(tenant_id, "")] if project_id is None else [(tenant_id, ""), (tenant_id, project_id)]
+        return [self._quotas[key] for key in keys if key in self._quotas]
+
+    def limits_running(self, tenant_id: str | None, project_id: str | None) -> bool:
+        return any(quota.running is not None for quota in self.quotas_of(tenant_id, project_id))
+
+    def is_paused(self, tenant_id: str | None, project_id: str | None, task_type: str) -> bool:
+        return any(pause.covers(tenant_id, project_id, task_type) for pause in self._pauses)
+
+    def gates(self, tenant_id: str | None, project_id: str | None, task_type: str) -> bool:
+        """Whether such a task may not simply start."""
+        return self.is_paused(tenant_id, project_id, task_type) or self.limits_running(tenant_id, project_id)
+
+    def weight_of(self, tenant_id: str | None) -> float:
+        """The tenant's share beside those of others."""
+        return 1.0 if tenant_id is None else self._weights.get(tenant_id, 1.0)
+
+    # Keeping fresh ------------------------------------------------------------------------------------------
+
+    async def refresh(self, db: Executor | None = None) -> None:
+        """Read everything now. Raises `DatabaseUnavailable`."""
+        db = db or self._db
+        quotas = [Quota(**dict(row)) for row in await db.fetch(SQL.quotas)]
+        self._quotas = {(quota.tenant_id, quota.project_id): quota for quota in quotas}
+        self._pauses = [Pause(**dict(row)) for row in await db.fetch(SQL.pauses)]
+        self._weights = {row["tenant_id"]: row["weight"] for row in await db.fetch(SQL.weights)}
+
+    async def run(self) -> None:
+        """Follow the tables, and let go what they no longer hold, until cancelled."""
+        while True:
+            connection = None
+            try:
+                connection = await self._db.connect()
+                with translated():
+                    await self._follow(connection)
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                log.warning("quotas and pauses cannot be followed (%s); the last ones hold", type(error).__name__)
+                await asyncio.sleep(0.5)
+            finally:
+                if connection is not None:
+                    connection.terminate()
+
+    async def _follow(self, connection: asyncpg.Connection) -> None:
+        await connection.add_listener(CHANNEL, lambda *_: self._announced.set())
+        connection.add_termination_listener(lambda _: self._announced.set())
+        while not connection.is_closed():
+            self._announced.clear()
+            await self.refresh(connection)
+            await self.settle()
+            pause = BUSY_SECONDS if self._pauses or self._quotas else IDLE_SECONDS
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._announced.wait()
+
+    async def settle(self) -> None:
+        """Call back what is paused, let go what is not, nor waits for a slot. Raises `DatabaseUnavailable`."""
+        if self._pauses and self._recallable and await self._repeat(SQL.recall_paused, self._recallable, CHUNK):
+            self.cancel_soon()
+        freed = await self._repeat(SQL.release_unpaused, CHUNK)
+        freed += _count(await self._db.execute(SQL.release_for_slots))
+        if freed:
+            self.wake()
+
+    async def _repeat(self, statement: str, *arguments: Any) -> int:
+        total = 0
+        while changed := _count(await self._db.execute(statement, *arguments)):
+            total += changed
+            if changed < CHUNK:
+                break
+        return total
+
+
+def _count(tag: str) -> int:
+    """How many rows a statement changed, by what PostgreSQL answers."""
+    return int(tag.rsplit(" ", 1)[-1])

@@ -1,0 +1,196 @@
+-- Quotas and pauses: what is set, what is used, what waits because of them.
+
+-- name: quotas
+SELECT tenant_id, project_id, queued, running, per_minute, bytes_per_day, set_by, set_at, why FROM taskgate.quota
+ORDER BY tenant_id, project_id
+
+-- name: pauses
+SELECT pause_id, tenant_id, project_id, task_type, why, set_by, set_at FROM taskgate.pause ORDER BY set_at, pause_id
+
+-- name: weights
+SELECT tenant_id, weight FROM taskgate.tenant WHERE weight <> 1
+
+-- name: lock_quotas
+-- Rows of these scopes, each for one acceptance at a time, always in the same order.
+SELECT q.tenant_id, q.project_id, q.queued, q.per_minute, q.bytes_per_day, q.minute_at, q.minute_tasks, q.previous_tasks, q.day,
+       q.day_bytes, clock_timestamp() AS now
+FROM taskgate.quota q
+JOIN unnest($1::text[], $2::text[]) AS s (tenant_id, project_id) ON s.tenant_id = q.tenant_id AND s.project_id = q.project_id
+ORDER BY q.tenant_id, q.project_id
+FOR UPDATE OF q
+
+-- name: queued_tasks
+-- Tasks of a scope that have not begun; nobody counts further than $3.
+SELECT count(*) FROM (
+    SELECT 1 FROM taskgate.dispatch
+    WHERE tenant_id = $1 AND state = ANY ('{waiting,starting,queued}'::text[]) AND ($2 = '' OR project_id = $2)
+    LIMIT $3
+) AS few
+
+-- name: charge
+UPDATE taskgate.quota
+SET minute_at = $3, minute_tasks = $4, previous_tasks = $5, day = $6, day_bytes = $7
+WHERE tenant_id = $1 AND project_id = $2
+
+-- name: set_quota
+-- Row, audit and notification in one. What is on an engine already takes its slots from now on.
+WITH before AS (
+    SELECT queued, running, per_minute, bytes_per_day FROM taskgate.quota WHERE tenant_id = $1 AND project_id = $2
+), changed AS (
+    INSERT INTO taskgate.quota AS kept (tenant_id, project_id, queued, running, per_minute, bytes_per_day, set_by, why)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (tenant_id, project_id) DO UPDATE
+    SET queued = excluded.queued, running = excluded.running, per_minute = excluded.per_minute,
+        bytes_per_day = excluded.bytes_per_day, set_by = excluded.set_by, set_at = now(), why = excluded.why
+    RETURNING kept.*
+), slots AS (
+    UPDATE taskgate.dispatch d SET takes_slot = true
+    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.state = ANY ('{starting,queued,running}'::text[])
+      AND ($2 = '' OR d.project_id = $2) AND d.takes_slot IS NOT TRUE
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $7, 'quota.set', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
+           jsonb_build_object('queued', $3::bigint, 'running', $4::bigint, 'per_minute', $5::bigint, 'bytes_per_day', $6::bigint,
+                              'before', (SELECT to_jsonb(before) FROM before)), $8
+    FROM changed
+)
+SELECT pg_notify('taskgate_limits', '') FROM changed
+
+-- name: clear_quota
+WITH gone AS (
+    DELETE FROM taskgate.quota WHERE tenant_id = $1 AND project_id = $2
+    RETURNING queued, running, per_minute, bytes_per_day
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $3, 'quota.clear', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
+           jsonb_build_object('before', to_jsonb(gone)), $4
+    FROM gone
+)
+SELECT pg_notify('taskgate_limits', '') FROM gone
+
+-- name: usage
+-- What is used of the quotas of a tenant. $2: as far as its queued tasks are counted.
+SELECT q.project_id, q.queued, q.running, q.per_minute, q.bytes_per_day, q.set_by, q.set_at, q.why,
+       q.minute_at, q.minute_tasks, q.previous_tasks, clock_timestamp() AS now,
+       CASE WHEN q.day = (now() AT TIME ZONE 'UTC')::date THEN q.day_bytes ELSE 0 END AS day_bytes,
+       (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
+                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{waiting,starting,queued}'::text[])
+                                AND (q.project_id = '' OR d.project_id = q.project_id) LIMIT $2) AS few) AS queued_tasks,
+       (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
+                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{starting,queued,running}'::text[])
+                                AND (q.project_id = '' OR d.project_id = q.project_id)
+                                AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = d.task_id)
+                              LIMIT $2) AS few) AS running_tasks
+FROM taskgate.quota q WHERE q.tenant_id = $1 ORDER BY q.project_id
+
+-- name: add_pause
+WITH added AS (
+    INSERT INTO taskgate.pause (pause_id, tenant_id, project_id, task_type, why, set_by)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (tenant_id, project_id, task_type) DO NOTHING
+    RETURNING *
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $6, 'pause', pause_id, jsonb_build_object('tenant_id', $2::text, 'project_id', $3::text, 'task_type', $4::text), $5
+    FROM added
+), told AS (
+    SELECT pg_notify('taskgate_limits', '') FROM added
+)
+SELECT a.pause_id, a.tenant_id, a.project_id, a.task_type, a.why, a.set_by, a.set_at FROM added a LEFT JOIN told ON true
+
+-- name: pause_of_scope
+SELECT pause_id, tenant_id, project_id, task_type, why, set_by, set_at FROM taskgate.pause
+WHERE tenant_id IS NOT DISTINCT FROM $1 AND project_id IS NOT DISTINCT FROM $2 AND task_type IS NOT DISTINCT FROM $3
+
+-- name: remove_pause
+WITH gone AS (
+    DELETE FROM taskgate.pause WHERE pause_id = $1 RETURNING *
+), audited AS (
+    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
+    SELECT $2, 'resume', pause_id,
+           jsonb_build_object('tenant_id', tenant_id, 'project_id', project_id, 'task_type', task_type), $3
+    FROM gone
+)
+SELECT pg_notify('taskgate_limits', '') FROM gone
+
+-- name: hold_paused
+-- Of these tasks those that are paused now: they wait until nothing pauses them any more.
+UPDATE taskgate.dispatch d SET held = 'paused:' || p.pause_id
+FROM taskgate.pause p
+WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
+  AND (p.tenant_id IS NULL OR p.tenant_id = d.tenant_id) AND (p.project_id IS NULL OR p.project_id = d.project_id)
+  AND (p.task_type IS NULL OR p.task_type = d.task_type)
+
+-- name: release_unpaused
+-- Whatever waits for a pause that is over; another one may hold it again. At most $1 at once.
+UPDATE taskgate.dispatch d SET held = NULL
+FROM (
+    SELECT h.task_id FROM taskgate.dispatch h
+    WHERE h.held LIKE 'paused:%' AND h.state = 'waiting'
+      AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
+    LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS free
+WHERE d.task_id = free.task_id
+
+-- name: recall_paused
+-- Where every worker claims before it runs ($1: those backends), what nobody claimed will never run under this epoch: it
+-- waits here, and the engine is told to drop it. A repetition keeps its time. At most $2 at once.
+UPDATE taskgate.dispatch d
+SET state = 'waiting', held = 'paused:' || q.pause_id, cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
+    queued_at = NULL, due_at = GREATEST(d.due_at, now())
+FROM (
+    SELECT o.task_id, p.pause_id
+    FROM taskgate.pause p
+    JOIN taskgate.dispatch o
+      ON (p.tenant_id IS NULL OR p.tenant_id = o.tenant_id) AND (p.project_id IS NULL OR p.project_id = o.project_id)
+     AND (p.task_type IS NULL OR p.task_type = o.task_type)
+    WHERE o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
+    LIMIT $2 FOR UPDATE OF o SKIP LOCKED
+) AS q
+WHERE d.task_id = q.task_id AND d.state = 'queued'
+
+-- name: lock_slots
+-- One gateway at a time lets tasks of these tenants go ($1, sorted).
+SELECT pg_advisory_xact_lock($2::int, hashtext(t)) FROM unnest($1::text[]) AS t
+
+-- name: taken_slots
+-- What these tenants have on engines, by project. A run of a DAG holds no worker, and must not wait for its own steps.
+SELECT o.tenant_id, o.project_id, count(*) AS tasks FROM taskgate.dispatch o
+WHERE o.tenant_id = ANY ($1::text[]) AND o.state = ANY ('{starting,queued,running}'::text[])
+  AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
+GROUP BY o.tenant_id, o.project_id
+
+-- name: take_slots
+UPDATE taskgate.dispatch SET takes_slot = true WHERE task_id = ANY ($1::text[])
+
+-- name: hold_for_slot
+UPDATE taskgate.dispatch d SET held = h.held
+FROM unnest($1::text[], $2::text[]) AS h (task_id, held)
+WHERE d.task_id = h.task_id AND d.state = 'waiting'
+
+-- name: release_for_slots
+-- The net under the trigger `free_slot`: as many as there are free slots, and all whose quota is gone.
+UPDATE taskgate.dispatch d SET held = NULL, due_at = now()
+FROM (
+    SELECT next.task_id
+    FROM taskgate.quota q
+    CROSS JOIN LATERAL (
+        SELECT h.task_id FROM taskgate.dispatch h
+        WHERE h.tenant_id = q.tenant_id AND h.state = 'waiting'
+          AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
+          AND (q.project_id = '' OR h.project_id = q.project_id)
+        ORDER BY h.priority, h.due_at
+        LIMIT GREATEST(0, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
+            SELECT count(*) FROM taskgate.dispatch o
+            WHERE o.tenant_id = q.tenant_id AND o.state = ANY ('{starting,queued,running}'::text[])
+              AND (q.project_id = '' OR o.project_id = q.project_id)
+              AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)) END)
+    ) AS next
+    UNION ALL
+    SELECT h.task_id FROM taskgate.dispatch h
+    WHERE h.held LIKE 'quota:%' AND h.state = 'waiting'
+      AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
+                      WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
+                        AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
+) AS free
+WHERE d.task_id = free.task_id AND d.state = 'waiting' AND d.held LIKE 'quota:%'

@@ -1,0 +1,43 @@
+"""Pauses: what is accepted and does not start until somebody resumes it."""
+
+from __future__ import annotations
+
+import uuid
+
+from gateway.db import Database
+from gateway.errors import NotFound
+from gateway.limits.limits import SQL, Limits, Pause
+
+
+class Pauses:
+    """Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._db = database
+        self._limits = limits
+
+    async def list(self) -> list[Pause]:
+        """Every pause, the oldest first."""
+        return [Pause(**dict(row)) for row in await self._db.fetch(SQL.pauses)]
+
+    async def add(
+        self, tenant_id: str | None, project_id: str | None, task_type: str | None, *, by: str, why: str
+    ) -> tuple[Pause, bool]:
+        """Pause all that fits; the pause, and whether it is new: a second one of the same scope is the first."""
+        pause_id = f"pause-{uuid.uuid4().hex[:12]}"
+        while True:
+            row = await self._db.fetchrow(SQL.add_pause, pause_id, tenant_id, project_id, task_type, why, by)
+            is_new = row is not None
+            row = row or await self._db.fetchrow(SQL.pause_of_scope, tenant_id, project_id, task_type)
+            if row is not None:
+                break
+        await self._limits.refresh()
+        await self._limits.settle()
+        return Pause(**dict(row)), is_new
+
+    async def remove(self, pause_id: str, *, by: str, why: str | None) -> None:
+        """Let what it holds go at once. Raises `NotFound`."""
+        if await self._db.fetchrow(SQL.remove_pause, pause_id, by, why) is None:
+            raise NotFound("There is no such pause")
+        await self._limits.refresh()
+        await self._limits.settle()

@@ -1,0 +1,168 @@
+"""Quotas: set and cleared by administrators, charged in the transaction that accepts tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.db import Database, type_Connection
+from gateway.errors import NotFound, QuotaExceeded
+from gateway.limits.limits import SQL, Limits
+
+_MINUTE = timedelta(minutes=1)
+#: When a task of a full queue may have begun, nobody knows.
+QUEUED_RETRY_SECONDS = 5
+#: As far as tasks are counted for show.
+_MOST_SHOWN = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A new task, as far as quotas go; `size` is the payload's, in bytes."""
+
+    tenant_id: str | None
+    project_id: str | None
+    size: int
+
+
+@dataclass(slots=True)
+class _Demand:
+    tasks: int = 0
+    size: int = 0
+
+
+class Quotas:
+    """Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._db = database
+        self._limits = limits
+
+    def covers(self, tenant_id: str | None, project_id: str | None) -> bool:
+        """Whether some quota limits what is accepted there; in memory."""
+        return any(quota.limits_intake for quota in self._limits.quotas_of(tenant_id, project_id))
+
+    async def charge(self, db: type_Connection, charges: Sequence[Charge]) -> None:
+        """Take what these tasks need, in the transaction that accepts them. Raises `QuotaExceeded`.
+
+        The rows of their quotas stay locked until its end, so submissions of one tenant never exceed a quota together.
+        """
+        demands: dict[tuple[str, str], _Demand] = {}
+        for charge in charges:
+            for quota in self._limits.quotas_of(charge.tenant_id, charge.project_id):
+                demand = demands.setdefault((quota.tenant_id, quota.project_id), _Demand())
+                demand.tasks += 1
+                demand.size += charge.size
+        if not demands:
+            return
+        rows = await db.fetch(SQL.lock_quotas, [t for t, _ in demands], [p for _, p in demands])
+        for row in rows:
+            demand = demands[row["tenant_id"], row["project_id"]]
+            await self._check_queued(db, row, demand)
+            await db.execute(SQL.charge, row["tenant_id"], row["project_id"], *_used(row, demand))
+
+    async def _check_queued(self, db: type_Connection, row: Any, demand: _Demand) -> None:
+        limit = row["queued"]
+        if limit is None:
+            return
+        queued = await db.fetchval(SQL.queued_tasks, row["tenant_id"], row["project_id"], limit + 1)
+        if queued + demand.tasks > limit:
+            raise _exceeded(row, "queued", limit, demand.tasks, QUEUED_RETRY_SECONDS)
+
+    async def set(
+        self,
+        tenant_id: str,
+        project_id: str,
+        *,
+        queued: int | None,
+        running: int | None,
+        per_minute: int | None,
+        bytes_per_day: int | None,
+        by: str,
+        why: str | None,
+    ) -> None:
+        """Put a quota in place of the one before. What is queued or runs already stays."""
+        await self._db.execute(
+            SQL.set_quota, tenant_id, project_id, queued, running, per_minute, bytes_per_day, by, why
+        )
+        await self._limits.refresh()
+
+    async def clear(self, tenant_id: str, project_id: str, *, by: str, why: str | None) -> None:
+        """Take a quota away. Raises `NotFound`."""
+        if await self._db.fetchrow(SQL.clear_quota, tenant_id, project_id, by, why) is None:
+            raise NotFound("There is no such quota")
+        await self._limits.refresh()
+        await self._limits.settle()
+
+    async def usage(self, tenant_id: str) -> list[dict[str, Any]]:
+        """The quotas of a tenant and its projects, each with what is used of it."""
+        return [_shown(row) for row in await self._db.fetch(SQL.usage, tenant_id, _MOST_SHOWN)]
+
+
+def _used(row: Any, demand: _Demand) -> tuple[datetime, int, int, Any, int]:
+    """What stands in the row afterwards. Raises `QuotaExceeded`.
+
+    The last 60 seconds are this minute and as much of the one before as they reach into it, as if its tasks had come
+    evenly.
+    """
+    now = row["now"].astimezone(UTC)
+    minute = now.replace(second=0, microsecond=0)
+    tasks, previous = _minutes(row, minute)
+    limit = row["per_minute"]
+    if limit is not None and (wait := _rate_wait(limit, tasks, previous, demand.tasks, (now - minute).total_seconds())):
+        raise _exceeded(row, "per_minute", limit, demand.tasks, wait)
+    day = now.date()
+    used = row["day_bytes"] if row["day"] == day else 0
+    limit = row["bytes_per_day"]
+    if limit is not None and used + demand.size > limit:
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+        wait = math.ceil((midnight - now).total_seconds())
+        raise _exceeded(row, "bytes_per_day", limit, demand.size, wait)
+    return minute, tasks + demand.tasks, previous, day, used + demand.size
+
+
+def _minutes(row: Any, minute: datetime) -> tuple[int, int]:
+    """Tasks accepted in this minute, and in the one before."""
+    if row["minute_at"] == minute:
+        return row["minute_tasks"], row["previous_tasks"]
+    return 0, row["minute_tasks"] if row["minute_at"] == minute - _MINUTE else 0
+
+
+def _rate_wait(limit: int, tasks: int, previous: int, more: int, elapsed: float) -> int:
+    """Whole seconds until `more` tasks fit; 0: they do now. As many as never fit: a minute."""
+    if tasks + previous * (60 - elapsed) / 60 + more <= limit:
+        return 0
+    if more > limit:
+        return 60
+    if tasks + more <= limit:
+        return max(math.ceil(60 * (1 - (limit - tasks - more) / previous) - elapsed), 1)
+    return max(math.ceil(60 - elapsed + 60 * (1 - (limit - more) / tasks)), 1)
+
+
+def _exceeded(row: Any, quota: str, limit: int, wanted: int, retry_after: int) -> QuotaExceeded:
+    return QuotaExceeded(
+        quota, limit, project_id=row["project_id"] or None, never=wanted > limit, retry_after=max(retry_after, 1)
+    )
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    now = row["now"].astimezone(UTC)
+    minute = now.replace(second=0, microsecond=0)
+    tasks, previous = _minutes(row, minute)
+    recent = tasks + previous * (60 - (now - minute).total_seconds()) / 60
+    return {
+        "project_id": row["project_id"] or None,
+        "limits": {name: row[name] for name in ("queued", "running", "per_minute", "bytes_per_day")},
+        "used": {
+            "queued": row["queued_tasks"],
+            "running": row["running_tasks"],
+            "per_minute": math.ceil(recent),
+            "bytes_per_day": row["day_bytes"],
+        },
+        "set_by": row["set_by"],
+        "set_at": row["set_at"],
+        "why": row["why"],
+    }

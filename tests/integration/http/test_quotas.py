@@ -1,0 +1,190 @@
+"""Quotas over HTTP: what is refused, with which answer, and that nothing is ever dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.bootstrap import Gateway
+from gateway.db import Database
+
+TASKS = "/gateway/v1/tasks"
+QUOTAS = "/gateway/v1/tenants/t-ann/quotas"
+
+
+@pytest.fixture
+async def served(serve: Any, key: str) -> AsyncIterator[tuple[httpx.AsyncClient, Gateway]]:
+    async with serve() as (client, gateway):
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client, gateway
+
+
+async def put(client: httpx.AsyncClient, admin: dict[str, str], path: str = QUOTAS, **limits: Any) -> dict[str, Any]:
+    answer = await client.put(path, json={**limits, "why": "test"}, headers=admin)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["quotas"][0])
+
+
+async def submit(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post(TASKS, json={"type": "probe", **fields})
+
+
+def refusal(answer: httpx.Response) -> tuple[Any, ...]:
+    assert answer.status_code == 429, answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+    body = answer.json()
+    assert body["type"] == "urn:taskgate:error:quota_exceeded"
+    return body["quota"], body["limit"], body["project_id"]
+
+
+async def test_a_full_queue_is_refused_and_nothing_is_dropped(
+    served: Any, admin: dict[str, str], database: Database
+) -> None:
+    client, _ = served
+    for _ in range(3):
+        assert (await submit(client)).status_code == 202
+    shown = await put(client, admin, queued=2)
+    assert shown["used"]["queued"] == 3
+    assert refusal(await submit(client)) == ("queued", 2, None)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 3
+    await put(client, admin, queued=5)
+    assert refusal(await client.post(f"{TASKS}/batch", json={"tasks": [{"type": "probe"}] * 3})) == ("queued", 5, None)
+    answer = await client.post(f"{TASKS}/batch", json={"tasks": [{"type": "probe"}] * 2})
+    assert answer.status_code == 202
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 5
+    assert (await client.delete(QUOTAS, headers=admin)).status_code == 204
+    assert (await submit(client)).status_code == 202
+
+
+async def test_together_they_never_exceed_a_quota(served: Any, admin: dict[str, str]) -> None:
+    client, _ = served
+    await put(client, admin, queued=7)
+    answers = await asyncio.gather(*(submit(client) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [202] * 7 + [429] * 13
+
+
+async def test_rate_and_bytes(served: Any, admin: dict[str, str], database: Database) -> None:
+    client, _ = served
+    await put(client, admin, per_minute=2)
+    for _ in range(2):
+        assert (await submit(client)).status_code == 202
+    assert refusal(await submit(client)) == ("per_minute", 2, None)
+    # An hour later.
+    await database.execute("UPDATE taskgate.quota SET minute_at = minute_at - interval '1 hour'")
+    assert (await submit(client)).status_code == 202
+    shown = await put(client, admin, bytes_per_day=1000)
+    assert refusal(await submit(client, payload={"text": "x" * 1000})) == ("bytes_per_day", 1000, None)
+    assert (await submit(client, payload={"text": "x"})).status_code == 202
+    shown = (await client.get(QUOTAS)).json()["quotas"][0]
+    assert 0 < shown["used"]["bytes_per_day"] < 1000
+    await database.execute("UPDATE taskgate.quota SET day = day - 1, day_bytes = 999")
+    assert (await submit(client, payload={"text": "x"})).status_code == 202
+
+
+async def test_a_replay_and_a_refused_request_cost_nothing(served: Any, admin: dict[str, str]) -> None:
+    client, _ = served
+    await put(client, admin, per_minute=2)
+    first = await client.post(TASKS, json={"type": "probe", "unique_key": "k"}, headers={"Idempotency-Key": "1"})
+    again = await client.post(TASKS, json={"type": "probe", "unique_key": "k"}, headers={"Idempotency-Key": "1"})
+    assert first.json() == again.json()
+    assert (await submit(client, unique_key="k")).status_code == 409
+    assert (await submit(client)).status_code == 202
+    assert (await submit(client)).status_code == 429
+
+
+async def test_a_project_has_a_quota_of_its_own(served: Any, admin: dict[str, str]) -> None:
+    client, _ = served
+    shown = await put(client, admin, f"{QUOTAS}?project_id=p-ann", queued=1)
+    assert shown["project_id"] == "p-ann"
+    assert (await submit(client, project_id="p-ann")).status_code == 202
+    assert refusal(await submit(client, project_id="p-ann")) == ("queued", 1, "p-ann")
+    assert (await submit(client)).status_code == 202
+
+
+async def test_legacy_endpoints_say_it_in_their_own_way(served: Any, admin: dict[str, str]) -> None:
+    client, _ = served
+    await put(client, admin, queued=0)
+    answer = await client.post("/api/v1/episodes/", json={"content": "x", "project_id": "p-ann"})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json() == {"detail": "The quota queued of the tenant, 0, is less than what was submitted at once."}
+
+
+async def test_who_may_do_what(served: Any, admin: dict[str, str], bob: dict[str, str], database: Database) -> None:
+    client, _ = served
+    assert (await client.put(QUOTAS, json={"queued": 1})).status_code == 403
+    assert (await client.delete(QUOTAS)).status_code == 403
+    assert (await client.get(QUOTAS, headers=bob)).status_code == 404
+    assert (await client.get("/gateway/v1/tenants/t-ann", headers=bob)).status_code == 404
+    assert (await client.put("/gateway/v1/tenants/nobody/quotas", json={"queued": 1}, headers=admin)).status_code == 404
+    assert (await client.delete(QUOTAS, headers=admin)).status_code == 404
+    for bad in ({}, {"queued": -1}, {"queued": "many"}, {"queued": 2**60}, {"other": 1}, {"running": 1.5}):
+        assert (await client.put(QUOTAS, json=bad, headers=admin)).status_code == 422, bad
+    for project in ("p-bob", "nothing"):
+        answer = await client.put(f"{QUOTAS}?project_id={project}", json={"queued": 1}, headers=admin)
+        assert answer.status_code == 422
+    await put(client, admin, queued=1)
+    audit = await database.fetchrow("SELECT actor, subject, why FROM taskgate.audit WHERE action = 'quota.set'")
+    assert tuple(audit or ()) == ("root", "t-ann", "test")
+
+
+async def test_tenants_are_listed_and_changed(served: Any, admin: dict[str, str], database: Database) -> None:
+    client, gateway = served
+    mine = (await client.get("/gateway/v1/tenants")).json()["tenants"]
+    assert [(one["tenant_id"], one["tier"], one["stage"]) for one in mine] == [("t-ann", "enterprise", "off")]
+    page = (await client.get("/gateway/v1/tenants?limit=1", headers=admin)).json()
+    assert (page["tenants"][0]["tenant_id"], page["next"]) == ("t-ann", "t-ann")
+    url = "/gateway/v1/tenants/t-ann"
+    assert (await client.put(url, json={"tier": "vip"})).status_code == 403
+    for bad in ({}, {"tier": "gold"}, {"weight": 0}, {"weight": 1e9}, {"plan": "vip"}):
+        assert (await client.put(url, json=bad, headers=admin)).status_code == 422, bad
+    answer = await client.put(url, json={"tier": "vip", "weight": 2.5, "why": "contract"}, headers=admin)
+    assert (answer.json()["tier"], answer.json()["weight"]) == ("vip", 2.5)
+    assert await database.fetchval("SELECT plan FROM tenants WHERE id = 't-ann'") == "vip"
+    assert gateway.task_limits.weight_of("t-ann") == 2.5
+    await submit(client)
+    shown = (await client.get(url)).json()
+    assert shown["tasks"] == {"waiting": 1, "starting": 0, "queued": 0, "running": 0}
+
+
+async def test_pauses_over_http(served: Any, admin: dict[str, str], bob: dict[str, str]) -> None:
+    client, _ = served
+    url = "/gateway/v1/pauses"
+    assert (await client.post(url, json={"tenant_id": "t-ann", "why": "x"})).status_code == 403
+    for bad in ({"why": "x"}, {"tenant_id": "t-ann"}, {"tenant_id": "t-ann", "why": ""}, {"x": 1, "why": "x"}):
+        assert (await client.post(url, json=bad, headers=admin)).status_code == 422, bad
+    assert (await client.post(url, json={"tenant_id": "nobody", "why": "x"}, headers=admin)).status_code == 404
+    answer = await client.post(url, json={"tenant_id": "t-ann", "why": "upgrade"}, headers=admin)
+    assert answer.status_code == 201
+    again = await client.post(url, json={"tenant_id": "t-ann", "why": "again"}, headers=admin)
+    assert (again.status_code, again.json()) == (200, answer.json())
+    assert [one["why"] for one in (await client.get(url)).json()["pauses"]] == ["upgrade"]
+    assert (await client.get(url, headers=bob)).json() == {"pauses": []}
+    assert (await client.get("/gateway/v1/tenants/t-ann")).json()["pauses"] == [answer.json()]
+    one = f"{url}/{answer.json()['pause_id']}"
+    assert (await client.delete(one)).status_code == 403
+    assert (await client.delete(one, headers=admin)).status_code == 204
+    assert (await client.delete(one, headers=admin)).status_code == 404
+
+
+async def test_on_the_command_line(run: Any, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", admin["Authorization"].removeprefix("Bearer "))
+    code, out = await run("quota", "set", "t-ann", "--queued", "10", "--running", "2", "--why", "trial")
+    assert (code, "0 of 10" in out) == (0, True), out
+    assert "0 of 2" in (await run("quota", "show", "t-ann"))[1]
+    assert (await run("quota", "clear", "t-ann"))[0] == 0
+    assert (await run("quota", "clear", "t-ann"))[0] == 2
+    code, pause_id = await run("pause", "set", "--tenant", "t-ann", "--why", "upgrade")
+    assert code == 0
+    assert pause_id.strip() in (await run("pause", "list"))[1]
+    assert "upgrade" in (await run("tenant", "show", "t-ann"))[1]
+    assert (await run("resume", "--tenant", "t-bob"))[0] == 2
+    assert await run("resume", "--tenant", "t-ann") == (0, "resumed\n")
+    assert (await run("tenant", "tier", "t-ann", "gold"))[0] == 2
+    code, out = await run("tenant", "tier", "t-ann", "standard", "--why", "contract ended")
+    assert (code, out) == (0, "t-ann: standard, weight 1\n")
+    assert "standard" in (await run("tenant", "list"))[1]

@@ -41,12 +41,12 @@ class RedisQueueEngine:
     """Pushes tasks for the workers on the legacy wire (contract §5): the gateway's own, or legacy ones.
 
     Results and final states are known of tasks that the gateway's own worker ran; a task that a legacy worker ran
-    leaves no trace here, and its status is None afterwards. No connection is opened before the first call. `timeout`
-    is in seconds.
+    leaves no trace here, and its status is None afterwards. Priority and fairness are kept by the gateway's own worker;
+    legacy workers know neither. No connection is opened before the first call. `timeout` is in seconds.
     """
 
     name = "redis"
-    capabilities = frozenset({Capability.REQUEUE, Capability.RESULT})
+    capabilities = frozenset({Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS})
 
     def __init__(self, url: str, *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
@@ -59,7 +59,16 @@ class RedisQueueEngine:
         payload = wire.encode(start.ref, start.payload)
         keep = int(KEEP_WAITING.total_seconds())
         try:
-            await self._link.run(scripts.START, start.ref.workflow_id, start.ref.group_id, payload, keep)
+            await self._link.run(
+                scripts.START,
+                start.ref.workflow_id,
+                start.ref.group_id,
+                payload,
+                keep,
+                min(max(start.priority, 1), 5),
+                start.tenant_id or "",
+                f"{start.fairness_weight:.6f}",
+            )
         except AnswerLost as error:
             raise StartUncertain(error.message) from error
 

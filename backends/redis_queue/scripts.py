@@ -23,6 +23,15 @@ _KEYS = {
     "taken": wire.TAKEN,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
+    "order": wire.ORDER,
+    "arrivals": wire.ARRIVALS,
+    "urgent": wire.URGENT,
+    "tenants": wire.TENANTS,
+    "tenant_groups": wire.TENANT_GROUPS,
+    "group_tenant": wire.GROUP_TENANT,
+    "weights": wire.WEIGHTS,
+    "given": wire.GIVEN,
+    "ahead": wire.AHEAD,
     "epoch": wire.EPOCH,
 }
 
@@ -36,24 +45,22 @@ class Script:
     digest: str
 
 
-def _load(name: str) -> Script:
+def _load(name: str, *shared: str) -> Script:
+    """The script, with the functions of `common.lua` and those of the `shared` files before it."""
     folder = resources.files(__package__).joinpath("lua")
     keys = "local K = {" + ", ".join(f"{name} = '{value}'" for name, value in _KEYS.items()) + "}\n"
-    source = (
-        keys
-        + folder.joinpath("common.lua").read_text(encoding="utf-8")
-        + folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    ).encode()
+    parts = [folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *shared, name)]
+    source = (keys + "".join(parts)).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
-START = _load("start")
+START = _load("start", "turns")
 LOCATE = _load("locate")
 CANCEL = _load("cancel")
 REQUEUE = _load("requeue")
 ENDED = _load("ended")
 INCARNATION = _load("incarnation")
-PICK = _load("pick")
+PICK = _load("pick", "turns")
 FINISH = _load("finish")
 SET_ASIDE = _load("set_aside")
 GIVE_BACK = _load("give_back")

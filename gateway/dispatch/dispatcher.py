@@ -16,7 +16,7 @@ from backends.port import Capability, RetryPolicy, WorkflowEnginePort, WorkflowR
 from gateway.access.placement import Tier
 from gateway.db import Database, translated
 from gateway.dispatch.lane import Lane
-from gateway.dispatch.queues import fairness_key
+from gateway.dispatch.queues import effective_priority, fairness_key
 from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.intake import Launch, NewTask, RetryOverride, first_ref
@@ -281,7 +281,7 @@ class Dispatcher:
             tenant_id=tenant_id,
             project_id=project_id,
             queue=queue,
-            priority=priority,
+            priority=effective_priority(priority, tier),
             fairness_key=fairness_key(tenant_id, tier),
             fairness_weight=self._gate.weight_of(tenant_id),
             retry=self._retry if retry is None else retry.over(self._retry),

@@ -19,6 +19,11 @@ def fairness_key(tenant_id: str | None, tier: Tier) -> str | None:
     return tenant_id if tier is Tier.STANDARD else None
 
 
+def effective_priority(priority: int, tier: Tier) -> int:
+    """The priority on the engine, 1 is first: VIP tenants go one level ahead."""
+    return max(priority - 1, 1) if tier is Tier.VIP else priority
+
+
 class QueueNames:
     """Knows the task types that workers have handlers for; a task of any other goes where it fails with a message."""
 

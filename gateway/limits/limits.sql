@@ -137,7 +137,7 @@ WHERE d.task_id = free.task_id
 -- waits here, and the engine is told to drop it. A repetition keeps its time. At most $2 at once.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', held = 'paused:' || q.pause_id, cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
-    queued_at = NULL, due_at = GREATEST(d.due_at, now())
+    queued_at = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
 FROM (
     SELECT o.task_id, p.pause_id
     FROM taskgate.pause p

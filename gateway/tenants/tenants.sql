@@ -63,7 +63,7 @@ SELECT tenant_id, plan FROM taskgate.tenant WHERE plan_since > now() - make_inte
 -- $1: tenants with queues of their own, $2: those without. At most $4 at once.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL, queued_at = NULL,
-    due_at = GREATEST(d.due_at, now())
+    due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
 FROM (
     SELECT task_id FROM taskgate.dispatch o
     WHERE o.state = 'queued' AND o.tenant_id = ANY ($1::text[] || $2::text[]) AND o.backend = ANY ($3::text[])

@@ -11,6 +11,7 @@ end
 local found = find(queue_of(group), task_id, fragment, epoch)
 for _, payload in ipairs(found) do
   redis.call('LREM', queue_of(group), 0, payload)
+  redis.call('ZREM', K.order .. group, payload)
 end
 local running = #find(K.processing, task_id, fragment, epoch, 1) > 0
 for _, worker in ipairs(redis.call('SMEMBERS', K.workers)) do

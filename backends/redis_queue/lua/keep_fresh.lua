@@ -13,7 +13,13 @@ for _, group in ipairs(redis.call('SRANDMEMBER', K.active_groups, tonumber(ARGV[
     for index, payload in ipairs(redis.call('LRANGE', list, 0, last)) do
       local head, at, rest = string.match(payload, tail)
       if head and tonumber(at) and tonumber(at) < oldest then
-        redis.call('LSET', list, index - 1, head .. string.format('%.6f', now()) .. rest)
+        local fresh = head .. string.format('%.6f', now()) .. rest
+        redis.call('LSET', list, index - 1, fresh)
+        local score = redis.call('ZSCORE', K.order .. group, payload)
+        if score then
+          redis.call('ZREM', K.order .. group, payload)
+          redis.call('ZADD', K.order .. group, score, fresh)
+        end
         renewed = renewed + 1
       end
     end

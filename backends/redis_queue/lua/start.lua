@@ -1,7 +1,8 @@
 -- Pushes one start, once: SADD, RPUSH and the marker that makes a repetition harmless.
--- ARGV: workflow id, group, payload, seconds to keep the marker while the task waits
+-- ARGV: workflow id, group, payload, seconds to keep the marker while the task waits, priority, tenant ('' = none), weight
 -- Returns the state that was found ('' = pushed now). A start that was cancelled before it came pushes nothing.
 local workflow_id, group, payload, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local priority, tenant, weight = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local marker = K.start .. workflow_id
 local state = redis.call('HGET', marker, 'state')
 if state then
@@ -9,6 +10,19 @@ if state then
 end
 redis.call('RPUSH', queue_of(group), payload)
 redis.call('SADD', K.active_groups, group)
+if tenant ~= '' then
+  redis.call('HSET', K.group_tenant, group, tenant)
+  if weight == 1 then
+    redis.call('HDEL', K.weights, tenant)
+  else
+    redis.call('HSET', K.weights, tenant, ARGV[7])
+  end
+end
+join(tenant_of(group), group)
+if priority ~= ORDINARY then
+  redis.call('ZADD', K.order .. group, priority * LEVEL + redis.call('INCR', K.arrivals), payload)
+  mark_urgent(group)
+end
 redis.call('HSET', marker, 'state', 'queued', 'group', group)
 redis.call('EXPIRE', marker, keep)
 redis.call('PUBLISH', K.wake, group)

@@ -11,7 +11,7 @@ from workers.outcome import Completed
 from workers.testing.harness import EngineHarness
 from workers.testing.starts import new_start
 
-_CROWD, _PATIENCE = 40, 20
+_CROWD, _PATIENCE = 40, 30
 
 
 @pytest.mark.needs(Capability.FAIRNESS)

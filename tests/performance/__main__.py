@@ -23,6 +23,7 @@ PARTS = {
     "leases": "tests.performance.leases",
     "rpc": "tests.performance.rpc",
     "delay": "tests.performance.delay",
+    "fairness": "tests.performance.fairness",
     "peers": "tests.performance.peers_part",
     "recovery": "tests.performance.recovery",
     "open": "tests.performance.open_tasks",

@@ -91,8 +91,10 @@ class TemporalEngine:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Signals need a workflow to receive them, so they are promised only where every task is one. There fairness is not:
-        the conformance suite saw the activity of a workflow wait behind a crowd."""
+        """Signals need a workflow to receive them, so they are promised only where every task is one.
+
+        There fairness is not: the conformance suite saw the activity of a workflow wait behind a crowd.
+        """
         if self._standalone is False:
             return _CAPABILITIES - {Capability.FAIRNESS} | {Capability.SIGNAL}
         return _CAPABILITIES

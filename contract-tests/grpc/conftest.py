@@ -76,7 +76,7 @@ async def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests in Go as a program, compiled with what protoc makes of the protos. Go keeps what it has built."""
     go = shutil.which("go")
     if go is None:
-        pytest.fail("there is no `go` on PATH; install Go 1.24 or newer")
+        pytest.skip("no `go` on PATH: the client in Go was not built; install Go 1.24 or newer")
     directory = tmp_path_factory.mktemp("go") / "client"
     shutil.copytree(GO, directory)
     plugins = []

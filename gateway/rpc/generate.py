@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PROTOS = ("taskgate/v1/task.proto", "taskgate/v1/task_service.proto")
+PROTOS = tuple(sorted(f"taskgate/v1/{path.name}" for path in (HERE / "taskgate" / "v1").glob("*.proto")))
 GENERATED = HERE / "gen"
 
 #: Beside the interpreter that runs this.

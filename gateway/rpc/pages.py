@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import orjson
 from taskgate.v1 import ListRequest
 
+from gateway.errors import InvalidRequest
 from gateway.rpc.failures import invalid
 from gateway.status.task_log import Position
 from gateway.status.task_row import TaskRow
@@ -52,3 +55,30 @@ def position_of(request: ListRequest) -> Position | None:
 def _digest(request: ListRequest) -> str:
     filters = [getattr(request, name) for name in _FILTERS]
     return hashlib.sha256(orjson.dumps(filters)).hexdigest()[:16]
+
+
+def size_of(page_size: int, *, default: int, largest: int) -> int:
+    """How many rows a page has. Raises `InvalidFields`."""
+    if page_size < 0:
+        raise invalid("page_size", "must not be negative")
+    return min(page_size or default, largest)
+
+
+def offset_of(page_token: str) -> int:
+    """Of lists that are short: how many rows the pages before had. Raises `InvalidFields`."""
+    if not page_token:
+        return 0
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 10):
+        raise invalid("page_token", "not a token of this API")
+    return int(page_token)
+
+
+@contextmanager
+def own_token() -> Iterator[None]:
+    """What the service layer calls a cursor is a page token here."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if error.field == "cursor":
+            raise invalid("page_token", "not a token of this API") from None
+        raise

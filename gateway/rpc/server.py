@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from gateway.rpc import health, service
+from gateway.rpc import dead_letters, health, service, workers
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.credentials import certificate_files
+from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
 from gateway.rpc.service import TaskService
+from gateway.rpc.workers import WorkerService
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,10 +35,14 @@ class GrpcServer:
     def __init__(self, gateway: Gateway) -> None:
         self._settings = gateway.settings
         self._unbroken = Unbroken()
-        self._tasks = TaskService(gateway, self._unbroken)
+        self._services: dict[str, Any] = {
+            service.SERVICE: TaskService(gateway, self._unbroken),
+            dead_letters.SERVICE: DeadLetterService(gateway, self._unbroken),
+            workers.SERVICE: WorkerService(gateway),
+        }
         feed = gateway.feed
-        self._health = Health({"": lambda: True, service.SERVICE: lambda: feed.is_listening})
-        self._reflection = Reflection((service.SERVICE, health.SERVICE, *REFLECTION_SERVICES))
+        self._health = Health({"": lambda: True} | dict.fromkeys(self._services, lambda: feed.is_listening))
+        self._reflection = Reflection((*self._services, health.SERVICE, *REFLECTION_SERVICES))
         self._looking: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self.port = 0
@@ -47,7 +53,8 @@ class GrpcServer:
         settings that do not go together."""
         settings = self._settings
         server = grpc.aio.server(options=options_of(settings))
-        handlers = {service.SERVICE: self._tasks.handlers(), health.SERVICE: self._health.handlers()}
+        handlers = {name: served.handlers() for name, served in self._services.items()}
+        handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
         for name, methods in handlers.items():

@@ -40,6 +40,11 @@ def _object(struct: Struct, depth: int, at: str) -> dict[str, Any]:
     return found
 
 
+def plain_of(value: Value, *, max_depth: int, at: str) -> Any:
+    """As `to_json`, for any JSON value."""
+    return _plain(value, max_depth, "", at)
+
+
 def _plain(value: Value, depth: int, at: str, key: str | int) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
@@ -67,7 +72,9 @@ def _plain(value: Value, depth: int, at: str, key: str | int) -> Any:
 
 
 def _path(at: str, key: str | int) -> str:
-    return f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key}"
+    if isinstance(key, int):
+        return f"{at}[{key}]"
+    return f"{at}.{key}" if at else key
 
 
 def from_json_text(text: str, struct: Struct) -> None:
@@ -88,10 +95,18 @@ def from_json_text(text: str, struct: Struct) -> None:
         _fill_object(found, struct, DEEPEST_ANSWER - 1)
 
 
+def put_plain(found: Any, value: Value | Struct) -> None:
+    """Fill a value with any JSON, or a struct with a JSON object, as `from_json_text` does."""
+    if isinstance(value, Value):
+        _fill(found, value, DEEPEST_ANSWER - 1)
+    elif isinstance(found, dict):
+        _fill_object(found, value, DEEPEST_ANSWER - 1)
+
+
 def _fill_object(found: dict[str, Any], struct: Struct, depth: int) -> None:
     fields = struct.fields
     for key, item in found.items():
-        _fill(item, fields[_sound(key)], depth)
+        _fill(item, fields[sound(key)], depth)
 
 
 def _fill_list(found: list[Any], values: ListValue, depth: int) -> None:
@@ -102,7 +117,7 @@ def _fill_list(found: list[Any], values: ListValue, depth: int) -> None:
 
 def _fill(item: Any, value: Value, depth: int) -> None:
     if isinstance(item, str):
-        value.string_value = _sound(item)
+        value.string_value = sound(item)
     elif item is None:
         value.null_value = 0  # type: ignore[assignment]
     elif isinstance(item, bool):
@@ -139,5 +154,6 @@ def _json_text(item: Any) -> str:
         return ""
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
+    """Text that a protobuf string may hold: lone surrogates become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -22,6 +22,7 @@ PARTS = {
     "idle": "tests.performance.idle",
     "leases": "tests.performance.leases",
     "rpc": "tests.performance.rpc",
+    "streams": "tests.performance.streams",
     "delay": "tests.performance.delay",
     "fairness": "tests.performance.fairness",
     "peers": "tests.performance.peers_part",

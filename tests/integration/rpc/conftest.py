@@ -225,6 +225,7 @@ def refusal() -> Any:
             info = found.get("ErrorInfo")
             self.reason = info.reason if info else None
             self.domain = info.domain if info else None
+            self.metadata = dict(info.metadata) if info else {}
             self.fields = (
                 [violation.field for violation in found["BadRequest"].field_violations] if "BadRequest" in found else []
             )

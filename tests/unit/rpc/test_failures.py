@@ -57,7 +57,7 @@ def test_the_tree_says_the_same_over_http_and_grpc() -> None:
         "FAILED_PRECONDITION": {400, 409},
         "ABORTED": {409},
         "ALREADY_EXISTS": {409},
-        "RESOURCE_EXHAUSTED": {413, 429},
+        "RESOURCE_EXHAUSTED": {409, 413, 429},
         "UNAVAILABLE": {502, 503, 504},
         "UNIMPLEMENTED": {501},
         "DEADLINE_EXCEEDED": {504},

@@ -3,20 +3,22 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -55,6 +57,58 @@ TASK_STATUS_FAILED: TaskStatus.ValueType  # 4
 TASK_STATUS_STOPPED: TaskStatus.ValueType  # 5
 """Stopped in another way than through the gateway."""
 Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
+
+class _OnConflict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnConflictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnConflict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_CONFLICT_UNSPECIFIED: _OnConflict.ValueType  # 0
+    """As `ON_CONFLICT_REFUSE`."""
+    ON_CONFLICT_REFUSE: _OnConflict.ValueType  # 1
+    """ALREADY_EXISTS; the `ErrorInfo` names the active task as `task_id`."""
+    ON_CONFLICT_RETURN: _OnConflict.ValueType  # 2
+    """The active task, and nothing is accepted."""
+
+class OnConflict(_OnConflict, metaclass=_OnConflictEnumTypeWrapper):
+    """What a submission is answered with whose `unique_key` an active task has."""
+
+ON_CONFLICT_UNSPECIFIED: OnConflict.ValueType  # 0
+"""As `ON_CONFLICT_REFUSE`."""
+ON_CONFLICT_REFUSE: OnConflict.ValueType  # 1
+"""ALREADY_EXISTS; the `ErrorInfo` names the active task as `task_id`."""
+ON_CONFLICT_RETURN: OnConflict.ValueType  # 2
+"""The active task, and nothing is accepted."""
+Global___OnConflict: _TypeAlias = OnConflict  # noqa: Y015
+
+class _CallbackEvent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CallbackEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CallbackEvent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CALLBACK_EVENT_UNSPECIFIED: _CallbackEvent.ValueType  # 0
+    """Not an end."""
+    CALLBACK_EVENT_COMPLETED: _CallbackEvent.ValueType  # 1
+    """Its handler returned."""
+    CALLBACK_EVENT_FAILED: _CallbackEvent.ValueType  # 2
+    """Its last attempt failed."""
+    CALLBACK_EVENT_STOPPED: _CallbackEvent.ValueType  # 3
+    """It was stopped."""
+
+class CallbackEvent(_CallbackEvent, metaclass=_CallbackEventEnumTypeWrapper):
+    """An end of a task."""
+
+CALLBACK_EVENT_UNSPECIFIED: CallbackEvent.ValueType  # 0
+"""Not an end."""
+CALLBACK_EVENT_COMPLETED: CallbackEvent.ValueType  # 1
+"""Its handler returned."""
+CALLBACK_EVENT_FAILED: CallbackEvent.ValueType  # 2
+"""Its last attempt failed."""
+CALLBACK_EVENT_STOPPED: CallbackEvent.ValueType  # 3
+"""It was stopped."""
+Global___CallbackEvent: _TypeAlias = CallbackEvent  # noqa: Y015
 
 @_typing.final
 class Task(_message.Message):
@@ -171,6 +225,26 @@ class NewTask(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TASK_TYPE_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
@@ -180,6 +254,13 @@ class NewTask(_message.Message):
     RUN_AT_FIELD_NUMBER: _builtins.int
     DELAY_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    UNIQUE_KEY_FIELD_NUMBER: _builtins.int
+    ON_CONFLICT_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    CALLBACK_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
     """What kind of work it is: a built-in type or one that a worker has registered. 1 to 200 letters, digits and `_.:-`.
     A type that no worker knows is accepted; its task fails, and the error names the type.
@@ -196,6 +277,10 @@ class NewTask(_message.Message):
     """From 1 (first) to 5 (last); absent: 3."""
     parent_task_id: _builtins.str
     """The task that this one is a part of; one that the caller may see."""
+    unique_key: _builtins.str
+    """1 to 255 characters: of the active tasks of a tenant only one may have it."""
+    on_conflict: Global___OnConflict.ValueType
+    """What a submission is answered with whose `unique_key` is taken; unspecified: refused."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """What its handler is given. Numbers are doubles, as in JSON: integers beyond 2^53 belong into strings."""
@@ -207,6 +292,26 @@ class NewTask(_message.Message):
     @_builtins.property
     def delay(self) -> _duration_pb2.Duration:
         """This long after it was accepted."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Up to 32 words to find it by. A key is 1 to 63 of `a-z`, `0-9` and `. _ / -`, a value at most 255 characters."""
+
+    @_builtins.property
+    def retry(self) -> Global___RetryPolicy:
+        """How failed runs are repeated, where it differs from the gateway's policy."""
+
+    @_builtins.property
+    def deadline(self) -> _timestamp_pb2.Timestamp:
+        """By this time, at most a year after it becomes due."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """So long after it becomes due."""
+
+    @_builtins.property
+    def callback(self) -> Global___Callback:
+        """Whom to tell of its end; absent: nobody."""
 
     def __init__(
         self,
@@ -220,10 +325,17 @@ class NewTask(_message.Message):
         run_at: _timestamp_pb2.Timestamp | None = ...,
         delay: _duration_pb2.Duration | None = ...,
         parent_task_id: _builtins.str | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        unique_key: _builtins.str | None = ...,
+        on_conflict: Global___OnConflict.ValueType = ...,
+        retry: Global___RetryPolicy | None = ...,
+        deadline: _timestamp_pb2.Timestamp | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+        callback: Global___Callback | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_parent_task_id", b"_parent_task_id", "_priority", b"_priority", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "delay", b"delay", "group_id", b"group_id", "parent_task_id", b"parent_task_id", "payload", b"payload", "priority", b"priority", "project_id", b"project_id", "run_at", b"run_at", "start", b"start", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_parent_task_id", b"_parent_task_id", "_priority", b"_priority", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_unique_key", b"_unique_key", "callback", b"callback", "deadline", b"deadline", "delay", b"delay", "expiry", b"expiry", "group_id", b"group_id", "parent_task_id", b"parent_task_id", "payload", b"payload", "priority", b"priority", "project_id", b"project_id", "retry", b"retry", "run_at", b"run_at", "start", b"start", "tenant_id", b"tenant_id", "ttl", b"ttl", "unique_key", b"unique_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_parent_task_id", b"_parent_task_id", "_priority", b"_priority", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "delay", b"delay", "group_id", b"group_id", "parent_task_id", b"parent_task_id", "payload", b"payload", "priority", b"priority", "project_id", b"project_id", "run_at", b"run_at", "start", b"start", "task_type", b"task_type", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_parent_task_id", b"_parent_task_id", "_priority", b"_priority", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_unique_key", b"_unique_key", "callback", b"callback", "deadline", b"deadline", "delay", b"delay", "expiry", b"expiry", "group_id", b"group_id", "labels", b"labels", "on_conflict", b"on_conflict", "parent_task_id", b"parent_task_id", "payload", b"payload", "priority", b"priority", "project_id", b"project_id", "retry", b"retry", "run_at", b"run_at", "start", b"start", "task_type", b"task_type", "tenant_id", b"tenant_id", "ttl", b"ttl", "unique_key", b"unique_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__group_id: _TypeAlias = _typing.Literal["group_id"]  # noqa: Y015
     _WhichOneofArgType__group_id: _TypeAlias = _typing.Literal["_group_id", b"_group_id"]  # noqa: Y015
@@ -235,6 +347,10 @@ class NewTask(_message.Message):
     _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
     _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
     _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    _WhichOneofReturnType__unique_key: _TypeAlias = _typing.Literal["unique_key"]  # noqa: Y015
+    _WhichOneofArgType__unique_key: _TypeAlias = _typing.Literal["_unique_key", b"_unique_key"]  # noqa: Y015
+    _WhichOneofReturnType_expiry: _TypeAlias = _typing.Literal["deadline", "ttl"]  # noqa: Y015
+    _WhichOneofArgType_expiry: _TypeAlias = _typing.Literal["expiry", b"expiry"]  # noqa: Y015
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["run_at", "delay"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     @_typing.overload
@@ -248,6 +364,85 @@ class NewTask(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unique_key) -> _WhichOneofReturnType__unique_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_expiry) -> _WhichOneofReturnType_expiry | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 
 Global___NewTask: _TypeAlias = NewTask  # noqa: Y015
+
+@_typing.final
+class RetryPolicy(_message.Message):
+    """How failed runs of a task are repeated. The pause is `initial`, times `coefficient` after each further failure, at
+    most `maximum`. What is absent is as the gateway's policy says.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    COEFFICIENT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """Runs before the task is a dead letter, 1 to 100."""
+    coefficient: _builtins.float
+    """1 to 100."""
+    @_builtins.property
+    def initial(self) -> _duration_pb2.Duration:
+        """The first pause, from a millisecond to 31 days."""
+
+    @_builtins.property
+    def maximum(self) -> _duration_pb2.Duration:
+        """The longest pause, from a millisecond to 31 days."""
+
+    def __init__(
+        self,
+        *,
+        attempts: _builtins.int | None = ...,
+        initial: _duration_pb2.Duration | None = ...,
+        coefficient: _builtins.float | None = ...,
+        maximum: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attempts", b"_attempts", "_coefficient", b"_coefficient", "attempts", b"attempts", "coefficient", b"coefficient", "initial", b"initial", "maximum", b"maximum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attempts", b"_attempts", "_coefficient", b"_coefficient", "attempts", b"attempts", "coefficient", b"coefficient", "initial", b"initial", "maximum", b"maximum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__attempts: _TypeAlias = _typing.Literal["attempts"]  # noqa: Y015
+    _WhichOneofArgType__attempts: _TypeAlias = _typing.Literal["_attempts", b"_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__coefficient: _TypeAlias = _typing.Literal["coefficient"]  # noqa: Y015
+    _WhichOneofArgType__coefficient: _TypeAlias = _typing.Literal["_coefficient", b"_coefficient"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempts) -> _WhichOneofReturnType__attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coefficient) -> _WhichOneofReturnType__coefficient | None: ...
+
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
+
+@_typing.final
+class Callback(_message.Message):
+    """A webhook for the end of a task (Standard Webhooks, signed with the tenant's secret)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """An `https` address that the gateway may call."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[Global___CallbackEvent.ValueType]:
+        """The ends that it is told of; none: every end."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        events: _abc.Iterable[Global___CallbackEvent.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Callback: _TypeAlias = Callback  # noqa: Y015

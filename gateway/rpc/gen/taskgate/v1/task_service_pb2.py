@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from taskgate.v1 import task_pb2 as taskgate_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etaskgate/v1/task_service.proto\x12\x0btaskgate.v1\x1a google/protobuf/field_mask.proto\x1a\x16taskgate/v1/task.proto\"e\n\rSubmitRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.taskgate.v1.NewTask\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"C\n\x0eSubmitResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"r\n\x12SubmitBatchRequest\x12.\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.BatchSettingsH\x00\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x14.taskgate.v1.NewTaskH\x00\x42\x06\n\x04part\"A\n\rBatchSettings\x12\x1c\n\x0fidempotency_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"9\n\x13SubmitBatchResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"L\n\nGetRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\".\n\x0bGetResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\xa2\x02\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.TaskStatus\x12\x16\n\ttask_type\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tentity_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x65ntity_type\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06search\x18\x07 \x01(\tH\x03\x88\x01\x01\x12-\n\tread_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x0c\n\n_task_typeB\x0c\n\n_entity_idB\x0e\n\x0c_entity_typeB\t\n\x07_search\"I\n\x0cListResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0cRetryRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"0\n\rRetryResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\x1e\n\x0bStopRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x0cStopResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"5\n\x0cWatchRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"F\n\rWatchResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\x0e\n\x0cStatsRequest\"\x99\x01\n\rStatsResponse\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\nprocessing\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x1d\n\x15throughput_per_minute\x18\x06 \x01(\x01\x12\x12\n\nerror_rate\x18\x07 \x01(\x01\x32\x9a\x04\n\x0bTaskService\x12\x41\n\x06Submit\x12\x1a.taskgate.v1.SubmitRequest\x1a\x1b.taskgate.v1.SubmitResponse\x12R\n\x0bSubmitBatch\x12\x1f.taskgate.v1.SubmitBatchRequest\x1a .taskgate.v1.SubmitBatchResponse(\x01\x12\x38\n\x03Get\x12\x17.taskgate.v1.GetRequest\x1a\x18.taskgate.v1.GetResponse\x12;\n\x04List\x12\x18.taskgate.v1.ListRequest\x1a\x19.taskgate.v1.ListResponse\x12>\n\x05Retry\x12\x19.taskgate.v1.RetryRequest\x1a\x1a.taskgate.v1.RetryResponse\x12;\n\x04Stop\x12\x18.taskgate.v1.StopRequest\x1a\x19.taskgate.v1.StopResponse\x12@\n\x05Watch\x12\x19.taskgate.v1.WatchRequest\x1a\x1a.taskgate.v1.WatchResponse0\x01\x12>\n\x05Stats\x12\x19.taskgate.v1.StatsRequest\x1a\x1a.taskgate.v1.StatsResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etaskgate/v1/task_service.proto\x12\x0btaskgate.v1\x1a google/protobuf/field_mask.proto\x1a\x16taskgate/v1/task.proto\"e\n\rSubmitRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.taskgate.v1.NewTask\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"S\n\x0eSubmitResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\"r\n\x12SubmitBatchRequest\x12.\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.BatchSettingsH\x00\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x14.taskgate.v1.NewTaskH\x00\x42\x06\n\x04part\"A\n\rBatchSettings\x12\x1c\n\x0fidempotency_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"I\n\x13SubmitBatchResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x03(\x05\"L\n\nGetRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\".\n\x0bGetResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\xa2\x02\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.TaskStatus\x12\x16\n\ttask_type\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tentity_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x65ntity_type\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06search\x18\x07 \x01(\tH\x03\x88\x01\x01\x12-\n\tread_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x0c\n\n_task_typeB\x0c\n\n_entity_idB\x0e\n\x0c_entity_typeB\t\n\x07_search\"I\n\x0cListResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0cRetryRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"0\n\rRetryResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\x1e\n\x0bStopRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x0cStopResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"5\n\x0cWatchRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"F\n\rWatchResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\x0e\n\x0cStatsRequest\"\x99\x01\n\rStatsResponse\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\nprocessing\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x1d\n\x15throughput_per_minute\x18\x06 \x01(\x01\x12\x12\n\nerror_rate\x18\x07 \x01(\x01\x32\x9a\x04\n\x0bTaskService\x12\x41\n\x06Submit\x12\x1a.taskgate.v1.SubmitRequest\x1a\x1b.taskgate.v1.SubmitResponse\x12R\n\x0bSubmitBatch\x12\x1f.taskgate.v1.SubmitBatchRequest\x1a .taskgate.v1.SubmitBatchResponse(\x01\x12\x38\n\x03Get\x12\x17.taskgate.v1.GetRequest\x1a\x18.taskgate.v1.GetResponse\x12;\n\x04List\x12\x18.taskgate.v1.ListRequest\x1a\x19.taskgate.v1.ListResponse\x12>\n\x05Retry\x12\x19.taskgate.v1.RetryRequest\x1a\x1a.taskgate.v1.RetryResponse\x12;\n\x04Stop\x12\x18.taskgate.v1.StopRequest\x1a\x19.taskgate.v1.StopResponse\x12@\n\x05Watch\x12\x19.taskgate.v1.WatchRequest\x1a\x1a.taskgate.v1.WatchResponse0\x01\x12>\n\x05Stats\x12\x19.taskgate.v1.StatsRequest\x1a\x1a.taskgate.v1.StatsResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITREQUEST']._serialized_start=105
   _globals['_SUBMITREQUEST']._serialized_end=206
   _globals['_SUBMITRESPONSE']._serialized_start=208
-  _globals['_SUBMITRESPONSE']._serialized_end=275
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=277
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=391
-  _globals['_BATCHSETTINGS']._serialized_start=393
-  _globals['_BATCHSETTINGS']._serialized_end=458
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=460
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=517
-  _globals['_GETREQUEST']._serialized_start=519
-  _globals['_GETREQUEST']._serialized_end=595
-  _globals['_GETRESPONSE']._serialized_start=597
-  _globals['_GETRESPONSE']._serialized_end=643
-  _globals['_LISTREQUEST']._serialized_start=646
-  _globals['_LISTREQUEST']._serialized_end=936
-  _globals['_LISTRESPONSE']._serialized_start=938
-  _globals['_LISTRESPONSE']._serialized_end=1011
-  _globals['_RETRYREQUEST']._serialized_start=1013
-  _globals['_RETRYREQUEST']._serialized_end=1044
-  _globals['_RETRYRESPONSE']._serialized_start=1046
-  _globals['_RETRYRESPONSE']._serialized_end=1094
-  _globals['_STOPREQUEST']._serialized_start=1096
-  _globals['_STOPREQUEST']._serialized_end=1126
-  _globals['_STOPRESPONSE']._serialized_start=1128
-  _globals['_STOPRESPONSE']._serialized_end=1175
-  _globals['_WATCHREQUEST']._serialized_start=1177
-  _globals['_WATCHREQUEST']._serialized_end=1230
-  _globals['_WATCHRESPONSE']._serialized_start=1232
-  _globals['_WATCHRESPONSE']._serialized_end=1302
-  _globals['_STATSREQUEST']._serialized_start=1304
-  _globals['_STATSREQUEST']._serialized_end=1318
-  _globals['_STATSRESPONSE']._serialized_start=1321
-  _globals['_STATSRESPONSE']._serialized_end=1474
-  _globals['_TASKSERVICE']._serialized_start=1477
-  _globals['_TASKSERVICE']._serialized_end=2015
+  _globals['_SUBMITRESPONSE']._serialized_end=291
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=293
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=407
+  _globals['_BATCHSETTINGS']._serialized_start=409
+  _globals['_BATCHSETTINGS']._serialized_end=474
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=476
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=549
+  _globals['_GETREQUEST']._serialized_start=551
+  _globals['_GETREQUEST']._serialized_end=627
+  _globals['_GETRESPONSE']._serialized_start=629
+  _globals['_GETRESPONSE']._serialized_end=675
+  _globals['_LISTREQUEST']._serialized_start=678
+  _globals['_LISTREQUEST']._serialized_end=968
+  _globals['_LISTRESPONSE']._serialized_start=970
+  _globals['_LISTRESPONSE']._serialized_end=1043
+  _globals['_RETRYREQUEST']._serialized_start=1045
+  _globals['_RETRYREQUEST']._serialized_end=1076
+  _globals['_RETRYRESPONSE']._serialized_start=1078
+  _globals['_RETRYRESPONSE']._serialized_end=1126
+  _globals['_STOPREQUEST']._serialized_start=1128
+  _globals['_STOPREQUEST']._serialized_end=1158
+  _globals['_STOPRESPONSE']._serialized_start=1160
+  _globals['_STOPRESPONSE']._serialized_end=1207
+  _globals['_WATCHREQUEST']._serialized_start=1209
+  _globals['_WATCHREQUEST']._serialized_end=1262
+  _globals['_WATCHRESPONSE']._serialized_start=1264
+  _globals['_WATCHRESPONSE']._serialized_end=1334
+  _globals['_STATSREQUEST']._serialized_start=1336
+  _globals['_STATSREQUEST']._serialized_end=1350
+  _globals['_STATSRESPONSE']._serialized_start=1353
+  _globals['_STATSRESPONSE']._serialized_end=1506
+  _globals['_TASKSERVICE']._serialized_start=1509
+  _globals['_TASKSERVICE']._serialized_end=2047
 # @@protoc_insertion_point(module_scope)

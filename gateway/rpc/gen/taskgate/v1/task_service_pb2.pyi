@@ -60,8 +60,11 @@ class SubmitResponse(_message.Message):
 
     TASK_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """This is the answer to an earlier request with the same idempotency key; nothing was accepted now."""
+    active: _builtins.bool
+    """The task is an active one that has the `unique_key`; nothing was accepted now."""
     @_builtins.property
     def task(self) -> _task_pb2.Task:
         """The task as it was accepted."""
@@ -71,10 +74,11 @@ class SubmitResponse(_message.Message):
         *,
         task: _task_pb2.Task | None = ...,
         replayed: _builtins.bool = ...,
+        active: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "replayed", b"replayed", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,21 +148,29 @@ class SubmitBatchResponse(_message.Message):
 
     TASK_IDS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """This is the answer to an earlier batch with the same idempotency key; nothing was accepted now."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the tasks, in the order in which they were sent."""
+        """The ids of the tasks, in the order in which they were sent; in the place of one whose `unique_key` is taken and
+        which is to be answered so (`ON_CONFLICT_RETURN`), the active task that has it.
+        """
+
+    @_builtins.property
+    def active(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indexes in `task_ids` of the tasks that were active already."""
 
     def __init__(
         self,
         *,
         task_ids: _abc.Iterable[_builtins.str] | None = ...,
         replayed: _builtins.bool = ...,
+        active: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "replayed", b"replayed", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,103 @@
+"""`taskgate.v1.DeadLetterService`, on the use cases that HTTP uses, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import grpc
+from pydantic import BaseModel, Field
+from taskgate.v1 import (
+    DeadLetter,
+    DismissDeadLetterRequest,
+    DismissDeadLetterResponse,
+    GetDeadLetterRequest,
+    GetDeadLetterResponse,
+    ListDeadLettersRequest,
+    ListDeadLettersResponse,
+    PurgeDeadLetterRequest,
+    PurgeDeadLetterResponse,
+    RedriveDeadLetterRequest,
+    RedriveDeadLetterResponse,
+)
+
+from gateway.dead_letters.editing import Edit
+from gateway.dead_letters.filter import LetterFilter
+from gateway.dead_letters.redrive import Wish
+from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.pages import own_token, size_of
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+SERVICE = "taskgate.v1.DeadLetterService"
+
+
+class _Asked(BaseModel):
+    """What may be said of a redrive or a dismissal."""
+
+    backend: Literal["redis", "temporal"] | None = None
+    why: Annotated[str | None, Field(max_length=1000)] = None
+
+
+class DeadLetterService:
+    """The calls of the service. Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._letters = gateway.dead_letters
+        self._redriver = gateway.redriver
+        self._unbroken = unbroken
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """A handler for each method."""
+        calls = KeyedCalls(self._access)
+        return {
+            "ListDeadLetters": calls.unary(ListDeadLettersRequest, self.list),
+            "GetDeadLetter": calls.unary(GetDeadLetterRequest, self.get),
+            "RedriveDeadLetter": calls.unary(RedriveDeadLetterRequest, self.redrive),
+            "DismissDeadLetter": calls.unary(DismissDeadLetterRequest, self.dismiss),
+            "PurgeDeadLetter": calls.unary(PurgeDeadLetterRequest, self.purge),
+        }
+
+    async def list(self, authorization: str | None, request: ListDeadLettersRequest) -> ListDeadLettersResponse:
+        """A page, newest first."""
+        size = size_of(request.page_size, default=50, largest=200)
+        which = checked(LetterFilter, facts_of(request.filter, "filter"), "filter")
+        caller = await self._access.authenticate(authorization)
+        with own_token():
+            page = await self._letters.list(caller, which, limit=size, cursor=request.page_token or None)
+        letters = [fill(DeadLetter(), letter) for letter in page.letters]
+        return ListDeadLettersResponse(dead_letters=letters, next_page_token=page.cursor or "")
+
+    async def get(self, authorization: str | None, request: GetDeadLetterRequest) -> GetDeadLetterResponse:
+        """One dead letter with all that is known of it."""
+        letter = await self._letters.get(await self._access.authenticate(authorization), request.id)
+        return fill(GetDeadLetterResponse(), {**letter, "dead_letter": letter})
+
+    async def redrive(self, authorization: str | None, request: RedriveDeadLetterRequest) -> RedriveDeadLetterResponse:
+        """Run it again."""
+        facts = facts_of(request)
+        asked = checked(_Asked, facts)
+        edit = None
+        if (kind := request.WhichOneof("edit")) is not None:
+            # An empty one is one.
+            edit = checked(Edit, {kind: facts.get(kind, {})}, "edit")
+        caller = await self._access.authenticate(authorization)
+        wish = Wish(caller.user_id, asked.backend, why=asked.why)
+        task_id = await self._unbroken.run(self._redriver.redrive(caller, request.id, wish, edit))
+        return RedriveDeadLetterResponse(task_id=task_id)
+
+    async def dismiss(self, authorization: str | None, request: DismissDeadLetterRequest) -> DismissDeadLetterResponse:
+        """It needs nothing any more."""
+        asked = checked(_Asked, facts_of(request))
+        caller = await self._access.authenticate(authorization)
+        await self._letters.dismiss(caller, request.id, actor=caller.user_id, why=asked.why)
+        return DismissDeadLetterResponse()
+
+    async def purge(self, authorization: str | None, request: PurgeDeadLetterRequest) -> PurgeDeadLetterResponse:
+        """Delete it."""
+        caller = await self._access.authenticate(authorization)
+        await self._letters.purge(caller, request.id, actor=caller.user_id)
+        return PurgeDeadLetterResponse()

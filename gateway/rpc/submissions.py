@@ -1,0 +1,194 @@
+"""`Submit` and `SubmitBatch`: what is asked for becomes tasks by the rules of `gateway.submission`, and is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from taskgate.v1 import (
+    SubmitBatchRequest,
+    SubmitBatchResponse,
+    SubmitRequest,
+    SubmitResponse,
+    Task,
+    TaskStatus,
+)
+
+from gateway.access.placement import Caller
+from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, TaskNotFound, UniqueKeyTaken
+from gateway.idempotency import Idempotency, check_idempotency_key
+from gateway.intake import NewTask
+from gateway.rpc.calls import Unbroken, apart
+from gateway.rpc.failures import invalid
+from gateway.rpc.requests import field_of, fingerprint, submission_of
+from gateway.rpc.tasks import accepted_task, task_of
+from gateway.status.dispatch_view import DispatchView
+from gateway.submission import SubmissionDesk, TaskSubmission
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The tasks of a batch, checked and ready to be accepted."""
+
+    caller: Caller
+    tasks: list[NewTask]
+    submissions: list[TaskSubmission]
+    key: str | None
+
+    def answer(self, taken: Mapping[int, str]) -> str:
+        """What the batch is answered with when these of its tasks found their unique keys taken.
+
+        Raises `UniqueKeyTaken`.
+        """
+        ids = [task.task_id for task in self.tasks]
+        for index, task_id in sorted(taken.items()):
+            if self.submissions[index].on_conflict != "return":
+                error = UniqueKeyTaken(task_id, index=index)
+                raise UniqueKeyTaken(task_id, index=index, message=f"tasks[{index}]: {error.message}")
+            ids[index] = task_id
+        return orjson.dumps({"task_ids": ids, "active": sorted(taken)}).decode()
+
+
+class Submitter:
+    """The calls that create tasks."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._intake = gateway.intake
+        self._task_log = gateway.task_log
+        self._view = DispatchView(gateway.database)
+        self._settings = gateway.settings
+        self._callback_rules = gateway.callback_rules
+        self._unbroken = unbroken
+
+    async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
+        """Accept one task."""
+        if not request.HasField("task"):
+            raise invalid("task", "is required")
+        key = _key(request.idempotency_key) if request.HasField("idempotency_key") else None
+        submission = await apart(request.ByteSize(), self.read, request.task, "task")
+        caller, task = await prepare(self.desk(authorization), submission, "task")
+        accepted = accepted_task(task)
+        digest = None if key is None else fingerprint("Submit", [submission])
+        try:
+            work = self._intake.submit([task], idempotency=_remember(caller, key, digest, accepted, active=False))
+            replay = await self._unbroken.run(work)
+        except UniqueKeyTaken as taken:
+            if submission.on_conflict != "return":
+                raise
+            try:
+                accepted = task_of(await self._task_log.get(taken.task_id or "", caller))
+            except TaskNotFound:
+                raise taken from None
+            idempotency = _remember(caller, key, digest, accepted, active=True)
+            replay = None if idempotency is None else await self._unbroken.run(self._intake.remember(idempotency))
+            if replay is None:
+                return SubmitResponse(task=accepted, active=True)
+        if replay is None:
+            return SubmitResponse(task=accepted)
+        return _first_answer(orjson.loads(replay.answer))
+
+    async def collect_batch(
+        self, authorization: str | None, requests: AsyncIterator[tuple[int, SubmitBatchRequest]]
+    ) -> Batch:
+        """Read a batch and check it; nothing is accepted."""
+        caller = await self._access.authenticate(authorization)
+        desk = self.desk(authorization)
+        batch = Batch(caller, [], [], None)
+        key: str | None = None
+        size, first = 0, True
+        async for bytes_sent, request in requests:
+            size += bytes_sent
+            part = request.WhichOneof("part")
+            if part == "settings":
+                if not first:
+                    raise invalid("settings", "come first, and once")
+                if request.settings.HasField("idempotency_key"):
+                    key = _key(request.settings.idempotency_key, "settings.idempotency_key")
+            elif part == "task":
+                self._check_room(len(batch.tasks) + 1, size)
+                at = f"tasks[{len(batch.tasks)}]"
+                submission = await apart(bytes_sent, self.read, request.task, at)
+                _, task = await prepare(desk, submission, at)
+                batch.tasks.append(task)
+                batch.submissions.append(submission)
+            else:
+                raise invalid("part", "neither settings nor a task")
+            first = False
+        if not batch.tasks:
+            raise invalid("task", "a batch has at least one task")
+        return Batch(caller, batch.tasks, batch.submissions, key)
+
+    async def submit_batch(self, batch: Batch) -> SubmitBatchResponse:
+        """Accept all tasks, or none."""
+        idempotency = None
+        if batch.key is not None:
+            digest = fingerprint("SubmitBatch", batch.submissions)
+            idempotency = Idempotency(batch.caller.user_id, batch.key, digest, _OK, "")
+        work = self._intake.submit_each(batch.tasks, batch.answer, idempotency)
+        outcome = await self._unbroken.run(work)
+        replayed = not isinstance(outcome, str)
+        answer = orjson.loads(outcome if isinstance(outcome, str) else outcome.answer)
+        return SubmitBatchResponse(task_ids=answer["task_ids"], replayed=replayed, active=answer.get("active"))
+
+    def desk(self, authorization: str | None) -> SubmissionDesk:
+        """Where the submissions of one call are turned into tasks."""
+        return SubmissionDesk(self._access, self._task_log, self._view, authorization, self._callback_rules)
+
+    def read(self, task: Any, at: str) -> TaskSubmission:
+        """What a `NewTask` asks for. Raises `InvalidFields`."""
+        return submission_of(task, max_depth=self._settings.max_json_depth, at=at)
+
+    def _check_room(self, tasks: int, size: int) -> None:
+        if tasks > self._settings.max_batch_tasks:
+            raise BodyTooLarge(f"A batch is at most {self._settings.max_batch_tasks} tasks.")
+        if size > self._settings.max_batch_bytes:
+            raise BodyTooLarge(f"A batch is at most {self._settings.max_batch_bytes} bytes.")
+
+
+async def prepare(desk: SubmissionDesk, submission: TaskSubmission, at: str) -> tuple[Caller, NewTask]:
+    """As the desk does; its errors say what they are about in the words of the proto."""
+    try:
+        return await desk.prepare(submission)
+    except InvalidRequest as error:
+        error.field = f"{at}.{field_of(error.field)}" if error.field else at
+        raise
+    except ApiError as error:
+        if at != "task":
+            error.args = (f"{at}: {error.message}",)
+        raise
+
+
+def _key(key: str, at: str = "idempotency_key") -> str:
+    try:
+        check_idempotency_key(key)
+    except InvalidRequest as error:
+        raise invalid(at, error.message) from None
+    return key
+
+
+def _remember(caller: Caller, key: str | None, digest: str | None, task: Task, *, active: bool) -> Idempotency | None:
+    """What a call with an idempotency key leaves behind: its answer."""
+    if key is None or digest is None:
+        return None
+    created_at = task.created_at.ToDatetime().isoformat()
+    answer: dict[str, Any] = {"task_id": task.task_id, "task_type": task.task_type, "created_at": created_at}
+    if active:
+        answer |= {"active": True, "status": task.status}
+    return Idempotency(caller.user_id, key, digest, _OK, orjson.dumps(answer).decode())
+
+
+def _first_answer(answer: Mapping[str, Any]) -> SubmitResponse:
+    """The answer that an earlier request with the same key was given."""
+    status = answer.get("status", TaskStatus.TASK_STATUS_PENDING)
+    task = Task(task_id=answer["task_id"], task_type=answer["task_type"], status=status)
+    task.created_at.FromDatetime(datetime.fromisoformat(answer["created_at"]))
+    return SubmitResponse(task=task, replayed=True, active=answer.get("active", False))

@@ -1,0 +1,74 @@
+"""`taskgate.v1.WorkerService`: the fleet, for administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from taskgate.v1 import (
+    GetWorkerRequest,
+    GetWorkerResponse,
+    ListWorkersRequest,
+    ListWorkersResponse,
+    Worker,
+)
+
+from gateway.errors import Forbidden
+from gateway.rpc.calls import KeyedCalls
+from gateway.rpc.messages import facts_of, fill
+from gateway.rpc.pages import offset_of, size_of
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+SERVICE = "taskgate.v1.WorkerService"
+
+
+class WorkerService:
+    """The calls of the service. Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._access = gateway.access
+        self._fleet = gateway.fleet
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """A handler for each method."""
+        calls = KeyedCalls(self._access)
+        return {
+            "ListWorkers": calls.unary(ListWorkersRequest, self.list),
+            "GetWorker": calls.unary(GetWorkerRequest, self.get),
+        }
+
+    async def list(self, authorization: str | None, request: ListWorkersRequest) -> ListWorkersResponse:
+        """A page of the fleet."""
+        asked = facts_of(request)
+        size = size_of(request.page_size, default=1000, largest=1000)
+        offset = offset_of(request.page_token)
+        await self._admit(authorization)
+        kind = asked.get("kind", "worker")
+        found = await self._fleet.members(
+            kind=None if kind == "all" else kind,
+            pool=asked.get("pool"),
+            backend=asked.get("backend"),
+            gone=request.gone,
+            limit=size + 1,
+            offset=offset,
+        )
+        workers = [fill(Worker(), asdict(member)) for member in found[:size]]
+        token = str(offset + size) if len(found) > size else ""
+        return ListWorkersResponse(workers=workers, next_page_token=token)
+
+    async def get(self, authorization: str | None, request: GetWorkerRequest) -> GetWorkerResponse:
+        """One process and the tasks that it runs."""
+        process_id = facts_of(request).get("process_id", "")
+        await self._admit(authorization)
+        member = asdict(await self._fleet.member(process_id))
+        running = [{**task, "running": task["seconds"]} for task in member["running"]]
+        return fill(GetWorkerResponse(), {"worker": member, "running": running})
+
+    async def _admit(self, authorization: str | None) -> None:
+        caller = await self._access.authenticate(authorization)
+        if not caller.is_admin:
+            raise Forbidden("Only administrators may see this")

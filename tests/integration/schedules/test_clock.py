@@ -358,3 +358,16 @@ async def test_old_history_is_forgotten(make_world: Any) -> None:
         await world.pass_time(hours=3)
         await world.gateway.clock._forget()
         assert await world.history(schedule) == [("01:00", "fired"), ("02:00", "pending")]
+
+
+async def test_a_quota_refuses_and_history_says_which(world: Any) -> None:
+    schedule = await world.create(overlap="allow_all")
+    await world.gateway.quotas.set(
+        "acme", "", queued=2, running=None, per_minute=None, bytes_per_day=None, by="test", why=None
+    )
+    await world.pass_time(hours=3)
+    assert await world.history(schedule) == [("01:00", "fired"), ("02:00", "fired"), ("03:00", "refused")]
+    assert "quota_exceeded: " in (await world.reasons(schedule))[2]
+    await world.end_tasks()
+    await world.pass_time(hours=1)
+    assert (await world.history(schedule))[-1] == ("04:00", "fired")

@@ -227,7 +227,7 @@ class Arena:
         if system.module == "gateway_app":
             await asyncio.sleep(2.5)  # the gateway learns of plug-in types every two seconds
         tasks = await self.send(system, f"warm-{name}", 4, "noop", space=space)
-        if not await self.effects.wait("end", tasks, seconds=60):
+        if not await self.effects.wait("end", tasks, seconds=180):
             raise RuntimeError(f"{system.name}: no worker runs tasks")
 
     async def environment(self, system: System, space: str) -> dict[str, str]:

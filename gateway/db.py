@@ -23,7 +23,12 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
+    # A connection that was told of the server's end and is not yet closed: the statement is not even sent.
+    asyncpg.InternalClientError,
 )
+
+#: Everything that asyncpg raises of its own.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 #: The server ends sessions whose client has vanished from the network, with the locks that they hold: a lease's after
 #: 3 s, others after some 11 s.

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import asyncpg
 
-from gateway.db import Database
+from gateway.db import DRIVER_ERRORS, Database
 from gateway.errors import DatabaseUnavailable
 from gateway.sql import Queries
 from workers.guard import GuardLine, clock
@@ -155,7 +155,7 @@ class Lease:
         try:
             connection = await database.connect()
             await self._hold(connection)
-        except (DatabaseUnavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (DatabaseUnavailable, OSError, TimeoutError, *DRIVER_ERRORS) as error:
             log.debug("lease connection: %s", type(error).__name__)
         finally:
             if connection is not None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from backends.errors import TaskgateError
-from gateway.db import Database
+from gateway.db import DRIVER_ERRORS, Database
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
 from gateway.sql import Queries
@@ -160,7 +160,7 @@ class Overrides:
                         rows = await load_overrides(connection)
                     self._take(rows)
                     await self._pause()
-            except (TaskgateError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            except (TaskgateError, OSError, *DRIVER_ERRORS, ValueError) as error:
                 self._report(str(error) or type(error).__name__)
                 self._wake.clear()
                 await self._pause()

@@ -7,7 +7,6 @@ import os
 from backends.port import RetryPolicy
 from gateway.dags.limits import Limits
 from gateway.dags.steps import DagSteps
-from gateway.dags.workflows import adopt
 from gateway.db import Database
 from gateway.intake import Intake
 from gateway.settings import Settings
@@ -39,7 +38,7 @@ class Equipment:
             max_attempts=settings.task_attempts,
             idempotency_hours=settings.idempotency_hours,
         )
-        self.dag_steps = DagSteps(self.database, self._intake, self.notifier, Limits.of(settings), adopter=adopt)
+        self.dag_steps = DagSteps(self.database, self._intake, self.notifier, Limits.of(settings))
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
         """The context of one run."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from gateway.access.placement import Placement
+from gateway.dags.batch import Batch, ChildRun, RunFacts
 from gateway.dags.definition import Node, Retry
 from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import holes, render
@@ -23,75 +22,6 @@ from gateway.intake import NewTask, RetryOverride
 
 #: The state of an opened node's task, as the workflow names it.
 _ENDS = {"completed": "c", "failed": "f", "stopped": "f"}
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """A run, as its nodes need to know it."""
-
-    run_id: str
-    epoch: int
-    tenant_id: str | None
-    project_id: str | None
-    user_id: str | None
-    group_id: str
-    priority: int
-    depth: int
-    params: Mapping[str, Any]
-    started_at: datetime
-    dag: DagVersion
-
-    @property
-    def placement(self) -> Placement:
-        return Placement(self.tenant_id, self.project_id)
-
-
-@dataclass(frozen=True, slots=True)
-class ChildRun:
-    """A run of a DAG inside another."""
-
-    run_id: str
-    owner: str
-    name: str
-    version: int
-    params: dict[str, Any]
-    path: str
-    priority: int
-
-
-@dataclass
-class Batch:
-    """What one step of the workflow writes."""
-
-    nodes: list[tuple[Any, ...]] = field(default_factory=list)
-    tasks: list[NewTask] = field(default_factory=list)
-    runs: list[ChildRun] = field(default_factory=list)
-    timeouts: dict[str, float] = field(default_factory=dict)
-    again: list[str] = field(default_factory=list)
-    signals: list[str] = field(default_factory=list)
-    """Nodes that wait for a signal, which may have come already."""
-
-    def decide(self, path: str, node: str, verdict: str, *, by: str, **more: Any) -> None:
-        """A node that is no task."""
-        self.add(path, node, verdict=verdict, decided_by=by, told=True, **more)
-
-    def add(self, path: str, node: str, **columns: Any) -> None:
-        self.nodes.append(
-            (
-                path,
-                node,
-                columns.get("position"),
-                columns.get("undoes", False),
-                columns.get("task_id"),
-                columns.get("verdict"),
-                columns.get("reason"),
-                columns.get("decided_by"),
-                columns.get("condition"),
-                columns.get("items"),
-                columns.get("signal_name"),
-                columns.get("told", False),
-            )
-        )
 
 
 def sources(node: Node, *, whole: bool) -> Iterator[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
+from gateway.dags.adoption import run_in
 from gateway.dags.answers import Answers
-from gateway.dags.errors import DagNotFound, ExpressionFault
+from gateway.dags.batch import Batch, RunFacts
+from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.expressions import holes, render
 from gateway.dags.limits import Limits
-from gateway.dags.opening import Batch, ChildRun, Opener, RunFacts, sources
+from gateway.dags.opening import Opener, sources
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope
@@ -28,9 +30,6 @@ SQL = Queries("gateway.dags", "steps.sql")
 #: Definitions that a process remembers; they never change.
 _REMEMBERED = 64
 
-#: Names the DAG, and gives its parameters, of a task that is carried out as a DAG though nobody started a run of one.
-Adopter = Callable[[str, Mapping[str, Any]], tuple[str, dict[str, Any]] | None]
-
 
 class RunOver(Exception):
     """This start of the run no longer counts: it was stopped, or started again."""
@@ -45,14 +44,11 @@ class DagSteps:
         intake: Intake,
         notifier: ChangeNotifier,
         limits: Limits,
-        *,
-        adopter: Adopter = lambda _task_type, _payload: None,
     ) -> None:
         self._db = database
         self._intake = intake
         self._notifier = notifier
         self._limits = limits
-        self._adopter = adopter
         self._answers = Answers(database, notifier)
         self._store = DagStore(database, limits, known_types=())
         self._versions: OrderedDict[tuple[str, str, int], DagVersion] = OrderedDict()
@@ -213,15 +209,18 @@ class DagSteps:
     # Writing ------------------------------------------------------------------------------------------------
 
     async def _adopt(self, run_id: str, epoch: int) -> None:
-        """A task that is to be carried out as a DAG gets its run. Raises `RunOver`, `DagNotFound`."""
+        """A task that is to be carried out as a DAG gets its run, or fails. Raises `RunOver`."""
         task = await self._db.fetchrow(SQL.task_of_run, run_id, epoch)
         if task is None:
             raise RunOver
-        adopted = self._adopter(task["task_type"], orjson.loads(task["payload"]))
-        if adopted is None:
-            raise DagNotFound("no run of a DAG belongs to this task")
-        name, params = adopted
-        dag = await self._store.get("", name)
+        try:
+            dag, params = await run_in(self._store, dict(task))
+        except (DagNotFound, DagInvalid) as problem:
+            async with self._db.transaction() as db:
+                await db.execute(SQL.begin_run, run_id, RUNNER)
+                await db.execute(SQL.finish_run, run_id, "failed", problem.message, None)
+            self._notifier.changed(run_id)
+            raise RunOver from None
         await self._db.execute(
             SQL.add_run,
             run_id,
@@ -246,7 +245,7 @@ class DagSteps:
             if percent is not None:
                 await db.execute(SQL.progress, run.run_id, percent)
             for child in batch.runs:
-                await db.execute(SQL.add_run, *_run_row(run, child))
+                await db.execute(SQL.add_run, *child.row_in(run))
             if batch.nodes:
                 await db.execute(SQL.add_node, run.run_id, *(list(column) for column in zip(*batch.nodes, strict=True)))
             if batch.again:
@@ -274,23 +273,6 @@ def _paths(request: list[Any]) -> list[str]:
         return [name]
     positions = rest[0] if kind == "again" else range(rest[0], rest[1])
     return [path_of(name, position) for position in positions]
-
-
-def _run_row(run: RunFacts, child: ChildRun) -> tuple[Any, ...]:
-    return (
-        child.run_id,
-        child.owner,
-        child.name,
-        child.version,
-        run.tenant_id,
-        run.project_id,
-        orjson.dumps(child.params).decode(),
-        child.priority,
-        run.run_id,
-        child.path,
-        run.depth + 1,
-        run.user_id,
-    )
 
 
 def _expressions(value: Any) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from gateway.dags.paths import RUN_TYPE
 
 #: Task types that a built-in DAG can carry out in place of their handler.
-_DAGS = {"add_episode": "episode"}
+DAG_OF_TYPE = {"add_episode": "episode"}
 
 
 class Workflows:
@@ -22,10 +21,4 @@ class Workflows:
         if task_type == RUN_TYPE:
             return RUN_TYPE
         chosen = "*" in self._tenants or (tenant_id is not None and tenant_id in self._tenants)
-        return RUN_TYPE if chosen and task_type in _DAGS else None
-
-
-def adopt(task_type: str, _payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Name and parameters of the DAG that carries out a task of this type. Its steps read the payload themselves."""
-    name = _DAGS.get(task_type)
-    return None if name is None else (name, {"episode": None})
+        return RUN_TYPE if chosen and task_type in DAG_OF_TYPE else None

@@ -296,3 +296,26 @@ async def test_a_tenant_on_redis_is_told_why_and_what_to_do(dags: Dags, stage: s
     document = await dags.ended(run_id)
     assert document["status"] == "completed"
     assert (await dags.world.dispatch(nodes(document)["b"]["task_id"]))["backend"] == "temporal"
+
+
+async def test_a_task_is_a_run(dags: Dags) -> None:
+    """How schedules start runs: a task whose payload names the DAG."""
+    await dags.apply(
+        "named", "params: {n: {type: integer}}\nnodes: {a: {type: dag_echo}}\noutputs: {n: '${ params.n }'}"
+    )
+
+    async def submit(payload: dict[str, Any]) -> dict[str, Any]:
+        body = {"type": "taskgate.dag", "payload": payload, "project_id": dags.home.project_id}
+        answer = await dags.http.post("/gateway/v1/tasks", json=body)
+        return await dags.world.ended(answer.json()["task_id"])
+
+    row = await submit({"dag": "named", "params": {"n": 3}})
+    assert (row["status"], row["result"]) == ("COMPLETED", {"n": 3})
+    assert (await dags.state(row["id"]))["dag"] == "named"
+    for payload, message in (
+        ({"dag": "nobody"}, "There is no DAG 'nobody', or no such version of it"),
+        ({"dag": "named"}, "The parameters do not fit named@1: parameter 'n' must be given"),
+        ({}, "The payload of a taskgate.dag task names a DAG: {dag, version, params}"),
+    ):
+        row = await submit(payload)
+        assert (row["status"], row["error_message"]) == ("FAILED", message)

@@ -1,0 +1,100 @@
+"""A run as its nodes know it, and what one step of its workflow writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from gateway.access.placement import Placement
+from gateway.dags.store import DagVersion
+from gateway.intake import NewTask
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A run, as its nodes need to know it."""
+
+    run_id: str
+    epoch: int
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str | None
+    group_id: str
+    priority: int
+    depth: int
+    params: Mapping[str, Any]
+    started_at: datetime
+    dag: DagVersion
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.tenant_id, self.project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """A run of a DAG inside another."""
+
+    run_id: str
+    owner: str
+    name: str
+    version: int
+    params: dict[str, Any]
+    path: str
+    priority: int
+
+    def row_in(self, parent: RunFacts) -> tuple[Any, ...]:
+        """What `steps.sql` writes of it."""
+        return (
+            self.run_id,
+            self.owner,
+            self.name,
+            self.version,
+            parent.tenant_id,
+            parent.project_id,
+            orjson.dumps(self.params).decode(),
+            self.priority,
+            parent.run_id,
+            self.path,
+            parent.depth + 1,
+            parent.user_id,
+        )
+
+
+@dataclass
+class Batch:
+    """What one step of the workflow writes."""
+
+    nodes: list[tuple[Any, ...]] = field(default_factory=list)
+    tasks: list[NewTask] = field(default_factory=list)
+    runs: list[ChildRun] = field(default_factory=list)
+    timeouts: dict[str, float] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    """Nodes that wait for a signal, which may have come already."""
+
+    def decide(self, path: str, node: str, verdict: str, *, by: str, **more: Any) -> None:
+        """A node that is no task."""
+        self.add(path, node, verdict=verdict, decided_by=by, told=True, **more)
+
+    def add(self, path: str, node: str, **columns: Any) -> None:
+        self.nodes.append(
+            (
+                path,
+                node,
+                columns.get("position"),
+                columns.get("undoes", False),
+                columns.get("task_id"),
+                columns.get("verdict"),
+                columns.get("reason"),
+                columns.get("decided_by"),
+                columns.get("condition"),
+                columns.get("items"),
+                columns.get("signal_name"),
+                columns.get("told", False),
+            )
+        )

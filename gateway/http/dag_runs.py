@@ -8,16 +8,15 @@ import orjson
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.dags.definition import DAG_NAME, IDENTIFIER
+from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
 from gateway.dags.run_document import RunDocument, RunSummary, summary
-from gateway.errors import InvalidRequest
+from gateway.dags.run_request import RunRequest
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.dags import admit
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.paging import Place
-from gateway.submission import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
 
@@ -31,18 +30,6 @@ _STATES = {
     "failed": ["failed"],
     "cancelled": ["stopped"],
 }
-
-
-class RunRequest(BaseModel):
-    """A run to be started."""
-
-    dag: Annotated[str, Field(max_length=100, pattern=DAG_NAME)]
-    version: Annotated[str | int | None, Field(description="Number or label; default: the one in use")] = None
-    params: dict[str, Any] = Field(default_factory=dict)
-    project_id: str | None = None
-    tenant_id: str | None = None
-    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
-    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
 
 
 class RunAccepted(BaseModel):
@@ -103,7 +90,7 @@ async def start_run(request: Request, body: RunRequest) -> Response:
     admission = await admit(request, body.tenant_id or None, body.project_id or None)
     if admission.placement.tenant_id is None:
         raise DagNotFound
-    _check_labels(body.labels)
+    body.check_labels()
     wanted = None if body.version is None else str(body.version)
     dag = await gateway.dags.get(admission.placement.tenant_id, body.dag, wanted)
     task, params = gateway.dag_runs.prepare(admission, dag, body.params, priority=body.priority, labels=body.labels)
@@ -226,8 +213,3 @@ async def _done(request: Request, run_id: str, act: Any) -> Response:
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     await act(caller)
     return json_answer(summary(await gateway.dag_runs.row(run_id, caller)))
-
-
-def _check_labels(labels: dict[str, str]) -> None:
-    if any(not LABEL_KEY.fullmatch(key) or len(value) > LONGEST_LABEL for key, value in labels.items()):
-        raise InvalidRequest("A label is 1 to 63 of a-z, 0-9 and . _ / - with at most 255 characters.", field="labels")

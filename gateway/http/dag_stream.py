@@ -12,10 +12,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.access.placement import Caller
-from gateway.dags.run_document import NodeState, RunDocument, RunDocuments, RunSummary, summary
+from gateway.dags.following import follow
+from gateway.dags.run_document import NodeState, RunDocument, RunDocuments, RunSummary
 from gateway.dags.runs import DagRuns
 from gateway.dags.watch import RunSubscription
-from gateway.errors import ApiError, ShuttingDown
+from gateway.errors import ShuttingDown
 from gateway.http.documents import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.stream import event
@@ -24,9 +25,6 @@ router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class
 
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_OVER = ("completed", "failed", "cancelled")
-#: Without news the run itself is looked at this often (seconds): a notification may be lost.
-_LOOK_SECONDS = 2.0
 
 
 class ChangedNodes(BaseModel):
@@ -71,32 +69,12 @@ class RunStream(Response):
             await send({"type": "http.response.body", "body": event(name, data), "more_body": True})
 
         await emit("state", self._state)
-        run_id = self._subscription.run_id
-        row = await self._runs.row(run_id, self._caller)
-        dag = await self._documents.version_of(row)
-        shown = {name: self._state[name] for name in RunSummary.model_fields}
-        while True:
-            now = summary(row)
-            if now != shown:
-                shown = now
-                await emit("run", now)
-            if now["status"] in _OVER:
-                await emit("end", now)
-                return
-            paths = await self._subscription.changes(_LOOK_SECONDS)
-            if self._subscription.is_closed:
-                return
-            if paths is None:
+        changes = follow(self._subscription, self._runs, self._documents, self._caller, self._state)
+        async for change in changes:
+            if change is None:
                 await send({"type": "http.response.body", "body": b": keepalive\n\n", "more_body": True})
-            try:
-                row = await self._runs.row(run_id, self._caller)
-                # The end of a run comes with all nodes: what was skipped on the way was announced by nobody.
-                is_over = row["state"] in ("completed", "failed", "stopped")
-                if paths or paths == [] or is_over:
-                    nodes = await self._documents.nodes(run_id, dag, paths=None if is_over or not paths else paths)
-                    await emit("nodes", {"nodes": nodes})
-            except ApiError:
-                continue  # PostgreSQL is away; the stream goes on when it is back
+            else:
+                await emit(*change)
 
     async def _close_when_left(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

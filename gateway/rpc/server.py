@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from gateway.rpc import dead_letters, health, service, workers
+from gateway.rpc import dag_runs, dead_letters, health, schedules, service, workers
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.credentials import certificate_files
+from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
+from gateway.rpc.schedules import ScheduleService
 from gateway.rpc.service import TaskService
 from gateway.rpc.workers import WorkerService
 from gateway.settings import Settings
@@ -37,7 +39,9 @@ class GrpcServer:
         self._unbroken = Unbroken()
         self._services: dict[str, Any] = {
             service.SERVICE: TaskService(gateway, self._unbroken),
+            dag_runs.SERVICE: DagRunService(gateway, self._unbroken),
             dead_letters.SERVICE: DeadLetterService(gateway, self._unbroken),
+            schedules.SERVICE: ScheduleService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
         }
         feed = gateway.feed

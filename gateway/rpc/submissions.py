@@ -23,6 +23,7 @@ from gateway.idempotency import Idempotency, check_idempotency_key
 from gateway.intake import NewTask
 from gateway.rpc.calls import Unbroken, apart
 from gateway.rpc.failures import invalid
+from gateway.rpc.gathering import Gathering
 from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
 from gateway.status.dispatch_view import DispatchView
@@ -68,12 +69,17 @@ class Submitter:
         self._settings = gateway.settings
         self._callback_rules = gateway.callback_rules
         self._unbroken = unbroken
+        self._gathering = Gathering()
 
     async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         """Accept one task."""
+        async with self._gathering:
+            return await self._submit(authorization, request)
+
+    async def _submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         if not request.HasField("task"):
             raise invalid("task", "is required")
-        key = _key(request.idempotency_key) if request.HasField("idempotency_key") else None
+        key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         submission = await apart(request.ByteSize(), self.read, request.task, "task")
         caller, task = await prepare(self.desk(authorization), submission, "task")
         accepted = accepted_task(task)
@@ -112,7 +118,7 @@ class Submitter:
                 if not first:
                     raise invalid("settings", "come first, and once")
                 if request.settings.HasField("idempotency_key"):
-                    key = _key(request.settings.idempotency_key, "settings.idempotency_key")
+                    key = checked_key(request.settings.idempotency_key, "settings.idempotency_key")
             elif part == "task":
                 self._check_room(len(batch.tasks) + 1, size)
                 at = f"tasks[{len(batch.tasks)}]"
@@ -167,7 +173,8 @@ async def prepare(desk: SubmissionDesk, submission: TaskSubmission, at: str) -> 
         raise
 
 
-def _key(key: str, at: str = "idempotency_key") -> str:
+def checked_key(key: str, at: str = "idempotency_key") -> str:
+    """An idempotency key. Raises `InvalidFields` for one that is out of form."""
     try:
         check_idempotency_key(key)
     except InvalidRequest as error:

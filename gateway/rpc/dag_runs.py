@@ -1,0 +1,138 @@
+"""`taskgate.v1.DagRunService`, on the use cases that HTTP uses, too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import orjson
+from taskgate.v1 import (
+    CancelDagRunRequest,
+    CancelDagRunResponse,
+    DagRun,
+    GetDagRunRequest,
+    GetDagRunResponse,
+    RetryDagRunRequest,
+    RetryDagRunResponse,
+    StartDagRunRequest,
+    StartDagRunResponse,
+    WatchDagRunRequest,
+    WatchDagRunResponse,
+)
+
+from gateway.access.placement import Caller
+from gateway.dags.errors import DagNotFound
+from gateway.dags.following import follow
+from gateway.dags.run_document import summary
+from gateway.dags.run_request import RunRequest
+from gateway.errors import ShuttingDown
+from gateway.idempotency import Idempotency
+from gateway.rpc.calls import KeyedCalls, Send, Unbroken
+from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.requests import storable
+from gateway.rpc.submissions import checked_key
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+SERVICE = "taskgate.v1.DagRunService"
+
+_ACCEPTED = 202
+
+
+class DagRunService:
+    """The calls of the service. Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._dags = gateway.dags
+        self._runs = gateway.dag_runs
+        self._documents = gateway.run_documents
+        self._watch = gateway.run_watch
+        self._unbroken = unbroken
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """A handler for each method."""
+        calls = KeyedCalls(self._access)
+        return {
+            "StartDagRun": calls.unary(StartDagRunRequest, self.start),
+            "GetDagRun": calls.unary(GetDagRunRequest, self.get),
+            "CancelDagRun": calls.unary(CancelDagRunRequest, self.cancel),
+            "RetryDagRun": calls.unary(RetryDagRunRequest, self.retry),
+            "WatchDagRun": calls.streaming(WatchDagRunRequest, self.watch),
+        }
+
+    async def start(self, authorization: str | None, request: StartDagRunRequest) -> StartDagRunResponse:
+        """Start a run."""
+        facts = facts_of(request)
+        key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
+        asked = checked(RunRequest, {"dag": request.dag, **facts})
+        asked.check_labels()
+        admission = await self._access.admit(
+            authorization, tenant_id=asked.tenant_id or None, project_id=asked.project_id or None
+        )
+        tenant_id = admission.placement.tenant_id
+        if tenant_id is None:
+            raise DagNotFound
+        dag = await self._dags.get(tenant_id, asked.dag, None if asked.version is None else str(asked.version))
+        task, params = self._runs.prepare(admission, dag, asked.params, priority=asked.priority, labels=asked.labels)
+        idempotency = None
+        if key is not None:
+            facts.pop("idempotency_key")
+            digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+            answer = orjson.dumps({"run_id": task.task_id, "version": dag.version}).decode()
+            idempotency = Idempotency(admission.caller.user_id, key, digest, _ACCEPTED, answer)
+        replay = await self._unbroken.run(self._runs.start(task, dag, params, idempotency=idempotency))
+        if replay is None:
+            return StartDagRunResponse(run_id=task.task_id, version=dag.version)
+        return StartDagRunResponse(**orjson.loads(replay.answer), replayed=True)
+
+    async def get(self, authorization: str | None, request: GetDagRunRequest) -> GetDagRunResponse:
+        """The state of a run."""
+        run_id = storable(request.run_id, "run_id")
+        caller = await self._access.authenticate(authorization)
+        document = await self._documents.get(run_id, caller, items=not request.without_items)
+        return fill(GetDagRunResponse(), {**document, "run": document})
+
+    async def cancel(self, authorization: str | None, request: CancelDagRunRequest) -> CancelDagRunResponse:
+        """Stop a run."""
+        run_id = storable(request.run_id, "run_id")
+        caller = await self._access.authenticate(authorization)
+        await self._unbroken.run(self._runs.cancel(run_id, caller))
+        return CancelDagRunResponse(run=await self._summary(run_id, caller))
+
+    async def retry(self, authorization: str | None, request: RetryDagRunRequest) -> RetryDagRunResponse:
+        """Go on with a run."""
+        run_id = storable(request.run_id, "run_id")
+        caller = await self._access.authenticate(authorization)
+        await self._unbroken.run(self._runs.retry(run_id, caller))
+        return RetryDagRunResponse(run=await self._summary(run_id, caller))
+
+    async def watch(self, authorization: str | None, request: WatchDagRunRequest, send: Send) -> None:
+        """Send the state of a run, then what changes of it, to its end."""
+        run_id = storable(request.run_id, "run_id")
+        caller = await self._access.authenticate(authorization)
+        subscription = self._watch.subscribe(run_id).open()
+        try:
+            state = await self._documents.get(run_id, caller)
+            if subscription.is_closed:
+                raise ShuttingDown(retry_after=1)
+            await send(_changed({"run": state, "nodes": state["nodes"]}))
+            async for change in follow(subscription, self._runs, self._documents, caller, state):
+                if change is None or change[0] == "end":
+                    continue
+                name, data = change
+                await send(_changed({"run": data} if name == "run" else data))
+            if subscription.is_closed:
+                raise ShuttingDown(retry_after=1)
+        finally:
+            subscription.close()
+
+    async def _summary(self, run_id: str, caller: Caller) -> DagRun:
+        return fill(DagRun(), summary(await self._runs.row(run_id, caller)))
+
+
+def _changed(facts: Mapping[str, Any]) -> bytes:
+    return fill(WatchDagRunResponse(), facts).SerializeToString()

@@ -1,0 +1,218 @@
+"""`taskgate.v1.ScheduleService`, on the use cases that HTTP uses, too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import orjson
+from taskgate.v1 import (
+    BackfillScheduleRequest,
+    BackfillScheduleResponse,
+    CreateScheduleRequest,
+    CreateScheduleResponse,
+    DeleteScheduleRequest,
+    DeleteScheduleResponse,
+    Firing,
+    GetScheduleRequest,
+    GetScheduleResponse,
+    ListFiringsRequest,
+    ListFiringsResponse,
+    ListSchedulesRequest,
+    ListSchedulesResponse,
+    ListScheduleTimesRequest,
+    ListScheduleTimesResponse,
+    PauseScheduleRequest,
+    PauseScheduleResponse,
+    ResumeScheduleRequest,
+    ResumeScheduleResponse,
+    RunScheduleRequest,
+    RunScheduleResponse,
+)
+from taskgate.v1 import Schedule as ScheduleMessage
+
+from gateway.access.placement import Caller
+from gateway.idempotency import Idempotency
+from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.failures import invalid
+from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.pages import size_of
+from gateway.rpc.requests import storable, time_of
+from gateway.rpc.submissions import Submitter, checked_key, prepare
+from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.schedule import Schedule
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+SERVICE = "taskgate.v1.ScheduleService"
+
+_CREATED = 201
+
+
+class ScheduleService:
+    """The calls of the service. Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._intake = gateway.intake
+        self._schedules = gateway.schedules
+        self._submitter = Submitter(gateway, unbroken)
+        self._unbroken = unbroken
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """A handler for each method."""
+        calls = KeyedCalls(self._access)
+        return {
+            "CreateSchedule": calls.unary(CreateScheduleRequest, self.create),
+            "GetSchedule": calls.unary(GetScheduleRequest, self.get),
+            "ListSchedules": calls.unary(ListSchedulesRequest, self.list),
+            "DeleteSchedule": calls.unary(DeleteScheduleRequest, self.delete),
+            "PauseSchedule": calls.unary(PauseScheduleRequest, self.pause),
+            "ResumeSchedule": calls.unary(ResumeScheduleRequest, self.resume),
+            "RunSchedule": calls.unary(RunScheduleRequest, self.run),
+            "BackfillSchedule": calls.unary(BackfillScheduleRequest, self.backfill),
+            "ListScheduleTimes": calls.unary(ListScheduleTimesRequest, self.times),
+            "ListFirings": calls.unary(ListFiringsRequest, self.firings),
+        }
+
+    async def create(self, authorization: str | None, request: CreateScheduleRequest) -> CreateScheduleResponse:
+        """Create a schedule."""
+        definition = self._definition(request)
+        key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
+        desk = self._submitter.desk(authorization)
+        caller, task = await prepare(desk, definition.action, "definition.action")
+        schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
+        idempotency = None
+        if key is not None:
+            asked = orjson.dumps(definition.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
+            digest = hashlib.sha256(b"CreateSchedule\0" + asked).hexdigest()
+            answer = orjson.dumps({"schedule_id": schedule.schedule_id}).decode()
+            idempotency = Idempotency(caller.user_id, key, digest, _CREATED, answer)
+        work = self._intake.submit([], idempotency=idempotency, beside=lambda db: self._schedules.insert(db, schedule))
+        replay = await self._unbroken.run(work)
+        if replay is not None:
+            first = await self._schedules.get(orjson.loads(replay.answer)["schedule_id"], caller)
+            return CreateScheduleResponse(schedule=_shown(first), replayed=True)
+        self._schedules.wake()
+        return CreateScheduleResponse(schedule=_shown(schedule))
+
+    def _definition(self, request: CreateScheduleRequest) -> ScheduleDefinition:
+        """What is asked for. Raises `InvalidFields`."""
+        at = "definition"
+        if not request.definition.HasField("action"):
+            raise invalid(f"{at}.action", "is required")
+        facts = facts_of(request, "")[at] | {
+            "action": self._submitter.read(request.definition.action, f"{at}.action").model_dump(exclude_unset=True)
+        }
+        for spec in facts.get("specs", []):
+            if isinstance(spec.get("at"), dict):
+                spec["at"] = spec["at"].get("moments", [])
+        return checked(ScheduleDefinition, facts, at)
+
+    async def get(self, authorization: str | None, request: GetScheduleRequest) -> GetScheduleResponse:
+        """One schedule."""
+        caller = await self._access.authenticate(authorization)
+        return GetScheduleResponse(schedule=_shown(await self._get(request.schedule_id, caller)))
+
+    async def list(self, authorization: str | None, request: ListSchedulesRequest) -> ListSchedulesResponse:
+        """A page, by id."""
+        size = size_of(request.page_size, default=100, largest=1000)
+        asked = facts_of(request)
+        caller = await self._access.authenticate(authorization)
+        found = await self._schedules.page(
+            caller,
+            tenant_id=asked.get("tenant_id"),
+            project_id=asked.get("project_id"),
+            after=asked.get("page_token", ""),
+            limit=size + 1,
+        )
+        token = found[size - 1].schedule_id if len(found) > size else ""
+        return ListSchedulesResponse(schedules=[_shown(schedule) for schedule in found[:size]], next_page_token=token)
+
+    async def delete(self, authorization: str | None, request: DeleteScheduleRequest) -> DeleteScheduleResponse:
+        """Delete it."""
+        caller = await self._access.authenticate(authorization)
+        await self._get(request.schedule_id, caller)
+        await self._schedules.delete(request.schedule_id, caller)
+        return DeleteScheduleResponse()
+
+    async def pause(self, authorization: str | None, request: PauseScheduleRequest) -> PauseScheduleResponse:
+        """Stop its clock."""
+        return PauseScheduleResponse(schedule=await self._pause(authorization, facts_of(request), is_paused=True))
+
+    async def resume(self, authorization: str | None, request: ResumeScheduleRequest) -> ResumeScheduleResponse:
+        """Let its clock go on."""
+        return ResumeScheduleResponse(schedule=await self._pause(authorization, facts_of(request), is_paused=False))
+
+    async def _pause(self, authorization: str | None, asked: Mapping[str, Any], *, is_paused: bool) -> ScheduleMessage:
+        update: dict[str, Any] = {"paused": is_paused}
+        if "note" in asked:
+            if len(asked["note"]) > 1000:
+                raise invalid("note", "at most 1000 characters")
+            update["note"] = asked["note"]
+        caller = await self._access.authenticate(authorization)
+        schedule_id = asked.get("schedule_id", "")
+        work = self._schedules.change(schedule_id, caller, lambda before: before.model_copy(update=update))
+        return _shown(await self._unbroken.run(work))
+
+    async def run(self, authorization: str | None, request: RunScheduleRequest) -> RunScheduleResponse:
+        """Fire it now."""
+        asked = facts_of(request)
+        overlap = Overlap(asked["overlap"]) if "overlap" in asked else None
+        caller = await self._access.authenticate(authorization)
+        firing = await self._unbroken.run(self._schedules.run(asked.get("schedule_id", ""), caller, overlap))
+        return RunScheduleResponse(firing=fill(Firing(), firing))
+
+    async def backfill(self, authorization: str | None, request: BackfillScheduleRequest) -> BackfillScheduleResponse:
+        """Fire times of the past."""
+        asked = facts_of(request)
+        for name in ("start_at", "end_at"):
+            if name not in asked:
+                raise invalid(name, "is required")
+        overlap = Overlap(asked.get("overlap", Overlap.BUFFER_ALL))
+        caller = await self._access.authenticate(authorization)
+        work = self._schedules.backfill(
+            asked.get("schedule_id", ""), caller, asked["start_at"], asked["end_at"], overlap
+        )
+        times, noted = await self._unbroken.run(work)
+        return BackfillScheduleResponse(times=times, noted=noted)
+
+    async def times(self, authorization: str | None, request: ListScheduleTimesRequest) -> ListScheduleTimesResponse:
+        """When it fires next."""
+        if not 0 <= request.count <= 100:
+            raise invalid("count", "1 to 100")
+        caller = await self._access.authenticate(authorization)
+        schedule = await self._get(request.schedule_id, caller)
+        times = [
+            {"nominal_at": nominal, "fire_at": fire_at, "local": schedule.local(nominal)}
+            for nominal, fire_at in self._schedules.upcoming(schedule, request.count or 10)
+        ]
+        return fill(ListScheduleTimesResponse(), {"times": times})
+
+    async def firings(self, authorization: str | None, request: ListFiringsRequest) -> ListFiringsResponse:
+        """What became of its times."""
+        size = size_of(request.page_size, default=50, largest=1000)
+        before = time_of(request.before, "before") if request.HasField("before") else None
+        schedule_id = storable(request.schedule_id, "schedule_id")
+        caller = await self._access.authenticate(authorization)
+        firings = await self._schedules.history(schedule_id, caller, before=before, limit=size)
+        return fill(ListFiringsResponse(), {"firings": firings})
+
+    async def _get(self, schedule_id: str, caller: Caller) -> Schedule:
+        return await self._schedules.get(storable(schedule_id, "schedule_id"), caller)
+
+
+def _shown(schedule: Schedule) -> ScheduleMessage:
+    document = schedule.definition.model_dump(mode="json", exclude_none=True)
+    action = document.pop("action")
+    for spec in document["specs"]:
+        if "at" in spec:
+            spec["at"] = {"moments": spec["at"]}
+    names = ("schedule_id", "tenant_id", "project_id", "user_id", "created_at", "updated_at")
+    facts = {name: getattr(schedule, name) for name in names}
+    facts |= {"definition": document, "action": action}
+    facts["next_at"] = None if schedule.definition.paused else schedule.next_at
+    return fill(ScheduleMessage(), facts)

@@ -1,0 +1,134 @@
+"""`DagRunService`: runs over gRPC, on a real Temporal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from taskgate.v1 import (
+    CancelDagRunRequest,
+    DagRunServiceStub,
+    DagStatus,
+    GetDagRunRequest,
+    RetryDagRunRequest,
+    StartDagRunRequest,
+    WatchDagRunRequest,
+)
+
+from contracts.dag_world import Dags, DagWorld
+from contracts.world import PATIENCE
+from gateway.rpc.server import GrpcServer
+
+Code = grpc.StatusCode
+COMPLETED, SKIPPED = DagStatus.DAG_STATUS_COMPLETED, DagStatus.DAG_STATUS_SKIPPED
+
+CHAIN = """
+params: {n: {type: integer, default: 2}}
+nodes:
+  a: {type: dag_echo, input: {value: "${ params.n }"}}
+  b: {type: dag_echo, needs: [a], when: nodes.a.result.value > 10, input: {value: 1}}
+  c: {type: dag_echo, needs: [a], input: {value: "${ nodes.a.result.value + 1 }"}}
+outputs: {sum: "${ nodes.c.result.value }"}
+"""
+APPROVAL = "nodes: {ok: {approval: {}}}"
+
+
+@pytest.fixture
+async def runs(dag_world: DagWorld) -> AsyncIterator[DagRunServiceStub]:
+    """A client of the gRPC face, opened beside the HTTP face of the same gateway."""
+    gateway = dag_world.gateway
+    gateway.settings = gateway.settings.model_copy(update={"grpc_port": 0, "drain_seconds": 1.0})
+    server = GrpcServer(gateway)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield DagRunServiceStub(channel)
+    await server.stop()
+
+
+def key_of(person: Any) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {person.key}")]
+
+
+async def refused(call: Any) -> Code:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
+
+
+async def test_a_run_is_started_once_and_watched_to_its_end(dags: Dags, runs: Any) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("chain", CHAIN)
+    request = StartDagRunRequest(
+        dag="chain", project_id=dags.home.project_id, idempotency_key="k", labels={"a": "b"}, version="1"
+    )
+    request.params.update({"n": 5})
+
+    started, again = [await runs.StartDagRun(request, metadata=metadata) for _ in range(2)]
+    assert (started.version, started.replayed, again.replayed) == (1, False, True)
+    assert again.run_id == started.run_id
+
+    call = runs.WatchDagRun(WatchDagRunRequest(run_id=started.run_id), metadata=metadata, timeout=PATIENCE)
+    seen: dict[str, int] = {}
+    run = None
+    async for change in call:
+        seen |= {node.path: node.status for node in change.nodes}
+        run = change.run if change.HasField("run") else run
+    assert seen == {"a": COMPLETED, "b": SKIPPED, "c": COMPLETED}
+    assert run is not None
+    assert (run.status, run.dag) == (COMPLETED, "chain")
+
+    shown = await runs.GetDagRun(GetDagRunRequest(run_id=started.run_id), metadata=metadata)
+    assert {node.path: node.status for node in shown.nodes} == seen
+    assert shown.result.struct_value["sum"] == 6
+    assert shown.params["n"] == 5
+    # HTTP shows the same.
+    document = await dags.state(started.run_id)
+    assert (document["status"], document["labels"]) == ("completed", {"a": "b"})
+
+
+async def test_a_run_is_cancelled_and_goes_on(dags: Dags, runs: Any, dag_world: DagWorld) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("wait", APPROVAL)
+    run_id = await dags.start("wait")
+    await dags.until(run_id, "ok", "waiting")
+
+    cancelled = await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
+    assert cancelled.run.status == DagStatus.DAG_STATUS_CANCELLED
+    retried = await runs.RetryDagRun(RetryDagRunRequest(run_id=run_id), metadata=metadata)
+    assert retried.run.status in (DagStatus.DAG_STATUS_PENDING, DagStatus.DAG_STATUS_RUNNING)
+    assert await refused(runs.RetryDagRun(RetryDagRunRequest(run_id=run_id), metadata=metadata)) in (
+        Code.FAILED_PRECONDITION,
+    )
+    await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
+
+
+async def test_what_is_not_the_callers_and_what_is_not_valid(dags: Dags, runs: Any, dag_world: DagWorld) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("chain", CHAIN)
+    run_id = await dags.start("chain")
+    stranger = key_of((await dag_world.people.household()).owner)
+
+    for call, request in (
+        (runs.GetDagRun, GetDagRunRequest(run_id=run_id)),
+        (runs.CancelDagRun, CancelDagRunRequest(run_id=run_id)),
+        (runs.RetryDagRun, RetryDagRunRequest(run_id=run_id)),
+    ):
+        assert await refused(call(request, metadata=stranger)) is Code.NOT_FOUND
+        assert await refused(call(request)) is Code.UNAUTHENTICATED
+    watch = runs.WatchDagRun(WatchDagRunRequest(run_id=run_id), metadata=stranger)
+    assert await refused(watch.read()) is Code.NOT_FOUND
+    for bad in (
+        StartDagRunRequest(),
+        StartDagRunRequest(dag="chain", priority=9),
+        StartDagRunRequest(dag="chain", labels={"A b": ""}),
+        StartDagRunRequest(dag="chain", idempotency_key=""),
+        StartDagRunRequest(dag="chain", version="\0"),
+    ):
+        assert await refused(runs.StartDagRun(bad, metadata=metadata)) is Code.INVALID_ARGUMENT
+    unfit = StartDagRunRequest(dag="chain")
+    unfit.params.update({"n": "many"})
+    assert await refused(runs.StartDagRun(unfit, metadata=metadata)) is Code.INVALID_ARGUMENT
+    assert await refused(runs.StartDagRun(StartDagRunRequest(dag="no-such"), metadata=metadata)) is Code.NOT_FOUND
+    assert dag_world.gateway.run_watch.is_watched is False

@@ -71,7 +71,11 @@ class Failure:
 def failure_of(error: Exception) -> Failure:
     """The answer for an error. One that nobody foresaw is logged, and answered with the id of the log entry alone."""
     if isinstance(error, ApiError):
-        known = {name: _cut(value, _LONGEST_FIELD) for name, value in error.members.items() if isinstance(value, str)}
+        known = {
+            name: _cut(str(value), _LONGEST_FIELD)
+            for name, value in error.members.items()
+            if isinstance(value, str | int)
+        }
         return _failure(error.grpc_status, error.code, error.message, _details_of(error), error.retry_after, **known)
     if isinstance(error, EngineUnavailable):
         return _failure("UNAVAILABLE", error.code, error.message, [], _ENGINE_RETRY_AFTER)

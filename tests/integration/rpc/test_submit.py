@@ -207,3 +207,16 @@ async def test_a_submit_whose_deadline_passes_is_accepted_or_not_and_the_key_tel
     assert len({answer.task.task_id for answer in again}) == 1
     assert await face.gateway.database.fetchval("SELECT count(*) FROM task_logs") == 1
     assert await face.gateway.database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 1
+
+
+async def test_over_quota_says_which_and_when_to_try_again(face: Any, refusal: Any) -> None:
+    none = {"running": None, "per_minute": None, "bytes_per_day": None}
+    await face.gateway.quotas.set("t-ann", "", queued=1, **none, by="root", why=None)
+    await face.submit()
+
+    refused = await refusal(face.submit())
+
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+    assert (refused.metadata["quota"], refused.metadata["limit"]) == ("queued", "1")
+    assert refused.retry_seconds >= 1
+    await face.submit("bob")

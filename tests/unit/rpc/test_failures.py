@@ -12,7 +12,8 @@ from google.rpc.status_pb2 import Status
 
 import gateway.errors
 from backends.errors import EngineUnavailable
-from gateway.errors import ApiError, DatabaseUnavailable
+from gateway.dags.errors import DagInvalid, Fault
+from gateway.errors import ApiError, DatabaseUnavailable, QuotaExceeded
 from gateway.rpc.failures import InvalidFields, Violation, failure_of, invalid
 
 KINDS = (ErrorInfo, BadRequest, RetryInfo)
@@ -34,15 +35,22 @@ def subclasses(cls: type[ApiError]) -> list[type[ApiError]]:
     return [cls, *(inner for sub in cls.__subclasses__() for inner in subclasses(sub))]
 
 
+def made(kind: type[ApiError]) -> ApiError:
+    if issubclass(kind, QuotaExceeded):
+        return kind("tasks_per_day", 5, retry_after=60)
+    return kind([Fault("x", "/", "wrong")]) if issubclass(kind, DagInvalid) else kind()
+
+
 @pytest.mark.parametrize(
     "kind", [kind for kind in subclasses(ApiError) if kind is not InvalidFields], ids=lambda kind: kind.__name__
 )
 def test_every_error_of_the_tree_has_an_answer(kind: type[ApiError]) -> None:
-    code, message, details = details_of(kind())
+    error = made(kind)
+    code, message, details = details_of(error)
     info = details[ErrorInfo]
     assert isinstance(info, ErrorInfo)
     assert code is grpc.StatusCode[kind.grpc_status]
-    assert message == kind().message
+    assert message == error.message
     assert (info.reason, info.domain) == (kind.code.upper(), "taskgate")
     assert re.fullmatch(r"[A-Z][A-Z0-9_]{1,61}[A-Z0-9]", info.reason)
 
@@ -68,16 +76,11 @@ def test_the_tree_says_the_same_over_http_and_grpc() -> None:
 
 
 def test_a_quota_says_when_to_try_again() -> None:
-    class OverQuota(ApiError):
-        """Too many tasks."""
-
-        code = "over_quota"
-        http_status = 429
-        grpc_status = "RESOURCE_EXHAUSTED"
-
-    code, _, details = details_of(OverQuota("Too many tasks wait.", retry_after=7))
-    retry = details[RetryInfo]
+    code, _, details = details_of(QuotaExceeded("tasks_per_day", 5, retry_after=7))
+    retry, info = details[RetryInfo], details[ErrorInfo]
     assert isinstance(retry, RetryInfo)
+    assert isinstance(info, ErrorInfo)
+    assert dict(info.metadata) == {"quota": "tasks_per_day", "limit": "5"}
     assert (code, retry.retry_delay.seconds) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 7)
 
 

@@ -69,7 +69,7 @@ async def test_a_run_is_started_once_and_watched_to_its_end(dags: Dags, runs: An
     assert (started.version, started.replayed, again.replayed) == (1, False, True)
     assert again.run_id == started.run_id
 
-    call = runs.WatchDagRun(WatchDagRunRequest(run_id=started.run_id), metadata=metadata, timeout=PATIENCE)
+    call = runs.WatchDagRun(WatchDagRunRequest(run_id=started.run_id), metadata=metadata, timeout=3 * PATIENCE)
     seen: dict[str, int] = {}
     run = None
     async for change in call:

@@ -39,7 +39,7 @@ async def another_worker(world: DagWorld, ready: Path) -> asyncio.subprocess.Pro
         "TASKGATE_LOG_LEVEL": "ERROR",
         "TASKGATE_DAG_HISTORY_EVENTS": "60",
     }
-    command = (sys.executable, "-m", "gateway.cli.main", "worker-process", "--backend", "temporal", "--slots", "3")
+    command = (sys.executable, "-m", "workers.main", "--backend", "temporal", "--slots", "3")
     process = await asyncio.create_subprocess_exec(*command, env=environment)
     while not ready.exists():  # noqa: ASYNC240 - no event says so
         assert process.returncode is None, "the worker ended"

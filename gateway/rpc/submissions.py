@@ -23,7 +23,6 @@ from gateway.idempotency import Idempotency, check_idempotency_key
 from gateway.intake import NewTask
 from gateway.rpc.calls import Unbroken, apart
 from gateway.rpc.failures import invalid
-from gateway.rpc.gathering import Gathering
 from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
 from gateway.status.dispatch_view import DispatchView
@@ -69,14 +68,9 @@ class Submitter:
         self._settings = gateway.settings
         self._callback_rules = gateway.callback_rules
         self._unbroken = unbroken
-        self._gathering = Gathering()
 
     async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         """Accept one task."""
-        async with self._gathering:
-            return await self._submit(authorization, request)
-
-    async def _submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
         if not request.HasField("task"):
             raise invalid("task", "is required")
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None

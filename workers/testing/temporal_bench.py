@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ class TemporalBench:
     namespace: str
     tenant: str
     cleanup: AsyncExitStack
+    proxies: list[FaultyProxy] = field(default_factory=list)
 
     def engine(self, address: str | None = None, namespace: str | None = None, **options: Any) -> TemporalEngine:
         engine = TemporalEngine(address or self.address, namespace or self.namespace, **options)
@@ -63,6 +64,9 @@ class TemporalBench:
         run = asyncio.create_task(pool.run())
 
         async def end() -> None:
+            # Of a test that failed half-way: the SDK does not end while it cannot report.
+            for proxy in self.proxies:
+                await proxy.restore()
             pool.stop(drain=timedelta())
             await run
 
@@ -76,5 +80,6 @@ class TemporalBench:
         host, _, port = self.address.rpartition(":")
         proxy = FaultyProxy(host, int(port))
         await proxy.open()
+        self.proxies.append(proxy)
         self.cleanup.push_async_callback(proxy.close)
         return proxy

@@ -37,6 +37,8 @@ SEARCH_ATTRIBUTES: Mapping[str, IndexedValueType.ValueType] = {
 
 RPC_TIMEOUT = timedelta(seconds=5)
 POLL_SECONDS = 0.1
+#: Each shard of the history service reads the namespaces for itself; so many ids fall into all of them, most likely.
+PROBES = 12
 
 
 async def ensure_namespace(address: str, namespace: str, timeout: float = 30.0) -> None:
@@ -105,19 +107,24 @@ async def _add_search_attributes(client: Client, namespace: str) -> None:
         )
 
 
-async def usable(client: Client, namespace: str) -> bool:
-    """Whether each service knows the namespace: asked with reads that need history, matching and visibility."""
-    service = client.workflow_service
+async def _history_knows(client: Client, namespace: str, workflow_id: str) -> bool:
+    """Whether the shard of the history service that this workflow would be in knows the namespace."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
     try:
-        await service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(
-                namespace=namespace, execution=WorkflowExecution(workflow_id="no-such-workflow")
-            ),
-            timeout=RPC_TIMEOUT,
+        await client.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(namespace=namespace, execution=execution), timeout=RPC_TIMEOUT
         )
     except RPCError as error:
         # "Workflow not found" comes from the history service, which then knows the namespace.
-        if error.status != RPCStatusCode.NOT_FOUND or "namespace" in error.message.lower():
+        return error.status == RPCStatusCode.NOT_FOUND and "namespace" not in error.message.lower()
+    return True
+
+
+async def usable(client: Client, namespace: str) -> bool:
+    """Whether each service knows the namespace: asked with reads that need history, matching and visibility."""
+    service = client.workflow_service
+    for number in range(PROBES):
+        if not await _history_knows(client, namespace, f"no-such-workflow-{number}"):
             return False
     try:
         await service.describe_task_queue(

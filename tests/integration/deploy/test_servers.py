@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -47,7 +50,20 @@ async def write(stack: EmbeddedStack, name: str) -> None:
     else:
         client = await Client.connect(stack.temporal_address, namespace=stack.temporal_namespace)
         existing = WorkflowIDConflictPolicy.USE_EXISTING
-        await client.start_workflow("Kept", id="kept", task_queue="kept", id_conflict_policy=existing)
+        start = partial(client.start_workflow, "Kept", id="kept", task_queue="kept", id_conflict_policy=existing)
+        await once_known(start)
+
+
+async def once_known(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The call's answer. A shard may be handed over once more, and its new owner reads the namespaces first."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await call()
+            except RPCError as error:
+                if "namespace" not in error.message.lower():
+                    raise
+            await asyncio.sleep(0.1)
 
 
 async def read(stack: EmbeddedStack, name: str) -> bool:
@@ -65,15 +81,7 @@ async def read(stack: EmbeddedStack, name: str) -> bool:
             records, _, _ = await driver.execute_query("MATCH (k:Kept) RETURN k")
             return bool(records)
     client = await Client.connect(stack.temporal_address, namespace=stack.temporal_namespace)
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return (await client.get_workflow_handle("kept").describe()).id == "kept"
-            except RPCError as error:
-                # After a kill a shard may be handed over once more, and its new owner reads the namespaces first.
-                if "namespace" not in error.message.lower():
-                    raise
-            await asyncio.sleep(0.1)
+    return bool((await once_known(client.get_workflow_handle("kept").describe)).id == "kept")
 
 
 @pytest.mark.parametrize("name", ["postgres", "temporal", "neo4j"])

@@ -38,15 +38,6 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert all(fault in output for fault in STRUCK)
 
 
-async def test_beside_a_legacy_worker_each_task_starts_once() -> None:
-    code, summary, output = await history(
-        TASKS="60", FLIPS="4", FAULTS="2", SEED="5", LEGACY="1", ONLY="pause_temporal_workers,kill_worker"
-    )
-    assert summary["violations"] == 0, output
-    assert code == 0
-    assert "'legacy': " in output, output
-
-
 async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
     code, summary, _ = await history(
         TASKS="100", FLIPS="2", FAULTS="2", SEED="7", MUTATE="fence", ONLY="copies_in_redis"

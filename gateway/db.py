@@ -103,7 +103,8 @@ class Database:
         """A connection for several statements. Raises `DatabaseUnavailable`."""
         pool = await self.open()
         with translated():
-            async with pool.acquire(timeout=self._timeout) as connection:
+            # One that is idle is taken at once; a limit on that would cost a task of its own per statement.
+            async with pool.acquire(timeout=None if pool.get_idle_size() else self._timeout) as connection:
                 yield connection
 
     @asynccontextmanager

@@ -42,7 +42,12 @@ class _Run:
     work: asyncio.Task[None]
     reason: str | None = None
     """Why it was cancelled: `stopped`, `fenced` or `drain`."""
-    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
+    abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Done when nobody waits any longer for a handler that ignores its cancellation."""
+
+    def abandon(self) -> None:
+        if not self.abandoned.done():
+            self.abandoned.set_result(None)
 
 
 class Runner:
@@ -159,7 +164,7 @@ class Runner:
         if run.reason is None:
             run.reason = reason
             run.work.cancel()
-            asyncio.get_running_loop().call_later(CANCEL_GRACE, run.abandoned.set)
+            asyncio.get_running_loop().call_later(CANCEL_GRACE, run.abandon)
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -224,11 +229,7 @@ class Runner:
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
-        abandoned = asyncio.create_task(run.abandoned.wait())
-        try:
-            await asyncio.wait({run.work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            abandoned.cancel()
+        await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
         claim = run.claim
         if run.reason is not None:
             if not run.work.done():

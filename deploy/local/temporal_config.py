@@ -122,9 +122,10 @@ def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
         # Timers are not held back to the end of the second (that is for hosts whose clocks differ), so a lost
         # worker's task is offered again within 50 ms.
         "history.timerProcessorMaxTimeShift": "10ms",
-        # A namespace, or its search attributes, is usable after one such interval.
+        # A namespace, or its search attributes, is usable after one such interval. (Not by
+        # `system.forceSearchAttributesCacheRefreshOnRead`: each start with search attributes would then read the
+        # database six times more, under one lock.)
         "system.namespaceCacheRefreshInterval": "1s",
-        "system.forceSearchAttributesCacheRefreshOnRead": True,
     }
     return {key: [{"value": value}] for key, value in values.items()}
 

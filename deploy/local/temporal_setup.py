@@ -37,6 +37,8 @@ SEARCH_ATTRIBUTES: Mapping[str, IndexedValueType.ValueType] = {
 
 RPC_TIMEOUT = timedelta(seconds=5)
 POLL_SECONDS = 0.1
+#: Each service reads the namespaces, with their search attributes, once a second (`temporal_config`).
+REFRESH_SECONDS = 1.2
 #: Each shard of the history service reads the namespaces for itself; so many ids fall into all of them, most likely.
 PROBES = 12
 
@@ -46,13 +48,16 @@ async def ensure_namespace(address: str, namespace: str, timeout: float = 30.0) 
     client = await Client.connect(address, namespace=namespace, lazy=True)
     deadline = time.monotonic() + timeout
     registered = False
+    known_at = 0.0
     while True:
         try:
             if not registered:
                 await _register(client, namespace)
                 registered = True
-            await _add_search_attributes(client, namespace)
-            if await usable(client, namespace):
+            if await _add_search_attributes(client, namespace):
+                # Nothing that can be asked tells whether the history service has read of them.
+                known_at = time.monotonic() + REFRESH_SECONDS
+            if time.monotonic() > known_at and await usable(client, namespace):
                 return
             reason = "its services do not know it yet"
         except RPCError as error:
@@ -96,7 +101,8 @@ async def _register(client: Client, namespace: str) -> None:
             raise
 
 
-async def _add_search_attributes(client: Client, namespace: str) -> None:
+async def _add_search_attributes(client: Client, namespace: str) -> bool:
+    """Whether any were missing."""
     present = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=namespace), timeout=RPC_TIMEOUT
     )
@@ -105,6 +111,7 @@ async def _add_search_attributes(client: Client, namespace: str) -> None:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=namespace, search_attributes=missing), timeout=RPC_TIMEOUT
         )
+    return bool(missing)
 
 
 async def _history_knows(client: Client, namespace: str, workflow_id: str) -> bool:

@@ -32,6 +32,9 @@ UNFENCED_SILENT_SECONDS = 20.0
 PAGE = 50
 #: How late visibility is, mostly and at worst. Each look lists again what ended meanwhile.
 VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
+#: What an engine lists as ended, per second on average; after a long list the next one is asked for later, up to this
+#: many seconds. Mostly it holds what workers have reported long since.
+LISTED_PER_SECOND, LONGEST_LIST_PAUSE = 100, 5.0
 #: A row that an engine ended may still be reported by its worker within this time.
 REPORT_GRACE = timedelta(seconds=1.5)
 
@@ -64,7 +67,9 @@ class Reconciler:
         self._pages: dict[str, str] = {}
         self._incarnations: dict[str, str] = {}
         self._ended_before: dict[str, datetime] = {}
-        self._suspected: dict[tuple[str, int], datetime] = {}
+        self._list_at: dict[str, datetime] = {}
+        self._lists: dict[str, int] = {}
+        self._suspected: dict[tuple[str, int], tuple[datetime, WorkflowStatus]] = {}
 
     async def tick(self) -> None:
         """One comparison. Raises `DatabaseUnavailable`; an engine that is away is left for later."""
@@ -74,6 +79,7 @@ class Reconciler:
         open_backends = {row["backend"] for row in await self._db.fetch(SQL.open_backends)}
         checks = [self._compare(name) for name in open_backends if name in self._engines and not self._is_down(name)]
         await asyncio.gather(*checks)
+        await self._settle()
 
     # Rows ---------------------------------------------------------------------------------------------------
 
@@ -117,6 +123,8 @@ class Reconciler:
 
     async def _merge_ended(self, engine: WorkflowEnginePort) -> None:
         now = datetime.now(UTC)
+        if now < self._list_at.get(engine.name, now):
+            return
         since = self._ended_before.get(engine.name, now - timedelta(minutes=10))
         ended = await engine.list_ended(since)
         candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
@@ -125,9 +133,12 @@ class Reconciler:
             for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), engine.name):
                 ref = _ref(row)
                 if ref.workflow_id in by_id:
-                    await self._suspect(ref, by_id[ref.workflow_id].status)
+                    self._suspect(ref, by_id[ref.workflow_id].status)
         # Visibility is written some time after the fact: look back a little each time, and now and then further.
-        self._ended_before[engine.name] = now - (LATEST_VISIBILITY if self._ticks % FULL_EVERY == 0 else VISIBILITY)
+        lists = self._lists[engine.name] = self._lists.get(engine.name, 0) + 1
+        self._ended_before[engine.name] = now - (LATEST_VISIBILITY if lists % FULL_EVERY == 0 else VISIBILITY)
+        pause = min(len(ended) / LISTED_PER_SECOND, LONGEST_LIST_PAUSE)
+        self._list_at[engine.name] = now + timedelta(seconds=pause if pause >= 1 else 0)
 
     async def _check_all(self, engine: WorkflowEnginePort) -> None:
         after = ""
@@ -163,7 +174,7 @@ class Reconciler:
         if status is None:
             await self._restart_lost(engine, [row])
         elif status.state.is_terminal:
-            await self._suspect(ref, status)
+            self._suspect(ref, status)
         elif (
             status.state is WorkflowState.RUNNING
             and row["state"] == "queued"
@@ -172,20 +183,22 @@ class Reconciler:
             # Handed to a worker that died before its claim.
             await engine.requeue_workflow(ref, "nobody claimed it")
 
-    async def _suspect(self, ref: WorkflowRef, status: WorkflowStatus) -> None:
-        """End a task that its engine ended, once its worker had time to report it itself."""
+    def _suspect(self, ref: WorkflowRef, status: WorkflowStatus) -> None:
+        """An engine ended it, and it is open here: its worker may be about to report it."""
+        self._suspected.setdefault((ref.task_id, ref.epoch), (datetime.now(UTC), status))
+
+    async def _settle(self) -> None:
+        """End what its engine ended and nobody has reported since."""
         now = datetime.now(UTC)
-        key = (ref.task_id, ref.epoch)
-        first = self._suspected.setdefault(key, now)
-        if now - first < REPORT_GRACE:
-            return
-        del self._suspected[key]
-        state = _OUTCOMES.get(status.state, "failed")
-        error = None if state == "completed" else status.error or f"Task {status.state.value.replace('_', ' ')}"
-        if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, error):
-            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
-            self._notifier.changed(ref.task_id)
-            await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
+        due = [(key, status) for key, (first, status) in self._suspected.items() if now - first >= REPORT_GRACE]
+        for (task_id, epoch), status in due:
+            state = _OUTCOMES.get(status.state, "failed")
+            error = None if state == "completed" else status.error or f"Task {status.state.value.replace('_', ' ')}"
+            if await self._db.fetchval(SQL.end_by_engine, task_id, epoch, state, error):
+                log.warning("task %s was %s by its engine", task_id, status.state.value)
+                self._notifier.changed(task_id)
+                await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
+            del self._suspected[task_id, epoch]
 
 
 def _ref(row: asyncpg.Record) -> WorkflowRef:

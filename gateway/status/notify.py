@@ -63,12 +63,14 @@ def _is_text(value: str) -> bool:
 class Notifier:
     """Gathers the ids of changed tasks and announces them. One per process; belongs to one event loop.
 
-    `pause` (seconds) is how long an id may wait for company after a notification went out.
+    `pause` (seconds) is how long an id may wait for company after a notification went out; while there is no end of
+    changes it doubles, up to `longest_pause`.
     """
 
-    def __init__(self, database: Database, *, pause: float = 0.005) -> None:
+    def __init__(self, database: Database, *, pause: float = 0.005, longest_pause: float = 0.02) -> None:
         self._db = database
         self._pause = pause
+        self._longest_pause = longest_pause
         self._pending: dict[str, None] = {}
         self._sender: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
@@ -95,10 +97,12 @@ class Notifier:
                 await sender
 
     async def _send(self) -> None:
+        pause = self._pause
         try:
             while self._pending:
                 await self.flush()
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(pause)
+                pause = max(pause, min(2 * pause, self._longest_pause))
         finally:
             self._sender = None
 

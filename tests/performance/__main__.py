@@ -29,6 +29,7 @@ PARTS = {
     "recovery": "tests.performance.recovery",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
+    "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")

@@ -27,10 +27,10 @@ WHERE tenant_id = 'initech' AND state IN ('waiting', 'starting', 'queued', 'runn
 """
 
 
-async def single(http: httpx.AsyncClient, database: asyncpg.Connection) -> float:
+async def single(http: httpx.AsyncClient, database: asyncpg.Connection, *, project_id: str | None = None) -> float:
     """Seconds from the request to the first line of the handler."""
     asked = time.time()
-    answer = await http.post("/gateway/v1/tasks", json={"type": "bench_noop"})
+    answer = await http.post("/gateway/v1/tasks", json={"type": "bench_noop", "project_id": project_id})
     answer.raise_for_status()
     task_id = answer.json()["task_id"]
     async with asyncio.timeout(60):

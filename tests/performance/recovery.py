@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -34,8 +35,9 @@ async def own_rounds(arena: Arena, system: System) -> list[float]:
     try:
         await arena.warm(system, f"recovery-{system.name}")
         async with asyncpg.create_pool(arena.stack.database_url, min_size=1, max_size=1) as database:
+            logs = [worker.log for worker in workers]
             for number in range(ROUNDS):
-                await _two_alive(database, system.name)
+                await _two_ready(database, system.name, logs, beginnings=2 + number)
                 (task,) = await arena.send(system, f"lost-{system.name}{number}", 1, "once")
                 busy = await _busy(arena, task, workers)
                 killed = time.time()
@@ -49,6 +51,7 @@ async def own_rounds(arena: Arena, system: System) -> list[float]:
                 if number % 2:
                     workers.remove(busy)
                     workers.append(await arena.start_worker(system))
+                    logs.append(workers[-1].log)
     finally:
         for worker in workers:
             await worker.end()
@@ -76,17 +79,15 @@ async def one_kill(arena: Arena, system: System, space: str = "", start_at: floa
             await worker.end()
 
 
-async def _two_alive(database: asyncpg.Pool, backend: str) -> None:
+async def _two_ready(database: asyncpg.Pool, backend: str, logs: list[Path], *, beginnings: int) -> None:
+    """Return when two workers hold leases and poll, which each process says once in its log."""
+    alive = "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND backend = $1 AND lost_at IS NULL"
     async with asyncio.timeout(60):
         while (
-            await database.fetchval(
-                "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND backend = $1 AND lost_at IS NULL",
-                backend,
-            )
-            < 2
+            sum(log.read_text().count(" is ready\n") for log in logs) < beginnings
+            or await database.fetchval(alive, backend) < 2
         ):
-            await asyncio.sleep(0.1)
-    await asyncio.sleep(1)  # it has its lease; now it begins to poll
+            await asyncio.sleep(0.05)
 
 
 async def _busy(arena: Arena, task: str, workers: list[WorkerProcess]) -> WorkerProcess:

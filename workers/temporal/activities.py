@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -53,7 +54,7 @@ class RunTaskActivity:
         assert task is not None
         self._running.add(task)
         self._idle.clear()
-        beats = asyncio.create_task(self._beat(), name=f"heartbeat {message.task_id}")
+        beats = _Beats(lambda: self.running)
         try:
             async with self._slots.admission(ADMISSION_SECONDS) as admitted:
                 if not admitted:
@@ -86,12 +87,32 @@ class RunTaskActivity:
             task.cancel()
         await self._idle.wait()
 
-    async def _beat(self) -> None:
-        """Keep Temporal's last net from catching a task that lives; learn of cancels that came by no other way."""
-        timeout = activity.info().heartbeat_timeout
-        while timeout is not None:
-            await asyncio.sleep(beat_interval(self.running, timeout))
-            activity.heartbeat()
+
+class _Beats:
+    """Heartbeats of the present activity, until cancelled: they keep Temporal's last net from catching a task that
+    lives, and bring cancels that came by no other way. A timer rather than a task, because most tasks end before the
+    first beat.
+    """
+
+    def __init__(self, running: Callable[[], int]) -> None:
+        self._running = running
+        self._timeout = activity.info().heartbeat_timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        if self._timeout is not None:
+            # The timer runs in a copy of the present context, which is what tells the SDK whose beat it is.
+            pause = beat_interval(self._running(), self._timeout)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._beat)
+
+    def _beat(self) -> None:
+        self._wait()
+        activity.heartbeat()
 
 
 def beat_interval(running: int, timeout: timedelta) -> float:

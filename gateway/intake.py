@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ from gateway import faults
 from gateway.acceptance import Acceptances
 from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
-from gateway.errors import UniqueKeyTaken
+from gateway.errors import QuotaExceeded, UniqueKeyTaken
 from gateway.idempotency import Idempotency, Replay, recall
 from gateway.limits.quotas import Charge, Quotas
 from gateway.sql import Queries
@@ -87,6 +87,10 @@ class NewTask:
 
 #: So many tasks that come together are started at once; of more, none stands before what others submit meanwhile.
 FEW = 32
+
+#: The answer to a batch, given the active tasks with unique keys of its tasks, and the quotas that others are over,
+#: both by the place of the task.
+Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 
 #: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
@@ -186,31 +190,41 @@ class Intake:
         return None
 
     async def submit_each(
-        self, tasks: Sequence[NewTask], answer: Callable[[dict[int, str]], str], idempotency: Idempotency | None
+        self, tasks: Sequence[NewTask], answer: Answer, idempotency: Idempotency | None, *, whole: bool = True
     ) -> Replay | str:
         """Accept those tasks whose unique keys are free, and return `answer`.
 
-        That is given, for each of the others, the active task that has its key; what it raises refuses them all.
-        Raises `IdempotencyMismatch`, `QuotaExceeded` (for the whole), `DatabaseUnavailable`.
+        That is given, for each of the others, the active task that has its key, or the quota that it is over (as a
+        `whole` they are over a quota together: `QuotaExceeded`); what it raises refuses them all.
+        Raises `IdempotencyMismatch`, `QuotaExceeded`, `DatabaseUnavailable`.
         """
         launches = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
         faults.passing("before_accept")
-        taken: dict[int, str] = {}
+        accepted: list[int] = []
         text = ""
 
         async def step() -> Replay | None:
-            nonlocal taken, text
+            nonlocal accepted, text
             taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
-            text = answer(taken)
+            accepted = [index for index in range(len(rows)) if index not in taken]
+            text = answer(taken, {})
             key = idempotency and replace(idempotency, answer=text)
-            free = [index for index in range(len(rows)) if index not in taken]
-            return await self._accept([rows[index] for index in free], key, None, [tasks[index] for index in free])
+            async with self._db.transaction() as db:
+                if key is not None and (replay := await recall(db, key, self._memory_seconds)) is not None:
+                    return replay
+                if over := await self._charge(db, tasks, accepted, whole=whole):
+                    accepted = [index for index in accepted if index not in over]
+                    text = answer(taken, over)
+                    if key is not None:
+                        await db.execute(SQL.answer_anew, key.user_id, key.key, text)
+                await _write(db, [rows[index] for index in accepted])
+            return None
 
         if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
             return replay
         faults.passing("after_accept")
-        self._launch([launch for index, launch in enumerate(launches) if index not in taken])
+        self._launch([launches[index] for index in accepted])
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
@@ -231,17 +245,29 @@ class Intake:
         async with self._db.transaction() as db:
             if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
                 return replay
-            if self._quotas is not None and (charges := [_charge(task) for task in tasks if self._is_limited(task)]):
-                await self._quotas.charge(db, charges)
+            await self._charge(db, tasks, range(len(tasks)), whole=True)
             if beside is not None:
                 await beside(db)
-            if len(rows) == 1:
-                await db.execute(SQL.accept, *rows[0])
-            elif rows:
-                await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+            await _write(db, rows)
             if after is not None:
                 await after(db)
         return None
+
+    async def _charge(
+        self, db: type_Connection, tasks: Sequence[NewTask], these: Iterable[int], *, whole: bool
+    ) -> dict[int, QuotaExceeded]:
+        """Charge these of the tasks: as a `whole`, or each for itself; which of them are over a quota then.
+
+        Raises `QuotaExceeded` for the whole.
+        """
+        if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
+            return {}
+        charges = [_charge(tasks[index]) for index in limited]
+        if whole:
+            await self._quotas.charge(db, charges)
+            return {}
+        over = await self._quotas.charge_each(db, charges)
+        return {limited[place]: error for place, error in over.items()}
 
     def _is_limited(self, task: NewTask) -> bool:
         """Steps of a DAG are not asked: their run was."""
@@ -297,6 +323,13 @@ class Intake:
             task.dag_run_id,
             task.held or launch.held,
         )
+
+
+async def _write(db: type_Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    if len(rows) == 1:
+        await db.execute(SQL.accept, *rows[0])
+    elif rows:
+        await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

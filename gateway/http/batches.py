@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
-from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, UniqueKeyTaken
+from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
@@ -31,7 +32,10 @@ _SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/
 
 
 class TaskBatch(BaseModel):
-    """Many tasks. `all`: one that is refused has them all refused; `each`: the others are accepted."""
+    """Many tasks. `all`: one that is refused has them all refused; `each`: the others are accepted.
+
+    With `each`, those that a quota has room for are accepted, in their order.
+    """
 
     mode: Literal["all", "each"] = "all"
     tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS)]
@@ -74,7 +78,7 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
     if wrong := await reading.read(batch.tasks):
         return invalid_answer(request.scope["path"], wrong)
     idempotency = await read_idempotency(request, caller, 202, b"")
-    answer = await gateway.intake.submit_each(reading.tasks, reading.answer, idempotency)
+    answer = await gateway.intake.submit_each(reading.tasks, reading.answer, idempotency, whole=batch.mode == "all")
     return json_answer(answer.encode(), 202) if isinstance(answer, str) else replayed(answer)
 
 
@@ -123,9 +127,15 @@ class _Reading:
     def _refuse(self, index: int, error: dict[str, Any]) -> None:
         self._items.append(_refused(index, error))
 
-    def answer(self, taken: dict[int, str]) -> str:
-        """What became of each, when these of `tasks` found their unique keys taken. Raises `UniqueKeyTaken`."""
+    def answer(self, taken: Mapping[int, str], over: Mapping[int, QuotaExceeded]) -> str:
+        """What became of each, when these of `tasks` found their unique keys taken, and those are over a quota.
+
+        Raises `UniqueKeyTaken`.
+        """
         items = {item["index"]: item for item in self._items}
+        for place, exceeded in over.items():
+            index, _ = self._submissions[place]
+            items[index] = _refused(index, {**problem_of(exceeded), "retry_after": exceeded.retry_after})
         for place, task_id in taken.items():
             index, submission = self._submissions[place]
             if submission.on_conflict == "return":

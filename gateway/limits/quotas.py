@@ -60,17 +60,37 @@ class Quotas:
             return
         rows = await db.fetch(SQL.lock_quotas, [t for t, _ in demands], [p for _, p in demands])
         for row in rows:
-            demand = demands[row["tenant_id"], row["project_id"]]
-            await self._check_queued(db, row, demand)
-            await db.execute(SQL.charge, row["tenant_id"], row["project_id"], *_used(row, demand))
+            key = row["tenant_id"], row["project_id"]
+            _check_queued(row, await _queued(db, row), demands[key])
+            await db.execute(SQL.charge, *key, *_used(row, demands[key]))
 
-    async def _check_queued(self, db: type_Connection, row: Any, demand: _Demand) -> None:
-        limit = row["queued"]
-        if limit is None:
-            return
-        queued = await db.fetchval(SQL.queued_tasks, row["tenant_id"], row["project_id"], limit + 1)
-        if queued + demand.tasks > limit:
-            raise _exceeded(row, "queued", limit, demand.tasks, QUEUED_RETRY_SECONDS)
+    async def charge_each(self, db: type_Connection, charges: Sequence[Charge]) -> dict[int, QuotaExceeded]:
+        """Take what those of these tasks need that fit, in their order; why the others, by index, do not."""
+        scopes = [self._limits.quotas_of(charge.tenant_id, charge.project_id) for charge in charges]
+        keys = list({(quota.tenant_id, quota.project_id): None for quotas in scopes for quota in quotas})
+        rows = {}
+        queued = {}
+        for row in await db.fetch(SQL.lock_quotas, [t for t, _ in keys], [p for _, p in keys]) if keys else ():
+            key = row["tenant_id"], row["project_id"]
+            rows[key], queued[key] = row, await _queued(db, row)
+        demands = {key: _Demand() for key in rows}
+        refused: dict[int, QuotaExceeded] = {}
+        for index, (charge, quotas) in enumerate(zip(charges, scopes, strict=True)):
+            its = [key for quota in quotas if (key := (quota.tenant_id, quota.project_id)) in rows]
+            wanted = {key: _Demand(demands[key].tasks + 1, demands[key].size + charge.size) for key in its}
+            alone = _Demand(1, charge.size)
+            try:
+                for key, demand in wanted.items():
+                    _check_queued(rows[key], queued[key], demand, alone)
+                    _used(rows[key], demand, alone)
+            except QuotaExceeded as error:
+                refused[index] = error
+            else:
+                demands |= wanted
+        for key, demand in demands.items():
+            if demand.tasks:
+                await db.execute(SQL.charge, *key, *_used(rows[key], demand))
+        return refused
 
     async def set(
         self,
@@ -102,8 +122,23 @@ class Quotas:
         return [_shown(row) for row in await self._db.fetch(SQL.usage, tenant_id, _MOST_SHOWN)]
 
 
-def _used(row: Any, demand: _Demand) -> tuple[datetime, int, int, Any, int]:
-    """What stands in the row afterwards. Raises `QuotaExceeded`.
+async def _queued(db: type_Connection, row: Any) -> int:
+    """What counts for the quota `queued`, as far as it is of interest."""
+    limit = row["queued"]
+    return 0 if limit is None else await db.fetchval(SQL.queued_tasks, row["tenant_id"], row["project_id"], limit + 1)
+
+
+def _check_queued(row: Any, queued: int, demand: _Demand, alone: _Demand | None = None) -> None:
+    """Raises `QuotaExceeded`."""
+    limit = row["queued"]
+    if limit is not None and queued + demand.tasks > limit:
+        raise _exceeded(row, "queued", limit, (alone or demand).tasks, QUEUED_RETRY_SECONDS)
+
+
+def _used(row: Any, demand: _Demand, alone: _Demand | None = None) -> tuple[datetime, int, int, Any, int]:
+    """What stands in the row afterwards; `alone` is the part of the demand that could do without the rest.
+
+    Raises `QuotaExceeded`.
 
     The last 60 seconds are this minute and as much of the one before as they reach into it, as if its tasks had come
     evenly.
@@ -113,14 +148,14 @@ def _used(row: Any, demand: _Demand) -> tuple[datetime, int, int, Any, int]:
     tasks, previous = _minutes(row, minute)
     limit = row["per_minute"]
     if limit is not None and (wait := _rate_wait(limit, tasks, previous, demand.tasks, (now - minute).total_seconds())):
-        raise _exceeded(row, "per_minute", limit, demand.tasks, wait)
+        raise _exceeded(row, "per_minute", limit, (alone or demand).tasks, wait)
     day = now.date()
     used = row["day_bytes"] if row["day"] == day else 0
     limit = row["bytes_per_day"]
     if limit is not None and used + demand.size > limit:
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
         wait = math.ceil((midnight - now).total_seconds())
-        raise _exceeded(row, "bytes_per_day", limit, demand.size, wait)
+        raise _exceeded(row, "bytes_per_day", limit, (alone or demand).size, wait)
     return minute, tasks + demand.tasks, previous, day, used + demand.size
 
 

@@ -18,7 +18,7 @@ from taskgate.v1 import (
 )
 
 from gateway.access.placement import Caller
-from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, TaskNotFound, UniqueKeyTaken
+from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, TaskNotFound, UniqueKeyTaken
 from gateway.idempotency import Idempotency, check_idempotency_key
 from gateway.intake import NewTask
 from gateway.rpc.calls import Unbroken, apart
@@ -43,7 +43,7 @@ class Batch:
     submissions: list[TaskSubmission]
     key: str | None
 
-    def answer(self, taken: Mapping[int, str]) -> str:
+    def answer(self, taken: Mapping[int, str], _over: Mapping[int, QuotaExceeded]) -> str:
         """What the batch is answered with when these of its tasks found their unique keys taken.
 
         Raises `UniqueKeyTaken`.
@@ -67,6 +67,7 @@ class Submitter:
         self._view = DispatchView(gateway.database)
         self._settings = gateway.settings
         self._callback_rules = gateway.callback_rules
+        self._abilities = gateway.abilities
         self._unbroken = unbroken
 
     async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
@@ -141,7 +142,9 @@ class Submitter:
 
     def desk(self, authorization: str | None) -> SubmissionDesk:
         """Where the submissions of one call are turned into tasks."""
-        return SubmissionDesk(self._access, self._task_log, self._view, authorization, self._callback_rules)
+        return SubmissionDesk(
+            self._access, self._task_log, self._view, authorization, self._callback_rules, self._abilities
+        )
 
     def read(self, task: Any, at: str) -> TaskSubmission:
         """What a `NewTask` asks for. Raises `InvalidFields`."""

@@ -59,6 +59,9 @@ ON CONFLICT (user_id, key) DO UPDATE
     WHERE known.created_at < now() - make_interval(secs => $6)
 RETURNING 1
 
+-- name: answer_anew
+UPDATE taskgate.idempotency SET answer = $3 WHERE user_id = $1 AND key = $2
+
 -- name: recall
 SELECT fingerprint, status, answer FROM taskgate.idempotency WHERE user_id = $1 AND key = $2
 

@@ -60,6 +60,39 @@ async def test_a_full_queue_is_refused_and_nothing_is_dropped(
     assert (await submit(client)).status_code == 202
 
 
+async def test_of_a_batch_each_those_that_fit_are_accepted(
+    served: Any, admin: dict[str, str], database: Database
+) -> None:
+    client, _ = served
+    await put(client, admin, queued=5, bytes_per_day=1000)
+    await put(client, admin, f"{QUOTAS}?project_id=p-ann", per_minute=2)
+    small, large = {"type": "probe"}, {"type": "probe", "payload": {"text": "x" * 2000}}
+    project = {**small, "project_id": "p-ann"}
+    body = {"mode": "each", "tasks": [project, large, project, {"type": "a b"}, project, small, small, small, small]}
+    headers = {"Idempotency-Key": "some fit"}
+    first, second = [await client.post(f"{TASKS}/batch", json=body, headers=headers) for _ in range(2)]
+    assert first.status_code == 202
+    assert first.json() == second.json()
+    assert (first.json()["accepted"], first.json()["refused"]) == (5, 4)
+    found = [(item["status"], item.get("error", {}).get("quota")) for item in first.json()["tasks"]]
+    assert found == [
+        ("pending", None),
+        ("refused", "bytes_per_day"),
+        ("pending", None),
+        ("refused", None),
+        ("refused", "per_minute"),
+        *[("pending", None)] * 3,
+        ("refused", "queued"),
+    ]
+    refused = first.json()["tasks"][4]["error"]
+    assert (refused["status"], refused["limit"], refused["project_id"]) == (429, 2, "p-ann")
+    assert refused["retry_after"] >= 1
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 5
+    charged = await database.fetch("SELECT minute_tasks FROM taskgate.quota ORDER BY project_id")
+    assert [row["minute_tasks"] for row in charged] == [5, 2]
+    assert refusal(await client.post(f"{TASKS}/batch", json={"tasks": [small]})) == ("queued", 5, None)
+
+
 async def test_together_they_never_exceed_a_quota(served: Any, admin: dict[str, str]) -> None:
     client, _ = served
     await put(client, admin, queued=7)

@@ -37,6 +37,7 @@ from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.dead_letters.redaction import Redaction
 from gateway.dead_letters.redrive import Redriver
+from gateway.dispatch.abilities import Abilities
 from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.caretaker import Canceller, Caretaker
 from gateway.dispatch.dispatcher import Dispatcher
@@ -158,6 +159,7 @@ class Gateway:
     conductor: Conductor
     lease: Lease
     callback_rules: CallbackRules
+    abilities: Abilities
     fleet: Fleet
     deliverer: Deliverer
     deliveries: Deliveries
@@ -377,6 +379,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         clock=clock,
         schedules=Schedules(database, clock, most_of_tenant=settings.schedules_per_tenant),
         callback_rules=callback_rules,
+        abilities=Abilities(database, engines, router),
         deliverer=deliverer,
         deliveries=Deliveries(database, deliverer.wake),
         tenant_secrets=TenantSecrets(database, deliverer.wake),

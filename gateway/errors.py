@@ -188,6 +188,14 @@ class QuotaExceeded(ApiError):
         return {"quota": self.quota, "limit": self.limit, "project_id": self.project_id}
 
 
+class PriorityNotServed(ApiError):
+    """No worker that knows priorities serves this backend; nothing was accepted."""
+
+    code = "priority_not_served"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
 class DatabaseUnavailable(ApiError):
     """The database is not available; nothing was accepted. Try again."""
 

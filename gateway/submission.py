@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from gateway.errors import Forbidden, InvalidRequest
 from gateway.intake import NewTask, RetryOverride
 from gateway.status.dispatch_view import DispatchView
 from gateway.status.task_log import TaskLog
+
+if TYPE_CHECKING:  # it knows the flag SDK
+    from gateway.dispatch.abilities import Abilities
 
 #: The group of a task without a project is its tenant's own.
 TENANT_GROUP = "tenant:"
@@ -88,7 +91,8 @@ class TaskSubmission(BaseModel):
 class SubmissionDesk:
     """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
 
-    Belongs to one request: what was found out for one submission of a batch holds for the others.
+    Belongs to one request: what was found out for one submission of a batch holds for the others. Without `abilities`
+    it is not asked whether the backend can do what is wanted: a schedule's firing follows the flag wherever it leads.
     """
 
     def __init__(
@@ -98,12 +102,14 @@ class SubmissionDesk:
         view: DispatchView,
         authorization: str | None,
         callback_rules: CallbackRules,
+        abilities: Abilities | None = None,
     ) -> None:
         self._access = access
         self._task_log = task_log
         self._view = view
         self._authorization = authorization
         self._callback_rules = callback_rules
+        self._abilities = abilities
         self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
         self._parents: set[str] = set()
         self._memories: dict[str, str | None] = {}
@@ -112,7 +118,7 @@ class SubmissionDesk:
         """The caller, and the task as intake takes it; nothing is accepted yet.
 
         Raises `Unauthenticated`, `InvalidRequest`, `CallbackRefused`, `Forbidden`, `TaskNotFound` (the parent),
-        `DatabaseUnavailable`.
+        `PriorityNotServed`, `DatabaseUnavailable`.
         """
         not_before = due_time(submission.delay_seconds, submission.run_at)
         expires_at = _expires_at(submission, not_before)
@@ -127,6 +133,8 @@ class SubmissionDesk:
         await self._check_payload(submission.payload, admission, group_id)
         if submission.callback is not None:
             check_callback(submission.callback.url, self._callback_rules)
+        if self._abilities is not None and not_before is None:
+            await self._abilities.check_priority(submission.priority, submission.type, admission.placement)
         task = NewTask(
             task_type=submission.type,
             group_id=group_id,

@@ -14,6 +14,7 @@ import asyncpg
 import typer
 
 from gateway.access.placement import Tier
+from gateway.bootstrap import build_engines
 from gateway.cli.actor import current_actor
 from gateway.cli.flags import (
     AsJson,
@@ -29,6 +30,7 @@ from gateway.cli.flags import (
     stage_of,
 )
 from gateway.db import Database
+from gateway.dispatch.abilities import serves_priority
 from gateway.errors import DatabaseUnavailable
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
@@ -139,10 +141,25 @@ async def _explain(settings: Settings, query: RouteQuery) -> Json:
             notes.append("the default is a percentage by task, so each task may go elsewhere: name one with --task")
         flag_says = flags.explain(query).stage
         problems = [problem for problem in router.problems() if problem != route.reason]
-        return _answer(query, route, owner=flags.owner, flag_says=str(flag_says), notes=notes, problems=problems)
+        answer = _answer(query, route, owner=flags.owner, flag_says=str(flag_says), notes=notes, problems=problems)
+        return answer | {"cannot": await _cannot(database, settings, route.backend)}
     finally:
         await flags.close()
         await database.close()
+
+
+async def _cannot(database: Database, settings: Settings, backend: str) -> list[str]:
+    """What a task there cannot be promised."""
+    engines = build_engines(settings)
+    try:
+        if backend not in engines or await serves_priority(database, engines[backend]):
+            return []
+        return ["priority, fairness: only legacy workers serve this backend (a priority is refused with 409)"]
+    except (DatabaseUnavailable, asyncpg.UndefinedTableError):
+        return []
+    finally:
+        for engine in engines.values():
+            await engine.close()
 
 
 async def _look_up(database: Database, overrides: Overrides, query: RouteQuery) -> tuple[RouteQuery, list[str]]:
@@ -210,6 +227,8 @@ def _print_answer(answer: Json) -> None:
     else:
         typer.echo(f"  flag      {answer['flag']['owner']}")
     typer.echo(f"  backend   {'configured' if answer['usable'] else answer['problem']}")
+    for missing in answer["cannot"]:
+        typer.echo(f"  cannot    {missing}")
     for problem in answer["problems"]:
         typer.echo(f"  problem   {problem}")
     for note in answer["notes"]:

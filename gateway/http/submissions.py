@@ -127,7 +127,9 @@ def desk_of(request: Request) -> SubmissionDesk:
     gateway = gateway_of(request)
     view = DispatchView(gateway.database)
     authorization = request.headers.get("authorization")
-    return SubmissionDesk(gateway.access, gateway.task_log, view, authorization, gateway.callback_rules)
+    return SubmissionDesk(
+        gateway.access, gateway.task_log, view, authorization, gateway.callback_rules, gateway.abilities
+    )
 
 
 async def _answer_active(request: Request, caller: Caller, taken: UniqueKeyTaken) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
+from backends.port import WorkflowEnginePort
 from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
@@ -113,11 +114,13 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(database: Database) -> Serve:
-    """Opens a client of an application whose settings are given; no engine is configured, so every task waits."""
+    """Opens a client of an application whose settings are given; without engines every task waits."""
 
     @asynccontextmanager
-    async def open_client(**settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Gateway]]:
-        gateway = build_gateway(Settings(database_url=database.url, **settings), engines={})
+    async def open_client(
+        engines: Mapping[str, WorkflowEnginePort] | None = None, **settings: Any
+    ) -> AsyncIterator[tuple[httpx.AsyncClient, Gateway]]:
+        gateway = build_gateway(Settings(database_url=database.url, **settings), engines=engines or {})
         app = create_app(gateway)
         await gateway.feed.start()
         try:

@@ -173,3 +173,15 @@ async def test_mistakes_end_with_code_2(run: Run, arguments: list[str], complain
     answer = await run("override", *arguments)
     assert answer.exit_code == 2
     assert complaint in answer.stderr
+
+
+async def test_what_legacy_workers_cannot_is_said(run: Run, tmp_path: Path, database: Database) -> None:
+    write_flag(tmp_path, new_flag(KEY))
+    [missing] = (await explained(run, "--tenant", "acme"))["cannot"]
+    assert "priority" in missing
+    assert missing in (await run("explain", "--tenant", "acme", "--type", "add_episode")).output
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, backend, host, pid, version, lock_key)"
+        " VALUES ('w', 'worker', 'redis', 'h', 1, '1', 1)"
+    )
+    assert (await explained(run, "--tenant", "acme"))["cannot"] == []

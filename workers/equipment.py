@@ -14,7 +14,7 @@ from gateway.status.notify import Notifier
 from gateway.status.transitions import Claim, Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
-from workers.submit import Submitter, WaitingLauncher
+from workers.submit import SilentLauncher, Submitter, WaitingLauncher
 
 
 class Equipment:
@@ -32,13 +32,16 @@ class Equipment:
             fenced=settings.fence_enabled,
         )
         self.contexts = ContextFactory(settings, self.database)
-        self._intake = Intake(
-            self.database,
-            WaitingLauncher(self.database),
-            max_attempts=settings.task_attempts,
-            idempotency_hours=settings.idempotency_hours,
+        self._intake, of_steps = (
+            Intake(
+                self.database,
+                launcher,
+                max_attempts=settings.task_attempts,
+                idempotency_hours=settings.idempotency_hours,
+            )
+            for launcher in (WaitingLauncher(self.database), SilentLauncher(self.database))
         )
-        self.dag_steps = DagSteps(self.database, self._intake, self.notifier, Limits.of(settings))
+        self.dag_steps = DagSteps(self.database, of_steps, self.notifier, Limits.of(settings))
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
         """The context of one run."""

@@ -34,6 +34,13 @@ class WaitingLauncher:
         wake.add_done_callback(self._wakes.discard)
 
 
+class SilentLauncher(WaitingLauncher):
+    """The same, for who tells the dispatchers in the transaction of the tasks."""
+
+    def wake(self) -> None:
+        pass
+
+
 class Submitter:
     """Submits tasks on behalf of the task that runs under `claim`, to its tenant."""
 

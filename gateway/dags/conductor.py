@@ -104,11 +104,11 @@ class Conductor:
     async def _tell_forever(self) -> None:
         while True:
             await self._wanted.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
             self._wanted.clear()
             ids, self._heard = list(self._heard), {}
             with contextlib.suppress(DatabaseUnavailable):
                 await self._take(ids)
+            await asyncio.sleep(_GATHER_SECONDS)
 
     async def _sweep_forever(self) -> None:
         """What was announced to nobody, and what nobody got through with."""

@@ -250,6 +250,8 @@ class DagSteps:
                 await db.execute(SQL.add_node, run.run_id, *(list(column) for column in zip(*batch.nodes, strict=True)))
             if batch.again:
                 await db.fetch(SQL.reopen, run.run_id, batch.again)
+            if batch.tasks or batch.again:
+                await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
 
         async def after(db: type_Connection) -> None:
             if batch.timeouts:
@@ -260,8 +262,6 @@ class DagSteps:
         else:
             async with self._db.transaction() as db:
                 await beside(db)
-        if batch.again:
-            await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
         if batch.signals:
             await self._answers.deliver_early(run.run_id, batch.signals)
         self._notifier.changed(run.run_id)

@@ -17,6 +17,48 @@ ORDER BY d.due_at
 LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
 
+-- name: take_turns
+-- The same while there are more than one look can take: tenants in turn, each one's urgent tasks first. $3: the tenant after
+-- which to begin; a look goes no further than the next 32 that have something waiting (`upto`: where to go on; '': at the first).
+WITH RECURSIVE waiting AS (
+    (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
+     WHERE state = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $3::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
+    UNION ALL
+    SELECT (SELECT COALESCE(d.tenant_id, '-') FROM taskgate.dispatch d
+            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
+            ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
+    FROM waiting w WHERE w.id IS NOT NULL
+), looked_at AS (
+    SELECT id FROM waiting WHERE id IS NOT NULL LIMIT 32
+), chosen AS (
+    SELECT first.task_id
+    FROM looked_at l
+    LEFT JOIN taskgate.tenant own ON own.tenant_id = l.id
+    CROSS JOIN LATERAL (
+        SELECT few.task_id, row_number() OVER (ORDER BY few.priority, few.due_at) AS place
+        FROM generate_series(1, 5) AS p (priority)
+        CROSS JOIN LATERAL (
+            SELECT d.task_id, d.priority, d.due_at FROM taskgate.dispatch d
+            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
+              AND d.due_at <= now() AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
+              AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
+            ORDER BY d.due_at LIMIT $1
+        ) AS few
+    ) AS first
+    ORDER BY first.place / COALESCE(own.weight, 1), random()
+    LIMIT $1
+)
+SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
+       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
+       d.dag_run_id,
+       (SELECT CASE WHEN count(*) = 32 THEN max(id) ELSE '' END FROM looked_at) AS upto
+FROM taskgate.dispatch d
+LEFT JOIN task_logs t ON t.id = d.task_id
+LEFT JOIN tenants n ON n.id = d.tenant_id
+WHERE d.task_id IN (SELECT task_id FROM chosen) AND d.state = 'waiting' AND d.held IS NULL
+FOR UPDATE OF d SKIP LOCKED
+
 -- name: begin_starts
 -- The chosen backends; from here on the starts belong to this gateway until $6 (repeated by whoever sweeps then).
 UPDATE taskgate.dispatch d
@@ -88,6 +130,11 @@ WHERE cancel_epoch IS NOT NULL ORDER BY finished_at LIMIT $1
 UPDATE taskgate.dispatch
 SET cancel_epoch = NULL, cancel_backend = NULL, due_at = CASE WHEN state = 'waiting' AND failures = 0 THEN now() ELSE due_at END
 WHERE task_id = $1 AND cancel_epoch = $2
+
+-- name: has_own_workers
+-- Whether a worker of ours serves this backend, or did so within the last day.
+SELECT EXISTS (SELECT 1 FROM taskgate.process
+               WHERE kind = 'worker' AND backend = $1 AND (lost_at IS NULL OR lost_at > now() - interval '1 day'))
 
 -- name: known_types
 -- Task types that some worker of the last week could run.

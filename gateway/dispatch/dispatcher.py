@@ -15,6 +15,7 @@ import asyncpg
 from backends.port import Capability, RetryPolicy, WorkflowEnginePort, WorkflowRef, WorkflowStart
 from gateway.access.placement import Tier
 from gateway.db import Database, translated
+from gateway.dispatch.due import DueTasks
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.queues import effective_priority, fairness_key
 from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
@@ -28,7 +29,6 @@ from gateway.status.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
 #: A start that nobody confirmed is repeated after this many seconds.
 REPEAT_SECONDS = 10.0
 
@@ -70,8 +70,6 @@ class Dispatcher:
         self._retry = retry
         self._gate = gate
         self._sweep_seconds = sweep_seconds
-        # Not more than a lane has room for, or new tasks would find it full.
-        self._batch = min(BATCH, 2 * concurrency)
         self._wanted = asyncio.Event()
         self._starter = Starter(
             database,
@@ -82,6 +80,7 @@ class Dispatcher:
             wake=self.wake,
         )
         self._lanes = self._starter.lanes
+        self._due = DueTasks(self._lanes)
 
     # Launcher (the fast path) -------------------------------------------------------------------------------
 
@@ -157,23 +156,23 @@ class Dispatcher:
                     await self._wanted.wait()
             self._wanted.clear()
             try:
-                while await self.sweep() == self._batch:
+                while await self.sweep():
                     await asyncio.sleep(0)
                 pause = await self._pause()
             except DatabaseUnavailable:
                 pause = 0.5
 
     async def _pause(self) -> float:
-        seconds = await self._db.fetchval(SQL.next_due, self._full())
+        seconds = await self._db.fetchval(SQL.next_due, self._due.passed_over)
         return self._sweep_seconds if seconds is None else min(max(float(seconds), 0.02), self._sweep_seconds)
 
-    async def sweep(self) -> int:
-        """Take due tasks once, start them in their lanes; how many were looked at."""
+    async def sweep(self) -> bool:
+        """Take due tasks once, start them in their lanes; whether there may be more."""
         launches: list[Launch] = []
         async with self._db.transaction() as db:
-            rows = await db.fetch(SQL.take_due, self._batch, self._full())
+            rows, is_more = await self._due.take(db)
             if not rows:
-                return 0
+                return is_more
             gone = [row["task_id"] for row in rows if row["row_gone"]]
             if gone:
                 await db.execute(SQL.drop_gone, gone)
@@ -193,11 +192,7 @@ class Dispatcher:
                 await db.execute(SQL.begin_starts, *_columns(launches), self.owner_id, REPEAT_SECONDS)
         for launch in launches:
             self.launch(launch)
-        return len(rows)
-
-    def _full(self) -> list[str]:
-        """Backends with so many starts under way that what waits for them is left where it is."""
-        return [name for name, lane in self._lanes.items() if not lane.has_room]
+        return is_more
 
     def _decide(self, row: asyncpg.Record) -> Launch:
         """What becomes of a due row; without a `start` while its backend cannot take it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from backends.errors import EngineUnavailable
 from backends.port import WorkflowEnginePort
+from gateway.dispatch.turns import Turns
+from gateway.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +20,11 @@ class Lane:
 
     def __init__(self, engine: WorkflowEnginePort, *, concurrency: int) -> None:
         self.engine = engine
-        self.slots = asyncio.Semaphore(concurrency)
         self.pending = 0
         self._limit = concurrency * 8
-        self._sweep_limit = concurrency * 2
+        self._was_full = False
+        self._pace = Pace(concurrency)
+        self._turns = Turns(self._pace, concurrency)
         self._down_since: float | None = None
 
     @property
@@ -36,14 +40,36 @@ class Lane:
         return not self.is_down and self.pending < self._limit
 
     @property
+    def window(self) -> int:
+        """So many starts go at once without one having to wait for another."""
+        return self._pace.window
+
+    @property
     def has_room(self) -> bool:
         """Whether it takes tasks that waited. They leave room for new ones, so that no crowd stands before those."""
-        return self.pending < self._sweep_limit
+        return self.pending < 2 * self._pace.window
+
+    @asynccontextmanager
+    async def slot(self, tenant_id: str | None) -> AsyncIterator[None]:
+        """One start at the engine, when it is the tenant's turn."""
+        async with self._turns.slot(tenant_id or ""):
+            yield
+
+    def begun(self) -> None:
+        """A start is to be made."""
+        self.pending += 1
+        self._was_full |= not self.has_room
+
+    def took(self, seconds: float) -> None:
+        """The engine took so long for a start."""
+        self._pace.note(seconds, self._turns.taken)
+        self._was_full |= not self.has_room
 
     def started(self) -> bool:
         """A start is no longer under way; True when there is room again."""
         self.pending -= 1
-        return self.pending == self._sweep_limit - 1
+        was_full, self._was_full = self._was_full, not self.has_room
+        return was_full and self.has_room
 
     def failed(self) -> None:
         """The engine could not be reached."""

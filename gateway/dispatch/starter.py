@@ -57,7 +57,7 @@ class Starter:
         """Start a committed task in the background; `launch.backend` and `launch.start` are given."""
         assert launch.backend is not None
         lane = self.lanes[launch.backend]
-        lane.pending += 1
+        lane.begun()
         task = asyncio.create_task(self._start(lane, launch))
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
@@ -83,9 +83,11 @@ class Starter:
         assert launch.start is not None
         ref, began, failed = launch.start.ref, time.monotonic(), True
         try:
-            async with lane.slots:
+            async with lane.slot(launch.start.tenant_id):
                 faults.passing("before_start")
+                asked = time.monotonic()
                 await lane.engine.start_workflow(launch.start)
+                lane.took(time.monotonic() - asked)
                 faults.passing("after_start")
         except EngineUnavailable:
             lane.failed()

@@ -6,6 +6,7 @@ Latency is from before the request to the handler's first line; the single tasks
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -16,7 +17,9 @@ from deploy.local import taskgate
 from deploy.local.stack import EmbeddedStack
 from tests.performance.stack import client, measured_stack
 
-CROWD, BATCH, SINGLES = 10_000, 2_000, 30
+CROWD, BATCH, SINGLES = 10_000, 2_000, int(os.environ.get("BENCH_SINGLES", "60"))
+#: Of the crowd's tenant. Tasks of one group run one after the other on Redis; the crowd is to fill every slot.
+PROJECTS = 40
 #: Stage by backend.
 STAGES = {"redis": "off", "temporal": "live"}
 
@@ -45,17 +48,21 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection, backend: s
             *("flags", "set", "--tenant", tenant, "--stage", STAGES[backend], "--by", "bench", "--why", "benchmark"),
             environment=stack.environment(),
         )
+    await database.execute(
+        "INSERT INTO projects (id, tenant_id, name, owner_id) SELECT 'crowd-' || n, id, 'bench', owner_id"
+        " FROM tenants, generate_series(0, $1 - 1) n WHERE id = 'initech'",
+        PROJECTS,
+    )
     async with client(stack, "initech") as crowd, client(stack, "umbrella") as http:
         idle = sorted([await single(http, database) for _ in range(SINGLES)])
-        # Tasks of one group run one after the other on Redis; the crowd is to fill every slot.
-        tasks = [{"type": "bench_noop"}] * BATCH
+        tasks = [{"type": "bench_noop", "project_id": f"crowd-{number % PROJECTS}"} for number in range(BATCH)]
         for _ in range(CROWD // BATCH):
             (await crowd.post("/gateway/v1/tasks/batch", json={"tasks": tasks})).raise_for_status()
         beside = []
-        waiting = await database.fetchval(_UNDONE)
+        waiting, began = await database.fetchval(_UNDONE), time.monotonic()
         while len(beside) < SINGLES and await database.fetchval(_UNDONE):
             beside.append(await single(http, database))
-        left = await database.fetchval(_UNDONE)
+        left, seconds = await database.fetchval(_UNDONE), time.monotonic() - began
     beside.sort()
     return {
         "idle_p50_ms": round(idle[len(idle) // 2] * 1000, 1),
@@ -63,14 +70,16 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection, backend: s
         "beside_p50_ms": round(beside[len(beside) // 2] * 1000, 1),
         "beside_p95_ms": round(beside[int(len(beside) * 0.95)] * 1000, 1),
         "ratio_p50": round(beside[len(beside) // 2] / idle[len(idle) // 2], 2),
+        "ratio_p95": round(beside[int(len(beside) * 0.95)] / idle[int(len(idle) * 0.95)], 2),
         "crowd_before": waiting,
         "crowd_after": left,
+        "crowd_per_s": round((waiting - left) / seconds, 1),
     }
 
 
 async def run() -> dict[str, Any]:
     figures = {}
-    for backend in STAGES:
+    for backend in os.environ.get("BENCH_BACKENDS", ",".join(STAGES)).split(","):
         async with measured_stack() as stack:
             database = await asyncpg.connect(stack.database_url)
             figures[backend] = await measure(stack, database, backend)

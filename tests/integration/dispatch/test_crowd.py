@@ -62,8 +62,8 @@ async def gateway(database: Database, engine: SlowEngine) -> AsyncIterator[Gatew
     await gateway.close()
 
 
-def tasks(count: int, tenant: str) -> list[NewTask]:
-    return [NewTask("probe", "g", {}, Placement(tenant, None), None) for _ in range(count)]
+def tasks(count: int, tenant: str, **more: Any) -> list[NewTask]:
+    return [NewTask("probe", "g", {}, Placement(tenant, None), None, **more) for _ in range(count)]
 
 
 async def test_a_new_task_goes_before_a_crowd(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
@@ -81,6 +81,26 @@ async def test_a_new_task_goes_before_a_crowd(gateway: Gateway, engine: SlowEngi
     async with asyncio.timeout(20):
         while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
             await asyncio.sleep(0.02)
+
+
+async def test_crowds_take_turns(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
+    """A second crowd does not wait for the end of the first, nor what is urgent for what came before it."""
+    await database.execute("INSERT INTO taskgate.tenant (tenant_id, weight) VALUES ('heavy', 3)")
+    await gateway.intake.submit([*tasks(5 * CROWD, "many"), *tasks(40, "many", priority=1)])
+    taken = await engine.take_starts(20)
+    second, heavy = tasks(40, "second"), tasks(80, "heavy")
+    await gateway.intake.submit([*second, *heavy])
+    seen = len(taken)
+    taken = (await engine.take_starts(120))[seen:]
+    share = {name: sum(task.task_id in taken for task in some) for name, some in (("s", second), ("h", heavy))}
+    urgent = {
+        row["task_id"] for row in await database.fetch("SELECT task_id FROM taskgate.dispatch WHERE priority = 1")
+    }
+    assert share["s"] >= 16
+    assert share["h"] >= 2 * share["s"]
+    assert urgent & set((await engine.take_starts(0))[:100])
+    taken = await engine.take_starts(5 * CROWD + 40 + 120 - seen - len(taken))
+    assert len(set(taken)) == len(taken) == 5 * CROWD + 160
 
 
 async def test_few_are_started_at_once(gateway: Gateway, engine: SlowEngine, database: Database) -> None:

@@ -1,0 +1,50 @@
+"""How much goes at once: more while answers come as quickly as they can, less when they come more slowly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: Answers may take so many times what they take at best; with more under way, whoever comes next would wait for it.
+SLOWER = 1.6
+#: What is left of a window whose answers are slower than that.
+SHRINK = 0.8
+#: Part of the newest answer in the running mean.
+NEWEST = 0.15
+#: A best mean counts for one to two of these (seconds): a server that has become slower for good is not to be starved.
+MEMORY_SECONDS = 180.0
+FIRST = 4.0
+
+
+class Pace:
+    """A window of things under way, between 1 and `most`, that follows how long each of them takes."""
+
+    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = float(most)
+        self._window = min(FIRST, self._most)
+        self._clock = clock
+        self._mean: float | None = None
+        self._best = self._best_before = float("inf")
+        self._turned_at = clock()
+        self._noted = 0
+
+    @property
+    def window(self) -> int:
+        """So many may be under way."""
+        return int(self._window)
+
+    def note(self, seconds: float, under_way: int) -> None:
+        """One took so long, with so many under way, itself included."""
+        now = self._clock()
+        if now - self._turned_at > MEMORY_SECONDS:
+            self._best_before, self._best, self._turned_at = self._best, float("inf"), now
+        self._mean = seconds if self._mean is None else self._mean + NEWEST * (seconds - self._mean)
+        self._best = min(self._best, self._mean)
+        self._noted += 1
+        if self._noted < self._window:
+            return  # what the last change did is not felt yet
+        self._noted = 0
+        if self._mean > SLOWER * min(self._best, self._best_before):
+            self._window = max(self._window * SHRINK, 1.0)
+        elif under_way >= self.window:
+            self._window = min(self._window + 1, self._most)

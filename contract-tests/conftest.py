@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from contracts.people import Household
 from contracts.world import Servers, World
+from deploy.local.database_stock import DatabaseStock
 from deploy.local.ports import free_port
 from deploy.local.pytest_stack import StackFactory
 from deploy.local.temporal_setup import ensure_namespace
@@ -41,7 +40,7 @@ async def contract_namespace(temporal_server: str, temporal_namespace: str) -> C
 @pytest_asyncio.fixture(scope="session", params=STAGES)
 async def world(
     request: pytest.FixtureRequest,
-    database_template: tuple[str, str],
+    databases: DatabaseStock,
     contract_redis: str,
     contract_namespace: Callable[[], Awaitable[str]],
     temporal_server: str,
@@ -54,28 +53,23 @@ async def world(
     mid-run.
     """
     stage: str = request.param
-    server, template = database_template
-    name = f"contract_{stage}_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(server)
-    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    world = World(
-        stage,
-        Servers(
-            database_url=f"{server.rpartition('/')[0]}/{name}",
-            redis_url=f"redis://127.0.0.1:{free_port()}/0" if stage == "complete" else contract_redis,
-            temporal_address=None if stage == "off" else temporal_server,
-            temporal_namespace="none" if stage == "off" else await contract_namespace(),
-            graph_url=neo4j_server,
-        ),
-        tmp_path_factory.mktemp(stage),
-    )
-    try:
-        await world.start()
-        yield world
-    finally:
-        await world.stop()
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await admin.close()
+    async with databases.one() as database_url:
+        world = World(
+            stage,
+            Servers(
+                database_url=database_url,
+                redis_url=f"redis://127.0.0.1:{free_port()}/0" if stage == "complete" else contract_redis,
+                temporal_address=None if stage == "off" else temporal_server,
+                temporal_namespace="none" if stage == "off" else await contract_namespace(),
+                graph_url=neo4j_server,
+            ),
+            tmp_path_factory.mktemp(stage),
+        )
+        try:
+            await world.start()
+            yield world
+        finally:
+            await world.stop()
 
 
 @pytest_asyncio.fixture

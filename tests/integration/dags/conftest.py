@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 
-import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -13,6 +11,7 @@ import pytest_asyncio
 from contracts.dag_world import Dags, DagWorld
 from contracts.people import Household, People
 from contracts.world import Servers
+from deploy.local.database_stock import DatabaseStock
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
@@ -47,32 +46,27 @@ async def client(gateway: Gateway, home: Household) -> AsyncIterator[httpx.Async
 
 @pytest_asyncio.fixture(scope="session")
 async def dag_world(
-    database_template: tuple[str, str],
+    databases: DatabaseStock,
     temporal_server: str,
     temporal_namespace: str,
     neo4j_server: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[DagWorld]:
     """Every tenant on Temporal; Redis is not configured."""
-    server, template = database_template
-    name = f"dags_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(server)
-    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    servers = Servers(
-        database_url=f"{server.rpartition('/')[0]}/{name}",
-        redis_url=None,
-        temporal_address=temporal_server,
-        temporal_namespace=temporal_namespace,
-        graph_url=neo4j_server,
-    )
-    world = DagWorld("live", servers, tmp_path_factory.mktemp("dags"))
-    try:
-        await world.start()
-        yield world
-    finally:
-        await world.stop()
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await admin.close()
+    async with databases.one() as database_url:
+        servers = Servers(
+            database_url=database_url,
+            redis_url=None,
+            temporal_address=temporal_server,
+            temporal_namespace=temporal_namespace,
+            graph_url=neo4j_server,
+        )
+        world = DagWorld("live", servers, tmp_path_factory.mktemp("dags"))
+        try:
+            await world.start()
+            yield world
+        finally:
+            await world.stop()
 
 
 @pytest_asyncio.fixture

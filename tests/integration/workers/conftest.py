@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from contracts.flag import Flag
+from deploy.local.database_stock import DatabaseStock
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.intake import NewTask, RetryOverride
@@ -179,14 +179,9 @@ async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str,
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own_database(database_template: tuple[str, str]) -> AsyncIterator[str]:
-    server, template = database_template
-    name = f"fleet_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(server)
-    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield f"{server.rpartition('/')[0]}/{name}"
-    await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    await admin.close()
+async def own_database(databases: DatabaseStock) -> AsyncIterator[str]:
+    async with databases.one() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gateway.host_process import resident_bytes
 from workers.guard import GUARD, GuardEnd, clock
 
 log = logging.getLogger("workers.supervisor")
@@ -67,11 +68,7 @@ class Child:
 
     def memory(self) -> int:
         """Resident bytes; 0 when the process is gone."""
-        try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.pid)
 
     def _on_word(self) -> None:
         if not self.end.read():

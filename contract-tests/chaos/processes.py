@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local import taskgate
+from gateway.host_process import is_alive
 
 LOOK_SECONDS = 0.02
 
@@ -90,7 +91,7 @@ class Service:
         """A process that hung and then died did nothing since it hung."""
         now = time.monotonic()
         self._below |= {child: now for child in _children(pid) if child not in self._hung}
-        for child in [child for child in self._below if not _is_alive(child)]:
+        for child in [child for child in self._below if not is_alive(child)]:
             self._kills[child] = self._hung.pop(child, self._below[child])
             del self._below[child]
 
@@ -114,7 +115,7 @@ class Service:
         if self.is_alive:
             self._require().send_signal(signal.SIGKILL)
             await self._require().wait()
-            while any(_is_alive(child) for child in self._below):
+            while any(is_alive(child) for child in self._below):
                 await asyncio.sleep(LOOK_SECONDS)
 
     def kill_below(self) -> None:
@@ -128,7 +129,7 @@ class Service:
             self._hung[child] = time.monotonic()
 
     def resume(self) -> None:
-        for child in [child for child in self._hung if _is_alive(child)]:
+        for child in [child for child in self._hung if is_alive(child)]:
             os.kill(child, signal.SIGCONT)
             self._below[child] = time.monotonic()
             del self._hung[child]
@@ -152,10 +153,3 @@ def _children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False

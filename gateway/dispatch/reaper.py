@@ -6,16 +6,15 @@ Exactly one gateway does this at a time (`gateway.dispatch.caretaker`).
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import asyncpg
 
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort, WorkflowRef
 from gateway.db import Database
+from gateway.host_process import is_alive
 from gateway.sql import Queries
 from gateway.status.transitions import ChangeNotifier
 from workers.lease import LOCK_CLASS, host_identity
@@ -98,7 +97,7 @@ class Reaper:
         since = self._missing.setdefault(row["process_id"], now)
         if row["host"] == host_identity():
             # Here the process itself can be asked: only its connection may have been cut.
-            return not _is_alive(row["pid"])
+            return not is_alive(row["pid"])
         grace = self._grace if now - self._came_at > RETURN_SECONDS else max(self._grace, RETURN_SECONDS)
         return now - since >= grace
 
@@ -152,18 +151,3 @@ class Reaper:
             except EngineError:
                 break
             self._release.remove((backend, worker_id))
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this host exists and is no zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self").exists():
-            return False
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return False
-        return True
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

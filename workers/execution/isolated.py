@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from gateway.host_process import resident_bytes
 from gateway.settings import Settings
 from gateway.status.transitions import Claim
 from workers.execution.messages import (
@@ -84,11 +84,7 @@ class _Process:
 
     def memory(self) -> int:
         """Resident bytes."""
-        try:
-            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.process.pid)
 
 
 class IsolatedExecution:

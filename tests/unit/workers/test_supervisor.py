@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gateway.host_process import is_alive
+
 #: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
 CHILD = """
 import json, math, os, signal, sys, time
@@ -75,7 +77,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         if supervised.process.returncode is None:
             supervised.process.kill()
             await supervised.process.wait()
-        await supervised.until(lambda s=supervised: not any(_alive(pid) for pid in s.children))  # type: ignore[misc]
+        await supervised.until(lambda s=supervised: not any(is_alive(pid) for pid in s.children))  # type: ignore[misc]
 
 
 async def _spawn(
@@ -85,13 +87,6 @@ async def _spawn(
     child = [sys.executable, "-c", CHILD, str(directory / "journal"), *behaviour]
     supervisor = [sys.executable, "-m", "workers.supervisor", "--processes", str(processes), "--drain", "0.1", *extra]
     return await asyncio.create_subprocess_exec(*supervisor, "--ready-file", str(directory / "ready"), "--", *child)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 async def test_it_is_ready_when_every_process_is(start: Start) -> None:
@@ -120,7 +115,7 @@ async def test_what_stands_still_past_its_deadline_is_killed(start: Start) -> No
     await supervised.until(supervised.ready_file.exists)
     victim = supervised.children[0]
     os.kill(victim, signal.SIGSTOP)
-    await supervised.until(lambda: not _alive(victim))
+    await supervised.until(lambda: not is_alive(victim))
     await supervised.until(lambda: len(supervised.children) == 2)
 
 
@@ -136,14 +131,14 @@ async def test_sigterm_ends_everything_in_order(start: Start) -> None:
     await supervised.until(supervised.ready_file.exists)
     supervised.process.terminate()
     assert await supervised.process.wait() == 0
-    assert not any(_alive(pid) for pid in supervised.children)
+    assert not any(is_alive(pid) for pid in supervised.children)
 
 
 async def test_its_own_death_is_that_of_its_processes(start: Start) -> None:
     supervised = await start("waits", processes=2)
     await supervised.until(supervised.ready_file.exists)
     supervised.process.kill()
-    await supervised.until(lambda: not any(_alive(pid) for pid in supervised.children))
+    await supervised.until(lambda: not any(is_alive(pid) for pid in supervised.children))
 
 
 async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
@@ -154,8 +149,8 @@ async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
     alive: set[int] = set()
 
     def replaced() -> bool:
-        alive.add(sum(_alive(pid) for pid in supervised.children))
-        return len(supervised.children) == 4 and not any(_alive(pid) for pid in before)
+        alive.add(sum(is_alive(pid) for pid in supervised.children))
+        return len(supervised.children) == 4 and not any(is_alive(pid) for pid in before)
 
     await supervised.until(replaced)
     assert min(alive) >= 2

@@ -42,6 +42,19 @@ class GatewayClient:
         """The JSON of a GET; parameters that are None are left out."""
         return self.call("GET", path, query=query)
 
+    def listed(
+        self, path: str, name: str, limit: int, page_size: int, **query: Any
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """At most `limit` entries of a list, which its pages call `name`; and whether there are more."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **query, limit=min(limit - len(found), page_size), cursor=cursor)
+            found += page[name]
+            cursor = page["next_cursor"]
+            if cursor is None or len(found) >= limit:
+                return found, cursor is not None
+
     def call(
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:

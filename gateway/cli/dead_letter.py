@@ -57,16 +57,8 @@ def list_dead_letters(
 ) -> None:
     """List dead letters, newest first."""
     query = _filter(tenant, project, kind, task_type, backend, reason, error, error_type, after, before, None, state)
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
     with GatewayClient() as gateway:
-        while True:
-            size = min(limit - len(found), _LARGEST_PAGE)
-            page = gateway.get(_PATH, **query, label=label or [], limit=size, cursor=cursor)
-            found += page["dead_letters"]
-            cursor = page["next_cursor"]
-            if cursor is None or len(found) >= limit:
-                break
+        found, more = gateway.listed(_PATH, "dead_letters", limit, _LARGEST_PAGE, **query, label=label or [])
     if as_json:
         print_json(found)
         return
@@ -82,7 +74,7 @@ def list_dead_letters(
         for letter in found
     ]
     typer.echo(table(header, rows) if rows else "no dead letters")
-    if cursor is not None:
+    if more:
         typer.echo(f"there are more than {limit}", err=True)
 
 

@@ -131,15 +131,8 @@ def list_tasks(
 ) -> None:
     """List tasks, newest first."""
     query: dict[str, Any] = _filters(state, task_type, tenant, project, other) | {"label": label or []}
-    found: list[dict[str, Any]] = []
     with GatewayClient() as gateway:
-        cursor: str | None = None
-        while True:
-            page = gateway.get(_PATH, **query, limit=min(limit - len(found), _LARGEST_PAGE), cursor=cursor)
-            found += page["tasks"]
-            cursor = page["next_cursor"]
-            if cursor is None or len(found) >= limit:
-                break
+        found, more = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
     if as_json:
         print_json(found)
         return
@@ -157,7 +150,7 @@ def list_tasks(
         for task in found
     ]
     typer.echo(table(header, rows) if rows else "no tasks")
-    if cursor is not None:
+    if more:
         typer.echo(f"there are more than {limit}", err=True)
 
 

@@ -32,13 +32,16 @@ SQL = Queries("workers", "lease.sql")
 
 #: First half of the advisory lock's key ("tg" in ASCII); the second is the process's own.
 LOCK_CLASS = 0x7467
-RENEW_SECONDS = 1.0
+#: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
+#: interpreter for ten seconds fit before the fence of the usual limit.
+RENEW_SECONDS = 2.0
 #: Parts of the limit after which a process that could not renew cancels what it runs, and after which its supervisor
 #: kills it: both before others take its tasks over, which is at the limit.
-FENCE_AT, KILL_AT = 0.8, 0.95
+FENCE_AT, KILL_AT = 0.85, 0.95
 #: A process that was taken for dead has so long to cancel what it runs (seconds).
 CLEAR_SECONDS = 1.0
-WATCH_SECONDS = 0.1
+#: Longest pause between two looks at the own renewals (seconds): the clock of pauses stands still on a suspended host.
+WATCH_SECONDS = 1.0
 
 
 def host_identity() -> str:
@@ -105,6 +108,8 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
+        self._stirred = asyncio.Event()
+        """The connection is lost, or the lease is to be given back."""
         self._held: Future[None] = Future()
         self._renewed = clock()
 
@@ -130,8 +135,12 @@ class Lease:
         if self._thread is None or self._loop is None or self._ending is None:
             return
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._ending.set)
+            self._loop.call_soon_threadsafe(self._end, self._ending)
         await asyncio.to_thread(self._thread.join, 5)
+
+    def _end(self, ending: asyncio.Event) -> None:
+        ending.set()
+        self._stirred.set()
 
     # In the thread ------------------------------------------------------------------------------------------
 
@@ -163,8 +172,8 @@ class Lease:
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
         assert self._ending is not None
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
+        stirred = self._stirred = asyncio.Event()
+        connection.add_termination_listener(lambda _: stirred.set())
         me = self._identity
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
             return  # our former session is not yet gone on the server
@@ -173,18 +182,18 @@ class Lease:
             self._lose("it was taken for dead")
             return
         self._renew(asked)
-        while self._identity is me and not lost.is_set():
+        while self._identity is me and not connection.is_closed():
             if not self._held.done():
                 self._held.set_result(None)
-            waiting = [asyncio.ensure_future(lost.wait()), asyncio.ensure_future(self._ending.wait())]
-            await asyncio.wait(waiting, timeout=RENEW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
+            if not self._ending.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(RENEW_SECONDS, self._limit / 5)):
+                        await stirred.wait()
             if self._ending.is_set():
                 await connection.execute(SQL.retire, me.process_id, timeout=2)
                 self._excuse()
                 return
-            if self._identity is me and not lost.is_set():
+            if self._identity is me and not connection.is_closed():
                 asked = clock()
                 if not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
                     self._lose("it was taken for dead")
@@ -222,7 +231,8 @@ class Lease:
     async def _watch(self) -> None:
         """Without a renewal for almost the limit, others are about to take over: stop before they start."""
         while True:
-            await asyncio.sleep(min(WATCH_SECONDS, self._limit / 50))
+            left = self._renewed + self._limit * FENCE_AT - clock()
+            await asyncio.sleep(min(max(left, self._limit / 50), WATCH_SECONDS))
             if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
                 self._lose("it could not be renewed")
 

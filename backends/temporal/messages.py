@@ -6,7 +6,8 @@ messages written by an older gateway wait in queues while a newer worker starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -48,3 +49,14 @@ class RunTask:
     trace: dict[str, str] = field(default_factory=dict)
     options: ActivityOptions | None = None
     """Set for the workflow only; a standalone activity has its options from its start."""
+
+
+_FIELDS = frozenset(field.name for field in fields(RunTask)) - {"options"}
+
+
+def message_of(plain: Mapping[str, Any]) -> RunTask:
+    """The message that was plain JSON on its way; what a newer gateway may have added is left out.
+
+    Its options are the workflow's, which has read them before.
+    """
+    return RunTask(**{name: value for name, value in plain.items() if name in _FIELDS})

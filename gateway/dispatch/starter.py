@@ -26,6 +26,8 @@ SQL = Queries("gateway.dispatch", "dispatch.sql")
 #: Pause before a task whose backend is down is looked at again; the backend's return cuts it short.
 DOWN_SECONDS = 5.0
 PROBE_SECONDS = 0.5
+#: How long a confirmation may wait for others (seconds): the first, and while there is no end of them.
+FIRST_CONFIRM_PAUSE, LAST_CONFIRM_PAUSE = 0.005, 0.04
 
 #: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
 FlagRecorder = Callable[[FlagEvaluation, str, timedelta, bool], None]
@@ -125,9 +127,14 @@ class Starter:
             log.warning("PostgreSQL is away; an engine's answer is recorded later")
 
     async def _confirm_forever(self) -> None:
-        while await self._to_confirm.wait():
+        pause = FIRST_CONFIRM_PAUSE
+        while True:
+            busy = self._to_confirm.is_set()
+            await self._to_confirm.wait()
             self._to_confirm.clear()
-            await asyncio.sleep(0.005)  # many confirmations, one statement
+            # Many confirmations, one statement. Nobody waits for them: a worker may claim before.
+            pause = min(2 * pause, LAST_CONFIRM_PAUSE) if busy else FIRST_CONFIRM_PAUSE
+            await asyncio.sleep(pause)
             try:
                 await self._confirm_now()
             except DatabaseUnavailable:

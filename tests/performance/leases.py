@@ -1,4 +1,4 @@
-"""What leases cost: a hundred processes' leases, renewed each second, and the reaper that looks at all of them.
+"""What leases cost: a hundred processes' leases, renewed as usual, and the reaper that looks at all of them.
 
 The leases are held by threads of one process, as many workers would hold them: what is counted is the processor time of
 that process, which in truth is spread over a hundred, and that of PostgreSQL and of the reaper.
@@ -7,6 +7,7 @@ that process, which in truth is spread over a hundred, and that of PostgreSQL an
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -57,10 +58,13 @@ async def run() -> dict[str, Any]:
             await _reap(reaper, time.monotonic() + 2)
             ours, servers = time.process_time(), _spent(server)
             await _reap(reaper, time.monotonic() + SECONDS)
+            mine, its = time.process_time() - ours, _spent(server) - servers
             figures[name] = {
                 "n": count,
-                "ours_core_percent": round(100 * (time.process_time() - ours) / SECONDS, 2),
-                "postgres_core_percent": round(100 * (_spent(server) - servers) / SECONDS, 2),
+                "core_percent": round(100 * (mine + its) / SECONDS, 2),
+                "ours_core_percent": round(100 * mine / SECONDS, 2),
+                "postgres_core_percent": round(100 * its / SECONDS, 2),
+                "load": round(os.getloadavg()[0], 2),
             }
             await asyncio.gather(*(lease.close() for lease in leases))
         await database.close()

@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from backends.temporal import names
-from backends.temporal.messages import RunTask
+from backends.temporal.messages import RunTask, message_of
 from backends.temporal.payloads import carried_result
 from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.temporal.slots import SharedSlots
@@ -46,8 +46,12 @@ class RunTaskActivity:
         return len(self._running)
 
     @activity.defn(name=names.RUN_TASK)
-    async def run_task(self, message: RunTask) -> Any:
-        """Returns the result; every other end is an exception that says what Temporal has to do next."""
+    async def run_task(self, received: Any) -> Any:
+        """Returns the result; every other end is an exception that says what Temporal has to do next.
+
+        `received` is a `RunTask` as plain JSON: the SDK's converter takes longer to make one of it than a claim does.
+        """
+        message = received if isinstance(received, RunTask) else message_of(received)
         if self._closed:
             raise _again("the worker is shutting down", AT_ONCE)
         task = asyncio.current_task()

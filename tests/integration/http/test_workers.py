@@ -22,7 +22,7 @@ ADD = (
 async def fleet(database: Database) -> None:
     """Workers of two pools, one that is gone, one that ended, one that is silent, and a gateway; w-a runs a task."""
     for values in (
-        ("w-a", "worker", "A", "temporal", "now", None),
+        ("w-a", "worker", "A", "temporal", "tomorrow", None),
         ("w-redis", "worker", "redis", "redis", "now", None),
         ("w-silent", "worker", "C", "temporal", "yesterday", None),
         ("w-lost", "worker", "C", "temporal", "now", "now"),

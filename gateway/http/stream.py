@@ -69,7 +69,7 @@ class EventStream(Response):
             return
         shown = None if row.is_finished else (row.status, row.progress)
         if shown is not None:
-            await emit(event("progress", task_progress(row)))
+            await emit(_progress(row))
         while not row.is_finished:
             try:
                 row = await self._changes.get(self._keepalive)
@@ -83,7 +83,7 @@ class EventStream(Response):
                 return
             if (row.status, row.progress) != shown:
                 shown = (row.status, row.progress)
-                await emit(event("progress", task_progress(row)))
+                await emit(_progress(row))
         name = "completed" if row.status == Status.COMPLETED else "failed"
         await emit(event(name, task_log_response(row)))
 
@@ -91,6 +91,17 @@ class EventStream(Response):
         while (await receive())["type"] != "http.disconnect":
             pass
         self._changes.close()
+
+
+#: The last one that was made: the feed gives the same row to all who watch the task, one after the other.
+_made: tuple[TaskRow | None, bytes] = (None, b"")
+
+
+def _progress(row: TaskRow) -> bytes:
+    global _made
+    if _made[0] is not row:
+        _made = (row, event("progress", task_progress(row)))
+    return _made[1]
 
 
 def event(name: str, data: dict[str, Any]) -> bytes:

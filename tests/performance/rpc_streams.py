@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -31,6 +32,35 @@ Arrived = Callable[[str, str, int], None]
 """Called with the kind of stream, the task and its progress."""
 
 
+class SseReader(asyncio.Protocol):
+    """Reads the data of events with as little work as can be: what is measured is the server."""
+
+    def __init__(self, event: Callable[[bytes], None]) -> None:
+        self._event = event
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *events, self._rest = (self._rest + data).split(b"\n\n")
+        for event in events:
+            _, found, text = event.partition(b"data: ")
+            if found:
+                self._event(text)
+
+
+@functools.lru_cache(maxsize=16)
+def progress_of_event(data: bytes) -> tuple[str, int]:
+    """Task and progress."""
+    found = json.loads(data)
+    return found["id"], found["progress"]
+
+
+@functools.lru_cache(maxsize=16)
+def progress_of_answer(message: bytes) -> tuple[str, int]:
+    """Task and progress."""
+    task = WatchResponse.FromString(message).task
+    return task.task_id, task.progress
+
+
 class Streams:
     """Open streams, and who is told of what arrives."""
 
@@ -45,28 +75,27 @@ class Streams:
         """First answers, by kind."""
 
     async def open_sse(self, task_ids: list[str]) -> None:
+        loop = asyncio.get_running_loop()
         for task_id in task_ids:
             parts = urlsplit(self._url)
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            writer.write(
+            transport, _ = await loop.create_connection(lambda: SseReader(self._hear_sse()), parts.hostname, parts.port)
+            transport.write(
                 f"GET /api/v1/tasks/{task_id}/stream HTTP/1.1\r\nHost: {parts.netloc}\r\n"
                 f"Authorization: {self._authorization}\r\n\r\n".encode()
             )
-            self._closing.append(writer.close)
-            self._readers.append(asyncio.create_task(self._read_sse(reader)))
+            self._closing.append(transport.close)
         await self._until("sse", len(task_ids))
 
-    async def _read_sse(self, reader: asyncio.StreamReader) -> None:
+    def _hear_sse(self) -> Callable[[bytes], None]:
         seen = False
-        while True:
-            line = await reader.readline()
-            if line.startswith(b"data: "):
-                data = json.loads(line[6:])
-                self.arrived("sse", data["id"], data["progress"])
-                self.count["sse"] += not seen
-                seen = True
-            elif not line:
-                return
+
+        def event(data: bytes) -> None:
+            nonlocal seen
+            self.arrived("sse", *progress_of_event(data))
+            self.count["sse"] += not seen
+            seen = True
+
+        return event
 
     async def open_watches(self, task_ids: list[str], per_connection: int) -> None:
         for first in range(0, len(task_ids), per_connection):
@@ -81,8 +110,7 @@ class Streams:
         seen: set[int] = set()
 
         def answer(stream: int, message: bytes) -> None:
-            task = WatchResponse.FromString(message).task
-            self.arrived("watch", task.task_id, task.progress)
+            self.arrived("watch", *progress_of_answer(message))
             self.count["watch"] += stream not in seen
             seen.add(stream)
 

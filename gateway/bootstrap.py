@@ -64,6 +64,7 @@ from gateway.status.notify import Notifier
 from gateway.status.task_log import TaskLog
 from gateway.status.transitions import Transitions
 from gateway.submission import SubmissionDesk
+from gateway.tenants.desk import TenantDesk
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
 from workers.lease import Lease, ProcessIdentity
@@ -177,6 +178,7 @@ class Gateway:
     pauses: Pauses
     tenants: Tenants
     tier_mover: TierMover
+    tenant_desk: TenantDesk
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -250,6 +252,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     fenced = [name for name, engine in engines.items() if Capability.FENCED in engine.capabilities]
     task_limits = TaskLimits(database, recallable=fenced)
     quotas = Quotas(database, task_limits)
+    pauses, tenants = Pauses(database, task_limits), Tenants(database)
     dispatcher = Dispatcher(
         database,
         engines,
@@ -267,6 +270,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     )
     canceller = Canceller(database, engines)
     task_limits.wake, task_limits.cancel_soon = dispatcher.wake, canceller.wake
+    tier_mover = TierMover(database, fenced, wake_dispatcher=dispatcher.wake, cancel_soon=canceller.wake)
     transitions = Transitions(
         database, notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=canceller.wake
     )
@@ -388,9 +392,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         redrive_operations=redrive_operations,
         task_limits=task_limits,
         quotas=quotas,
-        pauses=Pauses(database, task_limits),
-        tenants=Tenants(database),
-        tier_mover=TierMover(database, fenced, wake_dispatcher=dispatcher.wake, cancel_soon=canceller.wake),
+        pauses=pauses,
+        tenants=tenants,
+        tier_mover=tier_mover,
+        tenant_desk=TenantDesk(tenants, quotas, pauses, router, task_limits, tier_mover),
         operation_runner=OperationRunner(
             database,
             tuple(engines.values()),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
 from gateway.access.on_behalf import OnBehalf
@@ -202,6 +202,20 @@ class SubmissionDesk:
         if memory_id not in self._memories:
             self._memories[memory_id] = await self._view.project_of_memory(memory_id)
         return self._memories[memory_id]
+
+
+class RunAt(BaseModel):
+    """Another time for a task: one of the two; a `run_at` in the past means now."""
+
+    model_config = ConfigDict(extra="forbid")
+    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
+    run_at: AwareDatetime | None = None
+
+    def due(self) -> datetime | None:
+        """When the task becomes due; None: now. Raises `InvalidRequest`."""
+        if self.delay_seconds is None and self.run_at is None:
+            raise InvalidRequest("Give delay_seconds or run_at.", field="run_at")
+        return due_time(self.delay_seconds, self.run_at)
 
 
 def due_time(delay_seconds: float | None, run_at: datetime | None) -> datetime | None:

@@ -44,6 +44,13 @@ class Access:
         """The caller behind an Authorization header. Raises `Unauthenticated` with the messages of contract §1."""
         return self._identify(await self._questions.ask(Question(key_hash=hash_key(read_key(authorization)))))
 
+    async def authenticate_administrator(self, authorization: str | None) -> Caller:
+        """The caller, who is a system administrator (contract §1). Raises `Unauthenticated`, `Forbidden`."""
+        caller = await self.authenticate(authorization)
+        if not caller.is_admin:
+            raise Forbidden("Only administrators may see this")
+        return caller
+
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:

@@ -31,6 +31,15 @@ _STATUS: dict[str, Status] = {
     "stopped": "cancelled",
 }
 
+#: In which states of their tasks runs are found that have one of these statuses.
+STATES_OF = {
+    "pending": ["waiting", "starting", "queued"],
+    "running": ["running"],
+    "completed": ["completed"],
+    "failed": ["failed"],
+    "cancelled": ["stopped"],
+}
+
 
 class Edge(BaseModel):
     """`target` waits for `source`."""

@@ -27,3 +27,16 @@ class RunRequest(BaseModel):
         if any(not LABEL_KEY.fullmatch(key) or len(value) > LONGEST_LABEL for key, value in self.labels.items()):
             message = "A label is 1 to 63 of a-z, 0-9 and . _ / - with at most 255 characters."
             raise InvalidRequest(message, field="labels")
+
+
+class Approve(BaseModel):
+    """An answer to an approval; the first one counts."""
+
+    approved: bool = True
+    comment: Annotated[str | None, Field(max_length=4000)] = None
+
+
+class Skip(BaseModel):
+    """Why a node is skipped."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=4000)]

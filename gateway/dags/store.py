@@ -212,3 +212,21 @@ def _version(owner: str, name: str, row: asyncpg.Record) -> DagVersion:
         row["created_by"],
         row["created_at"],
     )
+
+
+def shown(version: DagVersion) -> dict[str, Any]:
+    """A version as it is answered."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "label": version.label,
+        "built_in": version.owner == "",
+        "digest": version.digest,
+        "created_by": version.created_by,
+        "created_at": version.created_at,
+        "definition": version.definition.model_dump(mode="json", exclude_defaults=True),
+        "source": version.source,
+        "needs": version.plan["needs"],
+        "subs": {node: f"{name}@{number}" for node, (_, name, number) in version.plan["subs"].items()},
+        "nodes": version.plan["nodes"],
+    }

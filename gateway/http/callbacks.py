@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
 from gateway.callbacks.callback import CallbackEvent
 from gateway.callbacks.deliveries import DeliveryFilter
+from gateway.callbacks.requests import Id, Resend, Rotation, State
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1", tags=["callbacks"], route_class=KeyedRoute)
 
-State = Literal["pending", "delivered", "dead"]
-_Id = Annotated[str, Field(min_length=1, max_length=1000)]
-
 _LARGEST_PAGE = 200
-_LONGEST_OVERLAP_HOURS = 30 * 24.0
 
 
 class CallbackDelivery(BaseModel):
@@ -56,29 +53,10 @@ class CallbackPage(BaseModel):
     next_cursor: str | None = Field(description="For the next page; null on the last one")
 
 
-class Resend(BaseModel):
-    """Which of those that were given up."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tenant_id: _Id | None = None
-    task_id: _Id | None = None
-    event: CallbackEvent | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 500
-
-
 class ResendReport(BaseModel):
     """How many are sent again."""
 
     resent: int
-
-
-class Rotation(BaseModel):
-    """How long the secret before the new one stays valid, for receivers that do not know the new one yet."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    overlap_hours: Annotated[float, Field(ge=0, le=_LONGEST_OVERLAP_HOURS, allow_inf_nan=False)] = 24.0
 
 
 class SecretMade(BaseModel):
@@ -111,8 +89,8 @@ async def _caller(request: Request) -> Caller:
 @router.get("/callbacks", response_model=CallbackPage, responses=problem_errors())
 async def list_callbacks(
     request: Request,
-    tenant_id: _Id | None = None,
-    task_id: _Id | None = None,
+    tenant_id: Id | None = None,
+    task_id: Id | None = None,
     state: State | None = None,
     event: CallbackEvent | None = None,
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
@@ -157,7 +135,7 @@ async def resend_callback(request: Request, id: str) -> Response:
 )
 async def rotate_webhook_secret(request: Request, id: str, body: Rotation | None = None) -> Response:
     """A new secret for the tenant's callbacks. Until the overlap is over they carry a signature by each of the two."""
-    caller, overlap = await _caller(request), timedelta(hours=(body or Rotation()).overlap_hours)
+    caller, overlap = await _caller(request), (body or Rotation()).overlap
     made = await gateway_of(request).tenant_secrets.rotate(caller, id, overlap, actor=caller.user_id)
     return json_answer({"tenant_id": id, "secret": made.secret, "created_at": made.created_at}, 201)
 

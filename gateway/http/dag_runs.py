@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
-from gateway.dags.run_document import RunDocument, RunSummary, summary
-from gateway.dags.run_request import RunRequest
+from gateway.dags.run_document import STATES_OF, RunDocument, RunSummary, summary
+from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.dags import admit
 from gateway.http.documents import problem_errors
@@ -22,14 +22,6 @@ router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class
 
 RunId = Annotated[str, Path(max_length=100)]
 NodePath = Annotated[str, Path(max_length=100, description="`fetch`, or `fetch[3]` of a fan-out")]
-
-_STATES = {
-    "pending": ["waiting", "starting", "queued"],
-    "running": ["running"],
-    "completed": ["completed"],
-    "failed": ["failed"],
-    "cancelled": ["stopped"],
-}
 
 
 class RunAccepted(BaseModel):
@@ -48,19 +40,6 @@ class RunList(BaseModel):
 
     runs: list[RunSummary]
     next_cursor: str | None = Field(description="For the next page; null on the last one")
-
-
-class Approve(BaseModel):
-    """An answer to an approval; the first one counts."""
-
-    approved: bool = True
-    comment: Annotated[str | None, Field(max_length=4000)] = None
-
-
-class Skip(BaseModel):
-    """Why a node is skipped."""
-
-    reason: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
 class SignalReached(BaseModel):
@@ -126,7 +105,7 @@ async def list_runs(
     rows = await gateway.dag_runs.list_runs(
         caller,
         name=dag,
-        states=None if status is None else _STATES[status],
+        states=None if status is None else STATES_OF[status],
         inside=inside,
         after=None if place is None else (place.at, place.id),
         limit=limit + 1,

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.access import Admission
-from gateway.dags.definition import DAG_NAME, json_schema
+from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
 from gateway.dags.document import Document, check_plain, parse
 from gateway.dags.errors import DagInvalid
-from gateway.dags.store import DagVersion
+from gateway.dags.requests import DagName, Label, tenant_of
+from gateway.dags.store import shown
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
@@ -22,7 +23,7 @@ from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
 
-Name = Annotated[str, Path(max_length=100, pattern=DAG_NAME)]
+Name = Annotated[DagName, Path()]
 Tenant = Annotated[str | None, Query(description="Default: the caller's own tenant")]
 AnyTypes = Annotated[bool, Query(description="Do not ask whether there are handlers for the task types")]
 Version = Annotated[str | None, Query(max_length=100, description="Number or label; default: the one new runs use")]
@@ -141,7 +142,7 @@ async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: An
     admission = await admit(request, tenant_id)
     try:
         document, _ = await _document(request)
-        checked = await gateway_of(request).dags.check(_tenant(admission), document, any_types=any_types)
+        checked = await gateway_of(request).dags.check(tenant_of(admission), document, any_types=any_types)
     except DagInvalid as error:
         return json_answer({"valid": False, "faults": [fault.as_dict() for fault in error.faults]})
     return json_answer({"valid": True, "faults": [], "nodes": checked.nodes, "needs": checked.needs})
@@ -151,7 +152,7 @@ async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: An
 async def list_dags(request: Request, tenant_id: Tenant = None) -> Response:
     """The DAGs of a tenant, and the built-in ones."""
     admission = await admit(request, tenant_id)
-    return json_answer({"dags": await gateway_of(request).dags.list_dags(_tenant(admission))})
+    return json_answer({"dags": await gateway_of(request).dags.list_dags(tenant_of(admission))})
 
 
 @router.put(
@@ -164,7 +165,7 @@ async def apply_dag(
     request: Request,
     name: Name,
     tenant_id: Tenant = None,
-    label: Annotated[str | None, Query(max_length=100, pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")] = None,
+    label: Annotated[Label | None, Query()] = None,
     any_types: AnyTypes = False,
 ) -> Response:
     """Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
@@ -174,7 +175,7 @@ async def apply_dag(
     admission = await admit(request, tenant_id)
     document, source = await _document(request)
     version, is_new = await gateway_of(request).dags.apply(
-        _tenant(admission),
+        tenant_of(admission),
         name,
         document,
         by=admission.caller.user_id,
@@ -182,21 +183,21 @@ async def apply_dag(
         source=source,
         any_types=any_types,
     )
-    return json_answer(_shown(version) | {"is_new": is_new}, 201 if is_new else 200)
+    return json_answer(shown(version) | {"is_new": is_new}, 201 if is_new else 200)
 
 
 @router.get("/{name}", response_model=DagDocument, responses=problem_errors(403, 404))
 async def get_dag(request: Request, name: Name, tenant_id: Tenant = None, version: Version = None) -> Response:
     """One version of a DAG."""
     admission = await admit(request, tenant_id)
-    return json_answer(_shown(await gateway_of(request).dags.get(_tenant(admission), name, version)))
+    return json_answer(shown(await gateway_of(request).dags.get(tenant_of(admission), name, version)))
 
 
 @router.delete("/{name}", status_code=204, responses=problem_errors(403, 404))
 async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
     """Take a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
     admission = await admit(request, tenant_id)
-    await gateway_of(request).dags.retire(_tenant(admission), name)
+    await gateway_of(request).dags.retire(tenant_of(admission), name)
     return Response(status_code=204)
 
 
@@ -204,7 +205,7 @@ async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> 
 async def list_versions(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
     """The latest 200 versions, newest first."""
     admission = await admit(request, tenant_id)
-    return json_answer({"versions": await gateway_of(request).dags.versions(_tenant(admission), name)})
+    return json_answer({"versions": await gateway_of(request).dags.versions(tenant_of(admission), name)})
 
 
 @router.get("/{name}/diff", response_model=DagDifference, responses=problem_errors(403, 404))
@@ -218,8 +219,8 @@ async def compare_versions(
     """What changed between two versions."""
     admission = await admit(request, tenant_id)
     dags = gateway_of(request).dags
-    old = await dags.get(_tenant(admission), name, before)
-    new = await dags.get(_tenant(admission), name, after)
+    old = await dags.get(tenant_of(admission), name, before)
+    new = await dags.get(tenant_of(admission), name, after)
     changes = difference(old.definition, new.definition)
     return json_answer({"name": name, "before": old.version, "after": new.version, "changes": changes})
 
@@ -230,21 +231,14 @@ async def roll_back(
 ) -> Response:
     """Let new runs use an earlier version again."""
     admission = await admit(request, tenant_id)
-    version = await gateway_of(request).dags.roll_back(_tenant(admission), name, str(rollback.version))
-    return json_answer(_shown(version))
+    version = await gateway_of(request).dags.roll_back(tenant_of(admission), name, str(rollback.version))
+    return json_answer(shown(version))
 
 
 async def admit(request: Request, tenant_id: str | None, project_id: str | None = None) -> Admission:
     """The caller and its tenant."""
     authorization = request.headers.get("authorization")
     return await gateway_of(request).access.admit(authorization, tenant_id=tenant_id, project_id=project_id)
-
-
-def _tenant(admission: Admission) -> str:
-    """Raises `InvalidRequest`."""
-    if admission.placement.tenant_id is None:
-        raise InvalidRequest("You belong to no tenant; DAGs belong to one.", field="tenant_id")
-    return admission.placement.tenant_id
 
 
 async def _document(request: Request) -> tuple[Document, str | None]:
@@ -260,20 +254,3 @@ async def _document(request: Request) -> tuple[Document, str | None]:
             raise InvalidRequest(f"The body is not JSON that can be stored: {error}") from None
     document = parse(body, limit=limit)
     return document, body.decode("utf-8")
-
-
-def _shown(version: DagVersion) -> dict[str, Any]:
-    return {
-        "name": version.name,
-        "version": version.version,
-        "label": version.label,
-        "built_in": version.owner == "",
-        "digest": version.digest,
-        "created_by": version.created_by,
-        "created_at": version.created_at,
-        "definition": version.definition.model_dump(mode="json", exclude_defaults=True),
-        "source": version.source,
-        "needs": version.plan["needs"],
-        "subs": {node: f"{name}@{number}" for node, (_, name, number) in version.plan["subs"].items()},
-        "nodes": version.plan["nodes"],
-    }

@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
-from gateway.dead_letters.archive import MOST_AT_ONCE
-from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import Kind, LetterFilter, Moment, Reason, State, Text
 from gateway.dead_letters.redrive import Wish
+from gateway.dead_letters.requests import ByFilter, Reasoned, Redrive, RedriveByFilter
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
@@ -22,11 +21,7 @@ from gateway.http.submissions import Attempt
 
 router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead letters"], route_class=KeyedRoute)
 
-Backend = Literal["redis", "temporal"]
-Why = Annotated[str | None, Field(max_length=1000, description="For the record")]
-
 _LARGEST_PAGE = 200
-_LONGEST_SPREAD = 7 * 24 * 3600.0
 
 
 class DeadLetter(BaseModel):
@@ -83,48 +78,12 @@ class DeadLetterPage(BaseModel):
     next_cursor: str | None = Field(description="For the next page; null on the last one")
 
 
-class Redrive(BaseModel):
-    """How to redrive one dead letter."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
-    edit: Edit | None = None
-    why: Why = None
-
-
 class Accepted(BaseModel):
     """The task that runs again."""
 
     task_id: str
     status: Literal["pending"]
     task_url: str
-
-
-class ByFilter(BaseModel):
-    """An action on a page of the dead letters that match, newest first."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    filter: LetterFilter
-    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 500
-    cursor: Annotated[str | None, Field(max_length=3000, description="`next_cursor` of the step before")] = None
-    dry_run: bool = False
-    why: Why = None
-
-
-class RedriveByFilter(BaseModel):
-    """Redrive the dead letters that match. Payloads that are no task are skipped."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    filter: LetterFilter
-    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
-    spread_seconds: Annotated[
-        float, Field(ge=0, le=_LONGEST_SPREAD, allow_inf_nan=False, description="Start them evenly over this time")
-    ] = 0.0
-    dry_run: bool = False
-    why: Why = None
 
 
 class RemovalReport(BaseModel):
@@ -134,14 +93,6 @@ class RemovalReport(BaseModel):
     matched: int
     removed: int
     next_cursor: str | None
-
-
-class Reasoned(BaseModel):
-    """Why."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    why: Why = None
 
 
 async def _caller(request: Request) -> Caller:

@@ -11,20 +11,10 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.operations.operations import Action, OperationState, TaskSelection
+from gateway.operations.operations import Action, OperationState
+from gateway.operations.request import NewOperation
 
 router = APIRouter(prefix="/gateway/v1/operations", tags=["operations"], route_class=KeyedRoute)
-
-
-class NewOperation(BaseModel):
-    """An action on each of the caller's tasks that are there now and pass the filter. `retry` takes failed and stopped
-    tasks, `redrive` failed ones, `cancel` what is not over, `reprioritise` what has not started."""
-
-    action: Action
-    filter: TaskSelection
-    priority: Annotated[int | None, Field(ge=1, le=5, description="For reprioritise")] = None
-    dry_run: bool = Field(False, description="Only say how many tasks there are")
-    why: Annotated[str | None, Field(max_length=1000, description="For the audit")] = None
 
 
 class OperationError(BaseModel):

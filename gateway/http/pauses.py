@@ -7,18 +7,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.limits.limits import Pause
+from gateway.limits.requests import NewPause
 
 router = APIRouter(prefix="/gateway/v1/pauses", tags=["pauses"], route_class=KeyedRoute)
-
-Name = Annotated[str | None, Field(min_length=1, max_length=255)]
 
 
 class PauseView(BaseModel):
@@ -33,16 +31,6 @@ class PauseView(BaseModel):
     set_at: datetime
 
 
-class NewPause(BaseModel):
-    """What is not to start: a tenant's tasks, a project's, those of a type, or what fits all that is given."""
-
-    model_config = ConfigDict(extra="forbid")
-    tenant_id: Name = None
-    project_id: Name = None
-    task_type: Name = None
-    why: Annotated[str, Field(min_length=1, max_length=1000, description="For the audit")]
-
-
 class PauseList(BaseModel):
     """The oldest first."""
 
@@ -54,10 +42,7 @@ async def list_pauses(request: Request) -> Response:
     """Pauses of the caller's tenants, and those of everybody's tasks."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    found = [pause for pause in await gateway.pauses.list() if pause.tenant_id is None or caller.sees(pause.tenant_id)]
-    if not caller.is_admin:
-        found = [pause for pause in found if pause.tenant_id is not None or pause.project_id is None]
-    return json_answer({"pauses": [view(pause) for pause in found]})
+    return json_answer({"pauses": [view(pause) for pause in await gateway.tenant_desk.pauses(caller)]})
 
 
 @router.post(
@@ -68,17 +53,8 @@ async def list_pauses(request: Request) -> Response:
 )
 async def add_pause(request: Request, pause: NewPause) -> Response:
     """Accept such tasks and start none; what runs goes on. For administrators."""
-    gateway = gateway_of(request)
     caller = await require_administrator(request)
-    if pause.tenant_id is None and pause.project_id is None and pause.task_type is None:
-        raise InvalidRequest("Give tenant_id, project_id or task_type.", field="tenant_id")
-    if pause.tenant_id is not None:
-        await gateway.tenants.get(pause.tenant_id, caller)
-    if pause.project_id is not None:
-        await gateway.tenants.check_project(pause.project_id, pause.tenant_id)
-    added, is_new = await gateway.pauses.add(
-        pause.tenant_id, pause.project_id, pause.task_type, by=caller.user_id, why=pause.why
-    )
+    added, is_new = await gateway_of(request).tenant_desk.add_pause(caller, pause)
     return json_answer(view(added), 201 if is_new else 200)
 
 

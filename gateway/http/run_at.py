@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.status.run_time import set_run_time
-from gateway.submission import LONGEST_DELAY, due_time
+from gateway.submission import RunAt
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
-
-
-class RunAt(BaseModel):
-    """One of the two; a `run_at` in the past means now."""
-
-    model_config = ConfigDict(extra="forbid")
-    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: AwareDatetime | None = None
 
 
 class Retimed(BaseModel):
@@ -41,9 +32,8 @@ async def set_run_at(request: Request, task_id: str, body: RunAt) -> Response:
     The backend is chosen when the task becomes due.
     """
     gateway = gateway_of(request)
-    if body.delay_seconds is None and body.run_at is None:
-        raise InvalidRequest("Give delay_seconds or run_at.", field="run_at")
+    due = body.due()
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     await gateway.task_log.get(task_id, caller)
-    run_at = await set_run_time(gateway.database, task_id, due_time(body.delay_seconds, body.run_at))
+    run_at = await set_run_time(gateway.database, task_id, due)
     return json_answer({"task_id": task_id, "status": "pending", "run_at": run_at})

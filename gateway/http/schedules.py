@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -11,13 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access.placement import Caller
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
 from gateway.intake import NewTask
 from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import in_utc
 from gateway.submission import TaskSubmission
@@ -236,16 +237,14 @@ async def _prepare(request: Request, action: TaskSubmission) -> tuple[Caller, Ne
 
 async def _change(request: Request, schedule_id: str, change: Any, *, is_action_new: bool) -> Response:
     """`change` makes the new document of the old definition; a new action is checked by the caller's rights."""
-    schedules = gateway_of(request).schedules
     caller = await _caller(request)
-    schedule = await schedules.get(schedule_id, caller)
-    author = None
-    if is_action_new:
-        _, task = await _prepare(request, _parsed(change(schedule.definition)).action)
-        if task.placement.tenant_id != schedule.tenant_id:
-            raise InvalidRequest("A schedule stays with its tenant.", field="action.tenant_id")
-        author = (caller.user_id, task.placement.project_id)
-    changed = await schedules.change(schedule_id, caller, lambda before: _parsed(change(before)), author=author)
+    changed = await redefine(
+        gateway_of(request).schedules,
+        schedule_id,
+        caller,
+        lambda before: _parsed(change(before)),
+        partial(_prepare, request) if is_action_new else None,
+    )
     return json_answer(_view(changed))
 
 

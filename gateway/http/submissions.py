@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from gateway.errors import TaskNotFound, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.status.dispatch_view import DispatchView
+from gateway.status.dispatch_view import DispatchView, facts
 from gateway.status.task_log import STATUS_WORDS
 from gateway.submission import SubmissionDesk, TaskSubmission
 
@@ -163,22 +162,3 @@ async def get_task(request: Request, task_id: str) -> Response:
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     task, attempts = await DispatchView(gateway.database).get(task_id, caller)
     return json_answer({**facts(task), "attempts": attempts})
-
-
-def facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """`TaskFacts` of a row of the dispatch view."""
-    task = dict(row)
-    pauses = [task.pop(f"retry_{name}") for name in ("initial", "coefficient", "maximum")]
-    initial, coefficient, maximum = pauses
-    retry = {"initial_seconds": initial, "coefficient": coefficient, "maximum_seconds": maximum}
-    return task | {
-        "status": STATUS_WORDS[task["status"]],
-        "labels": _parsed(task["labels"]) or {},
-        "callback": _parsed(task["callback"]),
-        "retry": retry if any(value is not None for value in pauses) else None,
-        "task_url": f"/api/v1/tasks/{task['task_id']}",
-    }
-
-
-def _parsed(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)

@@ -11,8 +11,9 @@ from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.http.submissions import TaskFacts, facts
+from gateway.http.submissions import TaskFacts
 from gateway.status.cursor import cursor_of, position_at
+from gateway.status.dispatch_view import facts
 from gateway.status.task_log import Position
 from gateway.status.task_selection import Many, Selection, TaskSelector
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import grpc
 import orjson
+from pydantic import BaseModel, Field
 from taskgate.v1 import (
+    ApproveDagNodeRequest,
+    ApproveDagNodeResponse,
     CancelDagRunRequest,
     CancelDagRunResponse,
     DagRun,
+    GetDagNodeResultRequest,
+    GetDagNodeResultResponse,
     GetDagRunRequest,
     GetDagRunResponse,
+    ListDagRunsRequest,
+    ListDagRunsResponse,
     RetryDagRunRequest,
     RetryDagRunResponse,
+    SendDagSignalRequest,
+    SendDagSignalResponse,
+    SkipDagNodeRequest,
+    SkipDagNodeResponse,
     StartDagRunRequest,
     StartDagRunResponse,
     WatchDagRunRequest,
@@ -23,16 +33,21 @@ from taskgate.v1 import (
 )
 
 from gateway.access.placement import Caller
+from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
 from gateway.dags.following import follow
-from gateway.dags.run_document import summary
-from gateway.dags.run_request import RunRequest
+from gateway.dags.run_document import STATES_OF, summary
+from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.errors import ShuttingDown
 from gateway.idempotency import Idempotency
+from gateway.paging import Place
 from gateway.rpc.calls import KeyedCalls, Send, Unbroken
+from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.submissions import checked_key
+from gateway.rpc.wire.call import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -40,6 +55,12 @@ if TYPE_CHECKING:
 SERVICE = "taskgate.v1.DagRunService"
 
 _ACCEPTED = 202
+
+
+class _Signal(BaseModel):
+    """The name of a signal."""
+
+    name: Annotated[str, Field(pattern=IDENTIFIER)]
 
 
 class DagRunService:
@@ -53,7 +74,7 @@ class DagRunService:
         self._watch = gateway.run_watch
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
         return {
@@ -61,6 +82,11 @@ class DagRunService:
             "GetDagRun": calls.unary(GetDagRunRequest, self.get),
             "CancelDagRun": calls.unary(CancelDagRunRequest, self.cancel),
             "RetryDagRun": calls.unary(RetryDagRunRequest, self.retry),
+            "ListDagRuns": calls.unary(ListDagRunsRequest, self.list),
+            "ApproveDagNode": calls.unary(ApproveDagNodeRequest, self.approve),
+            "SkipDagNode": calls.unary(SkipDagNodeRequest, self.skip),
+            "SendDagSignal": calls.unary(SendDagSignalRequest, self.signal),
+            "GetDagNodeResult": calls.unary(GetDagNodeResultRequest, self.result),
             "WatchDagRun": calls.streaming(WatchDagRunRequest, self.watch),
         }
 
@@ -109,6 +135,62 @@ class DagRunService:
         caller = await self._access.authenticate(authorization)
         await self._unbroken.run(self._runs.retry(run_id, caller))
         return RetryDagRunResponse(run=await self._summary(run_id, caller))
+
+    async def list(self, authorization: str | None, request: ListDagRunsRequest) -> ListDagRunsResponse:
+        """A page, newest first."""
+        size = size_of(request.page_size, default=50, largest=500)
+        facts = facts_of(request)
+        status = facts.get("status")
+        if status is not None and status not in STATES_OF:
+            raise invalid("status", "not a status of a run")
+        caller = await self._access.authenticate(authorization)
+        with own_token():
+            place = Place.of(request.page_token)
+        rows = await self._runs.list_runs(
+            caller,
+            name=facts.get("dag"),
+            states=None if status is None else STATES_OF[status],
+            inside=request.inside,
+            after=None if place is None else (place.at, place.id),
+            limit=size + 1,
+        )
+        last = rows[size - 1] if len(rows) > size else None
+        token = "" if last is None else Place(last["created_at"], last["run_id"]).cursor
+        return ListDagRunsResponse(runs=[fill(DagRun(), summary(row)) for row in rows[:size]], next_page_token=token)
+
+    async def approve(self, authorization: str | None, request: ApproveDagNodeRequest) -> ApproveDagNodeResponse:
+        """Approve or reject."""
+        facts = facts_of(request)
+        asked = checked(Approve, facts)
+        run_id, path = facts.get("run_id", ""), facts.get("path", "")
+        caller = await self._access.authenticate(authorization)
+        work = self._runs.approve(run_id, path, caller, approved=asked.approved, comment=asked.comment)
+        await self._unbroken.run(work)
+        return ApproveDagNodeResponse(run=await self._summary(run_id, caller))
+
+    async def skip(self, authorization: str | None, request: SkipDagNodeRequest) -> SkipDagNodeResponse:
+        """Have a node count as done."""
+        facts = facts_of(request)
+        reason = checked(Skip, {"reason": "", **facts}).reason
+        run_id, path = facts.get("run_id", ""), facts.get("path", "")
+        caller = await self._access.authenticate(authorization)
+        await self._unbroken.run(self._runs.skip(run_id, path, reason, caller))
+        return SkipDagNodeResponse(run=await self._summary(run_id, caller))
+
+    async def signal(self, authorization: str | None, request: SendDagSignalRequest) -> SendDagSignalResponse:
+        """Send a signal."""
+        facts = facts_of(request)
+        name = checked(_Signal, {"name": "", **facts}).name
+        caller = await self._access.authenticate(authorization)
+        work = self._runs.signal(facts.get("run_id", ""), name, facts.get("payload"), caller)
+        return SendDagSignalResponse(nodes=await self._unbroken.run(work))
+
+    async def result(self, authorization: str | None, request: GetDagNodeResultRequest) -> GetDagNodeResultResponse:
+        """The result of a node."""
+        facts = facts_of(request)
+        caller = await self._access.authenticate(authorization)
+        row = await self._runs.result(facts.get("run_id", ""), facts.get("path", ""), caller)
+        return fill(GetDagNodeResultResponse(), {**row, "result": orjson.loads(row["result"] or "null")})
 
     async def watch(self, authorization: str | None, request: WatchDagRunRequest, send: Send) -> None:
         """Send the state of a run, then what changes of it, to its end."""

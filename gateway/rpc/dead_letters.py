@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import grpc
 from pydantic import BaseModel, Field
 from taskgate.v1 import (
     DeadLetter,
     DismissDeadLetterRequest,
     DismissDeadLetterResponse,
+    DismissDeadLettersRequest,
+    DismissDeadLettersResponse,
     GetDeadLetterRequest,
     GetDeadLetterResponse,
     ListDeadLettersRequest,
     ListDeadLettersResponse,
     PurgeDeadLetterRequest,
     PurgeDeadLetterResponse,
+    PurgeDeadLettersRequest,
+    PurgeDeadLettersResponse,
     RedriveDeadLetterRequest,
     RedriveDeadLetterResponse,
+    RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse,
 )
 
 from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import LetterFilter
 from gateway.dead_letters.redrive import Wish
+from gateway.dead_letters.requests import ByFilter, RedriveByFilter
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.operations import shown
 from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.wire.call import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -48,9 +56,11 @@ class DeadLetterService:
         self._access = gateway.access
         self._letters = gateway.dead_letters
         self._redriver = gateway.redriver
+        self._redrives = gateway.redrive_operations
+        self._runner = gateway.operation_runner
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
         return {
@@ -59,6 +69,9 @@ class DeadLetterService:
             "RedriveDeadLetter": calls.unary(RedriveDeadLetterRequest, self.redrive),
             "DismissDeadLetter": calls.unary(DismissDeadLetterRequest, self.dismiss),
             "PurgeDeadLetter": calls.unary(PurgeDeadLetterRequest, self.purge),
+            "RedriveDeadLetters": calls.unary(RedriveDeadLettersRequest, self.redrive_many),
+            "DismissDeadLetters": calls.unary(DismissDeadLettersRequest, self.dismiss_many),
+            "PurgeDeadLetters": calls.unary(PurgeDeadLettersRequest, self.purge_many),
         }
 
     async def list(self, authorization: str | None, request: ListDeadLettersRequest) -> ListDeadLettersResponse:
@@ -101,3 +114,45 @@ class DeadLetterService:
         caller = await self._access.authenticate(authorization)
         await self._letters.purge(caller, request.id, actor=caller.user_id)
         return PurgeDeadLetterResponse()
+
+    async def redrive_many(
+        self, authorization: str | None, request: RedriveDeadLettersRequest
+    ) -> RedriveDeadLettersResponse:
+        """Redrive what matches, as an operation."""
+        asked = checked(RedriveByFilter, {"filter": {}, **facts_of(request)})
+        caller = await self._access.authenticate(authorization)
+        wish = Wish(caller.user_id, asked.backend, asked.spread_seconds, asked.why)
+        begun = await self._unbroken.run(self._redrives.begin(caller, asked.filter, wish, dry_run=asked.dry_run))
+        self._runner.wake()
+        return RedriveDeadLettersResponse(operation=shown(begun))
+
+    async def dismiss_many(
+        self, authorization: str | None, request: DismissDeadLettersRequest
+    ) -> DismissDeadLettersResponse:
+        """Dismiss what matches, a step at a time."""
+        return fill(DismissDeadLettersResponse(), await self._remove(authorization, request, "dismiss"))
+
+    async def purge_many(self, authorization: str | None, request: PurgeDeadLettersRequest) -> PurgeDeadLettersResponse:
+        """Delete what matches, a step at a time."""
+        return fill(PurgeDeadLettersResponse(), await self._remove(authorization, request, "purge"))
+
+    async def _remove(
+        self, authorization: str | None, request: DismissDeadLettersRequest | PurgeDeadLettersRequest, what: str
+    ) -> dict[str, Any]:
+        facts = facts_of(request)
+        token = facts.pop("page_token", None)
+        asked = checked(ByFilter, {"filter": {}, **facts})
+        caller = await self._access.authenticate(authorization)
+        with own_token():
+            work = self._letters.remove_many(
+                what,
+                caller,
+                asked.filter,
+                limit=asked.limit,
+                cursor=token,
+                dry_run=asked.dry_run,
+                actor=caller.user_id,
+                why=asked.why,
+            )
+            done = await self._unbroken.run(work)
+        return {"matched": done.matched, "removed": done.done, "next_page_token": done.cursor}

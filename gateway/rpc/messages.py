@@ -7,7 +7,7 @@ word `open`, a `Struct` is a JSON object.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -44,8 +44,13 @@ def fill(message: _M, facts: Mapping[str, Any]) -> _M:
 def _put(message: Message, field: FieldDescriptor, value: Any) -> None:
     name, kind = field.name, _type_of(field)
     target = getattr(message, name)
-    if _is_map(field):
-        target.update({sound(str(key)): sound(str(item)) for key, item in value.items()})
+    if field.message_type is not None and _is_map(field):
+        values = field.message_type.fields_by_name["value"]
+        for key, item in value.items():
+            if values.message_type is not None:
+                fill(target[sound(str(key))], item)
+            else:
+                target[sound(str(key))] = _scalar(values, item)
     elif field.is_repeated:
         for item in value:
             if field.message_type is not None:
@@ -78,10 +83,15 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
     return sound(str(value)) if field.type == FieldDescriptor.TYPE_STRING else value
 
 
-def facts_of(message: Message, at: str = "") -> dict[str, Any]:
-    """What a client has set, by the names of the service layer. Raises `InvalidFields`, naming the field."""
+def facts_of(message: Message, at: str = "", *, skip: Collection[str] = ()) -> dict[str, Any]:
+    """What a client has set, but for the fields of `skip`, by the names of the service layer.
+
+    Raises `InvalidFields`, naming the field.
+    """
     facts: dict[str, Any] = {}
     for field, value in message.ListFields():
+        if field.name in skip:
+            continue
         place = f"{at}.{field.name}" if at else field.name
         kind = _type_of(field)
         name = f"{field.name}_seconds" if kind == _DURATION else field.name

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
 from gateway.errors import ShuttingDown
-from gateway.rpc.calls import Context, parse
-from gateway.rpc.failures import abort
+from gateway.rpc.calls import parse
+from gateway.rpc.wire.call import Call, Method
 
 #: Both versions have the same messages; the package of grpc serves the older name alone.
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
@@ -26,9 +25,9 @@ class Reflection:
         self._streams: set[asyncio.Task[Any]] = set()
         self._ended = False
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method, under either name of the service."""
-        return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._info)}
+        return {"ServerReflectionInfo": Method(self._info, whole=False)}
 
     def end(self) -> None:
         """End the streams under way: tools leave them open between questions."""
@@ -36,23 +35,21 @@ class Reflection:
         for stream in self._streams:
             stream.cancel()
 
-    async def _info(self, incoming: AsyncIterator[bytes], context: Context) -> None:
+    async def _info(self, call: Call) -> None:
         async def requests() -> AsyncIterator[Any]:
-            async for raw in incoming:
+            while (raw := await call.next()) is not None:
                 yield parse(reflection_pb2.ServerReflectionRequest, raw)
 
         stream = asyncio.current_task()
         assert stream is not None
         self._streams.add(stream)
         try:
-            async for answer in self._servicer.ServerReflectionInfo(requests(), context):
-                await context.write(answer.SerializeToString())
+            async for answer in self._servicer.ServerReflectionInfo(requests(), None):
+                await call.send(answer.SerializeToString())
         except asyncio.CancelledError:
             if not self._ended:
                 raise
             stream.uncancel()
-            await abort(context, ShuttingDown(retry_after=1))
-        except Exception as error:  # noqa: BLE001 (answered)
-            await abort(context, error)
+            raise ShuttingDown(retry_after=1) from None
         finally:
             self._streams.discard(stream)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from taskgate.v1 import CallbackEvent, NewTask, OnConflict
 
 from gateway.rpc.failures import InvalidFields, Violation, invalid
@@ -41,6 +41,12 @@ _EVENTS = {
 #: Bounds of google.protobuf.Timestamp, in seconds: the years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Reason(BaseModel):
+    """Why something is done, for the audit."""
+
+    why: Annotated[str | None, Field(max_length=1000)] = None
 
 
 def field_of(name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import orjson
 from taskgate.v1 import (
     BackfillScheduleRequest,
@@ -30,19 +31,27 @@ from taskgate.v1 import (
     ResumeScheduleResponse,
     RunScheduleRequest,
     RunScheduleResponse,
+    UpdateScheduleRequest,
+    UpdateScheduleResponse,
 )
 from taskgate.v1 import Schedule as ScheduleMessage
+from taskgate.v1 import ScheduleDefinition as DefinitionMessage
 
 from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest
 from gateway.idempotency import Idempotency
+from gateway.intake import NewTask
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
+from gateway.rpc.wire.call import Method
 from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
+from gateway.submission import TaskSubmission
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -50,6 +59,8 @@ if TYPE_CHECKING:
 SERVICE = "taskgate.v1.ScheduleService"
 
 _CREATED = 201
+_AT = "definition"
+_DEFINITION = frozenset(DefinitionMessage.DESCRIPTOR.fields_by_name)
 
 
 class ScheduleService:
@@ -62,13 +73,14 @@ class ScheduleService:
         self._submitter = Submitter(gateway, unbroken)
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
         return {
             "CreateSchedule": calls.unary(CreateScheduleRequest, self.create),
             "GetSchedule": calls.unary(GetScheduleRequest, self.get),
             "ListSchedules": calls.unary(ListSchedulesRequest, self.list),
+            "UpdateSchedule": calls.unary(UpdateScheduleRequest, self.update),
             "DeleteSchedule": calls.unary(DeleteScheduleRequest, self.delete),
             "PauseSchedule": calls.unary(PauseScheduleRequest, self.pause),
             "ResumeSchedule": calls.unary(ResumeScheduleRequest, self.resume),
@@ -84,7 +96,8 @@ class ScheduleService:
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         desk = self._submitter.desk(authorization)
         caller, task = await prepare(desk, definition.action, "definition.action")
-        schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
+        with _own_words():
+            schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
         idempotency = None
         if key is not None:
             asked = orjson.dumps(definition.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
@@ -99,18 +112,45 @@ class ScheduleService:
         self._schedules.wake()
         return CreateScheduleResponse(schedule=_shown(schedule))
 
+    async def update(self, authorization: str | None, request: UpdateScheduleRequest) -> UpdateScheduleResponse:
+        """Change the definition, or the fields of it that the mask names."""
+        schedule_id = storable(request.schedule_id, "schedule_id")
+        wanted = frozenset(request.update_mask.paths)
+        for path in wanted:
+            if path not in _DEFINITION:
+                raise invalid("update_mask", f"'{path[:100]}' is not a field of ScheduleDefinition")
+        facts = self._facts(request.definition, wanted or _DEFINITION)
+
+        def change(before: ScheduleDefinition) -> ScheduleDefinition:
+            kept = before.model_dump(mode="json", exclude_none=True) if wanted else {}
+            document = {name: value for name, value in kept.items() if name.removesuffix("_seconds") not in wanted}
+            return checked(ScheduleDefinition, document | facts, _AT)
+
+        async def prepare_action(action: TaskSubmission) -> tuple[Caller, NewTask]:
+            return await prepare(self._submitter.desk(authorization), action, f"{_AT}.action")
+
+        caller = await self._access.authenticate(authorization)
+        is_action_new = "action" in (wanted or _DEFINITION)
+        work = redefine(self._schedules, schedule_id, caller, change, prepare_action if is_action_new else None)
+        with _own_words():
+            return UpdateScheduleResponse(schedule=_shown(await self._unbroken.run(work)))
+
     def _definition(self, request: CreateScheduleRequest) -> ScheduleDefinition:
         """What is asked for. Raises `InvalidFields`."""
-        at = "definition"
-        if not request.definition.HasField("action"):
-            raise invalid(f"{at}.action", "is required")
-        facts = facts_of(request, "")[at] | {
-            "action": self._submitter.read(request.definition.action, f"{at}.action").model_dump(exclude_unset=True)
-        }
+        return checked(ScheduleDefinition, self._facts(request.definition, _DEFINITION), _AT)
+
+    def _facts(self, definition: DefinitionMessage, wanted: Collection[str]) -> dict[str, Any]:
+        """Those of the wanted fields that are set. Raises `InvalidFields`, also when the action is wanted and not
+        set."""
+        facts = facts_of(definition, _AT, skip=_DEFINITION.difference(wanted) | {"action"})
+        if "action" in wanted:
+            if not definition.HasField("action"):
+                raise invalid(f"{_AT}.action", "is required")
+            facts["action"] = self._submitter.read(definition.action, f"{_AT}.action").model_dump(exclude_unset=True)
         for spec in facts.get("specs", []):
             if isinstance(spec.get("at"), dict):
                 spec["at"] = spec["at"].get("moments", [])
-        return checked(ScheduleDefinition, facts, at)
+        return facts
 
     async def get(self, authorization: str | None, request: GetScheduleRequest) -> GetScheduleResponse:
         """One schedule."""
@@ -203,6 +243,17 @@ class ScheduleService:
 
     async def _get(self, schedule_id: str, caller: Caller) -> Schedule:
         return await self._schedules.get(storable(schedule_id, "schedule_id"), caller)
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """What the service layer says of a definition names its fields as the proto does."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if error.field and not error.field.startswith(_AT):
+            error.field = f"{_AT}." + re.sub(r"\.(\d+)", r"[\1]", error.field)
+        raise
 
 
 def _shown(schedule: Schedule) -> ScheduleMessage:

@@ -7,28 +7,39 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
-from gateway.rpc import dag_runs, dead_letters, health, schedules, service, workers
+from gateway.rpc import (
+    callbacks,
+    dag_runs,
+    dags,
+    dead_letters,
+    health,
+    operations,
+    schedules,
+    service,
+    tenants,
+    workers,
+)
+from gateway.rpc.callbacks import CallbackService
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.credentials import certificate_files
 from gateway.rpc.dag_runs import DagRunService
+from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
+from gateway.rpc.failures import end_with
 from gateway.rpc.health import Health
+from gateway.rpc.operations import OperationService
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
 from gateway.rpc.schedules import ScheduleService
 from gateway.rpc.service import TaskService
+from gateway.rpc.tenants import TenantService
+from gateway.rpc.wire.connection import Connection
 from gateway.rpc.workers import WorkerService
-from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
 
 log = logging.getLogger(__name__)
-
-#: A client that pings more often than this (milliseconds) is told to go away.
-_QUICKEST_CLIENT_PING = 10_000
 
 
 class GrpcServer:
@@ -37,18 +48,23 @@ class GrpcServer:
     def __init__(self, gateway: Gateway) -> None:
         self._settings = gateway.settings
         self._unbroken = Unbroken()
-        self._services: dict[str, Any] = {
+        self.services: dict[str, Any] = {
             service.SERVICE: TaskService(gateway, self._unbroken),
+            dags.SERVICE: DagService(gateway, self._unbroken),
             dag_runs.SERVICE: DagRunService(gateway, self._unbroken),
             dead_letters.SERVICE: DeadLetterService(gateway, self._unbroken),
             schedules.SERVICE: ScheduleService(gateway, self._unbroken),
+            operations.SERVICE: OperationService(gateway, self._unbroken),
+            callbacks.SERVICE: CallbackService(gateway, self._unbroken),
+            tenants.SERVICE: TenantService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
         }
         feed = gateway.feed
-        self._health = Health({"": lambda: True} | dict.fromkeys(self._services, lambda: feed.is_listening))
-        self._reflection = Reflection((*self._services, health.SERVICE, *REFLECTION_SERVICES))
+        self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
+        self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
         self._looking: asyncio.Task[None] | None = None
-        self._server: grpc.aio.Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
         self.port = 0
         """Where it listens, once started."""
 
@@ -56,26 +72,32 @@ class GrpcServer:
         """Listen. Raises `OSError` when the port is taken or a certificate file cannot be read, `ValueError` for
         settings that do not go together."""
         settings = self._settings
-        server = grpc.aio.server(options=options_of(settings))
-        handlers = {name: served.handlers() for name, served in self._services.items()}
+        handlers = {name: served.handlers() for name, served in self.services.items()}
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
-        for name, methods in handlers.items():
-            server.add_registered_method_handlers(name, dict(methods))
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(methods)),))
-        host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
-        address = f"{host}:{settings.grpc_port}"
+        methods = {f"/{name}/{method}": served for name, all_ in handlers.items() for method, served in all_.items()}
         files = certificate_files(settings)
+        context = None if files is None else files.context()
+
+        def accept() -> Connection:
+            return Connection(
+                methods,
+                end_with,
+                self._connections,
+                self._unbroken.hold,
+                limit=settings.max_body_bytes,
+                keepalive=settings.grpc_keepalive_seconds,
+                keepalive_timeout=settings.grpc_keepalive_timeout_seconds,
+            )
+
+        host, port = settings.grpc_host, settings.grpc_port
+        loop = asyncio.get_running_loop()
         try:
-            if files is None:
-                self.port = server.add_insecure_port(address)
-            else:
-                self.port = server.add_secure_port(address, files.credentials())
-        except RuntimeError as error:
-            raise OSError(f"the gRPC face cannot listen on {address}") from error
-        await server.start()
-        self._server = server
+            self._listener = await loop.create_server(accept, host, port, ssl=context, backlog=1024)
+        except OSError as error:
+            raise OSError(f"the gRPC face cannot listen on {host}:{port}: {error.strerror or error}") from error
+        self.port = self._listener.sockets[0].getsockname()[1]
         self._looking = asyncio.create_task(self._health.look(), name="grpc-health")
         log.info("gRPC on %s:%d%s", host, self.port, "" if files is None else " (TLS)")
 
@@ -84,29 +106,21 @@ class GrpcServer:
 
         The feed's streams must have been ended (`ChangeFeed.end_streams`).
         """
-        if self._server is None:
+        if self._listener is None:
             return
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
+        self._listener.close()
         self._health.end()
         self._reflection.end()
-        await self._server.stop(self._settings.drain_seconds)
+        for connection in list(self._connections):
+            connection.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                for connection in list(self._connections):
+                    await connection.closed
+        for connection in list(self._connections):
+            connection.close()
         await self._unbroken.finish()
-
-
-def options_of(settings: Settings) -> list[tuple[str, Any]]:
-    """Options of the server (grpc/impl/channel_arg_names.h)."""
-    return [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.max_send_message_length", -1),
-        # Else two gateways on one port would share it silently.
-        ("grpc.so_reuseport", 0),
-        ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),
-        ("grpc.keepalive_timeout_ms", int(settings.grpc_keepalive_timeout_seconds * 1000)),
-        # A watched task may be quiet for hours.
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", _QUICKEST_CLIENT_PING),
-    ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
 from taskgate.v1 import (
+    DescribeRequest,
     GetRequest,
     GetResponse,
     ListRequest,
     ListResponse,
+    QueueDepthRequest,
     RetryRequest,
     RetryResponse,
+    SelectRequest,
+    SetRunTimeRequest,
     StatsRequest,
     StatsResponse,
+    StatusBreakdownRequest,
     StopRequest,
     StopResponse,
     SubmitBatchRequest,
@@ -25,9 +29,11 @@ from taskgate.v1 import (
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.pages import position_of, size_of, token_after
+from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
 from gateway.rpc.watch import Watcher
+from gateway.rpc.wire.call import Method
 from gateway.status.task_log import TaskFilter
 
 if TYPE_CHECKING:
@@ -49,9 +55,10 @@ class TaskService:
         self._transitions = gateway.transitions
         self._watcher = Watcher(gateway.access, gateway.feed)
         self._submitter = Submitter(gateway, unbroken)
+        self._selections = Selections(gateway, unbroken)
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
         return {
@@ -65,6 +72,11 @@ class TaskService:
             "Stop": calls.unary(StopRequest, self.stop),
             "Watch": calls.streaming(WatchRequest, self._watcher.watch),
             "Stats": calls.unary(StatsRequest, self.stats),
+            "Describe": calls.unary(DescribeRequest, self._selections.describe),
+            "Select": calls.unary(SelectRequest, self._selections.select),
+            "SetRunTime": calls.unary(SetRunTimeRequest, self._selections.set_run_time),
+            "QueueDepth": calls.unary(QueueDepthRequest, self._selections.queue_depth),
+            "StatusBreakdown": calls.unary(StatusBreakdownRequest, self._selections.breakdown),
         }
 
     async def get(self, authorization: str | None, request: GetRequest) -> GetResponse:

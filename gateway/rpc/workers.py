@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
 from taskgate.v1 import (
+    GetScaleRequest,
+    GetScaleResponse,
     GetWorkerRequest,
     GetWorkerResponse,
     ListWorkersRequest,
@@ -15,10 +16,12 @@ from taskgate.v1 import (
     Worker,
 )
 
-from gateway.errors import Forbidden
+from gateway.fleet.documents import document
+from gateway.fleet.signals import read_signals
 from gateway.rpc.calls import KeyedCalls
 from gateway.rpc.messages import facts_of, fill
 from gateway.rpc.pages import offset_of, size_of
+from gateway.rpc.wire.call import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway
@@ -32,13 +35,15 @@ class WorkerService:
     def __init__(self, gateway: Gateway) -> None:
         self._access = gateway.access
         self._fleet = gateway.fleet
+        self._database = gateway.database
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
         return {
             "ListWorkers": calls.unary(ListWorkersRequest, self.list),
             "GetWorker": calls.unary(GetWorkerRequest, self.get),
+            "GetScale": calls.unary(GetScaleRequest, self.scale),
         }
 
     async def list(self, authorization: str | None, request: ListWorkersRequest) -> ListWorkersResponse:
@@ -46,7 +51,7 @@ class WorkerService:
         asked = facts_of(request)
         size = size_of(request.page_size, default=1000, largest=1000)
         offset = offset_of(request.page_token)
-        await self._admit(authorization)
+        await self._access.authenticate_administrator(authorization)
         kind = asked.get("kind", "worker")
         found = await self._fleet.members(
             kind=None if kind == "all" else kind,
@@ -63,12 +68,15 @@ class WorkerService:
     async def get(self, authorization: str | None, request: GetWorkerRequest) -> GetWorkerResponse:
         """One process and the tasks that it runs."""
         process_id = facts_of(request).get("process_id", "")
-        await self._admit(authorization)
+        await self._access.authenticate_administrator(authorization)
         member = asdict(await self._fleet.member(process_id))
         running = [{**task, "running": task["seconds"]} for task in member["running"]]
         return fill(GetWorkerResponse(), {"worker": member, "running": running})
 
-    async def _admit(self, authorization: str | None) -> None:
-        caller = await self._access.authenticate(authorization)
-        if not caller.is_admin:
-            raise Forbidden("Only administrators may see this")
+    async def scale(self, authorization: str | None, request: GetScaleRequest) -> GetScaleResponse:
+        """Autoscaling signals."""
+        await self._access.authenticate_administrator(authorization)
+        facts = document(await read_signals(self._database))
+        for one in (*facts["signals"], *facts["pools"]):
+            one["load"] = dict(one)
+        return fill(GetScaleResponse(), facts)

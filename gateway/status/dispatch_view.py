@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from gateway.access.placement import Caller
 from gateway.db import Database
 from gateway.errors import TaskNotFound
 from gateway.sql import Queries
+from gateway.status.task_log import STATUS_WORDS
 
 SQL = Queries("gateway.status", "dispatch_view.sql")
 _TASK = SQL.task.replace("/*columns*/", SQL.columns)
@@ -34,3 +38,22 @@ class DispatchView:
         """The project that a memory belongs to, None for an unknown memory."""
         value: str | None = await self._db.fetchval(SQL.project_of_memory, memory_id)
         return value
+
+
+def facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the gateway knows of a task, as it is answered, of a row of the dispatch view."""
+    task = dict(row)
+    pauses = [task.pop(f"retry_{name}") for name in ("initial", "coefficient", "maximum")]
+    initial, coefficient, maximum = pauses
+    retry = {"initial_seconds": initial, "coefficient": coefficient, "maximum_seconds": maximum}
+    return task | {
+        "status": STATUS_WORDS[task["status"]],
+        "labels": _parsed(task["labels"]) or {},
+        "callback": _parsed(task["callback"]),
+        "retry": retry if any(value is not None for value in pauses) else None,
+        "task_url": f"/api/v1/tasks/{task['task_id']}",
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

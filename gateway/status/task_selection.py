@@ -84,10 +84,17 @@ class TaskSelector:
         self._db = database
 
     async def page(
-        self, caller: Caller, selection: Selection, labels: dict[str, str], *, limit: int, after: Position | None = None
+        self,
+        caller: Caller,
+        selection: Selection,
+        labels: dict[str, str],
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Rows of the dispatch view, newest first, from a place in the list on."""
-        query = _Query(caller, selection, labels)
+        query = _Query(caller, selection, labels, ids=ids)
         if query.is_empty:
             return []
         text = SQL.page.replace("/*columns*/", VIEW_SQL.columns).replace("/*found*/", query.found(limit, after))

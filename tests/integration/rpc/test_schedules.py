@@ -25,6 +25,7 @@ from taskgate.v1 import (
     ScheduleDefinition,
     ScheduleServiceStub,
     ScheduleSpec,
+    UpdateScheduleRequest,
 )
 
 Code = grpc.StatusCode
@@ -161,3 +162,53 @@ async def test_an_invalid_definition_names_its_field(
 ) -> None:
     refused = await refusal(schedules.CreateSchedule(CreateScheduleRequest(definition=wanted), metadata=face.ann))
     assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, [field])
+
+
+async def test_the_definition_is_changed(face: Any, schedules: Any, refusal: Any) -> None:
+    schedule_id = await create(face, schedules, note="before", timezone="Europe/Berlin")
+    update = UpdateScheduleRequest(schedule_id=schedule_id, definition=definition(specs=[ScheduleSpec(cron="@hourly")]))
+    update.update_mask.paths.extend(["specs", "note", "jitter"])
+    update.definition.jitter.seconds = 5
+    changed = (await schedules.UpdateSchedule(update, metadata=face.ann)).schedule
+    shown = changed.definition
+    assert (shown.specs[0].cron, shown.jitter.seconds, shown.timezone) == ("@hourly", 5, "Europe/Berlin")
+    assert not shown.HasField("note")
+
+    whole = UpdateScheduleRequest(schedule_id=schedule_id, definition=definition(name="other"))
+    whole.definition.action.priority = 1
+    changed = (await schedules.UpdateSchedule(whole, metadata=face.ann)).schedule
+    assert (changed.definition.name, changed.definition.jitter.seconds) == ("other", 0)
+    assert changed.action["priority"] == 1
+    assert (
+        changed
+        == (await schedules.GetSchedule(GetScheduleRequest(schedule_id=schedule_id), metadata=face.ann)).schedule
+    )
+
+    refused = await refusal(schedules.UpdateSchedule(whole, metadata=face.bob))
+    assert refused.code is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"paths": ["nonsense"]}, "update_mask"),
+        ({"paths": ["specs"], "specs": []}, "definition.specs"),
+        ({"paths": ["timezone"], "timezone": "Moon/Sea"}, "definition"),
+        ({"specs": [ScheduleSpec(cron="never")]}, "definition.specs[0]"),
+        ({"action": NewTask(task_type="probe", tenant_id="t-bob")}, None),
+        ({"action": NewTask()}, "definition.action.task_type"),
+    ],
+)
+async def test_a_bad_change_names_its_field(
+    face: Any, schedules: Any, refusal: Any, change: dict[str, Any], field: str | None
+) -> None:
+    schedule_id = await create(face, schedules)
+    paths = change.pop("paths", [])
+    update = UpdateScheduleRequest(schedule_id=schedule_id, definition=definition(**change))
+    update.update_mask.paths.extend(paths)
+    refused = await refusal(schedules.UpdateSchedule(update, metadata=face.ann))
+    if field is None:
+        assert refused.code is Code.PERMISSION_DENIED
+    else:
+        assert refused.code is Code.INVALID_ARGUMENT
+        assert refused.fields[0].startswith(field)

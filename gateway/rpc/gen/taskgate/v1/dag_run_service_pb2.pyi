@@ -633,3 +633,306 @@ class WatchDagRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchDagRunResponse: _TypeAlias = WatchDagRunResponse  # noqa: Y015
+
+@_typing.final
+class ListDagRunsRequest(_message.Message):
+    """Asks for a page of runs. All filters must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DAG_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    INSIDE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, up to 500; 0: 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same filters; empty: the first page."""
+    dag: _builtins.str
+    """Of this DAG."""
+    status: Global___DagStatus.ValueType
+    """With this status: pending, running, completed, failed or cancelled; unspecified: any."""
+    inside: _builtins.bool
+    """Also runs that are nodes of others."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        dag: _builtins.str | None = ...,
+        status: Global___DagStatus.ValueType = ...,
+        inside: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dag", b"_dag", "dag", b"dag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dag", b"_dag", "dag", b"dag", "inside", b"inside", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dag: _TypeAlias = _typing.Literal["dag"]  # noqa: Y015
+    _WhichOneofArgType__dag: _TypeAlias = _typing.Literal["_dag", b"_dag"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dag) -> _WhichOneofReturnType__dag | None: ...
+
+Global___ListDagRunsRequest: _TypeAlias = ListDagRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListDagRunsResponse(_message.Message):
+    """A page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagRun]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___DagRun] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDagRunsResponse: _TypeAlias = ListDagRunsResponse  # noqa: Y015
+
+@_typing.final
+class ApproveDagNodeRequest(_message.Message):
+    """Answers an approval; the first answer counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    path: _builtins.str
+    """The node: `check`, or `check[3]` of a fan-out."""
+    approved: _builtins.bool
+    """Absent: approved."""
+    comment: _builtins.str
+    """Why, up to 4000 characters."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+        approved: _builtins.bool | None = ...,
+        comment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "_comment", b"_comment", "approved", b"approved", "comment", b"comment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "_comment", b"_comment", "approved", b"approved", "comment", b"comment", "path", b"path", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__approved: _TypeAlias = _typing.Literal["approved"]  # noqa: Y015
+    _WhichOneofArgType__approved: _TypeAlias = _typing.Literal["_approved", b"_approved"]  # noqa: Y015
+    _WhichOneofReturnType__comment: _TypeAlias = _typing.Literal["comment"]  # noqa: Y015
+    _WhichOneofArgType__comment: _TypeAlias = _typing.Literal["_comment", b"_comment"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__approved) -> _WhichOneofReturnType__approved | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__comment) -> _WhichOneofReturnType__comment | None: ...
+
+Global___ApproveDagNodeRequest: _TypeAlias = ApproveDagNodeRequest  # noqa: Y015
+
+@_typing.final
+class ApproveDagNodeResponse(_message.Message):
+    """An approval was answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___DagRun:
+        """The run as it is now."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___DagRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveDagNodeResponse: _TypeAlias = ApproveDagNodeResponse  # noqa: Y015
+
+@_typing.final
+class SkipDagNodeRequest(_message.Message):
+    """Asks to skip a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    path: _builtins.str
+    """The node: `fetch`, or `fetch[3]` of a fan-out."""
+    reason: _builtins.str
+    """Why, 1 to 4000 characters."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipDagNodeRequest: _TypeAlias = SkipDagNodeRequest  # noqa: Y015
+
+@_typing.final
+class SkipDagNodeResponse(_message.Message):
+    """A node is skipped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___DagRun:
+        """The run as it is now."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___DagRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipDagNodeResponse: _TypeAlias = SkipDagNodeResponse  # noqa: Y015
+
+@_typing.final
+class SendDagSignalRequest(_message.Message):
+    """A signal for a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    name: _builtins.str
+    """The signal."""
+    @_builtins.property
+    def payload(self) -> _struct_pb2.Value:
+        """What it brings."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        payload: _struct_pb2.Value | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "payload", b"payload", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendDagSignalRequest: _TypeAlias = SendDagSignalRequest  # noqa: Y015
+
+@_typing.final
+class SendDagSignalResponse(_message.Message):
+    """A signal was sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who got it. None: no node waits for it yet; the first such signal is kept."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendDagSignalResponse: _TypeAlias = SendDagSignalResponse  # noqa: Y015
+
+@_typing.final
+class GetDagNodeResultRequest(_message.Message):
+    """Asks for the result of a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    path: _builtins.str
+    """The node: `fetch`, or `fetch[3]` of a fan-out."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDagNodeResultRequest: _TypeAlias = GetDagNodeResultRequest  # noqa: Y015
+
+@_typing.final
+class GetDagNodeResultResponse(_message.Message):
+    """The result of a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Its task."""
+    status: _builtins.str
+    """Where it stands, as over HTTP."""
+    @_builtins.property
+    def result(self) -> _struct_pb2.Value:
+        """The result; of a fan-out a list."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str | None = ...,
+        status: _builtins.str = ...,
+        result: _struct_pb2.Value | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_task_id", b"_task_id", "result", b"result", "task_id", b"task_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task_id", b"_task_id", "result", b"result", "status", b"status", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__task_id: _TypeAlias = _typing.Literal["task_id"]  # noqa: Y015
+    _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
+
+Global___GetDagNodeResultResponse: _TypeAlias = GetDagNodeResultResponse  # noqa: Y015

@@ -55,6 +55,31 @@ class DagRunServiceStub:
                 request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunResponse.FromString,
                 _registered_method=True)
+        self.ListDagRuns = channel.unary_unary(
+                '/taskgate.v1.DagRunService/ListDagRuns',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsResponse.FromString,
+                _registered_method=True)
+        self.ApproveDagNode = channel.unary_unary(
+                '/taskgate.v1.DagRunService/ApproveDagNode',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeResponse.FromString,
+                _registered_method=True)
+        self.SkipDagNode = channel.unary_unary(
+                '/taskgate.v1.DagRunService/SkipDagNode',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeResponse.FromString,
+                _registered_method=True)
+        self.SendDagSignal = channel.unary_unary(
+                '/taskgate.v1.DagRunService/SendDagSignal',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalResponse.FromString,
+                _registered_method=True)
+        self.GetDagNodeResult = channel.unary_unary(
+                '/taskgate.v1.DagRunService/GetDagNodeResult',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultResponse.FromString,
+                _registered_method=True)
         self.WatchDagRun = channel.unary_stream(
                 '/taskgate.v1.DagRunService/WatchDagRun',
                 request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.WatchDagRunRequest.SerializeToString,
@@ -94,6 +119,41 @@ class DagRunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDagRuns(self, request, context):
+        """Runs, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveDagNode(self, request, context):
+        """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipDagNode(self, request, context):
+        """Has a node count as done without a result. In a failed run, a retry goes on from there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendDagSignal(self, request, context):
+        """Sends a signal; its payload is the result of the node that waits for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDagNodeResult(self, request, context):
+        """The result of a node, of any size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchDagRun(self, request, context):
         """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
         on any gateway, which begins with the present state.
@@ -124,6 +184,31 @@ def add_DagRunServiceServicer_to_server(servicer, server):
                     servicer.RetryDagRun,
                     request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunResponse.SerializeToString,
+            ),
+            'ListDagRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDagRuns,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsResponse.SerializeToString,
+            ),
+            'ApproveDagNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveDagNode,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeResponse.SerializeToString,
+            ),
+            'SkipDagNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipDagNode,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeResponse.SerializeToString,
+            ),
+            'SendDagSignal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendDagSignal,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalResponse.SerializeToString,
+            ),
+            'GetDagNodeResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDagNodeResult,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultResponse.SerializeToString,
             ),
             'WatchDagRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchDagRun,
@@ -240,6 +325,141 @@ class DagRunService:
             '/taskgate.v1.DagRunService/RetryDagRun',
             taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunRequest.SerializeToString,
             taskgate_dot_v1_dot_dag__run__service__pb2.RetryDagRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDagRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/ListDagRuns',
+            taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.ListDagRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveDagNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/ApproveDagNode',
+            taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.ApproveDagNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipDagNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/SkipDagNode',
+            taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.SkipDagNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendDagSignal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/SendDagSignal',
+            taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.SendDagSignalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDagNodeResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/GetDagNodeResult',
+            taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.GetDagNodeResultResponse.FromString,
             options,
             channel_credentials,
             insecure,

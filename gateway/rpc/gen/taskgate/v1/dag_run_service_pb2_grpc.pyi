@@ -41,6 +41,16 @@ class DagRunServiceStub:
     """Stops a run and everything open in it."""
     RetryDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.RetryDagRunRequest, _dag_run_service_pb2.RetryDagRunResponse]
     """Goes on where a failed or cancelled run ended; what was completed is kept."""
+    ListDagRuns: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.ListDagRunsRequest, _dag_run_service_pb2.ListDagRunsResponse]
+    """Runs, newest first, page by page."""
+    ApproveDagNode: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.ApproveDagNodeRequest, _dag_run_service_pb2.ApproveDagNodeResponse]
+    """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+    SkipDagNode: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.SkipDagNodeRequest, _dag_run_service_pb2.SkipDagNodeResponse]
+    """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+    SendDagSignal: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.SendDagSignalRequest, _dag_run_service_pb2.SendDagSignalResponse]
+    """Sends a signal; its payload is the result of the node that waits for it."""
+    GetDagNodeResult: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagNodeResultRequest, _dag_run_service_pb2.GetDagNodeResultResponse]
+    """The result of a node, of any size."""
     WatchDagRun: _grpc.UnaryStreamMultiCallable[_dag_run_service_pb2.WatchDagRunRequest, _dag_run_service_pb2.WatchDagRunResponse]
     """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
     on any gateway, which begins with the present state.
@@ -59,6 +69,16 @@ class DagRunServiceAsyncStub(DagRunServiceStub):
     """Stops a run and everything open in it."""
     RetryDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.RetryDagRunRequest, _dag_run_service_pb2.RetryDagRunResponse]  # type: ignore[assignment]
     """Goes on where a failed or cancelled run ended; what was completed is kept."""
+    ListDagRuns: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.ListDagRunsRequest, _dag_run_service_pb2.ListDagRunsResponse]  # type: ignore[assignment]
+    """Runs, newest first, page by page."""
+    ApproveDagNode: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.ApproveDagNodeRequest, _dag_run_service_pb2.ApproveDagNodeResponse]  # type: ignore[assignment]
+    """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+    SkipDagNode: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.SkipDagNodeRequest, _dag_run_service_pb2.SkipDagNodeResponse]  # type: ignore[assignment]
+    """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+    SendDagSignal: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.SendDagSignalRequest, _dag_run_service_pb2.SendDagSignalResponse]  # type: ignore[assignment]
+    """Sends a signal; its payload is the result of the node that waits for it."""
+    GetDagNodeResult: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagNodeResultRequest, _dag_run_service_pb2.GetDagNodeResultResponse]  # type: ignore[assignment]
+    """The result of a node, of any size."""
     WatchDagRun: _aio.UnaryStreamMultiCallable[_dag_run_service_pb2.WatchDagRunRequest, _dag_run_service_pb2.WatchDagRunResponse]  # type: ignore[assignment]
     """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
     on any gateway, which begins with the present state.
@@ -98,6 +118,46 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.RetryDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.RetryDagRunResponse]]:
         """Goes on where a failed or cancelled run ended; what was completed is kept."""
+
+    @_abc_1.abstractmethod
+    def ListDagRuns(
+        self,
+        request: _dag_run_service_pb2.ListDagRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.ListDagRunsResponse, _abc.Awaitable[_dag_run_service_pb2.ListDagRunsResponse]]:
+        """Runs, newest first, page by page."""
+
+    @_abc_1.abstractmethod
+    def ApproveDagNode(
+        self,
+        request: _dag_run_service_pb2.ApproveDagNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.ApproveDagNodeResponse, _abc.Awaitable[_dag_run_service_pb2.ApproveDagNodeResponse]]:
+        """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+
+    @_abc_1.abstractmethod
+    def SkipDagNode(
+        self,
+        request: _dag_run_service_pb2.SkipDagNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.SkipDagNodeResponse, _abc.Awaitable[_dag_run_service_pb2.SkipDagNodeResponse]]:
+        """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+
+    @_abc_1.abstractmethod
+    def SendDagSignal(
+        self,
+        request: _dag_run_service_pb2.SendDagSignalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.SendDagSignalResponse, _abc.Awaitable[_dag_run_service_pb2.SendDagSignalResponse]]:
+        """Sends a signal; its payload is the result of the node that waits for it."""
+
+    @_abc_1.abstractmethod
+    def GetDagNodeResult(
+        self,
+        request: _dag_run_service_pb2.GetDagNodeResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.GetDagNodeResultResponse, _abc.Awaitable[_dag_run_service_pb2.GetDagNodeResultResponse]]:
+        """The result of a node, of any size."""
 
     @_abc_1.abstractmethod
     def WatchDagRun(

@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from taskgate.v1 import operation_service_pb2 as taskgate_dot_v1_dot_operation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%taskgate/v1/dead_letter_service.proto\x12\x0btaskgate.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x05\n\nDeadLetter\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.taskgate.v1.LetterKind\x12\x14\n\x07task_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nproject_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08group_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x11\n\x04type\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x08 \x01(\tH\x05\x88\x01\x01\x12)\n\x06reason\x18\t \x01(\x0e\x32\x19.taskgate.v1.LetterReason\x12\x12\n\x05\x65rror\x18\n \x01(\tH\x06\x88\x01\x01\x12\x17\n\nerror_type\x18\x0b \x01(\tH\x07\x88\x01\x01\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x05\x12\x33\n\x06labels\x18\r \x03(\x0b\x32#.taskgate.v1.DeadLetter.LabelsEntry\x12+\n\x07\x64ied_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05state\x18\x0f \x01(\x0e\x32\x18.taskgate.v1.LetterState\x12-\n\tclosed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tclosed_by\x18\x11 \x01(\tH\x08\x88\x01\x01\x12\x10\n\x08redrives\x18\x12 \x01(\x05\x12\x12\n\x05\x62ytes\x18\x13 \x01(\x03H\t\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_task_idB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0b\n\t_group_idB\x07\n\x05_typeB\n\n\x08_backendB\x08\n\x06_errorB\r\n\x0b_error_typeB\x0c\n\n_closed_byB\x08\n\x06_bytes\"\xa8\x02\n\rLetterAttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x07outcome\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nerror_type\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05stack\x18\t \x01(\tH\x03\x88\x01\x01\x42\n\n\x08_outcomeB\x08\n\x06_errorB\r\n\x0b_error_typeB\x08\n\x06_stack\"w\n\nLetterEdit\x12-\n\tedited_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tedited_by\x18\x02 \x01(\t\x12\'\n\x07payload\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\"j\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12)\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x19.taskgate.v1.LetterFilter\"\xaf\x04\n\x0cLetterFilter\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x04 \x01(\tH\x03\x88\x01\x01\x12%\n\x04kind\x18\x05 \x01(\x0e\x32\x17.taskgate.v1.LetterKind\x12)\n\x06reason\x18\x06 \x01(\x0e\x32\x19.taskgate.v1.LetterReason\x12\x12\n\x05\x65rror\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x17\n\nerror_type\x18\x08 \x01(\tH\x05\x88\x01\x01\x12.\n\ndied_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06labels\x18\x0b \x03(\x0b\x32%.taskgate.v1.LetterFilter.LabelsEntry\x12\x0b\n\x03ids\x18\x0c \x03(\t\x12\'\n\x05state\x18\r \x01(\x0e\x32\x18.taskgate.v1.LetterState\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x07\n\x05_typeB\n\n\x08_backendB\x08\n\x06_errorB\r\n\x0b_error_type\"a\n\x17ListDeadLettersResponse\x12-\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x17.taskgate.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x14GetDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xdb\x01\n\x15GetDeadLetterResponse\x12,\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x17.taskgate.v1.DeadLetter\x12\'\n\x07payload\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x16\n\x0epayload_is_cut\x18\x03 \x01(\x08\x12+\n\x07history\x18\x04 \x03(\x0b\x32\x1a.taskgate.v1.LetterAttempt\x12&\n\x05\x65\x64its\x18\x05 \x03(\x0b\x32\x17.taskgate.v1.LetterEdit\"\xc0\x01\n\x18RedriveDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x07\x62\x61\x63kend\x18\x02 \x01(\tH\x01\x88\x01\x01\x12*\n\x07payload\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12(\n\x05patch\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x10\n\x03why\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\x06\n\x04\x65\x64itB\n\n\x08_backendB\x06\n\x04_why\",\n\x19RedriveDeadLetterResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"@\n\x18\x44ismissDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x03why\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_why\"\x1b\n\x19\x44ismissDeadLetterResponse\"$\n\x16PurgeDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x19\n\x17PurgeDeadLetterResponse*X\n\nLetterKind\x12\x1b\n\x17LETTER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10LETTER_KIND_TASK\x10\x01\x12\x17\n\x13LETTER_KIND_PAYLOAD\x10\x02*y\n\x0bLetterState\x12\x1c\n\x18LETTER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11LETTER_STATE_OPEN\x10\x01\x12\x19\n\x15LETTER_STATE_REDRIVEN\x10\x02\x12\x1a\n\x16LETTER_STATE_DISMISSED\x10\x03*\xeb\x01\n\x0cLetterReason\x12\x1d\n\x19LETTER_REASON_UNSPECIFIED\x10\x00\x12$\n LETTER_REASON_ATTEMPTS_EXHAUSTED\x10\x01\x12\x1f\n\x1bLETTER_REASON_NOT_RETRYABLE\x10\x02\x12\x19\n\x15LETTER_REASON_REFUSED\x10\x03\x12\x19\n\x15LETTER_REASON_EXPIRED\x10\x04\x12!\n\x1dLETTER_REASON_ENDED_ELSEWHERE\x10\x05\x12\x1c\n\x18LETTER_REASON_NOT_A_TASK\x10\x06\x32\xef\x03\n\x11\x44\x65\x61\x64LetterService\x12\\\n\x0fListDeadLetters\x12#.taskgate.v1.ListDeadLettersRequest\x1a$.taskgate.v1.ListDeadLettersResponse\x12V\n\rGetDeadLetter\x12!.taskgate.v1.GetDeadLetterRequest\x1a\".taskgate.v1.GetDeadLetterResponse\x12\x62\n\x11RedriveDeadLetter\x12%.taskgate.v1.RedriveDeadLetterRequest\x1a&.taskgate.v1.RedriveDeadLetterResponse\x12\x62\n\x11\x44ismissDeadLetter\x12%.taskgate.v1.DismissDeadLetterRequest\x1a&.taskgate.v1.DismissDeadLetterResponse\x12\\\n\x0fPurgeDeadLetter\x12#.taskgate.v1.PurgeDeadLetterRequest\x1a$.taskgate.v1.PurgeDeadLetterResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%taskgate/v1/dead_letter_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#taskgate/v1/operation_service.proto\"\xd3\x05\n\nDeadLetter\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.taskgate.v1.LetterKind\x12\x14\n\x07task_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nproject_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08group_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x11\n\x04type\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x08 \x01(\tH\x05\x88\x01\x01\x12)\n\x06reason\x18\t \x01(\x0e\x32\x19.taskgate.v1.LetterReason\x12\x12\n\x05\x65rror\x18\n \x01(\tH\x06\x88\x01\x01\x12\x17\n\nerror_type\x18\x0b \x01(\tH\x07\x88\x01\x01\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x05\x12\x33\n\x06labels\x18\r \x03(\x0b\x32#.taskgate.v1.DeadLetter.LabelsEntry\x12+\n\x07\x64ied_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05state\x18\x0f \x01(\x0e\x32\x18.taskgate.v1.LetterState\x12-\n\tclosed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tclosed_by\x18\x11 \x01(\tH\x08\x88\x01\x01\x12\x10\n\x08redrives\x18\x12 \x01(\x05\x12\x12\n\x05\x62ytes\x18\x13 \x01(\x03H\t\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_task_idB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0b\n\t_group_idB\x07\n\x05_typeB\n\n\x08_backendB\x08\n\x06_errorB\r\n\x0b_error_typeB\x0c\n\n_closed_byB\x08\n\x06_bytes\"\xa8\x02\n\rLetterAttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x07outcome\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nerror_type\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05stack\x18\t \x01(\tH\x03\x88\x01\x01\x42\n\n\x08_outcomeB\x08\n\x06_errorB\r\n\x0b_error_typeB\x08\n\x06_stack\"w\n\nLetterEdit\x12-\n\tedited_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tedited_by\x18\x02 \x01(\t\x12\'\n\x07payload\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\"j\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12)\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x19.taskgate.v1.LetterFilter\"\xaf\x04\n\x0cLetterFilter\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x04 \x01(\tH\x03\x88\x01\x01\x12%\n\x04kind\x18\x05 \x01(\x0e\x32\x17.taskgate.v1.LetterKind\x12)\n\x06reason\x18\x06 \x01(\x0e\x32\x19.taskgate.v1.LetterReason\x12\x12\n\x05\x65rror\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x17\n\nerror_type\x18\x08 \x01(\tH\x05\x88\x01\x01\x12.\n\ndied_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06labels\x18\x0b \x03(\x0b\x32%.taskgate.v1.LetterFilter.LabelsEntry\x12\x0b\n\x03ids\x18\x0c \x03(\t\x12\'\n\x05state\x18\r \x01(\x0e\x32\x18.taskgate.v1.LetterState\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x07\n\x05_typeB\n\n\x08_backendB\x08\n\x06_errorB\r\n\x0b_error_type\"a\n\x17ListDeadLettersResponse\x12-\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x17.taskgate.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x14GetDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xdb\x01\n\x15GetDeadLetterResponse\x12,\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x17.taskgate.v1.DeadLetter\x12\'\n\x07payload\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x16\n\x0epayload_is_cut\x18\x03 \x01(\x08\x12+\n\x07history\x18\x04 \x03(\x0b\x32\x1a.taskgate.v1.LetterAttempt\x12&\n\x05\x65\x64its\x18\x05 \x03(\x0b\x32\x17.taskgate.v1.LetterEdit\"\xc0\x01\n\x18RedriveDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x07\x62\x61\x63kend\x18\x02 \x01(\tH\x01\x88\x01\x01\x12*\n\x07payload\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12(\n\x05patch\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x10\n\x03why\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\x06\n\x04\x65\x64itB\n\n\x08_backendB\x06\n\x04_why\",\n\x19RedriveDeadLetterResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"@\n\x18\x44ismissDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x03why\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_why\"\x1b\n\x19\x44ismissDeadLetterResponse\"$\n\x16PurgeDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x19\n\x17PurgeDeadLetterResponse\"\xbe\x01\n\x19RedriveDeadLettersRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.taskgate.v1.LetterFilter\x12\x14\n\x07\x62\x61\x63kend\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x06spread\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x10\n\x03why\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_backendB\x06\n\x04_why\"G\n\x1aRedriveDeadLettersResponse\x12)\n\toperation\x18\x01 \x01(\x0b\x32\x16.taskgate.v1.Operation\"\xa3\x01\n\x19\x44ismissDeadLettersRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.taskgate.v1.LetterFilter\x12\x12\n\x05limit\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x10\n\x03why\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_limitB\x06\n\x04_why\"W\n\x1a\x44ismissDeadLettersResponse\x12\x0f\n\x07matched\x18\x01 \x01(\x05\x12\x0f\n\x07removed\x18\x02 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xa1\x01\n\x17PurgeDeadLettersRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.taskgate.v1.LetterFilter\x12\x12\n\x05limit\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x10\n\x03why\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_limitB\x06\n\x04_why\"U\n\x18PurgeDeadLettersResponse\x12\x0f\n\x07matched\x18\x01 \x01(\x05\x12\x0f\n\x07removed\x18\x02 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t*X\n\nLetterKind\x12\x1b\n\x17LETTER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10LETTER_KIND_TASK\x10\x01\x12\x17\n\x13LETTER_KIND_PAYLOAD\x10\x02*y\n\x0bLetterState\x12\x1c\n\x18LETTER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11LETTER_STATE_OPEN\x10\x01\x12\x19\n\x15LETTER_STATE_REDRIVEN\x10\x02\x12\x1a\n\x16LETTER_STATE_DISMISSED\x10\x03*\xeb\x01\n\x0cLetterReason\x12\x1d\n\x19LETTER_REASON_UNSPECIFIED\x10\x00\x12$\n LETTER_REASON_ATTEMPTS_EXHAUSTED\x10\x01\x12\x1f\n\x1bLETTER_REASON_NOT_RETRYABLE\x10\x02\x12\x19\n\x15LETTER_REASON_REFUSED\x10\x03\x12\x19\n\x15LETTER_REASON_EXPIRED\x10\x04\x12!\n\x1dLETTER_REASON_ENDED_ELSEWHERE\x10\x05\x12\x1c\n\x18LETTER_REASON_NOT_A_TASK\x10\x06\x32\x9e\x06\n\x11\x44\x65\x61\x64LetterService\x12\\\n\x0fListDeadLetters\x12#.taskgate.v1.ListDeadLettersRequest\x1a$.taskgate.v1.ListDeadLettersResponse\x12V\n\rGetDeadLetter\x12!.taskgate.v1.GetDeadLetterRequest\x1a\".taskgate.v1.GetDeadLetterResponse\x12\x62\n\x11RedriveDeadLetter\x12%.taskgate.v1.RedriveDeadLetterRequest\x1a&.taskgate.v1.RedriveDeadLetterResponse\x12\x62\n\x11\x44ismissDeadLetter\x12%.taskgate.v1.DismissDeadLetterRequest\x1a&.taskgate.v1.DismissDeadLetterResponse\x12\\\n\x0fPurgeDeadLetter\x12#.taskgate.v1.PurgeDeadLetterRequest\x1a$.taskgate.v1.PurgeDeadLetterResponse\x12\x65\n\x12RedriveDeadLetters\x12&.taskgate.v1.RedriveDeadLettersRequest\x1a\'.taskgate.v1.RedriveDeadLettersResponse\x12\x65\n\x12\x44ismissDeadLetters\x12&.taskgate.v1.DismissDeadLettersRequest\x1a\'.taskgate.v1.DismissDeadLettersResponse\x12_\n\x10PurgeDeadLetters\x12$.taskgate.v1.PurgeDeadLettersRequest\x1a%.taskgate.v1.PurgeDeadLettersResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,44 +40,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEADLETTER_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LETTERFILTER_LABELSENTRY']._loaded_options = None
   _globals['_LETTERFILTER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_LETTERKIND']._serialized_start=2691
-  _globals['_LETTERKIND']._serialized_end=2779
-  _globals['_LETTERSTATE']._serialized_start=2781
-  _globals['_LETTERSTATE']._serialized_end=2902
-  _globals['_LETTERREASON']._serialized_start=2905
-  _globals['_LETTERREASON']._serialized_end=3140
-  _globals['_DEADLETTER']._serialized_start=118
-  _globals['_DEADLETTER']._serialized_end=841
-  _globals['_DEADLETTER_LABELSENTRY']._serialized_start=672
-  _globals['_DEADLETTER_LABELSENTRY']._serialized_end=717
-  _globals['_LETTERATTEMPT']._serialized_start=844
-  _globals['_LETTERATTEMPT']._serialized_end=1140
-  _globals['_LETTEREDIT']._serialized_start=1142
-  _globals['_LETTEREDIT']._serialized_end=1261
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1263
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1369
-  _globals['_LETTERFILTER']._serialized_start=1372
-  _globals['_LETTERFILTER']._serialized_end=1931
-  _globals['_LETTERFILTER_LABELSENTRY']._serialized_start=672
-  _globals['_LETTERFILTER_LABELSENTRY']._serialized_end=717
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1933
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2030
-  _globals['_GETDEADLETTERREQUEST']._serialized_start=2032
-  _globals['_GETDEADLETTERREQUEST']._serialized_end=2066
-  _globals['_GETDEADLETTERRESPONSE']._serialized_start=2069
-  _globals['_GETDEADLETTERRESPONSE']._serialized_end=2288
-  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_start=2291
-  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_end=2483
-  _globals['_REDRIVEDEADLETTERRESPONSE']._serialized_start=2485
-  _globals['_REDRIVEDEADLETTERRESPONSE']._serialized_end=2529
-  _globals['_DISMISSDEADLETTERREQUEST']._serialized_start=2531
-  _globals['_DISMISSDEADLETTERREQUEST']._serialized_end=2595
-  _globals['_DISMISSDEADLETTERRESPONSE']._serialized_start=2597
-  _globals['_DISMISSDEADLETTERRESPONSE']._serialized_end=2624
-  _globals['_PURGEDEADLETTERREQUEST']._serialized_start=2626
-  _globals['_PURGEDEADLETTERREQUEST']._serialized_end=2662
-  _globals['_PURGEDEADLETTERRESPONSE']._serialized_start=2664
-  _globals['_PURGEDEADLETTERRESPONSE']._serialized_end=2689
-  _globals['_DEADLETTERSERVICE']._serialized_start=3143
-  _globals['_DEADLETTERSERVICE']._serialized_end=3638
+  _globals['_LETTERKIND']._serialized_start=3532
+  _globals['_LETTERKIND']._serialized_end=3620
+  _globals['_LETTERSTATE']._serialized_start=3622
+  _globals['_LETTERSTATE']._serialized_end=3743
+  _globals['_LETTERREASON']._serialized_start=3746
+  _globals['_LETTERREASON']._serialized_end=3981
+  _globals['_DEADLETTER']._serialized_start=187
+  _globals['_DEADLETTER']._serialized_end=910
+  _globals['_DEADLETTER_LABELSENTRY']._serialized_start=741
+  _globals['_DEADLETTER_LABELSENTRY']._serialized_end=786
+  _globals['_LETTERATTEMPT']._serialized_start=913
+  _globals['_LETTERATTEMPT']._serialized_end=1209
+  _globals['_LETTEREDIT']._serialized_start=1211
+  _globals['_LETTEREDIT']._serialized_end=1330
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1332
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1438
+  _globals['_LETTERFILTER']._serialized_start=1441
+  _globals['_LETTERFILTER']._serialized_end=2000
+  _globals['_LETTERFILTER_LABELSENTRY']._serialized_start=741
+  _globals['_LETTERFILTER_LABELSENTRY']._serialized_end=786
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=2002
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2099
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=2101
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=2135
+  _globals['_GETDEADLETTERRESPONSE']._serialized_start=2138
+  _globals['_GETDEADLETTERRESPONSE']._serialized_end=2357
+  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_start=2360
+  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_end=2552
+  _globals['_REDRIVEDEADLETTERRESPONSE']._serialized_start=2554
+  _globals['_REDRIVEDEADLETTERRESPONSE']._serialized_end=2598
+  _globals['_DISMISSDEADLETTERREQUEST']._serialized_start=2600
+  _globals['_DISMISSDEADLETTERREQUEST']._serialized_end=2664
+  _globals['_DISMISSDEADLETTERRESPONSE']._serialized_start=2666
+  _globals['_DISMISSDEADLETTERRESPONSE']._serialized_end=2693
+  _globals['_PURGEDEADLETTERREQUEST']._serialized_start=2695
+  _globals['_PURGEDEADLETTERREQUEST']._serialized_end=2731
+  _globals['_PURGEDEADLETTERRESPONSE']._serialized_start=2733
+  _globals['_PURGEDEADLETTERRESPONSE']._serialized_end=2758
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=2761
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=2951
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=2953
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=3024
+  _globals['_DISMISSDEADLETTERSREQUEST']._serialized_start=3027
+  _globals['_DISMISSDEADLETTERSREQUEST']._serialized_end=3190
+  _globals['_DISMISSDEADLETTERSRESPONSE']._serialized_start=3192
+  _globals['_DISMISSDEADLETTERSRESPONSE']._serialized_end=3279
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=3282
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=3443
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=3445
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=3530
+  _globals['_DEADLETTERSERVICE']._serialized_start=3984
+  _globals['_DEADLETTERSERVICE']._serialized_end=4782
 # @@protoc_insertion_point(module_scope)

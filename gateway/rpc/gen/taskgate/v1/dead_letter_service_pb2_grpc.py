@@ -61,6 +61,21 @@ class DeadLetterServiceStub:
                 request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterResponse.FromString,
                 _registered_method=True)
+        self.RedriveDeadLetters = channel.unary_unary(
+                '/taskgate.v1.DeadLetterService/RedriveDeadLetters',
+                request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.DismissDeadLetters = channel.unary_unary(
+                '/taskgate.v1.DeadLetterService/DismissDeadLetters',
+                request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.PurgeDeadLetters = channel.unary_unary(
+                '/taskgate.v1.DeadLetterService/PurgeDeadLetters',
+                request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class DeadLetterServiceServicer:
@@ -103,6 +118,28 @@ class DeadLetterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedriveDeadLetters(self, request, context):
+        """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
+        backend is not allowed for any of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DismissDeadLetters(self, request, context):
+        """Dismisses what matches, a step at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDeadLetters(self, request, context):
+        """Deletes what matches, a step at a time. The tasks stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeadLetterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +167,21 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
                     servicer.PurgeDeadLetter,
                     request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterResponse.SerializeToString,
+            ),
+            'RedriveDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedriveDeadLetters,
+                    request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersResponse.SerializeToString,
+            ),
+            'DismissDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.DismissDeadLetters,
+                    request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersResponse.SerializeToString,
+            ),
+            'PurgeDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDeadLetters,
+                    request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +321,87 @@ class DeadLetterService:
             '/taskgate.v1.DeadLetterService/PurgeDeadLetter',
             taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterRequest.SerializeToString,
             taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedriveDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DeadLetterService/RedriveDeadLetters',
+            taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersRequest.SerializeToString,
+            taskgate_dot_v1_dot_dead__letter__service__pb2.RedriveDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DismissDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DeadLetterService/DismissDeadLetters',
+            taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersRequest.SerializeToString,
+            taskgate_dot_v1_dot_dead__letter__service__pb2.DismissDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DeadLetterService/PurgeDeadLetters',
+            taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.SerializeToString,
+            taskgate_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

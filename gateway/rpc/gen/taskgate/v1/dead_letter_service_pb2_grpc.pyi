@@ -45,6 +45,14 @@ class DeadLetterServiceStub:
     """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`."""
     PurgeDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLetterRequest, _dead_letter_service_pb2.PurgeDeadLetterResponse]
     """Deletes the dead letter. The task stays."""
+    RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLettersRequest, _dead_letter_service_pb2.RedriveDeadLettersResponse]
+    """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
+    backend is not allowed for any of them.
+    """
+    DismissDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLettersRequest, _dead_letter_service_pb2.DismissDeadLettersResponse]
+    """Dismisses what matches, a step at a time."""
+    PurgeDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]
+    """Deletes what matches, a step at a time. The tasks stay."""
 
 @_typing.type_check_only
 class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
@@ -63,6 +71,14 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`."""
     PurgeDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLetterRequest, _dead_letter_service_pb2.PurgeDeadLetterResponse]  # type: ignore[assignment]
     """Deletes the dead letter. The task stays."""
+    RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLettersRequest, _dead_letter_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
+    """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
+    backend is not allowed for any of them.
+    """
+    DismissDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLettersRequest, _dead_letter_service_pb2.DismissDeadLettersResponse]  # type: ignore[assignment]
+    """Dismisses what matches, a step at a time."""
+    PurgeDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
+    """Deletes what matches, a step at a time. The tasks stay."""
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
@@ -108,5 +124,31 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.PurgeDeadLetterResponse, _abc.Awaitable[_dead_letter_service_pb2.PurgeDeadLetterResponse]]:
         """Deletes the dead letter. The task stays."""
+
+    @_abc_1.abstractmethod
+    def RedriveDeadLetters(
+        self,
+        request: _dead_letter_service_pb2.RedriveDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dead_letter_service_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.RedriveDeadLettersResponse]]:
+        """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
+        backend is not allowed for any of them.
+        """
+
+    @_abc_1.abstractmethod
+    def DismissDeadLetters(
+        self,
+        request: _dead_letter_service_pb2.DismissDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dead_letter_service_pb2.DismissDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.DismissDeadLettersResponse]]:
+        """Dismisses what matches, a step at a time."""
+
+    @_abc_1.abstractmethod
+    def PurgeDeadLetters(
+        self,
+        request: _dead_letter_service_pb2.PurgeDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dead_letter_service_pb2.PurgeDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.PurgeDeadLettersResponse]]:
+        """Deletes what matches, a step at a time. The tasks stay."""
 
 def add_DeadLetterServiceServicer_to_server(servicer: DeadLetterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from taskgate.v1 import task_pb2 as taskgate_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"taskgate/v1/schedule_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16taskgate/v1/task.proto\"\xcb\x03\n\x12ScheduleDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05specs\x18\x02 \x03(\x0b\x32\x19.taskgate.v1.ScheduleSpec\x12\x15\n\x08timezone\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x06jitter\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x07overlap\x18\x05 \x01(\x0e\x32\x14.taskgate.v1.Overlap\x12+\n\x08\x63\x61tch_up\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08start_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x65nd_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0eremaining_runs\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x11\n\x04note\x18\x0b \x01(\tH\x02\x88\x01\x01\x12$\n\x06\x61\x63tion\x18\x0c \x01(\x0b\x32\x14.taskgate.v1.NewTaskB\x0b\n\t_timezoneB\x11\n\x0f_remaining_runsB\x07\n\x05_note\"\xa7\x02\n\x0cScheduleSpec\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12*\n\x05\x65very\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12+\n\x08\x63\x61lendar\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12*\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1c.taskgate.v1.ScheduleMomentsH\x00\x12)\n\x06offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08timezone\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05timesB\x0b\n\t_timezone\"\"\n\x0fScheduleMoments\x12\x0f\n\x07moments\x18\x01 \x03(\t\"\xe9\x02\n\x08Schedule\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x33\n\ndefinition\x18\x02 \x01(\x0b\x32\x1f.taskgate.v1.ScheduleDefinition\x12\'\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12+\n\x07next_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_tenant_idB\r\n\x0b_project_id\"\xa8\x03\n\x06\x46iring\x12.\n\nnominal_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08until_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66ire_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.taskgate.v1.FiringKind\x12%\n\x07overlap\x18\x05 \x01(\x0e\x32\x14.taskgate.v1.Overlap\x12+\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.taskgate.v1.FiringOutcome\x12\x13\n\x06reason\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07task_id\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x17\n\ntask_state\x18\t \x01(\tH\x02\x88\x01\x01\x12.\n\ndecided_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_reasonB\n\n\x08_task_idB\r\n\x0b_task_state\"~\n\x15\x43reateScheduleRequest\x12\x33\n\ndefinition\x18\x01 \x01(\x0b\x32\x1f.taskgate.v1.ScheduleDefinition\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"S\n\x16\x43reateScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\x12\x10\n\x08replayed\x18\x02 \x01(\x08\")\n\x12GetScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\">\n\x13GetScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"\x8b\x01\n\x14ListSchedulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_id\"Z\n\x15ListSchedulesResponse\x12(\n\tschedules\x18\x01 \x03(\x0b\x32\x15.taskgate.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15\x44\x65leteScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteScheduleResponse\"G\n\x14PauseScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"@\n\x15PauseScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"H\n\x15ResumeScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"A\n\x16ResumeScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"P\n\x12RunScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12%\n\x07overlap\x18\x02 \x01(\x0e\x32\x14.taskgate.v1.Overlap\":\n\x13RunScheduleResponse\x12#\n\x06\x66iring\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Firing\"\xaf\x01\n\x17\x42\x61\x63kfillScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12,\n\x08start_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x65nd_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x07overlap\x18\x04 \x01(\x0e\x32\x14.taskgate.v1.Overlap\"8\n\x18\x42\x61\x63kfillScheduleResponse\x12\r\n\x05times\x18\x01 \x01(\x05\x12\r\n\x05noted\x18\x02 \x01(\x05\">\n\x18ListScheduleTimesRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"E\n\x19ListScheduleTimesResponse\x12(\n\x05times\x18\x01 \x03(\x0b\x32\x19.taskgate.v1.ScheduleTime\"z\n\x0cScheduleTime\x12.\n\nnominal_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66ire_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05local\x18\x03 \x01(\t\"h\n\x12ListFiringsRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12*\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x13ListFiringsResponse\x12$\n\x07\x66irings\x18\x01 \x03(\x0b\x32\x13.taskgate.v1.Firing*\x95\x01\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x16\n\x12OVERLAP_BUFFER_ONE\x10\x02\x12\x16\n\x12OVERLAP_BUFFER_ALL\x10\x03\x12\x18\n\x14OVERLAP_CANCEL_OTHER\x10\x04\x12\x15\n\x11OVERLAP_ALLOW_ALL\x10\x05*\xb8\x01\n\rFiringOutcome\x12\x1e\n\x1a\x46IRING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46IRING_OUTCOME_PENDING\x10\x01\x12\x18\n\x14\x46IRING_OUTCOME_FIRED\x10\x02\x12\x1a\n\x16\x46IRING_OUTCOME_SKIPPED\x10\x03\x12\x1a\n\x16\x46IRING_OUTCOME_REFUSED\x10\x04\x12\x19\n\x15\x46IRING_OUTCOME_MISSED\x10\x05*r\n\nFiringKind\x12\x1b\n\x17\x46IRING_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46IRING_KIND_CLOCK\x10\x01\x12\x16\n\x12\x46IRING_KIND_MANUAL\x10\x02\x12\x18\n\x14\x46IRING_KIND_BACKFILL\x10\x03\x32\x8d\x07\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12\".taskgate.v1.CreateScheduleRequest\x1a#.taskgate.v1.CreateScheduleResponse\x12P\n\x0bGetSchedule\x12\x1f.taskgate.v1.GetScheduleRequest\x1a .taskgate.v1.GetScheduleResponse\x12V\n\rListSchedules\x12!.taskgate.v1.ListSchedulesRequest\x1a\".taskgate.v1.ListSchedulesResponse\x12Y\n\x0e\x44\x65leteSchedule\x12\".taskgate.v1.DeleteScheduleRequest\x1a#.taskgate.v1.DeleteScheduleResponse\x12V\n\rPauseSchedule\x12!.taskgate.v1.PauseScheduleRequest\x1a\".taskgate.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".taskgate.v1.ResumeScheduleRequest\x1a#.taskgate.v1.ResumeScheduleResponse\x12P\n\x0bRunSchedule\x12\x1f.taskgate.v1.RunScheduleRequest\x1a .taskgate.v1.RunScheduleResponse\x12_\n\x10\x42\x61\x63kfillSchedule\x12$.taskgate.v1.BackfillScheduleRequest\x1a%.taskgate.v1.BackfillScheduleResponse\x12\x62\n\x11ListScheduleTimes\x12%.taskgate.v1.ListScheduleTimesRequest\x1a&.taskgate.v1.ListScheduleTimesResponse\x12P\n\x0bListFirings\x12\x1f.taskgate.v1.ListFiringsRequest\x1a .taskgate.v1.ListFiringsResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"taskgate/v1/schedule_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16taskgate/v1/task.proto\"\xcb\x03\n\x12ScheduleDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05specs\x18\x02 \x03(\x0b\x32\x19.taskgate.v1.ScheduleSpec\x12\x15\n\x08timezone\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x06jitter\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x07overlap\x18\x05 \x01(\x0e\x32\x14.taskgate.v1.Overlap\x12+\n\x08\x63\x61tch_up\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08start_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x65nd_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0eremaining_runs\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x11\n\x04note\x18\x0b \x01(\tH\x02\x88\x01\x01\x12$\n\x06\x61\x63tion\x18\x0c \x01(\x0b\x32\x14.taskgate.v1.NewTaskB\x0b\n\t_timezoneB\x11\n\x0f_remaining_runsB\x07\n\x05_note\"\xa7\x02\n\x0cScheduleSpec\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12*\n\x05\x65very\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12+\n\x08\x63\x61lendar\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12*\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1c.taskgate.v1.ScheduleMomentsH\x00\x12)\n\x06offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08timezone\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05timesB\x0b\n\t_timezone\"\"\n\x0fScheduleMoments\x12\x0f\n\x07moments\x18\x01 \x03(\t\"\xe9\x02\n\x08Schedule\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x33\n\ndefinition\x18\x02 \x01(\x0b\x32\x1f.taskgate.v1.ScheduleDefinition\x12\'\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12+\n\x07next_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_tenant_idB\r\n\x0b_project_id\"\xa8\x03\n\x06\x46iring\x12.\n\nnominal_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08until_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66ire_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.taskgate.v1.FiringKind\x12%\n\x07overlap\x18\x05 \x01(\x0e\x32\x14.taskgate.v1.Overlap\x12+\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.taskgate.v1.FiringOutcome\x12\x13\n\x06reason\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07task_id\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x17\n\ntask_state\x18\t \x01(\tH\x02\x88\x01\x01\x12.\n\ndecided_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_reasonB\n\n\x08_task_idB\r\n\x0b_task_state\"~\n\x15\x43reateScheduleRequest\x12\x33\n\ndefinition\x18\x01 \x01(\x0b\x32\x1f.taskgate.v1.ScheduleDefinition\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"S\n\x16\x43reateScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\x12\x10\n\x08replayed\x18\x02 \x01(\x08\")\n\x12GetScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\">\n\x13GetScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"\x8b\x01\n\x14ListSchedulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_id\"Z\n\x15ListSchedulesResponse\x12(\n\tschedules\x18\x01 \x03(\x0b\x32\x15.taskgate.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15\x44\x65leteScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteScheduleResponse\"G\n\x14PauseScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"@\n\x15PauseScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"H\n\x15ResumeScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"A\n\x16ResumeScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule\"P\n\x12RunScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12%\n\x07overlap\x18\x02 \x01(\x0e\x32\x14.taskgate.v1.Overlap\":\n\x13RunScheduleResponse\x12#\n\x06\x66iring\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Firing\"\xaf\x01\n\x17\x42\x61\x63kfillScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12,\n\x08start_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x65nd_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x07overlap\x18\x04 \x01(\x0e\x32\x14.taskgate.v1.Overlap\"8\n\x18\x42\x61\x63kfillScheduleResponse\x12\r\n\x05times\x18\x01 \x01(\x05\x12\r\n\x05noted\x18\x02 \x01(\x05\">\n\x18ListScheduleTimesRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"E\n\x19ListScheduleTimesResponse\x12(\n\x05times\x18\x01 \x03(\x0b\x32\x19.taskgate.v1.ScheduleTime\"z\n\x0cScheduleTime\x12.\n\nnominal_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66ire_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05local\x18\x03 \x01(\t\"h\n\x12ListFiringsRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12*\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x13ListFiringsResponse\x12$\n\x07\x66irings\x18\x01 \x03(\x0b\x32\x13.taskgate.v1.Firing\"\x92\x01\n\x15UpdateScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\t\x12\x33\n\ndefinition\x18\x02 \x01(\x0b\x32\x1f.taskgate.v1.ScheduleDefinition\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"A\n\x16UpdateScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.taskgate.v1.Schedule*\x95\x01\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x16\n\x12OVERLAP_BUFFER_ONE\x10\x02\x12\x16\n\x12OVERLAP_BUFFER_ALL\x10\x03\x12\x18\n\x14OVERLAP_CANCEL_OTHER\x10\x04\x12\x15\n\x11OVERLAP_ALLOW_ALL\x10\x05*\xb8\x01\n\rFiringOutcome\x12\x1e\n\x1a\x46IRING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46IRING_OUTCOME_PENDING\x10\x01\x12\x18\n\x14\x46IRING_OUTCOME_FIRED\x10\x02\x12\x1a\n\x16\x46IRING_OUTCOME_SKIPPED\x10\x03\x12\x1a\n\x16\x46IRING_OUTCOME_REFUSED\x10\x04\x12\x19\n\x15\x46IRING_OUTCOME_MISSED\x10\x05*r\n\nFiringKind\x12\x1b\n\x17\x46IRING_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46IRING_KIND_CLOCK\x10\x01\x12\x16\n\x12\x46IRING_KIND_MANUAL\x10\x02\x12\x18\n\x14\x46IRING_KIND_BACKFILL\x10\x03\x32\xe8\x07\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12\".taskgate.v1.CreateScheduleRequest\x1a#.taskgate.v1.CreateScheduleResponse\x12P\n\x0bGetSchedule\x12\x1f.taskgate.v1.GetScheduleRequest\x1a .taskgate.v1.GetScheduleResponse\x12V\n\rListSchedules\x12!.taskgate.v1.ListSchedulesRequest\x1a\".taskgate.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12\".taskgate.v1.UpdateScheduleRequest\x1a#.taskgate.v1.UpdateScheduleResponse\x12Y\n\x0e\x44\x65leteSchedule\x12\".taskgate.v1.DeleteScheduleRequest\x1a#.taskgate.v1.DeleteScheduleResponse\x12V\n\rPauseSchedule\x12!.taskgate.v1.PauseScheduleRequest\x1a\".taskgate.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".taskgate.v1.ResumeScheduleRequest\x1a#.taskgate.v1.ResumeScheduleResponse\x12P\n\x0bRunSchedule\x12\x1f.taskgate.v1.RunScheduleRequest\x1a .taskgate.v1.RunScheduleResponse\x12_\n\x10\x42\x61\x63kfillSchedule\x12$.taskgate.v1.BackfillScheduleRequest\x1a%.taskgate.v1.BackfillScheduleResponse\x12\x62\n\x11ListScheduleTimes\x12%.taskgate.v1.ListScheduleTimesRequest\x1a&.taskgate.v1.ListScheduleTimesResponse\x12P\n\x0bListFirings\x12\x1f.taskgate.v1.ListFiringsRequest\x1a .taskgate.v1.ListFiringsResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,64 +37,68 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.schedule_servic
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_OVERLAP']._serialized_start=3468
-  _globals['_OVERLAP']._serialized_end=3617
-  _globals['_FIRINGOUTCOME']._serialized_start=3620
-  _globals['_FIRINGOUTCOME']._serialized_end=3804
-  _globals['_FIRINGKIND']._serialized_start=3806
-  _globals['_FIRINGKIND']._serialized_end=3920
-  _globals['_SCHEDULEDEFINITION']._serialized_start=171
-  _globals['_SCHEDULEDEFINITION']._serialized_end=630
-  _globals['_SCHEDULESPEC']._serialized_start=633
-  _globals['_SCHEDULESPEC']._serialized_end=928
-  _globals['_SCHEDULEMOMENTS']._serialized_start=930
-  _globals['_SCHEDULEMOMENTS']._serialized_end=964
-  _globals['_SCHEDULE']._serialized_start=967
-  _globals['_SCHEDULE']._serialized_end=1328
-  _globals['_FIRING']._serialized_start=1331
-  _globals['_FIRING']._serialized_end=1755
-  _globals['_CREATESCHEDULEREQUEST']._serialized_start=1757
-  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1883
-  _globals['_CREATESCHEDULERESPONSE']._serialized_start=1885
-  _globals['_CREATESCHEDULERESPONSE']._serialized_end=1968
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=1970
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=2011
-  _globals['_GETSCHEDULERESPONSE']._serialized_start=2013
-  _globals['_GETSCHEDULERESPONSE']._serialized_end=2075
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=2078
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=2217
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=2219
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=2309
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=2311
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=2355
-  _globals['_DELETESCHEDULERESPONSE']._serialized_start=2357
-  _globals['_DELETESCHEDULERESPONSE']._serialized_end=2381
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=2383
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=2454
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=2456
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=2520
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=2522
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=2594
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=2596
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=2661
-  _globals['_RUNSCHEDULEREQUEST']._serialized_start=2663
-  _globals['_RUNSCHEDULEREQUEST']._serialized_end=2743
-  _globals['_RUNSCHEDULERESPONSE']._serialized_start=2745
-  _globals['_RUNSCHEDULERESPONSE']._serialized_end=2803
-  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_start=2806
-  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_end=2981
-  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_start=2983
-  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_end=3039
-  _globals['_LISTSCHEDULETIMESREQUEST']._serialized_start=3041
-  _globals['_LISTSCHEDULETIMESREQUEST']._serialized_end=3103
-  _globals['_LISTSCHEDULETIMESRESPONSE']._serialized_start=3105
-  _globals['_LISTSCHEDULETIMESRESPONSE']._serialized_end=3174
-  _globals['_SCHEDULETIME']._serialized_start=3176
-  _globals['_SCHEDULETIME']._serialized_end=3298
-  _globals['_LISTFIRINGSREQUEST']._serialized_start=3300
-  _globals['_LISTFIRINGSREQUEST']._serialized_end=3404
-  _globals['_LISTFIRINGSRESPONSE']._serialized_start=3406
-  _globals['_LISTFIRINGSRESPONSE']._serialized_end=3465
-  _globals['_SCHEDULESERVICE']._serialized_start=3923
-  _globals['_SCHEDULESERVICE']._serialized_end=4832
+  _globals['_OVERLAP']._serialized_start=3718
+  _globals['_OVERLAP']._serialized_end=3867
+  _globals['_FIRINGOUTCOME']._serialized_start=3870
+  _globals['_FIRINGOUTCOME']._serialized_end=4054
+  _globals['_FIRINGKIND']._serialized_start=4056
+  _globals['_FIRINGKIND']._serialized_end=4170
+  _globals['_SCHEDULEDEFINITION']._serialized_start=205
+  _globals['_SCHEDULEDEFINITION']._serialized_end=664
+  _globals['_SCHEDULESPEC']._serialized_start=667
+  _globals['_SCHEDULESPEC']._serialized_end=962
+  _globals['_SCHEDULEMOMENTS']._serialized_start=964
+  _globals['_SCHEDULEMOMENTS']._serialized_end=998
+  _globals['_SCHEDULE']._serialized_start=1001
+  _globals['_SCHEDULE']._serialized_end=1362
+  _globals['_FIRING']._serialized_start=1365
+  _globals['_FIRING']._serialized_end=1789
+  _globals['_CREATESCHEDULEREQUEST']._serialized_start=1791
+  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1917
+  _globals['_CREATESCHEDULERESPONSE']._serialized_start=1919
+  _globals['_CREATESCHEDULERESPONSE']._serialized_end=2002
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=2004
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=2045
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=2047
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=2109
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=2112
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=2251
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=2253
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=2343
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=2345
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=2389
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=2391
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=2415
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=2417
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=2488
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=2490
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=2554
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=2556
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=2628
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=2630
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=2695
+  _globals['_RUNSCHEDULEREQUEST']._serialized_start=2697
+  _globals['_RUNSCHEDULEREQUEST']._serialized_end=2777
+  _globals['_RUNSCHEDULERESPONSE']._serialized_start=2779
+  _globals['_RUNSCHEDULERESPONSE']._serialized_end=2837
+  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_start=2840
+  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_end=3015
+  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_start=3017
+  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_end=3073
+  _globals['_LISTSCHEDULETIMESREQUEST']._serialized_start=3075
+  _globals['_LISTSCHEDULETIMESREQUEST']._serialized_end=3137
+  _globals['_LISTSCHEDULETIMESRESPONSE']._serialized_start=3139
+  _globals['_LISTSCHEDULETIMESRESPONSE']._serialized_end=3208
+  _globals['_SCHEDULETIME']._serialized_start=3210
+  _globals['_SCHEDULETIME']._serialized_end=3332
+  _globals['_LISTFIRINGSREQUEST']._serialized_start=3334
+  _globals['_LISTFIRINGSREQUEST']._serialized_end=3438
+  _globals['_LISTFIRINGSRESPONSE']._serialized_start=3440
+  _globals['_LISTFIRINGSRESPONSE']._serialized_end=3499
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=3502
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=3648
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=3650
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=3715
+  _globals['_SCHEDULESERVICE']._serialized_start=4173
+  _globals['_SCHEDULESERVICE']._serialized_end=5173
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,11 @@ class ScheduleServiceStub:
                 request_serializer=taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesResponse.FromString,
                 _registered_method=True)
+        self.UpdateSchedule = channel.unary_unary(
+                '/taskgate.v1.ScheduleService/UpdateSchedule',
+                request_serializer=taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleResponse.FromString,
+                _registered_method=True)
         self.DeleteSchedule = channel.unary_unary(
                 '/taskgate.v1.ScheduleService/DeleteSchedule',
                 request_serializer=taskgate_dot_v1_dot_schedule__service__pb2.DeleteScheduleRequest.SerializeToString,
@@ -107,6 +112,13 @@ class ScheduleServiceServicer:
 
     def ListSchedules(self, request, context):
         """Schedules by id, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSchedule(self, request, context):
+        """Changes the definition. A new action is checked as if the caller submitted it now; the schedule stays with its tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +190,11 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     servicer.ListSchedules,
                     request_deserializer=taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'UpdateSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSchedule,
+                    request_deserializer=taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleResponse.SerializeToString,
             ),
             'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSchedule,
@@ -297,6 +314,33 @@ class ScheduleService:
             '/taskgate.v1.ScheduleService/ListSchedules',
             taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesRequest.SerializeToString,
             taskgate_dot_v1_dot_schedule__service__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.ScheduleService/UpdateSchedule',
+            taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleRequest.SerializeToString,
+            taskgate_dot_v1_dot_schedule__service__pb2.UpdateScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,11 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from taskgate.v1 import task_pb2 as taskgate_dot_v1_dot_task__pb2
+from taskgate.v1 import task_selection_pb2 as taskgate_dot_v1_dot_task__selection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etaskgate/v1/task_service.proto\x12\x0btaskgate.v1\x1a google/protobuf/field_mask.proto\x1a\x16taskgate/v1/task.proto\"e\n\rSubmitRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.taskgate.v1.NewTask\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"S\n\x0eSubmitResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\"r\n\x12SubmitBatchRequest\x12.\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.BatchSettingsH\x00\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x14.taskgate.v1.NewTaskH\x00\x42\x06\n\x04part\"A\n\rBatchSettings\x12\x1c\n\x0fidempotency_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"I\n\x13SubmitBatchResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x03(\x05\"L\n\nGetRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\".\n\x0bGetResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\xa2\x02\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.TaskStatus\x12\x16\n\ttask_type\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tentity_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x65ntity_type\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06search\x18\x07 \x01(\tH\x03\x88\x01\x01\x12-\n\tread_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x0c\n\n_task_typeB\x0c\n\n_entity_idB\x0e\n\x0c_entity_typeB\t\n\x07_search\"I\n\x0cListResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0cRetryRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"0\n\rRetryResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\x1e\n\x0bStopRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x0cStopResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"5\n\x0cWatchRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"F\n\rWatchResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\x0e\n\x0cStatsRequest\"\x99\x01\n\rStatsResponse\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\nprocessing\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x1d\n\x15throughput_per_minute\x18\x06 \x01(\x01\x12\x12\n\nerror_rate\x18\x07 \x01(\x01\x32\x9a\x04\n\x0bTaskService\x12\x41\n\x06Submit\x12\x1a.taskgate.v1.SubmitRequest\x1a\x1b.taskgate.v1.SubmitResponse\x12R\n\x0bSubmitBatch\x12\x1f.taskgate.v1.SubmitBatchRequest\x1a .taskgate.v1.SubmitBatchResponse(\x01\x12\x38\n\x03Get\x12\x17.taskgate.v1.GetRequest\x1a\x18.taskgate.v1.GetResponse\x12;\n\x04List\x12\x18.taskgate.v1.ListRequest\x1a\x19.taskgate.v1.ListResponse\x12>\n\x05Retry\x12\x19.taskgate.v1.RetryRequest\x1a\x1a.taskgate.v1.RetryResponse\x12;\n\x04Stop\x12\x18.taskgate.v1.StopRequest\x1a\x19.taskgate.v1.StopResponse\x12@\n\x05Watch\x12\x19.taskgate.v1.WatchRequest\x1a\x1a.taskgate.v1.WatchResponse0\x01\x12>\n\x05Stats\x12\x19.taskgate.v1.StatsRequest\x1a\x1a.taskgate.v1.StatsResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etaskgate/v1/task_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16taskgate/v1/task.proto\x1a taskgate/v1/task_selection.proto\"e\n\rSubmitRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.taskgate.v1.NewTask\x12\x1c\n\x0fidempotency_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"S\n\x0eSubmitResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\"r\n\x12SubmitBatchRequest\x12.\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.BatchSettingsH\x00\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x14.taskgate.v1.NewTaskH\x00\x42\x06\n\x04part\"A\n\rBatchSettings\x12\x1c\n\x0fidempotency_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"I\n\x13SubmitBatchResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x03 \x03(\x05\"L\n\nGetRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\".\n\x0bGetResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\xa2\x02\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.TaskStatus\x12\x16\n\ttask_type\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tentity_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x65ntity_type\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06search\x18\x07 \x01(\tH\x03\x88\x01\x01\x12-\n\tread_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x0c\n\n_task_typeB\x0c\n\n_entity_idB\x0e\n\x0c_entity_typeB\t\n\x07_search\"I\n\x0cListResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0cRetryRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"0\n\rRetryResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"\x1e\n\x0bStopRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x0cStopResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\"5\n\x0cWatchRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"F\n\rWatchResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Task\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\x0e\n\x0cStatsRequest\"\x99\x01\n\rStatsResponse\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\nprocessing\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x1d\n\x15throughput_per_minute\x18\x06 \x01(\x01\x12\x12\n\nerror_rate\x18\x07 \x01(\x01\"\x92\n\n\tTaskFacts\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.TaskStatus\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.taskgate.v1.TaskState\x12\x12\n\x05\x65rror\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08group_id\x18\x06 \x01(\t\x12\x16\n\ttenant_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nproject_id\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07user_id\x18\t \x01(\tH\x03\x88\x01\x01\x12\x1b\n\x0eparent_task_id\x18\n \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x0b \x01(\tH\x05\x88\x01\x01\x12\x12\n\x05stage\x18\x0c \x01(\tH\x06\x88\x01\x01\x12\r\n\x05\x65poch\x18\r \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x0e \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x0f \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x10 \x01(\x05\x12\x10\n\x08priority\x18\x11 \x01(\x05\x12\x12\n\x05queue\x18\x12 \x01(\tH\x07\x88\x01\x01\x12\x16\n\tworker_id\x18\x13 \x01(\tH\x08\x88\x01\x01\x12.\n\ncreated_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nnot_before\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tqueued_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclaimed_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tentity_id\x18\x1a \x01(\tH\t\x88\x01\x01\x12\x18\n\x0b\x65ntity_type\x18\x1b \x01(\tH\n\x88\x01\x01\x12\x32\n\x06labels\x18\x1c \x03(\x0b\x32\".taskgate.v1.TaskFacts.LabelsEntry\x12\x17\n\nunique_key\x18\x1d \x01(\tH\x0b\x88\x01\x01\x12,\n\x08\x64\x65\x61\x64line\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05retry\x18\x1f \x01(\x0b\x32\x18.taskgate.v1.RetryPolicy\x12\'\n\x08\x63\x61llback\x18  \x01(\x0b\x32\x15.taskgate.v1.Callback\x12\x18\n\x0bschedule_id\x18! \x01(\tH\x0c\x88\x01\x01\x12\x17\n\ndag_run_id\x18\" \x01(\tH\r\x88\x01\x01\x12\x11\n\x04held\x18# \x01(\tH\x0e\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_errorB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\n\n\x08_user_idB\x11\n\x0f_parent_task_idB\n\n\x08_backendB\x08\n\x06_stageB\x08\n\x06_queueB\x0c\n\n_worker_idB\x0c\n\n_entity_idB\x0e\n\x0c_entity_typeB\r\n\x0b_unique_keyB\x0e\n\x0c_schedule_idB\r\n\x0b_dag_run_idB\x07\n\x05_held\"\x97\x02\n\x0bTaskAttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x05\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x07outcome\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nerror_type\x18\t \x01(\tH\x02\x88\x01\x01\x42\n\n\x08_outcomeB\x08\n\x06_errorB\r\n\x0b_error_type\"\"\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"e\n\x10\x44\x65scribeResponse\x12%\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x16.taskgate.v1.TaskFacts\x12*\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32\x18.taskgate.v1.TaskAttempt\"b\n\rSelectRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1a.taskgate.v1.TaskSelection\"P\n\x0eSelectResponse\x12%\n\x05tasks\x18\x01 \x03(\x0b\x32\x16.taskgate.v1.TaskFacts\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x11SetRunTimeRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12,\n\x06run_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12*\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x07\n\x05start\"@\n\x12SetRunTimeResponse\x12*\n\x06run_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11QueueDepthRequest\"B\n\x12QueueDepthResponse\x12,\n\x06points\x18\x01 \x03(\x0b\x32\x1c.taskgate.v1.QueueDepthPoint\"3\n\x0fQueueDepthPoint\x12\x11\n\ttimestamp\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x03\"\x18\n\x16StatusBreakdownRequest\"a\n\x17StatusBreakdownResponse\x12\x11\n\tcompleted\x18\x01 \x01(\x03\x12\x12\n\nprocessing\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12\x0f\n\x07pending\x18\x04 \x01(\x03\x32\xa2\x07\n\x0bTaskService\x12\x41\n\x06Submit\x12\x1a.taskgate.v1.SubmitRequest\x1a\x1b.taskgate.v1.SubmitResponse\x12R\n\x0bSubmitBatch\x12\x1f.taskgate.v1.SubmitBatchRequest\x1a .taskgate.v1.SubmitBatchResponse(\x01\x12\x38\n\x03Get\x12\x17.taskgate.v1.GetRequest\x1a\x18.taskgate.v1.GetResponse\x12;\n\x04List\x12\x18.taskgate.v1.ListRequest\x1a\x19.taskgate.v1.ListResponse\x12>\n\x05Retry\x12\x19.taskgate.v1.RetryRequest\x1a\x1a.taskgate.v1.RetryResponse\x12;\n\x04Stop\x12\x18.taskgate.v1.StopRequest\x1a\x19.taskgate.v1.StopResponse\x12@\n\x05Watch\x12\x19.taskgate.v1.WatchRequest\x1a\x1a.taskgate.v1.WatchResponse0\x01\x12>\n\x05Stats\x12\x19.taskgate.v1.StatsRequest\x1a\x1a.taskgate.v1.StatsResponse\x12G\n\x08\x44\x65scribe\x12\x1c.taskgate.v1.DescribeRequest\x1a\x1d.taskgate.v1.DescribeResponse\x12\x41\n\x06Select\x12\x1a.taskgate.v1.SelectRequest\x1a\x1b.taskgate.v1.SelectResponse\x12M\n\nSetRunTime\x12\x1e.taskgate.v1.SetRunTimeRequest\x1a\x1f.taskgate.v1.SetRunTimeResponse\x12M\n\nQueueDepth\x12\x1e.taskgate.v1.QueueDepthRequest\x1a\x1f.taskgate.v1.QueueDepthResponse\x12\\\n\x0fStatusBreakdown\x12#.taskgate.v1.StatusBreakdownRequest\x1a$.taskgate.v1.StatusBreakdownResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,40 +37,70 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.task_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_SUBMITREQUEST']._serialized_start=105
-  _globals['_SUBMITREQUEST']._serialized_end=206
-  _globals['_SUBMITRESPONSE']._serialized_start=208
-  _globals['_SUBMITRESPONSE']._serialized_end=291
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=293
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=407
-  _globals['_BATCHSETTINGS']._serialized_start=409
-  _globals['_BATCHSETTINGS']._serialized_end=474
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=476
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=549
-  _globals['_GETREQUEST']._serialized_start=551
-  _globals['_GETREQUEST']._serialized_end=627
-  _globals['_GETRESPONSE']._serialized_start=629
-  _globals['_GETRESPONSE']._serialized_end=675
-  _globals['_LISTREQUEST']._serialized_start=678
-  _globals['_LISTREQUEST']._serialized_end=968
-  _globals['_LISTRESPONSE']._serialized_start=970
-  _globals['_LISTRESPONSE']._serialized_end=1043
-  _globals['_RETRYREQUEST']._serialized_start=1045
-  _globals['_RETRYREQUEST']._serialized_end=1076
-  _globals['_RETRYRESPONSE']._serialized_start=1078
-  _globals['_RETRYRESPONSE']._serialized_end=1126
-  _globals['_STOPREQUEST']._serialized_start=1128
-  _globals['_STOPREQUEST']._serialized_end=1158
-  _globals['_STOPRESPONSE']._serialized_start=1160
-  _globals['_STOPRESPONSE']._serialized_end=1207
-  _globals['_WATCHREQUEST']._serialized_start=1209
-  _globals['_WATCHREQUEST']._serialized_end=1262
-  _globals['_WATCHRESPONSE']._serialized_start=1264
-  _globals['_WATCHRESPONSE']._serialized_end=1334
-  _globals['_STATSREQUEST']._serialized_start=1336
-  _globals['_STATSREQUEST']._serialized_end=1350
-  _globals['_STATSRESPONSE']._serialized_start=1353
-  _globals['_STATSRESPONSE']._serialized_end=1506
-  _globals['_TASKSERVICE']._serialized_start=1509
-  _globals['_TASKSERVICE']._serialized_end=2047
+  _globals['_TASKFACTS_LABELSENTRY']._loaded_options = None
+  _globals['_TASKFACTS_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SUBMITREQUEST']._serialized_start=204
+  _globals['_SUBMITREQUEST']._serialized_end=305
+  _globals['_SUBMITRESPONSE']._serialized_start=307
+  _globals['_SUBMITRESPONSE']._serialized_end=390
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=392
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=506
+  _globals['_BATCHSETTINGS']._serialized_start=508
+  _globals['_BATCHSETTINGS']._serialized_end=573
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=575
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=648
+  _globals['_GETREQUEST']._serialized_start=650
+  _globals['_GETREQUEST']._serialized_end=726
+  _globals['_GETRESPONSE']._serialized_start=728
+  _globals['_GETRESPONSE']._serialized_end=774
+  _globals['_LISTREQUEST']._serialized_start=777
+  _globals['_LISTREQUEST']._serialized_end=1067
+  _globals['_LISTRESPONSE']._serialized_start=1069
+  _globals['_LISTRESPONSE']._serialized_end=1142
+  _globals['_RETRYREQUEST']._serialized_start=1144
+  _globals['_RETRYREQUEST']._serialized_end=1175
+  _globals['_RETRYRESPONSE']._serialized_start=1177
+  _globals['_RETRYRESPONSE']._serialized_end=1225
+  _globals['_STOPREQUEST']._serialized_start=1227
+  _globals['_STOPREQUEST']._serialized_end=1257
+  _globals['_STOPRESPONSE']._serialized_start=1259
+  _globals['_STOPRESPONSE']._serialized_end=1306
+  _globals['_WATCHREQUEST']._serialized_start=1308
+  _globals['_WATCHREQUEST']._serialized_end=1361
+  _globals['_WATCHRESPONSE']._serialized_start=1363
+  _globals['_WATCHRESPONSE']._serialized_end=1433
+  _globals['_STATSREQUEST']._serialized_start=1435
+  _globals['_STATSREQUEST']._serialized_end=1449
+  _globals['_STATSRESPONSE']._serialized_start=1452
+  _globals['_STATSRESPONSE']._serialized_end=1605
+  _globals['_TASKFACTS']._serialized_start=1608
+  _globals['_TASKFACTS']._serialized_end=2906
+  _globals['_TASKFACTS_LABELSENTRY']._serialized_start=2660
+  _globals['_TASKFACTS_LABELSENTRY']._serialized_end=2705
+  _globals['_TASKATTEMPT']._serialized_start=2909
+  _globals['_TASKATTEMPT']._serialized_end=3188
+  _globals['_DESCRIBEREQUEST']._serialized_start=3190
+  _globals['_DESCRIBEREQUEST']._serialized_end=3224
+  _globals['_DESCRIBERESPONSE']._serialized_start=3226
+  _globals['_DESCRIBERESPONSE']._serialized_end=3327
+  _globals['_SELECTREQUEST']._serialized_start=3329
+  _globals['_SELECTREQUEST']._serialized_end=3427
+  _globals['_SELECTRESPONSE']._serialized_start=3429
+  _globals['_SELECTRESPONSE']._serialized_end=3509
+  _globals['_SETRUNTIMEREQUEST']._serialized_start=3512
+  _globals['_SETRUNTIMEREQUEST']._serialized_end=3647
+  _globals['_SETRUNTIMERESPONSE']._serialized_start=3649
+  _globals['_SETRUNTIMERESPONSE']._serialized_end=3713
+  _globals['_QUEUEDEPTHREQUEST']._serialized_start=3715
+  _globals['_QUEUEDEPTHREQUEST']._serialized_end=3734
+  _globals['_QUEUEDEPTHRESPONSE']._serialized_start=3736
+  _globals['_QUEUEDEPTHRESPONSE']._serialized_end=3802
+  _globals['_QUEUEDEPTHPOINT']._serialized_start=3804
+  _globals['_QUEUEDEPTHPOINT']._serialized_end=3855
+  _globals['_STATUSBREAKDOWNREQUEST']._serialized_start=3857
+  _globals['_STATUSBREAKDOWNREQUEST']._serialized_end=3881
+  _globals['_STATUSBREAKDOWNRESPONSE']._serialized_start=3883
+  _globals['_STATUSBREAKDOWNRESPONSE']._serialized_end=3980
+  _globals['_TASKSERVICE']._serialized_start=3983
+  _globals['_TASKSERVICE']._serialized_end=4913
 # @@protoc_insertion_point(module_scope)

@@ -5,10 +5,13 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from taskgate.v1 import task_pb2 as _task_pb2
+from taskgate.v1 import task_selection_pb2 as _task_selection_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -531,3 +534,619 @@ class StatsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatsResponse: _TypeAlias = StatsResponse  # noqa: Y015
+
+@_typing.final
+class TaskFacts(_message.Message):
+    """What the gateway knows of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    QUEUED_AT_FIELD_NUMBER: _builtins.int
+    CLAIMED_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    ENTITY_ID_FIELD_NUMBER: _builtins.int
+    ENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    UNIQUE_KEY_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    CALLBACK_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    DAG_RUN_ID_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    task_type: _builtins.str
+    """What kind of work it is."""
+    status: _task_pb2.TaskStatus.ValueType
+    """Where it stands."""
+    state: _task_selection_pb2.TaskState.ValueType
+    """Where it stands in the gateway's own words."""
+    error: _builtins.str
+    """Why it failed."""
+    group_id: _builtins.str
+    """Its group."""
+    tenant_id: _builtins.str
+    """The tenant it belongs to."""
+    project_id: _builtins.str
+    """The project it belongs to."""
+    user_id: _builtins.str
+    """Who submitted it."""
+    parent_task_id: _builtins.str
+    """The task that it is a part of."""
+    backend: _builtins.str
+    """The backend that has it."""
+    stage: _builtins.str
+    """The migration stage that chose the backend."""
+    epoch: _builtins.int
+    """Starts on a backend so far."""
+    attempt: _builtins.int
+    """Runs of its handler so far."""
+    failures: _builtins.int
+    """Failed runs since the last retry by hand."""
+    max_attempts: _builtins.int
+    """Runs before it is a dead letter."""
+    priority: _builtins.int
+    """From 1 (first) to 5 (last)."""
+    queue: _builtins.str
+    """Its queue on the backend."""
+    worker_id: _builtins.str
+    """The worker that runs it or ran it last."""
+    entity_id: _builtins.str
+    """What it works on."""
+    entity_type: _builtins.str
+    """What kind of thing that is."""
+    unique_key: _builtins.str
+    """Its unique key."""
+    schedule_id: _builtins.str
+    """The schedule that submitted it."""
+    dag_run_id: _builtins.str
+    """The run of a DAG that it is a step of."""
+    held: _builtins.str
+    """Why it is held back."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was accepted."""
+
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """When it may start."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """When the gateway looks at it next, while no backend has it."""
+
+    @_builtins.property
+    def queued_at(self) -> _timestamp_pb2.Timestamp:
+        """When a backend got it."""
+
+    @_builtins.property
+    def claimed_at(self) -> _timestamp_pb2.Timestamp:
+        """When its present or last run began."""
+
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Words to find it by."""
+
+    @_builtins.property
+    def deadline(self) -> _timestamp_pb2.Timestamp:
+        """A task that has not started by then fails."""
+
+    @_builtins.property
+    def retry(self) -> _task_pb2.RetryPolicy:
+        """Pauses that it was submitted with."""
+
+    @_builtins.property
+    def callback(self) -> _task_pb2.Callback:
+        """Whom to tell of its end."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        task_type: _builtins.str = ...,
+        status: _task_pb2.TaskStatus.ValueType = ...,
+        state: _task_selection_pb2.TaskState.ValueType = ...,
+        error: _builtins.str | None = ...,
+        group_id: _builtins.str = ...,
+        tenant_id: _builtins.str | None = ...,
+        project_id: _builtins.str | None = ...,
+        user_id: _builtins.str | None = ...,
+        parent_task_id: _builtins.str | None = ...,
+        backend: _builtins.str | None = ...,
+        stage: _builtins.str | None = ...,
+        epoch: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        max_attempts: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        queue: _builtins.str | None = ...,
+        worker_id: _builtins.str | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        queued_at: _timestamp_pb2.Timestamp | None = ...,
+        claimed_at: _timestamp_pb2.Timestamp | None = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+        entity_id: _builtins.str | None = ...,
+        entity_type: _builtins.str | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        unique_key: _builtins.str | None = ...,
+        deadline: _timestamp_pb2.Timestamp | None = ...,
+        retry: _task_pb2.RetryPolicy | None = ...,
+        callback: _task_pb2.Callback | None = ...,
+        schedule_id: _builtins.str | None = ...,
+        dag_run_id: _builtins.str | None = ...,
+        held: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_dag_run_id", b"_dag_run_id", "_entity_id", b"_entity_id", "_entity_type", b"_entity_type", "_error", b"_error", "_held", b"_held", "_parent_task_id", b"_parent_task_id", "_project_id", b"_project_id", "_queue", b"_queue", "_schedule_id", b"_schedule_id", "_stage", b"_stage", "_tenant_id", b"_tenant_id", "_unique_key", b"_unique_key", "_user_id", b"_user_id", "_worker_id", b"_worker_id", "backend", b"backend", "callback", b"callback", "claimed_at", b"claimed_at", "created_at", b"created_at", "dag_run_id", b"dag_run_id", "deadline", b"deadline", "due_at", b"due_at", "entity_id", b"entity_id", "entity_type", b"entity_type", "error", b"error", "finished_at", b"finished_at", "held", b"held", "not_before", b"not_before", "parent_task_id", b"parent_task_id", "project_id", b"project_id", "queue", b"queue", "queued_at", b"queued_at", "retry", b"retry", "schedule_id", b"schedule_id", "stage", b"stage", "tenant_id", b"tenant_id", "unique_key", b"unique_key", "user_id", b"user_id", "worker_id", b"worker_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_dag_run_id", b"_dag_run_id", "_entity_id", b"_entity_id", "_entity_type", b"_entity_type", "_error", b"_error", "_held", b"_held", "_parent_task_id", b"_parent_task_id", "_project_id", b"_project_id", "_queue", b"_queue", "_schedule_id", b"_schedule_id", "_stage", b"_stage", "_tenant_id", b"_tenant_id", "_unique_key", b"_unique_key", "_user_id", b"_user_id", "_worker_id", b"_worker_id", "attempt", b"attempt", "backend", b"backend", "callback", b"callback", "claimed_at", b"claimed_at", "created_at", b"created_at", "dag_run_id", b"dag_run_id", "deadline", b"deadline", "due_at", b"due_at", "entity_id", b"entity_id", "entity_type", b"entity_type", "epoch", b"epoch", "error", b"error", "failures", b"failures", "finished_at", b"finished_at", "group_id", b"group_id", "held", b"held", "labels", b"labels", "max_attempts", b"max_attempts", "not_before", b"not_before", "parent_task_id", b"parent_task_id", "priority", b"priority", "project_id", b"project_id", "queue", b"queue", "queued_at", b"queued_at", "retry", b"retry", "schedule_id", b"schedule_id", "stage", b"stage", "state", b"state", "status", b"status", "task_id", b"task_id", "task_type", b"task_type", "tenant_id", b"tenant_id", "unique_key", b"unique_key", "user_id", b"user_id", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
+    _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
+    _WhichOneofReturnType__dag_run_id: _TypeAlias = _typing.Literal["dag_run_id"]  # noqa: Y015
+    _WhichOneofArgType__dag_run_id: _TypeAlias = _typing.Literal["_dag_run_id", b"_dag_run_id"]  # noqa: Y015
+    _WhichOneofReturnType__entity_id: _TypeAlias = _typing.Literal["entity_id"]  # noqa: Y015
+    _WhichOneofArgType__entity_id: _TypeAlias = _typing.Literal["_entity_id", b"_entity_id"]  # noqa: Y015
+    _WhichOneofReturnType__entity_type: _TypeAlias = _typing.Literal["entity_type"]  # noqa: Y015
+    _WhichOneofArgType__entity_type: _TypeAlias = _typing.Literal["_entity_type", b"_entity_type"]  # noqa: Y015
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__held: _TypeAlias = _typing.Literal["held"]  # noqa: Y015
+    _WhichOneofArgType__held: _TypeAlias = _typing.Literal["_held", b"_held"]  # noqa: Y015
+    _WhichOneofReturnType__parent_task_id: _TypeAlias = _typing.Literal["parent_task_id"]  # noqa: Y015
+    _WhichOneofArgType__parent_task_id: _TypeAlias = _typing.Literal["_parent_task_id", b"_parent_task_id"]  # noqa: Y015
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    _WhichOneofReturnType__queue: _TypeAlias = _typing.Literal["queue"]  # noqa: Y015
+    _WhichOneofArgType__queue: _TypeAlias = _typing.Literal["_queue", b"_queue"]  # noqa: Y015
+    _WhichOneofReturnType__schedule_id: _TypeAlias = _typing.Literal["schedule_id"]  # noqa: Y015
+    _WhichOneofArgType__schedule_id: _TypeAlias = _typing.Literal["_schedule_id", b"_schedule_id"]  # noqa: Y015
+    _WhichOneofReturnType__stage: _TypeAlias = _typing.Literal["stage"]  # noqa: Y015
+    _WhichOneofArgType__stage: _TypeAlias = _typing.Literal["_stage", b"_stage"]  # noqa: Y015
+    _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
+    _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    _WhichOneofReturnType__unique_key: _TypeAlias = _typing.Literal["unique_key"]  # noqa: Y015
+    _WhichOneofArgType__unique_key: _TypeAlias = _typing.Literal["_unique_key", b"_unique_key"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    _WhichOneofReturnType__worker_id: _TypeAlias = _typing.Literal["worker_id"]  # noqa: Y015
+    _WhichOneofArgType__worker_id: _TypeAlias = _typing.Literal["_worker_id", b"_worker_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backend) -> _WhichOneofReturnType__backend | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dag_run_id) -> _WhichOneofReturnType__dag_run_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entity_id) -> _WhichOneofReturnType__entity_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entity_type) -> _WhichOneofReturnType__entity_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held) -> _WhichOneofReturnType__held | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_task_id) -> _WhichOneofReturnType__parent_task_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue) -> _WhichOneofReturnType__queue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule_id) -> _WhichOneofReturnType__schedule_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stage) -> _WhichOneofReturnType__stage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unique_key) -> _WhichOneofReturnType__unique_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_id) -> _WhichOneofReturnType__worker_id | None: ...
+
+Global___TaskFacts: _TypeAlias = TaskFacts  # noqa: Y015
+
+@_typing.final
+class TaskAttempt(_message.Message):
+    """One run of a task's handler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    """Its number, from 1."""
+    epoch: _builtins.int
+    """The start on a backend that it belongs to."""
+    backend: _builtins.str
+    """Where it ran."""
+    worker_id: _builtins.str
+    """The worker."""
+    outcome: _builtins.str
+    """How it ended: `completed`, `failed`, `stopped` or `lost`."""
+    error: _builtins.str
+    """Why it failed."""
+    error_type: _builtins.str
+    """The type of the error."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        backend: _builtins.str = ...,
+        worker_id: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        outcome: _builtins.str | None = ...,
+        error: _builtins.str | None = ...,
+        error_type: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_error_type", b"_error_type", "_outcome", b"_outcome", "ended_at", b"ended_at", "error", b"error", "error_type", b"error_type", "outcome", b"outcome", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_error_type", b"_error_type", "_outcome", b"_outcome", "attempt", b"attempt", "backend", b"backend", "ended_at", b"ended_at", "epoch", b"epoch", "error", b"error", "error_type", b"error_type", "outcome", b"outcome", "started_at", b"started_at", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__error_type: _TypeAlias = _typing.Literal["error_type"]  # noqa: Y015
+    _WhichOneofArgType__error_type: _TypeAlias = _typing.Literal["_error_type", b"_error_type"]  # noqa: Y015
+    _WhichOneofReturnType__outcome: _TypeAlias = _typing.Literal["outcome"]  # noqa: Y015
+    _WhichOneofArgType__outcome: _TypeAlias = _typing.Literal["_outcome", b"_outcome"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_type) -> _WhichOneofReturnType__error_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__outcome) -> _WhichOneofReturnType__outcome | None: ...
+
+Global___TaskAttempt: _TypeAlias = TaskAttempt  # noqa: Y015
+
+@_typing.final
+class DescribeRequest(_message.Message):
+    """Asks what the gateway knows of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
+
+@_typing.final
+class DescribeResponse(_message.Message):
+    """What the gateway knows of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def facts(self) -> Global___TaskFacts:
+        """The task."""
+
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAttempt]:
+        """Its runs, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        facts: Global___TaskFacts | None = ...,
+        attempts: _abc.Iterable[Global___TaskAttempt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "facts", b"facts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class SelectRequest(_message.Message):
+    """Asks for a page of tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, up to 500; 0: 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same filter; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> _task_selection_pb2.TaskSelection:
+        """Which ones; absent: all."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _task_selection_pb2.TaskSelection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelectRequest: _TypeAlias = SelectRequest  # noqa: Y015
+
+@_typing.final
+class SelectResponse(_message.Message):
+    """A page of tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFacts]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___TaskFacts] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelectResponse: _TypeAlias = SelectResponse  # noqa: Y015
+
+@_typing.final
+class SetRunTimeRequest(_message.Message):
+    """Asks for another time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    RUN_AT_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    @_builtins.property
+    def run_at(self) -> _timestamp_pb2.Timestamp:
+        """At this time; now, when it is past."""
+
+    @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """This long from now."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        run_at: _timestamp_pb2.Timestamp | None = ...,
+        delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "run_at", b"run_at", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "run_at", b"run_at", "start", b"start", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["run_at", "delay"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___SetRunTimeRequest: _TypeAlias = SetRunTimeRequest  # noqa: Y015
+
+@_typing.final
+class SetRunTimeResponse(_message.Message):
+    """A task has another time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run_at(self) -> _timestamp_pb2.Timestamp:
+        """When it becomes due."""
+
+    def __init__(
+        self,
+        *,
+        run_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run_at", b"run_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_at", b"run_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRunTimeResponse: _TypeAlias = SetRunTimeResponse  # noqa: Y015
+
+@_typing.final
+class QueueDepthRequest(_message.Message):
+    """Asks for the depth of the queues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueDepthRequest: _TypeAlias = QueueDepthRequest  # noqa: Y015
+
+@_typing.final
+class QueueDepthResponse(_message.Message):
+    """The depth of the queues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueDepthPoint]:
+        """Nine points, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___QueueDepthPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueDepthResponse: _TypeAlias = QueueDepthResponse  # noqa: Y015
+
+@_typing.final
+class QueueDepthPoint(_message.Message):
+    """The depth of the queues at one time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    timestamp: _builtins.str
+    """The time, `HH:MM` in UTC."""
+    depth: _builtins.int
+    """Tasks that had been accepted and were not over."""
+    def __init__(
+        self,
+        *,
+        timestamp: _builtins.str = ...,
+        depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "timestamp", b"timestamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueDepthPoint: _TypeAlias = QueueDepthPoint  # noqa: Y015
+
+@_typing.final
+class StatusBreakdownRequest(_message.Message):
+    """Asks where tasks stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusBreakdownRequest: _TypeAlias = StatusBreakdownRequest  # noqa: Y015
+
+@_typing.final
+class StatusBreakdownResponse(_message.Message):
+    """Tasks created in the last 24 hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    PROCESSING_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    completed: _builtins.int
+    """Those that are completed."""
+    processing: _builtins.int
+    """Those that run."""
+    failed: _builtins.int
+    """Those that failed."""
+    pending: _builtins.int
+    """Those that wait."""
+    def __init__(
+        self,
+        *,
+        completed: _builtins.int = ...,
+        processing: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        pending: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "pending", b"pending", "processing", b"processing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusBreakdownResponse: _TypeAlias = StatusBreakdownResponse  # noqa: Y015

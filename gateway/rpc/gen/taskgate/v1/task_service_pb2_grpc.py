@@ -81,6 +81,31 @@ class TaskServiceStub:
                 request_serializer=taskgate_dot_v1_dot_task__service__pb2.StatsRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatsResponse.FromString,
                 _registered_method=True)
+        self.Describe = channel.unary_unary(
+                '/taskgate.v1.TaskService/Describe',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.DescribeResponse.FromString,
+                _registered_method=True)
+        self.Select = channel.unary_unary(
+                '/taskgate.v1.TaskService/Select',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.SelectRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.SelectResponse.FromString,
+                _registered_method=True)
+        self.SetRunTime = channel.unary_unary(
+                '/taskgate.v1.TaskService/SetRunTime',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.SetRunTimeRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.SetRunTimeResponse.FromString,
+                _registered_method=True)
+        self.QueueDepth = channel.unary_unary(
+                '/taskgate.v1.TaskService/QueueDepth',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.QueueDepthRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.QueueDepthResponse.FromString,
+                _registered_method=True)
+        self.StatusBreakdown = channel.unary_unary(
+                '/taskgate.v1.TaskService/StatusBreakdown',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -156,6 +181,42 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Describe(self, request, context):
+        """What the gateway knows of a task in its care: where it was sent, and how its runs ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Select(self, request, context):
+        """Tasks in the gateway's care by any of their properties, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRunTime(self, request, context):
+        """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
+        and between its attempts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueueDepth(self, request, context):
+        """How many tasks waited or ran, every three hours of the last day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StatusBreakdown(self, request, context):
+        """How many tasks of the last 24 hours stand where.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +259,31 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.Stats,
                     request_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatsRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_task__service__pb2.StatsResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.DescribeRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.DescribeResponse.SerializeToString,
+            ),
+            'Select': grpc.unary_unary_rpc_method_handler(
+                    servicer.Select,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.SelectRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.SelectResponse.SerializeToString,
+            ),
+            'SetRunTime': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRunTime,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.SetRunTimeRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.SetRunTimeResponse.SerializeToString,
+            ),
+            'QueueDepth': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueueDepth,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.QueueDepthRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.QueueDepthResponse.SerializeToString,
+            ),
+            'StatusBreakdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.StatusBreakdown,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -423,6 +509,141 @@ class TaskService:
             '/taskgate.v1.TaskService/Stats',
             taskgate_dot_v1_dot_task__service__pb2.StatsRequest.SerializeToString,
             taskgate_dot_v1_dot_task__service__pb2.StatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/Describe',
+            taskgate_dot_v1_dot_task__service__pb2.DescribeRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Select(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/Select',
+            taskgate_dot_v1_dot_task__service__pb2.SelectRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.SelectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRunTime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/SetRunTime',
+            taskgate_dot_v1_dot_task__service__pb2.SetRunTimeRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.SetRunTimeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueueDepth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/QueueDepth',
+            taskgate_dot_v1_dot_task__service__pb2.QueueDepthRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.QueueDepthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StatusBreakdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/StatusBreakdown',
+            taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,18 @@ class TaskServiceStub:
     """
     Stats: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StatsRequest, _task_service_pb2.StatsResponse]
     """Figures over all tasks that the caller may see."""
+    Describe: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.DescribeRequest, _task_service_pb2.DescribeResponse]
+    """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+    Select: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]
+    """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    SetRunTime: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]
+    """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
+    and between its attempts.
+    """
+    QueueDepth: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.QueueDepthRequest, _task_service_pb2.QueueDepthResponse]
+    """How many tasks waited or ran, every three hours of the last day."""
+    StatusBreakdown: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]
+    """How many tasks of the last 24 hours stand where."""
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -103,6 +115,18 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     Stats: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StatsRequest, _task_service_pb2.StatsResponse]  # type: ignore[assignment]
     """Figures over all tasks that the caller may see."""
+    Describe: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DescribeRequest, _task_service_pb2.DescribeResponse]  # type: ignore[assignment]
+    """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+    Select: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]  # type: ignore[assignment]
+    """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    SetRunTime: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]  # type: ignore[assignment]
+    """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
+    and between its attempts.
+    """
+    QueueDepth: _aio.UnaryUnaryMultiCallable[_task_service_pb2.QueueDepthRequest, _task_service_pb2.QueueDepthResponse]  # type: ignore[assignment]
+    """How many tasks waited or ran, every three hours of the last day."""
+    StatusBreakdown: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]  # type: ignore[assignment]
+    """How many tasks of the last 24 hours stand where."""
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tasks: submit, read, steer, watch.
@@ -186,5 +210,47 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.StatsResponse, _abc.Awaitable[_task_service_pb2.StatsResponse]]:
         """Figures over all tasks that the caller may see."""
+
+    @_abc_1.abstractmethod
+    def Describe(
+        self,
+        request: _task_service_pb2.DescribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.DescribeResponse, _abc.Awaitable[_task_service_pb2.DescribeResponse]]:
+        """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+
+    @_abc_1.abstractmethod
+    def Select(
+        self,
+        request: _task_service_pb2.SelectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.SelectResponse, _abc.Awaitable[_task_service_pb2.SelectResponse]]:
+        """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+
+    @_abc_1.abstractmethod
+    def SetRunTime(
+        self,
+        request: _task_service_pb2.SetRunTimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.SetRunTimeResponse, _abc.Awaitable[_task_service_pb2.SetRunTimeResponse]]:
+        """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
+        and between its attempts.
+        """
+
+    @_abc_1.abstractmethod
+    def QueueDepth(
+        self,
+        request: _task_service_pb2.QueueDepthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.QueueDepthResponse, _abc.Awaitable[_task_service_pb2.QueueDepthResponse]]:
+        """How many tasks waited or ran, every three hours of the last day."""
+
+    @_abc_1.abstractmethod
+    def StatusBreakdown(
+        self,
+        request: _task_service_pb2.StatusBreakdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.StatusBreakdownResponse, _abc.Awaitable[_task_service_pb2.StatusBreakdownResponse]]:
+        """How many tasks of the last 24 hours stand where."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -363,3 +363,197 @@ class GetWorkerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetWorkerResponse: _TypeAlias = GetWorkerResponse  # noqa: Y015
+
+@_typing.final
+class LoadFigures(_message.Message):
+    """Tasks of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKLOG_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    ARRIVALS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    COMPLETIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    DEMAND_FIELD_NUMBER: _builtins.int
+    backlog: _builtins.int
+    """Due and not running."""
+    running: _builtins.int
+    """How many run."""
+    arrivals_per_second: _builtins.float
+    """How many were accepted a second."""
+    completions_per_second: _builtins.float
+    """How many were completed a second."""
+    demand: _builtins.int
+    """Backlog and running: slots that would run everything at once."""
+    @_builtins.property
+    def oldest(self) -> _duration_pb2.Duration:
+        """How long the oldest of them waits."""
+
+    @_builtins.property
+    def run(self) -> _duration_pb2.Duration:
+        """Average run; absent when nothing was completed in the window."""
+
+    def __init__(
+        self,
+        *,
+        backlog: _builtins.int = ...,
+        oldest: _duration_pb2.Duration | None = ...,
+        running: _builtins.int = ...,
+        arrivals_per_second: _builtins.float = ...,
+        completions_per_second: _builtins.float = ...,
+        run: _duration_pb2.Duration | None = ...,
+        demand: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals_per_second", b"arrivals_per_second", "backlog", b"backlog", "completions_per_second", b"completions_per_second", "demand", b"demand", "oldest", b"oldest", "run", b"run", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadFigures: _TypeAlias = LoadFigures  # noqa: Y015
+
+@_typing.final
+class TierFigures(_message.Message):
+    """The load of one tier on one backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend; absent: tasks that are not yet routed."""
+    pool: _builtins.str
+    """The pool that serves it."""
+    tier: _builtins.str
+    """The tier."""
+    @_builtins.property
+    def load(self) -> Global___LoadFigures:
+        """Its load."""
+
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str | None = ...,
+        pool: _builtins.str | None = ...,
+        tier: _builtins.str = ...,
+        load: Global___LoadFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_pool", b"_pool", "backend", b"backend", "load", b"load", "pool", b"pool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_pool", b"_pool", "backend", b"backend", "load", b"load", "pool", b"pool", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
+    _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
+    _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
+    _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backend) -> _WhichOneofReturnType__backend | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
+
+Global___TierFigures: _TypeAlias = TierFigures  # noqa: Y015
+
+@_typing.final
+class PoolFigures(_message.Message):
+    """One pool of workers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    """Its name; absent: workers of all queues of Temporal, whose load is in the other pools."""
+    backend: _builtins.str
+    """The backend it serves."""
+    workers: _builtins.int
+    """Its workers."""
+    slots: _builtins.int
+    """Tasks that they can run at once."""
+    @_builtins.property
+    def load(self) -> Global___LoadFigures:
+        """Its load."""
+
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str | None = ...,
+        backend: _builtins.str = ...,
+        workers: _builtins.int = ...,
+        slots: _builtins.int = ...,
+        load: Global___LoadFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "load", b"load", "pool", b"pool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "backend", b"backend", "load", b"load", "pool", b"pool", "slots", b"slots", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
+    _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
+
+Global___PoolFigures: _TypeAlias = PoolFigures  # noqa: Y015
+
+@_typing.final
+class GetScaleRequest(_message.Message):
+    """Asks for autoscaling signals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScaleRequest: _TypeAlias = GetScaleRequest  # noqa: Y015
+
+@_typing.final
+class GetScaleResponse(_message.Message):
+    """Signals of one moment, over all gateways and workers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The moment."""
+
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Rates are averages over this time."""
+
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierFigures]:
+        """By tier."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolFigures]:
+        """By pool."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        window: _duration_pb2.Duration | None = ...,
+        signals: _abc.Iterable[Global___TierFigures] | None = ...,
+        pools: _abc.Iterable[Global___PoolFigures] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "pools", b"pools", "signals", b"signals", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScaleResponse: _TypeAlias = GetScaleResponse  # noqa: Y015

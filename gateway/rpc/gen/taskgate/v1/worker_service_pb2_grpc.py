@@ -46,6 +46,11 @@ class WorkerServiceStub:
                 request_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.FromString,
                 _registered_method=True)
+        self.GetScale = channel.unary_unary(
+                '/taskgate.v1.WorkerService/GetScale',
+                request_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetScaleRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetScaleResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer:
@@ -67,6 +72,13 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScale(self, request, context):
+        """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +91,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.GetWorker,
                     request_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.SerializeToString,
+            ),
+            'GetScale': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScale,
+                    request_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetScaleRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetScaleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +154,33 @@ class WorkerService:
             '/taskgate.v1.WorkerService/GetWorker',
             taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.SerializeToString,
             taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.WorkerService/GetScale',
+            taskgate_dot_v1_dot_worker__service__pb2.GetScaleRequest.SerializeToString,
+            taskgate_dot_v1_dot_worker__service__pb2.GetScaleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class WorkerServiceStub:
     """The processes, by backend, pool and host."""
     GetWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]
     """One process, also one that is gone within a day, and the tasks that it runs."""
+    GetScale: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]
+    """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
@@ -51,6 +53,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """The processes, by backend, pool and host."""
     GetWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]  # type: ignore[assignment]
     """One process, also one that is gone within a day, and the tasks that it runs."""
+    GetScale: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]  # type: ignore[assignment]
+    """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
@@ -72,5 +76,13 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.GetWorkerResponse, _abc.Awaitable[_worker_service_pb2.GetWorkerResponse]]:
         """One process, also one that is gone within a day, and the tasks that it runs."""
+
+    @_abc_1.abstractmethod
+    def GetScale(
+        self,
+        request: _worker_service_pb2.GetScaleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.GetScaleResponse, _abc.Awaitable[_worker_service_pb2.GetScaleResponse]]:
+        """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

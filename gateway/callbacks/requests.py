@@ -1,0 +1,38 @@
+"""What a client asks of callbacks: the same over HTTP and gRPC."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.callbacks.callback import CallbackEvent
+
+State = Literal["pending", "delivered", "dead"]
+Id = Annotated[str, Field(min_length=1, max_length=1000)]
+
+_LONGEST_OVERLAP_HOURS = 30 * 24.0
+
+
+class Resend(BaseModel):
+    """Which of those that were given up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant_id: Id | None = None
+    task_id: Id | None = None
+    event: CallbackEvent | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 500
+
+
+class Rotation(BaseModel):
+    """How long the secret before the new one stays valid, for receivers that do not know the new one yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: Annotated[float, Field(ge=0, le=_LONGEST_OVERLAP_HOURS, allow_inf_nan=False)] = 24.0
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=self.overlap_hours)

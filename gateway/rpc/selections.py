@@ -1,0 +1,93 @@
+"""`Describe`, `Select`, `SetRunTime`: what the gateway knows of tasks in its care, beside their `task_logs` rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from taskgate.v1 import (
+    DescribeRequest,
+    DescribeResponse,
+    QueueDepthRequest,
+    QueueDepthResponse,
+    SelectRequest,
+    SelectResponse,
+    SetRunTimeRequest,
+    SetRunTimeResponse,
+    StatusBreakdownRequest,
+    StatusBreakdownResponse,
+    TaskFacts,
+)
+
+from gateway.operations.operations import TaskSelection
+from gateway.rpc.calls import Unbroken
+from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.requests import storable
+from gateway.status.cursor import cursor_of, position_at
+from gateway.status.dispatch_view import DispatchView, facts
+from gateway.status.run_time import set_run_time
+from gateway.status.task_log import Position
+from gateway.status.task_selection import TaskSelector
+from gateway.submission import RunAt
+
+if TYPE_CHECKING:
+    from gateway.bootstrap import Gateway
+
+
+class Selections:
+    """Calls of `TaskService`."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._task_log = gateway.task_log
+        self._database = gateway.database
+        self._view = DispatchView(gateway.database)
+        self._selector = TaskSelector(gateway.database)
+        self._unbroken = unbroken
+
+    async def describe(self, authorization: str | None, request: DescribeRequest) -> DescribeResponse:
+        """One task."""
+        task_id = storable(request.task_id, "task_id")
+        row, attempts = await self._view.get(task_id, await self._access.authenticate(authorization))
+        return fill(DescribeResponse(facts=_shown(row)), {"attempts": attempts})
+
+    async def select(self, authorization: str | None, request: SelectRequest) -> SelectResponse:
+        """A page of tasks, newest first."""
+        size = size_of(request.page_size, default=50, largest=500)
+        which = checked(TaskSelection, facts_of(request.filter, "filter"), "filter")
+        filters = which.model_dump(mode="json", exclude_defaults=True)
+        caller = await self._access.authenticate(authorization)
+        with own_token():
+            after = position_at(request.page_token, filters)
+        rows = await self._selector.page(caller, which, which.labels, limit=size + 1, after=after, ids=which.ids)
+        token = ""
+        if len(rows) > size:
+            last = rows[size - 1]
+            token = cursor_of(Position(last["created_at"], last["task_id"]), filters)
+        return SelectResponse(tasks=[_shown(row) for row in rows[:size]], next_page_token=token)
+
+    async def set_run_time(self, authorization: str | None, request: SetRunTimeRequest) -> SetRunTimeResponse:
+        """Another time for a task that waits."""
+        given = facts_of(request)
+        task_id = given.pop("task_id", "")
+        due = checked(RunAt, given).due()
+        await self._task_log.get(task_id, await self._access.authenticate(authorization))
+        run_at = await self._unbroken.run(set_run_time(self._database, task_id, due))
+        return fill(SetRunTimeResponse(), {"run_at": run_at})
+
+    async def queue_depth(self, authorization: str | None, request: QueueDepthRequest) -> QueueDepthResponse:
+        """How many tasks waited or ran, over the last day."""
+        response = QueueDepthResponse()
+        for point in await self._task_log.queue_depth(await self._access.authenticate(authorization)):
+            response.points.add(timestamp=point.timestamp, depth=point.depth)
+        return response
+
+    async def breakdown(self, authorization: str | None, request: StatusBreakdownRequest) -> StatusBreakdownResponse:
+        """Where tasks of the last day stand."""
+        found = await self._task_log.status_breakdown(await self._access.authenticate(authorization))
+        return fill(StatusBreakdownResponse(), {word.lower(): number for word, number in found.items()})
+
+
+def _shown(row: Mapping[str, Any]) -> TaskFacts:
+    return fill(TaskFacts(), {**facts(row), "status": row["status"]})

@@ -1,0 +1,37 @@
+"""Another definition for a schedule: the same over HTTP and gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest
+from gateway.intake import NewTask
+from gateway.schedules.definition import ScheduleDefinition
+from gateway.schedules.schedule import Schedule
+from gateway.schedules.schedules import Schedules
+from gateway.submission import TaskSubmission
+
+#: Checks an action by the caller's rights, as if it were submitted now.
+Prepare = Callable[[TaskSubmission], Awaitable[tuple[Caller, NewTask]]]
+
+
+async def redefine(
+    schedules: Schedules,
+    schedule_id: str,
+    caller: Caller,
+    change: Callable[[ScheduleDefinition], ScheduleDefinition],
+    prepare: Prepare | None,
+) -> Schedule:
+    """Change a definition; `prepare` is given when the action is a new one, on whose author's behalf it then submits.
+
+    Raises `InvalidRequest`, also for an action of another tenant; `ScheduleChanged`, and what `prepare` raises.
+    """
+    schedule = await schedules.get(schedule_id, caller)
+    author = None
+    if prepare is not None:
+        _, task = await prepare(change(schedule.definition).action)
+        if task.placement.tenant_id != schedule.tenant_id:
+            raise InvalidRequest("A schedule stays with its tenant.", field="action.tenant_id")
+        author = (caller.user_id, task.placement.project_id)
+    return await schedules.change(schedule_id, caller, change, author=author)

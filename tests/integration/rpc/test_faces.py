@@ -1,0 +1,125 @@
+"""What HTTP offers, gRPC offers too: both lists are compared, so that no endpoint is forgotten."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fastapi.routing import APIRoute
+
+from gateway.app import create_app
+from gateway.rpc.generate import PROTOS
+
+#: Endpoint by endpoint, the method that does the same.
+SAME = {
+    "POST /gateway/v1/tasks": "TaskService/Submit",
+    "POST /gateway/v1/tasks/batch": "TaskService/SubmitBatch",
+    "GET /gateway/v1/tasks": "TaskService/Select",
+    "GET /gateway/v1/tasks/{task_id}": "TaskService/Describe",
+    "POST /gateway/v1/tasks/{task_id}/run-at": "TaskService/SetRunTime",
+    "GET /api/v1/tasks/{task_id}": "TaskService/Get",
+    "GET /api/v1/tasks/": "TaskService/List",
+    "GET /api/v1/tasks/recent": "TaskService/List",
+    "GET /api/v1/tasks/stats": "TaskService/Stats",
+    "GET /api/v1/tasks/queue-depth": "TaskService/QueueDepth",
+    "GET /api/v1/tasks/status-breakdown": "TaskService/StatusBreakdown",
+    "POST /api/v1/tasks/{task_id}/retry": "TaskService/Retry",
+    "POST /api/v1/tasks/{task_id}/stop": "TaskService/Stop",
+    "POST /api/v1/tasks/{task_id}/cancel": "TaskService/Stop",
+    "GET /api/v1/tasks/{task_id}/stream": "TaskService/Watch",
+    "GET /gateway/v1/dags/schema": "DagService/GetDagSchema",
+    "POST /gateway/v1/dags/validate": "DagService/ValidateDag",
+    "GET /gateway/v1/dags": "DagService/ListDags",
+    "PUT /gateway/v1/dags/{name}": "DagService/ApplyDag",
+    "GET /gateway/v1/dags/{name}": "DagService/GetDag",
+    "DELETE /gateway/v1/dags/{name}": "DagService/RetireDag",
+    "GET /gateway/v1/dags/{name}/versions": "DagService/ListDagVersions",
+    "GET /gateway/v1/dags/{name}/diff": "DagService/CompareDagVersions",
+    "POST /gateway/v1/dags/{name}/rollback": "DagService/RollBackDag",
+    "POST /gateway/v1/dag-runs": "DagRunService/StartDagRun",
+    "GET /gateway/v1/dag-runs": "DagRunService/ListDagRuns",
+    "GET /gateway/v1/dag-runs/{run_id}": "DagRunService/GetDagRun",
+    "POST /gateway/v1/dag-runs/{run_id}/cancel": "DagRunService/CancelDagRun",
+    "POST /gateway/v1/dag-runs/{run_id}/retry": "DagRunService/RetryDagRun",
+    "POST /gateway/v1/dag-runs/{run_id}/nodes/{path}/approve": "DagRunService/ApproveDagNode",
+    "POST /gateway/v1/dag-runs/{run_id}/nodes/{path}/skip": "DagRunService/SkipDagNode",
+    "POST /gateway/v1/dag-runs/{run_id}/signals/{name}": "DagRunService/SendDagSignal",
+    "GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result": "DagRunService/GetDagNodeResult",
+    "GET /gateway/v1/dag-runs/{run_id}/stream": "DagRunService/WatchDagRun",
+    "GET /gateway/v1/dead-letters": "DeadLetterService/ListDeadLetters",
+    "GET /gateway/v1/dead-letters/{id}": "DeadLetterService/GetDeadLetter",
+    "DELETE /gateway/v1/dead-letters/{id}": "DeadLetterService/PurgeDeadLetter",
+    "POST /gateway/v1/dead-letters/{id}/redrive": "DeadLetterService/RedriveDeadLetter",
+    "POST /gateway/v1/dead-letters/{id}/dismiss": "DeadLetterService/DismissDeadLetter",
+    "POST /gateway/v1/dead-letters/redrive": "DeadLetterService/RedriveDeadLetters",
+    "POST /gateway/v1/dead-letters/dismiss": "DeadLetterService/DismissDeadLetters",
+    "POST /gateway/v1/dead-letters/purge": "DeadLetterService/PurgeDeadLetters",
+    "POST /gateway/v1/operations": "OperationService/StartOperation",
+    "GET /gateway/v1/operations": "OperationService/ListOperations",
+    "GET /gateway/v1/operations/{operation_id}": "OperationService/GetOperation",
+    "POST /gateway/v1/operations/{operation_id}/abort": "OperationService/AbortOperation",
+    "POST /gateway/v1/schedules": "ScheduleService/CreateSchedule",
+    "GET /gateway/v1/schedules": "ScheduleService/ListSchedules",
+    "GET /gateway/v1/schedules/{schedule_id}": "ScheduleService/GetSchedule",
+    "PUT /gateway/v1/schedules/{schedule_id}": "ScheduleService/UpdateSchedule",
+    "PATCH /gateway/v1/schedules/{schedule_id}": "ScheduleService/UpdateSchedule",
+    "DELETE /gateway/v1/schedules/{schedule_id}": "ScheduleService/DeleteSchedule",
+    "POST /gateway/v1/schedules/{schedule_id}/pause": "ScheduleService/PauseSchedule",
+    "POST /gateway/v1/schedules/{schedule_id}/resume": "ScheduleService/ResumeSchedule",
+    "POST /gateway/v1/schedules/{schedule_id}/run": "ScheduleService/RunSchedule",
+    "POST /gateway/v1/schedules/{schedule_id}/backfill": "ScheduleService/BackfillSchedule",
+    "GET /gateway/v1/schedules/{schedule_id}/next": "ScheduleService/ListScheduleTimes",
+    "GET /gateway/v1/schedules/{schedule_id}/history": "ScheduleService/ListFirings",
+    "GET /gateway/v1/callbacks": "CallbackService/ListCallbacks",
+    "GET /gateway/v1/callbacks/{id}": "CallbackService/GetCallback",
+    "POST /gateway/v1/callbacks/{id}/resend": "CallbackService/ResendCallback",
+    "POST /gateway/v1/callbacks/resend": "CallbackService/ResendCallbacks",
+    "POST /gateway/v1/tenants/{id}/webhook-secret": "CallbackService/RotateWebhookSecret",
+    "GET /gateway/v1/tenants/{id}/webhook-secret": "CallbackService/ListWebhookSecrets",
+    "GET /gateway/v1/tenants": "TenantService/ListTenants",
+    "GET /gateway/v1/tenants/{tenant_id}": "TenantService/GetTenant",
+    "PUT /gateway/v1/tenants/{tenant_id}": "TenantService/ChangeTenant",
+    "GET /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/ListQuotas",
+    "PUT /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/SetQuota",
+    "DELETE /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/ClearQuota",
+    "GET /gateway/v1/pauses": "TenantService/ListPauses",
+    "POST /gateway/v1/pauses": "TenantService/AddPause",
+    "DELETE /gateway/v1/pauses/{pause_id}": "TenantService/RemovePause",
+    "GET /gateway/v1/workers": "WorkerService/ListWorkers",
+    "GET /gateway/v1/workers/{process_id}": "WorkerService/GetWorker",
+    "GET /gateway/v1/scale": "WorkerService/GetScale",
+}
+#: What only HTTP has, and why.
+ONLY_HTTP = {
+    "POST /api/v1/episodes/": "a shape of existing clients; gRPC submits the task type add_episode",
+    "POST /api/v1/memories/": "writes a row of MemStack's own, for existing clients",
+    "POST /api/v1/communities/rebuild": "a shape of existing clients; gRPC submits rebuild_communities",
+    "POST /api/v1/maintenance/refresh/incremental": "a shape of existing clients; gRPC submits incremental_refresh",
+    "POST /api/v1/maintenance/deduplicate": "a shape of existing clients; gRPC submits deduplicate_entities",
+    "POST /api/v1/maintenance/optimize": "a shape of existing clients; gRPC submits each task by itself",
+    "GET /health": "grpc.health.v1.Health with no service named",
+    "GET /gateway/v1/ready": "grpc.health.v1.Health by service",
+    "GET /metrics": "Prometheus asks over HTTP",
+}
+
+SERVICES = [
+    service
+    for proto in PROTOS
+    for service in import_module(f"taskgate.v1.{Path(proto).stem}_pb2").DESCRIPTOR.services_by_name.values()
+]
+
+
+def test_each_endpoint_has_its_method(face: Any) -> None:
+    routes = [route for route in create_app(face.gateway).routes if isinstance(route, APIRoute)]
+    endpoints = {f"{method} {route.path}" for route in routes for method in route.methods or ()}
+    methods = {f"{service.name}/{method.name}" for service in SERVICES for method in service.methods}
+
+    assert endpoints == set(SAME) | set(ONLY_HTTP)
+    assert methods == set(SAME.values())
+
+
+def test_each_method_is_served(face: Any) -> None:
+    for service in SERVICES:
+        served = face.server.services[service.full_name].handlers()
+        assert set(served) == {method.name for method in service.methods}

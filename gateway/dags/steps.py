@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -27,6 +28,8 @@ from gateway.status.transitions import DUE_CHANNEL, STOP_CHANNEL, ChangeNotifier
 
 SQL = Queries("gateway.dags", "steps.sql")
 
+#: Of a node that is added, beside its run.
+NODE_COLUMNS = 12
 #: Definitions that a process remembers; they never change.
 _REMEMBERED = 64
 
@@ -79,11 +82,12 @@ class DagSteps:
 
     async def open(self, run_id: str, epoch: int, requests: list[list[Any]], percent: int) -> list[list[Any]]:
         """Open nodes; the answers are `workers.temporal.dag.state`'s."""
-        run = await self._facts(run_id, epoch)
+        paths = [path for request in requests for path in _paths(request)]
+        run, standing = await asyncio.gather(self._facts(run_id, epoch), self._standing(run_id, paths))
         nodes = run.dag.definition.nodes
         items = {name: await self._items(run_id, name) for name, kind, *_ in requests if kind in ("items", "again")}
         wanted = [source for name, kind, *_ in requests for source in sources(nodes[name], whole=kind == "open")]
-        opener = await self._opener(run, [path for request in requests for path in _paths(request)], wanted)
+        opener = await self._opener(run, paths, standing, wanted)
         answers: list[list[Any]] = []
         for name, kind, *rest in requests:
             if kind == "open":
@@ -105,7 +109,8 @@ class DagSteps:
         assert compensation is not None
         items = await self._items(run_id, name) if any(position is not None for position in done) else []
         wanted = _expressions(compensation.input)
-        opener = await self._opener(run, [path_of(name, position, undoes=True) for position in done], wanted)
+        paths = [path_of(name, position, undoes=True) for position in done]
+        opener = await self._opener(run, paths, await self._standing(run_id, paths), wanted)
         undoing = [p for p in done if opener.undo(name, p, None if p is None else items[p])]
         await self._write(run, opener.batch, None)
         return undoing
@@ -172,8 +177,12 @@ class DagSteps:
         items: list[Any] = orjson.loads(text or "[]")
         return items
 
-    async def _opener(self, run: RunFacts, paths: list[str], wanted: Iterable[str]) -> Opener:
-        standing = {row["path"]: dict(row) for row in await self._db.fetch(SQL.standing, run.run_id, paths)}
+    async def _standing(self, run_id: str, paths: list[str]) -> dict[str, dict[str, Any]]:
+        return {row["path"]: dict(row) for row in await self._db.fetch(SQL.standing, run_id, paths)}
+
+    async def _opener(
+        self, run: RunFacts, paths: list[str], standing: dict[str, dict[str, Any]], wanted: Iterable[str]
+    ) -> Opener:
         subs = {
             node: await self._version(*pinned)
             for node, pinned in run.dag.plan["subs"].items()
@@ -240,18 +249,17 @@ class DagSteps:
     async def _write(self, run: RunFacts, batch: Batch, percent: int | None) -> None:
         """Everything of a batch, or nothing. Raises `RunOver`."""
 
+        columns = [list(column) for column in zip(*batch.nodes, strict=True)] or [[]] * NODE_COLUMNS
+        is_due = bool(batch.tasks or batch.again)
+
         async def beside(db: type_Connection) -> None:
-            await self._held(db, run.run_id, run.epoch)
-            if percent is not None:
-                await db.execute(SQL.progress, run.run_id, percent)
+            added = await db.fetchrow(SQL.add_nodes, run.run_id, run.epoch, percent, *columns, is_due, DUE_CHANNEL)
+            if added is None:
+                raise RunOver
             for child in batch.runs:
                 await db.execute(SQL.add_run, *child.row_in(run))
-            if batch.nodes:
-                await db.execute(SQL.add_node, run.run_id, *(list(column) for column in zip(*batch.nodes, strict=True)))
             if batch.again:
                 await db.fetch(SQL.reopen, run.run_id, batch.again)
-            if batch.tasks or batch.again:
-                await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
 
         async def after(db: type_Connection) -> None:
             if batch.timeouts:

@@ -76,12 +76,25 @@ FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 WHERE n.run_id = $1 AND n.path = ANY ($2::text[])
 
--- name: add_node
-INSERT INTO taskgate.dag_node (run_id, path, node, position, undoes, task_id, verdict, reason, decided_by, condition, items,
-                               signal_name, told)
-SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int[], $5::bool[], $6::text[], $7::text[], $8::text[], $9::text[],
-                         $10::bool[], $11::json[], $12::text[], $13::bool[])
-ON CONFLICT (run_id, path) DO NOTHING
+-- name: add_nodes
+-- In one statement, because the next node of a chain waits for it: the fence as in `hold_run` (no row: this start no longer
+-- counts), how much of the run is done ($3), the nodes, and, when $16, the word to the dispatchers at the commit.
+WITH held AS (
+    SELECT d.task_id AS run_id FROM taskgate.dispatch d
+    WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+    FOR UPDATE
+), progress AS (
+    UPDATE task_logs t SET progress = $3 FROM held h WHERE t.id = h.run_id AND t.progress IS DISTINCT FROM COALESCE($3::int, t.progress)
+), nodes AS (
+    INSERT INTO taskgate.dag_node (run_id, path, node, position, undoes, task_id, verdict, reason, decided_by, condition, items,
+                                   signal_name, told)
+    SELECT h.run_id, g.*
+    FROM held h,
+         unnest($4::text[], $5::text[], $6::int[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[],
+                $13::json[], $14::text[], $15::bool[]) AS g
+    ON CONFLICT (run_id, path) DO NOTHING
+)
+SELECT CASE WHEN $16 THEN pg_notify($17, '') END FROM held
 
 -- name: set_timeouts
 UPDATE taskgate.dispatch d SET timeout_seconds = t.seconds
@@ -105,9 +118,6 @@ SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at
     progress = 0, retry_count = t.retry_count + 1
 FROM opened o WHERE t.id = o.task_id
 RETURNING t.id AS task_id
-
--- name: progress
-UPDATE task_logs SET progress = $2 WHERE id = $1 AND progress IS DISTINCT FROM $2
 
 -- name: failures
 -- What went wrong in a run, the first of it.

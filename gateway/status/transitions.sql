@@ -150,17 +150,18 @@ WHERE t.id = $1
 RETURNING 1
 
 -- name: complete
+-- Of a node of a DAG the feeds hear with the commit: the next node waits for that.
 WITH done AS (
     UPDATE taskgate.dispatch SET state = 'completed', finished_at = now()
     WHERE task_id = $1 AND attempt = $2 AND state = 'running'
-    RETURNING task_id, attempt
+    RETURNING task_id, attempt, dag_run_id
 ), log AS (
     UPDATE task_logs t SET status = 'COMPLETED', completed_at = now() FROM done WHERE t.id = done.task_id
 ), history AS (
     UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'completed'
     FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt
 )
-SELECT 1 FROM done
+SELECT 1, CASE WHEN dag_run_id IS NOT NULL THEN pg_notify('taskgate_changes', task_id) END FROM done
 
 -- name: fail
 -- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.

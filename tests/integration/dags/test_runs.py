@@ -319,3 +319,17 @@ async def test_a_task_is_a_run(dags: Dags) -> None:
     ):
         row = await submit(payload)
         assert (row["status"], row["error_message"]) == ("FAILED", message)
+
+
+async def test_a_schedule_starts_runs(dags: Dags) -> None:
+    await dags.apply("scheduled", "params: {n: {type: integer}}\nnodes: {a: {type: dag_echo, input: {mark: a}}}")
+    action = {"type": "taskgate.dag", "payload": {"dag": "scheduled", "params": {"n": 3}}}
+    body = {"name": "runs", "specs": [{"every_seconds": 86400}], "action": action}
+    answer = await dags.http.post("/gateway/v1/schedules", json=body)
+    assert answer.status_code == 201, answer.text
+    schedule = f"/gateway/v1/schedules/{answer.json()['schedule_id']}"
+    fired = await dags.http.post(f"{schedule}/run")
+    assert (fired.status_code, fired.json()["outcome"]) == (202, "fired"), fired.text
+    document = await dags.ended(fired.json()["task_id"])
+    assert (document["status"], document["dag"], document["params"]) == ("completed", "scheduled", {"n": 3})
+    assert (await dags.http.delete(schedule)).status_code == 204

@@ -207,6 +207,7 @@ class Gateway:
         await self.dispatcher.close()
         await self.deliverer.close()
         self.run_watch.end_streams()
+        self.task_log.close()
         await self.feed.close()
         await self.overrides.close()
         with contextlib.suppress(Exception):

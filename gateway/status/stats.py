@@ -57,13 +57,27 @@ class TaskStatistics:
     Dashboards ask for the same counts again and again. A count of `many` tasks or more may therefore be answered from
     memory for ten times as long as it took, `longest_age` seconds at most: one task more or less does not show in it.
     After that it is counted anew, and who asks meanwhile is answered with the last count, unless that is older than
-    `stale` seconds: nobody waits for a million tasks to be counted who asked a moment ago. A smaller count is always
-    made anew. Callers who see the same tasks and ask at the same time share one query.
+    `stale` seconds: nobody waits for a million tasks to be counted who asked a moment ago. So that this holds for who
+    asks now and then, too, a large count goes on being made in the background for `warm` seconds after it was last
+    asked for, as long as that costs little. A smaller count is always made anew. Callers who see the same tasks and ask
+    at the same time share one query.
     """
 
-    def __init__(self, database: Database, *, many: int = 5000, longest_age: float = 2.0, stale: float = 15.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        many: int = 5000,
+        longest_age: float = 2.0,
+        stale: float = 15.0,
+        warm: float = 300.0,
+    ) -> None:
         self._db = database
-        self._shared = _Shared(many=many, longest_age=longest_age, stale=stale)
+        self._shared = _Shared(many=many, longest_age=longest_age, stale=stale, warm=warm)
+
+    def close(self) -> None:
+        """Count nothing in the background any more."""
+        self._shared.close()
 
     async def stats(self, caller: Caller) -> TaskStats:
         day, unfinished, hour = await asyncio.gather(
@@ -152,35 +166,68 @@ class _Shared:
     """One computation at a time per key, and a short memory of the large ones."""
 
     _LARGEST = 1000
+    #: Part of the time that may go into one count nobody waits for.
+    _SHARE = 0.05
 
-    def __init__(self, *, many: int, longest_age: float, stale: float) -> None:
+    def __init__(self, *, many: int, longest_age: float, stale: float, warm: float) -> None:
         self._many = many
         self._longest_age = longest_age
         self._stale = stale
+        self._warm = warm
+        self._asked: dict[Any, float] = {}
+        self._timers: dict[Any, asyncio.TimerHandle] = {}
         self._running: dict[Any, asyncio.Task[Any]] = {}
         self._kept: OrderedDict[Any, tuple[float, list[Any]]] = OrderedDict()
 
     async def get(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
         """The value of `compute`, which says beside it how much was counted."""
         until, kept = self._kept.get(key, (0.0, []))
-        now = time.monotonic()
+        now = self._asked[key] = time.monotonic()
         if now < until:
             return kept
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._compute(key, compute))
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._forget(key, done))
+        task = self._start(key, compute)
         if now < until + self._stale and key in self._kept:
             return kept
         # Shielded: whoever leaves does not take the answer from the others.
         shared: list[_T] = await asyncio.shield(task)
         return shared
 
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._warm = 0.0
+
+    def _start(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> asyncio.Task[Any]:
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._compute(key, compute))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return task
+
     def _forget(self, key: Any, done: asyncio.Task[Any]) -> None:
         del self._running[key]
+        if key not in self._kept:
+            self._asked.pop(key, None)
         if not done.cancelled():
             done.exception()  # everybody who asked may have left
+
+    def _keep_warm(
+        self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]], ended: float, took: float
+    ) -> None:
+        """Count again before the count is too old, while somebody may ask and the count is cheap enough for that."""
+        pause = self._stale * 0.8
+        if ended - self._asked.get(key, 0.0) > self._warm or took > pause * self._SHARE:
+            return
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+
+        def again() -> None:
+            del self._timers[key]
+            self._start(key, compute)
+
+        self._timers[key] = asyncio.get_running_loop().call_later(pause, again)
 
     async def _compute(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
         started = time.monotonic()
@@ -190,7 +237,8 @@ class _Shared:
             self._kept[key] = (ended + min(10 * (ended - started), self._longest_age), value)
             self._kept.move_to_end(key)
             while len(self._kept) > self._LARGEST:
-                self._kept.popitem(last=False)
+                self._asked.pop(self._kept.popitem(last=False)[0], None)
+            self._keep_warm(key, compute, ended, ended - started)
         else:
             self._kept.pop(key, None)
         return value

@@ -84,6 +84,10 @@ class TaskLog:
         self._db = database
         self._statistics = TaskStatistics(database)
 
+    def close(self) -> None:
+        """Do nothing in the background any more."""
+        self._statistics.close()
+
     async def get(self, task_id: str, caller: Caller | None) -> TaskRow:
         """One task. Raises `TaskNotFound`, also for a task that the caller may not see."""
         row = (await self.read([task_id])).get(task_id)

@@ -111,3 +111,17 @@ async def test_who_asks_for_many_again_does_not_wait(database: CountedDatabase) 
     assert [(await impatient.stats(ADMIN)).total for _ in range(2)] == [7000, 7000]
     database.tasks = 8000
     assert (await impatient.stats(ADMIN)).total == 8000
+
+
+async def test_who_asks_now_and_then_does_not_wait_either(database: CountedDatabase) -> None:
+    database.tasks = 5000
+    warm = statistics(database, longest_age=0, stale=0.05, warm=3600)
+    await warm.queue_depth(ADMIN)
+    async with asyncio.timeout(5):
+        while database.asked < 4:  # nobody asks, and it is counted all the same
+            await asyncio.sleep(0.01)
+    warm.close()
+    assert not warm._shared._timers
+    cold = statistics(database, longest_age=0, stale=0.05, warm=0)
+    await cold.queue_depth(ADMIN)
+    assert not cold._shared._timers

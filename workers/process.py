@@ -83,6 +83,7 @@ class Worker:
             engine_retries=backend == "temporal",
             non_retryable=settings.non_retryable_errors,
             isolated=self._isolated,
+            slots=self._slots if isinstance(self._slots, FixedSlots) else None,
         )
 
     async def run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,7 @@ from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.progress import ProgressReporter
+from workers.slots import FixedSlots
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -55,7 +57,8 @@ class Runner:
 
     `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
     `non_retryable` names the errors that are not worth another run, by task type. `isolated` runs the handlers that ask
-    for a process of their own; without it they run in this one.
+    for a process of their own; without it they run in this one. `slots` are told how long claims take, and of handlers
+    that run.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Runner:
         engine_retries: bool,
         non_retryable: ErrorNames | None = None,
         isolated: IsolatedExecution | None = None,
+        slots: FixedSlots | None = None,
     ) -> None:
         self._transitions = transitions
         self._registry = registry
@@ -77,6 +81,7 @@ class Runner:
         self._non_retryable = non_retryable or {}
         self._inline = InlineExecution()
         self._isolated = isolated
+        self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
@@ -174,9 +179,12 @@ class Runner:
         pushed = assignment.payload if assignment.epoch is None else None
 
         async def ask() -> Claim | None:
-            return await transitions.claim(
+            asked = time.monotonic()
+            claim = await transitions.claim(
                 task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
             )
+            self._slots.claimed(time.monotonic() - asked)
+            return claim
 
         if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:
             return Refused(wrong, set_aside=True)
@@ -229,7 +237,8 @@ class Runner:
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
-        await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        with self._slots.inside():
+            await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
         claim = run.claim
         if run.reason is not None:
             if not run.work.done():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from gateway.pace import Pace
 
 #: Parts of the machine that may be in use when another task is begun.
 MEMORY_TARGET, CPU_TARGET = 0.85, 0.9
@@ -24,15 +28,45 @@ class Slots(Protocol):
     def has_room(self, used: int) -> bool:
         """Whether another task may begin beside so many."""
 
+    def may_begin(self, used: int) -> bool:
+        """Whether one may be fetched now, beside so many."""
+
 
 class FixedSlots:
-    """So many, always."""
+    """So many, always; but of those that are not inside their handlers only so many as do not slow each other down.
+
+    A crowd of short tasks would otherwise keep every processor busy with claims and reports, and whoever comes next
+    would wait for all of them. The runner says how long claims take. `on_room` is called when a task is inside its
+    handler, and another may begin.
+    """
 
     def __init__(self, number: int) -> None:
         self.limit = number
+        self.on_room: Callable[[], None] = lambda: None
+        self._pace = Pace(number)
+        self._used = 0
+        self._inside = 0
 
     def has_room(self, used: int) -> bool:
         return used < self.limit
+
+    def may_begin(self, used: int) -> bool:
+        self._used = used
+        return used - self._inside < self._pace.window
+
+    def claimed(self, seconds: float) -> None:
+        """A claim took so long."""
+        self._pace.note(seconds, self._used + 1 - self._inside)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """While a handler runs."""
+        self._inside += 1
+        self.on_room()
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
 
 class Load(Protocol):
@@ -62,6 +96,9 @@ class ResourceSlots:
         if used >= self.limit or now - self._begun_at < RAMP_SECONDS:
             return False
         return self._load.memory() < MEMORY_TARGET and self._load.cpu() < CPU_TARGET
+
+    def may_begin(self, used: int) -> bool:
+        return True
 
 
 class MachineLoad:

@@ -63,6 +63,8 @@ class RedisQueueWorker:
         self._link = Link(url, timeout=timeout)
         self._inbox = Inbox(self._link, worker_id, lock_seconds=lock_seconds, max_payload_bytes=max_payload_bytes)
         self._bell = Bell(url, timeout=timeout)
+        if isinstance(self._slots, FixedSlots):
+            self._slots.on_room = self._bell.ring
         self._jobs: dict[Offer, asyncio.Task[None]] = {}
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
@@ -99,7 +101,8 @@ class RedisQueueWorker:
         check_at = 0.0
         away = False
         while not self._stop.is_set():
-            full = not self._slots.has_room(len(self._busy))
+            used = len(self._busy)
+            full = not (self._slots.has_room(used) and self._slots.may_begin(used))
             try:
                 if time.monotonic() >= check_at:
                     await self._check()

@@ -67,6 +67,8 @@ class SharedSlots(CustomSlotSupplier):
 
     def __init__(self, slots: int | Slots, *, settle: float = SETTLE_SECONDS, quiet: float = QUIET_SECONDS) -> None:
         self._slots = FixedSlots(slots) if isinstance(slots, int) else slots
+        if isinstance(self._slots, FixedSlots):
+            self._slots.on_room = self._wake
         self._looking: asyncio.TimerHandle | None = None
         self._settle = settle
         self._quiet = quiet
@@ -112,7 +114,7 @@ class SharedSlots(CustomSlotSupplier):
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         loop = self._loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._closed and not self._waiting and self._slots.has_room(self._used + self._fresh):
+            if not self._closed and not self._waiting and self._has_room():
                 return self._issue(loop)
             turn: asyncio.Future[_Permit] = loop.create_future()
             self._waiting.append(turn)
@@ -148,6 +150,9 @@ class SharedSlots(CustomSlotSupplier):
             self._drop(permit)
         self._wake()
 
+    def _has_room(self) -> bool:
+        return self._slots.has_room(self._used + self._fresh) and self._slots.may_begin(self._used)
+
     def _issue(self, loop: asyncio.AbstractEventLoop) -> _Permit:
         """A fresh permit; under the lock, on the loop."""
         permit = _Permit()
@@ -176,7 +181,7 @@ class SharedSlots(CustomSlotSupplier):
         """Let the polls that waited longest go, as far as there are slots; on the loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            while not self._closed and self._waiting and self._slots.has_room(self._used + self._fresh):
+            while not self._closed and self._waiting and self._has_room():
                 turn = self._waiting.popleft()
                 if not turn.done():
                     turn.set_result(self._issue(loop))

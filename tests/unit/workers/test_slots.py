@@ -67,3 +67,26 @@ def test_other_words_are_refused(text: str) -> None:
 def test_auto_goes_no_further_than_the_setting() -> None:
     assert slots_of("auto", 20).limit == 20
     assert slots_of("7", 20).limit == 7
+
+
+def test_no_more_begin_than_claims_bear() -> None:
+    fixed = FixedSlots(20)
+    assert fixed.may_begin(3)
+    fixed.claimed(0.002)
+    for _ in range(200):
+        fixed.may_begin(19)
+        fixed.claimed(0.02)
+    assert fixed.has_room(19)
+    assert (fixed.may_begin(0), fixed.may_begin(1)) == (True, False)
+
+
+def test_what_is_inside_its_handler_holds_nobody_up() -> None:
+    fixed, told = FixedSlots(20), []
+    fixed.on_room = lambda: told.append(1)
+    fixed.claimed(0.002)
+    for _ in range(200):
+        fixed.may_begin(19)
+        fixed.claimed(0.02)
+    with fixed.inside(), fixed.inside():
+        assert fixed.may_begin(2)
+    assert (fixed.may_begin(2), len(told)) == (False, 2)

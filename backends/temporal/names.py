@@ -29,6 +29,9 @@ DAG_QUEUE = "taskgate-dags"
 DAG_ENDED = "ended"
 """Signal: nodes of the run ended."""
 
+DAG_TOLD = "told"
+"""Update with the same meaning: Temporal hands it to a worker before it writes anything, sooner than a signal."""
+
 UNREGISTERED_QUEUE = "shared-unregistered"
 """Tasks of a type that no live worker has registered: every worker polls it, and fails what it does not know."""
 

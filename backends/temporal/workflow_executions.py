@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,9 +11,12 @@ from typing import Any
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.enums.v1 import PendingActivityState as RunState
+from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage as Stage
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update import v1 as update
+from temporalio.api.update.v1 import WaitPolicy
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
@@ -24,7 +28,9 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskFailedByIdRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UpdateWorkflowExecutionRequest,
 )
+from temporalio.service import RPCError
 
 from backends.errors import WorkflowNotFound
 from backends.port import EndedWorkflow, WorkflowStart, WorkflowState, WorkflowStatus
@@ -41,6 +47,9 @@ from backends.temporal.executions import (
     worker_lost,
 )
 from backends.temporal.messages import RunTask
+
+#: How long a worker has to take an update.
+UPDATE_SECONDS = 1.0
 
 _ENDS = {
     Status.WORKFLOW_EXECUTION_STATUS_COMPLETED: WorkflowState.COMPLETED,
@@ -150,6 +159,8 @@ class WorkflowExecutions:
 
     async def signal(self, session: Session, workflow_id: str, signal: str, payload: Any) -> None:
         """Deliver a signal. Raises `WorkflowNotFound`."""
+        if signal == names.DAG_ENDED and await self._told(session, workflow_id, payload):
+            return
         client = session.client
         request = SignalWorkflowExecutionRequest(
             namespace=session.namespace,
@@ -160,6 +171,28 @@ class WorkflowExecutions:
             request_id=str(uuid.uuid4()),
         )
         await self._connection.call(client.workflow_service.signal_workflow_execution, request, Purpose.WRITE)
+
+    async def _told(self, session: Session, workflow_id: str, payload: Any) -> bool:
+        """Whether a worker took it as an update. Else (none is there, or an older one) it may come twice."""
+        client = session.client
+        request = UpdateWorkflowExecutionRequest(
+            namespace=session.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id),
+            wait_policy=WaitPolicy(lifecycle_stage=Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED),
+            request=update.Request(
+                meta=update.Meta(update_id=str(uuid.uuid4()), identity=client.identity),
+                input=update.Input(
+                    name=names.DAG_TOLD, args=Payloads(payloads=await client.data_converter.encode([payload]))
+                ),
+            ),
+        )
+        call = client.workflow_service.update_workflow_execution
+        try:
+            async with asyncio.timeout(2 * UPDATE_SECONDS):
+                answer = await call(request, retry=False, timeout=timedelta(seconds=UPDATE_SECONDS))
+        except (RPCError, TimeoutError):
+            return False
+        return answer.HasField("outcome") and answer.outcome.HasField("success")
 
     async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]:
         request = ListWorkflowExecutionsRequest(

@@ -44,6 +44,11 @@ class DagWorkflow:
         """Nodes ended; told at least once."""
         self._events.extend(events)
 
+    @workflow.update(name=names.DAG_TOLD)
+    def told(self, events: list[list[Any]]) -> None:
+        """The same, by a faster way."""
+        self._events.extend(events)
+
     @workflow.run
     async def run(self, message: RunDag) -> dict[str, Any]:
         try:

@@ -20,6 +20,7 @@ FOR UPDATE OF d SKIP LOCKED
 -- name: take_turns
 -- The same while there are more than one look can take: tenants in turn, each one's urgent tasks first. $3: the tenant after
 -- which to begin; a look goes no further than the next 32 that have something waiting (`upto`: where to go on; '': at the first).
+-- $4: backends that others (but $6) use meanwhile; a tenant with $5 tasks or more that no worker has claimed there is passed over.
 WITH RECURSIVE waiting AS (
     (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
      WHERE state = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $3::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
@@ -30,9 +31,15 @@ WITH RECURSIVE waiting AS (
     FROM waiting w WHERE w.id IS NOT NULL
 ), looked_at AS (
     SELECT id FROM waiting WHERE id IS NOT NULL LIMIT 32
+), has_turn AS (
+    SELECT id FROM looked_at
+    WHERE id = $6 OR
+          (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch q
+                                 WHERE q.tenant_id = id AND q.state = ANY ('{starting,queued}'::text[])
+                                   AND q.backend = ANY ($4::text[]) LIMIT $5) AS few) < $5
 ), chosen AS (
     SELECT first.task_id
-    FROM looked_at l
+    FROM has_turn l
     LEFT JOIN taskgate.tenant own ON own.tenant_id = l.id
     CROSS JOIN LATERAL (
         SELECT few.task_id, row_number() OVER (ORDER BY few.priority, few.due_at) AS place
@@ -56,7 +63,9 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.task_id IN (SELECT task_id FROM chosen) AND d.state = 'waiting' AND d.held IS NULL
+WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
+  -- Written so that no index of waiting tasks fits: without statistics of a crowd that just came, all of it would be read.
+  AND d.state || '' = 'waiting' AND COALESCE(d.held, '') = ''
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: begin_starts
@@ -117,9 +126,10 @@ UPDATE task_logs t SET status = 'FAILED', error_message = $3, completed_at = now
 FROM refused WHERE t.id = refused.task_id
 
 -- name: next_due
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.dispatch
+SELECT extract(epoch FROM due_at - now())::float8 FROM taskgate.dispatch
 WHERE state IN ('waiting', 'starting') AND held IS NULL
   AND (state = 'starting' OR backend IS NULL OR backend <> ALL ($1::text[]))
+ORDER BY due_at LIMIT 1
 
 -- name: take_cancels
 -- Starts that were stopped here and whose engine is not yet told.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -122,6 +123,8 @@ class Dispatcher:
         return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)
 
     def launch(self, launch: Launch) -> None:
+        if (lane := self._lanes.get(launch.backend or "")) is not None:
+            lane.used(launch.start.tenant_id if launch.start else None)
         self._starter.launch(launch)
 
     def wake(self) -> None:
@@ -156,8 +159,11 @@ class Dispatcher:
                     await self._wanted.wait()
             self._wanted.clear()
             try:
+                began = time.monotonic()
                 while await self.sweep():
-                    await asyncio.sleep(0)
+                    # Half of the time is left to those whose tasks come meanwhile.
+                    await asyncio.sleep(time.monotonic() - began if self._due.is_shared else 0)
+                    began = time.monotonic()
                 pause = await self._pause()
             except DatabaseUnavailable:
                 pause = 0.5
@@ -183,16 +189,19 @@ class Dispatcher:
                     held.setdefault(launch.backend or "", []).append(row["task_id"])
                 else:
                     launches.append(launch)
+            left = 0
             for backend, ids in held.items():
                 lane = self._lanes.get(backend)
                 is_full = lane is not None and not lane.is_down and not lane.has_room
+                left += len(ids) if is_full else 0
                 pause = 0.0 if is_full else DOWN_SECONDS
                 await db.execute(SQL.postpone, ids, pause, backend)
             if launches:
                 await db.execute(SQL.begin_starts, *_columns(launches), self.owner_id, REPEAT_SECONDS)
         for launch in launches:
-            self.launch(launch)
-        return is_more
+            self._starter.launch(launch)
+        # Tasks that a full lane left where they are are no progress: the next look comes after a pause.
+        return is_more and left < len(rows)
 
     def _decide(self, row: asyncpg.Record) -> Launch:
         """What becomes of a due row; without a `start` while its backend cannot take it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import asyncpg
@@ -12,8 +13,8 @@ from gateway.dispatch.starter import SQL
 
 #: Rows of one look, at least and at most. While lanes are slow few are taken at once: a long look is waited for, too.
 FEWEST, MOST = 8, 100
-#: Looks by turns, before it is asked again whether there are still more tasks than one look takes.
-TURNS = 16
+#: Between two looks by time while there is a crowd (seconds): for starts that nobody confirmed, and to see its end.
+BY_TIME_SECONDS = 2.0
 
 
 class DueTasks:
@@ -21,7 +22,8 @@ class DueTasks:
 
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         self._lanes = lanes
-        self._turns_left = 0
+        self._is_crowded = False
+        self._by_time_at = 0.0
         self._last_tenant = ""
 
     @property
@@ -29,17 +31,32 @@ class DueTasks:
         """Backends with so many starts under way that what waits for them is left where it is."""
         return [name for name, lane in self._lanes.items() if not lane.has_room]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether somebody's new tasks come meanwhile."""
+        return any(lane.users for lane in self._lanes.values())
+
     async def take(self, db: type_Connection) -> tuple[list[asyncpg.Record], bool]:
         """Some due tasks, locked; and whether there may be more."""
         passed_over = self.passed_over
-        windows = [lane.window for name, lane in self._lanes.items() if name not in passed_over]
-        most = min(max(2 * min(windows, default=MOST), FEWEST), MOST)
-        if self._turns_left == 0:
+        if self._lanes and len(passed_over) == len(self._lanes):
+            return [], False  # whoever ends a start looks again
+        window = (
+            min(lane.window for name, lane in self._lanes.items() if name not in passed_over) if self._lanes else MOST
+        )
+        # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
+        shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
+        most = min(window if shared else max(2 * window, FEWEST), MOST)
+        now = time.monotonic()
+        if not self._is_crowded or now >= self._by_time_at:
             rows = await db.fetch(SQL.take_due, most, passed_over)
-            is_crowded = len(rows) == most
-            self._turns_left = TURNS if is_crowded else 0
-            return rows, is_crowded
-        rows = await db.fetch(SQL.take_turns, most, passed_over, self._last_tenant)
-        self._turns_left = self._turns_left - 1 if rows else 0
-        self._last_tenant = rows[0]["upto"] if rows else ""
-        return rows, True
+            self._is_crowded = len(rows) == most
+            self._by_time_at = now + BY_TIME_SECONDS
+            return rows, self._is_crowded
+        users = set().union(*shared.values())
+        alone = next(iter(users)) if len(users) == 1 else ""
+        began, self._last_tenant = self._last_tenant, ""
+        rows = await db.fetch(SQL.take_turns, most, passed_over, began, list(shared), window, alone)
+        if rows:
+            self._last_tenant = rows[0]["upto"]
+        return rows, bool(rows or began)

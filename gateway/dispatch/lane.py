@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from backends.errors import EngineUnavailable
-from backends.port import WorkflowEnginePort
+from backends.port import Capability, WorkflowEnginePort
 from gateway.dispatch.turns import Turns
 from gateway.pace import Pace
 
 log = logging.getLogger(__name__)
+
+
+#: Whose new task went to a backend within this time uses it beside the crowd (seconds).
+SHARED_SECONDS = 1.0
 
 
 class Lane:
@@ -23,6 +27,7 @@ class Lane:
         self.pending = 0
         self._limit = concurrency * 8
         self._was_full = False
+        self._used_at: dict[str, float] = {}
         self._pace = Pace(concurrency)
         self._turns = Turns(self._pace, concurrency)
         self._down_since: float | None = None
@@ -38,6 +43,23 @@ class Lane:
     @property
     def is_free(self) -> bool:
         return not self.is_down and self.pending < self._limit
+
+    @property
+    def users(self) -> set[str]:
+        """Tenants whose new tasks went there lately, beside those that waited."""
+        past = time.monotonic() - SHARED_SECONDS
+        if self._used_at:
+            self._used_at = {tenant: at for tenant, at in self._used_at.items() if at > past}
+        return set(self._used_at)
+
+    @property
+    def tells_claims(self) -> bool:
+        """Whether it is known what waits there for a worker: legacy workers claim nothing."""
+        return Capability.FENCED in self.engine.capabilities
+
+    def used(self, tenant_id: str | None) -> None:
+        """A new task of the tenant goes there."""
+        self._used_at[tenant_id or ""] = time.monotonic()
 
     @property
     def window(self) -> int:

@@ -18,6 +18,7 @@ from gateway.schema.seed import seed
 from gateway.settings import Settings
 
 WORKER = "w1"
+DUE = "SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE state = 'waiting' AND held IS NULL AND due_at <= now())"
 
 
 class World:
@@ -55,9 +56,12 @@ class World:
     async def step(self) -> None:
         """Dispatch what is due, and let every start end."""
         await self.gateway.task_limits.refresh()
-        while await self.gateway.dispatcher.sweep():
-            pass
-        await self.gateway.dispatcher.close()
+        while True:
+            while await self.gateway.dispatcher.sweep():
+                pass
+            await self.gateway.dispatcher.close()
+            if not await self.database.fetchval(DUE):
+                return
 
     async def claim(self, task_id: str) -> Any:
         row = await self.database.fetchrow("SELECT backend, epoch FROM taskgate.dispatch WHERE task_id = $1", task_id)

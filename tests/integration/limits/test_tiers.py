@@ -16,21 +16,21 @@ async def change(world, plan):
 
 async def test_waiting_work_moves_and_what_runs_stays(world):
     await world.gateway.tier_mover.tick()
-    running, *waiting = await world.submit(1200)
+    running, *waiting = await world.submit(600)
     await world.submit(tenant="umbrella")
     claim = await world.claim(running)
-    assert await change(world, "enterprise") == 1199
-    assert await world.count(state="queued", queue=OWN, epoch=2, tenant_id="initech") == 1199
+    assert await change(world, "enterprise") == 599
+    assert await world.count(state="queued", queue=OWN, epoch=2, tenant_id="initech") == 599
     assert await world.count(state="queued", queue=SHARED, epoch=1) == 1
     while await world.gateway.canceller.sweep():
         pass
     assert await world.gateway.transitions.complete(running, claim.attempt)
     starts = [start.ref.workflow_id for start in world.engine.starts]
-    assert len(starts) == len(set(starts)) == 1201 + 1199
+    assert len(starts) == len(set(starts)) == 601 + 599
     # A copy that a worker took before it was dropped can claim nothing.
     assert await world.gateway.transitions.claim(waiting[0], "temporal", 1, "w1", with_payload=False) is None
-    assert await change(world, "free") == 1199
-    assert await world.count(state="queued", queue=SHARED, epoch=3) == 1199
+    assert await change(world, "free") == 599
+    assert await world.count(state="queued", queue=SHARED, epoch=3) == 599
 
 
 async def test_a_start_that_was_under_way_follows(world):

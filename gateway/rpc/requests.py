@@ -26,6 +26,8 @@ _NAMES = {
     "retry.maximum_seconds": "retry.maximum",
 }
 _TEXTS = ("project_id", "tenant_id", "group_id", "parent_task_id", "unique_key")
+#: What most tasks have, and nothing else.
+_PLAIN = {"task_type", "payload", "priority", *_TEXTS}
 
 _CONFLICTS = {
     OnConflict.ON_CONFLICT_UNSPECIFIED: "refuse",
@@ -60,17 +62,14 @@ def submission_of(task: NewTask, *, max_depth: int, at: str) -> TaskSubmission:
         "type": task.task_type,
         "payload": to_json(task.payload, max_depth=max_depth, at=f"{at}.payload"),
     }
+    present = {field.name for field, _ in task.ListFields()}
     for name in _TEXTS:
-        if task.HasField(name):  # type: ignore[arg-type]
+        if name in present:
             given[name] = storable(getattr(task, name), f"{at}.{name}")
-    if task.HasField("priority"):
+    if "priority" in present:
         given["priority"] = task.priority
-    start = task.WhichOneof("start")
-    if start == "run_at":
-        given["run_at"] = time_of(task.run_at, f"{at}.run_at")
-    elif start == "delay":
-        given["delay_seconds"] = seconds_of(task.delay, f"{at}.delay")
-    _read_options(task, given, at)
+    if not present <= _PLAIN:
+        _read_options(task, given, at)
     try:
         return TaskSubmission.model_validate(given)
     except ValidationError as error:
@@ -78,6 +77,11 @@ def submission_of(task: NewTask, *, max_depth: int, at: str) -> TaskSubmission:
 
 
 def _read_options(task: NewTask, given: dict[str, Any], at: str) -> None:
+    start = task.WhichOneof("start")
+    if start == "run_at":
+        given["run_at"] = time_of(task.run_at, f"{at}.run_at")
+    elif start == "delay":
+        given["delay_seconds"] = seconds_of(task.delay, f"{at}.delay")
     if task.labels:
         given["labels"] = {
             storable(key, f"{at}.labels"): storable(value, f"{at}.labels") for key, value in task.labels.items()
@@ -144,6 +148,12 @@ def time_of(value: Timestamp, at: str) -> datetime:
     if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < 10**9):
         raise invalid(at, "not a time between the years 1 and 9999")
     return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+def put_time(value: Timestamp, moment: datetime) -> None:
+    """Fill in a moment; many times faster than the message's own way, which each task would pay for."""
+    since = moment - _EPOCH
+    value.seconds, value.nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000
 
 
 def seconds_of(value: Duration, at: str) -> float:

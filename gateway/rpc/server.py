@@ -33,7 +33,7 @@ from gateway.rpc.reflection import Reflection
 from gateway.rpc.schedules import ScheduleService
 from gateway.rpc.service import TaskService
 from gateway.rpc.tenants import TenantService
-from gateway.rpc.wire.connection import Connection
+from gateway.rpc.wire.connection import Bounds, Connection
 from gateway.rpc.workers import WorkerService
 
 if TYPE_CHECKING:
@@ -80,16 +80,12 @@ class GrpcServer:
         files = certificate_files(settings)
         context = None if files is None else files.context()
 
+        bounds = Bounds(
+            settings.max_body_bytes, settings.grpc_keepalive_seconds, settings.grpc_keepalive_timeout_seconds
+        )
+
         def accept() -> Connection:
-            return Connection(
-                methods,
-                end_with,
-                self._connections,
-                self._unbroken.hold,
-                limit=settings.max_body_bytes,
-                keepalive=settings.grpc_keepalive_seconds,
-                keepalive_timeout=settings.grpc_keepalive_timeout_seconds,
-            )
+            return Connection(methods, end_with, self._connections, self._unbroken.hold, bounds)
 
         host, port = settings.grpc_host, settings.grpc_port
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from taskgate.v1 import Task, TaskStatus
 
 from gateway.intake import NewTask
 from gateway.rpc.failures import invalid
+from gateway.rpc.requests import put_time
 from gateway.rpc.values import from_json_text
 from gateway.status.task_row import Status, TaskRow
 
@@ -39,11 +40,11 @@ def task_of(row: TaskRow, hidden: Iterable[str] = ()) -> Task:
         entity_type=row.entity_type,
     )
     if row.created_at is not None:
-        task.created_at.FromDatetime(row.created_at)
+        put_time(task.created_at, row.created_at)
     if row.started_at is not None:
-        task.started_at.FromDatetime(row.started_at)
+        put_time(task.started_at, row.started_at)
     if row.completed_at is not None:
-        task.completed_at.FromDatetime(row.completed_at)
+        put_time(task.completed_at, row.completed_at)
         if row.started_at is not None and row.completed_at >= row.started_at:
             task.duration.FromTimedelta(row.completed_at - row.started_at)
     if row.result is not None and "result" not in hidden:
@@ -62,7 +63,7 @@ def accepted_task(task: NewTask) -> Task:
         entity_id=task.entity_id,
         entity_type=task.entity_type,
     )
-    message.created_at.FromDatetime(task.created_at)
+    put_time(message.created_at, task.created_at)
     return message
 
 

@@ -10,6 +10,8 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
 _ACK, _END_STREAM, _END_HEADERS = 1, 1, 4
 _WINDOW = 65_535
+#: As this server writes it.
+_SUCCESS = b"\x0bgrpc-status\x010"
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -43,6 +45,7 @@ class Http2Connection:
         self._writer = writer
         self._headers = headers
         self._stream = -1
+        self._rest = b""
         self._room = _WINDOW
         """Bytes that may be sent before the server grants more."""
         self._answers: Callable[[int, bytes], None] = lambda stream, message: None
@@ -58,10 +61,10 @@ class Http2Connection:
         """Send one request and read its answer to the end."""
         size = len(message) + 5
         while self._room < size:
-            await self._read_frame()
+            await self._read()
         self._room -= size
         self.watch(message)
-        while not await self._read_frame():
+        while not await self._read():
             pass
 
     def watch(self, message: bytes) -> int:
@@ -76,41 +79,41 @@ class Http2Connection:
     async def listen(self, answers: Callable[[int, bytes], None]) -> None:
         """Call `answers` with the stream and the bytes of each answer, until cancelled. Each must fit one frame."""
         self._answers = answers
-        rest = b""
-        while data := await self._reader.read(256 * 1024):
-            # Not frame by frame: what is measured is the server, and this process reads a thousand streams.
-            rest += data
-            begin = 0
-            while len(rest) - begin >= 9:
-                end = begin + 9 + int.from_bytes(rest[begin : begin + 3], "big")
-                if end > len(rest):
-                    break
-                stream = int.from_bytes(rest[begin + 5 : begin + 9], "big")
-                self._act(rest[begin + 3], rest[begin + 4], stream, rest[begin + 9 : end])
-                begin = end
-            rest = rest[begin:]
-        raise RuntimeError("the server closed the connection")
+        while True:
+            await self._read()
 
-    async def _read_frame(self) -> bool:
-        """Whether this frame ended a stream."""
-        head = await self._reader.readexactly(9)
-        kind, flags = head[3], head[4]
-        payload = await self._reader.readexactly(int.from_bytes(head[:3], "big"))
-        return self._act(kind, flags, int.from_bytes(head[5:9], "big"), payload)
+    async def _read(self) -> bool:
+        """Act on what has come; whether it ended a stream."""
+        data = await self._reader.read(256 * 1024)
+        if not data:
+            raise RuntimeError("the server closed the connection")
+        rest = self._rest + data
+        begin, is_end = 0, False
+        while len(rest) - begin >= 9:
+            end = begin + 9 + int.from_bytes(rest[begin : begin + 3], "big")
+            if end > len(rest):
+                break
+            stream = int.from_bytes(rest[begin + 5 : begin + 9], "big")
+            is_end |= self._act(rest[begin + 3], rest[begin + 4], stream, rest[begin + 9 : end])
+            begin = end
+        self._rest = rest[begin:]
+        return is_end
 
     def _act(self, kind: int, flags: int, stream: int, payload: bytes) -> bool:
         """Whether this frame ended a stream."""
         if kind == _DATA:
             self._answers(stream, payload[5:])
-        elif kind == _HEADERS:
-            return bool(flags & _END_STREAM)
+        elif kind == _HEADERS and flags & _END_STREAM:
+            if _SUCCESS not in payload:
+                raise RuntimeError(f"unexpected answer: {payload!r}")
+            return True
         elif kind == _SETTINGS and not flags & _ACK:
             self._writer.write(_frame(_SETTINGS, _ACK, 0, b""))
         elif kind == _PING and not flags & _ACK:
             self._writer.write(_frame(_PING, _ACK, 0, payload))
         elif kind == _WINDOW_UPDATE and stream == 0:
             self._room += int.from_bytes(payload, "big")
-        elif kind not in (_SETTINGS, _PING, _WINDOW_UPDATE):
+        elif kind not in (_HEADERS, _SETTINGS, _PING, _WINDOW_UPDATE):
             raise RuntimeError(f"the server ended the connection or the call (frame {kind})")
         return False
 

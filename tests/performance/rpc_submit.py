@@ -18,8 +18,8 @@ from tests.performance.submit import load
 from tests.performance.table import percentiles
 
 CONNECTIONS = 16
-REQUESTS = 1600
-ROUNDS = 5
+REQUESTS = 4000
+ROUNDS = 7
 METHOD = "/taskgate.v1.TaskService/Submit"
 PAYLOAD = {"content": "Ada Lovelace met Charles Babbage in London. " * 10, "name": "bench", "source_type": "text"}
 

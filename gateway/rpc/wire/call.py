@@ -283,3 +283,11 @@ class Call:
             end += frames.reset(self.stream, frames.NO_ERROR)
         self._trailers = end
         self.flush()
+
+
+async def _answer_unknown(call: Call) -> None:
+    call.finish(Code.UNIMPLEMENTED, "Method not found!")
+
+
+#: Serves what is not there.
+UNKNOWN: Final = Method(_answer_unknown, whole=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
 from gateway.rpc.wire import frames, headers
-from gateway.rpc.wire.call import Call, Method
+from gateway.rpc.wire.call import UNKNOWN, Call, Method
 from gateway.rpc.wire.flow import STREAM_WINDOW, WINDOW, Flow
 from gateway.rpc.wire.frames import WireError
 from gateway.rpc.wire.pings import Pings
@@ -29,39 +30,30 @@ _SETTINGS: Final = frames.settings(
 ) + frames.window_update(0, WINDOW - frames.FIRST_WINDOW)
 
 
-async def _answer_unknown(call: Call) -> None:
-    call.finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-
-
-_UNKNOWN: Final = Method(_answer_unknown, whole=False)
-
 Fail = Callable[[Call, Exception], None]
+Hold = Callable[[asyncio.Task[None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bytes of a message; seconds of quiet before a ping, and for its answer."""
+
+    message: int
+    keepalive: float
+    keepalive_timeout: float
 
 
 class Connection(asyncio.Protocol):
-    """`methods` by path; `fail` answers a call that ended in an error; `hold` is told of what must not be stopped.
-
-    Times in seconds, `limit` in bytes a message.
-    """
+    """`methods` by path; `fail` answers a call that ended in an error; `hold` is told of what must not be stopped."""
 
     def __init__(
-        self,
-        methods: dict[str, Method],
-        fail: Fail,
-        connections: set[Connection],
-        hold: Callable[[asyncio.Task[None]], None],
-        *,
-        limit: int,
-        keepalive: float,
-        keepalive_timeout: float,
+        self, methods: dict[str, Method], fail: Fail, connections: set[Connection], hold: Hold, bounds: Bounds
     ) -> None:
         self._methods = methods
         self._fail = fail
         self._connections = connections
         self._hold = hold
-        self._limit = limit
-        self._keepalive = keepalive
-        self._keepalive_timeout = keepalive_timeout
+        self._bounds = bounds
         self.loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.calls: dict[int, Call] = {}
@@ -83,7 +75,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._pings = Pings(self.write, self._transport.abort, self._keepalive, self._keepalive_timeout)
+        self._pings = Pings(self.write, self._transport.abort, self._bounds.keepalive, self._bounds.keepalive_timeout)
         secure = transport.get_extra_info("ssl_object")
         if secure is not None and secure.selected_alpn_protocol() != "h2":
             self._transport.abort()
@@ -209,7 +201,7 @@ class Connection(asyncio.Protocol):
             if not is_end:
                 self.write(frames.reset(stream, frames.NO_ERROR))
             return
-        call = Call(self, stream, metadata, self._limit)
+        call = Call(self, stream, metadata, self._bounds.message)
         self.calls[stream] = call
         try:
             call.start_clock()
@@ -256,7 +248,7 @@ class Connection(asyncio.Protocol):
     def _feed(self, call: Call, data: bytes, *, is_end: bool) -> None:
         call.feed(data, is_end=is_end)
         if not call.is_served and call.is_open:
-            method = self._methods.get(call.metadata[":path"], _UNKNOWN)
+            method = self._methods.get(call.metadata[":path"], UNKNOWN)
             # Not sooner, also when the answer is known: clients may fail that are answered while they begin to send.
             if is_end or call.failure is not None or not method.whole:
                 call.is_served, call.is_unbroken = True, method.unbroken

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gateway.rpc.failures import end_with
 from gateway.rpc.wire import frames, headers
 from gateway.rpc.wire.call import Call, Method
-from gateway.rpc.wire.connection import Connection
+from gateway.rpc.wire.connection import Bounds, Connection
 
 Frame = tuple[int, int, int, bytes]
 
@@ -101,13 +101,7 @@ class Client:
         self.held: set[asyncio.Task[None]] = set()
         self.transport = FakeTransport()
         self.connection = Connection(
-            METHODS,
-            end_with,
-            self.connections,
-            self.held.add,
-            limit=1_000_000,
-            keepalive=keepalive,
-            keepalive_timeout=keepalive,
+            METHODS, end_with, self.connections, self.held.add, Bounds(1_000_000, keepalive, keepalive)
         )
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
         self.encoder, self.decoder = Encoder(), Decoder()
@@ -333,7 +327,7 @@ async def test_what_ends_a_connection(client: Client, sent: Callable[[Client], b
 
 async def test_another_protocol() -> None:
     client = Client()
-    other = Connection(METHODS, end_with, set(), set().add, limit=1, keepalive=60, keepalive_timeout=60)
+    other = Connection(METHODS, end_with, set(), set().add, Bounds(1, 60, 60))
     transport = FakeTransport()
     other.connection_made(transport)  # type: ignore[arg-type]
     other.data_received(b"GET / HTTP/1.1\r\n")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from deploy.local.database_stock import DatabaseStock
@@ -13,6 +15,27 @@ from gateway.db import Database
 from gateway.schema.migrate import create_legacy_tables, migrate
 
 pytest_plugins = ["deploy.local.pytest_stack"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What shares a stack of servers runs in one process: a folder, or a stage of the contract tests.
+
+    Units, which need none, come last, when one process may have nothing else left.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: "unit/" in item.nodeid)
+
+
+def _group(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "world" in callspec.params:
+        return f"contract-tests in stage {callspec.params['world']}"
+    place = Path(item.nodeid.partition("::")[0])
+    return str(place) if "unit" in place.parts else "/".join(place.parts[:-1][:3])
 
 
 @pytest_asyncio.fixture(scope="session")

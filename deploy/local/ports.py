@@ -28,6 +28,7 @@ FREE_RANGE = range(20_000, 32_000)
 PortChoice = Literal["default", "free"]
 
 _given_out: set[int] = set()
+_share = FREE_RANGE
 
 
 def variable(name: str) -> str:
@@ -59,13 +60,19 @@ def is_free(number: int) -> bool:
     return True
 
 
+def take_share(mine: int, of: int) -> None:
+    """Give out only every `of`-th port from now on: processes beside each other never give out the same one."""
+    global _share
+    _share = FREE_RANGE[mine::of]
+
+
 def free_port() -> int:
     """A port that nothing listens on and that this process has not given out before."""
-    for number in random.sample(FREE_RANGE, len(FREE_RANGE)):
+    for number in random.sample(_share, len(_share)):
         if number not in _given_out and is_free(number):
             _given_out.add(number)
             return number
-    raise StackError(f"no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}")
+    raise StackError(f"no free port between {_share.start} and {_share.stop}")
 
 
 async def until_free(number: int, seconds: float) -> None:

@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from deploy.local.guardian import Guardian
 from deploy.local.leave import leave
+from deploy.local.ports import take_share
 from deploy.local.stack import SERVERS, EmbeddedStack
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, ensure_namespace
 
@@ -110,6 +111,12 @@ def temporal_namespace() -> str:
 async def neo4j_server(stacks: Stacks) -> str:
     """The Bolt address of a Neo4j server without authentication; tests use group ids of their own."""
     return os.environ.get("TASKGATE_TEST_GRAPH_URL") or (await stacks.shared("neo4j")).graph_url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sessions beside each other (pytest-xdist) each have servers of their own, on ports of their own."""
+    if worker := getattr(config, "workerinput", None):
+        take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
 _outcome: dict[str, int] = {}

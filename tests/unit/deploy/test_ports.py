@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.errors import PortTakenError, StackError
-from deploy.local.ports import DEFAULT_PORTS, FREE_RANGE, free_port, is_free, port, require_free, variable
+from deploy.local.ports import DEFAULT_PORTS, FREE_RANGE, free_port, is_free, port, require_free, take_share, variable
 
 
 @pytest.fixture
@@ -46,3 +46,13 @@ def test_free_ports_differ_and_are_free() -> None:
 def test_a_taken_port_names_the_part_and_the_setting(listener: int) -> None:
     with pytest.raises(PortTakenError, match=rf"redis: port {listener} is taken .* TASKGATE_PORT_REDIS"):
         require_free("redis", listener, "TASKGATE_PORT_REDIS")
+
+
+def test_processes_beside_each_other_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[set[int]] = []
+    for mine in range(2):
+        monkeypatch.setattr("deploy.local.ports._share", FREE_RANGE)
+        take_share(mine, 2)
+        given.append({free_port() for _ in range(100)})
+    assert not given[0] & given[1]
+    assert all(number in FREE_RANGE for number in given[0] | given[1])

@@ -46,6 +46,7 @@ async def test_everything_given(client: httpx.AsyncClient, task_of: Any) -> None
 @pytest.mark.parametrize(
     ("run_at", "is_kept"),
     [("2020-01-01T00:00:00Z", False), ((datetime.now(UTC) + timedelta(days=1)).isoformat(), True)],
+    ids=["past", "tomorrow"],
 )
 async def test_run_at(client: httpx.AsyncClient, task_of: Any, run_at: str, is_kept: bool) -> None:
     answer = await client.post(URL, json={"type": "probe", "run_at": run_at})

@@ -21,6 +21,7 @@ from math import inf
 from pathlib import Path
 
 import asyncpg
+import uvloop
 
 from gateway.db import DRIVER_ERRORS, Database
 from gateway.errors import DatabaseUnavailable
@@ -34,14 +35,14 @@ SQL = Queries("workers", "lease.sql")
 LOCK_CLASS = 0x7467
 #: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
 #: interpreter for ten seconds fit before the fence of the usual limit.
-RENEW_SECONDS = 2.0
+RENEW_SECONDS = 3.0
 #: Parts of the limit after which a process that could not renew cancels what it runs, and after which its supervisor
 #: kills it: both before others take its tasks over, which is at the limit.
-FENCE_AT, KILL_AT = 0.85, 0.95
+FENCE_AT, KILL_AT = 0.9, 0.95
 #: A process that was taken for dead has so long to cancel what it runs (seconds).
 CLEAR_SECONDS = 1.0
 #: Longest pause between two looks at the own renewals (seconds): the clock of pauses stands still on a suspended host.
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 2.0
 
 
 def host_identity() -> str:
@@ -145,7 +146,8 @@ class Lease:
     # In the thread ------------------------------------------------------------------------------------------
 
     def _main(self) -> None:
-        asyncio.run(self._keep())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._keep())
 
     async def _keep(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 SQL = Queries("gateway.dispatch", "reaper.sql")
 
 
-#: A renewal is due every two seconds; from here on it is counted how long it stays away (seconds).
-LATE_SECONDS = 3.0
+#: A renewal is due every three seconds; from here on it is counted how long it stays away (seconds).
+LATE_SECONDS = 4.0
 #: After a pause between two looks, nobody knows what happened in between: counting begins anew.
 GAP_SECONDS = 1.0
 #: When this gateway has just come to PostgreSQL, others may still be on their way back to it.

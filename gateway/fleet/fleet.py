@@ -12,8 +12,8 @@ from gateway.sql import Queries
 
 SQL = Queries("gateway.fleet", "fleet.sql")
 
-#: Leases are renewed every two seconds; one that was not for so long (seconds) is worth a look.
-SILENT_SECONDS = 5.0
+#: Leases are renewed every three seconds; one that was not for so long (seconds) is worth a look.
+SILENT_SECONDS = 6.0
 #: Of one worker are shown at most so many tasks.
 MOST_TASKS = 1000
 

@@ -1,6 +1,7 @@
 """The bare Temporal SDK: standalone activities, 20 at once, with heartbeats as its documentation advises.
 
-`BENCH_SDK=rows` keeps a row of `task_logs` for each task, as the gateway does; `workflows` runs each in a workflow.
+`BENCH_SDK=rows` keeps a row of `task_logs` for each task, as the gateway does; `same` also starts them as the gateway
+does, with its search attributes, priority and fairness key; `workflows` runs each in a workflow.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import Any
 
 from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     import asyncpg
     import effects
+
+    from backends.temporal import names
 
 QUEUE = "bench-peers-sdk"
 SLOTS = int(os.environ.get("BENCH_SLOTS", "20"))
@@ -37,7 +41,7 @@ _pools: list[Any] = []
 
 async def write(statement: str, task_id: str) -> None:
     """One of the statements above, where rows are kept."""
-    if KIND == "rows":
+    if KIND in ("rows", "same"):
         if not _pools:
             _pools.append(await asyncpg.create_pool(os.environ["BENCH_DATABASE"], min_size=1, max_size=10))
         await _pools[0].execute(statement, task_id)
@@ -91,9 +95,25 @@ async def open_sender() -> AsyncIterator[Callable[[str, str], Awaitable[None]]]:
             task_queue=QUEUE,
             start_to_close_timeout=FOREVER,
             heartbeat_timeout=HEARTBEAT,
+            **(as_the_gateway_does(task_id) if KIND == "same" else {}),
         )
 
     yield send
+
+
+def as_the_gateway_does(task_id: str) -> dict[str, Any]:
+    """What the gateway says of a standard tenant's task beside its payload."""
+    keywords = {
+        names.TENANT_ATTRIBUTE: "umbrella",
+        names.TASK_TYPE_ATTRIBUTE: "bench",
+        names.TASK_ID_ATTRIBUTE: task_id,
+    }
+    pairs: list[Any] = [SearchAttributePair(SearchAttributeKey.for_keyword(name), keywords[name]) for name in keywords]
+    pairs.append(SearchAttributePair(SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE), 3))
+    return {
+        "search_attributes": TypedSearchAttributes(pairs),
+        "priority": Priority(priority_key=3, fairness_key="umbrella", fairness_weight=1.0),
+    }
 
 
 async def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from temporalio.worker import SlotMarkUsedContext, SlotPermit, SlotReleaseContext, SlotReserveContext
 
+from workers.temporal.pool import pollers
 from workers.temporal.slots import SharedSlots
 
 NEVER = 3600.0
@@ -156,3 +157,8 @@ async def test_closed_slots_start_no_polls() -> None:
 
 async def test_no_slot_is_taken_for_eager_activities() -> None:
     assert SharedSlots(1).try_reserve_slot(cast(Any, CONTEXT)) is None
+
+
+def test_more_polls_where_slots_are_many_and_queues_few() -> None:
+    assert [pollers(slots, 10) for slots in (1, 8, 12, 100)] == [2, 2, 3, 5]
+    assert [pollers(100, queues) for queues in (0, 40, 60, 1000)] == [5, 5, 3, 2]

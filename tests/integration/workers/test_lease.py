@@ -73,3 +73,16 @@ async def test_a_lease_that_is_given_back_is_over(database: Database, database_u
     await lease.start()
     await lease.close()
     assert await database.fetchval("SELECT renewed_at = '-infinity' FROM taskgate.process")
+
+
+async def test_a_lease_is_renewed_for_as_long_as_it_is_held(
+    database: Database, database_url: str, leases: list[Lease]
+) -> None:
+    lease = Lease(database_url, identity(), limit=2.5)
+    leases.append(lease)
+    await lease.start()
+    renewals: set[object] = set()
+    async with asyncio.timeout(30):
+        while len(renewals) < 4:
+            renewals.add(await database.fetchval("SELECT renewed_at FROM taskgate.process WHERE lost_at IS NULL"))
+    assert await alive(database) == {lease.process_id}

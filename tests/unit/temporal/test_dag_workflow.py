@@ -56,4 +56,4 @@ async def test_older_runs_go_on(name: str) -> None:
 
 
 def test_there_are_histories() -> None:
-    assert HISTORIES.keys() >= {"values", "fan", "compensated", "deadline", "carried", "retried"}
+    assert HISTORIES.keys() >= {"values", "fan", "compensated", "deadline", "carried", "retried", "told"}

@@ -46,7 +46,7 @@ class DueTasks:
         )
         # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
         shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
-        most = min(window if shared else max(2 * window, FEWEST), MOST)
+        most = min(max(window, 2) if shared else max(2 * window, FEWEST), MOST)
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
             rows = await db.fetch(SQL.take_due, most, passed_over)

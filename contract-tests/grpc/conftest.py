@@ -57,6 +57,8 @@ async def rpc(world: World) -> AsyncIterator[Client]:
     gateway.settings = gateway.settings.model_copy(update={"grpc_port": 0, "drain_seconds": 1.0})
     server = GrpcServer(gateway)
     await server.start()
+    # Until then the service is not healthy.
+    await gateway.feed.wait_listening()
     address = f"127.0.0.1:{server.port}"
     async with grpc.aio.insecure_channel(address) as channel:
         yield Client(address, TaskServiceStub(channel))

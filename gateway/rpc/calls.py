@@ -17,7 +17,8 @@ from gateway.access.access import Access
 from gateway.access.keys import read_key
 from gateway.errors import InvalidRequest
 from gateway.rpc.failures import end_with
-from gateway.rpc.wire.call import Call, Gone, Method
+from gateway.rpc.wire.call import Call, Gone
+from gateway.rpc.wire.method import Method
 
 log = logging.getLogger(__name__)
 

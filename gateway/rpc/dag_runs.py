@@ -47,7 +47,7 @@ from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.submissions import checked_key
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway

@@ -41,7 +41,7 @@ from gateway.rpc.calls import KeyedCalls, Unbroken, apart
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.values import to_json
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway

@@ -13,7 +13,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.errors import NotFound
 from gateway.rpc.calls import parse
-from gateway.rpc.wire.call import Call, Method
+from gateway.rpc.wire.call import Call
+from gateway.rpc.wire.method import Method
 
 SERVICE = "grpc.health.v1.Health"
 

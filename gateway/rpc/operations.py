@@ -22,7 +22,7 @@ from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import storable
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway

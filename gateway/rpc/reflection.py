@@ -11,7 +11,8 @@ from grpc_reflection.v1alpha.reflection import aio
 
 from gateway.errors import ShuttingDown
 from gateway.rpc.calls import parse
-from gateway.rpc.wire.call import Call, Method
+from gateway.rpc.wire.call import Call
+from gateway.rpc.wire.method import Method
 
 #: Both versions have the same messages; the package of grpc serves the older name alone.
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")

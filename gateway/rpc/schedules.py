@@ -47,7 +47,7 @@ from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule

@@ -33,7 +33,8 @@ from gateway.rpc.reflection import Reflection
 from gateway.rpc.schedules import ScheduleService
 from gateway.rpc.service import TaskService
 from gateway.rpc.tenants import TenantService
-from gateway.rpc.wire.connection import Bounds, Connection
+from gateway.rpc.wire.connection import Connection
+from gateway.rpc.wire.method import Bounds
 from gateway.rpc.workers import WorkerService
 
 if TYPE_CHECKING:

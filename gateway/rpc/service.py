@@ -33,7 +33,7 @@ from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
 from gateway.rpc.watch import Watcher
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 from gateway.status.task_log import TaskFilter
 
 if TYPE_CHECKING:

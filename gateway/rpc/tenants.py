@@ -38,7 +38,7 @@ from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import Reason, storable
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 from gateway.tenants.desk import TenantChange
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gateway.fleet.signals import read_signals
 from gateway.rpc.calls import KeyedCalls
 from gateway.rpc.messages import facts_of, fill
 from gateway.rpc.pages import offset_of, size_of
-from gateway.rpc.wire.call import Method
+from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.bootstrap import Gateway

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from gateway.errors import InvalidRequest
+from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.rpc.wire import flow as windows
 from gateway.rpc.wire import frames, headers
-from gateway.rpc.wire.flow import STREAM_WINDOW
 from gateway.rpc.wire.unframing import Unframing
 
 if TYPE_CHECKING:
@@ -29,18 +27,6 @@ class Gone(Exception):
     """There is nobody any more who could be told: the call is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """How a method is served: once the client has closed its side, or, if not `whole`, has begun to send.
-
-    An `unbroken` one is carried out to its end, whoever leaves meanwhile.
-    """
-
-    serve: Callable[[Call], Awaitable[None]]
-    whole: bool = True
-    unbroken: bool = False
-
-
 class Call:
     """Belongs to one event loop. `metadata` is what the client sent before its messages, by names in lower case."""
 
@@ -48,6 +34,7 @@ class Call:
         "_deadline",
         "_drained",
         "_flow",
+        "_held",
         "_messages",
         "_out",
         "_read",
@@ -82,10 +69,10 @@ class Call:
         """Why no more messages can be read."""
         self._flow = connection.flow
         self.send_window = self._flow.first_window
-        self.receive_window = STREAM_WINDOW
+        self.receive_window = windows.STREAM_WINDOW
         self._unframing = Unframing(metadata.get("grpc-encoding", "identity"), limit)
         self._messages: deque[bytes] = deque()
-        self._read = 0
+        self._read = self._held = 0
         self._waiting: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._started = False
@@ -114,11 +101,20 @@ class Call:
                     self._messages.extend(self._unframing.messages(data))
                 if is_end and self._unframing.rest:
                     raise InvalidRequest("The request has only a part of a message.")
+                self._account(len(self._unframing.rest) + sum(map(len, self._messages)))
             except Exception as error:  # noqa: BLE001 (told to whoever reads)
                 self.failure, self._unframing.rest = error, bytearray()
+                self._account(0)
         self.ended = self.ended or is_end
         self._complete()
         self._wake()
+
+    def _account(self, held: int) -> None:
+        """Note how many bytes wait here. Raises `BodyTooLarge`."""
+        self._flow.held += held - self._held
+        self._held = held
+        if held and self._flow.held > windows.MOST_HELD:
+            raise BodyTooLarge("Too much is sent at once on this connection.")
 
     def _complete(self) -> None:
         """Let the client complete a message that is larger than its window, when no other waits to be read."""
@@ -153,11 +149,11 @@ class Call:
                 self._out.popleft()
             self.send_window -= len(part)
             flow.window -= len(part)
-            connection.write(frames.head(len(part), frames.DATA, 0, self.stream) + part)
+            connection.send(frames.head(len(part), frames.DATA, 0, self.stream) + part)
         flow.blocked.discard(self)
         if self._trailers is not None:
             trailers, self._trailers = self._trailers, None
-            connection.write(trailers)
+            connection.send(trailers)
             self._close()
         elif self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
@@ -174,6 +170,7 @@ class Call:
 
     def _close(self) -> None:
         self.is_open = False
+        self._account(0)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -199,8 +196,9 @@ class Call:
             self._waiting = self.connection.loop.create_future()
             await self._waiting
         message = self._messages.popleft()
+        self._account(max(0, self._held - len(message)))
         self._read += len(message) + 5
-        if self._read >= STREAM_WINDOW // 2:
+        if self._read >= windows.STREAM_WINDOW // 2:
             self._flow.grant(self, self._read)
             self._read = 0
         self._complete()
@@ -234,10 +232,10 @@ class Call:
             self.send_window -= size
             flow.window -= size
             head = frames.head(size, frames.DATA, 0, self.stream)
-            connection.write(b"%b%b\0%b%b" % (begin, head, len(message).to_bytes(4, "big"), message))
+            connection.send(b"%b%b\0%b%b" % (begin, head, len(message).to_bytes(4, "big"), message))
             return
         if begin:
-            connection.write(begin)
+            connection.send(begin)
         self._out.append(b"\0%b%b" % (len(message).to_bytes(4, "big"), message))
         self.flush()
 
@@ -253,7 +251,7 @@ class Call:
             return
         flow.window -= size
         stream = self.stream
-        connection.write(
+        connection.send(
             b"%b%b%b\0%b%b%b%b"
             % (
                 frames.head(len(headers.BEGIN), frames.HEADERS, frames.END_HEADERS, stream),
@@ -266,7 +264,7 @@ class Call:
             )
         )
         if not self.ended:
-            connection.write(frames.reset(stream, frames.NO_ERROR))
+            connection.send(frames.reset(stream, frames.NO_ERROR))
         self._close()
 
     def finish(self, code: grpc.StatusCode = Code.OK, message: str = "", details: bytes = b"") -> None:
@@ -283,11 +281,3 @@ class Call:
             end += frames.reset(self.stream, frames.NO_ERROR)
         self._trailers = end
         self.flush()
-
-
-async def _answer_unknown(call: Call) -> None:
-    call.finish(Code.UNIMPLEMENTED, "Method not found!")
-
-
-#: Serves what is not there.
-UNKNOWN: Final = Method(_answer_unknown, whole=False)

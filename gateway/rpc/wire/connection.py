@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
 from gateway.rpc.wire import frames, headers
-from gateway.rpc.wire.call import UNKNOWN, Call, Method
+from gateway.rpc.wire.call import Call
 from gateway.rpc.wire.flow import STREAM_WINDOW, WINDOW, Flow
 from gateway.rpc.wire.frames import WireError
+from gateway.rpc.wire.method import UNKNOWN, Bounds, Method
 from gateway.rpc.wire.pings import Pings
 
 _MOST_STREAMS: Final = 10_000
@@ -32,15 +32,6 @@ _SETTINGS: Final = frames.settings(
 
 Fail = Callable[[Call, Exception], None]
 Hold = Callable[[asyncio.Task[None]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Bytes of a message; seconds of quiet before a ping, and for its answer."""
-
-    message: int
-    keepalive: float
-    keepalive_timeout: float
 
 
 class Connection(asyncio.Protocol):
@@ -144,7 +135,7 @@ class Connection(asyncio.Protocol):
         elif kind == frames.HEADERS:
             self._take_headers(stream, flags, frames.unpadded(payload, flags))
         elif kind == frames.CONTINUATION:
-            if self._block is None:
+            if self._block is None or not payload:
                 raise WireError(frames.PROTOCOL_ERROR)
             first, begun, block = self._block
             self._block = None
@@ -228,6 +219,7 @@ class Connection(asyncio.Protocol):
     def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
         size = len(payload)
         self.flow.take(size)
+        self._pings.forgive()
         call = self.calls.get(stream)
         if call is None:
             if stream == 0 or (stream > self._last_stream and not self._ending):
@@ -277,6 +269,11 @@ class Connection(asyncio.Protocol):
             call.cut()
 
     # Writing and the end ------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send frames of a call."""
+        self._pings.forgive()
+        self.write(data)
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: What a client may send before it is granted more, on a stream and on all of them (bytes).
 STREAM_WINDOW: Final = 256 * 1024
 WINDOW: Final = 1024 * 1024
+#: What has come on all streams of a client and waits for its rest or for its reader (bytes): more is refused.
+MOST_HELD = 64 * 1024 * 1024
 
 
 class Flow:
@@ -29,6 +31,8 @@ class Flow:
         self.window = frames.FIRST_WINDOW
         """What may be sent on all streams together."""
         self.largest_frame = frames.LARGEST_FRAME
+        self.held = 0
+        """What has come and waits."""
         self._to_come = WINDOW
         self._taken = 0
 

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.rpc.failures import end_with
-from gateway.rpc.wire import frames, headers
-from gateway.rpc.wire.call import Call, Method
-from gateway.rpc.wire.connection import Bounds, Connection
+from gateway.rpc.wire import flow, frames, headers
+from gateway.rpc.wire.call import Call
+from gateway.rpc.wire.connection import Connection
+from gateway.rpc.wire.method import Bounds, Method
 
 Frame = tuple[int, int, int, bytes]
 
@@ -79,6 +80,12 @@ async def hang(call: Call) -> None:
     await asyncio.Event().wait()
 
 
+async def tick(call: Call) -> None:
+    for _ in range(30):
+        await call.send(b"tick")
+        await asyncio.sleep(0.001)
+
+
 async def work(call: Call) -> None:
     await asyncio.sleep(0.02)
     call.answer(b"done")
@@ -89,6 +96,7 @@ METHODS = {
     "/test/Stream": Method(stream),
     "/test/Collect": Method(collect, whole=False),
     "/test/Hang": Method(hang),
+    "/test/Tick": Method(tick),
     "/test/Work": Method(work, unbroken=True),
 }
 
@@ -96,12 +104,12 @@ METHODS = {
 class Client:
     """The other side of a connection."""
 
-    def __init__(self, *, keepalive: float = 60.0) -> None:
+    def __init__(self, *, keepalive: float = 60.0, patience: float = 60.0) -> None:
         self.connections: set[Connection] = set()
         self.held: set[asyncio.Task[None]] = set()
         self.transport = FakeTransport()
         self.connection = Connection(
-            METHODS, end_with, self.connections, self.held.add, Bounds(1_000_000, keepalive, keepalive)
+            METHODS, end_with, self.connections, self.held.add, Bounds(1_000_000, keepalive, patience)
         )
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
         self.encoder, self.decoder = Encoder(), Decoder()
@@ -212,6 +220,25 @@ async def test_an_announced_size_beyond_the_limit(client: Client) -> None:
     assert trailers["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
 
 
+async def test_too_much_at_once_on_one_connection(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of messages that are kept are bounded for all streams together; what is over is given back."""
+    monkeypatch.setattr(flow, "MOST_HELD", 1_000_000)
+    begun = struct.pack(">BI", 0, 900_000) + bytes(15_000)
+    numbers = [client.open() for _ in range(100)]
+    for number in numbers:
+        client.feed(frames.frame(frames.DATA, 0, number, begun))
+    await client.until(lambda: len(client.connection.calls) == 66)
+    assert client.connection.flow.held == 66 * len(begun)
+    _, trailers = await client.answer(numbers[-1])
+    assert trailers["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    for number in numbers:
+        client.feed(frames.reset(number, frames.CANCEL))
+    assert client.connection.flow.held == 0
+    number = client.open("/test/Collect")
+    client.send(number, bytes(800_000))
+    assert (await client.answer(number))[0][5:] == b"[800000]"
+
+
 async def test_answers_wait_for_windows(client: Client) -> None:
     """96,000 bytes: as many as the windows allow, then the rest, then the end."""
     client.feed(frames.settings({frames.INITIAL_WINDOW_SIZE: 50_000}))
@@ -303,6 +330,7 @@ def block_in_parts(client: Client) -> bytes:
             frames.ENHANCE_YOUR_CALM,
         ),
         (lambda c: frames.frame(frames.CONTINUATION, 4, 1, b""), frames.PROTOCOL_ERROR),
+        (lambda c: block_in_parts(c) + frames.frame(frames.CONTINUATION, 0, 1, b""), frames.PROTOCOL_ERROR),
         (lambda c: frames.frame(frames.HEADERS, 4, 2, b"\x88"), frames.PROTOCOL_ERROR),
         (lambda c: frames.frame(frames.HEADERS, 4, 1, b"\xff\xff\xff\xff"), frames.COMPRESSION_ERROR),
         (lambda c: frames.frame(frames.HEADERS, 4 | 8, 1, b"\x09"), frames.PROTOCOL_ERROR),
@@ -336,6 +364,19 @@ async def test_another_protocol() -> None:
     client.lose()
 
 
+async def test_a_client_may_measure_the_way_of_its_data(client: Client) -> None:
+    """C-core pings when data comes, to find out how much can be under way."""
+    number = client.open("/test/Tick", end=True)
+    pings = 0
+    while number in client.connection.calls:
+        if any(kind == frames.DATA for kind, *_ in client.frames()):
+            client.feed(frames.frame(frames.PING, 0, 0, bytes(8)))
+            pings += 1
+        await asyncio.sleep(0)
+    assert pings == 30
+    assert not client.transport.closing
+
+
 async def test_streams_that_are_reset_again_and_again(client: Client) -> None:
     """Each costs the server more than the client."""
     for _ in range(3000):
@@ -357,12 +398,14 @@ async def test_more_than_the_window_allows(client: Client) -> None:
 
 
 async def test_a_quiet_client_is_pinged_and_given_up() -> None:
-    client = Client(keepalive=0.02)
-    await client.until(lambda: any(kind == frames.PING for kind, *_ in client.frames()))
-    client.feed(frames.frame(frames.PING, frames.ACK, 0, bytes(8)))
-    assert not client.transport.aborted
-    await client.until(lambda: client.transport.aborted)
-    client.lose()
+    patient, hasty = Client(keepalive=0.01), Client(keepalive=0.01, patience=0.01)
+    for _ in range(2):
+        await patient.until(lambda: any(kind == frames.PING for kind, *_ in patient.frames()))
+        patient.feed(frames.frame(frames.PING, frames.ACK, 0, bytes(8)))
+    assert not patient.transport.aborted
+    await hasty.until(lambda: hasty.transport.aborted)
+    patient.lose()
+    hasty.lose()
 
 
 kinds = st.one_of(st.integers(0, 12), st.sampled_from([frames.HEADERS, frames.DATA, frames.CONTINUATION]))

@@ -117,6 +117,9 @@ def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
         # between partitions until their heartbeat timeout. One partition takes far more than this server can.
         "matching.numTaskqueueReadPartitions": 1,
         "matching.numTaskqueueWritePartitions": 1,
+        # Polls that wait at once, per namespace: each worker process has one or two for each queue of each tenant. With
+        # the usual 1,200 the others are refused, again and again.
+        "frontend.namespaceCount": 20000,
         # A worker that leaves gets no more tasks: without this, one that is just being handed over is lost.
         "frontend.enableCancelWorkerPollsOnShutdown": True,
         # Timers are not held back to the end of the second (that is for hosts whose clocks differ), so a lost

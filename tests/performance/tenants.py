@@ -82,11 +82,12 @@ async def measure(stack: EmbeddedStack, counts: tuple[int, ...]) -> dict[str, An
 async def _idle(stack: EmbeddedStack, worker: int) -> dict[str, Any]:
     """Memory and share of a core of each part."""
     parts = {"worker": tree(worker), **await server_pids(stack)}
-    before = {name: cpu_of(pids) for name, pids in parts.items()}
+    before = {pid: cpu_of({pid}) for pids in parts.values() for pid in pids}
     await asyncio.sleep(SECONDS)
     return {
         name: {
-            "core_percent": round(100 * (cpu_of(pids) - before[name]) / SECONDS, 2),
+            # What ended meanwhile is left out.
+            "core_percent": round(100 * sum(max(cpu_of({pid}) - before[pid], 0.0) for pid in pids) / SECONDS, 2),
             "mb": round(sum(map(resident_mb, pids)), 1),
         }
         for name, pids in parts.items()

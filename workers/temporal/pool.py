@@ -40,6 +40,8 @@ LONGEST_PAUSE = 5.0
 FEWEST_POLLERS, MOST_POLLERS = 2, 5
 #: Of all queues together, about, where they have more than the fewest.
 ALL_POLLERS = 200
+#: From so many queues on there is one for each: a server bounds what waits at once (`frontend.namespaceCount`).
+MANY_QUEUES = 400
 #: Identifies this code to Temporal; given so that the SDK does not hash every loaded module for each queue.
 BUILD_ID = "taskgate"
 #: Running activities are ended by the pool itself, never by the SDK's own grace.
@@ -50,6 +52,8 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
 def pollers(slots: int, queues: int) -> int:
     """How many polls wait at once on each queue. Each may bring a task when all slots are taken already."""
+    if queues >= MANY_QUEUES:
+        return 1
     return max(FEWEST_POLLERS, min(MOST_POLLERS, slots // 4, ALL_POLLERS // max(queues, 1)))
 
 

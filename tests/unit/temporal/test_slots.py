@@ -161,4 +161,4 @@ async def test_no_slot_is_taken_for_eager_activities() -> None:
 
 def test_more_polls_where_slots_are_many_and_queues_few() -> None:
     assert [pollers(slots, 10) for slots in (1, 8, 12, 100)] == [2, 2, 3, 5]
-    assert [pollers(100, queues) for queues in (0, 40, 60, 1000)] == [5, 5, 3, 2]
+    assert [pollers(100, queues) for queues in (0, 40, 60, 100, 1000)] == [5, 5, 3, 2, 1]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 TERMINAL = {"COMPLETED", "FAILED", "STOPPED"}
 #: States in which an engine would still do something.
@@ -40,6 +41,16 @@ class Seen:
     shown: str = ""
     """The final status over HTTP."""
     shown_by_grpc: str = ""
+    is_run: bool = False
+    """Whether it is a run of a DAG, which no handler runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class DagEnd:
+    """What a run of a DAG comes to when nothing strikes, and what it came to."""
+
+    expected: Mapping[str, Any]
+    found: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class History:
     """When each process that was killed died."""
     engines: Mapping[str, str] = field(default_factory=dict)
     """What the engine itself says of the last start of a task: a state, or what it still holds of it."""
+    dags: Mapping[str, DagEnd] = field(default_factory=dict)
+    """By the id of the run; its nodes are tasks like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,11 @@ def check(history: History) -> list[Violation]:
         found.append(Violation("unaccepted", task_id, "ran, but nobody was told that it was accepted"))
     for task_id, seen in history.tasks.items():
         found += _check_task(task_id, seen, runs.get(task_id, []), history)
+    for run_id, end in history.dags.items():
+        for name in end.expected:
+            if end.found.get(name) != end.expected[name]:
+                detail = f"{name} is {end.found.get(name)}, without faults {end.expected[name]}"
+                found.append(Violation("dag", run_id, detail))
     return found
 
 
@@ -105,7 +123,7 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
         yield Violation("lost", task_id, f"ends as {status}")
     else:
         yield from _check_views(task_id, seen, status, history.engines.get(task_id, ""))
-    if status == "COMPLETED" and not any(run.event == "end" for run in runs):
+    if status == "COMPLETED" and not seen.is_run and not any(run.event == "end" for run in runs):
         yield Violation("phantom", task_id, "COMPLETED, but no run of the handler came to its end")
     attempts = history.attempts.get(task_id, [])
     if any(run.by == LEGACY for run in runs):

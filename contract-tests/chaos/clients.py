@@ -21,7 +21,8 @@ from taskgate.v1 import (
     TaskStatus,
 )
 
-from checker import Request, Seen
+import dags
+from checker import DagEnd, Request, Seen
 from world import TENANTS, World
 
 #: Longest patience of a client with one request (seconds, all repetitions together).
@@ -43,6 +44,8 @@ class Clients:
         self._channels = [grpc.aio.insecure_channel(address, options=pauses) for address in world.grpc_addresses]
         self._stubs = [TaskServiceStub(channel) for channel in self._channels]
         self.tasks: dict[str, Seen] = {}
+        self.runs: dict[str, tuple[Seen, dags.Variant]] = {}
+        """Runs of DAGs by id."""
         self.calls = {"http": 0, "grpc": 0}
 
     async def close(self) -> None:
@@ -58,6 +61,7 @@ class Clients:
             "type": "chaos_probe",
             "payload": {"ms": plan.choice((10, 50, 200, 800)), "fail": plan.choice((0, 0, 0, 0.5, 1.0))},
             "priority": plan.randint(1, 5),
+            "project_id": plan.choice(self._world.projects[tenant]),
         }
         task_id = await self._submit(tenant, body)
         if plan.random() < 0.15:
@@ -65,6 +69,27 @@ class Clients:
             if await self._stop(tenant, task_id) and plan.random() < 0.5:
                 await asyncio.sleep(plan.uniform(0, 0.5))
                 await self._retry(tenant, task_id)
+
+    async def start_dag(self, number: int) -> bool:
+        """A run of a DAG, for the first tenant, from the given one on, whose stage allows it; False when none does."""
+        for tenant in TENANTS[number % len(TENANTS) :] + TENANTS[: number % len(TENANTS)]:
+            variant, sent = dags.VARIANTS[len(self.runs) % len(dags.VARIANTS)], time.monotonic()
+            body = {"dag": dags.NAME, "params": variant.params, "project_id": self._world.projects[tenant][0]}
+            answer = await self._ask("POST", "/gateway/v1/dag-runs", tenant, json=body, key=uuid.uuid4().hex)
+            if answer.status_code == httpx.codes.ACCEPTED:
+                self.runs[str(answer.json()["run_id"])] = (Seen(tenant, sent, is_run=True), variant)
+                return True
+            if answer.status_code != httpx.codes.CONFLICT:
+                raise RuntimeError(f"a run of a DAG was answered {answer.status_code}: {answer.text}")
+        return False
+
+    async def see_run(self, run_id: str) -> DagEnd:
+        """What a run came to; from now on it, and its nodes, are among the tasks that were accepted."""
+        seen, variant = self.runs[run_id]
+        document = (await self._ask("GET", f"/gateway/v1/dag-runs/{run_id}", seen.tenant)).json()
+        nodes = [node["task_id"] for node in document["nodes"] if node["task_id"]]
+        self.tasks |= {run_id: seen, **{task_id: Seen(seen.tenant, seen.submitted) for task_id in nodes}}
+        return DagEnd(dags.expected(variant), dags.come_to(document))
 
     async def retry_some_failed(self) -> None:
         """Retry a few of the tasks that have failed so far."""
@@ -88,7 +113,7 @@ class Clients:
     async def _submit(self, tenant: str, body: dict[str, Any]) -> str:
         key, sent = uuid.uuid4().hex, time.monotonic()
         if self._over_grpc():
-            task = NewTask(task_type=body["type"], priority=body["priority"])
+            task = NewTask(task_type=body["type"], priority=body["priority"], project_id=body["project_id"])
             task.payload.update(body["payload"])
             request = SubmitRequest(task=task, idempotency_key=key)
             task_id = str((await self._call(lambda stub: stub.Submit, request, tenant)).task.task_id)
@@ -137,19 +162,17 @@ class Clients:
     def _over_grpc(self) -> bool:
         return self._chance.random() < 0.5
 
-    def _key(self, tenant: str) -> str:
-        return f"Bearer {self._world.keys[f'TASKGATE_KEY_{tenant.upper()}']}"
-
     async def _call(
         self, method: Callable[[TaskServiceStub], Any], request: Any, tenant: str, *, on_loss: Request | None = None
     ) -> Any:
         """The answer over gRPC, from whichever gateway gives one. Raises what a gateway refuses it with."""
         deadline = time.monotonic() + PATIENCE
         self.calls["grpc"] += 1
+        metadata = [("authorization", self._world.authorization(tenant))]
         while True:
             call = method(self._chance.choice(self._stubs))
             try:
-                return await call(request, metadata=[("authorization", self._key(tenant))], timeout=CALL_SECONDS)
+                return await call(request, metadata=metadata, timeout=CALL_SECONDS)
             except grpc.aio.AioRpcError as error:
                 if error.code() not in LOST or time.monotonic() > deadline:
                     raise
@@ -167,7 +190,7 @@ class Clients:
         key: str | None = None,
         on_loss: Request | None = None,
     ) -> httpx.Response:
-        headers = {"Authorization": self._key(tenant)}
+        headers = {"Authorization": self._world.authorization(tenant)}
         if key:
             headers["Idempotency-Key"] = key
         deadline = time.monotonic() + PATIENCE

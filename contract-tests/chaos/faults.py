@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import signal
+import time
 from collections.abc import Awaitable, Callable
 
 from gateway.faults import POINTS
@@ -17,7 +20,9 @@ GATEWAY_POINTS = [
 ]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
-PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS", "5"))
+PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
+#: Longest wait for a worker that runs a node of a DAG.
+NODE_SECONDS = 5.0
 
 
 async def kill_gateway(world: World, chance: random.Random) -> None:
@@ -47,20 +52,33 @@ async def kill_worker(world: World, chance: random.Random) -> None:
     await worker.start()
 
 
+async def kill_worker_of_a_dag(world: World, chance: random.Random) -> None:
+    """One that runs a node of a DAG at this moment; any worker of Temporal when none does for a while."""
+    deadline = time.monotonic() + NODE_SECONDS
+    while not (pids := await world.pids_that_run_nodes()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    if pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(pids), signal.SIGKILL)
+    else:
+        chance.choice([worker for worker in world.workers if "temporal" in worker.name]).kill_below()
+
+
 async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
     worker = chance.choice(world.workers)
     await worker.kill()
     await worker.start(TASKGATE_FAULT_POINT=f"{chance.choice(WORKER_POINTS)}:{chance.randint(1, 10)}")
-    if not await worker.died(6):
-        await worker.kill()
+    await worker.died(6)
+    await worker.kill()  # its supervisor, which would have the next one die, too
     await worker.start()
 
 
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
+    """Its guard ends it before others may take over what it runs."""
     worker = chance.choice(world.workers)
     worker.hang()
-    await asyncio.sleep(4.5)
-    worker.resume()
+    if not await worker.died(30):
+        raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
 
 
 async def restart_redis(world: World, chance: random.Random) -> None:
@@ -125,11 +143,20 @@ async def pause_temporal_workers(world: World, chance: random.Random) -> None:
     await asyncio.gather(*(worker.start() for worker in workers))
 
 
+async def leave_redis_to_legacy(world: World, chance: random.Random) -> None:
+    """Our own workers of the legacy queue are away for a while, and come back beside the legacy ones."""
+    workers = [worker for worker in world.workers if "redis" in worker.name]
+    await asyncio.gather(*(worker.end() for worker in workers))
+    await asyncio.sleep(chance.uniform(1, 3))
+    await asyncio.gather(*(worker.start() for worker in workers))
+
+
 FAULTS: dict[str, Fault] = {
     fault.__name__: fault
     for fault in (
         kill_worker,
         kill_gateway,
+        kill_worker_of_a_dag,
         copies_in_redis,
         worker_dies_at_a_step,
         gateway_dies_at_a_step,
@@ -143,6 +170,7 @@ FAULTS: dict[str, Fault] = {
         hung_connection,
         kill_one_temporal,
         pause_temporal_workers,
+        leave_redis_to_legacy,
     )
 }
 
@@ -151,6 +179,7 @@ FAULTS: dict[str, Fault] = {
 BESIDE_LEGACY = (
     "kill_worker",
     "kill_gateway",
+    "kill_worker_of_a_dag",
     "worker_dies_at_a_step",
     "gateway_dies_at_a_step",
     "worker_hangs_past_its_lease",
@@ -159,4 +188,5 @@ BESIDE_LEGACY = (
     "slow_connection",
     "hung_connection",
     "pause_temporal_workers",
+    "leave_redis_to_legacy",
 )

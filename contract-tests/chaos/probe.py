@@ -26,7 +26,7 @@ def note(task_id: str, run: str, event: str) -> None:
 
 
 class ChaosProbe:
-    """Runs for `ms` milliseconds; fails with probability `fail`."""
+    """Runs for `ms` milliseconds; fails with probability `fail`, else its result is `value`."""
 
     task_type = "chaos_probe"
     timeout_seconds = 60
@@ -38,10 +38,18 @@ class ChaosProbe:
             for step in range(4):
                 await asyncio.sleep(payload["ms"] / 4000)
                 await context._update_task_log(task_id, "PROCESSING", progress=25 * (step + 1))
+            if "value" in payload:
+                await context._update_task_log(task_id, "PROCESSING", result={"value": payload["value"]})
         except asyncio.CancelledError:
             note(task_id, run, "cancelled")
             raise
-        if random.random() < payload["fail"]:
+        if random.random() < payload.get("fail", 0):
             note(task_id, run, "failed")
-            raise RuntimeError("chaos_probe fails as it was told to")
+            raise RuntimeError(f"{self.task_type} fails as it was told to")
         note(task_id, run, "end")
+
+
+class ChaosStep(ChaosProbe):
+    """The same, as a node of a DAG."""
+
+    task_type = "chaos_step"

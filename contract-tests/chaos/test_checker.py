@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from checker import AttemptRow, Effect, History, Request, Seen, check
+from checker import AttemptRow, DagEnd, Effect, History, Request, Seen, check
 
 
 def good() -> History:
@@ -115,6 +115,49 @@ def complete_without_running(history: History) -> None:
 )
 def test_a_spoilt_history_is_seen(spoil: Callable[[History], None], rule: str) -> None:
     history = good()
+    spoil(history)
+    assert rule in {violation.rule for violation in check(history)}
+
+
+def run_of_a_dag() -> History:
+    """Beside the good history, a run of a DAG with one node."""
+    history = good()
+    history.tasks["r"] = Seen("acme", 0.0, shown="Completed", shown_by_grpc="COMPLETED", is_run=True)
+    history.tasks["n"] = Seen("acme", 0.0, shown="Completed", shown_by_grpc="COMPLETED")
+    history.statuses = {**history.statuses, "r": "COMPLETED", "n": "COMPLETED"}
+    history.attempts = {
+        **history.attempts,
+        "r": [AttemptRow(1, "completed")],
+        "n": [AttemptRow(1, "completed")],
+    }
+    history.effects += [Effect("n", "n1", "start", 1.0, 11), Effect("n", "n1", "end", 1.2, 11)]
+    history.dags = {"r": DagEnd({"result": 7}, {"result": 7})}
+    return history
+
+
+def test_a_run_of_a_dag_passes() -> None:
+    assert check(run_of_a_dag()) == []
+
+
+def come_to_something_else(history: History) -> None:
+    history.dags = {"r": DagEnd({"result": 7}, {"result": 8})}
+
+
+def run_a_node_again(history: History) -> None:
+    history.effects += [Effect("n", "n2", "start", 3.0, 11), Effect("n", "n2", "end", 3.1, 11)]
+
+
+def end_a_run_twice(history: History) -> None:
+    history.attempts["r"].append(AttemptRow(2, "completed"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [(come_to_something_else, "dag"), (run_a_node_again, "unexplained"), (end_a_run_twice, "completions")],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_spoilt_run_of_a_dag_is_seen(spoil: Callable[[History], None], rule: str) -> None:
+    history = run_of_a_dag()
     spoil(history)
     assert rule in {violation.rule for violation in check(history)}
 

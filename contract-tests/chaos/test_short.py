@@ -28,7 +28,14 @@ async def history(**settings: str) -> tuple[int, dict[str, Any], str]:
     return process.returncode or 0, json.loads(last), output
 
 
-STRUCK = ("kill_worker", "kill_gateway", "worker_dies_at_a_step", "restart_redis", "cut_connection", "hung_connection")
+STRUCK = (
+    "kill_worker_of_a_dag",
+    "kill_gateway",
+    "worker_dies_at_a_step",
+    "restart_redis",
+    "cut_connection",
+    "hung_connection",
+)
 
 
 async def test_a_history_with_faults_has_no_violation() -> None:
@@ -36,6 +43,17 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
     assert all(fault in output for fault in STRUCK)
+    assert "runs of DAGs: 0" not in output, output
+
+
+async def test_beside_a_legacy_worker_nothing_runs_twice() -> None:
+    """With its recovery loop, beside our own workers on the same Redis."""
+    code, summary, output = await history(
+        LEGACY="1", TASKS="40", FLIPS="3", FAULTS="2", SEED="5", ONLY="kill_worker,leave_redis_to_legacy"
+    )
+    assert summary["violations"] == 0, output
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 40, 3, 2)
+    assert summary["legacy_runs"] > 0
 
 
 async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:

@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import redis.asyncio
 
+import dags
 from backends.port import WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
@@ -22,13 +23,18 @@ from deploy.local.env import parse_env
 from deploy.local.ports import free_port
 from deploy.local.stack import EmbeddedStack
 from deploy.local.toxiproxy import ToxiproxyPart
+from gateway.schema.seed import SQL as SEED_SQL
 from processes import Program, Service
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
+#: On Redis the tasks of one project run one after the other.
+PROJECTS = 4
 HERE = Path(__file__).resolve().parent
 LEGACY_WORKER = HERE.parent / "legacy" / "worker.py"
 #: The legacy system has 60 for both: the pause of its recovery loop, and the age at which it takes a PENDING row.
-LEGACY_SECONDS = os.environ.get("LEGACY_SECONDS", "2")
+LEGACY_SECONDS = os.environ.get("LEGACY_SECONDS") or "2"
+#: Beside legacy workers our own of Redis start once those have run so many tasks: later they leave them little.
+HEAD_START = 3
 SIDES = ("gateway", "worker")
 SERVERS = {
     "postgres": "TASKGATE_DATABASE_URL",
@@ -46,6 +52,7 @@ class World:
         self.effects = directory / "effects.jsonl"
         self.kills: dict[int, float] = {}
         self.keys: dict[str, str] = {}
+        self.projects: dict[str, list[str]] = {}
         self.gateways: list[Service] = []
         self.gateway_urls: list[str] = []
         self.grpc_addresses: list[str] = []
@@ -69,6 +76,7 @@ class World:
         await taskgate.run("db", "legacy", "--create", environment=environment)
         await taskgate.run("db", "migrate", environment=environment)
         self.keys = parse_env(await taskgate.run("db", "seed", environment=environment))
+        await self._add_projects()
         for number in range(2):
             port, grpc_port = free_port(), free_port()
             self.gateway_urls.append(f"http://127.0.0.1:{port}")
@@ -81,8 +89,45 @@ class World:
                 self.workers.append(self._service(name, arguments, "worker", CHAOS_WORKER=backend))
         for number in range(self._legacy_workers):
             self.legacy.append(self._legacy(f"legacy-{number}"))
-        await asyncio.gather(*(program.start() for program in [*self.gateways, *self.workers, *self.legacy]))
+        programs = [*self.gateways, *self.workers, *self.legacy]
+        await asyncio.gather(*(program.start() for program in programs if not self._is_held_back(program)))
         await asyncio.gather(*(self._healthy(url) for url in self.gateway_urls))
+        await self._apply_dags()
+
+    def _is_held_back(self, program: Program | Service) -> bool:
+        return bool(self.legacy) and isinstance(program, Service) and program.name.startswith("worker-redis")
+
+    async def start_held_back(self) -> None:
+        """The workers that leave the legacy ones a head start, once those have had it."""
+        held = [worker for worker in self.workers if self._is_held_back(worker)]
+        async with asyncio.timeout(60):
+            while held and self.effects.read_text().count('"by": "legacy"') < HEAD_START:
+                await asyncio.sleep(0.1)
+        await asyncio.gather(*(worker.start() for worker in held))
+
+    async def _add_projects(self) -> None:
+        database = await self.database()
+        for tenant in TENANTS:
+            self.projects[tenant] = [f"{tenant}-{number}" for number in range(PROJECTS)]
+            for project in self.projects[tenant]:
+                await database.execute(SEED_SQL.project, project, tenant, project, f"user-{tenant}")
+                await database.execute(SEED_SQL.project_owner, f"user-{tenant}", project)
+        await database.close()
+
+    async def _apply_dags(self) -> None:
+        async with httpx.AsyncClient(base_url=self.gateway_urls[0], timeout=30) as http:
+            for tenant in TENANTS:
+                answer = await http.put(
+                    f"/gateway/v1/dags/{dags.NAME}",
+                    params={"any_types": 1},
+                    content=dags.DEFINITION,
+                    headers={"Authorization": self.authorization(tenant), "Content-Type": "application/yaml"},
+                )
+                if answer.is_error:
+                    raise RuntimeError(f"the DAG was answered {answer.status_code}: {answer.text}")
+
+    def authorization(self, tenant: str) -> str:
+        return f"Bearer {self.keys[f'TASKGATE_KEY_{tenant.upper()}']}"
 
     def environment(self) -> dict[str, str]:
         return {
@@ -149,6 +194,30 @@ class World:
 
     async def database(self) -> asyncpg.Connection:
         return await asyncpg.connect(self.stack.database_url)
+
+    async def pids_that_run_nodes(self) -> list[int]:
+        """Worker processes that run a node of a DAG at this moment."""
+        database = await self.database()
+        try:
+            rows = await database.fetch(
+                "SELECT DISTINCT p.pid FROM taskgate.dispatch d JOIN taskgate.process p ON p.process_id = d.worker_id"
+                " WHERE d.state = 'running' AND d.dag_run_id IS NOT NULL AND p.lost_at IS NULL ORDER BY p.pid"
+            )
+        finally:
+            await database.close()
+        return [row["pid"] for row in rows]
+
+    async def count_open(self) -> int:
+        """Tasks that are not over."""
+        database = await self.database()
+        try:
+            return int(
+                await database.fetchval(
+                    "SELECT count(*) FROM taskgate.dispatch WHERE state NOT IN ('completed', 'failed', 'stopped')"
+                )
+            )
+        finally:
+            await database.close()
 
     async def copy_in_redis(self, count: int = 5) -> int:
         """Push copies of payloads that wait in Redis, as a legacy recovery loop would (R2)."""

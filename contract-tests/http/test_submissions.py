@@ -95,13 +95,13 @@ async def test_the_priority_of_queued_tasks(world: World, home: Household) -> No
     async with world.jammed():
         task_ids = [await world.submit(home) for _ in range(3)]
         for task_id in task_ids:
-            await queued(world, task_id)
+            await world.queued(task_id)
         operation = await operate(world, home, action="reprioritise", priority=1, filter={"ids": task_ids})
         backend = (await world.dispatch(task_ids[0]))["backend"]
         moved = len(task_ids) if backend == "temporal" else 0
         assert (operation["done"], operation["skipped"]) == (moved, 3 - moved)
         for task_id in task_ids:
-            await queued(world, task_id)
+            await world.queued(task_id)
             row = await world.dispatch(task_id)
             assert (row["priority"], row["epoch"]) == ((1, 2) if moved else (3, 1))
     for task_id in task_ids:

@@ -202,6 +202,12 @@ class World:
                     return row
         raise AssertionError("the gateway shut down")
 
+    async def queued(self, task_id: str) -> None:
+        """Return when the engine has the task; it is not started meanwhile."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.dispatch(task_id))["state"] != "queued":
+                await asyncio.sleep(0.02)
+
     async def row(self, task_id: str) -> dict[str, Any]:
         """Every column of the task in `task_logs`, as a legacy reader finds it; JSON parsed."""
         row = await self.database.fetchrow("SELECT * FROM task_logs WHERE id = $1", task_id)

@@ -1,0 +1,213 @@
+"""What nobody reported stands in `task_logs` all the same, soon after it happened: on real engines, in every stage."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.workflowservice.v1 import (
+    ResetActivityExecutionRequest,
+    TerminateActivityExecutionRequest,
+    UpdateActivityExecutionOptionsRequest,
+)
+from temporalio.client import Client
+
+from backends.port import WorkflowRef, WorkflowState
+from contracts.people import Household
+from contracts.probes import BOARD
+from contracts.world import FLIPS, World
+from gateway.routing.stages import Stage
+
+#: Within so many seconds of its end a fault shows in `task_logs`.
+WITHIN = 5.0
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """What happens in the block shows in time."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < WITHIN
+
+
+class Operator:
+    """Somebody at Temporal's own interface."""
+
+    def __init__(self, world: World, client: Client) -> None:
+        self._world = world
+        self._client = client
+        self._where = {"namespace": client.namespace, "identity": "an operator"}
+
+    async def terminate(self, task_id: str) -> None:
+        request = TerminateActivityExecutionRequest(
+            **self._where, activity_id=f"task-{task_id}", reason="terminated by an operator", request_id=task_id
+        )
+        await self._client.workflow_service.terminate_activity_execution(request)
+
+    async def reset(self, task_id: str) -> None:
+        request = ResetActivityExecutionRequest(
+            **self._where, activity_id=f"task-{task_id}", resource_id=f"activity:task-{task_id}", request_id=task_id
+        )
+        await self._client.workflow_service.reset_activity_execution(request)
+
+    async def give_it_no_time(self, task_id: str) -> None:
+        """Its time, which began when it was scheduled, is over."""
+        options = ActivityOptions()
+        options.schedule_to_close_timeout.FromMilliseconds(1)
+        request = UpdateActivityExecutionOptionsRequest(
+            **self._where,
+            activity_id=f"task-{task_id}",
+            resource_id=f"activity:task-{task_id}",
+            activity_options=options,
+            update_mask=FieldMask(paths=["schedule_to_close_timeout"]),
+        )
+        await self._client.workflow_service.update_activity_execution_options(request)
+
+    async def state(self, task_id: str) -> WorkflowState:
+        row = await self._world.dispatch(task_id)
+        ref = WorkflowRef(task_id, row["epoch"], row["group_id"], row["task_type"])
+        status = await self._world.gateway.engines["temporal"].get_workflow_status(ref)
+        assert status is not None
+        return status.state
+
+
+@pytest_asyncio.fixture
+async def operator(world: World, home: Household) -> Operator:
+    """The household is on Temporal."""
+    if world.stage == "off":
+        pytest.skip("Temporal is not configured at this stage")
+    if world.stage == "flipped":
+        await world.flag.set(Stage.LIVE, home.tenant_id)
+    servers = world.servers
+    assert servers.temporal_address is not None
+    return Operator(world, await Client.connect(servers.temporal_address, namespace=servers.temporal_namespace))
+
+
+@pytest_asyncio.fixture
+async def queue(world: World, home: Household) -> AsyncIterator[redis.asyncio.Redis]:
+    """The household is on Redis."""
+    if world.stage in ("live", "complete"):
+        pytest.skip("nothing of this stage is in Redis")
+    if world.stage == "flipped":
+        await world.flag.set(Stage.OFF, home.tenant_id)
+    assert world.servers.redis_url is not None
+    async with redis.asyncio.from_url(world.servers.redis_url) as queue:
+        yield queue
+
+
+async def move(world: World, home: Household) -> None:
+    """The mid-run of a test: at stage `flipped` the household is moved, else nothing happens."""
+    if world.stage == "flipped":
+        await world.flag.set(FLIPS[world.flag.stage(home.tenant_id)], home.tenant_id)
+
+
+async def is_stopped(world: World, task_id: str) -> None:
+    """Return once the gateway has given it up."""
+    while (await world.dispatch(task_id))["state"] != "stopped":
+        await asyncio.sleep(0.02)
+
+
+async def test_terminated_while_it_waits(world: World, home: Household, operator: Operator) -> None:
+    async with world.jammed():
+        task_id = await world.submit(home)
+        await world.queued(task_id)
+        await move(world, home)
+        await operator.terminate(task_id)
+        with soon():
+            row = await world.ended(task_id)
+    assert (row["status"], row["error_message"]) == ("FAILED", "Task terminated")
+    assert row["stopped_at"] is not None
+    assert BOARD.runs[task_id] == 0
+
+
+async def test_terminated_while_it_runs(world: World, home: Household, operator: Operator) -> None:
+    async with world.held(home) as (task_id, hold):
+        await move(world, home)
+        await operator.terminate(task_id)
+        with soon():
+            row = await world.ended(task_id)
+            await hold.cancelled.wait()
+    assert row["status"] == "FAILED"
+    assert BOARD.runs[task_id] == 1
+
+
+async def test_timed_out(world: World, home: Household, operator: Operator) -> None:
+    async with world.jammed():
+        task_id = await world.submit(home)
+        await world.queued(task_id)
+        await operator.give_it_no_time(task_id)
+        with soon():
+            row = await world.ended(task_id)
+    assert row["status"] == "FAILED"
+    assert "timed out" in row["error_message"]
+    assert BOARD.runs[task_id] == 0
+    # It can be retried like any that failed.
+    answer = await world.client(home.owner).post(f"/api/v1/tasks/{task_id}/retry")
+    assert answer.status_code == 200
+    assert (await world.ended(task_id))["status"] == "COMPLETED"
+
+
+async def test_reset_while_it_runs(world: World, home: Household, operator: Operator) -> None:
+    """Temporal offers it to a worker once more; it does not run twice, and both say the same in the end."""
+    async with world.held(home) as (task_id, hold):
+        await operator.reset(task_id)
+        await move(world, home)
+        hold.release()
+        with soon():
+            row = await world.ended(task_id)
+    assert row["status"] == "COMPLETED"
+    assert BOARD.runs[task_id] == 1
+    with soon():
+        while (state := await operator.state(task_id)) is not WorkflowState.COMPLETED:
+            assert not state.is_terminal
+            await asyncio.sleep(0.02)
+
+
+async def test_a_redis_that_came_back_empty(world: World, home: Household, queue: redis.asyncio.Redis) -> None:
+    async with world.jammed():
+        waits = [await world.submit(home) for _ in range(3)]
+        for task_id in waits:
+            await world.queued(task_id)
+        await move(world, home)
+        await queue.flushall()
+        with soon():
+            await in_redis(queue, home, waits)
+    for task_id in waits:
+        assert (await world.ended(task_id))["status"] == "COMPLETED"
+        assert BOARD.runs[task_id] == 1
+
+
+async def in_redis(queue: redis.asyncio.Redis, home: Household, task_ids: list[str]) -> None:
+    """Return once they are in their group's list."""
+    while True:
+        raw = b"".join(await queue.lrange(f"queue:group:{home.project_id}", 0, -1))
+        if all(task_id.encode() in raw for task_id in task_ids):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_a_row_deleted_by_hand(world: World, home: Household) -> None:
+    """Nothing of it runs any more, on either backend, and nobody hears of it."""
+    async with world.jammed():
+        waits = await world.submit(home)
+        await world.queued(waits)
+        await move(world, home)
+        await world.database.execute("DELETE FROM task_logs WHERE id = $1", waits)
+        with soon():
+            await is_stopped(world, waits)
+    async with world.held(home) as (runs, hold):
+        await world.database.execute("DELETE FROM task_logs WHERE id = $1", runs)
+        with soon():
+            await hold.cancelled.wait()
+            await is_stopped(world, runs)
+    await world.ended(await world.submit(home))
+    assert (BOARD.runs[waits], BOARD.runs[runs]) == (0, 1)
+    for task_id in (waits, runs):
+        assert (await world.client(home.owner).get(f"/api/v1/tasks/{task_id}")).status_code == 404

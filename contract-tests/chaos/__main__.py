@@ -137,7 +137,7 @@ async def settle(world: World) -> None:
     before, since = inf, time.monotonic()
     while time.monotonic() < since + SETTLE_SECONDS:
         open_tasks = await world.count_open()
-        if not open_tasks:
+        if not open_tasks and await world.legacy_is_done():
             return
         if open_tasks < before:
             before, since = open_tasks, time.monotonic()

@@ -125,6 +125,8 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
         yield from _check_views(task_id, seen, status, history.engines.get(task_id, ""))
     if status == "COMPLETED" and not seen.is_run and not any(run.event == "end" for run in runs):
         yield Violation("phantom", task_id, "COMPLETED, but no run of the handler came to its end")
+    if status == "COMPLETED" and any(not _retried_after(stop, seen) for stop in seen.stops):
+        yield Violation("stopped", task_id, "COMPLETED, although it was stopped, and nobody retried it")
     attempts = history.attempts.get(task_id, [])
     if any(run.by == LEGACY for run in runs):
         yield from _check_legacy(task_id, seen, runs, attempts)
@@ -135,6 +137,7 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
         yield Violation("completions", task_id, f"{len(completed)} completed attempts")
     if len(runs) > len(attempts):
         yield Violation("unexplained", task_id, f"{len(runs)} runs of the handler, {len(attempts)} recorded attempts")
+    yield from _check_attempts(task_id, seen, attempts)
     yield from _check_overlap(task_id, runs, history.kills)
     yield from _check_stops(task_id, seen, runs)
 
@@ -165,6 +168,15 @@ def _check_legacy(task_id: str, seen: Seen, runs: list[_Run], attempts: list[Att
             yield Violation("stopped", task_id, f"began {late[0].start - stop.answered:.3f} s after its stop")
 
 
+def _check_attempts(task_id: str, seen: Seen, attempts: list[AttemptRow]) -> Iterable[Violation]:
+    """What makes another attempt: a failure, a lost worker, or a retry of what was stopped."""
+    before = [row.outcome for row in attempts[:-1]]
+    if causeless := [outcome for outcome in before if outcome not in ("failed", "lost", "stopped")]:
+        yield Violation("unexplained", task_id, f"another attempt after one that was {causeless[0] or 'not over'}")
+    if before.count("stopped") > len(seen.retries):
+        yield Violation("unexplained", task_id, "another attempt after a stop, and nobody retried it")
+
+
 def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:
     for before, after in pairwise(runs):
         end = before.end if before.end is not None else kills.get(before.pid)
@@ -182,6 +194,11 @@ def _check_stops(task_id: str, seen: Seen, runs: list[_Run]) -> Iterable[Violati
             if run.start > stop.answered and not retried:
                 late = run.start - stop.answered
                 yield Violation("stopped", task_id, f"began {late:.3f} s after its stop was acknowledged")
+
+
+def _retried_after(stop: Request, seen: Seen) -> bool:
+    """A retry whose answer came after the stop was sent may have been carried out after it."""
+    return any(retry.answered > stop.sent for retry in seen.retries)
 
 
 def _runs(history: History) -> dict[str, list[_Run]]:

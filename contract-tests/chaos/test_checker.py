@@ -91,6 +91,18 @@ def run_after_stop(history: History) -> None:
     history.tasks["b"].retries.clear()
 
 
+def complete_what_was_stopped(history: History) -> None:
+    history.tasks["a"].stops.append(Request(1.1, 1.2))
+
+
+def begin_again_without_a_cause(history: History) -> None:
+    history.attempts = {**history.attempts, "a": [AttemptRow(1, None), AttemptRow(2, "completed")]}
+
+
+def begin_again_after_a_stop(history: History) -> None:
+    history.attempts = {**history.attempts, "a": [AttemptRow(1, "stopped"), AttemptRow(2, "completed")]}
+
+
 def complete_without_running(history: History) -> None:
     history.effects = [effect for effect in history.effects if effect.task != "b"]
 
@@ -110,6 +122,9 @@ def complete_without_running(history: History) -> None:
         (run_what_nobody_submitted, "unaccepted"),
         (run_after_stop, "stopped"),
         (complete_without_running, "phantom"),
+        (complete_what_was_stopped, "stopped"),
+        (begin_again_without_a_cause, "unexplained"),
+        (begin_again_after_a_stop, "unexplained"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )

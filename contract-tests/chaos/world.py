@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import sys
@@ -218,6 +219,22 @@ class World:
             )
         finally:
             await database.close()
+
+    async def legacy_is_done(self) -> bool:
+        """Whether legacy workers run nothing, and what they wrote about stopped tasks is put right."""
+        text = self.effects.read_text() if self.legacy else ""
+        runs = [json.loads(line) for line in text.splitlines() if '"by": "legacy"' in line]
+        if 2 * sum(run["event"] == "start" for run in runs) > len(runs):
+            return False
+        database = await self.database()
+        try:
+            wrong = await database.fetchval(
+                "SELECT count(*) FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id"
+                " WHERE d.state = 'stopped' AND t.status <> 'FAILED'"
+            )
+        finally:
+            await database.close()
+        return not wrong
 
     async def copy_in_redis(self, count: int = 5) -> int:
         """Push copies of payloads that wait in Redis, as a legacy recovery loop would (R2)."""

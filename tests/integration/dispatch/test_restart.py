@@ -5,30 +5,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.flag import Flag
 from gateway.db import Database
+from gateway.routing.stages import Stage
 from gateway.schema.seed import seed
 
 
-@pytest.mark.parametrize("point", ["after_accept", "before_start", "after_start"])
+@pytest.mark.parametrize(
+    ("point", "backend"),
+    [("after_accept", "redis"), ("before_start", "redis"), ("after_start", "redis"), ("after_start", "temporal")],
+)
 async def test_what_a_killed_gateway_left_is_started_within_a_second(
-    serving: Any, database_url: str, database: Database, redis_server: str, point: str
+    serving: Any,
+    database_url: str,
+    database: Database,
+    redis_server: str,
+    temporal_server: str,
+    temporal_namespace: str,
+    tmp_path: Path,
+    point: str,
+    backend: str,
 ) -> None:
     key = (await seed(database_url))["TASKGATE_KEY_INITECH"]
-    async with serving(database_url, redis_server, FAULT_POINT=point) as (process, url):
+    servers: dict[str, str] = {}
+    if backend == "temporal":
+        flag = Flag(tmp_path / "flags.json")
+        flag.write(Stage.LIVE)
+        servers = {
+            "TEMPORAL_ADDRESS": temporal_server,
+            "TEMPORAL_NAMESPACE": temporal_namespace,
+            "FLAGS_FILE": str(flag.path),
+        }
+    async with serving(database_url, redis_server, FAULT_POINT=point, **servers) as (process, url):
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
             with contextlib.suppress(httpx.TransportError):
                 await http.post(f"{url}/gateway/v1/tasks", json={"type": "left_behind"})
         async with asyncio.timeout(10):
             await process.wait()
-    left = await database.fetchrow("SELECT state, epoch FROM taskgate.dispatch")
+    left = await database.fetchrow("SELECT state, epoch, backend FROM taskgate.dispatch")
     assert left is not None
-    assert tuple(left) == ("starting", 1)
-    async with serving(database_url, redis_server):
+    assert tuple(left) == ("starting", 1, backend)
+    async with serving(database_url, redis_server, **servers):
         healthy = time.monotonic()
         async with asyncio.timeout(10):
             while await database.fetchval("SELECT state FROM taskgate.dispatch") != "queued":

@@ -6,12 +6,16 @@ import logging
 from typing import Any
 
 from gateway.status.transitions import Claim, Transitions
+from workers.persistence import until_stored
 
 log = logging.getLogger(__name__)
 
 
 class ProgressReporter:
-    """What a handler's context reports through; bound to one claim, so that a late word changes nothing."""
+    """What a handler's context reports through; bound to one claim, so that a late word changes nothing.
+
+    While PostgreSQL is away a report waits, and its handler with it: a healthy run must not fail for that.
+    """
 
     def __init__(self, transitions: Transitions, claim: Claim) -> None:
         self._transitions = transitions
@@ -32,11 +36,18 @@ class ProgressReporter:
             return
         if result is not None:
             self.result = result
-        await self._transitions.progress(
-            task_id,
-            self._claim.attempt,
-            progress=progress,
-            result=result,
-            message=message,
-            increment_retry=increment_retry,
-        )
+        increment = increment_retry
+
+        async def report() -> bool:
+            nonlocal increment
+            once, increment = increment, False  # the first try may have been carried out, its answer lost
+            return await self._transitions.progress(
+                task_id,
+                self._claim.attempt,
+                progress=progress,
+                result=result,
+                message=message,
+                increment_retry=once,
+            )
+
+        await until_stored(report)

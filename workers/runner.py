@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway import faults
-from gateway.errors import DatabaseUnavailable
-from gateway.status.transitions import Claim, PayloadUnstorable, Standing, Transitions
+from gateway.status.transitions import Claim, Transitions
+from workers.claims import HELD_PAUSE, Claims
 from workers.execution.inline import InlineExecution
 from workers.execution.isolated import HandlerFailed, IsolatedExecution
 from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.persistence import until_stored
 from workers.progress import ProgressReporter
 from workers.slots import FixedSlots
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-#: A claim that another living attempt holds is offered again after this.
-HELD_PAUSE = timedelta(seconds=1)
 #: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
 CANCEL_GRACE = 0.8
 
@@ -83,6 +80,7 @@ class Runner:
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
+        self._claims = Claims(transitions, worker_id, self._slots, engine_retries=engine_retries)
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
         self._draining = False
@@ -96,12 +94,12 @@ class Runner:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        claim = await self._persist(lambda: self._claim(assignment))
+        claim = await self._claims.claim(assignment)
         if not isinstance(claim, Claim):
             return claim
         if self._suspended:
             held = claim
-            await self._persist(lambda: self._hand_back(held))
+            await until_stored(lambda: self._hand_back(held))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
         faults.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
@@ -115,7 +113,7 @@ class Runner:
         except asyncio.CancelledError:
             run.reason = run.reason or "drain"
             run.work.cancel()
-            await asyncio.shield(self._persist(lambda: self._hand_back(claim)))
+            await asyncio.shield(until_stored(lambda: self._hand_back(claim)))
             raise
         finally:
             if self._runs.get(claim.task_id) is run:
@@ -127,6 +125,7 @@ class Runner:
         """Cancel a task that runs here; its result no longer counts."""
         run = self._runs.get(task_id)
         if run is None:
+            self._claims.stopped(task_id)
             return False
         self._cancel(run, reason)
         return True
@@ -173,50 +172,6 @@ class Runner:
 
     # Steps --------------------------------------------------------------------------------------------------
 
-    async def _claim(self, assignment: Assignment) -> Claim | Outcome:
-        worker_id, transitions = self._worker_id(), self._transitions
-        task_id, group_id, wanted = assignment.task_id, assignment.group_id, assignment.payload is None
-        pushed = assignment.payload if assignment.epoch is None else None
-
-        async def ask() -> Claim | None:
-            asked = time.monotonic()
-            claim = await transitions.claim(
-                task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
-            )
-            self._slots.claimed(time.monotonic() - asked)
-            return claim
-
-        if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:
-            return Refused(wrong, set_aside=True)
-        if (claim := await ask()) is not None:
-            return claim
-        standing = await transitions.standing(task_id, worker_id)
-        if standing is None and pushed is not None:
-            try:
-                adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
-            except PayloadUnstorable as error:
-                return Refused(error.message, set_aside=True)
-            if adopted and (claim := await ask()) is not None:
-                return claim
-            standing = await transitions.standing(task_id, worker_id)
-        if standing is not None and standing.expired and await transitions.expire(task_id=task_id):
-            return Refused("its deadline has passed", retry_in=None)
-        return self._refusal(assignment, standing)
-
-    def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:
-        if standing is None:
-            return Refused("the gateway knows no such task", retry_in=None)
-        current = standing.backend == assignment.backend and assignment.epoch in (None, standing.epoch)
-        if current and standing.state == "completed":
-            # The run before reported to PostgreSQL and died before it told the engine.
-            return Completed(None)
-        if current and standing.state in ("starting", "queued"):
-            reason = "it is paused" if standing.worker_alive else "this worker lost its lease"
-            return Refused(reason, retry_in=HELD_PAUSE)
-        if current and standing.state == "running" and self._engine_retries:
-            return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
-        return Refused(f"superseded: the task is {standing.state} on {standing.backend}", retry_in=None)
-
     async def _handle(self, claim: Claim, payload: Mapping[str, Any], reporter: ProgressReporter) -> None:
         handler = self._registry.get_handler(claim.task_type)
         if handler is None:
@@ -246,15 +201,15 @@ class Runner:
             elif not run.work.cancelled():
                 run.work.exception()  # seen: what a cancelled handler raises no longer matters
             if run.reason == "drain":
-                await self._persist(lambda: self._hand_back(claim))
+                await until_stored(lambda: self._hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
             return Stopped(run.reason)
         error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
         faults.passing("before_report")
         if error is None:
-            outcome = await self._persist(lambda: self._report_success(claim, reporter))
+            outcome = await until_stored(lambda: self._report_success(claim, reporter))
         else:
-            outcome = await self._persist(lambda: self._report_failure(claim, error))
+            outcome = await until_stored(lambda: self._report_failure(claim, error))
         faults.passing("after_report")
         return outcome
 
@@ -292,13 +247,3 @@ class Runner:
 
     async def _hand_back(self, claim: Claim) -> bool:
         return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
-
-    async def _persist(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a step until PostgreSQL is there: a finished run must not be lost because its report was."""
-        pause = 0.05
-        while True:
-            try:
-                return await step()
-            except DatabaseUnavailable:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)

@@ -16,6 +16,8 @@ LEGACY = "legacy"
 #: A legacy worker that has taken a payload from its list begins it whatever happens meanwhile (R9), within so many
 #: seconds.
 LEGACY_GRACE = 5.0
+#: A run whose claim was granted before the stop, so that its attempt was stopped, may begin so much after its answer.
+CLAIMED_GRACE = 1.0
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
         yield Violation("unexplained", task_id, f"{len(runs)} runs of the handler, {len(attempts)} recorded attempts")
     yield from _check_attempts(task_id, seen, attempts)
     yield from _check_overlap(task_id, runs, history.kills)
-    yield from _check_stops(task_id, seen, runs)
+    yield from _check_stops(task_id, seen, runs, attempts)
 
 
 def _check_views(task_id: str, seen: Seen, status: str, engine: str) -> Iterable[Violation]:
@@ -186,12 +188,14 @@ def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -
             yield Violation("overlap", task_id, f"a run began {end - after.start:.3f} s before the one before ended")
 
 
-def _check_stops(task_id: str, seen: Seen, runs: list[_Run]) -> Iterable[Violation]:
+def _check_stops(task_id: str, seen: Seen, runs: list[_Run], attempts: list[AttemptRow]) -> Iterable[Violation]:
+    claimed_before = any(row.outcome == "stopped" for row in attempts)
     for stop in seen.stops:
         for run in runs:
             # A retry whose answer came after the stop was sent may have been carried out after it.
             retried = any(retry.answered > stop.sent and retry.sent <= run.start for retry in seen.retries)
-            if run.start > stop.answered and not retried:
+            crossed = claimed_before and run.start < stop.answered + CLAIMED_GRACE
+            if run.start > stop.answered and not retried and not crossed:
                 late = run.start - stop.answered
                 yield Violation("stopped", task_id, f"began {late:.3f} s after its stop was acknowledged")
 

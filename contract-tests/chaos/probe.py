@@ -40,8 +40,8 @@ class ChaosProbe:
                 await context._update_task_log(task_id, "PROCESSING", progress=25 * (step + 1))
             if "value" in payload:
                 await context._update_task_log(task_id, "PROCESSING", result={"value": payload["value"]})
-        except asyncio.CancelledError:
-            note(task_id, run, "cancelled")
+        except BaseException as error:
+            note(task_id, run, "cancelled" if isinstance(error, asyncio.CancelledError) else "failed")
             raise
         if random.random() < payload.get("fail", 0):
             note(task_id, run, "failed")

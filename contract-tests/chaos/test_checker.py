@@ -183,6 +183,19 @@ def test_a_retry_that_overtook_the_stops_answer_explains_the_run() -> None:
     assert check(history) == []
 
 
+def test_a_run_that_was_claimed_before_the_stop_may_begin_a_moment_later() -> None:
+    history = good()
+    history.tasks["b"].stops = [Request(2.0, 2.15)]
+    history.tasks["b"].retries.clear()
+    history.tasks["b"].shown, history.tasks["b"].shown_by_grpc = "Failed", "FAILED"
+    history.statuses = {**history.statuses, "b": "FAILED"}
+    assert "stopped" in {violation.rule for violation in check(history)}
+    history.attempts = {**history.attempts, "b": [AttemptRow(1, "stopped")]}
+    assert check(history) == []
+    history.tasks["b"].stops = [Request(0.5, 0.6)]
+    assert "stopped" in {violation.rule for violation in check(history)}
+
+
 def beside_legacy() -> History:
     """One task that a legacy worker ran, noted by nobody; one that was retried after it, on the other backend."""
     history = good()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from workers.outcome import Assignment, Refused
-from workers.runner import HELD_PAUSE, Runner
+from workers.claims import HELD_PAUSE
+from workers.runner import Runner
 
 
 async def pause(world: Any, tenant: str | None = None, project: str | None = None, task_type: str | None = None) -> str:

@@ -1,0 +1,100 @@
+"""Asking for the right to run a task, and what to tell its engine when it is not granted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+from gateway.status.transitions import Claim, PayloadUnstorable, Standing, Transitions
+from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
+from workers.persistence import until_stored
+from workers.slots import FixedSlots
+
+#: A claim that another living attempt holds is offered again after this.
+HELD_PAUSE = timedelta(seconds=1)
+
+
+class Claims:
+    """The claims of one worker process; `slots` are told how long they take.
+
+    `engine_retries`: see `workers.runner.Runner`.
+    """
+
+    def __init__(
+        self, transitions: Transitions, worker_id: Callable[[], str], slots: FixedSlots, *, engine_retries: bool
+    ) -> None:
+        self._transitions = transitions
+        self._worker_id = worker_id
+        self._slots = slots
+        self._engine_retries = engine_retries
+        self._under_way: Counter[str] = Counter()
+        self._overtaken: set[str] = set()
+        """Tasks that were told to stop while their claim was under way: its answer may be older than the stop."""
+
+    def stopped(self, task_id: str) -> None:
+        """A task that does not run here was stopped."""
+        if task_id in self._under_way:
+            self._overtaken.add(task_id)
+
+    async def claim(self, assignment: Assignment) -> Claim | Outcome:
+        """The claim, looked at again if a stop came before its answer."""
+        task_id = assignment.task_id
+        self._under_way[task_id] += 1
+        try:
+            claim = await until_stored(lambda: self._ask(assignment))
+            if isinstance(claim, Claim) and task_id in self._overtaken:
+                held = [(task_id, claim.attempt)]
+                if task_id not in await until_stored(lambda: self._transitions.still_running(held)):
+                    return Stopped("stopped")
+            return claim
+        finally:
+            self._under_way[task_id] -= 1
+            if not self._under_way[task_id]:
+                del self._under_way[task_id]
+                self._overtaken.discard(task_id)
+
+    async def _ask(self, assignment: Assignment) -> Claim | Outcome:
+        worker_id, transitions = self._worker_id(), self._transitions
+        task_id, group_id, wanted = assignment.task_id, assignment.group_id, assignment.payload is None
+        pushed = assignment.payload if assignment.epoch is None else None
+
+        async def ask() -> Claim | None:
+            asked = time.monotonic()
+            claim = await transitions.claim(
+                task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
+            )
+            self._slots.claimed(time.monotonic() - asked)
+            return claim
+
+        if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:
+            return Refused(wrong, set_aside=True)
+        if (claim := await ask()) is not None:
+            return claim
+        standing = await transitions.standing(task_id, worker_id)
+        if standing is None and pushed is not None:
+            try:
+                adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
+            except PayloadUnstorable as error:
+                return Refused(error.message, set_aside=True)
+            if adopted and (claim := await ask()) is not None:
+                return claim
+            standing = await transitions.standing(task_id, worker_id)
+        if standing is not None and standing.expired and await transitions.expire(task_id=task_id):
+            return Refused("its deadline has passed", retry_in=None)
+        return self._refusal(assignment, standing)
+
+    def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:
+        if standing is None:
+            return Refused("the gateway knows no such task", retry_in=None)
+        current = standing.backend == assignment.backend and assignment.epoch in (None, standing.epoch)
+        if current and standing.state == "completed":
+            # The run before reported to PostgreSQL and died before it told the engine.
+            return Completed(None)
+        if current and standing.state in ("starting", "queued"):
+            reason = "it is paused" if standing.worker_alive else "this worker lost its lease"
+            return Refused(reason, retry_in=HELD_PAUSE)
+        if current and standing.state == "running" and self._engine_retries:
+            return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
+        return Refused(f"superseded: the task is {standing.state} on {standing.backend}", retry_in=None)

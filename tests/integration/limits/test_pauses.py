@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from workers.outcome import Assignment, Refused
 from workers.claims import HELD_PAUSE
+from workers.outcome import Assignment, Refused
 from workers.runner import Runner
 
 

@@ -10,16 +10,9 @@ from contextlib import contextmanager
 import pytest
 import pytest_asyncio
 import redis.asyncio
-from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.workflowservice.v1 import (
-    ResetActivityExecutionRequest,
-    TerminateActivityExecutionRequest,
-    UpdateActivityExecutionOptionsRequest,
-)
+from temporalio.api.workflowservice.v1 import TerminateActivityExecutionRequest
 from temporalio.client import Client
 
-from backends.port import WorkflowRef, WorkflowState
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import FLIPS, World
@@ -38,10 +31,9 @@ def soon() -> Iterator[None]:
 
 
 class Operator:
-    """Somebody at Temporal's own interface."""
+    """Somebody at Temporal's own interface; Temporal offers them no reset of a standalone activity, nor other times."""
 
-    def __init__(self, world: World, client: Client) -> None:
-        self._world = world
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._where = {"namespace": client.namespace, "identity": "an operator"}
 
@@ -50,32 +42,6 @@ class Operator:
             **self._where, activity_id=f"task-{task_id}", reason="terminated by an operator", request_id=task_id
         )
         await self._client.workflow_service.terminate_activity_execution(request)
-
-    async def reset(self, task_id: str) -> None:
-        request = ResetActivityExecutionRequest(
-            **self._where, activity_id=f"task-{task_id}", resource_id=f"activity:task-{task_id}", request_id=task_id
-        )
-        await self._client.workflow_service.reset_activity_execution(request)
-
-    async def give_it_no_time(self, task_id: str) -> None:
-        """Its time, which began when it was scheduled, is over."""
-        options = ActivityOptions()
-        options.schedule_to_close_timeout.FromMilliseconds(1)
-        request = UpdateActivityExecutionOptionsRequest(
-            **self._where,
-            activity_id=f"task-{task_id}",
-            resource_id=f"activity:task-{task_id}",
-            activity_options=options,
-            update_mask=FieldMask(paths=["schedule_to_close_timeout"]),
-        )
-        await self._client.workflow_service.update_activity_execution_options(request)
-
-    async def state(self, task_id: str) -> WorkflowState:
-        row = await self._world.dispatch(task_id)
-        ref = WorkflowRef(task_id, row["epoch"], row["group_id"], row["task_type"])
-        status = await self._world.gateway.engines["temporal"].get_workflow_status(ref)
-        assert status is not None
-        return status.state
 
 
 @pytest_asyncio.fixture
@@ -87,7 +53,7 @@ async def operator(world: World, home: Household) -> Operator:
         await world.flag.set(Stage.LIVE, home.tenant_id)
     servers = world.servers
     assert servers.temporal_address is not None
-    return Operator(world, await Client.connect(servers.temporal_address, namespace=servers.temporal_namespace))
+    return Operator(await Client.connect(servers.temporal_address, namespace=servers.temporal_namespace))
 
 
 @pytest_asyncio.fixture
@@ -136,38 +102,6 @@ async def test_terminated_while_it_runs(world: World, home: Household, operator:
             await hold.cancelled.wait()
     assert row["status"] == "FAILED"
     assert BOARD.runs[task_id] == 1
-
-
-async def test_timed_out(world: World, home: Household, operator: Operator) -> None:
-    async with world.jammed():
-        task_id = await world.submit(home)
-        await world.queued(task_id)
-        await operator.give_it_no_time(task_id)
-        with soon():
-            row = await world.ended(task_id)
-    assert row["status"] == "FAILED"
-    assert "timed out" in row["error_message"]
-    assert BOARD.runs[task_id] == 0
-    # It can be retried like any that failed.
-    answer = await world.client(home.owner).post(f"/api/v1/tasks/{task_id}/retry")
-    assert answer.status_code == 200
-    assert (await world.ended(task_id))["status"] == "COMPLETED"
-
-
-async def test_reset_while_it_runs(world: World, home: Household, operator: Operator) -> None:
-    """Temporal offers it to a worker once more; it does not run twice, and both say the same in the end."""
-    async with world.held(home) as (task_id, hold):
-        await operator.reset(task_id)
-        await move(world, home)
-        hold.release()
-        with soon():
-            row = await world.ended(task_id)
-    assert row["status"] == "COMPLETED"
-    assert BOARD.runs[task_id] == 1
-    with soon():
-        while (state := await operator.state(task_id)) is not WorkflowState.COMPLETED:
-            assert not state.is_terminal
-            await asyncio.sleep(0.02)
 
 
 async def test_a_redis_that_came_back_empty(world: World, home: Household, queue: redis.asyncio.Redis) -> None:

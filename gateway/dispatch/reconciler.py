@@ -6,6 +6,7 @@ One `tick` is one comparison; exactly one gateway does this at a time (`gateway.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -77,8 +78,10 @@ class Reconciler:
         self._ticks += 1
         await self._merge_rows(full)
         open_backends = {row["backend"] for row in await self._db.fetch(SQL.open_backends)}
-        checks = [self._compare(name) for name in open_backends if name in self._engines and not self._is_down(name)]
-        await asyncio.gather(*checks)
+        there = [name for name in self._engines if not self._is_down(name)]
+        await asyncio.gather(
+            *(self._compare(name) if name in open_backends else self._recognise(name) for name in there)
+        )
         await self._settle()
 
     # Rows ---------------------------------------------------------------------------------------------------
@@ -114,6 +117,12 @@ class Reconciler:
                 await self._check_page(engine)
         except (EngineError, TimeoutError) as error:
             log.debug("comparison with %s left for later: %s", name, type(error).__name__)
+
+    async def _recognise(self, name: str) -> None:
+        """Know an engine that has nothing of ours yet: its memory may be gone right after it was given something."""
+        with contextlib.suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(10):
+                await self._lost_its_memory(self._engines[name])
 
     async def _lost_its_memory(self, engine: WorkflowEnginePort) -> bool:
         now = await engine.get_incarnation()

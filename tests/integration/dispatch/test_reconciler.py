@@ -109,6 +109,17 @@ async def test_an_engine_that_lost_its_memory_gets_its_tasks_again(
     assert await state(kept) == "waiting"
 
 
+async def test_an_engine_that_loses_its_memory_with_its_first_task_is_noticed(
+    reconciler, database, legacy, new_task, state
+):
+    await reconciler.tick()
+    task = await new_task(queued_at=None)
+    await start(legacy, task)
+    legacy.forget()
+    await reconciler.tick()
+    assert await state(task) == "waiting"
+
+
 async def test_a_row_deleted_by_hand_ends_the_task_everywhere(reconciler, database, new_task, state):
     task = await new_task()
     await database.execute("UPDATE taskgate.dispatch SET created_at = now() - interval '1 minute'")

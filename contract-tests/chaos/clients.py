@@ -60,7 +60,8 @@ class Clients:
         body = {
             "type": "chaos_probe",
             "payload": {"ms": plan.choice((10, 50, 200, 800)), "fail": plan.choice((0, 0, 0, 0.5, 1.0))},
-            "priority": plan.randint(1, 5),
+            # Where only legacy workers serve Redis, one that asks for another priority is refused.
+            "priority": plan.randint(1, 5) if not self._world.legacy else 3,
             "project_id": plan.choice(self._world.projects[tenant]),
         }
         task_id = await self._submit(tenant, body)

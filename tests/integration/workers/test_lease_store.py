@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,5 @@ async def test_what_runs_goes_on(fleet: Any, stack: EmbeddedStack, tmp_path: Pat
     await postgres.start()
     await fleet.whole()
     (tmp_path / "word").touch()
-    assert (await fleet.ended(task_id)).status == Status.COMPLETED
-    assert await fleet.attempts(task_id) == ["completed"]
-
-
-async def test_what_ends_meanwhile_is_told_afterwards(fleet: Any, stack: EmbeddedStack, tmp_path: Path) -> None:
-    task_id = await fleet.submit("wait_for_word", word=str(tmp_path / "word"))
-    await fleet.started(task_id)
-    postgres = stack.part("postgres")
-    await postgres.kill()
-    (tmp_path / "word").touch()
-    while fleet.journal(task_id)[-1].event != "end":
-        await asyncio.sleep(0.02)
-    await postgres.start()
     assert (await fleet.ended(task_id)).status == Status.COMPLETED
     assert await fleet.attempts(task_id) == ["completed"]

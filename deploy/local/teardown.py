@@ -11,8 +11,8 @@ from deploy.local.part import Part
 from deploy.local.postgres import PostgresPart
 from deploy.local.process import ManagedProcess, started
 
-# By the beginning of the name: dependants first, and the database last.
-STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis", "neo4j"), ("postgres",))
+# By the beginning of the name: dependants first, and the database last. Whatever else there is comes after them.
+STOP_ORDER = (("worker-",), ("gateway",), ("temporal-ui",), ("temporal", "redis", "neo4j"), ("postgres",), ("",))
 
 
 async def stop_directory(directory: Path, report: Report = lambda _: None) -> list[str]:

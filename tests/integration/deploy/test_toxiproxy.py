@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as Broken
 
 from deploy.local.ports import free_port
 from deploy.local.process import destroy_directory
+from deploy.local.teardown import stop_directory
 from deploy.local.toxiproxy import ToxiproxyPart
 
 LINK = "test-redis"
@@ -71,3 +72,8 @@ async def test_hung(proxy: ToxiproxyPart, linked: Redis) -> None:
             async with asyncio.timeout(0.3):
                 await linked.ping()
     await works_again(linked)
+
+
+async def test_it_stops_with_its_directory(proxy: ToxiproxyPart, tmp_path: Path) -> None:
+    assert await stop_directory(tmp_path) == ["toxiproxy"]
+    assert not await proxy.healthy()

@@ -90,10 +90,19 @@ class World:
                 self.workers.append(self._service(name, arguments, "worker", CHAOS_WORKER=backend))
         for number in range(self._legacy_workers):
             self.legacy.append(self._legacy(f"legacy-{number}"))
-        programs = [*self.gateways, *self.workers, *self.legacy]
-        await asyncio.gather(*(program.start() for program in programs if not self._is_held_back(program)))
+        programs = [one for one in [*self.gateways, *self.workers, *self.legacy] if not self._is_held_back(one)]
+        await asyncio.gather(*(program.start() for program in programs))
         await asyncio.gather(*(self._healthy(url) for url in self.gateway_urls))
         await self._apply_dags()
+        await self._known(sum(isinstance(one, Service) for one in programs))
+
+    async def _known(self, processes: int, within: float = 180) -> None:
+        """Return once so many have their leases: before a worker is known, no priority is taken for its backend."""
+        database = await self.database()
+        async with asyncio.timeout(within):
+            while await database.fetchval("SELECT count(*) FROM taskgate.process") < processes:
+                await asyncio.sleep(0.05)
+        await database.close()
 
     def _is_held_back(self, program: Program | Service) -> bool:
         return bool(self.legacy) and isinstance(program, Service) and program.name.startswith("worker-redis")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
 import pytest_asyncio
@@ -96,20 +97,21 @@ async def test_a_redis_that_came_back_empty(world: World, home: Household, queue
         waits = [await world.submit(home) for _ in range(3)]
         for task_id in waits:
             await world.queued(task_id)
+        before = {task_id: (await world.dispatch(task_id))["queued_at"] for task_id in waits}
         await move(world, home)
         await queue.flushall()
         async with asyncio.timeout(PATIENCE):
-            await in_redis(queue, home, waits)
+            await queued_again(world, before)
     for task_id in waits:
         assert (await world.ended(task_id))["status"] == "COMPLETED"
         assert BOARD.runs[task_id] == 1
 
 
-async def in_redis(queue: redis.asyncio.Redis, home: Household, task_ids: list[str]) -> None:
-    """Return once they are in their group's list."""
+async def queued_again(world: World, before: dict[str, datetime]) -> None:
+    """Return once an engine has each of them anew: the one of the stage at this moment."""
     while True:
-        raw = b"".join(await queue.lrange(f"queue:group:{home.project_id}", 0, -1))
-        if all(task_id.encode() in raw for task_id in task_ids):
+        rows = [await world.dispatch(task_id) for task_id in before]
+        if all(row["queued_at"] is not None and row["queued_at"] > before[row["task_id"]] for row in rows):
             return
         await asyncio.sleep(0.02)
 

@@ -217,6 +217,7 @@ async def test_shutdown_ends_streams(world: Any, server: Any, follow: Any) -> No
 
 async def test_two_hundred_streams_see_every_end(world: Any, server: Any, write: Any) -> None:
     ids = [await world.add() for _ in range(20)]
+    begun = asyncio.Semaphore(0)
     async with server.client(None) as client:
 
         async def read(task_id: str) -> list[str]:
@@ -225,12 +226,14 @@ async def test_two_hundred_streams_see_every_end(world: Any, server: Any, write:
                 names = []
                 while (event := await events.next()) is not None:
                     names.append(event[0])
+                    if len(names) == 1:
+                        begun.release()
                 return names
 
         reading = [asyncio.create_task(read(ids[n % 20])) for n in range(200)]
         async with asyncio.timeout(PATIENCE):
-            while server.gateway.feed.subscriptions < 200:
-                await asyncio.sleep(0)
+            for _ in reading:
+                await begun.acquire()
         for task_id in ids:
             await write(task_id, progress=50, worker_id="w")
         for task_id in ids:

@@ -48,7 +48,7 @@ async def test_a_history_with_faults_has_no_violation() -> None:
 
 async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
     code, summary, _ = await history(
-        TASKS="100", FLIPS="2", FAULTS="2", SEED="7", MUTATE="fence", ONLY="copies_in_redis"
+        TASKS="100", FLIPS="2", FAULTS="4", SEED="7", MUTATE="fence", ONLY="copies_in_redis"
     )
     assert summary["violations"] > 0
     assert code == 1

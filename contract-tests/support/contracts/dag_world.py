@@ -68,7 +68,7 @@ class Dags:
 
     async def ended(self, run_id: str) -> dict[str, Any]:
         """The document of a run, once it is over."""
-        await self.world.gateway.feed.wait_terminal(run_id, PATIENCE)
+        await self.world.gateway.feed.wait_terminal(run_id, 3 * PATIENCE)  # a run is many tasks, each behind the other
         return await self.state(run_id)
 
     async def until(self, run_id: str, path: str, status: str) -> dict[str, Any]:

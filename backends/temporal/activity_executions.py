@@ -137,7 +137,7 @@ class ActivityExecutions:
 
     async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]:
         request = ListActivityExecutionsRequest(
-            namespace=session.namespace, page_size=PAGE, query=closed_since("ActivityType", names.RUN_TASK, since)
+            namespace=session.namespace, page_size=PAGE, query=closed_since("ActivityType", [names.RUN_TASK], since)
         )
         found: list[EndedWorkflow] = []
         while True:

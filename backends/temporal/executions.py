@@ -67,7 +67,8 @@ def raise_end(status: WorkflowStatus) -> None:
         raise EngineError(f"{status.state}: {status.error or 'no reason given'}")
 
 
-def closed_since(type_attribute: str, type_name: str, since: datetime) -> str:
+def closed_since(type_attribute: str, type_names: Sequence[str], since: datetime) -> str:
     """Visibility query for our executions that ended at or after `since`."""
     moment = since.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return f"{type_attribute} = '{type_name}' AND CloseTime >= '{moment}'"
+    listed = ", ".join(f"'{name}'" for name in type_names)
+    return f"{type_attribute} IN ({listed}) AND CloseTime >= '{moment}'"

@@ -195,9 +195,8 @@ class WorkflowExecutions:
         return answer.HasField("outcome") and answer.outcome.HasField("success")
 
     async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]:
-        request = ListWorkflowExecutionsRequest(
-            namespace=session.namespace, page_size=PAGE, query=closed_since("WorkflowType", names.RUN_TASK, since)
-        )
+        query = closed_since("WorkflowType", [names.RUN_TASK, names.RUN_DAG], since)
+        request = ListWorkflowExecutionsRequest(namespace=session.namespace, page_size=PAGE, query=query)
         found: list[EndedWorkflow] = []
         while True:
             answer = await self._connection.call(

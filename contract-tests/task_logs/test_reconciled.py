@@ -1,4 +1,8 @@
-"""What nobody reported stands in `task_logs` all the same, soon after it happened: on real engines, in every stage."""
+"""What nobody reported stands in `task_logs` all the same, within five seconds: on real engines, in every stage.
+
+The five seconds are counted by PostgreSQL, from before the fault until the row was written, with the default settings;
+however slow the machine is, most of them are pauses.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +13,12 @@ from datetime import datetime
 import pytest
 import pytest_asyncio
 import redis.asyncio
-from temporalio.api.workflowservice.v1 import TerminateActivityExecutionRequest
-from temporalio.client import Client
 
+from contracts.operator import WHY, Operator
 from contracts.people import Household
 from contracts.probes import BOARD
-from contracts.world import FLIPS, PATIENCE, World
+from contracts.world import FLIPS, PATIENCE, TRUTH, World
 from gateway.routing.stages import Stage
-
-
-class Operator:
-    """Somebody at Temporal's own interface; Temporal offers them no reset of a standalone activity, nor other times."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._where = {"namespace": client.namespace, "identity": "an operator"}
-
-    async def terminate(self, task_id: str) -> None:
-        request = TerminateActivityExecutionRequest(
-            **self._where, activity_id=f"task-{task_id}", reason="terminated by an operator", request_id=task_id
-        )
-        await self._client.workflow_service.terminate_activity_execution(request)
-
-
-@pytest_asyncio.fixture
-async def operator(world: World, home: Household) -> Operator:
-    """The household is on Temporal."""
-    if world.stage == "off":
-        pytest.skip("Temporal is not configured at this stage")
-    if world.stage == "flipped":
-        await world.flag.set(Stage.LIVE, home.tenant_id)
-    servers = world.servers
-    assert servers.temporal_address is not None
-    return Operator(await Client.connect(servers.temporal_address, namespace=servers.temporal_namespace))
 
 
 @pytest_asyncio.fixture
@@ -62,10 +39,12 @@ async def move(world: World, home: Household) -> None:
         await world.flag.set(FLIPS[world.flag.stage(home.tenant_id)], home.tenant_id)
 
 
-async def is_stopped(world: World, task_id: str) -> None:
-    """Return once the gateway has given it up."""
-    while (await world.dispatch(task_id))["state"] != "stopped":
+async def stopped_at(world: World, task_id: str) -> datetime:
+    """When the gateway gave it up, once it has."""
+    while (row := await world.dispatch(task_id))["state"] != "stopped":
         await asyncio.sleep(0.02)
+    moment: datetime = row["finished_at"]
+    return moment
 
 
 async def test_terminated_while_it_waits(world: World, home: Household, operator: Operator) -> None:
@@ -73,22 +52,26 @@ async def test_terminated_while_it_waits(world: World, home: Household, operator
         task_id = await world.submit(home)
         await world.queued(task_id)
         await move(world, home)
+        struck = await world.clock()
         await operator.terminate(task_id)
         async with asyncio.timeout(PATIENCE):
             row = await world.ended(task_id)
-    assert (row["status"], row["error_message"]) == ("FAILED", "Task terminated")
-    assert row["stopped_at"] is not None
+    assert (row["status"], row["error_message"]) == ("FAILED", f"Task terminated: {WHY}")
+    assert row["completed_at"] - struck < TRUTH
+    assert row["stopped_at"] == row["completed_at"]
     assert BOARD.runs[task_id] == 0
 
 
 async def test_terminated_while_it_runs(world: World, home: Household, operator: Operator) -> None:
     async with world.held(home) as (task_id, hold):
         await move(world, home)
+        struck = await world.clock()
         await operator.terminate(task_id)
         async with asyncio.timeout(PATIENCE):
             row = await world.ended(task_id)
             await hold.cancelled.wait()
     assert row["status"] == "FAILED"
+    assert row["completed_at"] - struck < TRUTH
     assert BOARD.runs[task_id] == 1
 
 
@@ -99,20 +82,22 @@ async def test_a_redis_that_came_back_empty(world: World, home: Household, queue
             await world.queued(task_id)
         before = {task_id: (await world.dispatch(task_id))["queued_at"] for task_id in waits}
         await move(world, home)
+        struck = await world.clock()
         await queue.flushall()
         async with asyncio.timeout(PATIENCE):
-            await queued_again(world, before)
+            queued = await queued_again(world, before)
+    assert max(queued) - struck < TRUTH
     for task_id in waits:
         assert (await world.ended(task_id))["status"] == "COMPLETED"
         assert BOARD.runs[task_id] == 1
 
 
-async def queued_again(world: World, before: dict[str, datetime]) -> None:
-    """Return once an engine has each of them anew: the one of the stage at this moment."""
+async def queued_again(world: World, before: dict[str, datetime]) -> list[datetime]:
+    """When an engine had each of them anew, once one has: the one of the stage at this moment."""
     while True:
         rows = [await world.dispatch(task_id) for task_id in before]
         if all(row["queued_at"] is not None and row["queued_at"] > before[row["task_id"]] for row in rows):
-            return
+            return [row["queued_at"] for row in rows]
         await asyncio.sleep(0.02)
 
 
@@ -122,14 +107,16 @@ async def test_a_row_deleted_by_hand(world: World, home: Household) -> None:
         waits = await world.submit(home)
         await world.queued(waits)
         await move(world, home)
+        struck = await world.clock()
         await world.database.execute("DELETE FROM task_logs WHERE id = $1", waits)
         async with asyncio.timeout(PATIENCE):
-            await is_stopped(world, waits)
+            assert await stopped_at(world, waits) - struck < TRUTH
     async with world.held(home) as (runs, hold):
+        struck = await world.clock()
         await world.database.execute("DELETE FROM task_logs WHERE id = $1", runs)
         async with asyncio.timeout(PATIENCE):
             await hold.cancelled.wait()
-            await is_stopped(world, runs)
+            assert await stopped_at(world, runs) - struck < TRUTH
     await world.ended(await world.submit(home))
     assert (BOARD.runs[waits], BOARD.runs[runs]) == (0, 1)
     for task_id in (waits, runs):

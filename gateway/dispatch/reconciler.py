@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from backends.errors import EngineError
-from backends.port import Capability, EndedWorkflow, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
+from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
 from gateway.db import Database
 from gateway.dispatch.reaper import SQL as REAPER_SQL
 from gateway.sql import Queries
@@ -35,9 +35,13 @@ PAGE = 50
 VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
 #: What an engine lists as ended, per second on average; after a long list the next one is asked for later, up to this
 #: many seconds. Mostly it holds what workers have reported long since.
-LISTED_PER_SECOND, LONGEST_LIST_PAUSE = 100, 5.0
+LISTED_PER_SECOND, LONGEST_LIST_PAUSE = 100, 2.0
 #: A row that an engine ended may still be reported by its worker within this time.
-REPORT_GRACE = timedelta(seconds=1.5)
+REPORT_GRACE = timedelta(seconds=1)
+#: Rows that are gone are looked for at every second tick.
+ROWLESS_EVERY = 2
+#: Ends that are asked about at a time.
+ASKED_AT_ONCE = 16
 
 _OUTCOMES = {
     WorkflowState.COMPLETED: "completed",
@@ -70,7 +74,7 @@ class Reconciler:
         self._ended_before: dict[str, datetime] = {}
         self._list_at: dict[str, datetime] = {}
         self._lists: dict[str, int] = {}
-        self._suspected: dict[tuple[str, int], tuple[datetime, WorkflowStatus]] = {}
+        self._suspected: dict[WorkflowRef, tuple[datetime, WorkflowEnginePort]] = {}
 
     async def tick(self) -> None:
         """One comparison. Raises `DatabaseUnavailable`; an engine that is away is left for later."""
@@ -95,7 +99,7 @@ class Reconciler:
             changed += [r["task_id"] for r in await self._db.fetch(SQL.merge_recovered, self._unfenced)]
         changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_stopped)]
         changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_completed)]
-        if full or self._ticks % 3 == 0:
+        if full or self._ticks % ROWLESS_EVERY == 0:
             for row in await self._db.fetch(SQL.drop_rowless):
                 changed.append(row["task_id"])
                 await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, row["task_id"])
@@ -138,11 +142,11 @@ class Reconciler:
         ended = await engine.list_ended(since)
         candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
         if candidates:
-            by_id: dict[str, EndedWorkflow] = {one.workflow_id: one for one in ended}
+            ids = {one.workflow_id for one in ended}
             for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), engine.name):
                 ref = _ref(row)
-                if ref.workflow_id in by_id:
-                    self._suspect(ref, by_id[ref.workflow_id].status)
+                if ref.workflow_id in ids:
+                    self._suspect(ref, engine)
         # Visibility is written some time after the fact: look back a little each time, and now and then further.
         lists = self._lists[engine.name] = self._lists.get(engine.name, 0) + 1
         self._ended_before[engine.name] = now - (LATEST_VISIBILITY if lists % FULL_EVERY == 0 else VISIBILITY)
@@ -183,7 +187,7 @@ class Reconciler:
         if status is None:
             await self._restart_lost(engine, [row])
         elif status.state.is_terminal:
-            self._suspect(ref, status)
+            self._suspect(ref, engine)
         elif (
             status.state is WorkflowState.RUNNING
             and row["state"] == "queued"
@@ -192,22 +196,47 @@ class Reconciler:
             # Handed to a worker that died before its claim.
             await engine.requeue_workflow(ref, "nobody claimed it")
 
-    def _suspect(self, ref: WorkflowRef, status: WorkflowStatus) -> None:
+    def _suspect(self, ref: WorkflowRef, engine: WorkflowEnginePort) -> None:
         """An engine ended it, and it is open here: its worker may be about to report it."""
-        self._suspected.setdefault((ref.task_id, ref.epoch), (datetime.now(UTC), status))
+        self._suspected.setdefault(ref, (datetime.now(UTC), engine))
 
     async def _settle(self) -> None:
         """End what its engine ended and nobody has reported since."""
         now = datetime.now(UTC)
-        due = [(key, status) for key, (first, status) in self._suspected.items() if now - first >= REPORT_GRACE]
-        for (task_id, epoch), status in due:
-            state = _OUTCOMES.get(status.state, "failed")
-            error = None if state == "completed" else status.error or f"Task {status.state.value.replace('_', ' ')}"
-            if await self._db.fetchval(SQL.end_by_engine, task_id, epoch, state, error):
-                log.warning("task %s was %s by its engine", task_id, status.state.value)
-                self._notifier.changed(task_id)
-                await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
-            del self._suspected[task_id, epoch]
+        due = [(ref, engine) for ref, (first, engine) in self._suspected.items() if now - first >= REPORT_GRACE]
+        limit = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def settle(ref: WorkflowRef, engine: WorkflowEnginePort) -> None:
+            async with limit:
+                with contextlib.suppress(EngineError, TimeoutError):
+                    await self._end(ref, engine)
+                    del self._suspected[ref]
+
+        await asyncio.gather(*(settle(ref, engine) for ref, engine in due if not self._is_down(engine.name)))
+
+    async def _end(self, ref: WorkflowRef, engine: WorkflowEnginePort) -> None:
+        """End it as its engine did, unless that goes on with it: what was reset there has one run that ended, and
+        another that did not.
+        """
+        async with asyncio.timeout(10):
+            status = await engine.get_workflow_status(ref)
+        if status is None or not status.state.is_terminal:
+            return
+        state = _OUTCOMES.get(status.state, "failed")
+        if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, _words(status)):
+            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
+            self._notifier.changed(ref.task_id)
+            await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
+
+
+def _words(status: WorkflowStatus) -> str | None:
+    """What is said of such an end."""
+    if status.state is WorkflowState.COMPLETED:
+        return None
+    if status.state is WorkflowState.FAILED and status.error:
+        return status.error
+    end = f"Task {status.state.value.replace('_', ' ')}"
+    return f"{end}: {status.error}" if status.error else end
 
 
 def _ref(row: asyncpg.Record) -> WorkflowRef:

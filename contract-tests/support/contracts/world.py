@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from workers.process import Worker
 SLOTS = 3
 #: No wait of a test is longer (seconds).
 PATIENCE = 30.0
+#: The promise: so long after the end of a fault `task_logs` says the truth. What it depends on has default settings.
+TRUTH = timedelta(seconds=5)
 
 #: Who changes stage in mid-run goes there and back again.
 FLIPS = {Stage.OFF: Stage.LIVE, Stage.LIVE: Stage.COMPLETE, Stage.COMPLETE: Stage.OFF}
@@ -181,10 +184,10 @@ class World:
 
     # Tasks --------------------------------------------------------------------------------------------------
 
-    async def submit(self, home: Household, do: str = "", **more: Any) -> str:
-        """A `contract_probe` task of the household; its id."""
+    async def submit(self, home: Household, do: str = "", *, at: str = "", **more: Any) -> str:
+        """A `contract_probe` task of the household, at the gateway with this URL; its id."""
         body = {"type": "contract_probe", "payload": {"do": do}, "project_id": home.project_id, **more}
-        answer = await self.client(home.owner).post("/gateway/v1/tasks", json=body)
+        answer = await self.client(home.owner).post(f"{at}/gateway/v1/tasks", json=body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["task_id"])
 
@@ -213,6 +216,18 @@ class World:
         row = await self.database.fetchrow("SELECT * FROM task_logs WHERE id = $1", task_id)
         assert row is not None
         return {name: _parsed(value) if name in ("payload", "result") else value for name, value in row.items()}
+
+    async def attempts(self, task_id: str) -> list[str | None]:
+        """How each recorded attempt ended."""
+        rows = await self.database.fetch(
+            "SELECT outcome FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt", task_id
+        )
+        return [row["outcome"] for row in rows]
+
+    async def clock(self) -> datetime:
+        """Now, as the server has it that stamps the rows."""
+        now: datetime = await self.database.fetchval("SELECT clock_timestamp()")
+        return now
 
     async def dispatch(self, task_id: str) -> Mapping[str, Any]:
         """The gateway's own row beside it."""

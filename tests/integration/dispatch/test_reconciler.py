@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from backends.errors import EngineUnavailable
 from backends.memory.engine import CAPABILITIES, MemoryEngine
-from backends.port import Capability, WorkflowRef, WorkflowStart
+from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
 from gateway.db import Database
 from gateway.dispatch import reconciler as module
 from gateway.dispatch.reconciler import Reconciler
@@ -93,6 +94,63 @@ async def test_a_start_that_its_engine_ended_is_ended(reconciler, fenced, new_ta
     await reconciler.tick()
     assert await state(task) == "stopped"
     assert (await log_row(task))["status"] == "FAILED"
+
+
+async def test_a_start_that_its_engine_goes_on_with_is_not_ended(reconciler, fenced, new_task, state, monkeypatch):
+    """Of what was reset there, one run has ended, under the same id."""
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    ended = EndedWorkflow(ref.workflow_id, WorkflowStatus(WorkflowState.TERMINATED))
+
+    async def list_ended(_: datetime) -> list[EndedWorkflow]:
+        return [ended]
+
+    monkeypatch.setattr(fenced, "list_ended", list_ended)
+    await reconciler.tick()
+    assert await state(task) == "queued"
+    await fenced.cancel_workflow(ref, "terminated by hand")
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+
+
+async def test_what_an_engine_ended_waits_for_its_word(reconciler, fenced, new_task, state):
+    """An engine that goes away right after it was listed is asked when it is back."""
+    task = await new_task(backend="temporal")
+    await fenced.cancel_workflow(await start(fenced, task), "terminated by hand")
+    for _ in range(2):  # when it is looked at, and when it is to be ended
+        fenced.faults.fail_next("get_workflow_status", EngineUnavailable())
+    await reconciler.tick()
+    assert await state(task) == "queued"
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("end", "state_there", "words"),
+    [
+        (WorkflowState.TIMED_OUT, "failed", "Task timed out: no worker took it"),
+        (WorkflowState.TERMINATED, "stopped", "Task terminated: no worker took it"),
+        (WorkflowState.FAILED, "failed", "no worker took it"),
+    ],
+)
+async def test_what_is_said_of_an_end(
+    reconciler, fenced, new_task, log_row, state, monkeypatch, end, state_there, words
+):
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    status = WorkflowStatus(end, "no worker took it")
+
+    async def list_ended(_: datetime) -> list[EndedWorkflow]:
+        return [EndedWorkflow(ref.workflow_id, WorkflowStatus(end))]
+
+    async def get_workflow_status(_: WorkflowRef) -> WorkflowStatus:
+        return status
+
+    monkeypatch.setattr(fenced, "list_ended", list_ended)
+    monkeypatch.setattr(fenced, "get_workflow_status", get_workflow_status)
+    await reconciler.tick()
+    assert await state(task) == state_there
+    assert (await log_row(task))["error_message"] == words
 
 
 @pytest.mark.parametrize("backend", ["temporal", "redis"])

@@ -111,9 +111,7 @@ class Runner:
         try:
             return await self._conclude(run, reporter)
         except asyncio.CancelledError:
-            run.reason = run.reason or "drain"
-            run.work.cancel()
-            await asyncio.shield(until_stored(lambda: self._hand_back(claim)))
+            await asyncio.shield(self._leave(run, reporter))
             raise
         finally:
             if self._runs.get(claim.task_id) is run:
@@ -190,6 +188,14 @@ class Runner:
         except Exception:  # noqa: BLE001
             own = 600.0
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
+
+    async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
+        """The engine takes the slot back: a run that has ended is reported; another is handed back, when its handler is
+        out of it.
+        """
+        if not run.work.done():
+            self._cancel(run, "drain")
+        await self._conclude(run, reporter)
 
     async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
         with self._slots.inside():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
 from gateway.status.transitions import Claim, Transitions
+from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
 from workers.outcome import Assignment, Completed, Stopped
 from workers.progress import ProgressReporter
@@ -17,10 +19,17 @@ from workers.runner import Runner
 
 
 class Disturbed(Transitions):
-    """`claimed` is called when a claim is granted, before its answer comes; `away` reports of progress fail."""
+    """`claimed` is called when a claim is granted, before its answer comes; `away` reports of progress fail, and
+    `away_at_end` of the end, which sets `failed`.
+    """
 
     claimed: Callable[[str], Awaitable[None]] | None = None
     away = 0
+    away_at_end = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.failed = asyncio.Event()
 
     async def claim(self, task_id: str, *args: Any, **more: Any) -> Claim | None:
         claim = await super().claim(task_id, *args, **more)
@@ -34,12 +43,23 @@ class Disturbed(Transitions):
             raise DatabaseUnavailable
         return await super().progress(*args, **more)
 
+    async def complete(self, *args: Any) -> bool:
+        if self.away_at_end:
+            self.away_at_end -= 1
+            self.failed.set()
+            raise DatabaseUnavailable
+        return await super().complete(*args)
+
 
 class Reporting(TaskHandler):
     """Reports through whatever context it is given: here the reporter itself."""
 
     def __init__(self) -> None:
         self.ran = 0
+        self.waits: asyncio.Event | None = None
+        """Waits for it, if there is one, before it reports; cancelled, it calls `leaves` and goes."""
+        self.began = asyncio.Event()
+        self.leaves: Callable[[], Awaitable[None]] | None = None
 
     @property
     def task_type(self) -> str:
@@ -47,6 +67,14 @@ class Reporting(TaskHandler):
 
     async def process(self, payload: dict[str, Any], context: Any) -> None:
         self.ran += 1
+        self.began.set()
+        try:
+            if self.waits is not None:
+                await self.waits.wait()
+        except asyncio.CancelledError:
+            if self.leaves is not None:
+                await self.leaves()
+            raise
         await context.update(payload["task_id"], progress=40, result={"n": 1}, increment_retry=True)
 
 
@@ -100,4 +128,42 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
     assert await runner.run(assignment(task)) == Completed({"n": 1})
     row = await log_row(task)
     assert (row["status"], row["progress"], row["result"]) == ("COMPLETED", 40, '{"n":1}')
+    assert handler.ran == 1
+
+
+async def test_a_run_that_its_engine_takes_back_is_handed_back_when_the_handler_is_out_of_it(
+    database, runner, handler, new_task, monkeypatch
+):
+    """Else the next attempt would begin beside it."""
+    monkeypatch.setattr(module, "CANCEL_GRACE", 30.0)
+    handler.waits, task, meanwhile = asyncio.Event(), await new_task(), []
+    read = "SELECT state FROM taskgate.dispatch"
+
+    async def leave() -> None:
+        for _ in range(3):
+            meanwhile.append(await database.fetchval(read))
+
+    handler.leaves = leave
+    run = asyncio.create_task(runner.run(assignment(task)))
+    await handler.began.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert meanwhile == ["running"] * 3
+    assert await database.fetchval(read) == "waiting"
+    assert await database.fetchval("SELECT outcome FROM taskgate.attempt") == "lost"
+
+
+async def test_a_run_that_its_engine_takes_back_after_its_end_is_reported_all_the_same(
+    database, disturbed, runner, handler, new_task
+):
+    """PostgreSQL was away when it ended: what it did must not be done again."""
+    disturbed.away_at_end = 1
+    run = asyncio.create_task(runner.run(assignment(await new_task())))
+    await disturbed.failed.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "completed"
+    assert await database.fetchval("SELECT outcome FROM taskgate.attempt") == "completed"
     assert handler.ran == 1

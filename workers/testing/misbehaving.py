@@ -43,9 +43,15 @@ async def sleep(payload: dict[str, Any], context: TaskContext) -> None:
 
 
 async def wait_for_word(payload: dict[str, Any], context: TaskContext) -> None:
-    """Until a file says so."""
+    """Until a file says so; it reports its `result` before, or a `last_result` after."""
+    if "result" in payload:
+        await context._update_task_log(payload["task_id"], "PROCESSING", result=payload["result"])
+        note(payload, "reported")
     while not Path(payload["word"]).exists():  # noqa: ASYNC240
         await asyncio.sleep(0.02)
+    if "last_result" in payload:
+        note(payload, "heard")
+        await context._update_task_log(payload["task_id"], "PROCESSING", result=payload["last_result"])
 
 
 async def never_returns(payload: dict[str, Any], context: TaskContext) -> None:

@@ -128,6 +128,10 @@ class Fleet:
         await until(lambda: len(self.starts(task_id)) >= times, within)
         return self.starts(task_id)[times - 1]
 
+    async def noted(self, task_id: str, *events: str) -> None:
+        """Return when the journal has exactly these."""
+        await until(lambda: [event.event for event in self.journal(task_id)] == list(events))
+
     async def ended(self, task_id: str) -> TaskRow:
         """Its row, once it is over."""
         return await self.gateway.feed.wait_terminal(task_id, PATIENCE)

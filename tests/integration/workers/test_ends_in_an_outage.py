@@ -1,0 +1,72 @@
+"""A handler comes to its end while PostgreSQL is down: once that is back, the task is completed, in the same attempt.
+
+With the default lease. Workers hear nothing of the outage but that nothing can be written.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from contracts.world import TRUTH
+from deploy.local.pytest_stack import StackFactory
+from deploy.local.stack import EmbeddedStack
+from gateway.schema.migrate import create_legacy_tables, migrate
+from gateway.status.task_row import Status
+
+pytestmark = pytest.mark.parametrize("backend", ["redis", "temporal"], indirect=True, scope="module")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def stack(stack_factory: StackFactory) -> EmbeddedStack:
+    """Temporal keeps its own PostgreSQL."""
+    return await stack_factory(("postgres",))
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_database(stack: EmbeddedStack) -> str:
+    await create_legacy_tables(stack.database_url)
+    await migrate(stack.database_url)
+    return stack.database_url
+
+
+@pytest.fixture(scope="module")
+def lease_seconds() -> float:
+    return 15.0
+
+
+async def clock(stack: EmbeddedStack) -> datetime:
+    """Now, as the server has it that stamps the rows."""
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    finally:
+        await connection.close()
+    return now
+
+
+async def test_its_result_is_there_when_postgresql_is(fleet: Any, stack: EmbeddedStack, tmp_path: Path) -> None:
+    word = tmp_path / "word"
+    # Of one the end is to be written, of the other its last report, and then its end.
+    ended = await fleet.submit("wait_for_word", word=str(word), result={"n": 1})
+    reports = await fleet.submit("wait_for_word", word=str(word), last_result={"n": 2})
+    await fleet.noted(ended, "start", "reported")
+    await fleet.started(reports)
+    postgres = stack.part("postgres")
+    await postgres.kill()
+    word.touch()
+    await fleet.noted(ended, "start", "reported", "end")
+    await fleet.noted(reports, "start", "heard")
+    await postgres.start()
+    back = await clock(stack)
+    for task_id, result in ((ended, '{"n":1}'), (reports, '{"n":2}')):
+        row = await fleet.ended(task_id)
+        assert (row.status, row.result) == (Status.COMPLETED, result)
+        assert row.completed_at - back < TRUTH
+        assert len(fleet.starts(task_id)) == 1
+        assert await fleet.attempts(task_id) == ["completed"]

@@ -46,6 +46,16 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert "runs of DAGs: 0" not in output, output
 
 
+async def test_beside_a_legacy_worker_nothing_runs_twice() -> None:
+    """With its recovery loop, on the Redis of our own workers, which come when it has run some."""
+    code, summary, output = await history(
+        LEGACY="1", TASKS="40", FLIPS="3", FAULTS="2", SEED="5", ONLY="kill_worker,leave_redis_to_legacy"
+    )
+    assert summary["violations"] == 0, output
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 40, 3, 2)
+    assert summary["legacy_runs"] > 0
+
+
 async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
     code, summary, _ = await history(
         TASKS="100", FLIPS="2", FAULTS="4", SEED="7", MUTATE="fence", ONLY="copies_in_redis"

@@ -164,10 +164,11 @@ class World:
         return Program(argv, {**self.environment(), "CHAOS_WORKER": "legacy"}, self.directory / f"{name}.log")
 
     async def _link(self) -> None:
-        """A link of its own between each side and each server."""
+        """A link of its own between each side and each server; of several Temporal servers each side has another."""
         await self.proxy.start()
-        direct = self.stack.environment()
-        for side in SIDES:
+        nodes = self.stack.temporal_nodes
+        for number, side in enumerate(SIDES):
+            direct = self.stack.environment() | {SERVERS["temporal"]: nodes[number % len(nodes)].url}
             for server, variable in SERVERS.items():
                 address = urlsplit(direct[variable] if "://" in direct[variable] else f"//{direct[variable]}")
                 upstream = f"{address.hostname}:{address.port}"

@@ -19,10 +19,13 @@ import pytest_asyncio
 
 from contracts.flag import Flag
 from deploy.local.database_stock import DatabaseStock
+from deploy.local.pytest_stack import StackFactory
+from deploy.local.stack import EmbeddedStack
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.intake import NewTask, RetryOverride
 from gateway.routing.stages import Stage
+from gateway.schema.migrate import create_legacy_tables, migrate
 from gateway.settings import Settings
 from gateway.status.task_row import TaskRow
 
@@ -186,6 +189,15 @@ async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str,
 async def own_database(databases: DatabaseStock) -> AsyncIterator[str]:
     async with databases.one() as url:
         yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def postgres(stack_factory: StackFactory) -> EmbeddedStack:
+    """A server of the module's own, with our tables, that its tests may stop. Temporal keeps another."""
+    stack = await stack_factory(("postgres",))
+    await create_legacy_tables(stack.database_url)
+    await migrate(stack.database_url)
+    return stack
 
 
 @pytest.fixture(scope="module")

@@ -11,28 +11,17 @@ from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from contracts.world import TRUTH
-from deploy.local.pytest_stack import StackFactory
 from deploy.local.stack import EmbeddedStack
-from gateway.schema.migrate import create_legacy_tables, migrate
 from gateway.status.task_row import Status
 
 pytestmark = pytest.mark.parametrize("backend", ["redis", "temporal"], indirect=True, scope="module")
 
 
-@pytest_asyncio.fixture(scope="module")
-async def stack(stack_factory: StackFactory) -> EmbeddedStack:
-    """Temporal keeps its own PostgreSQL."""
-    return await stack_factory(("postgres",))
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own_database(stack: EmbeddedStack) -> str:
-    await create_legacy_tables(stack.database_url)
-    await migrate(stack.database_url)
-    return stack.database_url
+@pytest.fixture(scope="module")
+def own_database(postgres: EmbeddedStack) -> str:
+    return postgres.database_url
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +29,9 @@ def lease_seconds() -> float:
     return 15.0
 
 
-async def clock(stack: EmbeddedStack) -> datetime:
+async def clock(postgres: EmbeddedStack) -> datetime:
     """Now, as the server has it that stamps the rows."""
-    connection = await asyncpg.connect(stack.database_url)
+    connection = await asyncpg.connect(postgres.database_url)
     try:
         now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     finally:
@@ -50,20 +39,20 @@ async def clock(stack: EmbeddedStack) -> datetime:
     return now
 
 
-async def test_its_result_is_there_when_postgresql_is(fleet: Any, stack: EmbeddedStack, tmp_path: Path) -> None:
+async def test_its_result_is_there_when_postgresql_is(fleet: Any, postgres: EmbeddedStack, tmp_path: Path) -> None:
     word = tmp_path / "word"
     # Of one the end is to be written, of the other its last report, and then its end.
     ended = await fleet.submit("wait_for_word", word=str(word), result={"n": 1})
     reports = await fleet.submit("wait_for_word", word=str(word), last_result={"n": 2})
     await fleet.noted(ended, "start", "reported")
     await fleet.started(reports)
-    postgres = stack.part("postgres")
-    await postgres.kill()
+    server = postgres.part("postgres")
+    await server.kill()
     word.touch()
     await fleet.noted(ended, "start", "reported", "end")
     await fleet.noted(reports, "start", "heard")
-    await postgres.start()
-    back = await clock(stack)
+    await server.start()
+    back = await clock(postgres)
     for task_id, result in ((ended, '{"n":1}'), (reports, '{"n":2}')):
         row = await fleet.ended(task_id)
         assert (row.status, row.result) == (Status.COMPLETED, result)

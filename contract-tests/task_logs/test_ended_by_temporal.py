@@ -92,18 +92,18 @@ async def test_timed_out_while_it_runs(
 ) -> None:
     """No worker says so: it is told, and its handler is cancelled."""
     haste(HASTE)
-    for at in ("", in_workflows):
-        async with world.held(home, at=at) as (task_id, hold):
+    async with world.held(home) as alone, world.held(home, at=in_workflows) as wrapped:
+        for task_id, hold in (alone, wrapped):
             row = await world.ended(task_id)
             async with asyncio.timeout(PATIENCE):
                 await hold.cancelled.wait()
-        closed = await operator.closed_at(task_id, workflow=at != "")
-        assert row["status"] == "FAILED"
-        assert row["error_message"].startswith("Task timed out")
-        assert timedelta() < row["completed_at"] - closed < TRUTH
-        # `lost`, when the worker heard it of Temporal before it heard it of the gateway.
-        assert await world.attempts(task_id) in (["failed"], ["lost"])
-        assert BOARD.runs[task_id] == 1
+            closed = await operator.closed_at(task_id, workflow=task_id == wrapped[0])
+            assert row["status"] == "FAILED"
+            assert row["error_message"].startswith("Task timed out")
+            assert timedelta() < row["completed_at"] - closed < TRUTH
+            # `lost`, when the worker heard it of Temporal before it heard it of the gateway.
+            assert await world.attempts(task_id) in (["failed"], ["lost"])
+            assert BOARD.runs[task_id] == 1
 
 
 async def test_an_offer_that_times_out_is_made_again_and_refused_while_the_task_runs(

@@ -20,10 +20,11 @@ from workers.runner import Runner
 
 class Disturbed(Transitions):
     """`claimed` is called when a claim is granted, before its answer comes; `away` reports of progress fail, and
-    `away_at_end` of the end, which sets `failed`.
+    `away_at_end` of the end, which sets `failed`. `handed_back` is called before a run is.
     """
 
     claimed: Callable[[str], Awaitable[None]] | None = None
+    handed_back: Callable[[], None] = staticmethod(lambda: None)
     away = 0
     away_at_end = 0
 
@@ -42,6 +43,10 @@ class Disturbed(Transitions):
             self.away -= 1
             raise DatabaseUnavailable
         return await super().progress(*args, **more)
+
+    async def hand_back(self, *args: Any, **more: Any) -> bool:
+        self.handed_back()
+        return await super().hand_back(*args, **more)
 
     async def complete(self, *args: Any) -> bool:
         if self.away_at_end:
@@ -132,24 +137,25 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
 
 
 async def test_a_run_that_its_engine_takes_back_is_handed_back_when_the_handler_is_out_of_it(
-    database, runner, handler, new_task, monkeypatch
+    database, disturbed, runner, handler, new_task, monkeypatch
 ):
     """Else the next attempt would begin beside it."""
     monkeypatch.setattr(module, "CANCEL_GRACE", 30.0)
-    handler.waits, task, meanwhile = asyncio.Event(), await new_task(), []
+    handler.waits, task, order = asyncio.Event(), await new_task(), []
     read = "SELECT state FROM taskgate.dispatch"
 
     async def leave() -> None:
-        for _ in range(3):
-            meanwhile.append(await database.fetchval(read))
+        order.append(await database.fetchval(read))
+        order.append("left")
 
     handler.leaves = leave
+    disturbed.handed_back = lambda: order.append("handed back")
     run = asyncio.create_task(runner.run(assignment(task)))
     await handler.began.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert meanwhile == ["running"] * 3
+    assert order == ["running", "left", "handed back"]
     assert await database.fetchval(read) == "waiting"
     assert await database.fetchval("SELECT outcome FROM taskgate.attempt") == "lost"
 

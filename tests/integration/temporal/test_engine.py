@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from backends.errors import CapabilityMissing, EngineError, StartRefused, WorkflowNotFound
 from backends.port import Capability, WorkflowState
+from backends.temporal import names
 from workers.outcome import Completed, Failed, Stopped
 from workers.testing.scripted import ScriptedRunner
 from workers.testing.starts import eventually, next_epoch
@@ -75,6 +76,9 @@ async def test_what_ended_is_listed_with_its_state(temporal: TemporalBench) -> N
     good, bad, gone, wrapped = (temporal.start() for _ in range(4))
     await engine.start_workflow(gone)
     await engine.cancel_workflow(gone.ref, "stopped")
+    dag = temporal.start(workflow=names.RUN_DAG)
+    await engine.start_workflow(dag)
+    await engine.cancel_workflow(dag.ref, "stopped")
     await temporal.serve(runner)
     for one, outcome in ((good, Completed()), (bad, Failed("boom", "ValueError"))):
         await engine.start_workflow(one)
@@ -86,6 +90,7 @@ async def test_what_ended_is_listed_with_its_state(temporal: TemporalBench) -> N
         bad.ref.workflow_id: WorkflowState.FAILED,
         gone.ref.workflow_id: WorkflowState.CANCELLED,
         wrapped.ref.workflow_id: WorkflowState.COMPLETED,
+        dag.ref.workflow_id: WorkflowState.TERMINATED,
     }
 
     async def ended() -> dict[str, WorkflowState]:

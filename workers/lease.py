@@ -41,8 +41,6 @@ RENEW_SECONDS = 3.0
 FENCE_AT, KILL_AT = 0.9, 0.95
 #: A process that was taken for dead has so long to cancel what it runs (seconds).
 CLEAR_SECONDS = 1.0
-#: Longest pause between two looks at the own renewals (seconds): the clock of pauses stands still on a suspended host.
-WATCH_SECONDS = 2.0
 
 
 def host_identity() -> str:
@@ -155,6 +153,7 @@ class Lease:
         watching = asyncio.create_task(self._watch())
         database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", alert=True)
         while not self._ending.is_set():
+            self._lose_if_late()
             if self._clear.is_set():
                 await self._connect(database)
             if not self._ending.is_set():
@@ -176,7 +175,7 @@ class Lease:
         assert self._ending is not None
         stirred = self._stirred = asyncio.Event()
         connection.add_termination_listener(lambda _: stirred.set())
-        me = self._identity
+        me, pause = self._identity, min(RENEW_SECONDS, self._limit / 5)
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
             return  # our former session is not yet gone on the server
         asked = clock()
@@ -188,13 +187,15 @@ class Lease:
             if not self._held.done():
                 self._held.set_result(None)
             if not self._ending.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(RENEW_SECONDS, self._limit / 5)):
-                        await stirred.wait()
+                again = asyncio.get_running_loop().call_later(pause, stirred.set)
+                await stirred.wait()
+                again.cancel()
+                stirred.clear()
             if self._ending.is_set():
                 await connection.execute(SQL.retire, me.process_id, timeout=2)
                 self._excuse()
                 return
+            self._lose_if_late()
             if self._identity is me and not connection.is_closed():
                 asked = clock()
                 if not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
@@ -231,12 +232,16 @@ class Lease:
             self._guard.extend(inf)
 
     async def _watch(self) -> None:
-        """Without a renewal for almost the limit, others are about to take over: stop before they start."""
+        """Wakes when a renewal stays away. Renewals look, too: the clock of pauses stands still on a suspended host."""
         while True:
             left = self._renewed + self._limit * FENCE_AT - clock()
-            await asyncio.sleep(min(max(left, self._limit / 50), WATCH_SECONDS))
-            if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
-                self._lose("it could not be renewed")
+            await asyncio.sleep(max(left, self._limit / 50))
+            self._lose_if_late()
+
+    def _lose_if_late(self) -> None:
+        """Without a renewal for almost the limit, others are about to take over: stop before they start."""
+        if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
+            self._lose("it could not be renewed")
 
     def _lose(self, why: str) -> None:
         log.error("lease of %s is lost: %s; its tasks are cancelled", self._identity.process_id, why)

@@ -27,10 +27,11 @@ SQL = Queries("gateway.dispatch", "reconcile.sql")
 RECENT = 15.0
 FULL_EVERY = 10
 FRESH_EVERY = 30
-#: Starts that are compared with their engine one by one: open for this many seconds, this many at a time.
+#: Starts that are compared with their engine one by one: open for this many seconds, this many at a time
+#: (fewer while they wait: whatever ends them there is listed as ended).
 SILENT_SECONDS = 3.0
 UNFENCED_SILENT_SECONDS = 20.0
-PAGE = 50
+PAGE, WAITING_PAGE = 50, 20
 #: How late visibility is, mostly and at worst. Each look lists again what ended meanwhile.
 VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
 #: What an engine lists as ended, per second on average; after a long list the next one is asked for later, up to this
@@ -69,7 +70,8 @@ class Reconciler:
         self._wake = wake
         self._unfenced = [n for n, e in engines.items() if Capability.FENCED not in e.capabilities]
         self._ticks = 0
-        self._pages: dict[str, str] = {}
+        self._pages: dict[tuple[str, bool], str] = {}
+        """By engine, and whether waiting ones are among them: the last task that was looked at."""
         self._incarnations: dict[str, str] = {}
         self._ended_before: dict[str, datetime] = {}
         self._list_at: dict[str, datetime] = {}
@@ -168,18 +170,26 @@ class Reconciler:
                 self._wake()
 
     async def _check_page(self, engine: WorkflowEnginePort) -> None:
-        after = self._pages.get(engine.name, "")
         if Capability.FENCED not in engine.capabilities:
             # Its lists are searched, and legacy workers' ends come from task_logs: seldom, and all in one pass.
             if self._ticks % FULL_EVERY == 5:
-                rows = await self._db.fetch(SQL.silent_starts, engine.name, after, UNFENCED_SILENT_SECONDS, 500, True)
-                self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == 500 else ""
+                rows = await self._silent(engine, UNFENCED_SILENT_SECONDS, 500, everything=True)
                 await self._restart_lost(engine, rows)
             return
         everything = self._ticks % FULL_EVERY == 1  # asking costs the engine as much as a start does
-        rows = await self._db.fetch(SQL.silent_starts, engine.name, after, SILENT_SECONDS, PAGE, everything)
-        self._pages[engine.name] = rows[-1]["task_id"] if len(rows) == PAGE else ""
+        page = WAITING_PAGE if everything else PAGE
+        rows = await self._silent(engine, SILENT_SECONDS, page, everything=everything)
         await asyncio.gather(*(self._check(engine, row) for row in rows))
+
+    async def _silent(
+        self, engine: WorkflowEnginePort, seconds: float, page: int, *, everything: bool
+    ) -> Sequence[asyncpg.Record]:
+        """The next page of starts that are open for so long; those that wait only with `everything`."""
+        place = engine.name, everything
+        after = self._pages.get(place, "")
+        rows = await self._db.fetch(SQL.silent_starts, engine.name, after, seconds, page, everything)
+        self._pages[place] = rows[-1]["task_id"] if len(rows) == page else ""
+        return rows
 
     async def _check(self, engine: WorkflowEnginePort, row: asyncpg.Record) -> None:
         ref = _ref(row)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 #: Answers may take so many times what they take at best; with more under way, whoever comes next would wait for it.
-SLOWER = 1.6
+#: While nobody else comes they may take longer: many at once cost a server less each.
+SLOWER, SLOWER_ALONE = 2.2, 5.0
 #: What is left of a window whose answers are slower than that.
 SHRINK = 0.8
 #: Part of the newest answer in the running mean.
@@ -27,6 +28,15 @@ class Pace:
         self._best = self._best_before = float("inf")
         self._turned_at = clock()
         self._noted = 0
+        self._slower = SLOWER
+
+    def hurry(self, others: bool) -> None:
+        """Whether others come, who want quick answers; when they begin to, the window is at once what suits them."""
+        slower = SLOWER if others else SLOWER_ALONE
+        if slower < self._slower and self._mean:
+            fitting = self._window * slower * min(self._best, self._best_before) / self._mean
+            self._window = max(min(fitting, self._window), 1.0)
+        self._slower = slower
 
     @property
     def window(self) -> int:
@@ -44,7 +54,7 @@ class Pace:
         if self._noted < self._window:
             return  # what the last change did is not felt yet
         self._noted = 0
-        if self._mean > SLOWER * min(self._best, self._best_before):
+        if self._mean > self._slower * min(self._best, self._best_before):
             self._window = max(self._window * SHRINK, 1.0)
         elif under_way >= self.window:
             self._window = min(self._window + 1, self._most)

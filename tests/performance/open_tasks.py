@@ -1,5 +1,8 @@
 """(f) 10,000 tasks open at once on Temporal: through the gateway, and by the bare SDK, each on a stack of its own.
 
+The machine's own speed changes within minutes, so throughput is compared in pairs of shorter runs, in turns:
+`OPEN_PAIRS` pairs of `OPEN_PAIR_TASKS` tasks each. `OPEN_ALL=1` runs 10,000 by the SDK, too.
+
 The bare SDK runs them as standalone activities, as the gateway does. `sdk_rows` also keeps a row of `task_logs` for
 each, and `sdk_same` starts them with the gateway's search attributes, priority and fairness key, too: that is the same
 work. `BARE=sdk,sdk_rows,sdk_workflows` compares with less: `sdk` only runs them, `sdk_workflows` runs each as a
@@ -14,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import statistics
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -39,10 +42,13 @@ from tests.performance.arena import (
 from tests.performance.stack import measured_stack
 
 TASKS = int(os.environ.get("OPEN_TASKS", "10000"))
+PAIRS = int(os.environ.get("OPEN_PAIRS", "4"))
+PAIR_TASKS = int(os.environ.get("OPEN_PAIR_TASKS", "2500"))
 BATCH = 1000
 SLOTS = 100
 #: Running all of them takes no longer than this (seconds).
 PATIENCE = 900.0
+RATES = ("per_s", "starts_per_s", "runs_per_s")
 
 
 class Watch:
@@ -85,68 +91,71 @@ class Watch:
         await self._task
 
 
-async def by_gateway(arena: Arena, system: System) -> float:
+async def by_gateway(arena: Arena, system: System, count: int) -> float:
     """Submit all tasks in batches; return once Temporal holds all of them, with the time when this began."""
     environment = await arena.environment(system, "")
     headers = {"Authorization": f"Bearer {environment['BENCH_KEY']}"}
     began = time.time()
     async with httpx.AsyncClient(base_url=environment["TASKGATE_URL"], headers=headers, timeout=300) as http:
-        for first in range(0, TASKS, BATCH):
-            numbers = range(first, min(first + BATCH, TASKS))
+        for first in range(0, count, BATCH):
+            numbers = range(first, min(first + BATCH, count))
             tasks = [{"type": "bench", "payload": {"name": f"open-{n}", "kind": "noop"}} for n in numbers]
             answer = await http.post("/gateway/v1/tasks/batch", content=json.dumps({"tasks": tasks}))
             answer.raise_for_status()
-    await _counted(arena, "SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued' AND task_type = 'bench'")
+    await _counted(arena, QUEUED, count)
     return began
 
 
-async def by_sdk(arena: Arena, system: System) -> float:
+async def by_sdk(arena: Arena, system: System, count: int) -> float:
     """Start all tasks, 64 at a time as the gateway does; when the first was sent."""
-    tasks = await arena.send(system, "open", TASKS, "noop")
+    tasks = await arena.send(system, "open", count, "noop")
     arena.effects.read()
     return min(arena.effects.first("sent", task) for task in tasks)
 
 
-async def measure(system: System, start: Callable[[Arena, System], Awaitable[float]]) -> Figures:
+async def measure(system: System, count: int) -> Figures:
     """Start all, then run all."""
+    is_gateway = system.module == "gateway_app"
+    start = by_gateway if is_gateway else by_sdk
     async with measured_stack(SERVERS) as stack:
         arena = await make_arena(stack, [system])
-        if system.module == "gateway_app":  # the gateway learns of the plug-in type from a worker
+        if is_gateway:  # the gateway learns of the plug-in type from a worker
             first = await arena.start_worker(system)
             await arena.warm(system, system.name)
             await first.end()
         watch = Watch(arena)
         worker: WorkerProcess | None = None
         try:
-            began = await start(arena, system)
+            began = await start(arena, system, count)
             started = time.time()
             worker = await arena.start_worker(system)
             watch.worker = {worker.process.pid}
-            tasks = [f"open-{number}" for number in range(TASKS)]
+            tasks = [f"open-{number}" for number in range(count)]
             if not await arena.effects.wait("end", tasks, seconds=PATIENCE):
                 raise RuntimeError(f"{system.name}: not all tasks ran\n{worker.log.read_text()[-1500:]}")
             first_start = min(arena.effects.first("start", task) for task in tasks)
             ended = max(arena.effects.first("end", task) for task in tasks)
             figures: Figures = {
-                "tasks": TASKS,
-                "starts_per_s": round(TASKS / (started - began), 1),
-                "runs_per_s": round(TASKS / (ended - first_start), 1),
-                "per_s": round(TASKS / ((started - began) + (ended - first_start)), 1),
+                "tasks": count,
+                "starts_per_s": round(count / (started - began), 1),
+                "runs_per_s": round(count / (ended - first_start), 1),
+                "per_s": round(count / ((started - began) + (ended - first_start)), 1),
                 "ran_once": sum(1 for task in tasks if len(arena.effects.times["start"][task]) == 1),
                 "load": round(os.getloadavg()[0], 2),
             }
-            if system.module == "gateway_app":
-                figures["completed"] = await _counted(arena, COMPLETED)
+            if is_gateway:
+                figures["completed"] = await _counted(arena, COMPLETED, count)
             elif system.environment["BENCH_SDK"] in ("rows", "same"):
-                figures["completed"] = await _counted(arena, COMPLETED_ROWS)
+                figures["completed"] = await _counted(arena, COMPLETED_ROWS, count)
             await watch.close()
-            return figures | {"peak_mb": watch.peak_mb, "cpu_ms": watch.cpu_ms(TASKS)}
+            return figures | {"peak_mb": watch.peak_mb, "cpu_ms": watch.cpu_ms(count)}
         finally:
             await watch.close()
             if worker is not None:
                 await worker.end()
 
 
+QUEUED = "SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued' AND task_type = 'bench'"
 COMPLETED = """
 SELECT count(*) FROM task_logs t JOIN taskgate.dispatch d ON d.task_id = t.id
 WHERE t.status = 'COMPLETED' AND d.state = 'completed' AND d.attempt = 1 AND t.payload->>'name' LIKE 'open-%'
@@ -154,12 +163,12 @@ WHERE t.status = 'COMPLETED' AND d.state = 'completed' AND d.attempt = 1 AND t.p
 COMPLETED_ROWS = "SELECT count(*) FROM task_logs WHERE status = 'COMPLETED' AND id LIKE 'open-%'"
 
 
-async def _counted(arena: Arena, query: str) -> int:
-    """What the query counts once it is all tasks; what it counts after a minute without any more."""
+async def _counted(arena: Arena, query: str, all_of_them: int) -> int:
+    """What the query counts once it is all of them; what it counts after a minute without any more."""
     connection = await asyncpg.connect(arena.stack.database_url)
     try:
         count, since = -1, time.monotonic()
-        while count < TASKS and time.monotonic() - since < 60:
+        while count < all_of_them and time.monotonic() - since < 60:
             before, count = count, await connection.fetchval(query)
             if count != before:
                 since = time.monotonic()
@@ -173,18 +182,34 @@ async def run() -> dict[str, Any]:
     os.environ["BENCH_SENDERS"] = "64"
     os.environ["TASKGATE_WORKER_SLOTS"] = os.environ["BENCH_SLOTS"] = str(SLOTS)
     figures: dict[str, Any] = {}
-    figures["temporal"] = await measure(SYSTEMS["temporal"], by_gateway)
-    print(f"  temporal: {figures['temporal']}", flush=True)
-    for name in chosen():
-        kind = name.partition("_")[2]
-        figures[name] = await measure(replace(SYSTEMS["sdk"], name=name, environment={"BENCH_SDK": kind}), by_sdk)
+    for name in ["temporal", *(chosen() if os.environ.get("OPEN_ALL") else [])] if TASKS else []:
+        figures[name] = await measure(_system(name), TASKS)
         print(f"  {name}: {figures[name]}", flush=True)
-    rates = ("per_s", "starts_per_s", "runs_per_s")
     for name in chosen():
-        figures[f"ratio_{name}"] = {key: round(figures["temporal"][key] / figures[name][key], 3) for key in rates}
+        ratios = []
+        for number in range(PAIRS):
+            pair = {}
+            for one in ("temporal", name) if number % 2 == 0 else (name, "temporal"):
+                pair[one] = await measure(_system(one), PAIR_TASKS)
+            ratios.append({key: round(pair["temporal"][key] / pair[name][key], 3) for key in RATES})
+            print(f"  {pair}\n  {name}: {ratios[-1]}", flush=True)
+        if ratios:
+            figures[f"ratio_{name}"] = {
+                "pairs": PAIRS,
+                "tasks": PAIR_TASKS,
+                **{key: round(statistics.median(one[key] for one in ratios), 3) for key in RATES},
+                "least": min(one["per_s"] for one in ratios),
+                "most": max(one["per_s"] for one in ratios),
+            }
     return {"open": figures}
+
+
+def _system(name: str) -> System:
+    if name == "temporal":
+        return SYSTEMS[name]
+    return replace(SYSTEMS["sdk"], name=name, environment={"BENCH_SDK": name.partition("_")[2]})
 
 
 def chosen() -> list[str]:
     """What to compare with."""
-    return [name for name in os.environ.get("BARE", "").split(",") if name] or ["sdk_same", "sdk_rows"]
+    return [name for name in os.environ.get("BARE", "").split(",") if name] or ["sdk_same"]

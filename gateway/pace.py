@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 #: Answers may take so many times what they take at best; with more under way, whoever comes next would wait for it.
 #: While nobody else comes they may take longer: many at once cost a server less each.
-SLOWER, SLOWER_ALONE = 2.2, 5.0
+SLOWER, SLOWER_ALONE = 1.6, 5.0
+#: After so long without anything of somebody else one is alone (seconds).
+ALONE_SECONDS = 5.0
 #: What is left of a window whose answers are slower than that.
 SHRINK = 0.8
 #: Part of the newest answer in the running mean.
@@ -29,10 +31,15 @@ class Pace:
         self._turned_at = clock()
         self._noted = 0
         self._slower = SLOWER
+        self._last = ""
+        self._mixed_at = clock()
 
-    def hurry(self, others: bool) -> None:
-        """Whether others come, who want quick answers; when they begin to, the window is at once what suits them."""
-        slower = SLOWER if others else SLOWER_ALONE
+    def seen(self, who: str) -> None:
+        """Something of `who` goes. Who was alone and is no longer is narrowed at once, not answer by answer."""
+        now = self._clock()
+        if who != self._last:
+            self._last, self._mixed_at = who, now
+        slower = SLOWER if now - self._mixed_at < ALONE_SECONDS else SLOWER_ALONE
         if slower < self._slower and self._mean:
             fitting = self._window * slower * min(self._best, self._best_before) / self._mean
             self._window = max(min(fitting, self._window), 1.0)

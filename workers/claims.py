@@ -65,7 +65,7 @@ class Claims:
             claim = await transitions.claim(
                 task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
             )
-            self._slots.claimed(time.monotonic() - asked)
+            self._slots.claimed(time.monotonic() - asked, claim.tenant_id if claim else None)
             return claim
 
         if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:

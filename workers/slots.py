@@ -54,8 +54,10 @@ class FixedSlots:
         self._used = used
         return used - self._inside < self._pace.window
 
-    def claimed(self, seconds: float) -> None:
-        """A claim took so long."""
+    def claimed(self, seconds: float, tenant_id: str | None = None) -> None:
+        """A claim took so long; whose task it was, if it was granted."""
+        if tenant_id is not None:
+            self._pace.seen(tenant_id)
         self._pace.note(seconds, self._used + 1 - self._inside)
 
     @contextmanager

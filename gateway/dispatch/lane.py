@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 #: Whose new task went to a backend within this time uses it beside the crowd (seconds).
 SHARED_SECONDS = 1.0
-#: After so long without any other tenant's task, one has a backend for itself (seconds).
-ALONE_SECONDS = 5.0
 
 
 class Lane:
@@ -30,8 +28,6 @@ class Lane:
         self._limit = concurrency * 8
         self._was_full = False
         self._used_at: dict[str, float] = {}
-        self._last_tenant = ""
-        self._mixed_at = time.monotonic()
         self._pace = Pace(concurrency)
         self._turns = Turns(self._pace, concurrency)
         self._down_since: float | None = None
@@ -64,7 +60,7 @@ class Lane:
     def used(self, tenant_id: str | None) -> None:
         """A new task of the tenant goes there."""
         self._used_at[tenant_id or ""] = time.monotonic()
-        self._seen(tenant_id or "")
+        self._pace.seen(tenant_id or "")
 
     @property
     def window(self) -> int:
@@ -79,16 +75,9 @@ class Lane:
     @asynccontextmanager
     async def slot(self, tenant_id: str | None) -> AsyncIterator[None]:
         """One start at the engine, when it is the tenant's turn."""
-        self._seen(tenant_id or "")
+        self._pace.seen(tenant_id or "")
         async with self._turns.slot(tenant_id or ""):
             yield
-
-    def _seen(self, tenant_id: str) -> None:
-        """Who alone has starts there disturbs nobody by having many of them under way."""
-        now = time.monotonic()
-        if tenant_id != self._last_tenant:
-            self._last_tenant, self._mixed_at = tenant_id, now
-        self._pace.hurry(now - self._mixed_at < ALONE_SECONDS)
 
     def begun(self) -> None:
         """A start is to be made."""

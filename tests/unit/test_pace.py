@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.pace import FIRST, MEMORY_SECONDS, Pace
+from gateway.pace import ALONE_SECONDS, FIRST, MEMORY_SECONDS, Pace
 
 
 class Clock:
@@ -38,19 +38,21 @@ def test_no_more_go_than_a_full_server_takes_at_once(clock: Clock) -> None:
     # Two at a time: from the third on each waits for the others.
     pace.note(0.01, 1)
     settle(pace, {n: 0.01 * max(1.0, n / 2) for n in range(1, 65)}, rounds=4000)
-    assert 3 <= pace.window <= 6
+    assert 2 <= pace.window <= 5
 
 
 def test_who_is_alone_has_more_until_others_come(clock: Clock) -> None:
     pace = Pace(64, clock=clock)
-    pace.hurry(others=False)
+    pace.seen("acme")
+    clock.now += ALONE_SECONDS
+    pace.seen("acme")
     full_at_two = {n: 0.01 * max(1.0, n / 2) for n in range(1, 65)}
     pace.note(0.01, 1)
     alone = settle(pace, full_at_two, rounds=4000)
     assert 8 <= alone <= 11
-    pace.hurry(others=True)
-    assert 3 <= pace.window <= 6
-    assert 3 <= settle(pace, full_at_two) <= 6
+    pace.seen("globex")
+    assert 2 <= pace.window <= 5
+    assert 2 <= settle(pace, full_at_two) <= 5
 
 
 def test_it_grows_only_when_it_is_used(clock: Clock) -> None:

@@ -20,7 +20,7 @@ from gateway.http.route import KeyedRoute
 from gateway.http.shortcut import Shortcut
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 #: One module per part of the API. Those that are asked most come first: routes are tried in this order.
 PARTS = (

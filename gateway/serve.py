@@ -8,7 +8,8 @@ import socket
 import uvicorn
 
 from gateway.app import create_app
-from gateway.bootstrap import Gateway, build_gateway
+from gateway.bootstrap import build_gateway
+from gateway.gateway import Gateway
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
 

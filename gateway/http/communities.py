@@ -18,7 +18,7 @@ from gateway.intake import NewTask
 from gateway.status.task_row import Status
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 router = APIRouter(prefix="/api/v1/communities", tags=["communities"], route_class=KeyedRoute)
 

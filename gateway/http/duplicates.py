@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import GraphUnavailable
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 log = logging.getLogger(__name__)
 

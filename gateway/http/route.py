@@ -14,7 +14,7 @@ from gateway.access.keys import read_key
 from gateway.http.json_body import decode_json
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 
 def gateway_of(request: HTTPConnection) -> Gateway:

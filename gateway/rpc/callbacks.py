@@ -34,7 +34,7 @@ from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.CallbackService"
 

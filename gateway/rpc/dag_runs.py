@@ -50,7 +50,7 @@ from gateway.rpc.submissions import checked_key
 from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.DagRunService"
 

@@ -44,7 +44,7 @@ from gateway.rpc.values import to_json
 from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.DagService"
 

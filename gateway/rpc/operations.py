@@ -25,7 +25,7 @@ from gateway.rpc.requests import storable
 from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.OperationService"
 

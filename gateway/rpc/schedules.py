@@ -54,7 +54,7 @@ from gateway.schedules.schedule import Schedule
 from gateway.submission import TaskSubmission
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.ScheduleService"
 

@@ -32,7 +32,7 @@ from gateway.status.task_selection import TaskSelector
 from gateway.submission import RunAt
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 
 class Selections:

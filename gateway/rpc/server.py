@@ -38,7 +38,7 @@ from gateway.rpc.wire.method import Bounds
 from gateway.rpc.workers import WorkerService
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ from gateway.rpc.wire.method import Method
 from gateway.status.task_log import TaskFilter
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.TaskService"
 

@@ -29,7 +29,7 @@ from gateway.status.dispatch_view import DispatchView
 from gateway.submission import SubmissionDesk, TaskSubmission
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 _OK = 200
 

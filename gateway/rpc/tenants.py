@@ -42,7 +42,7 @@ from gateway.rpc.wire.method import Method
 from gateway.tenants.desk import TenantChange
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.TenantService"
 

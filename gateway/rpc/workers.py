@@ -24,7 +24,7 @@ from gateway.rpc.pages import offset_of, size_of
 from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
-    from gateway.bootstrap import Gateway
+    from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.WorkerService"
 

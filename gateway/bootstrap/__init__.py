@@ -1,0 +1,94 @@
+"""The one composition root: every face and command builds its parts here, and only here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backends.port import WorkflowEnginePort
+from gateway import faults
+from gateway.bootstrap.dispatching import build_dispatching
+from gateway.bootstrap.features import (
+    build_callbacks,
+    build_dags,
+    build_dead_letters,
+    build_schedules,
+    build_tenants,
+)
+from gateway.bootstrap.ground import build_engines, build_ground
+from gateway.dispatch.abilities import Abilities
+from gateway.fleet.fleet import Fleet
+from gateway.gateway import Gateway
+from gateway.operations.operations import Operations
+from gateway.operations.runner import OperationRunner
+from gateway.settings import Settings
+from gateway.status.feed import ChangeFeed
+from gateway.status.task_log import TaskLog
+
+__all__ = ["Gateway", "build_engines", "build_gateway"]
+
+
+def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:
+    """Wire a gateway; `engines` replaces the configured ones (unit tests). No I/O."""
+    faults.arm(settings.fault_point)
+    ground = build_ground(settings, engines)
+    database = ground.database
+    dispatching = build_dispatching(ground)
+    task_log, operations = TaskLog(database), Operations(database)
+    callbacks = build_callbacks(ground)
+    letters = build_dead_letters(ground, operations)
+    schedules = build_schedules(ground, dispatching, task_log, callbacks)
+    dags = build_dags(ground, dispatching)
+    tenants = build_tenants(ground, dispatching)
+    return Gateway(
+        settings=settings,
+        database=database,
+        engines=ground.engines,
+        flags=ground.flags,
+        overrides=ground.overrides,
+        router=ground.router,
+        access=ground.access,
+        notifier=ground.notifier,
+        lease=ground.lease,
+        task_log=task_log,
+        feed=ChangeFeed(database, task_log),
+        abilities=Abilities(database, ground.engines, ground.router),
+        fleet=Fleet(database),
+        transitions=dispatching.transitions,
+        dispatcher=dispatching.dispatcher,
+        intake=dispatching.intake,
+        canceller=dispatching.canceller,
+        caretaker=dispatching.caretaker,
+        bridge=dispatching.bridge,
+        queues=dispatching.queues,
+        task_limits=dispatching.limits,
+        quotas=dispatching.quotas,
+        callback_rules=callbacks.rules,
+        deliverer=callbacks.deliverer,
+        deliveries=callbacks.deliveries,
+        tenant_secrets=callbacks.secrets,
+        dead_letters=letters.archive,
+        keeper=letters.keeper,
+        redriver=letters.redriver,
+        redrive_operations=letters.operations,
+        operations=operations,
+        operation_runner=OperationRunner(
+            database,
+            tuple(ground.engines.values()),
+            dispatching.transitions,
+            ground.notifier,
+            wake_dispatcher=dispatching.dispatcher.wake,
+            cancel_soon=dispatching.canceller.wake,
+            letters=letters.operations,
+        ),
+        clock=schedules.clock,
+        schedules=schedules.schedules,
+        dags=dags.store,
+        dag_runs=dags.runs,
+        run_documents=dags.documents,
+        run_watch=dags.watch,
+        conductor=dags.conductor,
+        tenants=tenants.tenants,
+        pauses=tenants.pauses,
+        tier_mover=tenants.mover,
+        tenant_desk=tenants.desk,
+    )

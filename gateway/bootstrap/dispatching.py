@@ -1,0 +1,145 @@
+"""From intake to engine: what accepts tasks, starts, stops and looks after them, and the limits that hold them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from backends.port import RetryPolicy
+from backends.redis_queue.wire import TYPES
+from gateway.bootstrap.ground import Ground
+from gateway.dags.workflows import Workflows
+from gateway.dispatch.bridge import Bridge
+from gateway.dispatch.caretaker import Canceller, Caretaker
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.queues import QueueNames
+from gateway.dispatch.reaper import Reaper
+from gateway.dispatch.reconciler import Reconciler
+from gateway.intake import Intake, Launcher
+from gateway.limits.gate import Gate
+from gateway.limits.limits import Limits
+from gateway.limits.quotas import Quotas
+from gateway.status.transitions import Transitions
+
+#: The start-to-close limit of types whose handlers the gateway does not know; workers enforce the handler's own.
+UNKNOWN_TYPE_TIMEOUT = timedelta(hours=24)
+
+
+def timeout_of(task_type: str) -> timedelta:
+    """How long a task of this type may run (contract §5)."""
+    known = TYPES.get(task_type)
+    return UNKNOWN_TYPE_TIMEOUT if known is None else known.timeout
+
+
+@dataclass(frozen=True)
+class Dispatching:
+    """`limits` and `quotas` hold tasks back; the `caretaker` looks after what the others left."""
+
+    limits: Limits
+    quotas: Quotas
+    queues: QueueNames
+    dispatcher: Dispatcher
+    canceller: Canceller
+    transitions: Transitions
+    intake: Intake
+    bridge: Bridge | None
+    caretaker: Caretaker
+
+
+def build_dispatching(ground: Ground) -> Dispatching:
+    settings, database = ground.settings, ground.database
+    retry = RetryPolicy(attempts=settings.task_attempts)
+    limits = Limits(database, recallable=ground.fenced)
+    quotas = Quotas(database, limits)
+    queues = QueueNames(database, known=frozenset(TYPES))
+    dispatcher = _dispatcher(ground, queues, Gate(limits), retry)
+    canceller = Canceller(database, ground.engines)
+    limits.wake, limits.cancel_soon = dispatcher.wake, canceller.wake
+    transitions = Transitions(
+        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=canceller.wake
+    )
+    bridge = _bridge(ground, dispatcher)
+    return Dispatching(
+        limits=limits,
+        quotas=quotas,
+        queues=queues,
+        dispatcher=dispatcher,
+        canceller=canceller,
+        transitions=transitions,
+        intake=build_intake(ground, dispatcher, quotas),
+        bridge=bridge,
+        caretaker=_caretaker(ground, dispatcher, canceller, transitions, bridge),
+    )
+
+
+def build_intake(ground: Ground, launcher: Launcher, quotas: Quotas | None = None) -> Intake:
+    """The way in to this launcher."""
+    return Intake(
+        ground.database,
+        launcher,
+        max_attempts=ground.settings.task_attempts,
+        idempotency_hours=ground.settings.idempotency_hours,
+        quotas=quotas,
+    )
+
+
+def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPolicy) -> Dispatcher:
+    settings, flags, lease = ground.settings, ground.flags, ground.lease
+    return Dispatcher(
+        ground.database,
+        ground.engines,
+        ground.router,
+        owner_id=lambda: lease.process_id,
+        name_queue=queues.name,
+        timeout_of=timeout_of,
+        retry=retry,
+        gate=gate,
+        concurrency=settings.dispatch_concurrency,
+        sweep_seconds=settings.dispatch_sweep_seconds,
+        fallback_seconds=settings.fallback_seconds,
+        record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
+        name_workflow=Workflows(settings.episode_dag_tenants).name,
+    )
+
+
+def _bridge(ground: Ground, dispatcher: Dispatcher) -> Bridge | None:
+    """Only where there is a Redis queue that legacy producers write to."""
+    if ground.redis is None:
+        return None
+    return Bridge(
+        ground.database,
+        ground.redis.ingress,
+        ground.router,
+        ground.notifier,
+        enabled=ground.settings.ingress_bridge,
+        max_attempts=ground.settings.task_attempts,
+        wake=dispatcher.wake,
+    )
+
+
+def _caretaker(
+    ground: Ground, dispatcher: Dispatcher, canceller: Canceller, transitions: Transitions, bridge: Bridge | None
+) -> Caretaker:
+    settings, database = ground.settings, ground.database
+    reaper = Reaper(
+        database,
+        ground.engines,
+        ground.notifier,
+        limit=settings.lease_seconds,
+        grace=settings.lease_grace_seconds,
+        losses=settings.task_losses,
+        wake=dispatcher.wake,
+        on_over=canceller.wake,
+    )
+    reconciler = Reconciler(database, ground.engines, ground.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+    return Caretaker(
+        database,
+        reaper,
+        reconciler,
+        transitions,
+        reap_seconds=settings.reap_seconds,
+        reconcile_seconds=settings.reconcile_seconds,
+        idempotency_hours=settings.idempotency_hours,
+        bridge=bridge,
+        bridge_seconds=settings.ingress_bridge_seconds,
+    )

@@ -1,0 +1,186 @@
+"""A builder per feature that stands on dispatching: callbacks, dead letters, schedules, DAGs, tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.redis_queue.wire import TYPES
+from gateway.access.on_behalf import OnBehalf
+from gateway.bootstrap.dispatching import Dispatching, build_intake
+from gateway.bootstrap.ground import Ground
+from gateway.callbacks.address import CallbackRules
+from gateway.callbacks.deliverer import Deliverer, Patience
+from gateway.callbacks.deliveries import Deliveries
+from gateway.callbacks.sending import Sender
+from gateway.callbacks.tenant_secrets import TenantSecrets
+from gateway.dags.conductor import Conductor
+from gateway.dags.limits import Limits
+from gateway.dags.run_document import RunDocuments
+from gateway.dags.runs import DagRuns
+from gateway.dags.store import DagStore
+from gateway.dags.watch import RunWatch
+from gateway.dead_letters.archive import DeadLetters
+from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.operation import RedriveOperations
+from gateway.dead_letters.payloads import PayloadRedriver
+from gateway.dead_letters.redaction import Redaction
+from gateway.dead_letters.redrive import Redriver
+from gateway.limits.pauses import Pauses
+from gateway.operations.operations import Operations
+from gateway.schedules.clock import Clock
+from gateway.schedules.schedules import Schedules
+from gateway.status.dispatch_view import DispatchView
+from gateway.status.task_log import TaskLog
+from gateway.submission import SubmissionDesk
+from gateway.tenants.desk import TenantDesk
+from gateway.tenants.tenants import Tenants
+from gateway.tenants.tiers import TierMover
+from workers.submit import WaitingLauncher
+
+
+@dataclass(frozen=True)
+class CallbackParts:
+    """Which addresses are called, what calls them, and what its callers read and set."""
+
+    rules: CallbackRules
+    deliverer: Deliverer
+    deliveries: Deliveries
+    secrets: TenantSecrets
+
+
+def build_callbacks(ground: Ground) -> CallbackParts:
+    """The deliverer connects to nobody before there is a callback."""
+    settings, timeout = ground.settings, ground.settings.callback_timeout_seconds
+    rules = CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks))
+    deliverer = Deliverer(
+        ground.database,
+        Sender(rules, timeout=timeout, ca_file=settings.callback_ca_file),
+        patience=Patience(
+            settings.callback_attempts, settings.callback_retry_seconds, settings.callback_longest_retry_seconds
+        ),
+        timeout=timeout,
+        seconds=settings.callback_seconds,
+        concurrency=settings.callback_concurrency,
+        keep_days=settings.callback_days,
+        keep_dead_days=settings.dead_letter_days,
+    )
+    return CallbackParts(
+        rules,
+        deliverer,
+        Deliveries(ground.database, deliverer.wake),
+        TenantSecrets(ground.database, deliverer.wake),
+    )
+
+
+@dataclass(frozen=True)
+class DeadLetterParts:
+    """Where dead letters are kept, who keeps them, and how they are sent again: one by one, or by an operation."""
+
+    archive: DeadLetters
+    keeper: Keeper
+    redriver: Redriver
+    operations: RedriveOperations
+
+
+def build_dead_letters(ground: Ground, operations: Operations) -> DeadLetterParts:
+    settings, database, redis = ground.settings, ground.database, ground.redis
+    archive = DeadLetters(database, Redaction.of(settings.redact))
+    payloads = PayloadRedriver(
+        database,
+        build_intake(ground, WaitingLauncher(database)),
+        ground.router,
+        max_payload_bytes=settings.max_body_bytes,
+    )
+    redriver = Redriver(
+        database, archive, payloads, ground.router, ground.notifier, max_payload_bytes=settings.max_body_bytes
+    )
+    keeper = Keeper(
+        database,
+        None if redis is None else redis.dead,
+        archive,
+        seconds=settings.dead_letter_seconds,
+        days=settings.dead_letter_days,
+    )
+    return DeadLetterParts(archive, keeper, redriver, RedriveOperations(operations, archive, redriver))
+
+
+@dataclass(frozen=True)
+class ScheduleParts:
+    """The definitions, and the clock that fires them."""
+
+    clock: Clock
+    schedules: Schedules
+
+
+def build_schedules(
+    ground: Ground, dispatching: Dispatching, task_log: TaskLog, callbacks: CallbackParts
+) -> ScheduleParts:
+    settings, database, access = ground.settings, ground.database, ground.access
+    clock = Clock(
+        database,
+        dispatching.intake,
+        dispatching.transitions,
+        lambda user_id: SubmissionDesk(
+            OnBehalf(access, user_id), task_log, DispatchView(database), None, callbacks.rules
+        ),
+        sweep_seconds=settings.dispatch_sweep_seconds,
+        history_days=settings.schedule_history_days,
+    )
+    return ScheduleParts(clock, Schedules(database, clock, most_of_tenant=settings.schedules_per_tenant))
+
+
+@dataclass(frozen=True)
+class DagParts:
+    """Definitions, their runs and what is read of those; the conductor begins and stops them at the engine."""
+
+    store: DagStore
+    runs: DagRuns
+    documents: RunDocuments
+    watch: RunWatch
+    conductor: Conductor
+
+
+def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
+    database, limits, told_to_stop = ground.database, Limits.of(ground.settings), dispatching.canceller.wake
+    store, watch = DagStore(database, limits, known_types=TYPES), RunWatch(database)
+    runs = DagRuns(
+        database,
+        store,
+        dispatching.intake,
+        dispatching.transitions,
+        ground.router,
+        ground.engines,
+        ground.notifier,
+        limits,
+        told_to_stop=told_to_stop,
+    )
+    return DagParts(
+        store,
+        runs,
+        RunDocuments(database, runs, store),
+        watch,
+        Conductor(database, ground.engines, ground.notifier, watch, told_to_stop=told_to_stop),
+    )
+
+
+@dataclass(frozen=True)
+class TenantParts:
+    """Tenants, what holds their tasks, what moves those to another tier, and the desk where that is changed."""
+
+    tenants: Tenants
+    pauses: Pauses
+    mover: TierMover
+    desk: TenantDesk
+
+
+def build_tenants(ground: Ground, dispatching: Dispatching) -> TenantParts:
+    database, limits = ground.database, dispatching.limits
+    tenants, pauses = Tenants(database), Pauses(database, limits)
+    mover = TierMover(
+        database,
+        ground.fenced,
+        wake_dispatcher=dispatching.dispatcher.wake,
+        cancel_soon=dispatching.canceller.wake,
+    )
+    desk = TenantDesk(tenants, dispatching.quotas, pauses, ground.router, limits, mover)
+    return TenantParts(tenants, pauses, mover, desk)

@@ -1,0 +1,160 @@
+"""One gateway process: the parts it is made of, and its life from start to close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backends.port import WorkflowEnginePort
+from gateway.access.access import Access
+from gateway.callbacks.address import CallbackRules
+from gateway.callbacks.deliverer import Deliverer
+from gateway.callbacks.deliveries import Deliveries
+from gateway.callbacks.tenant_secrets import TenantSecrets
+from gateway.dags.conductor import Conductor
+from gateway.dags.run_document import RunDocuments
+from gateway.dags.runs import DagRuns
+from gateway.dags.store import DagStore
+from gateway.dags.watch import RunWatch
+from gateway.db import Database
+from gateway.dead_letters.archive import DeadLetters
+from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.operation import RedriveOperations
+from gateway.dead_letters.redrive import Redriver
+from gateway.dispatch.abilities import Abilities
+from gateway.dispatch.bridge import Bridge
+from gateway.dispatch.caretaker import Canceller, Caretaker
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.queues import QueueNames
+from gateway.fleet.fleet import Fleet
+from gateway.intake import Intake
+from gateway.limits.limits import Limits as TaskLimits
+from gateway.limits.pauses import Pauses
+from gateway.limits.quotas import Quotas
+from gateway.operations.operations import Operations
+from gateway.operations.runner import OperationRunner
+from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import Overrides
+from gateway.routing.router import Router
+from gateway.schedules.clock import Clock
+from gateway.schedules.schedules import Schedules
+from gateway.settings import Settings
+from gateway.status.feed import ChangeFeed
+from gateway.status.notify import Notifier
+from gateway.status.task_log import TaskLog
+from gateway.status.transitions import Transitions
+from gateway.tenants.desk import TenantDesk
+from gateway.tenants.tenants import Tenants
+from gateway.tenants.tiers import TierMover
+from workers.lease import Lease
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Gateway:
+    """The parts of one gateway process, wired; `start` and `close` bracket its life."""
+
+    settings: Settings
+    database: Database
+    engines: Mapping[str, WorkflowEnginePort]
+    flags: FlagSource
+    overrides: Overrides
+    router: Router
+    access: Access
+    notifier: Notifier
+    transitions: Transitions
+    task_log: TaskLog
+    feed: ChangeFeed
+    dispatcher: Dispatcher
+    intake: Intake
+    canceller: Canceller
+    caretaker: Caretaker
+    bridge: Bridge | None
+    queues: QueueNames
+    dags: DagStore
+    dag_runs: DagRuns
+    run_documents: RunDocuments
+    run_watch: RunWatch
+    conductor: Conductor
+    lease: Lease
+    callback_rules: CallbackRules
+    abilities: Abilities
+    fleet: Fleet
+    deliverer: Deliverer
+    deliveries: Deliveries
+    tenant_secrets: TenantSecrets
+    dead_letters: DeadLetters
+    redriver: Redriver
+    keeper: Keeper
+    clock: Clock
+    schedules: Schedules
+    operations: Operations
+    operation_runner: OperationRunner
+    redrive_operations: RedriveOperations
+    task_limits: TaskLimits
+    quotas: Quotas
+    pauses: Pauses
+    tenants: Tenants
+    tier_mover: TierMover
+    tenant_desk: TenantDesk
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Begin to work. PostgreSQL, engines and flag service may be away: what needs them waits for them."""
+        await self.flags.start()
+        await self.overrides.start()
+        await self.feed.start()
+        self._spawn("lease", self._hold_lease)
+        self._spawn("dispatcher", self.dispatcher.run)
+        self._spawn("canceller", self.canceller.run)
+        self._spawn("caretaker", self.caretaker.run)
+        self._spawn("clock", self.clock.run)
+        self._spawn("queues", self.queues.run)
+        self._spawn("conductor", self.conductor.run)
+        self._spawn("limits", self.task_limits.run)
+        self._spawn("tiers", self.tier_mover.run)
+        self._spawn("operations", self.operation_runner.run)
+        self._spawn("dead letters", self.keeper.run)
+        self._spawn("callbacks", self.deliverer.run)
+
+    async def close(self) -> None:
+        """End in order: no new starts, streams closed, lease given back, connections last."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.dispatcher.close()
+        await self.deliverer.close()
+        self.run_watch.end_streams()
+        self.task_log.close()
+        await self.feed.close()
+        await self.overrides.close()
+        with contextlib.suppress(Exception):
+            await self.notifier.close()
+        await self.access.close()
+        await self.lease.close()
+        for engine in self.engines.values():
+            await engine.close()
+        await self.flags.close()
+        await self.database.close()
+
+    async def _hold_lease(self) -> None:
+        await self.lease.start()
+
+    def _spawn(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._loops.append(asyncio.create_task(self._keep_running(name, run), name=name))
+
+    async def _keep_running(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A loop that fails is a bug; it is logged and runs again rather than leaving the gateway half alive."""
+        while True:
+            try:
+                await run()
+            except Exception:
+                log.exception("%s failed; it starts again", name)
+                await asyncio.sleep(1)
+            else:
+                return

@@ -2,88 +2,27 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
-from backends.port import RetryPolicy, WorkflowRef, WorkflowStart
 from gateway import faults
 from gateway.acceptance import Acceptances
-from gateway.access.placement import Placement
 from gateway.db import Database, type_Connection
 from gateway.errors import QuotaExceeded, UniqueKeyTaken
 from gateway.idempotency import Idempotency, Replay, recall
+from gateway.launch import Launch, Launcher
 from gateway.limits.quotas import Charge, Quotas
+from gateway.new_task import MARK, NO_OVERRIDE, NewTask, RetryOverride, wire_payload
 from gateway.sql import Queries
 from gateway.unique_keys import UniqueKeys, repeated_keys
 
-if TYPE_CHECKING:  # workers use intake, and need no flag SDK
-    from gateway.routing.flags import FlagEvaluation
+__all__ = ["Intake", "NewTask", "RetryOverride"]
 
 SQL = Queries("gateway.status", "transitions.sql")
-
-#: How the text of each payload begins that the gateway writes: white space, which no reader of JSON sees. Indexes of
-#: `task_logs` tell the gateway's own rows by it (migration 0004).
-MARK = "\t"
-
-
-@dataclass(frozen=True, slots=True)
-class RetryOverride:
-    """What a task asks for in place of the gateway's policy; None: as the policy says. Pauses in seconds."""
-
-    attempts: int | None = None
-    initial: float | None = None
-    coefficient: float | None = None
-    maximum: float | None = None
-
-    def over(self, policy: RetryPolicy) -> RetryPolicy:
-        """This override upon the gateway's policy."""
-        return RetryPolicy(
-            policy.initial if self.initial is None else timedelta(seconds=self.initial),
-            policy.coefficient if self.coefficient is None else self.coefficient,
-            policy.maximum if self.maximum is None else timedelta(seconds=self.maximum),
-            policy.attempts if self.attempts is None else self.attempts,
-        )
-
-
-NO_OVERRIDE = RetryOverride()
-
-
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
-
-    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy.
-    `expires_at`: a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`.
-    `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
-    `held`: why it is not started until somebody says so.
-    """
-
-    task_type: str
-    group_id: str
-    payload: dict[str, Any]
-    placement: Placement
-    user_id: str | None
-    entity_id: str | None = None
-    entity_type: str | None = None
-    parent_task_id: str | None = None
-    priority: int = 3
-    not_before: datetime | None = None
-    labels: Mapping[str, str] | None = None
-    unique_key: str | None = None
-    retry: RetryOverride | None = None
-    expires_at: datetime | None = None
-    callback: Mapping[str, Any] | None = None
-    schedule_id: str | None = None
-    dag_run_id: str | None = None
-    held: str | None = None
-    task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
 
 #: So many tasks that come together are started at once; of more, none stands before what others submit meanwhile.
 FEW = 32
@@ -94,43 +33,6 @@ Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 
 #: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How the dispatcher wants a new task recorded: `starting` on a backend at once, or `waiting`.
-
-    `due_at` is when whoever sweeps looks at the row: the repetition of a start nobody confirmed, or the task's time.
-    `held` is why nobody is to look at it, whatever its time.
-    """
-
-    state: str
-    due_at: datetime
-    backend: str | None = None
-    stage: str | None = None
-    queue: str | None = None
-    start: WorkflowStart | None = None
-    flag: FlagEvaluation | None = None
-    """The evaluation that chose the backend, for LaunchDarkly's metrics."""
-    repeated: bool = False
-    """An earlier try of the same start may have been carried out."""
-    held: str | None = None
-
-
-class Launcher(Protocol):
-    """The dispatcher, as intake sees it."""
-
-    @property
-    def owner_id(self) -> str: ...
-
-    def plan(self, task: NewTask) -> Launch:
-        """Choose the backend if the task is due and its lane is free; no I/O."""
-
-    def launch(self, launch: Launch) -> None:
-        """Start a committed task in the background."""
-
-    def wake(self) -> None:
-        """Look at waiting tasks soon."""
 
 
 class Intake:
@@ -339,18 +241,3 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
 def _charge(task: NewTask) -> Charge:
     place = task.placement
     return Charge(place.tenant_id, place.project_id, len(orjson.dumps(task.payload)))
-
-
-def wire_payload(task: NewTask) -> dict[str, Any]:
-    """What stands in `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
-    return {
-        **task.payload,
-        "task_type": task.task_type,
-        "task_id": task.task_id,
-        "timestamp": task.created_at.timestamp(),
-    }
-
-
-def first_ref(task: NewTask) -> WorkflowRef:
-    """The first start of a new task."""
-    return WorkflowRef(task.task_id, 1, task.group_id, task.task_type)

@@ -15,7 +15,7 @@ from gateway.access.placement import Caller
 from gateway.callbacks.address import CallbackRules, check_callback
 from gateway.callbacks.callback import Callback
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.intake import NewTask, RetryOverride
+from gateway.new_task import NewTask, RetryOverride
 from gateway.status.dispatch_view import DispatchView
 from gateway.status.task_log import TaskLog
 

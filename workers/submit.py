@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from gateway.access.placement import Placement
 from gateway.db import Database
-from gateway.intake import Intake, Launch, NewTask
+from gateway.intake import Intake
+from gateway.launch import Launch
+from gateway.new_task import NewTask
 from gateway.status.transitions import DUE_CHANNEL, Claim
 
 

@@ -16,7 +16,7 @@ from deploy.local import taskgate
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from gateway.status.release import release

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,10 +13,13 @@ from gateway.dags.workflows import Workflows
 from gateway.dispatch.bridge import Bridge
 from gateway.dispatch.caretaker import Canceller, Caretaker
 from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.planner import Planner
 from gateway.dispatch.queues import QueueNames
 from gateway.dispatch.reaper import Reaper
 from gateway.dispatch.reconciler import Reconciler
-from gateway.intake import Intake, Launcher
+from gateway.dispatch.starter import Starter
+from gateway.intake import Intake
+from gateway.launch import Launcher
 from gateway.limits.gate import Gate
 from gateway.limits.limits import Limits
 from gateway.limits.quotas import Quotas
@@ -84,21 +88,33 @@ def build_intake(ground: Ground, launcher: Launcher, quotas: Quotas | None = Non
 
 
 def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPolicy) -> Dispatcher:
-    settings, flags, lease = ground.settings, ground.flags, ground.lease
-    return Dispatcher(
+    settings, flags, lease, wanted = ground.settings, ground.flags, ground.lease, asyncio.Event()
+    starter = Starter(
         ground.database,
         ground.engines,
+        concurrency=settings.dispatch_concurrency,
+        fallback_seconds=settings.fallback_seconds,
+        record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
+        wake=wanted.set,
+    )
+    planner = Planner(
+        starter.lanes,
         ground.router,
-        owner_id=lambda: lease.process_id,
+        gate,
         name_queue=queues.name,
         timeout_of=timeout_of,
         retry=retry,
-        gate=gate,
-        concurrency=settings.dispatch_concurrency,
-        sweep_seconds=settings.dispatch_sweep_seconds,
-        fallback_seconds=settings.fallback_seconds,
-        record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
+        gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
+    )
+    return Dispatcher(
+        ground.database,
+        starter,
+        planner,
+        gate,
+        wanted,
+        owner_id=lambda: lease.process_id,
+        sweep_seconds=settings.dispatch_sweep_seconds,
     )
 
 

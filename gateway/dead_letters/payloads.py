@@ -18,7 +18,8 @@ from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
 from gateway.dead_letters.filter import SQL
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.intake import Intake, NewTask
+from gateway.intake import Intake
+from gateway.new_task import NewTask
 from gateway.routing.router import RouteQuery, Router
 from gateway.status.payload import text_member, without_wire_keys
 from gateway.status.task_log import storable

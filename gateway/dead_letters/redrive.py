@@ -17,7 +17,7 @@ from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, Red
 from gateway.dead_letters.filter import SQL, LetterFilter
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.errors import ApiError, Forbidden
-from gateway.intake import MARK
+from gateway.new_task import MARK
 from gateway.paging import Place
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import allows

@@ -6,40 +6,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
 
-from backends.port import Capability, RetryPolicy, WorkflowEnginePort, WorkflowRef, WorkflowStart
-from gateway.access.placement import Tier
 from gateway.db import Database, translated
 from gateway.dispatch.due import DueTasks
-from gateway.dispatch.lane import Lane
-from gateway.dispatch.queues import effective_priority, fairness_key
-from gateway.dispatch.starter import DOWN_SECONDS, SQL, FlagRecorder, Starter
+from gateway.dispatch.planner import REPEAT_SECONDS, Planner
+from gateway.dispatch.starter import DOWN_SECONDS, SQL, Starter
 from gateway.errors import DatabaseUnavailable
-from gateway.intake import Launch, NewTask, RetryOverride, first_ref
+from gateway.launch import Launch
 from gateway.limits.gate import Gate
-from gateway.routing.router import Route, RouteQuery, Router
-from gateway.routing.stages import Stage, allows
-from gateway.status.payload import decode_payload
 from gateway.status.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
 
-#: A start that nobody confirmed is repeated after this many seconds.
-REPEAT_SECONDS = 10.0
-
-QueueNamer = Callable[[str | None, Tier, str], str]
-#: Of a tenant's tasks of a type; None: they have a handler.
-WorkflowNamer = Callable[[str | None, str], str | None]
-
 
 class Dispatcher:
-    """Chooses the backend of due tasks, and starts them there.
+    """Starts due tasks as they are planned. `wanted` is set when somebody wants waiting tasks to be looked at.
 
     Several gateways share the work: a row is taken with `FOR UPDATE SKIP LOCKED`; the id of a start makes its
     repetition harmless.
@@ -48,79 +33,31 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
-        engines: Mapping[str, WorkflowEnginePort],
-        router: Router,
+        starter: Starter,
+        planner: Planner,
+        gate: Gate,
+        wanted: asyncio.Event,
         *,
         owner_id: Callable[[], str],
-        name_queue: QueueNamer,
-        timeout_of: Callable[[str], timedelta],
-        retry: RetryPolicy,
-        gate: Gate,
-        concurrency: int,
         sweep_seconds: float,
-        fallback_seconds: float = 0.0,
-        record_flag: FlagRecorder | None = None,
-        name_workflow: WorkflowNamer = lambda _tenant_id, _task_type: None,
     ) -> None:
         self._db = database
-        self._name_workflow = name_workflow
-        self._router = router
-        self._owner_id = owner_id
-        self._name_queue = name_queue
-        self._timeout_of = timeout_of
-        self._retry = retry
+        self._starter = starter
+        self._lanes = starter.lanes
+        self._due = DueTasks(starter.lanes)
+        self._planner = planner
         self._gate = gate
+        self._wanted = wanted
+        self._owner_id = owner_id
         self._sweep_seconds = sweep_seconds
-        self._wanted = asyncio.Event()
-        self._starter = Starter(
-            database,
-            engines,
-            concurrency=concurrency,
-            fallback_seconds=fallback_seconds,
-            record_flag=record_flag,
-            wake=self.wake,
-        )
-        self._lanes = self._starter.lanes
-        self._due = DueTasks(self._lanes)
+        # Intake asks for each task: no method of our own in between.
+        self.plan = planner.plan
 
     # Launcher (the fast path) -------------------------------------------------------------------------------
 
     @property
     def owner_id(self) -> str:
         return self._owner_id()
-
-    def plan(self, task: NewTask) -> Launch:
-        """Choose the backend of a new task, if it is due and its lane is free; no I/O."""
-        now = datetime.now(UTC)
-        if task.not_before is not None and task.not_before > now:
-            return Launch("waiting", task.not_before)
-        if task.held is not None:
-            return Launch("waiting", now, held=task.held)
-        place = task.placement
-        route = self._router.route(
-            RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, place.tier, place.plan)
-        )
-        if task.dag_run_id is not None:
-            route = self._pin(route)
-        lane = self._lanes.get(route.backend)
-        if not self._gate.is_open(place.tenant_id, place.project_id, task.task_type):
-            return Launch("waiting", now)
-        if lane is None or not route.usable or not lane.is_free:
-            return Launch("waiting", now)
-        queue = self._name_queue(place.tenant_id, place.tier, task.task_type)
-        start = self._start_of(
-            first_ref(task),
-            task.payload,
-            place.tenant_id,
-            place.project_id,
-            queue,
-            task.priority,
-            place.tier,
-            task.retry,
-            self._workflow_of(route.backend, place.tenant_id, task.task_type),
-        )
-        repeat_at = now + timedelta(seconds=REPEAT_SECONDS)
-        return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)
 
     def launch(self, launch: Launch) -> None:
         if (lane := self._lanes.get(launch.backend or "")) is not None:
@@ -184,7 +121,7 @@ class Dispatcher:
                 await db.execute(SQL.drop_gone, gone)
             held: dict[str, list[str]] = {}
             for row in await self._gate.pass_through(db, [row for row in rows if not row["row_gone"]]):
-                launch = self._decide(row)
+                launch = self._planner.plan_due(row)
                 if launch.start is None:
                     held.setdefault(launch.backend or "", []).append(row["task_id"])
                 else:
@@ -202,107 +139,6 @@ class Dispatcher:
             self._starter.launch(launch)
         # Tasks that a full lane left where they are are no progress: the next look comes after a pause.
         return is_more and left < len(rows)
-
-    def _decide(self, row: asyncpg.Record) -> Launch:
-        """What becomes of a due row; without a `start` while its backend cannot take it."""
-        tier = Tier.of_plan(row["plan"])
-        flag, repeated = None, row["state"] == "starting"
-        if repeated:
-            backend, stage, epoch, queue = row["backend"], row["stage"] or "", row["epoch"], row["queue"] or ""
-        else:
-            route = self._route(row, tier)
-            lane = self._lane_for(route, may_change=row["dag_run_id"] is None)
-            if lane is None or self._may_still_run(row, route):
-                return Launch("waiting", row["due_at"], route.backend)
-            if not lane.has_room:
-                return Launch("waiting", row["due_at"], lane.engine.name)
-            backend, stage, epoch = lane.engine.name, str(route.stage), row["epoch"] + 1
-            queue, flag = self._name_queue(row["tenant_id"], tier, row["task_type"]), route.flag
-        if backend not in self._lanes:
-            return Launch("waiting", row["due_at"], backend)
-        ref = WorkflowRef(row["task_id"], epoch, row["group_id"], row["task_type"])
-        start = self._start_of(
-            ref,
-            decode_payload(row["payload"]),
-            row["tenant_id"],
-            row["project_id"],
-            queue,
-            row["priority"],
-            tier,
-            _own_retry(row),
-            self._workflow_of(backend, row["tenant_id"], row["task_type"]),
-        )
-        return Launch("starting", row["due_at"], backend, stage, queue, start, flag=flag, repeated=repeated)
-
-    def _lane_for(self, route: Route, *, may_change: bool) -> Lane | None:
-        """The lane of the route's backend; when that is down for too long, the other's, if the stage allows it."""
-        lane = self._lanes.get(route.backend)
-        if not route.usable or lane is None:
-            return None
-        if not lane.is_down:
-            return lane
-        if not may_change or not self._starter.gives_up_on(lane) or route.stage is Stage.COMPLETE:
-            return None
-        return next((other for other in self._lanes.values() if other is not lane and not other.is_down), None)
-
-    def _may_still_run(self, row: asyncpg.Record, route: Route) -> bool:
-        """A stopped start that its engine was not yet told of, where workers run without a claim: wait for that.
-
-        At stage `complete` that engine may be gone for good, so nothing waits for it.
-        """
-        lane = self._lanes.get(row["cancel_backend"] or "")
-        unfenced = lane is not None and Capability.FENCED not in lane.engine.capabilities
-        return unfenced and row["cancel_epoch"] is not None and route.stage is not Stage.COMPLETE
-
-    def _route(self, row: asyncpg.Record, tier: Tier) -> Route:
-        """Where the flag sends the task; where a redrive wants it instead, if its stage still allows that."""
-        route = self._router.route(
-            RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], tier, row["plan"])
-        )
-        if row["dag_run_id"] is not None:
-            return self._pin(route)
-        wanted = row["wanted_backend"]
-        if wanted is not None and wanted in self._lanes and allows(route.stage, wanted):
-            return replace(route, backend=wanted, usable=True, problem=None, flag=None)
-        return route
-
-    def _start_of(
-        self,
-        ref: WorkflowRef,
-        payload: Mapping[str, Any],
-        tenant_id: str | None,
-        project_id: str | None,
-        queue: str,
-        priority: int,
-        tier: Tier,
-        retry: RetryOverride | None,
-        workflow: str | None,
-    ) -> WorkflowStart:
-        return WorkflowStart(
-            ref=ref,
-            payload=payload,
-            timeout=self._timeout_of(ref.task_type),
-            tenant_id=tenant_id,
-            project_id=project_id,
-            queue=queue,
-            priority=effective_priority(priority, tier),
-            fairness_key=fairness_key(tenant_id, tier),
-            fairness_weight=self._gate.weight_of(tenant_id),
-            retry=self._retry if retry is None else retry.over(self._retry),
-            workflow=workflow,
-        )
-
-    def _workflow_of(self, backend: str, tenant_id: str | None, task_type: str) -> str | None:
-        """The workflow that carries out tasks of this type there, None: a handler does."""
-        able = Capability.WORKFLOWS in self._lanes[backend].engine.capabilities
-        return self._name_workflow(tenant_id, task_type) if able else None
-
-    def _pin(self, route: Route) -> Route:
-        """Runs of DAGs and their nodes stay where workflows are, whatever the flag says meanwhile."""
-        for name, lane in self._lanes.items():
-            if Capability.WORKFLOWS in lane.engine.capabilities:
-                return replace(route, backend=name, usable=True, problem=None, flag=None)
-        return replace(route, usable=False)
 
     # Wake-ups -----------------------------------------------------------------------------------------------
 
@@ -326,11 +162,6 @@ class Dispatcher:
             self.wake()  # for what was announced while nobody listened
             await ended.wait()
         log.warning("the wake-up connection to PostgreSQL was lost")
-
-
-def _own_retry(row: asyncpg.Record) -> RetryOverride:
-    """What the task was submitted with. Its attempts are those of the row in any case."""
-    return RetryOverride(row["max_attempts"], row["retry_initial"], row["retry_coefficient"], row["retry_maximum"])
 
 
 def _columns(launches: list[Launch]) -> list[list[Any]]:

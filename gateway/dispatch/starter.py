@@ -16,7 +16,7 @@ from gateway import faults
 from gateway.db import Database
 from gateway.dispatch.lane import Lane
 from gateway.errors import DatabaseUnavailable
-from gateway.intake import Launch
+from gateway.launch import Launch
 from gateway.routing.flags import FlagEvaluation
 from gateway.sql import Queries
 

@@ -16,7 +16,7 @@ from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.submission import SubmissionDesk, TaskSubmission
 
 PATH = "/gateway/v1/tasks/batch"

@@ -14,7 +14,7 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_ide
 from gateway.http.documents import legacy_errors
 from gateway.http.problems import error_answer
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.status.task_row import Status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from gateway.errors import Forbidden
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.sql import Queries
 
 SQL = Queries("gateway.http", "memories.sql")

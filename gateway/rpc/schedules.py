@@ -40,7 +40,7 @@ from taskgate.v1 import ScheduleDefinition as DefinitionMessage
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
 from gateway.idempotency import Idempotency
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill

@@ -20,7 +20,7 @@ from taskgate.v1 import (
 from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, TaskNotFound, UniqueKeyTaken
 from gateway.idempotency import Idempotency, check_idempotency_key
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.rpc.calls import Unbroken, apart
 from gateway.rpc.failures import invalid
 from gateway.rpc.requests import field_of, fingerprint, submission_of

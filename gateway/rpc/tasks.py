@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from google.protobuf.field_mask_pb2 import FieldMask
 from taskgate.v1 import Task, TaskStatus
 
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.rpc.failures import invalid
 from gateway.rpc.requests import put_time
 from gateway.rpc.values import from_json_text

@@ -22,7 +22,8 @@ import asyncpg
 from gateway import faults
 from gateway.db import Database, type_Connection
 from gateway.errors import ApiError, DatabaseUnavailable, Forbidden, TaskNotFound, TaskNotStoppable
-from gateway.intake import Intake, NewTask
+from gateway.intake import Intake
+from gateway.new_task import NewTask
 from gateway.schedules.definition import Overlap
 from gateway.schedules.overlap import Overlaps, Pending, Verdict
 from gateway.schedules.schedule import BATCH, Due, Schedule

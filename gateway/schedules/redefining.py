@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.schedules.definition import ScheduleDefinition
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import Schedules

@@ -37,6 +37,8 @@ FORBIDDEN = [
                 "submission",
                 "idempotency",
                 "unique_keys",
+                "new_task",
+                "launch",
             ),
         )
     ),

@@ -13,7 +13,7 @@ from backends.port import WorkflowStart
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.routing.query import RouteQuery
 from gateway.settings import Settings
 

@@ -19,7 +19,7 @@ from contracts.flag import Flag
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from workers.testing.proxy import FaultyProxy

@@ -11,7 +11,7 @@ from backends.memory.engine import MemoryEngine
 from gateway.access.placement import Placement, Tier
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.schema.seed import seed

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.access.placement import Caller
-from gateway.intake import MARK
+from gateway.new_task import MARK
 from gateway.status.stats import TaskStats
 from gateway.status.task_log import TaskLog
 

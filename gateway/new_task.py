@@ -1,0 +1,85 @@
+"""A task that is to be accepted, and what is written of it: for the database, and for the wire."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from backends.port import RetryPolicy, WorkflowRef
+from gateway.access.placement import Placement
+
+#: How the text of each payload begins that the gateway writes: white space, which no reader of JSON sees. Indexes of
+#: `task_logs` tell the gateway's own rows by it (migration 0004).
+MARK = "\t"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOverride:
+    """What a task asks for in place of the gateway's policy; None: as the policy says. Pauses in seconds."""
+
+    attempts: int | None = None
+    initial: float | None = None
+    coefficient: float | None = None
+    maximum: float | None = None
+
+    def over(self, policy: RetryPolicy) -> RetryPolicy:
+        """This override upon the gateway's policy."""
+        return RetryPolicy(
+            policy.initial if self.initial is None else timedelta(seconds=self.initial),
+            policy.coefficient if self.coefficient is None else self.coefficient,
+            policy.maximum if self.maximum is None else timedelta(seconds=self.maximum),
+            policy.attempts if self.attempts is None else self.attempts,
+        )
+
+
+NO_OVERRIDE = RetryOverride()
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
+
+    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy.
+    `expires_at`: a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`.
+    `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
+    `held`: why it is not started until somebody says so.
+    """
+
+    task_type: str
+    group_id: str
+    payload: dict[str, Any]
+    placement: Placement
+    user_id: str | None
+    entity_id: str | None = None
+    entity_type: str | None = None
+    parent_task_id: str | None = None
+    priority: int = 3
+    not_before: datetime | None = None
+    labels: Mapping[str, str] | None = None
+    unique_key: str | None = None
+    retry: RetryOverride | None = None
+    expires_at: datetime | None = None
+    callback: Mapping[str, Any] | None = None
+    schedule_id: str | None = None
+    dag_run_id: str | None = None
+    held: str | None = None
+    task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def wire_payload(task: NewTask) -> dict[str, Any]:
+    """What stands in `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
+    return {
+        **task.payload,
+        "task_type": task.task_type,
+        "task_id": task.task_id,
+        "timestamp": task.created_at.timestamp(),
+    }
+
+
+def first_ref(task: NewTask) -> WorkflowRef:
+    """The first start of a new task."""
+    return WorkflowRef(task.task_id, 1, task.group_id, task.task_type)

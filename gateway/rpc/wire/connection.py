@@ -10,6 +10,7 @@ import grpc
 
 from gateway.rpc.wire import frames, headers
 from gateway.rpc.wire.call import Call
+from gateway.rpc.wire.deframing import FrameReader
 from gateway.rpc.wire.flow import STREAM_WINDOW, WINDOW, Flow
 from gateway.rpc.wire.frames import WireError
 from gateway.rpc.wire.method import UNKNOWN, Bounds, Method
@@ -53,12 +54,11 @@ class Connection(asyncio.Protocol):
         """Of calls that wait for the transport."""
         self.is_paused = False
         self._reader = headers.HeaderReader()
-        self._buffer = b""
-        self._greeted = False
         self._block: tuple[int, int, bytes] | None = None
         self._last_stream = 0
         self._ending = False
         self._transport: Any = None
+        self._incoming: FrameReader
         self._pings: Pings
         self._resets, self._resets_at = 0, 0.0
 
@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._incoming = FrameReader(self._act, transport.is_closing)
         self._pings = Pings(self.write, self._transport.abort, self._bounds.keepalive, self._bounds.keepalive_timeout)
         secure = transport.get_extra_info("ssl_object")
         if secure is not None and secure.selected_alpn_protocol() != "h2":
@@ -98,34 +99,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._pings.heard_at = self.loop.time()
-        if self._buffer:
-            data = self._buffer + data
         try:
-            self._buffer = data[self._read(data) :]
+            self._incoming.take(data)
         except WireError as error:
             self._break(error)
-
-    def _read(self, data: bytes) -> int:
-        """Act on the whole frames; how many bytes they are."""
-        position, size = 0, len(data)
-        if not self._greeted:
-            greeting = data[: len(frames.PREFACE)]
-            if greeting != frames.PREFACE[: len(greeting)]:
-                raise WireError(frames.PROTOCOL_ERROR, "this port speaks gRPC over HTTP/2")
-            if len(greeting) < len(frames.PREFACE):
-                return 0
-            self._greeted, position = True, len(frames.PREFACE)
-        while size - position >= frames.HEAD and not self._transport.is_closing():
-            length = int.from_bytes(data[position : position + 3], "big")
-            if length > frames.LARGEST_FRAME:
-                raise WireError(frames.FRAME_SIZE_ERROR)
-            end = position + frames.HEAD + length
-            if end > size:
-                break
-            stream = int.from_bytes(data[position + 5 : position + 9], "big") & frames.LARGEST_WINDOW
-            self._act(data[position + 3], data[position + 4], stream, data[position + frames.HEAD : end])
-            position = end
-        return position
 
     def _act(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if self._block is not None and (kind != frames.CONTINUATION or stream != self._block[0]):

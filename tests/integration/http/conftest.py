@@ -157,6 +157,17 @@ def task_of(database: Database) -> Callable[[str], Awaitable[dict[str, Any]]]:
 
 
 @pytest.fixture
+def count(database: Database) -> Callable[..., Awaitable[int]]:
+    """How many rows a table has: `task_logs`, unless another is named."""
+
+    async def rows(table: str = "task_logs") -> int:
+        number: int = await database.fetchval(f"SELECT count(*) FROM {table}")
+        return number
+
+    return rows
+
+
+@pytest.fixture
 async def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     """Runs `taskgate …` against a gateway on a real port, without engines: exit code and output."""
     gateway = build_gateway(Settings(database_url=database_url), engines={})

@@ -1,0 +1,60 @@
+"""Which paths go to the upstream, and what is answered when there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.http.passthrough import Passthrough
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "goes_upstream"),
+    [
+        ("GET", "/api/v1/episodes/", True),
+        ("GET", "/api/v1/episodes/some-name", True),
+        ("DELETE", "/api/v1/memories/m1", True),
+        ("GET", "/api/v1/memories/?project_id=p", True),
+        ("OPTIONS", "/api/v1/episodes/", True),
+        ("GET", "/api/v1/communities/", True),
+        ("GET", "/api/v1/maintenance/status", True),
+        ("POST", "/api/v1/maintenance/invalidate-edges", True),
+        ("GET", "/api/v1", True),
+        ("GET", "/api/v1/tasksets", True),
+        ("POST", "/api/v1/episodes/", False),
+        ("POST", "/api/v1/episodes", False),
+        ("GET", "/api/v1/tasks/unknown/more", False),
+        ("PUT", "/api/v1/tasks/stats", False),
+        ("GET", "/api/v10/search", False),
+        ("GET", "/other", False),
+        ("GET", "/api/v1/x/../tasks/stats", False),
+        ("GET", "/api/v1/x/%2e%2e/tasks/stats", False),
+        ("GET", "/api/v1/x%2F..%2Ftasks%2Fstats", False),
+        ("GET", "/api/v1//tasks/stats", False),
+        ("GET", "/api/v1/../internal", False),
+        ("GET", "/api/v1/%74asks/stats", False),
+    ],
+)
+async def test_whose_paths(through: Any, upstream: Any, method: str, path: str, goes_upstream: bool) -> None:
+    client = await through()
+    url = httpx.URL(str(client.base_url)).copy_with(raw_path=path.encode())
+    request = httpx.Request(method, url, extensions={"target": path.encode()})
+    answer = await client.send(request)
+    assert bool(upstream.seen) == goes_upstream, answer.text
+    if not goes_upstream:
+        assert answer.status_code in (307, 401, 404, 405)
+
+
+async def test_no_upstream(through: Any) -> None:
+    client = await through(upstream_url=None)
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = await client.request(method, "/api/v1/search")
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+@pytest.mark.parametrize("url", ["memstack:8000", "ftp://memstack", "http://", "/api"])
+def test_an_upstream_that_is_no_address(url: str) -> None:
+    with pytest.raises(ValueError, match="TASKGATE_UPSTREAM_URL"):
+        Passthrough(url, timeout=1)

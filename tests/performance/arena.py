@@ -7,185 +7,45 @@ import hashlib
 import itertools
 import os
 import shutil
-import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psutil
 
 from backends.temporal.names import UNREGISTERED_QUEUE
 from deploy.local import taskgate
 from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
+from tests.performance.effects import Effects
+from tests.performance.processes import (
+    SERVERS,
+    WorkerProcess,
+    cpu_of,
+    resident_mb,
+    run_to_end,
+    server_pids,
+    tree,
+)
+from tests.performance.systems import APPS, CHECKOUT, SYSTEMS, System
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-APPS = Path(__file__).with_name("peers")
-LEGACY_WORKER = CHECKOUT / "contract-tests" / "legacy" / "worker.py"
-PEERS = "requirements"
-SERVERS = ("postgres", "redis", "temporal", "gateway")
+__all__ = [
+    "SERVERS",
+    "SYSTEMS",
+    "Arena",
+    "Figures",
+    "System",
+    "WorkerProcess",
+    "cpu_of",
+    "make_arena",
+    "resident_mb",
+    "server_pids",
+    "tree",
+]
 
-
-@dataclass(frozen=True)
-class System:
-    """One task system. `worker` is its command line, `{bin}` the environment's programs; `module` sends its tasks.
-
-    `recovery` says what its documentation says of a killed worker's tasks.
-    """
-
-    name: str
-    module: str
-    worker: tuple[str, ...]
-    store: str
-    recovery: str = ""
-    lock: str = ""
-    """The peer's environment; empty for what runs in ours."""
-    setup: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-_LEGACY = ("{python}", str(LEGACY_WORKER), "--redis", "{redis}", "--database", "{database}", "--handlers", "legacy_app")
-
-SYSTEMS = {
-    system.name: system
-    for system in (
-        System("temporal", "gateway_app", ("{bin}/taskgate", "worker", "--backend", "temporal"), "PostgreSQL"),
-        System("redis", "gateway_app", ("{bin}/taskgate", "worker", "--backend", "redis"), "PostgreSQL, Redis"),
-        System("sdk", "sdk_app", ("{python}", "sdk_app.py"), "PostgreSQL", "heartbeat timeout, here 10 s"),
-        System("legacy", "legacy_app", _LEGACY, "Redis", "a loop every 60 s looks for tasks older than their timeout"),
-        System("arq", "arq_app", ("{bin}/arq", "arq_app.WorkerSettings"), "Redis", "job timeout + 10 s: 310 s", PEERS),
-        System(
-            "taskiq",
-            "taskiq_app",
-            ("{bin}/taskiq", "worker", "taskiq_app:broker", "--workers", "1", "--max-async-tasks", "20"),
-            "Redis",
-            "idle timeout: 600 s",
-            "requirements-taskiq",
-        ),
-        System(
-            "celery",
-            "celery_app",
-            ("{bin}/celery", "-A", "celery_app", "worker", "--concurrency", "20", "--loglevel", "warning"),
-            "Redis",
-            "visibility timeout: 3600 s",
-            PEERS,
-        ),
-        System(
-            "dramatiq",
-            "dramatiq_app",
-            ("{bin}/dramatiq", "dramatiq_app", "--processes", "1", "--threads", "20"),
-            "Redis",
-            "heartbeat timeout 60 s, then maintenance by chance (1 in 1000 commands)",
-            PEERS,
-        ),
-        System(
-            "procrastinate",
-            "procrastinate_app",
-            ("{bin}/procrastinate", "--app", "procrastinate_app.app", "worker", "--concurrency", "20"),
-            "PostgreSQL",
-            "heartbeat 30 s, then a periodic task of the user's (documented: every 10 min; here: every minute)",
-            PEERS,
-            ("{bin}/procrastinate", "--app", "procrastinate_app.app", "schema", "--apply"),
-        ),
-        System(
-            "dbos",
-            "dbos_app",
-            ("{python}", "dbos_app.py"),
-            "PostgreSQL",
-            "only when a worker of the same executor id starts again, or by its Conductor service",
-            PEERS,
-            ("{bin}/dbos", "migrate", "--sys-db-url", "{database}"),
-        ),
-    )
-}
-
-
-async def peer_environment(lock_name: str) -> Path:
-    """Programs of a virtual environment made from its hashed lock, when there is none yet, or another one."""
-    lock = APPS / f"{lock_name}.lock"
-    directory = CHECKOUT / os.environ.get("TASKGATE_LOCAL_DIR", ".local") / "bench" / lock_name
-    stamp, digest = directory / "lock.sha256", hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != digest:
-        shutil.rmtree(directory, ignore_errors=True)
-        uv = str(Path(sys.executable).with_name("uv"))
-        await _run_to_end(uv, "venv", "--quiet", "--python", sys.executable, str(directory))
-        python = str(directory / "bin" / "python")
-        await _run_to_end(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", str(lock))
-        stamp.write_text(digest)
-    return directory / "bin"
-
-
-class Effects:
-    """The lines that tasks left, read as they come: wall clocks by event and task."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        file.touch()
-        self._offset = 0
-        self._rest = b""
-        self.times: dict[str, dict[str, list[tuple[float, int]]]] = defaultdict(lambda: defaultdict(list))
-
-    def read(self) -> None:
-        with self.file.open("rb") as stream:
-            stream.seek(self._offset)
-            data = stream.read()
-        self._offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            event, task, pid, at = line.decode().split()
-            self.times[event][task].append((float(at), int(pid)))
-
-    async def wait(self, event: str, tasks: list[str], *, runs: int = 1, seconds: float = 120.0) -> bool:
-        """Whether each of the tasks has left so many lines of this event, in time."""
-        deadline = time.monotonic() + seconds
-        missing = list(tasks)
-        while True:
-            self.read()
-            found = self.times[event]
-            while missing and len(found[missing[-1]]) >= runs:
-                missing.pop()
-            if not missing:
-                return True
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.005)
-
-    def first(self, event: str, task: str) -> float:
-        return self.times[event][task][0][0]
-
-
-class WorkerProcess:
-    """A worker with all processes that it starts: one process group."""
-
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self.process = process
-        self.log = log
-
-    @property
-    def pids(self) -> set[int]:
-        return tree(self.process.pid)
-
-    async def kill(self) -> None:
-        """SIGKILL for all of it at once."""
-        if self.process.returncode is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            await self.process.wait()
-
-    async def end(self) -> None:
-        """SIGTERM; SIGKILL when that does not help within some seconds."""
-        if self.process.returncode is None:
-            self.process.terminate()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), 5)
-        for pid in self.pids:
-            _kill(pid)
-        await self.kill()
+Figures = dict[str, Any]
 
 
 class Arena:
@@ -222,7 +82,7 @@ class Arena:
         """Send tasks; their ids, once all are sent."""
         environment = await self.environment(system, space)
         program = self._filled(("{python}", "producer.py"), system, environment)
-        await _run_to_end(
+        await run_to_end(
             *program, system.module, prefix, str(count), kind, str(rate), environment=environment, cwd=APPS
         )
         return [f"{prefix}-{number}" for number in range(count)]
@@ -294,7 +154,7 @@ class Arena:
                 "db", "legacy", "--create", environment={"TASKGATE_DATABASE_URL": environment["BENCH_DATABASE"]}
             )
         if system.setup:
-            await _run_to_end(*self._filled(system.setup, system, environment), environment=environment, cwd=APPS)
+            await run_to_end(*self._filled(system.setup, system, environment), environment=environment, cwd=APPS)
 
     def _filled(self, words: tuple[str, ...], system: System, environment: Mapping[str, str]) -> list[str]:
         programs = self._programs[system.lock]
@@ -315,58 +175,16 @@ async def make_arena(stack: EmbeddedStack, systems: Iterable[System]) -> Arena:
     return Arena(stack, programs, Effects(stack.directory / "effects"))
 
 
-def tree(pid: int) -> set[int]:
-    """A process and all that it started."""
-    try:
-        process = psutil.Process(pid)
-        return {pid, *(child.pid for child in process.children(recursive=True))}
-    except psutil.Error:
-        return set()
-
-
-def cpu_of(pids: set[int]) -> float:
-    """Seconds of processor time that these processes have used."""
-    total = 0.0
-    for pid in pids:
-        try:
-            times = psutil.Process(pid).cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system
-    return total
-
-
-def resident_mb(pid: int) -> float:
-    """Megabytes, of shared pages the process's part: PostgreSQL's processes share most of theirs."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-async def server_pids(stack: EmbeddedStack) -> dict[str, set[int]]:
-    """The processes of each server of the stack."""
-    return {status.name: tree(status.pid) for status in await stack.status() if status.pid and status.name in SERVERS}
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-async def _run_to_end(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *arguments,
-        env=None if environment is None else dict(environment),
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(arguments[:3])} failed:\n{output.decode(errors='replace')[-3000:]}")
-
-
-Figures = dict[str, Any]
+async def peer_environment(lock_name: str) -> Path:
+    """Programs of a virtual environment made from its hashed lock, when there is none yet, or another one."""
+    lock = APPS / f"{lock_name}.lock"
+    directory = CHECKOUT / os.environ.get("TASKGATE_LOCAL_DIR", ".local") / "bench" / lock_name
+    stamp, digest = directory / "lock.sha256", hashlib.sha256(lock.read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != digest:
+        shutil.rmtree(directory, ignore_errors=True)
+        uv = str(Path(sys.executable).with_name("uv"))
+        await run_to_end(uv, "venv", "--quiet", "--python", sys.executable, str(directory))
+        python = str(directory / "bin" / "python")
+        await run_to_end(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", str(lock))
+        stamp.write_text(digest)
+    return directory / "bin"

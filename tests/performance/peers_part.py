@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
 import asyncpg
 
-from tests.performance.arena import (
-    APPS,
-    SERVERS,
-    SYSTEMS,
-    Arena,
-    Figures,
-    System,
-    WorkerProcess,
-    cpu_of,
-    make_arena,
-    server_pids,
-)
+from tests.performance.arena import Arena, Figures, make_arena
+from tests.performance.processes import SERVERS, WorkerProcess, cpu_of, server_pids
 from tests.performance.stack import measured_stack
+from tests.performance.systems import APPS, SYSTEMS, System
 from tests.performance.table import percentiles
 
 LIGHT_TASKS, LIGHT_RATE = 120, 5.0
@@ -122,5 +112,4 @@ async def run() -> dict[str, Any]:
             figures[system.name] = {"store": system.store, **await measure(arena, system)}
             figures[system.name]["load"] = round(os.getloadavg()[0], 2)
             print(f"  {system.name}: {figures[system.name]}", flush=True)
-            await asyncio.sleep(1)
     return {"peers": figures, "peer_versions": versions()}

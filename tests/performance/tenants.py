@@ -19,8 +19,8 @@ from deploy.local import taskgate
 from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
 from gateway.access.placement import Tier
-from tests.performance.arena import cpu_of, resident_mb, server_pids, tree
 from tests.performance.fairness import single
+from tests.performance.processes import cpu_of, resident_mb, server_pids, tree
 from tests.performance.stack import measured_stack
 from tests.performance.table import percentiles
 

@@ -15,7 +15,7 @@ from gateway.http.submissions import TaskFacts
 from gateway.status.cursor import cursor_of, position_at
 from gateway.status.dispatch_view import facts
 from gateway.status.task_log import Position
-from gateway.status.task_selection import Many, Selection, TaskSelector
+from gateway.status.task_selection import Many, Selection, TaskSelector, Wanted
 
 router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 
@@ -45,7 +45,8 @@ async def list_tasks(request: Request, query: Annotated[TaskListQuery, Query()])
     labels = labels_of(query.label)
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_defaults=True)
     after = position_at(query.cursor, filters)
-    rows = await TaskSelector(gateway.database).page(caller, query, labels, limit=query.limit + 1, after=after)
+    wanted = Wanted(caller, query, labels)
+    rows = await TaskSelector(gateway.database).page(wanted, limit=query.limit + 1, after=after)
     cursor = None
     if len(rows) > query.limit:
         last = rows[query.limit - 1]

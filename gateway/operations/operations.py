@@ -14,7 +14,7 @@ from gateway.access.placement import Caller
 from gateway.db import Database
 from gateway.errors import InvalidRequest, NotFound
 from gateway.sql import Queries
-from gateway.status.task_selection import Selection, TaskSelector, Text
+from gateway.status.task_selection import Selection, TaskSelector, Text, Wanted
 
 SQL = Queries("gateway.operations", "operations.sql")
 
@@ -69,9 +69,9 @@ class Operations:
         if (priority is not None) != (action == "reprioritise"):
             raise InvalidRequest("priority belongs to reprioritise, which needs it.", field="priority")
         now = datetime.now(UTC)
-        until, labels, within, ids = upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids
-        first = await self._selector.positions(caller, until, labels, limit=SAMPLE, within=within, ids=ids)
-        total = await self._selector.count(caller, until, labels, within=within, ids=ids) if first else 0
+        wanted = Wanted(caller, upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids)
+        first = await self._selector.positions(wanted, limit=SAMPLE)
+        total = await self._selector.count(wanted) if first else 0
         return await self.record(
             caller,
             action,

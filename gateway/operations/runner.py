@@ -20,7 +20,7 @@ from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, 
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
 from gateway.paging import Place
 from gateway.status.task_log import Position
-from gateway.status.task_selection import TaskSelector
+from gateway.status.task_selection import TaskSelector, Wanted
 from gateway.status.transitions import ChangeNotifier, Transitions
 
 log = logging.getLogger(__name__)
@@ -151,15 +151,9 @@ class OperationRunner:
         selection = TaskSelection.model_validate_json(operation["selection"])
         tenants = operation["tenant_ids"]
         asker = Caller(operation["user_id"], "", tenants is None, frozenset(tenants or ()))
-        return await self._selector.positions(
-            asker,
-            upto(selection, operation["created_at"]),
-            selection.labels,
-            limit=CHUNK,
-            after=after,
-            within=ACTIONABLE[operation["action"]],
-            ids=selection.ids,
-        )
+        until, within = upto(selection, operation["created_at"]), ACTIONABLE[operation["action"]]
+        wanted = Wanted(asker, until, selection.labels, within, selection.ids)
+        return await self._selector.positions(wanted, limit=CHUNK, after=after)
 
     async def _act(self, operation: Any, task_ids: list[str], chunk: _Chunk) -> None:
         if operation["action"] == "reprioritise":

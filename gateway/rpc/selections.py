@@ -28,7 +28,7 @@ from gateway.status.cursor import cursor_of, position_at
 from gateway.status.dispatch_view import DispatchView, facts
 from gateway.status.run_time import set_run_time
 from gateway.status.task_log import Position
-from gateway.status.task_selection import TaskSelector
+from gateway.status.task_selection import TaskSelector, Wanted
 from gateway.submission import RunAt
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Selections:
         caller = await self._access.authenticate(authorization)
         with own_token():
             after = position_at(request.page_token, filters)
-        rows = await self._selector.page(caller, which, which.labels, limit=size + 1, after=after, ids=which.ids)
+        rows = await self._selector.page(
+            Wanted(caller, which, which.labels, ids=which.ids), limit=size + 1, after=after
+        )
         token = ""
         if len(rows) > size:
             last = rows[size - 1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import asyncpg
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -74,75 +76,52 @@ class Selection(BaseModel):
         return wanted
 
 
-class TaskSelector:
-    """Finds tasks. Every method raises `DatabaseUnavailable`, and `Forbidden` for a tenant that is not the caller's.
+@dataclass(frozen=True)
+class Wanted:
+    """Tasks of the caller's that a selection is for, and of those only some.
 
     `labels` are those that a task has to have; `within` are the only states that count, None: all; `ids` names tasks.
     """
 
+    caller: Caller
+    selection: Selection
+    labels: Mapping[str, str]
+    within: frozenset[str] | None = None
+    ids: Sequence[str] = ()
+
+
+class TaskSelector:
+    """Finds tasks. Every method raises `DatabaseUnavailable`, and `Forbidden` for a tenant that is not the caller's."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def page(
-        self,
-        caller: Caller,
-        selection: Selection,
-        labels: dict[str, str],
-        *,
-        limit: int,
-        after: Position | None = None,
-        ids: Sequence[str] = (),
-    ) -> list[dict[str, Any]]:
+    async def page(self, wanted: Wanted, *, limit: int, after: Position | None = None) -> list[dict[str, Any]]:
         """Rows of the dispatch view, newest first, from a place in the list on."""
-        query = _Query(caller, selection, labels, ids=ids)
-        if query.is_empty:
-            return []
-        text = SQL.page.replace("/*columns*/", VIEW_SQL.columns).replace("/*found*/", query.found(limit, after))
-        return [dict(row) for row in await self._db.fetch(text, *query.values)]
+        columns = SQL.page.replace("/*columns*/", VIEW_SQL.columns)
+        return [dict(row) for row in await self._found(columns, wanted, limit, after)]
 
-    async def positions(
-        self,
-        caller: Caller,
-        selection: Selection,
-        labels: dict[str, str],
-        *,
-        limit: int,
-        after: Position | None = None,
-        within: frozenset[str] | None = None,
-        ids: Sequence[str] = (),
-    ) -> list[Position]:
+    async def positions(self, wanted: Wanted, *, limit: int, after: Position | None = None) -> list[Position]:
         """The same as places in the list, one for each task."""
-        query = _Query(caller, selection, labels, within, ids)
+        return [Position(row["created_at"], row["task_id"]) for row in await self._found(SQL.ids, wanted, limit, after)]
+
+    async def count(self, wanted: Wanted) -> int:
+        """How many there are."""
+        query = _Query(wanted)
+        return 0 if query.is_empty else int(await self._db.fetchval(query.count(), *query.values))
+
+    async def _found(self, text: str, wanted: Wanted, limit: int, after: Position | None) -> list[asyncpg.Record]:
+        query = _Query(wanted)
         if query.is_empty:
             return []
-        text = SQL.ids.replace("/*found*/", query.found(limit, after))
-        return [Position(row["created_at"], row["task_id"]) for row in await self._db.fetch(text, *query.values)]
-
-    async def count(
-        self,
-        caller: Caller,
-        selection: Selection,
-        labels: dict[str, str],
-        *,
-        within: frozenset[str] | None = None,
-        ids: Sequence[str] = (),
-    ) -> int:
-        """How many there are."""
-        query = _Query(caller, selection, labels, within, ids)
-        return 0 if query.is_empty else int(await self._db.fetchval(query.count(), *query.values))
+        return await self._db.fetch(text.replace("/*found*/", query.found(limit, after)), *query.values)
 
 
 class _Query:
     """Puts one statement together; `values` are its parameters."""
 
-    def __init__(
-        self,
-        caller: Caller,
-        selection: Selection,
-        labels: dict[str, str],
-        within: frozenset[str] | None = None,
-        ids: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, wanted: Wanted) -> None:
+        caller, selection, within = wanted.caller, wanted.selection, wanted.within
         self.values: list[Any] = []
         self._tenants: list[str] | None = None if caller.is_admin else sorted(caller.tenant_ids)
         if selection.tenant_id is not None:
@@ -157,10 +136,10 @@ class _Query:
         self._conditions = [
             self._bind(getattr(SQL, f"where_{name}"), value, kind) for name, value, kind in _asked(selection) if value
         ]
-        if labels:
-            self._conditions.append(self._bind(SQL.where_labels, orjson.dumps(labels).decode(), "jsonb"))
-        if ids:
-            self._conditions.append(self._bind(SQL.where_ids, list(ids), "text[]"))
+        if wanted.labels:
+            self._conditions.append(self._bind(SQL.where_labels, orjson.dumps(wanted.labels).decode(), "jsonb"))
+        if wanted.ids:
+            self._conditions.append(self._bind(SQL.where_ids, list(wanted.ids), "text[]"))
 
     def found(self, limit: int, after: Position | None) -> str:
         """Ids and times of the tasks from a place in the list on."""

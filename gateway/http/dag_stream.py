@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from gateway.access.placement import Caller
 from gateway.dags.following import follow
@@ -18,13 +15,10 @@ from gateway.dags.runs import DagRuns
 from gateway.dags.watch import RunSubscription
 from gateway.errors import ShuttingDown
 from gateway.http.documents import event_stream, problem_errors
+from gateway.http.events import KEEPALIVE, Emit, EventResponse, event
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.http.stream import event
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
-
-_MEDIA_TYPE = "text/event-stream"
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class ChangedNodes(BaseModel):
@@ -33,7 +27,7 @@ class ChangedNodes(BaseModel):
     nodes: list[NodeState]
 
 
-class RunStream(Response):
+class RunStream(EventResponse):
     """Sends `state`, then `nodes` and `run` as they change, and `end`; ends when the client leaves."""
 
     def __init__(
@@ -44,42 +38,18 @@ class RunStream(Response):
         caller: Caller,
         state: dict[str, Any],
     ) -> None:
-        super().__init__(headers=_HEADERS, media_type=_MEDIA_TYPE)
-        del self.headers["content-length"]
+        super().__init__(subscription)
         self._subscription = subscription
         self._runs = runs
         self._documents = documents
         self._caller = caller
         self._state = state
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(self._close_when_left(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send_events(send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._subscription.close()
-            leaving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await leaving
-
-    async def _send_events(self, send: Send) -> None:
-        async def emit(name: str, data: dict[str, Any]) -> None:
-            await send({"type": "http.response.body", "body": event(name, data), "more_body": True})
-
-        await emit("state", self._state)
+    async def send_events(self, emit: Emit) -> None:
+        await emit(event("state", self._state))
         changes = follow(self._subscription, self._runs, self._documents, self._caller, self._state)
         async for change in changes:
-            if change is None:
-                await send({"type": "http.response.body", "body": b": keepalive\n\n", "more_body": True})
-            else:
-                await emit(*change)
-
-    async def _close_when_left(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._subscription.close()
+            await emit(KEEPALIVE if change is None else event(*change))
 
 
 @router.get(

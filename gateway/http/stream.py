@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
+from gateway.http.events import KEEPALIVE, Emit, EventResponse, event
 from gateway.http.route import gateway_of
 from gateway.http.task_answers import (
     StreamError,
     TaskLogResponse,
     TaskProgress,
-    dump,
     task_log_response,
     task_progress,
 )
@@ -27,42 +22,17 @@ from gateway.status.task_row import Status, TaskRow
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 
-_KEEPALIVE = b": keepalive\n\n"
-#: Not a member of the class, from which FastAPI would document the whole stream as one string.
-_MEDIA_TYPE = "text/event-stream"
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
-
-class EventStream(Response):
-    """Sends the events of one task, and ends its subscription when the client leaves.
-
-    `row` is the task as it stands, None when there is none. A stream is one task of the event loop that sends and one
-    that waits for the client to leave; between events nothing else is kept.
-    """
+class EventStream(EventResponse):
+    """The events of one task; `row` is the task as it stands, None when there is none."""
 
     def __init__(self, changes: Subscription, row: TaskRow | None, *, keepalive_seconds: float) -> None:
-        super().__init__(headers=_HEADERS, media_type=_MEDIA_TYPE)
-        del self.headers["content-length"]
+        super().__init__(changes)
         self._changes = changes
         self._row = row
         self._keepalive = keepalive_seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(self._close_when_left(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send_events(send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._changes.close()
-            leaving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await leaving
-
-    async def _send_events(self, send: Send) -> None:
-        async def emit(body: bytes) -> None:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
+    async def send_events(self, emit: Emit) -> None:
         row = self._row
         if row is None:
             await emit(event("error", {"error": "Task not found"}))
@@ -74,7 +44,7 @@ class EventStream(Response):
             try:
                 row = await self._changes.get(self._keepalive)
             except TimeoutError:
-                await emit(_KEEPALIVE)
+                await emit(KEEPALIVE)
                 continue
             except TaskNotFound:
                 await emit(event("error", {"error": "Task disappeared from database"}))
@@ -87,11 +57,6 @@ class EventStream(Response):
         name = "completed" if row.status == Status.COMPLETED else "failed"
         await emit(event(name, task_log_response(row)))
 
-    async def _close_when_left(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._changes.close()
-
 
 #: The last one that was made: the feed gives the same row to all who watch the task, one after the other.
 _made: tuple[TaskRow | None, bytes] = (None, b"")
@@ -102,11 +67,6 @@ def _progress(row: TaskRow) -> bytes:
     if _made[0] is not row:
         _made = (row, event("progress", task_progress(row)))
     return _made[1]
-
-
-def event(name: str, data: dict[str, Any]) -> bytes:
-    """One event in the wire's form."""
-    return b"event: " + name.encode() + b"\ndata: " + dump(data) + b"\n\n"
 
 
 @router.get(

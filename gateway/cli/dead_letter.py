@@ -8,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.filters import Which, takes
 from gateway.cli.flags import AsJson, fail
 from gateway.cli.table import table
 from gateway.cli.task import labels_of, progress_of, short, wait_for_end
@@ -37,28 +38,34 @@ Why = Annotated[str | None, typer.Option("--why", help="For the audit")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many there are")]
 Everything = Annotated[bool, typer.Option("--all", help="All that pass the filters, rather than single ones")]
 
+FILTERS: dict[str, tuple[str, Any]] = {
+    "tenant": ("tenant_id", Tenant),
+    "project": ("project_id", Project),
+    "kind": ("kind", Kind),
+    "task_type": ("type", TaskType),
+    "backend": ("backend", Backend),
+    "reason": ("reason", Reason),
+    "error": ("error", ErrorText),
+    "error_type": ("error_type", ErrorType),
+    "after": ("died_after", After),
+    "before": ("died_before", Before),
+    "label": ("labels", Label),
+    "state": ("state", State),
+}
+
 
 @dead_letter_app.command("list")
+@takes(FILTERS)
 def list_dead_letters(
-    tenant: Tenant = None,
-    project: Project = None,
-    kind: Kind = None,
-    task_type: TaskType = None,
-    backend: Backend = None,
-    reason: Reason = None,
-    error: ErrorText = None,
-    error_type: ErrorType = None,
-    after: After = None,
-    before: Before = None,
-    label: Label = None,
-    state: State = None,
+    *,
+    which: Which,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    query = _filter(tenant, project, kind, task_type, backend, reason, error, error_type, after, before, None, state)
+    labels = which.pop("labels", [])
     with GatewayClient() as gateway:
-        found, more = gateway.listed(_PATH, "dead_letters", limit, _LARGEST_PAGE, **query, label=label or [])
+        found, more = gateway.listed(_PATH, "dead_letters", limit, _LARGEST_PAGE, **which, label=labels)
     if as_json:
         print_json(found)
         return
@@ -86,18 +93,12 @@ def show(letter_id: Annotated[str, typer.Argument(help="Id of the dead letter", 
 
 
 @dead_letter_app.command("redrive")
+@takes(FILTERS, without=("kind", "backend", "state"))
 def redrive(
     letter_ids: Ids = None,
     everything: Everything = False,
-    tenant: Tenant = None,
-    project: Project = None,
-    task_type: TaskType = None,
-    reason: Reason = None,
-    error: ErrorText = None,
-    error_type: ErrorType = None,
-    after: After = None,
-    before: Before = None,
-    label: Label = None,
+    *,
+    which: Which,
     to: Annotated[str | None, typer.Option("--to", help="redis or temporal; default: as the flag says")] = None,
     spread: Annotated[float, typer.Option("--spread", help="With --all: start them over so many seconds")] = 0.0,
     patch: Annotated[str | None, typer.Option("--patch", help="Change the payload first (JSON merge patch)")] = None,
@@ -106,7 +107,8 @@ def redrive(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --all: wait for the end")] = True,
 ) -> None:
     """Run dead letters again: these, or with --all those that pass the filters."""
-    which = _filter(tenant, project, None, task_type, None, reason, error, error_type, after, before, label, None)
+    if "labels" in which:
+        which["labels"] = labels_of(which["labels"])
     _check_choice(letter_ids, which, everything=everything)
     with GatewayClient() as gateway:
         if not everything:
@@ -131,49 +133,27 @@ def redrive(
 
 
 @dead_letter_app.command("dismiss")
+@takes(FILTERS, without=("backend", "after", "label", "state"))
 def dismiss(
-    letter_ids: Ids = None,
-    everything: Everything = False,
-    tenant: Tenant = None,
-    project: Project = None,
-    kind: Kind = None,
-    task_type: TaskType = None,
-    reason: Reason = None,
-    error: ErrorText = None,
-    error_type: ErrorType = None,
-    before: Before = None,
-    why: Why = None,
-    dry_run: DryRun = False,
+    letter_ids: Ids = None, everything: Everything = False, *, which: Which, why: Why = None, dry_run: DryRun = False
 ) -> None:
     """Mark dead letters as done with: these, or with --all those that pass the filters."""
-    which = _filter(tenant, project, kind, task_type, None, reason, error, error_type, None, before, None, None)
-    _check_choice(letter_ids, which, everything=everything)
-    _remove("dismiss", letter_ids, which, why, dry_run=dry_run)
+    _remove("dismiss", letter_ids, which, why, everything=everything, dry_run=dry_run)
 
 
 @dead_letter_app.command("purge")
+@takes(FILTERS, without=("backend", "after", "label"))
 def purge(
-    letter_ids: Ids = None,
-    everything: Everything = False,
-    tenant: Tenant = None,
-    project: Project = None,
-    kind: Kind = None,
-    task_type: TaskType = None,
-    reason: Reason = None,
-    error: ErrorText = None,
-    error_type: ErrorType = None,
-    before: Before = None,
-    state: State = None,
-    why: Why = None,
-    dry_run: DryRun = False,
+    letter_ids: Ids = None, everything: Everything = False, *, which: Which, why: Why = None, dry_run: DryRun = False
 ) -> None:
     """Delete dead letters: these, or with --all those that pass the filters. Tasks and task_logs stay."""
-    which = _filter(tenant, project, kind, task_type, None, reason, error, error_type, None, before, None, state)
+    _remove("purge", letter_ids, which, why, everything=everything, dry_run=dry_run)
+
+
+def _remove(
+    what: str, letter_ids: list[str] | None, which: Which, why: str | None, *, everything: bool, dry_run: bool
+) -> None:
     _check_choice(letter_ids, which, everything=everything)
-    _remove("purge", letter_ids, which, why, dry_run=dry_run)
-
-
-def _remove(what: str, letter_ids: list[str] | None, which: dict[str, Any], why: str | None, *, dry_run: bool) -> None:
     asked: dict[str, Any] = {"filter": {"ids": letter_ids} if letter_ids else which, "dry_run": dry_run, "why": why}
     matched = removed = 0
     with GatewayClient() as gateway:
@@ -187,7 +167,7 @@ def _remove(what: str, letter_ids: list[str] | None, which: dict[str, Any], why:
     typer.echo(f"{matched} dead letters" if dry_run else f"{what}: {removed} of {matched} dead letters")
 
 
-def _check_choice(letter_ids: list[str] | None, which: dict[str, Any], *, everything: bool) -> None:
+def _check_choice(letter_ids: list[str] | None, which: Which, *, everything: bool) -> None:
     if everything == bool(letter_ids):
         fail("name dead letters, or --all for those that pass the filters", code=2)
     if which and not everything:
@@ -196,35 +176,3 @@ def _check_choice(letter_ids: list[str] | None, which: dict[str, Any], *, everyt
 
 def _one(letter_id: str) -> str:
     return f"{_PATH}/{quote(letter_id, safe='')}"
-
-
-def _filter(
-    tenant: str | None,
-    project: str | None,
-    kind: str | None,
-    task_type: str | None,
-    backend: str | None,
-    reason: str | None,
-    error: str | None,
-    error_type: str | None,
-    after: str | None,
-    before: str | None,
-    label: list[str] | None,
-    state: str | None,
-) -> dict[str, Any]:
-    """As the API names them, without those that are not given."""
-    asked = {
-        "tenant_id": tenant,
-        "project_id": project,
-        "kind": kind,
-        "type": task_type,
-        "backend": backend,
-        "reason": reason,
-        "error": error,
-        "error_type": error_type,
-        "died_after": after,
-        "died_before": before,
-        "labels": labels_of(label) or None,
-        "state": state,
-    }
-    return {name: value for name, value in asked.items() if value is not None}

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.filters import Which, takes
 from gateway.cli.flags import AsJson, fail
 from gateway.cli.table import table
 from gateway.cli.text import json_object, json_value, print_json, read_text, utc
@@ -36,6 +37,15 @@ Other = Annotated[
     list[str] | None,
     typer.Option("--filter", help="Any other filter of the API as name=value, e.g. error=timeout; repeatable"),
 ]
+
+FILTERS: dict[str, tuple[str, Any]] = {
+    "state": ("state", State),
+    "task_type": ("type", Kind),
+    "tenant": ("tenant_id", Tenant),
+    "project": ("project_id", Project),
+    "label": ("labels", Label),
+    "other": ("other", Other),
+}
 
 
 @task_app.command("submit")
@@ -119,18 +129,16 @@ def _submit_many(batch: dict[str, Any], headers: dict[str, str], *, as_json: boo
 
 
 @task_app.command("list")
+@takes(FILTERS)
 def list_tasks(
-    state: State = None,
-    task_type: Kind = None,
-    tenant: Tenant = None,
-    project: Project = None,
-    label: Label = None,
-    other: Other = None,
+    *,
+    which: Which,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
-    query: dict[str, Any] = _filters(state, task_type, tenant, project, other) | {"label": label or []}
+    label = which.pop("labels", [])
+    query = _asked(which) | {"label": label}
     with GatewayClient() as gateway:
         found, more = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
     if as_json:
@@ -202,14 +210,11 @@ def _steer(task_ids: list[str], verb: str, done: str) -> None:
 
 
 @task_app.command("bulk")
+@takes(FILTERS)
 def bulk(
     action: Annotated[str, typer.Argument(help="cancel, retry, redrive or reprioritise")],
-    state: State = None,
-    task_type: Kind = None,
-    tenant: Tenant = None,
-    project: Project = None,
-    label: Label = None,
-    other: Other = None,
+    *,
+    which: Which,
     task_id: Annotated[list[str] | None, typer.Option("--id", help="These tasks; repeatable")] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="For reprioritise: 1 is first, 5 last")] = None,
     why: Annotated[str | None, typer.Option("--why", help="For the audit")] = None,
@@ -219,12 +224,13 @@ def bulk(
     as_json: AsJson = False,
 ) -> None:
     """Act upon each of the tasks that are there now and pass the filters. Ctrl-C leaves the operation running."""
-    which: dict[str, Any] = dict(_filters(state, task_type, tenant, project, other))
+    label = which.pop("labels", [])
+    asked = _asked(which)
     if label:
-        which["labels"] = labels_of(label)
+        asked["labels"] = labels_of(label)
     if task_id:
-        which["ids"] = task_id
-    body = {"action": action, "filter": which, "priority": priority, "why": why}
+        asked["ids"] = task_id
+    body = {"action": action, "filter": asked, "priority": priority, "why": why}
     with GatewayClient() as gateway:
         if dry_run or not yes:
             operation = gateway.call("POST", _OPERATIONS, body=body | {"dry_run": True})
@@ -262,16 +268,10 @@ def progress_of(operation: dict[str, Any]) -> str:
     return f"{operation['state']}: {counts or '0 done'} of {operation['total']}"
 
 
-def _filters(
-    state: list[str] | None,
-    task_type: list[str] | None,
-    tenant: str | None,
-    project: str | None,
-    other: list[str] | None,
-) -> dict[str, Any]:
-    """Filters as the API names them."""
-    asked: dict[str, Any] = {"state": state, "type": task_type, "tenant_id": tenant, "project_id": project}
-    for text in other or []:
+def _asked(which: Which) -> dict[str, Any]:
+    """Filters as the API names them, with those that `--filter` names."""
+    asked = dict(which)
+    for text in asked.pop("other", []):
         name, separator, value = text.partition("=")
         if not separator:
             fail(f"--filter {text}: name=value is wanted", code=2)

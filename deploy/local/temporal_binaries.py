@@ -10,9 +10,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.builds import Report, require_tool, run_build
+from deploy.local.builds import Report, require_tool
 from deploy.local.cache import obtain
 from deploy.local.errors import StackError
+from deploy.local.go_program import go_install
 from deploy.local.versions import pinned
 
 MODULE = "go.temporal.io/server"
@@ -48,13 +49,6 @@ async def locate(report: Report) -> TemporalPrograms:
     waiting = "temporal: another process is building it; waiting"
     directory = await obtain(f"temporal-server-{version}", build, lambda: report(waiting))
     return TemporalPrograms(directory / "temporal-server", directory / "temporal-sql-tool", version, directory / SCHEMA)
-
-
-async def go_install(what: str, go: str, package: str, target: Path, report: Report) -> None:
-    """`go install` of one program, under the name that we want; Go's own name is the package's last part."""
-    directory = target.parent
-    await run_build(what, [go, "install", package], report, env={"GOBIN": str(directory)}, cwd=directory)
-    (directory / package.split("@")[0].rsplit("/", 1)[1]).replace(target)
 
 
 def _copy_schema(go: str, module: str, target: Path) -> None:

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import httpx
 import yaml
 
-from deploy.local.builds import Report, require_tool
-from deploy.local.cache import obtain
-from deploy.local.part import Part
+from deploy.local.builds import Report
+from deploy.local.go_program import GoProgram, GoProgramPart
 from deploy.local.process import Command
-from deploy.local.temporal_binaries import go_install
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE
 from deploy.local.versions import pinned
 
-MODULE = "github.com/temporalio/ui-server/v2"
-PROGRAM = "temporal-ui-server"
+PROGRAM = GoProgram(
+    "temporal-ui",
+    "temporal-ui-server",
+    "github.com/temporalio/ui-server/v2",
+    lambda: pinned().temporal_ui,
+    "install Go to build it, or leave it out with `up --without temporal-ui`",
+)
 
 
-class TemporalUiPart(Part):
+class TemporalUiPart(GoProgramPart):
     """The UI server, on the loopback address, for one Temporal frontend."""
 
     def __init__(self, directory: Path, port: int, report: Report, *, temporal: str, name: str = "temporal-ui") -> None:
-        super().__init__(name, directory, port, report)
+        super().__init__(PROGRAM, name, directory, port, report)
         self.temporal = temporal
-        self._program: Path | None = None
-
-    @property
-    def url(self) -> str:
-        """The address for a browser."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def prepare(self) -> None:
-        """Finds the program or builds it."""
-        self._program = self._program or await locate(self.report)
 
     async def command(self) -> Command:
         """Its configuration is a directory with one file per environment."""
-        program = self._program or await locate(self.report)
+        program = await self.program()
         config = self.directory / "config" / self.name
         config.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -62,20 +54,3 @@ class TemporalUiPart(Part):
                 return (await client.get(f"{self.url}/healthz")).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
-
-
-async def locate(report: Report) -> Path:
-    """PATH, else the cache, which is filled when empty."""
-    on_path = shutil.which(PROGRAM)
-    if on_path:
-        return Path(on_path)
-    version = pinned().temporal_ui
-
-    async def build(directory: Path) -> None:
-        go = require_tool(
-            "temporal-ui", "go", "install Go to build it, or leave it out with `up --without temporal-ui`"
-        )
-        await go_install("temporal ui", go, f"{MODULE}/cmd/server@v{version}", directory / PROGRAM, report)
-
-    waiting = "temporal-ui: another process is building it; waiting"
-    return (await obtain(f"temporal-ui-{version}", build, lambda: report(waiting))) / PROGRAM

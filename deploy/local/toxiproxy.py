@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,38 +9,30 @@ from typing import Any
 
 import httpx
 
-from deploy.local.builds import Report, require_tool
-from deploy.local.cache import obtain
-from deploy.local.part import Part
+from deploy.local.builds import Report
+from deploy.local.go_program import GoProgram, GoProgramPart
 from deploy.local.ports import free_port
 from deploy.local.process import Command
-from deploy.local.temporal_binaries import go_install
 from deploy.local.versions import pinned
 
-MODULE = "github.com/Shopify/toxiproxy/v2"
-PROGRAM = "toxiproxy-server"
+PROGRAM = GoProgram(
+    "toxiproxy",
+    "toxiproxy-server",
+    "github.com/Shopify/toxiproxy/v2",
+    lambda: pinned().toxiproxy,
+    "install Go to build it, or put toxiproxy-server on PATH",
+)
 
 
-class ToxiproxyPart(Part):
+class ToxiproxyPart(GoProgramPart):
     """One process with any number of links, each a port of its own in front of one server."""
 
     def __init__(self, directory: Path, port: int, report: Report, *, name: str = "toxiproxy") -> None:
-        super().__init__(name, directory, port, report)
-        self._program: Path | None = None
-
-    @property
-    def url(self) -> str:
-        """The address of its HTTP API."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def prepare(self) -> None:
-        """Finds the program or builds it."""
-        self._program = self._program or await locate(self.report)
+        super().__init__(PROGRAM, name, directory, port, report)
 
     async def command(self) -> Command:
         """Its links are made over HTTP."""
-        program = self._program or await locate(self.report)
-        return Command([str(program), "-host", "127.0.0.1", "-port", str(self.port)])
+        return Command([str(await self.program()), "-host", "127.0.0.1", "-port", str(self.port)])
 
     async def healthy(self) -> bool:
         """Whether its API answers."""
@@ -95,18 +86,3 @@ class ToxiproxyPart(Part):
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             return await client.request(method, f"{self.url}{path}", json=body)
-
-
-async def locate(report: Report) -> Path:
-    """PATH, else the cache, which is filled when empty."""
-    on_path = shutil.which(PROGRAM)
-    if on_path:
-        return Path(on_path)
-    version = pinned().toxiproxy
-
-    async def build(directory: Path) -> None:
-        go = require_tool("toxiproxy", "go", f"install Go to build it, or put {PROGRAM} on PATH")
-        await go_install("toxiproxy", go, f"{MODULE}/cmd/server@v{version}", directory / PROGRAM, report)
-
-    waiting = "toxiproxy: another process is building it; waiting"
-    return (await obtain(f"toxiproxy-{version}", build, lambda: report(waiting))) / PROGRAM

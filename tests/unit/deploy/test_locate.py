@@ -96,12 +96,12 @@ async def test_an_older_temporal_on_path_is_not_used(bare_machine: Path) -> None
 
 async def test_temporal_ui(bare_machine: Path) -> None:
     with pytest.raises(PartUnavailableError, match=r"^temporal-ui: .*`go`.*install Go"):
-        await temporal_ui.locate(silent)
+        await temporal_ui.PROGRAM.locate(silent)
 
 
 async def test_toxiproxy(bare_machine: Path) -> None:
     with pytest.raises(PartUnavailableError, match=r"^toxiproxy: .*`go`.*install Go"):
-        await toxiproxy.locate(silent)
+        await toxiproxy.PROGRAM.locate(silent)
 
 
 async def test_neo4j_without_java(bare_machine: Path) -> None:

@@ -54,22 +54,15 @@ async def world(
     """
     stage: str = request.param
     async with databases.one() as database_url:
-        world = World(
-            stage,
-            Servers(
-                database_url=database_url,
-                redis_url=f"redis://127.0.0.1:{free_port()}/0" if stage == "complete" else contract_redis,
-                temporal_address=None if stage == "off" else temporal_server,
-                temporal_namespace="none" if stage == "off" else await contract_namespace(),
-                graph_url=neo4j_server,
-            ),
-            tmp_path_factory.mktemp(stage),
+        servers = Servers(
+            database_url=database_url,
+            redis_url=f"redis://127.0.0.1:{free_port()}/0" if stage == "complete" else contract_redis,
+            temporal_address=None if stage == "off" else temporal_server,
+            temporal_namespace="none" if stage == "off" else await contract_namespace(),
+            graph_url=neo4j_server,
         )
-        try:
-            await world.start()
+        async with World(stage, servers, tmp_path_factory.mktemp(stage)).running() as world:
             yield world
-        finally:
-            await world.stop()
 
 
 @pytest_asyncio.fixture

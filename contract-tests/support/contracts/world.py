@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import uvicorn
@@ -158,6 +158,15 @@ class World:
         self._server.should_exit = True
         await asyncio.gather(*self._tasks)
         await self.database.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Started, until the block ends."""
+        try:
+            await self.start()
+            yield self
+        finally:
+            await self.stop()
 
     # Clients ------------------------------------------------------------------------------------------------
 

@@ -61,12 +61,8 @@ async def dag_world(
             temporal_namespace=temporal_namespace,
             graph_url=neo4j_server,
         )
-        world = DagWorld("live", servers, tmp_path_factory.mktemp("dags"))
-        try:
-            await world.start()
+        async with DagWorld("live", servers, tmp_path_factory.mktemp("dags")).running() as world:
             yield world
-        finally:
-            await world.stop()
 
 
 @pytest_asyncio.fixture

@@ -9,8 +9,21 @@ from typing import Any
 
 import pytest
 
+from contracts.world import Servers
 from gateway.db import Database
 from gateway.status.transitions import Transitions
+
+
+@pytest.fixture
+def servers(database_url: str, redis_server: str, temporal_server: str, temporal_namespace: str) -> Servers:
+    """Both backends, and a database of the test's own."""
+    return Servers(
+        database_url=database_url,
+        redis_url=redis_server,
+        temporal_address=temporal_server,
+        temporal_namespace=temporal_namespace,
+        graph_url=None,
+    )
 
 
 class Changes:

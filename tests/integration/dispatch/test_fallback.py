@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from backends.port import WorkflowRef
 from contracts.flag import Flag
+from contracts.world import Servers
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.db import Database
@@ -89,16 +90,9 @@ class TwoBackends:
 
 
 @pytest_asyncio.fixture
-async def two(
-    database_url: str,
-    database: Database,
-    redis_server: str,
-    temporal_server: str,
-    temporal_namespace: str,
-    tmp_path: Path,
-) -> AsyncIterator[TwoBackends]:
-    proxies = {}
-    for name, address in (("redis", redis_server), ("temporal", f"//{temporal_server}")):
+async def two(servers: Servers, database: Database, tmp_path: Path) -> AsyncIterator[TwoBackends]:
+    proxies, redis_url = {}, str(servers.redis_url)
+    for name, address in (("redis", redis_url), ("temporal", f"//{servers.temporal_address}")):
         parts = urlsplit(address)
         proxies[name] = FaultyProxy(parts.hostname or "", parts.port or 0)
         await proxies[name].open()
@@ -108,10 +102,10 @@ async def two(
     flag.write(Stage.COMPLETE, "moved")
     gateway = build_gateway(
         Settings(
-            database_url=database_url,
+            database_url=servers.database_url,
             redis_url=f"redis://127.0.0.1:{proxies['redis'].port}/0",
             temporal_address=f"127.0.0.1:{proxies['temporal'].port}",
-            temporal_namespace=temporal_namespace,
+            temporal_namespace=servers.temporal_namespace,
             flags_file=flag.path,
             fallback_seconds=FALLBACK_SECONDS,
             start_timeout_seconds=1.0,
@@ -119,7 +113,7 @@ async def two(
         )
     )
     await gateway.start()
-    async with Redis.from_url(redis_server) as redis:
+    async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
         two = TwoBackends(gateway, proxies, flag, database, redis)
         # A first task of each backend: connections are open, and the lanes know that they work.

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from contracts.flag import Flag
+from contracts.world import Servers
 from gateway.db import Database
 from gateway.routing.stages import Stage
 from gateway.schema.seed import seed
@@ -22,27 +23,19 @@ from gateway.schema.seed import seed
     [("after_accept", "redis"), ("before_start", "redis"), ("after_start", "redis"), ("after_start", "temporal")],
 )
 async def test_what_a_killed_gateway_left_is_started_within_a_second(
-    serving: Any,
-    database_url: str,
-    database: Database,
-    redis_server: str,
-    temporal_server: str,
-    temporal_namespace: str,
-    tmp_path: Path,
-    point: str,
-    backend: str,
+    serving: Any, servers: Servers, database: Database, tmp_path: Path, point: str, backend: str
 ) -> None:
-    key = (await seed(database_url))["TASKGATE_KEY_INITECH"]
-    servers: dict[str, str] = {}
+    key = (await seed(servers.database_url))["TASKGATE_KEY_INITECH"]
+    settings: dict[str, Any] = {}
     if backend == "temporal":
         flag = Flag(tmp_path / "flags.json")
         flag.write(Stage.LIVE)
-        servers = {
-            "TEMPORAL_ADDRESS": temporal_server,
-            "TEMPORAL_NAMESPACE": temporal_namespace,
+        settings = {
+            "TEMPORAL_ADDRESS": servers.temporal_address,
+            "TEMPORAL_NAMESPACE": servers.temporal_namespace,
             "FLAGS_FILE": str(flag.path),
         }
-    async with serving(database_url, redis_server, FAULT_POINT=point, **servers) as (process, url):
+    async with serving(servers.database_url, servers.redis_url, FAULT_POINT=point, **settings) as (process, url):
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
             with contextlib.suppress(httpx.TransportError):
                 await http.post(f"{url}/gateway/v1/tasks", json={"type": "left_behind"})
@@ -51,7 +44,7 @@ async def test_what_a_killed_gateway_left_is_started_within_a_second(
     left = await database.fetchrow("SELECT state, epoch, backend FROM taskgate.dispatch")
     assert left is not None
     assert tuple(left) == ("starting", 1, backend)
-    async with serving(database_url, redis_server, **servers):
+    async with serving(servers.database_url, servers.redis_url, **settings):
         healthy = time.monotonic()
         async with asyncio.timeout(10):
             while await database.fetchval("SELECT state FROM taskgate.dispatch") != "queued":

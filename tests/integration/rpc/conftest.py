@@ -13,7 +13,18 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
-from taskgate.v1 import NewTask, SubmitRequest, TaskServiceStub
+from taskgate.v1 import (
+    CallbackServiceStub,
+    DagRunServiceStub,
+    DagServiceStub,
+    DeadLetterServiceStub,
+    NewTask,
+    OperationServiceStub,
+    ScheduleServiceStub,
+    SubmitRequest,
+    TaskServiceStub,
+    TenantServiceStub,
+)
 
 from gateway.access.keys import create_key, hash_key
 from gateway.bootstrap import Gateway, build_gateway
@@ -63,6 +74,18 @@ class World:
 
 class Face:
     """A running gateway with its gRPC server and a client of it."""
+
+    #: What a call with a valid key may end with, whatever is sent.
+    answers = frozenset(
+        {
+            grpc.StatusCode.OK,
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.NOT_FOUND,
+            grpc.StatusCode.PERMISSION_DENIED,
+            grpc.StatusCode.FAILED_PRECONDITION,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        }
+    )
 
     def __init__(self, gateway: Gateway, server: GrpcServer, channel: grpc.aio.Channel, world: World) -> None:
         self.gateway = gateway
@@ -184,6 +207,25 @@ async def open_face(world: World, **settings: Any) -> AsyncIterator[Face]:
 async def face(world: World) -> AsyncIterator[Face]:
     async with open_face(world) as face:
         yield face
+
+
+def stub(kind: type[Any]) -> Any:
+    """A fixture: a service of `face`."""
+
+    @pytest.fixture
+    def service(face: Face) -> Any:
+        return kind(face.channel)
+
+    return service
+
+
+callbacks = stub(CallbackServiceStub)
+dags = stub(DagServiceStub)
+letters = stub(DeadLetterServiceStub)
+operations = stub(OperationServiceStub)
+runs = stub(DagRunServiceStub)
+schedules = stub(ScheduleServiceStub)
+tenants = stub(TenantServiceStub)
 
 
 @pytest.fixture

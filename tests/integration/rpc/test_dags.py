@@ -12,8 +12,6 @@ from taskgate.v1 import (
     ApproveDagNodeRequest,
     CompareDagVersionsRequest,
     DagDocument,
-    DagRunServiceStub,
-    DagServiceStub,
     DagStatus,
     GetDagNodeResultRequest,
     GetDagRequest,
@@ -33,16 +31,6 @@ Code = grpc.StatusCode
 ONE = "nodes:\n  a: {type: add_episode}\n"
 TWO = "nodes:\n  a: {type: add_episode}\n  b: {type: add_episode, needs: [a]}\n"
 BROKEN = "nodes:\n  a: {type: add_episode, needs: [gone]}\n"
-
-
-@pytest.fixture
-def dags(face: Any) -> DagServiceStub:
-    return DagServiceStub(face.channel)
-
-
-@pytest.fixture
-def runs(face: Any) -> DagRunServiceStub:
-    return DagRunServiceStub(face.channel)
 
 
 async def apply(face: Any, dags: Any, text: str = ONE, **more: Any) -> Any:

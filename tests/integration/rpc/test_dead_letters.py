@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 from taskgate.v1 import (
-    DeadLetterServiceStub,
     DismissDeadLetterRequest,
     GetDeadLetterRequest,
     LetterFilter,
@@ -21,11 +20,6 @@ from taskgate.v1 import (
 )
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def letters(face: Any) -> DeadLetterServiceStub:
-    return DeadLetterServiceStub(face.channel)
 
 
 async def dead(face: Any, name: str = "ann", **more: Any) -> str:

@@ -10,7 +10,6 @@ import grpc
 import pytest
 from taskgate.v1 import (
     AbortOperationRequest,
-    DeadLetterServiceStub,
     DescribeRequest,
     DismissDeadLettersRequest,
     GetOperationRequest,
@@ -18,7 +17,6 @@ from taskgate.v1 import (
     ListDeadLettersRequest,
     ListOperationsRequest,
     OperationAction,
-    OperationServiceStub,
     OperationState,
     PurgeDeadLettersRequest,
     QueueDepthRequest,
@@ -33,16 +31,6 @@ from taskgate.v1 import (
 )
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def operations(face: Any) -> OperationServiceStub:
-    return OperationServiceStub(face.channel)
-
-
-@pytest.fixture
-def letters(face: Any) -> DeadLetterServiceStub:
-    return DeadLetterServiceStub(face.channel)
 
 
 async def over(face: Any, operations: Any, operation_id: str) -> Any:

@@ -23,17 +23,11 @@ from taskgate.v1 import (
     ResumeScheduleRequest,
     RunScheduleRequest,
     ScheduleDefinition,
-    ScheduleServiceStub,
     ScheduleSpec,
     UpdateScheduleRequest,
 )
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def schedules(face: Any) -> ScheduleServiceStub:
-    return ScheduleServiceStub(face.channel)
 
 
 def definition(**more: Any) -> ScheduleDefinition:

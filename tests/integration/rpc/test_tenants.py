@@ -12,7 +12,6 @@ from taskgate.v1 import (
     AddPauseRequest,
     Callback,
     CallbackEvent,
-    CallbackServiceStub,
     CallbackState,
     ChangeTenantRequest,
     ClearQuotaRequest,
@@ -30,22 +29,11 @@ from taskgate.v1 import (
     ResendCallbacksRequest,
     RotateWebhookSecretRequest,
     SetQuotaRequest,
-    TenantServiceStub,
     TenantTier,
     WorkerServiceStub,
 )
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def tenants(face: Any) -> TenantServiceStub:
-    return TenantServiceStub(face.channel)
-
-
-@pytest.fixture
-def callbacks(face: Any) -> CallbackServiceStub:
-    return CallbackServiceStub(face.channel)
 
 
 async def test_tier_and_weight(face: Any, tenants: Any, refusal: Any) -> None:

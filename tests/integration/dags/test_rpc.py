@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.struct_pb2 import Value
 from taskgate.v1 import (
+    ApproveDagNodeRequest,
     CancelDagRunRequest,
     DagRunServiceStub,
     DagStatus,
+    GetDagNodeResultRequest,
     GetDagRunRequest,
     RetryDagRunRequest,
+    SendDagSignalRequest,
+    SkipDagNodeRequest,
     StartDagRunRequest,
     WatchDagRunRequest,
 )
 
-from contracts.dag_world import Dags, DagWorld
+from contracts.dag_probes import GATES, RAN
+from contracts.dag_world import Dags, DagWorld, nodes, statuses
 from contracts.world import PATIENCE
 from gateway.rpc.server import GrpcServer
 
@@ -51,10 +59,23 @@ def key_of(person: Any) -> list[tuple[str, str]]:
     return [("authorization", f"Bearer {person.key}")]
 
 
-async def refused(call: Any) -> Code:
+async def failure(call: Any) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return caught.value.code()
+    return caught.value
+
+
+async def refused(call: Any) -> Code:
+    return (await failure(call)).code()
+
+
+@pytest.fixture
+def gate() -> Iterator[str]:
+    """A mark at which a node waits until the test sets its event."""
+    name = f"gate-{secrets.token_hex(3)}"
+    GATES[name] = asyncio.Event()
+    yield name
+    GATES.pop(name).set()
 
 
 async def test_a_run_is_started_once_and_watched_to_its_end(dags: Dags, runs: Any) -> None:
@@ -102,6 +123,98 @@ async def test_a_run_is_cancelled_and_goes_on(dags: Dags, runs: Any, dag_world: 
         Code.FAILED_PRECONDITION,
     )
     await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
+
+
+async def test_the_first_answer_to_an_approval_counts(dags: Dags, runs: Any, dag_world: DagWorld) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("asks", "nodes: {ok: {approval: {}}, a: {type: dag_echo, needs: [ok], input: {mark: a}}}")
+    run_id = await dags.start("asks")
+    await dags.until(run_id, "ok", "waiting")
+    request = ApproveDagNodeRequest(run_id=run_id, path="ok", approved=True, comment="fine")
+    stranger = key_of((await dag_world.people.household()).owner)
+    assert await refused(runs.ApproveDagNode(request, metadata=stranger)) is Code.NOT_FOUND
+    unknown = ApproveDagNodeRequest(run_id=run_id, path="nowhere")
+    assert await refused(runs.ApproveDagNode(unknown, metadata=metadata)) is Code.NOT_FOUND
+
+    assert (await runs.ApproveDagNode(request, metadata=metadata)).run.run_id == run_id
+    request.approved = False
+    late = await failure(runs.ApproveDagNode(request, metadata=metadata))
+    assert late.code() is Code.FAILED_PRECONDITION
+    assert f"approved already, by {dags.home.owner.user_id}" in str(late.details())
+    document = await dags.ended(run_id)
+    assert statuses(document) == {"ok": "completed", "a": "completed"}
+    answer = nodes(document)["ok"]["answer"]
+    assert (answer["approved"], answer["comment"]) == (True, "fine")
+
+
+async def test_a_rejection_fails_the_run(dags: Dags, runs: Any) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("asks", "nodes: {ok: {approval: {}}, a: {type: dag_echo, needs: [ok], input: {mark: a}}}")
+    run_id = await dags.start("asks")
+    await dags.until(run_id, "ok", "waiting")
+    request = ApproveDagNodeRequest(run_id=run_id, path="ok", approved=False, comment="too early")
+    await runs.ApproveDagNode(request, metadata=metadata)
+    await dags.ended(run_id)
+    shown = await runs.GetDagRun(GetDagRunRequest(run_id=run_id), metadata=metadata)
+    assert shown.run.status == DagStatus.DAG_STATUS_FAILED
+    assert "too early" in shown.run.error
+    assert RAN[dags.home.tenant_id] == []
+
+
+async def test_a_node_is_skipped(dags: Dags, runs: Any, gate: str) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply(
+        "held",
+        f"""
+nodes:
+  a: {{type: dag_echo, input: {{mark: {gate}}}}}
+  b: {{type: dag_echo, needs: [a], input: {{mark: b}}}}
+  c: {{type: dag_echo, needs: [b], input: {{mark: c}}}}
+""",
+    )
+    run_id = await dags.start("held")
+    await dags.until(run_id, "a", "running")
+    request = SkipDagNodeRequest(run_id=run_id, path="b", reason="not today")
+    assert (await runs.SkipDagNode(request, metadata=metadata)).run.status == DagStatus.DAG_STATUS_RUNNING
+    assert await refused(runs.SkipDagNode(request, metadata=metadata)) is Code.FAILED_PRECONDITION
+    request.path = "nowhere"
+    assert await refused(runs.SkipDagNode(request, metadata=metadata)) is Code.NOT_FOUND
+    GATES[gate].set()
+    await dags.ended(run_id)
+    shown = await runs.GetDagRun(GetDagRunRequest(run_id=run_id), metadata=metadata)
+    assert {node.path: node.status for node in shown.nodes} == {"a": COMPLETED, "b": SKIPPED, "c": COMPLETED}
+    (skipped,) = [node for node in shown.nodes if node.path == "b"]
+    assert (skipped.reason, skipped.decided_by) == ("not today", f"user:{dags.home.owner.user_id}")
+    assert RAN[dags.home.tenant_id] == [gate, "c"]
+
+
+async def test_signals_before_and_after_their_node_waits(dags: Dags, runs: Any, gate: str) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply(
+        "signalled",
+        f"""
+nodes:
+  first: {{type: dag_echo, input: {{mark: {gate}}}}}
+  early: {{signal: {{name: early}}, needs: [first]}}
+  late: {{signal: {{name: late}}, needs: [early]}}
+outputs: {{n: "${{ nodes.late.result.n }}"}}
+""",
+    )
+    run_id = await dags.start("signalled")
+    await dags.until(run_id, "first", "running")
+    early = SendDagSignalRequest(run_id=run_id, name="early", payload=Value(string_value="soon"))
+    assert list((await runs.SendDagSignal(early, metadata=metadata)).nodes) == []
+    GATES[gate].set()
+    await dags.until(run_id, "late", "waiting")
+    late = SendDagSignalRequest(run_id=run_id, name="late")
+    late.payload.struct_value.update({"n": 3})
+    assert list((await runs.SendDagSignal(late, metadata=metadata)).nodes) == ["late"]
+    await dags.ended(run_id)
+    shown = await runs.GetDagRun(GetDagRunRequest(run_id=run_id), metadata=metadata)
+    assert (shown.run.status, shown.result.struct_value["n"]) == (COMPLETED, 3)
+    got = await runs.GetDagNodeResult(GetDagNodeResultRequest(run_id=run_id, path="early"), metadata=metadata)
+    assert got.result.string_value == "soon"
+    assert await refused(runs.SendDagSignal(late, metadata=metadata)) is Code.FAILED_PRECONDITION
 
 
 async def test_what_is_not_the_callers_and_what_is_not_valid(dags: Dags, runs: Any, dag_world: DagWorld) -> None:

@@ -40,10 +40,14 @@ class QueueNames:
             return names.tenant_queue(tenant_id, task_type)
         return names.shared_queue(task_type)
 
+    async def learn(self) -> None:
+        """Learn of plug-in types from the workers' leases. Raises `DatabaseUnavailable`."""
+        rows = await self._db.fetch(SQL.known_types)
+        self._known = self._built_in | {row["task_type"] for row in rows}
+
     async def run(self) -> None:
-        """Learn of plug-in types from the workers' leases, until cancelled."""
+        """Learn from time to time, until cancelled."""
         while True:
             with contextlib.suppress(DatabaseUnavailable):
-                rows = await self._db.fetch(SQL.known_types)
-                self._known = self._built_in | {row["task_type"] for row in rows}
+                await self.learn()
             await asyncio.sleep(REFRESH_SECONDS)

@@ -16,11 +16,9 @@ from gateway.errors import QuotaExceeded, UniqueKeyTaken
 from gateway.idempotency import Idempotency, Replay, recall
 from gateway.launch import Launch, Launcher
 from gateway.limits.quotas import Charge, Quotas
-from gateway.new_task import MARK, NO_OVERRIDE, NewTask, RetryOverride, wire_payload
+from gateway.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.sql import Queries
 from gateway.unique_keys import UniqueKeys, repeated_keys
-
-__all__ = ["Intake", "NewTask", "RetryOverride"]
 
 SQL = Queries("gateway.status", "transitions.sql")
 

@@ -22,15 +22,16 @@ FIRST = 4.0
 class Pace:
     """A window of things under way, between 1 and `most`, that follows how long each of them takes."""
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, *, slower: float = SLOWER, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = float(most)
+        self._slower_shared = slower
         self._window = min(FIRST, self._most)
         self._clock = clock
         self._mean: float | None = None
         self._best = self._best_before = float("inf")
         self._turned_at = clock()
         self._noted = 0
-        self._slower = SLOWER
+        self._slower = slower
         self._last = ""
         self._mixed_at = clock()
 
@@ -39,7 +40,7 @@ class Pace:
         now = self._clock()
         if who != self._last:
             self._last, self._mixed_at = who, now
-        slower = SLOWER if now - self._mixed_at < ALONE_SECONDS else SLOWER_ALONE
+        slower = self._slower_shared if now - self._mixed_at < ALONE_SECONDS else SLOWER_ALONE
         if slower < self._slower and self._mean:
             fitting = self._window * slower * min(self._best, self._best_before) / self._mean
             self._window = max(min(fitting, self._window), 1.0)

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.access.placement import Placement
 from gateway.dags.store import DagVersion
-from gateway.intake import NewTask
+from gateway.new_task import NewTask
 
 
 @dataclass(frozen=True, slots=True)

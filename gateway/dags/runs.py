@@ -24,7 +24,8 @@ from gateway.dags.store import DagStore, DagVersion
 from gateway.db import Database, type_Connection
 from gateway.errors import TaskNotRetryable, TaskNotStoppable
 from gateway.idempotency import Idempotency, Replay
-from gateway.intake import Intake, NewTask
+from gateway.intake import Intake
+from gateway.new_task import NewTask
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Route, Router
 from gateway.sql import Queries

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Whose new task went to a backend within this time uses it beside the crowd (seconds).
 SHARED_SECONDS = 1.0
+#: So many times what it takes at best a start may take while several tenants have some: on Temporal the dearest step.
+START_SLOWER = 1.5
 
 
 class Lane:
@@ -28,7 +30,7 @@ class Lane:
         self._limit = concurrency * 8
         self._was_full = False
         self._used_at: dict[str, float] = {}
-        self._pace = Pace(concurrency)
+        self._pace = Pace(concurrency, slower=START_SLOWER)
         self._turns = Turns(self._pace, concurrency)
         self._down_since: float | None = None
 

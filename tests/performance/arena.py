@@ -21,29 +21,10 @@ from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
 from tests.performance.effects import Effects
 from tests.performance.processes import (
-    SERVERS,
     WorkerProcess,
-    cpu_of,
-    resident_mb,
     run_to_end,
-    server_pids,
-    tree,
 )
 from tests.performance.systems import APPS, CHECKOUT, SYSTEMS, System
-
-__all__ = [
-    "SERVERS",
-    "SYSTEMS",
-    "Arena",
-    "Figures",
-    "System",
-    "WorkerProcess",
-    "cpu_of",
-    "make_arena",
-    "resident_mb",
-    "server_pids",
-    "tree",
-]
 
 Figures = dict[str, Any]
 

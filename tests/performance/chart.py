@@ -52,7 +52,7 @@ def panels(figures: Mapping[str, Any]) -> list[tuple[str, list[Bar]]]:
 def draw(figures: Mapping[str, Any]) -> str:
     """The whole chart; all scales are logarithmic."""
     found = panels(figures)
-    height = 64 + sum(HEAD + ROW * len(bars) + 14 for _, bars in found)
+    height = 80 + sum(HEAD + ROW * len(bars) + 14 for _, bars in found)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
         ' font-family="system-ui, sans-serif" font-size="13">',
@@ -72,12 +72,16 @@ def draw(figures: Mapping[str, Any]) -> str:
 
 def captions(figures: Mapping[str, Any]) -> list[str]:
     """Machine and versions."""
-    machine, versions = figures["machine"], {**figures["versions"], **figures.get("peer_versions", {})}
+    machine = figures["machine"]
     return [
         f"{machine['cpu']}, {machine['cores']} cores for everything; Python {machine['python']};"
         f" load average {machine['load']:.1f} at the start. Scales are logarithmic.",
-        ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
+        *(_versions(figures[key]) for key in ("versions", "peer_versions") if key in figures),
     ]
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 def _latency(name: str, row: Mapping[str, Any]) -> Bar:

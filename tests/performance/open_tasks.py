@@ -26,20 +26,10 @@ from typing import Any
 import asyncpg
 import httpx
 
-from tests.performance.arena import (
-    SERVERS,
-    SYSTEMS,
-    Arena,
-    Figures,
-    System,
-    WorkerProcess,
-    cpu_of,
-    make_arena,
-    resident_mb,
-    server_pids,
-    tree,
-)
+from tests.performance.arena import Arena, Figures, make_arena
+from tests.performance.processes import SERVERS, WorkerProcess, cpu_of, resident_mb, server_pids, tree
 from tests.performance.stack import measured_stack
+from tests.performance.systems import SYSTEMS, System
 
 TASKS = int(os.environ.get("OPEN_TASKS", "10000"))
 PAIRS = int(os.environ.get("OPEN_PAIRS", "4"))

@@ -17,9 +17,11 @@ from typing import Any
 import asyncpg
 from redis.asyncio import Redis
 
-from tests.performance.arena import SERVERS, SYSTEMS, Arena, System, WorkerProcess, make_arena
+from tests.performance.arena import Arena, make_arena
 from tests.performance.peers_part import chosen
+from tests.performance.processes import SERVERS, WorkerProcess
 from tests.performance.stack import measured_stack
+from tests.performance.systems import SYSTEMS, System
 from tests.performance.table import percentiles
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))

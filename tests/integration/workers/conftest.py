@@ -23,7 +23,7 @@ from deploy.local.pytest_stack import StackFactory
 from deploy.local.stack import EmbeddedStack
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.intake import NewTask, RetryOverride
+from gateway.new_task import NewTask, RetryOverride
 from gateway.routing.stages import Stage
 from gateway.schema.migrate import create_legacy_tables, migrate
 from gateway.settings import Settings

@@ -17,7 +17,7 @@ from deploy.local import taskgate
 from deploy.local.stack import EmbeddedStack
 from tests.performance.stack import client, measured_stack
 
-CROWD, BATCH, SINGLES = 10_000, 2_000, int(os.environ.get("BENCH_SINGLES", "60"))
+CROWD, BATCH, SINGLES = 10_000, 2_000, int(os.environ.get("BENCH_SINGLES", "200"))
 #: Of the crowd's tenant. Tasks of one group run one after the other on Redis; the crowd is to fill every slot.
 PROJECTS = 40
 #: Stage by backend.

@@ -62,7 +62,6 @@ class Lane:
     def used(self, tenant_id: str | None) -> None:
         """A new task of the tenant goes there."""
         self._used_at[tenant_id or ""] = time.monotonic()
-        self._pace.seen(tenant_id or "")
 
     @property
     def window(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from backends.errors import EngineError
+from backends.errors import CapabilityMissing, EngineError, WorkflowNotFound
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef
 from gateway.dags.paths import RUNS_CHANNEL
 from gateway.dags.steps import SQL as STEPS
@@ -127,13 +127,9 @@ class Conductor:
 
     async def _take(self, task_ids: list[str] | None) -> None:
         rows = await self._db.fetch(SQL.take_ended, task_ids, _TELL_SECONDS)
-        over = [row for row in rows if not row["is_open"]]
-        if over:
-            await self._mark_told(over)
         for row in rows:
-            if row["is_open"]:
-                self._waiting.setdefault(row["run_id"], []).append(row)
-        for run_id in {row["run_id"] for row in rows if row["is_open"]} - self._tellers.keys():
+            self._waiting.setdefault(row["run_id"], []).append(row)
+        for run_id in {row["run_id"] for row in rows} - self._tellers.keys():
             teller = self._tellers[run_id] = asyncio.create_task(self._tell(run_id), name=f"tell {run_id}")
             teller.add_done_callback(partial(self._forget, run_id))
 
@@ -160,7 +156,12 @@ class Conductor:
             first = told[0]
             ref = WorkflowRef(first["run_id"], epoch, first["group_id"], first["task_type"])
             events = [[row["node"], row["position"], _state(row), row["undoes"]] for row in told]
-            await self._engine.signal_workflow(ref, ENDED, events)
+            try:
+                await self._engine.signal_workflow(ref, ENDED, events)
+            except (WorkflowNotFound, CapabilityMissing):
+                # What is over here is told all the same: Temporal may have lost that its workflow came to its end.
+                if any(row["is_open"] for row in told):
+                    raise
             await self._mark_told(told)
 
     async def _mark_told(self, rows: Iterable[asyncpg.Record]) -> None:

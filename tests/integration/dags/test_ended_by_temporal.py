@@ -1,4 +1,7 @@
-"""Runs that somebody ends or resets in Temporal itself: PostgreSQL soon says what is true, and no node runs twice."""
+"""Runs that somebody ends or resets in Temporal itself: PostgreSQL soon says what is true, and no node runs twice.
+
+And the other way round: a run that has ended in PostgreSQL ends in Temporal.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from contracts.dag_probes import GATES, RAN
 from contracts.dag_world import Dags, nodes, statuses
 from contracts.operator import WHY, Operator
 from contracts.world import PATIENCE, TRUTH
+from gateway.dags.steps import SQL as STEPS
 
 #: The second node waits for a gate.
 TEXT = """
@@ -101,3 +105,15 @@ async def test_reset_after_its_end(dags: Dags, operator: Operator, gate: str) ->
     after = await dags.state(run_id)
     assert after == before
     await ran_once(dags, run_id, after, gate)
+
+
+async def test_ended_in_postgresql_only(dags: Dags, operator: Operator, gate: str) -> None:
+    """As when Temporal loses the answer of the last step together with the update that led to it."""
+    run_id = await at_the_gate(dags, gate)
+    await dags.world.database.execute(STEPS.finish_run, run_id, "failed", "It came to its end", None)
+    async with asyncio.timeout(PATIENCE):
+        await operator.ended(run_id)
+    document = await dags.ended(run_id)
+    assert (document["status"], document["error"]) == ("failed", "It came to its end")
+    assert statuses(document)["c"] == "pending"
+    assert await dags.world.attempts(run_id) == ["failed"]

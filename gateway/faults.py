@@ -9,10 +9,10 @@ import signal
 POINTS = (
     "after_firing_noted",  # gateway: a schedule's time is noted, nothing submitted
     "before_firing_commit",  # gateway: a firing is taken, neither it nor its task committed
-    "before_accept",  # gateway: the rows are not yet written
-    "after_accept",  # gateway: committed, nothing started
-    "before_start",  # gateway: about to tell the engine
-    "after_start",  # gateway: the engine has it, nothing recorded
+    "before_accept",  # gateway, or worker that opens nodes of a DAG: the rows are not yet written
+    "after_accept",  # the same: committed, nothing started
+    "before_start",  # the same: about to tell the engine
+    "after_start",  # the same: the engine has it, nothing recorded
     "after_claim",  # worker: claimed, the handler not begun
     "before_report",  # worker: the handler returned, nothing reported
     "after_report",  # worker: reported, the engine not told

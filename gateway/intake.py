@@ -60,17 +60,20 @@ class Intake:
         idempotency: Idempotency | None = None,
         beside: Beside | None = None,
         after: Beside | None = None,
+        launches: Sequence[Launch] | None = None,
     ) -> Replay | None:
         """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
 
-        `beside` and `after` belong to the transaction, before and after the tasks are written.
+        `beside` and `after` belong to the transaction, before and after the tasks are written. `launches`: how each of
+        them begins, where that is not the launcher's to plan.
 
         Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `DatabaseUnavailable`.
         """
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        launches = [self._plan(task, len(tasks)) for task in tasks]
+        if launches is None:
+            launches = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
         faults.passing("before_accept")
         if (

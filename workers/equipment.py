@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 
 from backends.port import RetryPolicy
-from gateway.dags.limits import Limits
-from gateway.dags.steps import DagSteps
 from gateway.db import Database
 from gateway.intake import Intake
+from gateway.launch import Launcher
 from gateway.settings import Settings
 from gateway.status.notify import Notifier
 from gateway.status.transitions import Claim, Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
-from workers.submit import SilentLauncher, Submitter, WaitingLauncher
+from workers.submit import Submitter, WaitingLauncher
 
 
 class Equipment:
@@ -32,16 +31,17 @@ class Equipment:
             fenced=settings.fence_enabled,
         )
         self.contexts = ContextFactory(settings, self.database)
-        self._intake, of_steps = (
-            Intake(
-                self.database,
-                launcher,
-                max_attempts=settings.task_attempts,
-                idempotency_hours=settings.idempotency_hours,
-            )
-            for launcher in (WaitingLauncher(self.database), SilentLauncher(self.database))
+        self._settings = settings
+        self._intake = self.intake_to(WaitingLauncher(self.database))
+
+    def intake_to(self, launcher: Launcher) -> Intake:
+        """The way in for tasks that tasks submit."""
+        return Intake(
+            self.database,
+            launcher,
+            max_attempts=self._settings.task_attempts,
+            idempotency_hours=self._settings.idempotency_hours,
         )
-        self.dag_steps = DagSteps(self.database, of_steps, self.notifier, Limits.of(settings))
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
         """The context of one run."""

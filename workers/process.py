@@ -30,6 +30,7 @@ from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
 from workers.temporal.dag.activities import DagActivities
+from workers.temporal.dag.equipment import DagEquipment
 from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
@@ -141,30 +142,34 @@ class Worker:
     async def _poll_temporal(self, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:
             raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
+        types = self._registry.get_all_handlers()
+        dags = DagEquipment(self._settings, self._equipment, types, lambda: self._lease.process_id)
         pool = TemporalWorkerPool(
             self._settings.temporal_address,
             self._settings.temporal_namespace,
             runner=self._runner,
-            task_types=self._registry.get_all_handlers(),
+            task_types=types,
             worker_id=self._lease.process_id,
             slots=self._slots,
             tls=self._settings.temporal_tls,
             shared=self._pool in (None, "C"),
             # A little more than the runner's own grace: it hands back what is left itself.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
-            dags=DagActivities(self._equipment.dag_steps),
+            dags=DagActivities(dags.steps),
         )
         await self._follow_tenants(pool)
         side = [
             asyncio.create_task(self._keep_following_tenants(pool)),
             asyncio.create_task(self._announce(pool.wait_ready())),
             asyncio.create_task(_stop_when(over, pool)),
+            asyncio.create_task(dags.run()),
         ]
         try:
             await pool.run()
         finally:
             for task in side:
                 task.cancel()
+            await dags.close()
 
     async def _keep_following_tenants(self, pool: TemporalWorkerPool) -> None:
         """Tenants with queues of their own come and go without a restart."""

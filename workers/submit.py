@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from gateway.access.placement import Placement
 from gateway.db import Database
+from gateway.dispatch.starter import Starter
 from gateway.intake import Intake
 from gateway.launch import Launch
 from gateway.new_task import NewTask
@@ -36,8 +38,23 @@ class WaitingLauncher:
         wake.add_done_callback(self._wakes.discard)
 
 
-class SilentLauncher(WaitingLauncher):
-    """The same, for who tells the dispatchers in the transaction of the tasks."""
+class NodeLauncher(WaitingLauncher):
+    """The same, for nodes of DAGs: dispatchers are told in the transaction of the tasks, and of some there is no need.
+
+    `owner_id`: this process, while it has its lease.
+    """
+
+    def __init__(self, database: Database, starter: Starter, owner_id: Callable[[], str]) -> None:
+        super().__init__(database)
+        self._starter = starter
+        self._owner_id = owner_id
+
+    @property
+    def owner_id(self) -> str:
+        return self._owner_id()
+
+    def launch(self, launch: Launch) -> None:
+        self._starter.launch(launch)
 
     def wake(self) -> None:
         pass

@@ -66,8 +66,11 @@ async def kill_worker_of_a_dag(world: World, chance: random.Random) -> None:
 
 async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
     worker = chance.choice(world.workers)
+    point, passes = chance.choice(WORKER_POINTS), chance.randint(1, 10)
+    if "temporal" in worker.name and chance.random() < 0.5:  # it opens nodes of DAGs, and starts them
+        point, passes = chance.choice(GATEWAY_POINTS), chance.randint(1, 3)
     await worker.kill()
-    await worker.start(TASKGATE_FAULT_POINT=f"{chance.choice(WORKER_POINTS)}:{chance.randint(1, 10)}")
+    await worker.start(TASKGATE_FAULT_POINT=f"{point}:{passes}")
     await worker.died(6)
     await worker.kill()  # its supervisor, which would have the next one die, too
     await worker.start()

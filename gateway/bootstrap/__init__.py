@@ -14,7 +14,7 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
-from gateway.bootstrap.ground import build_engines, build_ground
+from gateway.bootstrap.ground import build_ground
 from gateway.dispatch.abilities import Abilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from gateway.status.feed import ChangeFeed
 from gateway.status.task_log import TaskLog
 
-__all__ = ["Gateway", "build_engines", "build_gateway"]
+__all__ = ["Gateway", "build_gateway"]
 
 
 def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 
 from backends.port import RetryPolicy
 from backends.redis_queue.wire import TYPES
@@ -24,15 +23,6 @@ from gateway.limits.gate import Gate
 from gateway.limits.limits import Limits
 from gateway.limits.quotas import Quotas
 from gateway.status.transitions import Transitions
-
-#: The start-to-close limit of types whose handlers the gateway does not know; workers enforce the handler's own.
-UNKNOWN_TYPE_TIMEOUT = timedelta(hours=24)
-
-
-def timeout_of(task_type: str) -> timedelta:
-    """How long a task of this type may run (contract §5)."""
-    known = TYPES.get(task_type)
-    return UNKNOWN_TYPE_TIMEOUT if known is None else known.timeout
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,6 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
         ground.router,
         gate,
         name_queue=queues.name,
-        timeout_of=timeout_of,
         retry=retry,
         gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,

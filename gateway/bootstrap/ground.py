@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import version as package_version
 
 from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
-from backends.temporal.engine import TemporalEngine
 from gateway.access.access import Access
 from gateway.db import Database
+from gateway.engines import build_engines
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
@@ -69,24 +68,6 @@ def build_ground(settings: Settings, engines: Mapping[str, WorkflowEnginePort] |
 
 def taskgate_version() -> str:
     return package_version("taskgate")
-
-
-def build_engines(settings: Settings) -> dict[str, WorkflowEnginePort]:
-    """An engine per configured backend; none connects before it is used."""
-    engines: dict[str, WorkflowEnginePort] = {}
-    if settings.redis_url:
-        engines["redis"] = RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
-    if settings.temporal_address:
-        engines["temporal"] = TemporalEngine(
-            settings.temporal_address,
-            settings.temporal_namespace,
-            tls=settings.temporal_tls,
-            timeout=settings.start_timeout_seconds,
-            inline_payload_bytes=settings.temporal_inline_payload_bytes,
-            standalone=settings.temporal_standalone_activities,
-            heartbeat=timedelta(seconds=settings.temporal_heartbeat_seconds),
-        )
-    return engines
 
 
 def build_flags(settings: Settings) -> FlagSource:

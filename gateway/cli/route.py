@@ -14,7 +14,6 @@ import asyncpg
 import typer
 
 from gateway.access.placement import Tier
-from gateway.bootstrap import build_engines
 from gateway.cli.actor import current_actor
 from gateway.cli.flags import (
     AsJson,
@@ -31,6 +30,7 @@ from gateway.cli.flags import (
 )
 from gateway.db import Database
 from gateway.dispatch.abilities import serves_priority
+from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json

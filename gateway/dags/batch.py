@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.access.placement import Placement
+from gateway.access.placement import Placement, Tier
 from gateway.dags.store import DagVersion
 from gateway.new_task import NewTask
 
@@ -29,10 +29,18 @@ class RunFacts:
     params: Mapping[str, Any]
     started_at: datetime
     dag: DagVersion
+    plan: str | None = None
+    """Of the tenant."""
+    stage: str | None = None
+    """Of the tenant, when the run was started."""
+    weight: float = 1.0
+    """The tenant's share beside those of others."""
+    held_back: bool = False
+    """Tasks may be paused, or those of the tenant counted, before they start."""
 
     @property
     def placement(self) -> Placement:
-        return Placement(self.tenant_id, self.project_id)
+        return Placement(self.tenant_id, self.project_id, Tier.of_plan(self.plan), self.plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 -- name: take_ended
 -- Ends that the workflow of their run does not know yet: of these tasks, or any (null). Whoever takes one has $2 seconds to
--- tell it.
-WITH ended AS (
+-- tell it. The workflow does not wait for the disk: what is lost with the server is taken again.
+WITH hurried AS (
+    SELECT set_config('synchronous_commit', 'off', true)
+), ended AS (
     SELECT n.run_id, n.path, d.state
     FROM taskgate.dag_node n
     JOIN taskgate.dispatch d ON d.task_id = n.task_id
@@ -14,7 +16,7 @@ WITH ended AS (
     FOR UPDATE OF n SKIP LOCKED
 )
 UPDATE taskgate.dag_node n SET told_at = clock_timestamp()
-FROM ended e, taskgate.dispatch r
+FROM hurried, ended e, taskgate.dispatch r
 WHERE n.run_id = e.run_id AND n.path = e.path AND r.task_id = e.run_id
 RETURNING n.run_id, n.path, n.node, n.position, n.undoes, n.verdict, n.told_at, e.state, r.epoch, r.group_id,
           r.task_type, r.state IN ('starting', 'queued', 'running') AS is_open

@@ -12,6 +12,7 @@ import orjson
 from gateway.dags.adoption import run_in
 from gateway.dags.answers import Answers
 from gateway.dags.batch import Batch, RunFacts
+from gateway.dags.direct import DirectStarts
 from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.expressions import holes, render
 from gateway.dags.limits import Limits
@@ -47,9 +48,11 @@ class DagSteps:
         intake: Intake,
         notifier: ChangeNotifier,
         limits: Limits,
+        direct: DirectStarts,
     ) -> None:
         self._db = database
         self._intake = intake
+        self._direct = direct
         self._notifier = notifier
         self._limits = limits
         self._answers = Answers(database, notifier)
@@ -145,7 +148,9 @@ class DagSteps:
         return row
 
     async def _facts(self, run_id: str, epoch: int) -> RunFacts:
-        row = await self._held(self._db, run_id, epoch)
+        row = await self._db.fetchrow(SQL.facts, run_id, epoch)
+        if row is None:
+            raise RunOver
         dag = await self._version(row["owner"], row["name"], row["version"])
         return RunFacts(
             run_id,
@@ -159,6 +164,10 @@ class DagSteps:
             orjson.loads(row["params"]),
             row["created_at"],
             dag,
+            row["plan"],
+            row["stage"],
+            row["weight"],
+            row["held_back"],
         )
 
     async def _version(self, owner: str, name: str, number: int) -> DagVersion:
@@ -250,7 +259,8 @@ class DagSteps:
         """Everything of a batch, or nothing. Raises `RunOver`."""
 
         columns = [list(column) for column in zip(*batch.nodes, strict=True)] or [[]] * NODE_COLUMNS
-        is_due = bool(batch.tasks or batch.again)
+        launches = self._direct.plan(run, batch.tasks)
+        is_due = bool(batch.again) or (bool(batch.tasks) and launches is None)
 
         async def beside(db: type_Connection) -> None:
             added = await db.fetchrow(SQL.add_nodes, run.run_id, run.epoch, percent, *columns, is_due, DUE_CHANNEL)
@@ -266,7 +276,7 @@ class DagSteps:
                 await db.execute(SQL.set_timeouts, list(batch.timeouts), list(batch.timeouts.values()))
 
         if batch.tasks:
-            await self._intake.submit(batch.tasks, beside=beside, after=after)
+            await self._intake.submit(batch.tasks, beside=beside, after=after, launches=launches)
         else:
             async with self._db.transaction() as db:
                 await beside(db)

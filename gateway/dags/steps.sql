@@ -1,15 +1,25 @@
--- What the workflow of a run does in PostgreSQL. Each transaction begins with `hold_run`, the fence: a workflow whose run was
--- stopped, or started again, can open and finish nothing any more.
+-- What the workflow of a run does in PostgreSQL. Each transaction begins with the fence (`hold_run`, or what `add_nodes` has of
+-- it): a workflow whose run was stopped, or started again, can open and finish nothing any more.
 
 -- name: hold_run
 -- The run while this start of it ($2) is the one that counts.
-SELECT r.run_id, r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth,
-       r.deadline_at, r.epoch AS run_epoch, r.failure, r.created_at, d.state, d.group_id, d.user_id, d.attempt, n.plan AS plan
+SELECT r.owner, r.name, r.version, r.deadline_at, r.epoch AS run_epoch
+FROM taskgate.dispatch d
+JOIN taskgate.dag_run r ON r.run_id = d.task_id
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+FOR UPDATE OF d
+
+-- name: facts
+-- The same to read, with what its nodes need to know; without the lock, which would wait for the disk.
+SELECT r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth, r.created_at,
+       d.group_id, d.user_id, d.stage, n.plan, COALESCE(w.weight, 1) AS weight,
+       EXISTS (SELECT 1 FROM taskgate.pause)
+       OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL) AS held_back
 FROM taskgate.dispatch d
 JOIN taskgate.dag_run r ON r.run_id = d.task_id
 LEFT JOIN tenants n ON n.id = r.tenant_id
+LEFT JOIN taskgate.tenant w ON w.tenant_id = r.tenant_id
 WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
-FOR UPDATE OF d
 
 -- name: task_of_run
 -- A task that is carried out as a DAG although nobody asked for a run by name.

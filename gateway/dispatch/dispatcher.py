@@ -13,8 +13,8 @@ import asyncpg
 
 from gateway.db import Database, translated
 from gateway.dispatch.due import DueTasks
-from gateway.dispatch.planner import REPEAT_SECONDS, Planner
-from gateway.dispatch.starter import DOWN_SECONDS, SQL, Starter
+from gateway.dispatch.planner import Planner
+from gateway.dispatch.starter import DOWN_SECONDS, REPEAT_SECONDS, SQL, Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.launch import Launch
 from gateway.limits.gate import Gate

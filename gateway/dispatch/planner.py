@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 
-from backends.port import Capability, RetryPolicy, WorkflowRef, WorkflowStart
+from backends.port import Capability, RetryPolicy, WorkflowRef
 from gateway.access.placement import Tier
+from gateway.dispatch.engine_start import start_of
 from gateway.dispatch.lane import Lane
-from gateway.dispatch.queues import effective_priority, fairness_key
+from gateway.dispatch.starter import REPEAT_SECONDS
 from gateway.launch import Launch
 from gateway.limits.gate import Gate
 from gateway.new_task import NewTask, RetryOverride, first_ref
 from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.stages import Stage, allows
 from gateway.status.payload import decode_payload
-
-#: A start that nobody confirmed is repeated after this many seconds.
-REPEAT_SECONDS = 10.0
 
 QueueNamer = Callable[[str | None, Tier, str], str]
 #: Of a tenant's tasks of a type; None: they have a handler.
@@ -38,7 +35,6 @@ class Planner:
         gate: Gate,
         *,
         name_queue: QueueNamer,
-        timeout_of: Callable[[str], timedelta],
         retry: RetryPolicy,
         gives_up_on: Callable[[Lane], bool],
         name_workflow: WorkflowNamer,
@@ -47,7 +43,6 @@ class Planner:
         self._router = router
         self._gate = gate
         self._name_queue = name_queue
-        self._timeout_of = timeout_of
         self._retry = retry
         self._gives_up_on = gives_up_on
         self._name_workflow = name_workflow
@@ -71,16 +66,17 @@ class Planner:
         if lane is None or not route.usable or not lane.is_free:
             return Launch("waiting", now)
         queue = self._name_queue(place.tenant_id, place.tier, task.task_type)
-        start = self._start_of(
+        start = start_of(
             first_ref(task),
             task.payload,
-            place.tenant_id,
-            place.project_id,
-            queue,
-            task.priority,
-            place.tier,
-            task.retry,
-            self._workflow_of(route.backend, place.tenant_id, task.task_type),
+            tenant_id=place.tenant_id,
+            project_id=place.project_id,
+            tier=place.tier,
+            queue=queue,
+            priority=task.priority,
+            weight=self._gate.weight_of(place.tenant_id),
+            retry=self._retry if task.retry is None else task.retry.over(self._retry),
+            workflow=self._workflow_of(route.backend, place.tenant_id, task.task_type),
         )
         repeat_at = now + timedelta(seconds=REPEAT_SECONDS)
         return Launch("starting", repeat_at, route.backend, str(route.stage), queue, start, flag=route.flag)
@@ -103,16 +99,17 @@ class Planner:
         if backend not in self._lanes:
             return Launch("waiting", row["due_at"], backend)
         ref = WorkflowRef(row["task_id"], epoch, row["group_id"], row["task_type"])
-        start = self._start_of(
+        start = start_of(
             ref,
             decode_payload(row["payload"]),
-            row["tenant_id"],
-            row["project_id"],
-            queue,
-            row["priority"],
-            tier,
-            _own_retry(row),
-            self._workflow_of(backend, row["tenant_id"], row["task_type"]),
+            tenant_id=row["tenant_id"],
+            project_id=row["project_id"],
+            tier=tier,
+            queue=queue,
+            priority=row["priority"],
+            weight=self._gate.weight_of(row["tenant_id"]),
+            retry=_own_retry(row).over(self._retry),
+            workflow=self._workflow_of(backend, row["tenant_id"], row["task_type"]),
         )
         return Launch("starting", row["due_at"], backend, stage, queue, start, flag=flag, repeated=repeated)
 
@@ -147,32 +144,6 @@ class Planner:
         if wanted is not None and wanted in self._lanes and allows(route.stage, wanted):
             return replace(route, backend=wanted, usable=True, problem=None, flag=None)
         return route
-
-    def _start_of(
-        self,
-        ref: WorkflowRef,
-        payload: Mapping[str, Any],
-        tenant_id: str | None,
-        project_id: str | None,
-        queue: str,
-        priority: int,
-        tier: Tier,
-        retry: RetryOverride | None,
-        workflow: str | None,
-    ) -> WorkflowStart:
-        return WorkflowStart(
-            ref=ref,
-            payload=payload,
-            timeout=self._timeout_of(ref.task_type),
-            tenant_id=tenant_id,
-            project_id=project_id,
-            queue=queue,
-            priority=effective_priority(priority, tier),
-            fairness_key=fairness_key(tenant_id, tier),
-            fairness_weight=self._gate.weight_of(tenant_id),
-            retry=self._retry if retry is None else retry.over(self._retry),
-            workflow=workflow,
-        )
 
     def _workflow_of(self, backend: str, tenant_id: str | None, task_type: str) -> str | None:
         """The workflow that carries out tasks of this type there, None: a handler does."""

@@ -8,8 +8,10 @@ import contextlib
 from backends.temporal import names
 from gateway.access.placement import Tier
 from gateway.db import Database
-from gateway.dispatch.starter import SQL
 from gateway.errors import DatabaseUnavailable
+from gateway.sql import Queries
+
+SQL = Queries("gateway.dispatch", "dispatch.sql")
 
 REFRESH_SECONDS = 2.0
 
@@ -24,6 +26,13 @@ def effective_priority(priority: int, tier: Tier) -> int:
     return max(priority - 1, 1) if tier is Tier.VIP else priority
 
 
+def queue_of(tenant_id: str | None, tier: Tier, task_type: str) -> str:
+    """The queue for a task of this tenant, of a type that some worker has a handler for."""
+    if tenant_id is not None and tier in (Tier.ENTERPRISE, Tier.VIP):
+        return names.tenant_queue(tenant_id, task_type)
+    return names.shared_queue(task_type)
+
+
 class QueueNames:
     """Knows the task types that workers have handlers for; a task of any other goes where it fails with a message."""
 
@@ -36,9 +45,7 @@ class QueueNames:
         """The queue for a task of this tenant."""
         if task_type not in self._known:
             return names.UNREGISTERED_QUEUE
-        if tenant_id is not None and tier in (Tier.ENTERPRISE, Tier.VIP):
-            return names.tenant_queue(tenant_id, task_type)
-        return names.shared_queue(task_type)
+        return queue_of(tenant_id, tier, task_type)
 
     async def learn(self) -> None:
         """Learn of plug-in types from the workers' leases. Raises `DatabaseUnavailable`."""

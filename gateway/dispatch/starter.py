@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain
 from backends.port import Capability, WorkflowEnginePort
@@ -17,12 +17,16 @@ from gateway.db import Database
 from gateway.dispatch.lane import Lane
 from gateway.errors import DatabaseUnavailable
 from gateway.launch import Launch
-from gateway.routing.flags import FlagEvaluation
 from gateway.sql import Queries
+
+if TYPE_CHECKING:  # workers use it, and need no flag SDK
+    from gateway.routing.flags import FlagEvaluation
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.dispatch", "dispatch.sql")
 
+#: A start that nobody confirmed is repeated after this many seconds.
+REPEAT_SECONDS = 10.0
 #: Pause before a task whose backend is down is looked at again; the backend's return cuts it short.
 DOWN_SECONDS = 5.0
 PROBE_SECONDS = 0.5
@@ -30,7 +34,7 @@ PROBE_SECONDS = 0.5
 FIRST_CONFIRM_PAUSE, LAST_CONFIRM_PAUSE = 0.005, 0.04
 
 #: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
-FlagRecorder = Callable[[FlagEvaluation, str, timedelta, bool], None]
+FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
 
 
 class Starter:

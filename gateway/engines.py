@@ -1,0 +1,34 @@
+"""The workflow engines as the settings say; none connects before it is used."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from backends.port import WorkflowEnginePort
+from backends.redis_queue.engine import RedisQueueEngine
+from backends.temporal.engine import TemporalEngine
+from gateway.settings import Settings
+
+
+def build_engines(settings: Settings) -> dict[str, WorkflowEnginePort]:
+    """An engine per configured backend."""
+    engines: dict[str, WorkflowEnginePort] = {}
+    if settings.redis_url:
+        engines["redis"] = RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
+    if settings.temporal_address:
+        engines["temporal"] = build_temporal(settings)
+    return engines
+
+
+def build_temporal(settings: Settings) -> TemporalEngine:
+    """Temporal; its address is set."""
+    assert settings.temporal_address is not None
+    return TemporalEngine(
+        settings.temporal_address,
+        settings.temporal_namespace,
+        tls=settings.temporal_tls,
+        timeout=settings.start_timeout_seconds,
+        inline_payload_bytes=settings.temporal_inline_payload_bytes,
+        standalone=settings.temporal_standalone_activities,
+        heartbeat=timedelta(seconds=settings.temporal_heartbeat_seconds),
+    )

@@ -1,0 +1,50 @@
+"""What a worker process needs to carry runs of DAGs on, beside what all its tasks need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from backends.port import RetryPolicy
+from backends.temporal import names
+from gateway.dags.direct import DirectStarts
+from gateway.dags.limits import Limits
+from gateway.dags.steps import DagSteps
+from gateway.dispatch.starter import Starter
+from gateway.engines import build_temporal
+from gateway.settings import Settings
+from workers.equipment import Equipment
+from workers.submit import NodeLauncher
+
+
+class DagEquipment:
+    """Opens nothing before it is used; `run` confirms the starts of nodes until it is cancelled, then `close`."""
+
+    def __init__(
+        self, settings: Settings, equipment: Equipment, task_types: Collection[str], owner_id: Callable[[], str]
+    ) -> None:
+        database = equipment.database
+        self._engine = build_temporal(settings)
+        self._starter = Starter(
+            database,
+            {names.ENGINE: self._engine},
+            concurrency=settings.dispatch_concurrency,
+            fallback_seconds=0,
+            record_flag=None,
+            wake=lambda: None,
+        )
+        self.steps = DagSteps(
+            database,
+            equipment.intake_to(NodeLauncher(database, self._starter, owner_id)),
+            equipment.notifier,
+            Limits.of(settings),
+            DirectStarts(self._starter.lanes[names.ENGINE], task_types, RetryPolicy(attempts=settings.task_attempts)),
+        )
+
+    async def run(self) -> None:
+        """Confirm starts, and look whether an engine that was down is back."""
+        await self._starter.run()
+
+    async def close(self) -> None:
+        """Let the starts under way end."""
+        await self._starter.close()
+        await self._engine.close()

@@ -31,7 +31,7 @@ class Lane:
         self._was_full = False
         self._used_at: dict[str, float] = {}
         self._pace = Pace(concurrency, slower=START_SLOWER)
-        self._turns = Turns(self._pace, concurrency)
+        self._turns = Turns(self._pace, concurrency, self._rest)
         self._down_since: float | None = None
 
     @property
@@ -79,6 +79,10 @@ class Lane:
         self._pace.seen(tenant_id or "")
         async with self._turns.slot(tenant_id or ""):
             yield
+
+    def _rest(self, tenant_id: str) -> float:
+        """While others' new tasks come, a crowd leaves an engine to them that is slow even with one start at a time."""
+        return self._pace.rest if self.users - {tenant_id} else 0.0
 
     def begun(self) -> None:
         """A start is to be made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gateway.pace import Pace
@@ -13,12 +13,14 @@ from gateway.pace import Pace
 class Turns:
     """Slots for what is under way at once, as many as `pace` says.
 
-    Who has nothing under way waits for nobody, as long as fewer than `most` are.
+    Who has nothing under way waits for nobody, as long as fewer than `most` are. Who has more waiting leaves its place
+    empty for `rest(who)` seconds after each.
     """
 
-    def __init__(self, pace: Pace, most: int) -> None:
+    def __init__(self, pace: Pace, most: int, rest: Callable[[str], float] = lambda _: 0.0) -> None:
         self._pace = pace
         self._most = most
+        self._rest = rest
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._under_way: Counter[str] = Counter()
         self.taken = 0
@@ -40,7 +42,10 @@ class Turns:
         try:
             yield
         finally:
-            self._give_back(who)
+            if who in self._waiting and (rest := self._rest(who)):
+                asyncio.get_running_loop().call_later(rest, self._give_back, who)
+            else:
+                self._give_back(who)
 
     def _may(self, who: str) -> bool:
         return self.taken < self._pace.window or (not self._under_way[who] and self.taken < self._most)

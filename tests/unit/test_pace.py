@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.pace import ALONE_SECONDS, FIRST, MEMORY_SECONDS, Pace
+from gateway.pace import ALONE_SECONDS, FIRST, LEAST, MEMORY_SECONDS, Pace
 
 
 class Clock:
@@ -77,3 +77,16 @@ def test_what_was_best_is_forgotten(clock: Clock) -> None:
         clock.now += MEMORY_SECONDS + 1
         settle(pace, 0.1)
     assert settle(pace, 0.1, rounds=4000) == 64
+
+
+def test_a_server_that_is_slow_with_one_gets_a_rest_after_it(clock: Clock) -> None:
+    pace = Pace(64, clock=clock)
+    pace.note(0.001, 1)
+    assert pace.rest == 0
+    settle(pace, 0.1)
+    assert pace.rest == pytest.approx(0.1 * (1 / LEAST - 1))
+    clock.now += 2 * MEMORY_SECONDS
+    settle(pace, 0.1, rounds=10)
+    clock.now += 2 * MEMORY_SECONDS
+    settle(pace, 0.1, rounds=10)
+    assert pace.rest == 0

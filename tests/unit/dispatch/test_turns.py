@@ -19,8 +19,8 @@ class Window:
 class Starts:
     """Starts that last until they are told to end."""
 
-    def __init__(self, window: int, most: int = 8) -> None:
-        self.turns = Turns(cast(Pace, Window(window)), most)
+    def __init__(self, window: int, most: int = 8, rest: float = 0.0) -> None:
+        self.turns = Turns(cast(Pace, Window(window)), most, lambda _: rest)
         self.begun: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -77,3 +77,21 @@ async def test_who_gives_up_leaves_no_gap() -> None:
     assert await starts.end("a1") == ["a1", "c1"]
     await starts.end("c1")
     assert starts.turns.taken == 0
+
+
+async def test_a_crowd_rests_and_others_do_not_wait_for_that() -> None:
+    starts = Starts(1, rest=0.05)
+    starts.want("a1", "a2")
+    await starts.settle()
+    assert await starts.end("a1") == ["a1"]
+    starts.want("b1")
+    assert await starts.settle() == ["a1", "b1"]
+    # Nothing of b waits: its place is free at once.
+    assert await starts.end("b1") == ["a1", "b1"]
+    starts.want("b2")
+    assert await starts.settle() == ["a1", "b1", "b2"]
+    async with asyncio.timeout(5):
+        while "a2" not in starts.ends:
+            await asyncio.sleep(0.01)
+            await starts.end("b2")
+    assert starts.begun == ["a1", "b1", "b2", "a2"]

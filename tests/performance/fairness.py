@@ -63,7 +63,6 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection, backend: s
         while len(beside) < SINGLES and await database.fetchval(_UNDONE):
             beside.append(await single(http, database))
         left, seconds = await database.fetchval(_UNDONE), time.monotonic() - began
-    print("seq", [round(b * 1000) for b in beside])
     beside.sort()
     return {
         "idle_p50_ms": round(idle[len(idle) // 2] * 1000, 1),

@@ -9,8 +9,9 @@ from gateway.db import Database
 from gateway.intake import Intake
 from gateway.launch import Launcher
 from gateway.settings import Settings
+from gateway.status.claim import Claim
 from gateway.status.notify import Notifier
-from gateway.status.transitions import Claim, Transitions
+from gateway.status.transitions import Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
 from workers.submit import Submitter, WaitingLauncher

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from gateway.status.transitions import Claim, Transitions
+from gateway.status.claim import Claim
+from gateway.status.transitions import Transitions
 from workers.persistence import until_stored
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from gateway import faults
-from gateway.status.transitions import Claim, Transitions
+from gateway.status.claim import Claim
+from gateway.status.transitions import Transitions
 from workers.claims import HELD_PAUSE, Claims
 from workers.execution.inline import InlineExecution
 from workers.execution.isolated import HandlerFailed, IsolatedExecution

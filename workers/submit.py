@@ -12,7 +12,8 @@ from gateway.dispatch.starter import Starter
 from gateway.intake import Intake
 from gateway.launch import Launch
 from gateway.new_task import NewTask
-from gateway.status.transitions import DUE_CHANNEL, Claim
+from gateway.status.claim import Claim
+from gateway.status.transitions import DUE_CHANNEL
 
 
 class WaitingLauncher:

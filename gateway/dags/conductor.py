@@ -18,7 +18,7 @@ import asyncpg
 from backends.errors import CapabilityMissing, EngineError, WorkflowNotFound
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef
 from gateway.dags.paths import RUNS_CHANNEL
-from gateway.dags.steps import SQL as STEPS
+from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.watch import RunWatch
 from gateway.db import Database, translated
 from gateway.errors import DatabaseUnavailable

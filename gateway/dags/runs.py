@@ -19,7 +19,7 @@ from gateway.dags.errors import DagBackendMissing, DagInvalid, DagRunConflict, D
 from gateway.dags.limits import Limits
 from gateway.dags.parameters import bind
 from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, path_of
-from gateway.dags.steps import SQL as STEPS
+from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.store import DagStore, DagVersion
 from gateway.db import Database, type_Connection
 from gateway.errors import TaskNotRetryable, TaskNotStoppable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from backends.port import RetryPolicy
 from gateway.db import Database, type_Connection
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.sql import Queries
+from gateway.status.claim import Claim, FailureVerdict, Standing
 from gateway.status.payload import decode_payload, encode_json, text_member, without_wire_keys
 
 log = logging.getLogger(__name__)
@@ -35,42 +35,6 @@ class ChangeNotifier(Protocol):
     """Tells the change feed of every gateway that a task changed (`gateway.status.notify.Notifier`)."""
 
     def changed(self, task_id: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to run a task once. `attempt` is the fence: reports with another one are ignored."""
-
-    task_id: str
-    attempt: int
-    epoch: int
-    tenant_id: str | None
-    project_id: str | None
-    user_id: str | None
-    group_id: str
-    task_type: str
-    payload: dict[str, Any] | None
-    timeout_seconds: float | None = None
-    """Of this task; the handler's own limit holds too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a task stands when its claim is not granted."""
-
-    state: str
-    backend: str | None
-    epoch: int
-    worker_id: str | None
-    worker_alive: bool
-    expired: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FailureVerdict:
-    """What becomes of a failed run: `retry_in` is None when the task is now FAILED."""
-
-    retry_in: timedelta | None
 
 
 class Transitions:

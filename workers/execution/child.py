@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from gateway.settings import Settings
-from gateway.status.transitions import Claim
+from gateway.status.claim import Claim
 from workers.equipment import Equipment
 from workers.execution.inline import InlineExecution
 from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive

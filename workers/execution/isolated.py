@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from gateway.host_process import resident_bytes
 from gateway.settings import Settings
-from gateway.status.transitions import Claim
+from gateway.status.claim import Claim
 from workers.execution.messages import (
     CANCEL,
     CANCELLED,

@@ -17,7 +17,7 @@ from contracts.dag_probes import GATES, RAN
 from contracts.dag_world import Dags, nodes, statuses
 from contracts.operator import WHY, Operator
 from contracts.world import PATIENCE, TRUTH
-from gateway.dags.steps import SQL as STEPS
+from gateway.dags.run_reader import SQL as STEPS
 
 #: The second node waits for a gate.
 TEXT = """

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.status.transitions import Claim, Transitions
+from gateway.status.claim import Claim
+from gateway.status.transitions import Transitions
 from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
 from workers.outcome import Assignment, Completed, Stopped

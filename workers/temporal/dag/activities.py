@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from gateway.dags.steps import DagSteps, RunOver
+from gateway.dags.run_reader import RunOver
+from gateway.dags.steps import DagSteps
 from gateway.errors import DatabaseUnavailable
 from workers.temporal.dag import step_names as steps
 

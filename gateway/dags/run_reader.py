@@ -1,0 +1,138 @@
+"""What a step reads of its run: the run itself, its nodes, and what expressions refer to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from gateway.dags.batch import RunFacts
+from gateway.dags.errors import ExpressionFault
+from gateway.dags.expressions import holes, render
+from gateway.dags.limits import Limits
+from gateway.dags.opening import Opener
+from gateway.dags.results import Values
+from gateway.dags.scope import Scope
+from gateway.dags.snapshot import lived_with
+from gateway.dags.store import DagStore, DagVersion
+from gateway.db import Database
+from gateway.sql import Queries
+
+SQL = Queries("gateway.dags", "steps.sql")
+
+#: Definitions that a process remembers; they never change.
+_REMEMBERED = 64
+
+
+class RunOver(Exception):
+    """This start of the run no longer counts: it was stopped, or started again."""
+
+
+class RunReader:
+    """Reads without locks; the transaction that follows has the fence. Every method raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, store: DagStore, limits: Limits) -> None:
+        self._db = database
+        self._store = store
+        self._limits = limits
+        self._versions: OrderedDict[tuple[str, str, int], DagVersion] = OrderedDict()
+
+    async def facts(self, run_id: str, epoch: int) -> RunFacts:
+        """The run, as its nodes need to know it. Raises `RunOver`."""
+        row = await self._db.fetchrow(SQL.facts, run_id, epoch)
+        if row is None:
+            raise RunOver
+        dag = await self.version(row["owner"], row["name"], row["version"])
+        return RunFacts(
+            run_id,
+            epoch,
+            row["tenant_id"],
+            row["project_id"],
+            row["user_id"],
+            row["group_id"],
+            row["priority"],
+            row["depth"],
+            orjson.loads(row["params"]),
+            row["created_at"],
+            dag,
+            row["plan"],
+            row["stage"],
+            row["weight"],
+            row["held_back"],
+        )
+
+    async def version(self, owner: str, name: str, number: int) -> DagVersion:
+        """The definition; it is remembered."""
+        key = (owner, name, number)
+        known = self._versions.get(key)
+        if known is None:
+            known = self._versions[key] = await self._store.version(*key)
+            if len(self._versions) > _REMEMBERED:
+                self._versions.popitem(last=False)
+        return known
+
+    async def items(self, run_id: str, name: str) -> list[Any]:
+        """What the fan-out runs over."""
+        text = await self._db.fetchval(
+            "SELECT items::text FROM taskgate.dag_node WHERE run_id = $1 AND path = $2", run_id, name
+        )
+        items: list[Any] = orjson.loads(text or "[]")
+        return items
+
+    async def standing(self, run_id: str, paths: list[str]) -> dict[str, dict[str, Any]]:
+        """Those of these nodes that were decided already, and how."""
+        return {row["path"]: dict(row) for row in await self._db.fetch(SQL.standing, run_id, paths)}
+
+    async def opener(
+        self, run: RunFacts, paths: list[str], standing: dict[str, dict[str, Any]], wanted: Iterable[str]
+    ) -> Opener:
+        """For these nodes, with the values of the `wanted` expressions."""
+        subs = {
+            node: await self.version(*pinned)
+            for node, pinned in run.dag.plan["subs"].items()
+            if any(path.partition("[")[0] == node for path in paths)
+        }
+        return Opener(run, await self._values(run, wanted), standing, self._limits, subs)
+
+    async def _values(self, run: RunFacts, wanted: Iterable[str]) -> Values:
+        scope = Scope.of(run.dag.definition, self._limits.expression_length)
+        values = Values(scope, run.run_id, run.started_at.isoformat(), run.params, self._limits)
+        await values.load(self._db, wanted)
+        return values
+
+    async def outputs(self, run: RunFacts) -> str:
+        """The run's result, as JSON. Raises `ExpressionFault`."""
+        outputs = run.dag.definition.outputs
+        values = await self._values(run, expressions(outputs))
+        text = orjson.dumps(render(outputs, values.value)).decode()
+        if len(text) > self._limits.data_bytes:
+            raise ExpressionFault(f"they have {len(text)} bytes, more than {self._limits.data_bytes}")
+        if "\\u0000" in text:
+            raise ExpressionFault("NUL characters cannot be stored")
+        return text
+
+    async def failure(self, run: RunFacts) -> str:
+        """What went wrong, in words."""
+        rows = await self._db.fetch(SQL.failures, run.run_id, lived_with(run.dag.definition))
+        if not rows:
+            return "The DAG failed"
+        first = f"Node {rows[0]['path']} failed: {rows[0]['error'] or 'it was stopped'}"
+        more = ", ".join(row["path"] for row in rows[1:])
+        return f"{first} (also failed: {more})" if more else first
+
+
+def expressions(value: Any) -> list[str]:
+    """All of them in a value of a definition, at any depth."""
+    found: list[str] = []
+    rest = [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, str):
+            found += holes(one)
+        elif isinstance(one, dict):
+            rest.extend(one.values())
+        elif isinstance(one, list):
+            rest.extend(one)
+    return found

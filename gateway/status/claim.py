@@ -1,0 +1,43 @@
+"""The right to run a task once, and what is said where it is not granted, or the run fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a task once. `attempt` is the fence: reports with another one are ignored."""
+
+    task_id: str
+    attempt: int
+    epoch: int
+    tenant_id: str | None
+    project_id: str | None
+    user_id: str | None
+    group_id: str
+    task_type: str
+    payload: dict[str, Any] | None
+    timeout_seconds: float | None = None
+    """Of this task; the handler's own limit holds too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a task stands when its claim is not granted."""
+
+    state: str
+    backend: str | None
+    epoch: int
+    worker_id: str | None
+    worker_alive: bool
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailureVerdict:
+    """What becomes of a failed run: `retry_in` is None when the task is now FAILED."""
+
+    retry_in: timedelta | None

@@ -18,7 +18,7 @@ from gateway.access.placement import Tier
 from gateway.routing import file_source
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flag_text import describe_reason
-from gateway.routing.flags import FlagSource, context_of
+from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import REDIS, Stage
 
@@ -242,23 +242,6 @@ async def test_start_and_close_may_be_repeated(watched: Watched, path: Path) -> 
     await watched.source.start()
     await watched.source.close()
     await watched.source.close()
-
-
-def test_the_context_names_tenant_project_and_task() -> None:
-    context = context_of(ACME)
-    assert context.fully_qualified_key == "project:p1:task:task-1:tenant:acme"
-    tenant, task = context.get_individual_context("tenant"), context.get_individual_context("task")
-    assert tenant is not None
-    assert task is not None
-    assert (tenant.get("tier"), tenant.get("plan"), task.get("type")) == ("enterprise", "enterprise", "add_episode")
-    assert task.anonymous
-
-
-@pytest.mark.parametrize(
-    "query", [RouteQuery(None, "x"), RouteQuery("", "x", "", ""), RouteQuery("ä:/%", "\u2028", "x" * 5000)]
-)
-def test_whatever_a_task_is_called_the_context_is_valid(query: RouteQuery) -> None:
-    assert context_of(query).valid
 
 
 async def test_a_rule_may_ask_for_the_tier(watched: Watched, path: Path) -> None:

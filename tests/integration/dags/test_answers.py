@@ -1,0 +1,88 @@
+"""What people, and other systems, say to a run while it goes on: approvals, signals, stops, nodes to be passed over."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from contracts.dag_probes import GATES
+from contracts.dag_world import Dags, nodes, statuses
+
+
+async def test_approval_first_answer_counts(dags: Dags) -> None:
+    await dags.apply(
+        "asks", "nodes: {ok: {approval: {message: go?}}, a: {type: dag_echo, needs: [ok], input: {mark: a}}}"
+    )
+    run_id = await dags.start("asks")
+    node = await dags.until(run_id, "ok", "waiting")
+    assert node["waits_for"] == "waits for approval"
+    answers = await asyncio.gather(
+        *(dags.post(f"{run_id}/nodes/ok/approve", {"approved": True, "comment": f"by {n}"}) for n in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert "approved already, by owner-" in refused.json()["detail"]
+    document = await dags.ended(run_id)
+    assert document["status"] == "completed"
+    assert nodes(document)["ok"]["answer"]["by"] == dags.home.owner.user_id
+
+    run_id = await dags.start("asks")
+    await dags.until(run_id, "ok", "waiting")
+    await dags.post(f"{run_id}/nodes/ok/approve", {"approved": False, "comment": "too early"})
+    document = await dags.ended(run_id)
+    assert document["status"] == "failed"
+    assert "too early" in document["error"]
+
+
+async def test_signals_before_and_after_their_node_waits(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "signalled",
+        f"""
+nodes:
+  first: {{type: dag_echo, input: {{mark: {gate}}}}}
+  early: {{signal: {{name: early}}, needs: [first]}}
+  late: {{signal: {{name: late}}, needs: [early]}}
+outputs: {{early: "${{ nodes.early.result }}", late: "${{ nodes.late.result.n }}"}}
+""",
+    )
+    run_id = await dags.start("signalled")
+    await dags.until(run_id, "first", "running")
+    assert (await dags.post(f"{run_id}/signals/early", "soon")).json() == {"nodes": []}
+    GATES[gate].set()
+    await dags.until(run_id, "late", "waiting")
+    assert (await dags.post(f"{run_id}/signals/late", {"n": 3})).json() == {"nodes": ["late"]}
+    assert (await dags.ended(run_id))["result"] == {"early": "soon", "late": 3}
+    assert (await dags.post(f"{run_id}/signals/late", {})).status_code == 409
+
+
+async def test_cancel_and_skip(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "held",
+        f"""
+nodes:
+  a: {{type: dag_echo, input: {{mark: {gate}}}}}
+  b: {{type: dag_echo, needs: [a], input: {{mark: b}}}}
+  c: {{type: dag_echo, needs: [b], input: {{mark: c}}}}
+""",
+    )
+    run_id = await dags.start("held")
+    await dags.until(run_id, "a", "running")
+    assert (await dags.post(f"{run_id}/nodes/b/skip", {"reason": "not today"})).status_code == 200
+    assert (await dags.post(f"{run_id}/cancel")).json()["status"] == "cancelled"
+    document = await dags.ended(run_id)
+    assert statuses(document) == {"a": "cancelled", "b": "skipped", "c": "pending"}
+    assert (await dags.post(f"{run_id}/cancel")).status_code == 409
+    # The cancelled run goes on, without what was skipped.
+    GATES.pop(gate).set()
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    document = await dags.ended(run_id)
+    assert document["status"] == "completed"
+    assert statuses(document) == {"a": "completed", "b": "skipped", "c": "completed"}
+    assert (nodes(document)["b"]["reason"], nodes(document)["b"]["decided_by"]) == (
+        "not today",
+        f"user:{dags.home.owner.user_id}",
+    )

@@ -6,7 +6,7 @@
 SELECT r.owner, r.name, r.version, r.deadline_at, r.epoch AS run_epoch
 FROM taskgate.dispatch d
 JOIN taskgate.dag_run r ON r.run_id = d.task_id
-WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 FOR UPDATE OF d
 
 -- name: facts
@@ -19,13 +19,13 @@ FROM taskgate.dispatch d
 JOIN taskgate.dag_run r ON r.run_id = d.task_id
 LEFT JOIN tenants n ON n.id = r.tenant_id
 LEFT JOIN taskgate.tenant w ON w.tenant_id = r.tenant_id
-WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 
 -- name: task_of_run
 -- A task that is carried out as a DAG although nobody asked for a run by name.
 SELECT d.task_type, d.tenant_id, d.project_id, d.user_id, d.priority, t.payload::text AS payload
 FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
-WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 
 -- name: add_run
 INSERT INTO taskgate.dag_run (run_id, owner, name, version, tenant_id, project_id, params, priority, parent_run, parent_path,
@@ -38,7 +38,7 @@ ON CONFLICT DO NOTHING
 WITH begun AS (
     UPDATE taskgate.dispatch
     SET state = 'running', attempt = attempt + 1, worker_id = NULL, owner_id = NULL, claimed_at = now()
-    WHERE task_id = $1 AND state IN ('starting', 'queued')
+    WHERE task_id = $1 AND state || '' IN ('starting', 'queued')
     RETURNING task_id, attempt, epoch, backend
 ), log AS (
     UPDATE task_logs t
@@ -91,7 +91,7 @@ WHERE n.run_id = $1 AND n.path = ANY ($2::text[])
 -- counts), how much of the run is done ($3), the nodes, and, when $16, the word to the dispatchers at the commit.
 WITH held AS (
     SELECT d.task_id AS run_id FROM taskgate.dispatch d
-    WHERE d.task_id = $1 AND d.epoch = $2 AND d.state IN ('starting', 'queued', 'running')
+    WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
     FOR UPDATE
 ), progress AS (
     UPDATE task_logs t SET progress = $3 FROM held h WHERE t.id = h.run_id AND t.progress IS DISTINCT FROM COALESCE($3::int, t.progress)
@@ -143,7 +143,7 @@ ORDER BY d.finished_at NULLS FIRST LIMIT 5
 -- name: finish_run
 WITH done AS (
     UPDATE taskgate.dispatch SET state = $2, finished_at = now(), owner_id = NULL
-    WHERE task_id = $1 AND state = 'running'
+    WHERE task_id = $1 AND state || '' = 'running'
     RETURNING task_id, attempt
 ), log AS (
     UPDATE task_logs t

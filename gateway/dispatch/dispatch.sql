@@ -95,18 +95,18 @@ UPDATE taskgate.dispatch SET state = 'stopped', finished_at = now() WHERE task_i
 -- The engine has these starts. A worker may have claimed one before we say so.
 UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now(), owner_id = NULL
 FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
-WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state = 'starting'
+WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state || '' = 'starting'
 
 -- name: unstart
 -- The engine certainly did nothing: the task waits, and its epoch is free again.
 UPDATE taskgate.dispatch SET state = 'waiting', epoch = epoch - 1, stage = NULL, owner_id = NULL,
                              due_at = now() + make_interval(secs => $3)
-WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
 
 -- name: repeat_later
 -- The engine may have it: the same start is repeated after a pause.
 UPDATE taskgate.dispatch SET due_at = now() + make_interval(secs => $3)
-WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
 
 -- name: evacuate
 -- The backend is down for too long, and all its workers claim before they run: what nobody claimed certainly never ran,
@@ -119,7 +119,7 @@ WHERE backend = $1 AND state IN ('starting', 'queued')
 -- The engine will never take this start.
 WITH refused AS (
     UPDATE taskgate.dispatch SET state = 'failed', finished_at = now()
-    WHERE task_id = $1 AND epoch = $2 AND state = 'starting'
+    WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
     RETURNING task_id
 )
 UPDATE task_logs t SET status = 'FAILED', error_message = $3, completed_at = now()

@@ -65,7 +65,7 @@ SELECT task_id, epoch, backend, group_id, task_type, is_over FROM back
 -- name: rewait
 -- The engine no longer holds this start: the dispatcher makes a new one.
 UPDATE taskgate.dispatch SET state = 'waiting', due_at = now(), owner_id = NULL
-WHERE task_id = $1 AND epoch = $2 AND state = 'queued'
+WHERE task_id = $1 AND epoch = $2 AND state || '' = 'queued'
 RETURNING 1
 
 -- name: forget_processes

@@ -100,7 +100,7 @@ ORDER BY task_id LIMIT $4
 -- The engine ended a start that nobody reported (terminated by hand, timed out, its report lost).
 WITH ended AS (
     UPDATE taskgate.dispatch SET state = $3, finished_at = now(), owner_id = NULL
-    WHERE task_id = $1 AND epoch = $2 AND state IN ('starting', 'queued', 'running')
+    WHERE task_id = $1 AND epoch = $2 AND state || '' IN ('starting', 'queued', 'running')
     RETURNING task_id, attempt, state
 ), log AS (
     UPDATE task_logs t

@@ -1,5 +1,8 @@
 -- Every change of a task's state. Each block changes `taskgate.dispatch` first and `task_logs` with it, in one statement,
 -- so that locks are always taken in that order and no reader sees one without the other.
+--
+-- Where a task is found by its id, states are written `state || ''`, so that no index of open tasks fits: without statistics of a
+-- crowd that just came the planner takes one of those for as cheap as the key, and reads all of it for each task.
 
 -- name: accept
 -- One accepted task: the reserved row (design §3: no legacy worker touches it) and its dispatch row.
@@ -75,7 +78,7 @@ WITH claimed AS (
     UPDATE taskgate.dispatch d
     SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now()
     WHERE d.task_id = $1
-      AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state IN ('starting', 'queued')))
+      AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state || '' IN ('starting', 'queued')))
       AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
       AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
       AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
@@ -146,14 +149,14 @@ UPDATE task_logs t
 SET progress = COALESCE($3, t.progress), result = COALESCE($4::json, t.result), message = COALESCE($5, t.message),
     retry_count = t.retry_count + CASE WHEN $6 THEN 1 ELSE 0 END
 WHERE t.id = $1
-  AND EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running')
+  AND EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running')
 RETURNING 1
 
 -- name: complete
 -- Of a node of a DAG the feeds hear with the commit: the next node waits for that.
 WITH done AS (
     UPDATE taskgate.dispatch SET state = 'completed', finished_at = now()
-    WHERE task_id = $1 AND attempt = $2 AND state = 'running'
+    WHERE task_id = $1 AND attempt = $2 AND state || '' = 'running'
     RETURNING task_id, attempt, dag_run_id
 ), log AS (
     UPDATE task_logs t SET status = 'COMPLETED', completed_at = now() FROM done WHERE t.id = done.task_id
@@ -176,7 +179,7 @@ WITH failed AS (
         due_at = now() + make_interval(secs => COALESCE($11::float8, LEAST(
             COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
             COALESCE(d.retry_maximum, $8))))
-    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
+    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
 ), log AS (
     UPDATE task_logs t
@@ -199,7 +202,7 @@ SELECT state, retry_in FROM failed
 WITH back AS (
     UPDATE taskgate.dispatch d
     SET state = CASE WHEN $3 THEN 'queued' ELSE 'waiting' END, worker_id = NULL, due_at = now()
-    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state = 'running'
+    WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt
 ), log AS (
     UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, progress = 0
@@ -214,7 +217,7 @@ SELECT 1 FROM back
 -- The attempts of these that still hold their claim.
 SELECT d.task_id FROM taskgate.dispatch d
 JOIN unnest($1::text[], $2::int[]) AS mine(task_id, attempt) ON mine.task_id = d.task_id AND mine.attempt = d.attempt
-WHERE d.state = 'running'
+WHERE d.state || '' = 'running'
 
 -- name: lock_task
 -- Both rows of a task, locked, dispatch first.

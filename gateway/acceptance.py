@@ -27,19 +27,28 @@ class Acceptances:
         self._db = database
         self._statement = statement
         self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
+        self._writing = 0
         self._writers: set[asyncio.Task[None]] = set()
 
     async def add(self, row: Row) -> None:
         """Return when the row is committed. Raises `DatabaseUnavailable`, or what PostgreSQL says of the row."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
-        if len(self._writers) < AT_ONCE:
+        if self._writing < AT_ONCE:
+            self._writing += 1
             writer = asyncio.create_task(self._write(), name="accept")
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
         await committed
 
     async def _write(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            # In the same step as the last look at `_waiting`: a row that comes now starts a writer of its own.
+            self._writing -= 1
+
+    async def _write_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
             try:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import asyncpg
@@ -130,22 +129,20 @@ class Conductor:
         for row in rows:
             self._waiting.setdefault(row["run_id"], []).append(row)
         for run_id in {row["run_id"] for row in rows} - self._tellers.keys():
-            teller = self._tellers[run_id] = asyncio.create_task(self._tell(run_id), name=f"tell {run_id}")
-            teller.add_done_callback(partial(self._forget, run_id))
+            self._tellers[run_id] = asyncio.create_task(self._tell(run_id), name=f"tell {run_id}")
 
     async def _tell(self, run_id: str) -> None:
         """Tell one run, batch by batch, until nothing waits."""
-        while rows := self._waiting.pop(run_id, None):
-            try:
+        try:
+            while rows := self._waiting.pop(run_id, None):
                 await self._signal(rows)
                 open_nodes = await self._db.fetchval(SQL.company, run_id)
-            except (EngineError, DatabaseUnavailable, TimeoutError) as error:
-                log.debug("run %s was not told of %d ends: %s", run_id, len(rows), type(error).__name__)
-                return  # the sweep takes them again
-            await asyncio.sleep(min(open_nodes * _PAUSE_PER_NODE, _LONGEST_PAUSE))
-
-    def _forget(self, run_id: str, _teller: asyncio.Task[None]) -> None:
-        self._tellers.pop(run_id, None)
+                await asyncio.sleep(min(open_nodes * _PAUSE_PER_NODE, _LONGEST_PAUSE))
+        except (EngineError, DatabaseUnavailable, TimeoutError) as error:
+            log.debug("run %s was not told of ends: %s", run_id, type(error).__name__)  # the sweep takes them again
+        finally:
+            # In the same step as the last look at `_waiting`: what comes now has a teller of its own.
+            del self._tellers[run_id]
 
     async def _signal(self, rows: list[asyncpg.Record]) -> None:
         assert self._engine is not None

@@ -166,8 +166,10 @@ class WorkflowEnginePort(Protocol):
     async def keep_fresh(self) -> int:
         """Keep what waits from looking stalled to workers that are not ours (contract R4); how many were touched."""
 
-    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
-        """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none)."""
+    async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
+        """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none);
+        without `completed` those that came to another end.
+        """
 
     async def get_incarnation(self) -> str:
         """An id that stays while the engine keeps its memory; a new one means that waiting tasks may be gone."""

@@ -140,10 +140,14 @@ class MemoryEngine:
     async def keep_fresh(self) -> int:
         return 0
 
-    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+    async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         self.faults.before("list_ended")
         ended = [r for r in self._records.values() if r.ended_at is not None and r.ended_at >= since and not r.dropped]
-        return [EndedWorkflow(r.start.ref.workflow_id, r.status) for r in ended]
+        return [
+            EndedWorkflow(r.start.ref.workflow_id, r.status)
+            for r in ended
+            if completed or r.status.state is not WorkflowState.COMPLETED
+        ]
 
     async def get_incarnation(self) -> str:
         self.faults.before("get_incarnation")

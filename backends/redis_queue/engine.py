@@ -138,9 +138,9 @@ class RedisQueueEngine:
         age = int(FRESH.total_seconds())
         return int(await self._read(scripts.KEEP_FRESH, age, _MOST_GROUPS, _MOST_PAYLOADS))
 
-    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+    async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         """The starts that the gateway's own workers ended, or that were cancelled; at most 10,000, oldest first."""
-        rows = await self._read(scripts.ENDED, since.astimezone(UTC).timestamp(), _MOST_ENDED)
+        rows = await self._read(scripts.ENDED, since.astimezone(UTC).timestamp(), _MOST_ENDED, int(completed))
         ended = []
         for index in range(0, len(rows), 3):
             workflow_id, state, error = (value.decode() for value in rows[index : index + 3])

@@ -135,9 +135,11 @@ class ActivityExecutions:
             return not _state(await self._describe(session, workflow_id)).is_terminal
         return True
 
-    async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]:
+    async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]:
         request = ListActivityExecutionsRequest(
-            namespace=session.namespace, page_size=PAGE, query=closed_since("ActivityType", [names.RUN_TASK], since)
+            namespace=session.namespace,
+            page_size=PAGE,
+            query=closed_since("ActivityType", [names.RUN_TASK], since, completed=completed),
         )
         found: list[EndedWorkflow] = []
         while True:

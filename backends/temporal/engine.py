@@ -176,12 +176,12 @@ class TemporalEngine:
         """Nothing: only our own workers take tasks from Temporal."""
         return 0
 
-    async def list_ended(self, since: datetime) -> Sequence[EndedWorkflow]:
+    async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         session = await self._connection.session()
         found: list[EndedWorkflow] = []
         for shape in self._shapes(session):
             try:
-                found += await shape.ended(session, since)
+                found += await shape.ended(session, since, completed=completed)
             except Unsupported:
                 continue
         return found

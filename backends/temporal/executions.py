@@ -38,7 +38,7 @@ class Executions(Protocol):
 
     async def requeue(self, session: Session, workflow_id: str, reason: str) -> bool: ...
 
-    async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]: ...
+    async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]: ...
 
 
 def worker_lost(reason: str) -> Failure:
@@ -67,8 +67,13 @@ def raise_end(status: WorkflowStatus) -> None:
         raise EngineError(f"{status.state}: {status.error or 'no reason given'}")
 
 
-def closed_since(type_attribute: str, type_names: Sequence[str], since: datetime) -> str:
-    """Visibility query for our executions that ended at or after `since`."""
+#: Ends, as visibility calls them. With them named it need not walk over all that is open.
+_ENDS = ("Completed", "Failed", "Canceled", "Terminated", "TimedOut")
+
+
+def closed_since(type_attribute: str, type_names: Sequence[str], since: datetime, *, completed: bool) -> str:
+    """Visibility query for our executions that ended at or after `since`; see `WorkflowEnginePort.list_ended`."""
     moment = since.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     listed = ", ".join(f"'{name}'" for name in type_names)
-    return f"{type_attribute} IN ({listed}) AND CloseTime >= '{moment}'"
+    ends = ", ".join(f"'{end}'" for end in _ENDS if completed or end != "Completed")
+    return f"{type_attribute} IN ({listed}) AND CloseTime >= '{moment}' AND ExecutionStatus IN ({ends})"

@@ -194,8 +194,8 @@ class WorkflowExecutions:
             return False
         return answer.HasField("outcome") and answer.outcome.HasField("success")
 
-    async def ended(self, session: Session, since: datetime) -> Sequence[EndedWorkflow]:
-        query = closed_since("WorkflowType", [names.RUN_TASK, names.RUN_DAG], since)
+    async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]:
+        query = closed_since("WorkflowType", [names.RUN_TASK, names.RUN_DAG], since, completed=completed)
         request = ListWorkflowExecutionsRequest(namespace=session.namespace, page_size=PAGE, query=query)
         found: list[EndedWorkflow] = []
         while True:

@@ -49,6 +49,8 @@ async def test_what_ended_is_listed_if_anything_is(harness: EngineHarness, engin
     )
     listed = {one.workflow_id: one.status.state for one in ended}
     assert not ended or {key: listed[key] for key in expected} == expected
+    others = {one.workflow_id for one in await engine.list_ended(before, completed=False)}
+    assert not ended or (failed.ref.workflow_id in others and done.ref.workflow_id not in others)
 
 
 async def test_what_ended_before_is_not_listed(harness: EngineHarness, engine: WorkflowEnginePort) -> None:

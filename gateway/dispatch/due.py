@@ -13,6 +13,8 @@ from gateway.dispatch.starter import SQL
 
 #: Rows of one look, at least and at most. While lanes are slow few are taken at once: a long look is waited for, too.
 FEWEST, MOST = 8, 100
+#: Rows of a look while a lane is full: most of a crowd turns out to wait for it, which is written down once for each.
+FEWEST_BESIDE = 32
 #: Between two looks by time while there is a crowd (seconds): for starts that nobody confirmed, and to see its end.
 BY_TIME_SECONDS = 2.0
 
@@ -46,7 +48,8 @@ class DueTasks:
         )
         # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
         shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
-        most = min(max(window, 2) if shared else max(2 * window, FEWEST), MOST)
+        fewest = FEWEST_BESIDE if passed_over else FEWEST
+        most = min(max(window, 2) if shared else max(2 * window, fewest), MOST)
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
             rows = await db.fetch(SQL.take_due, most, passed_over)

@@ -61,12 +61,13 @@ WHERE t.id = d.task_id AND d.state = 'stopped' AND d.finished_at > now() - inter
 RETURNING t.id AS task_id
 
 -- name: restore_completed
--- A copy in Redis that a legacy worker ran, or began, after the task was done.
+-- A copy in Redis that a legacy worker ran, or began, after the task was done. Without $1 reserved rows, which may be very
+-- many, are passed over: only a hand makes one of them of a task that is done.
 UPDATE task_logs t
 SET status = 'COMPLETED', completed_at = d.finished_at, error_message = NULL
 FROM taskgate.dispatch d
 WHERE t.id = d.task_id AND d.state = 'completed' AND d.finished_at > now() - interval '2 hours'
-  AND t.status IN ('PENDING', 'PROCESSING')
+  AND t.status IN ('PENDING', 'PROCESSING') AND ($1 OR t.status = 'PENDING' OR t.started_at IS NOT NULL)
 RETURNING t.id AS task_id
 
 -- name: drop_rowless

@@ -16,6 +16,7 @@ import asyncpg
 from backends.errors import EngineError
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
 from gateway.db import Database
+from gateway.dispatch.ended_lists import EndedLists
 from gateway.dispatch.reaper import SQL as REAPER_SQL
 from gateway.sql import Queries
 from gateway.status.transitions import STOP_CHANNEL, ChangeNotifier
@@ -32,11 +33,6 @@ FRESH_EVERY = 30
 SILENT_SECONDS = 3.0
 UNFENCED_SILENT_SECONDS = 20.0
 PAGE, WAITING_PAGE = 50, 20
-#: How late visibility is, mostly and at worst. Each look lists again what ended meanwhile.
-VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
-#: What an engine lists as ended, per second on average; after a long list the next one is asked for later, up to this
-#: many seconds. Mostly it holds what workers have reported long since.
-LISTED_PER_SECOND, LONGEST_LIST_PAUSE = 100, 2.0
 #: A row that an engine ended may still be reported by its worker within this time.
 REPORT_GRACE = timedelta(seconds=1)
 #: Rows that are gone are looked for at every second tick.
@@ -73,9 +69,7 @@ class Reconciler:
         self._pages: dict[tuple[str, bool], str] = {}
         """By engine, and whether waiting ones are among them: the last task that was looked at."""
         self._incarnations: dict[str, str] = {}
-        self._ended_before: dict[str, datetime] = {}
-        self._list_at: dict[str, datetime] = {}
-        self._lists: dict[str, int] = {}
+        self._ended = {name: EndedLists(engine) for name, engine in engines.items()}
         self._suspected: dict[WorkflowRef, tuple[datetime, WorkflowEnginePort]] = {}
 
     async def tick(self) -> None:
@@ -100,7 +94,7 @@ class Reconciler:
                 changed += [r["task_id"] for r in await self._db.fetch(query, self._unfenced, look_back)]
             changed += [r["task_id"] for r in await self._db.fetch(SQL.merge_recovered, self._unfenced)]
         changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_stopped)]
-        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_completed)]
+        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_completed, full)]
         if full or self._ticks % ROWLESS_EVERY == 0:
             for row in await self._db.fetch(SQL.drop_rowless):
                 changed.append(row["task_id"])
@@ -137,11 +131,7 @@ class Reconciler:
         return before is not None and before != now
 
     async def _merge_ended(self, engine: WorkflowEnginePort) -> None:
-        now = datetime.now(UTC)
-        if now < self._list_at.get(engine.name, now):
-            return
-        since = self._ended_before.get(engine.name, now - timedelta(minutes=10))
-        ended = await engine.list_ended(since)
+        ended = await self._ended[engine.name].look()
         candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
         if candidates:
             ids = {one.workflow_id for one in ended}
@@ -149,11 +139,6 @@ class Reconciler:
                 ref = _ref(row)
                 if ref.workflow_id in ids:
                     self._suspect(ref, engine)
-        # Visibility is written some time after the fact: look back a little each time, and now and then further.
-        lists = self._lists[engine.name] = self._lists.get(engine.name, 0) + 1
-        self._ended_before[engine.name] = now - (LATEST_VISIBILITY if lists % FULL_EVERY == 0 else VISIBILITY)
-        pause = min(len(ended) / LISTED_PER_SECOND, LONGEST_LIST_PAUSE)
-        self._list_at[engine.name] = now + timedelta(seconds=pause if pause >= 1 else 0)
 
     async def _check_all(self, engine: WorkflowEnginePort) -> None:
         after = ""

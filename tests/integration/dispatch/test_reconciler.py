@@ -102,7 +102,7 @@ async def test_a_start_that_its_engine_goes_on_with_is_not_ended(reconciler, fen
     ref = await start(fenced, task)
     ended = EndedWorkflow(ref.workflow_id, WorkflowStatus(WorkflowState.TERMINATED))
 
-    async def list_ended(_: datetime) -> list[EndedWorkflow]:
+    async def list_ended(_: datetime, *, completed: bool = True) -> list[EndedWorkflow]:
         return [ended]
 
     monkeypatch.setattr(fenced, "list_ended", list_ended)
@@ -140,7 +140,7 @@ async def test_what_is_said_of_an_end(
     ref = await start(fenced, task)
     status = WorkflowStatus(end, "no worker took it")
 
-    async def list_ended(_: datetime) -> list[EndedWorkflow]:
+    async def list_ended(_: datetime, *, completed: bool = True) -> list[EndedWorkflow]:
         return [EndedWorkflow(ref.workflow_id, WorkflowStatus(end))]
 
     async def get_workflow_status(_: WorkflowRef) -> WorkflowStatus:

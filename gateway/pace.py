@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 #: Answers may take so many times what they take at best; with more under way, whoever comes next would wait for it.
 #: While nobody else comes they may take longer: many at once cost a server less each.
-SLOWER, SLOWER_ALONE = 1.2, 5.0
+SLOWER, SLOWER_ALONE = 1.2, 10.0
 #: After so long without anything of somebody else one is alone (seconds).
 ALONE_SECONDS = 5.0
 #: What is left of a window whose answers are slower than that.

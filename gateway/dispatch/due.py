@@ -43,12 +43,12 @@ class DueTasks:
         passed_over = self.passed_over
         if self._lanes and len(passed_over) == len(self._lanes):
             return [], False  # whoever ends a start looks again
-        window = (
-            min(lane.window for name, lane in self._lanes.items() if name not in passed_over) if self._lanes else MOST
-        )
+        windows = [lane.window for name, lane in self._lanes.items() if name not in passed_over] or [MOST]
         # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
         shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
         fewest = FEWEST_BESIDE if passed_over else FEWEST
+        # While nobody else comes, too many for one lane do no harm.
+        window = min(windows) if shared else max(windows)
         most = min(max(window, 2) if shared else max(2 * window, fewest), MOST)
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:

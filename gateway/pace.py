@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 #: Answers may take so many times what they take at best; with more under way, whoever comes next would wait for it.
 #: While nobody else comes they may take longer: many at once cost a server less each.
-SLOWER, SLOWER_ALONE = 1.2, 10.0
+SLOWER, SLOWER_ALONE = 1.2, 5.0
 #: After so long without anything of somebody else one is alone (seconds).
 ALONE_SECONDS = 5.0
 #: What is left of a window whose answers are slower than that.
@@ -38,14 +38,15 @@ class Pace:
         self._turned_at = clock()
         self._noted = 0
         self._slower = slower
-        self._last = ""
-        self._mixed_at = clock()
+        self._last: str | None = None
+        self._mixed_at = -float("inf")
 
     def seen(self, who: str) -> None:
         """Something of `who` goes. Who was alone and is no longer is narrowed at once, not answer by answer."""
         now = self._clock()
-        if who != self._last:
-            self._last, self._mixed_at = who, now
+        if self._last not in (None, who):
+            self._mixed_at = now
+        self._last = who
         slower = self._slower_shared if now - self._mixed_at < ALONE_SECONDS else SLOWER_ALONE
         if slower < self._slower and self._mean:
             fitting = self._window * slower * min(self._best, self._best_before) / self._mean

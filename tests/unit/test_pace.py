@@ -55,6 +55,18 @@ def test_who_is_alone_has_more_until_others_come(clock: Clock) -> None:
     assert 2 <= settle(pace, full_at_two) <= 5
 
 
+def test_who_comes_first_is_alone_at_once(clock: Clock) -> None:
+    """A worker that was just started finds a crowd."""
+    pace, other = Pace(64, clock=clock), Pace(64, clock=clock)
+    full_at_two = {n: 0.01 * max(1.0, n / 2) for n in range(1, 65)}
+    for one in (pace, other):
+        one.note(0.01, 1)
+        one.seen("acme")
+    other.seen("globex")
+    assert settle(pace, full_at_two, rounds=4000) >= 8
+    assert settle(other, full_at_two, rounds=4000) <= 5
+
+
 def test_it_grows_only_when_it_is_used(clock: Clock) -> None:
     pace = Pace(64, clock=clock)
     for _ in range(100):

@@ -23,6 +23,9 @@ _KEYS = {
     "taken": wire.TAKEN,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
+    "waiting": wire.WAITING,
+    "waits_how": wire.WAITS_HOW,
+    "handed": wire.HANDED,
     "order": wire.ORDER,
     "arrivals": wire.ARRIVALS,
     "urgent": wire.URGENT,
@@ -54,13 +57,13 @@ def _load(name: str, *shared: str) -> Script:
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
-START = _load("start", "turns")
+START = _load("start", "turns", "choose", "hand_over")
 LOCATE = _load("locate")
 CANCEL = _load("cancel")
 REQUEUE = _load("requeue")
 ENDED = _load("ended")
 INCARNATION = _load("incarnation")
-PICK = _load("pick", "turns")
+PICK = _load("pick", "turns", "choose")
 FINISH = _load("finish")
 SET_ASIDE = _load("set_aside")
 GIVE_BACK = _load("give_back")

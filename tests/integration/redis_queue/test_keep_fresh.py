@@ -5,28 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from backends.port import WorkflowRef, WorkflowStart
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
-
-
-@pytest_asyncio.fixture
-async def engine(redis_server: str) -> AsyncIterator[RedisQueueEngine]:
-    engine = RedisQueueEngine(redis_server, timeout=5)
-    yield engine
-    await engine.close()
-
-
-@pytest_asyncio.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_server) as client:
-        yield client
 
 
 async def age(redis: Redis, group: str, seconds: float) -> None:

@@ -1,0 +1,89 @@
+"""Connections to Redis: few, used again, and never with an answer in them that belongs to somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from backends.errors import AnswerLost, EngineUnavailable
+from backends.redis_queue.link import Link
+from workers.testing.starts import eventually
+
+CONNECTIONS = 2
+
+
+@pytest_asyncio.fixture
+async def link(redis: Redis, redis_server: str) -> AsyncIterator[Link]:
+    link = Link(redis_server, timeout=0.3, connections=CONNECTIONS)
+    yield link
+    await link.close()
+
+
+async def clients(redis: Redis) -> int:
+    """Connections but the one that asks."""
+    return len(await redis.client_list(_type="normal")) - 1
+
+
+async def test_one_after_the_other_share_a_connection(link: Link, redis: Redis) -> None:
+    assert len({await link.call("CLIENT", "ID") for _ in range(5)}) == 1
+    await link.close()
+    assert await eventually(lambda: clients(redis), lambda number: number == 0) == 0
+
+
+async def test_there_are_no_more_than_allowed(link: Link, redis: Redis) -> None:
+    ids = await asyncio.gather(*(link.call("CLIENT", "ID") for _ in range(20)))
+    assert len(set(ids)) <= CONNECTIONS
+    waits = [asyncio.create_task(link.call("BLPOP", f"none-{n}", 0.2)) for n in range(CONNECTIONS)]
+    await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == CONNECTIONS)
+    assert await link.call("PING") == b"PONG", "whoever comes waits for one"
+    await asyncio.gather(*waits)
+
+
+async def test_who_waits_too_long_for_a_connection(link: Link, redis: Redis, redis_server: str) -> None:
+    hasty = Link(redis_server, timeout=0.1, connections=1)
+    taken = asyncio.create_task(hasty.call("BLPOP", "none", 5))
+    await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == 1)
+    with pytest.raises(AnswerLost):
+        await taken
+    taken = asyncio.create_task(hasty.call("BLPOP", "none", 0.09))
+    with pytest.raises(EngineUnavailable):
+        await asyncio.gather(*(hasty.call("BLPOP", "none", 0.09) for _ in range(3)))
+    await asyncio.gather(taken, return_exceptions=True)
+    await hasty.close()
+
+
+async def test_an_answer_that_came_too_late_is_nobodys(link: Link, redis: Redis) -> None:
+    with pytest.raises(AnswerLost):
+        await link.call("BLPOP", "late", 5, repeat=False)
+    await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == 0)
+    await redis.rpush("late", "an answer")
+    assert await link.call("PING") == b"PONG"
+    assert await redis.lrange("late", 0, -1) == [b"an answer"]
+
+
+async def test_a_wait_that_was_given_up_leaves_nothing(link: Link, redis: Redis) -> None:
+    waiting = asyncio.create_task(link.call("BLPOP", "given-up", 5))
+    await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == 0)
+    await redis.rpush("given-up", "kept")
+    assert await link.call("LPOP", "given-up") == b"kept"
+
+
+async def test_a_connection_that_was_closed_while_idle_is_not_used(link: Link, redis: Redis) -> None:
+    for _ in range(3):
+        number = await link.call("CLIENT", "ID")
+        await redis.client_kill_filter(_id=str(number))
+        assert await link.call("PING") == b"PONG"
+
+
+async def test_a_refused_command_keeps_its_connection(link: Link) -> None:
+    number = await link.call("CLIENT", "ID")
+    with pytest.raises(Exception, match="Redis refused a command"):
+        await link.call("NOSUCHCOMMAND")
+    assert await link.call("CLIENT", "ID") == number

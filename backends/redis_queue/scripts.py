@@ -24,6 +24,7 @@ _KEYS = {
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
     "waiting": wire.WAITING,
+    "spare": wire.SPARE,
     "waits_how": wire.WAITS_HOW,
     "handed": wire.HANDED,
     "order": wire.ORDER,

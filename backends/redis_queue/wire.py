@@ -51,6 +51,8 @@ WAKE = "taskgate:wake"
 """Channel: something may have become free to be taken."""
 WAITING = "taskgate:waiting"
 """Sorted set: workers that found nothing and have room for one payload, by the Unix time until which they wait."""
+SPARE = "taskgate:spare"
+"""Sorted set: workers that are busy and have room for one payload beside, in the same way."""
 WAITS_HOW = "taskgate:waits_how"
 """Hash: what a pick of each of those would ask for: seconds of a lock, largest payload, bytes shown of a larger one,
 and seconds for which an emptied group is looked at."""

@@ -55,10 +55,10 @@ class Inbox:
         self.received = 0
         """How many payloads this worker was handed."""
 
-    async def pick(self) -> Offer | None:
+    async def pick(self, *, spare: bool = False) -> Offer | None:
         """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1).
 
-        Raises `HandedOver`.
+        `spare`: there is room for one beside, which may be handed over meanwhile. Raises `HandedOver`.
         """
         waited, self._waits, received = self._waits, False, self.received
         answer = await self._link.run(
@@ -71,14 +71,15 @@ class Inbox:
             _EMPTIED_PATIENCE,
             WAITS_SECONDS,
             int(waited),
+            int(spare),
             repeat=False,
         )
-        if answer is None:
-            # What it is handed right then may be here before this answer.
-            self._waits = self.received == received
-            return None
-        if not answer:
+        if answer is not None and not answer:
             raise HandedOver
+        # What it is handed right then may be here before this answer.
+        self._waits = (answer is None or spare) and self.received == received
+        if answer is None:
+            return None
         return _offer(*answer)
 
     async def receive(self, seconds: float) -> Offer | None:

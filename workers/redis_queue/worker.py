@@ -121,7 +121,7 @@ class RedisQueueWorker:
             received = self._inbox.received
             try:
                 async with self._picking:
-                    offer = None if full else await self._inbox.pick()
+                    offer = None if full else await self._inbox.pick(spare=self._has_spare(used))
             except HandedOver:
                 await self._wait_for(received)
                 continue
@@ -135,6 +135,10 @@ class RedisQueueWorker:
                 self._begin(offer)
             else:
                 await self._bell.wait(self._full_pause if full else self._poll)
+
+    def _has_spare(self, used: int) -> bool:
+        """Whether two may begin now. Of slots that depend on the machine nobody knows."""
+        return isinstance(self._slots, FixedSlots) and self._slots.has_room(used + 1)
 
     async def _receive(self) -> None:
         """Begin what this worker is handed; now and then compare what runs here with what Redis believes."""

@@ -8,6 +8,7 @@ for index = 4, #ARGV do
   runs[ARGV[index]] = true
 end
 redis.call('ZREM', K.waiting, worker)
+redis.call('ZREM', K.spare, worker)
 redis.call('HDEL', K.waits_how, worker)
 redis.call('DEL', K.handed .. worker)
 local count = 0

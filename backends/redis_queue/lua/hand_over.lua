@@ -1,29 +1,57 @@
--- Hands what is next to a worker that waits, as its own pick would; true when one was handed something.
--- The one that said so last is the likeliest to live. A worker that is dead is found by its lease, like any that holds tasks.
-local function hand_over()
-  local last = redis.call('ZREVRANGE', K.waiting, 0, 0, 'WITHSCORES')
+-- Handing a payload to a worker with its push, as if the worker had picked it. A worker that is dead is found by its lease,
+-- like any that holds tasks.
+
+-- How the worker picks that said last that it is in this set; nil when none did so lately.
+local function last_of(set)
+  local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES')
   local worker, until_ = last[1], tonumber(last[2])
   if not worker or until_ < now() then
-    return false
+    return nil
   end
   local lock_seconds, limit, shown, patience =
     string.match(redis.call('HGET', K.waits_how, worker) or '', '^(%d+) (%d+) (%d+) (%d+)$')
-  if not lock_seconds then
-    return false
-  end
-  local offer = choose({
+  return lock_seconds and {
     worker = worker,
     lock_seconds = lock_seconds,
     seed = tonumber(redis.call('TIME')[2]),
     limit = tonumber(limit),
     shown = tonumber(shown),
     patience = tonumber(patience),
-  })
+  }
+end
+
+-- Whether nothing else of the group's tenant waits, as far as a few of its groups show.
+local function is_alone(group)
+  for _, other in ipairs(redis.call('SRANDMEMBER', K.tenant_groups .. tenant_of(group), 8)) do
+    if waiting(other) > (other == group and 1 or 0) then
+      return false
+    end
+  end
+  return true
+end
+
+-- After a push to this group; true when a worker was handed something: what is next, to one that waits, or else this payload, if its
+-- tenant has no other, to one with room to spare.
+local function hand_over(group)
+  local how = last_of(K.waiting)
+  local offer
+  if how then
+    offer = choose(how)
+  else
+    how = last_of(K.spare)
+    local urgent_others = redis.call('ZCARD', K.urgent) > (redis.call('ZSCORE', K.urgent, group) and 1 or 0)
+    if not how or urgent_others or not is_alone(group) then
+      return false
+    end
+    offer = take(how, group, ORDINARY)
+  end
   if not offer then
     return false
   end
-  local group, payload, size, digest = offer[1], offer[2], offer[3], offer[4]
-  redis.call('ZREM', K.waiting, worker)
-  redis.call('RPUSH', K.handed .. worker, string.format('%d %d %s ', #group, size, digest) .. group .. payload)
+  local its_group, payload, size, digest = offer[1], offer[2], offer[3], offer[4]
+  redis.call('ZREM', K.waiting, how.worker)
+  redis.call('ZREM', K.spare, how.worker)
+  local notice = string.format('%d %d %s ', #its_group, size, digest) .. its_group .. payload
+  redis.call('RPUSH', K.handed .. how.worker, notice)
   return true
 end

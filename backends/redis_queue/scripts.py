@@ -27,6 +27,7 @@ _KEYS = {
     "spare": wire.SPARE,
     "waits_how": wire.WAITS_HOW,
     "handed": wire.HANDED,
+    "listens": wire.LISTENS,
     "order": wire.ORDER,
     "arrivals": wire.ARRIVALS,
     "urgent": wire.URGENT,

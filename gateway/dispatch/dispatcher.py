@@ -22,6 +22,9 @@ from gateway.status.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
 
+#: Of a look for due tasks, so many times as long is left to tasks that are new before the next.
+LEFT_TO_OTHERS = 3.0
+
 
 class Dispatcher:
     """Starts due tasks as they are planned. `wanted` is set when somebody wants waiting tasks to be looked at.
@@ -98,8 +101,8 @@ class Dispatcher:
             try:
                 began = time.monotonic()
                 while await self.sweep():
-                    # Half of the time is left to those whose tasks come meanwhile.
-                    await asyncio.sleep(time.monotonic() - began if self._due.is_shared else 0)
+                    # Most of the time is left to those whose tasks come meanwhile.
+                    await asyncio.sleep(LEFT_TO_OTHERS * (time.monotonic() - began) if self._due.is_shared else 0)
                     began = time.monotonic()
                 pause = await self._pause()
             except DatabaseUnavailable:

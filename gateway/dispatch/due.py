@@ -46,10 +46,14 @@ class DueTasks:
         windows = [lane.window for name, lane in self._lanes.items() if name not in passed_over] or [MOST]
         # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
         shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
-        fewest = FEWEST_BESIDE if passed_over else FEWEST
-        # While nobody else comes, too many for one lane do no harm.
-        window = min(windows) if shared else max(windows)
-        most = min(max(window, 2) if shared else max(2 * window, fewest), MOST)
+        window = min(windows)
+        if shared:
+            most = max(window, 2)
+        elif self.is_shared:
+            most = FEWEST
+        else:  # too many for one lane do no harm
+            most = max(2 * max(windows), FEWEST_BESIDE if passed_over else FEWEST)
+        most = min(most, MOST)
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
             rows = await db.fetch(SQL.take_due, most, passed_over)

@@ -72,7 +72,7 @@ class RedisQueueWorker:
         self._away = False
         self._link = Link(url, timeout=timeout)
         self._inbox = Inbox(self._link, worker_id, lock_seconds=lock_seconds, max_payload_bytes=max_payload_bytes)
-        self._bell = Bell(url, timeout=timeout)
+        self._bell = Bell(url, worker_id, timeout=timeout)
         if isinstance(self._slots, FixedSlots):
             self._slots.on_room = self._bell.ring
         self._jobs: dict[Offer, asyncio.Task[None]] = {}

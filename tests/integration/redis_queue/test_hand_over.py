@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -28,7 +29,10 @@ WORKER = "worker-1"
 async def inbox(redis: Redis, redis_server: str) -> AsyncIterator[Inbox]:
     """Of a worker that was started and is alone."""
     link = Link(redis_server, timeout=5)
-    yield Inbox(link, WORKER, lock_seconds=60, max_payload_bytes=2000)
+    async with redis.pubsub() as channel:
+        await channel.subscribe(f"{wire.LISTENS}{WORKER}")
+        await channel.get_message(timeout=5)
+        yield Inbox(link, WORKER, lock_seconds=60, max_payload_bytes=2000)
     await link.close()
 
 
@@ -123,6 +127,72 @@ async def test_who_has_not_said_so_lately_waits_no_longer(engine: RedisQueueEngi
     start = await push(engine)
     assert await waiting(redis, start) == [start.ref.task_id]
     assert await redis.exists(f"{wire.HANDED}{WORKER}") == 0
+
+
+async def test_who_was_killed_waits_no_longer(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    living, killed = [await start_worker(slots=2) for _ in range(2)]
+    await eventually(lambda: redis.zcard(wire.WAITING), lambda number: number == 2)
+    await killed.kill()
+    await redis.zadd(wire.WAITING, {killed.worker_id: time.time() + 60})
+    await eventually(lambda: redis.pubsub_numsub(f"{wire.LISTENS}{killed.worker_id}"), lambda found: found[0][1] == 0)
+    for _ in range(3):
+        start = await push(engine)
+        assert (await living.run_next()).task_id == start.ref.task_id
+
+
+async def test_what_was_pushed_is_announced_when_another_was_handed_over(
+    engine: RedisQueueEngine, redis: Redis, inbox: Inbox
+) -> None:
+    older = new_start()
+    await redis.set(f"{wire.LOCK}{older.ref.group_id}", "somebody", ex=60)
+    await engine.start_workflow(older)
+    assert await inbox.pick() is None
+    await redis.delete(f"{wire.LOCK}{older.ref.group_id}")
+    await redis.zincrby(wire.TENANTS, -1, "acme")
+    async with redis.pubsub() as channel:
+        await channel.subscribe(wire.WAKE)
+        await channel.get_message(timeout=5)
+        later = new_start(priority=5)
+        await engine.start_workflow(later)
+        message = await channel.get_message(timeout=5)
+    offer = await inbox.receive(5)
+    assert offer is not None
+    assert wire.decode(offer.payload).task_id == older.ref.task_id
+    assert message is not None
+    assert message["data"] == later.ref.group_id.encode()
+
+
+async def test_room_to_spare_is_for_a_tenants_only_payload(
+    engine: RedisQueueEngine, redis: Redis, inbox: Inbox
+) -> None:
+    """The one that picks is busy with a crowd; who comes beside need not wait until it picks again."""
+    crowd = [new_start() for _ in range(3)]
+    for start in crowd:
+        await engine.start_workflow(start)
+    assert await inbox.pick(spare=True) is not None
+    await push(engine)
+    assert await inbox.receive(0.05) is None, "the crowd waits for the next pick"
+    other = replace(new_start(), tenant_id="globex")
+    await engine.start_workflow(other)
+    offer = await inbox.receive(5)
+    assert offer is not None
+    assert wire.decode(offer.payload).task_id == other.ref.task_id
+    third = replace(new_start(), tenant_id="initech")
+    await engine.start_workflow(third)
+    assert await waiting(redis, third) == [third.ref.task_id], "room for one was promised"
+    assert await inbox.pick(spare=False) is not None
+    await engine.start_workflow(replace(new_start(), tenant_id="umbrella"))
+    assert await inbox.receive(0.05) is None, "no room is left"
+
+
+async def test_nothing_ordinary_goes_before_the_urgent(engine: RedisQueueEngine, inbox: Inbox) -> None:
+    for start in (new_start(), new_start(priority=1), new_start(priority=1)):
+        await engine.start_workflow(start)
+    assert await inbox.pick(spare=True) is not None
+    await engine.start_workflow(replace(new_start(), tenant_id="globex"))
+    assert await inbox.receive(0.05) is None
 
 
 async def test_nothing_is_handed_to_nobody(engine: RedisQueueEngine, redis: Redis) -> None:

@@ -93,15 +93,18 @@ class RedisQueueWorker:
         A cancelled call ends at once and leaves in Redis what a killed worker would.
         """
         self._stop = stop
-        receiving = asyncio.create_task(self._receive())
-        helpers = [receiving, *(asyncio.create_task(step()) for step in (self._bell.listen, self._ring_at_stop))]
+        steps = (self._take, self._receive, self._bell.listen, self._ring_at_stop)
+        taking, receiving, *helpers = (asyncio.create_task(step()) for step in steps)
         try:
-            await self._take()
+            await asyncio.wait([taking, receiving], return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                receiving.result()  # it ends by an error alone
+            await taking
             receiving.cancel()
             await asyncio.wait([receiving])
             await self._leave()
         finally:
-            doomed = [*helpers, *self._jobs.values()]
+            doomed = [taking, receiving, *helpers, *self._jobs.values()]
             for task in doomed:
                 task.cancel()
             await asyncio.gather(*doomed, return_exceptions=True)

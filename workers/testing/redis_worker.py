@@ -50,6 +50,11 @@ class RedisWorkerBench:
         if self._run is not None:
             await self._run
 
+    async def ended(self) -> None:
+        """Wait until it ends by itself; raises what it ended by."""
+        assert self._run is not None
+        await self._run
+
     async def kill(self) -> None:
         """End at once, leaving everything in Redis as it is."""
         if self._run is not None:

@@ -285,3 +285,13 @@ async def test_a_redis_that_forgot_who_waits(engine: RedisQueueEngine, redis: Re
     await redis.flushall()
     start = await push(engine)
     assert (await worker.run_next()).task_id == start.ref.task_id
+
+
+async def test_a_worker_that_cannot_receive_ends(
+    redis: Redis, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches over it starts another; one that goes on without would take nothing, and say nothing."""
+    worker = await start_worker()
+    await redis.rpush(f"{wire.HANDED}{worker.worker_id}", "no notice")
+    with pytest.raises(ValueError, match="not enough values"):
+        await worker.ended()

@@ -13,6 +13,8 @@ from gateway.dispatch.starter import SQL
 
 #: Rows of one look, at least and at most. While lanes are slow few are taken at once: a long look is waited for, too.
 FEWEST, MOST = 8, 100
+#: Rows of a look while somebody's new tasks come: those wait for it at each of their steps.
+FEWEST_SHARED = 4
 #: Rows of a look while a lane is full: most of a crowd turns out to wait for it, which is written down once for each.
 FEWEST_BESIDE = 32
 #: Between two looks by time while there is a crowd (seconds): for starts that nobody confirmed, and to see its end.
@@ -50,7 +52,7 @@ class DueTasks:
         if shared:
             most = max(window, 2)
         elif self.is_shared:
-            most = FEWEST
+            most = FEWEST_SHARED
         else:  # too many for one lane do no harm
             most = max(2 * max(windows), FEWEST_BESIDE if passed_over else FEWEST)
         most = min(most, MOST)

@@ -48,7 +48,7 @@ class EndedLists:
         now = datetime.now(UTC)
         if now < self._all_at:
             place = self._unsuccessful = self._unsuccessful or _Place(now - VISIBILITY)
-            ended = await self._engine.list_ended(place.since, completed=False)
+            ended = await self._engine.list_ended(max(place.since, now - LATEST_VISIBILITY), completed=False)
             place.step(now, VISIBILITY)
             return ended
         place = self._all = self._all or _Place(now - FIRST)
@@ -58,5 +58,4 @@ class EndedLists:
         place.step(now, VISIBILITY_OF_MANY if is_long else VISIBILITY)
         if is_long:
             self._all_at = now + timedelta(seconds=pause)
-        self._unsuccessful = None
         return ended

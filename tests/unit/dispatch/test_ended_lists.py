@@ -74,6 +74,23 @@ async def test_while_much_ends_what_completed_is_listed_less_often(engine):
     assert engine.asked[2] == (VISIBILITY + timedelta(seconds=1), False)
 
 
+async def test_what_is_late_in_visibility_is_found_while_much_ends(engine):
+    """What did not complete keeps its far looks, however often all is listed in between."""
+    lists = EndedLists(engine)
+    engine.ended = [EndedWorkflow(f"task-{n}", COMPLETED) for n in range(1000)]
+    for _ in range(2 * FAR_EVERY):
+        await look(lists)
+    others = [back for back, completed in engine.asked if not completed]
+    assert max(others) > LATEST_VISIBILITY - timedelta(seconds=1)
+    engine.ended = []
+    for _ in range(100):
+        await look(lists)
+    engine.ended = [EndedWorkflow(f"task-{n}", COMPLETED) for n in range(1000)]
+    await look(lists)
+    await look(lists)
+    assert engine.asked[-1] == (LATEST_VISIBILITY, False), "and none goes back to the crowd before"
+
+
 async def test_what_was_not_listed_is_listed_the_next_time(engine):
     """An engine that is away loses nothing."""
     lists = EndedLists(engine)

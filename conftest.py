@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.database_stock import DatabaseStock
-from gateway.db import Database
-from gateway.schema.migrate import create_legacy_tables, migrate
+from gateway.storage.database import Database
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
 pytest_plugins = ["deploy.local.pytest_stack"]
 

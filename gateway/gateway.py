@@ -20,37 +20,37 @@ from gateway.dags.run_document import RunDocuments
 from gateway.dags.runs import DagRuns
 from gateway.dags.store import DagStore
 from gateway.dags.watch import RunWatch
-from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.keeper import Keeper
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.redrive import Redriver
-from gateway.dispatch.abilities import Abilities
-from gateway.dispatch.bridge import Bridge
-from gateway.dispatch.caretaker import Canceller, Caretaker
+from gateway.dispatch.capabilities import Abilities
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
-from gateway.intake import Intake
+from gateway.ingress.bridge import Bridge
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
+from gateway.recovery.leader import Canceller, Caretaker
+from gateway.recovery.lease import Lease
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
 from gateway.settings import Settings
-from gateway.status.feed import ChangeFeed
-from gateway.status.notify import Notifier
-from gateway.status.task_log import TaskLog
-from gateway.status.transitions import Transitions
+from gateway.storage.database import Database
+from gateway.submission.intake import Intake
+from gateway.tasks.changes.feed import ChangeFeed
+from gateway.tasks.changes.notifier import Notifier
+from gateway.tasks.lifecycle.transitions import Transitions
+from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.desk import TenantDesk
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
-from workers.lease import Lease
 
 log = logging.getLogger(__name__)
 

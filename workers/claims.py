@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
-from gateway.status.claim import Claim, Standing
-from gateway.status.transitions import PayloadUnstorable, Transitions
+from gateway.tasks.lifecycle.claim import Claim, Standing
+from gateway.tasks.lifecycle.transitions import PayloadUnstorable, Transitions
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.slots import FixedSlots

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from backends.port import RetryPolicy
-from gateway.db import Database
-from gateway.intake import Intake
-from gateway.launch import Launcher
 from gateway.settings import Settings
-from gateway.status.claim import Claim
-from gateway.status.notify import Notifier
-from gateway.status.transitions import Transitions
+from gateway.storage.database import Database
+from gateway.submission.intake import Intake
+from gateway.submission.start_plan import Launcher
+from gateway.tasks.changes.notifier import Notifier
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
 from workers.submit import Submitter, WaitingLauncher

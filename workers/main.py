@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from gateway.recovery.guard import join_supervisor
 from gateway.running import leave, run
-from workers.guard import join_supervisor
 from workers.process import run_worker
 from workers.slots import slots_of
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import asyncpg
 
-from gateway import faults
-from gateway.db import translated
 from gateway.errors import DatabaseUnavailable
+from gateway.recovery.guard import GuardLine
+from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.settings import Settings
-from gateway.sql import Queries
-from gateway.status.transitions import STOP_CHANNEL
+from gateway.storage.database import translated
+from gateway.storage.queries import Queries
+from gateway.tasks import fault_points
+from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
 from workers.equipment import Equipment
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.graph.errors import GraphError
-from workers.guard import GuardLine
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
-from workers.lease import Lease, ProcessIdentity
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
@@ -52,7 +52,7 @@ class Worker:
         pool: str | None = None,
         guard: GuardLine | None = None,
     ) -> None:
-        faults.arm(settings.fault_point)
+        fault_points.arm(settings.fault_point)
         self._settings = settings
         self._backend = backend
         self._slots = FixedSlots(slots) if isinstance(slots, int) else slots

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from gateway.status.claim import Claim
-from gateway.status.transitions import Transitions
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.persistence import until_stored
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from gateway import faults
-from gateway.status.claim import Claim
-from gateway.status.transitions import Transitions
+from gateway.tasks import fault_points
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.claims import HELD_PAUSE, Claims
 from workers.execution.inline import InlineExecution
 from workers.execution.isolated import HandlerFailed, IsolatedExecution
@@ -102,7 +102,7 @@ class Runner:
             held = claim
             await until_stored(lambda: self._hand_back(held))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
-        faults.passing("after_claim")
+        fault_points.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
         run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
@@ -212,12 +212,12 @@ class Runner:
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
             return Stopped(run.reason)
         error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
-        faults.passing("before_report")
+        fault_points.passing("before_report")
         if error is None:
             outcome = await until_stored(lambda: self._report_success(claim, reporter))
         else:
             outcome = await until_stored(lambda: self._report_failure(claim, error))
-        faults.passing("after_report")
+        fault_points.passing("after_report")
         return outcome
 
     async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from gateway.pace import Pace
+from gateway.dispatch.concurrency_limit import Pace
 
 #: Parts of the machine that may be in use when another task is begun.
 MEMORY_TARGET, CPU_TARGET = 0.85, 0.9

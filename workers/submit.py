@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from gateway.access.placement import Placement
-from gateway.db import Database
 from gateway.dispatch.starter import Starter
-from gateway.intake import Intake
-from gateway.launch import Launch
-from gateway.new_task import NewTask
-from gateway.status.claim import Claim
-from gateway.status.transitions import DUE_CHANNEL
+from gateway.storage.database import Database
+from gateway.submission.intake import Intake
+from gateway.submission.new_task import NewTask
+from gateway.submission.start_plan import Launch
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 
 class WaitingLauncher:

@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.host_process import resident_bytes
-from workers.guard import GUARD, GuardEnd, clock
+from gateway.recovery.guard import GUARD, GuardEnd, clock
+from gateway.recovery.host_process import resident_bytes
 
 log = logging.getLogger("workers.supervisor")
 

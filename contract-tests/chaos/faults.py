@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.faults import POINTS
+from gateway.tasks.fault_points import POINTS
 from world import World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]

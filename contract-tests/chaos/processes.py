@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local import taskgate
-from gateway.host_process import is_alive
+from gateway.recovery.host_process import is_alive
 
 LOOK_SECONDS = 0.02
 

@@ -24,7 +24,7 @@ from deploy.local.env import parse_env
 from deploy.local.ports import free_port
 from deploy.local.stack import EmbeddedStack
 from deploy.local.toxiproxy import ToxiproxyPart
-from gateway.schema.seed import SQL as SEED_SQL
+from gateway.storage.schema.seed import SQL as SEED_SQL
 from processes import Program, Service
 
 TENANTS = ("acme", "globex", "initech", "umbrella")

@@ -15,11 +15,11 @@ from contracts.flag import Flag
 from deploy.local import taskgate
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
-from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
-from gateway.status.release import release
+from gateway.storage.database import Database
+from gateway.submission.new_task import NewTask
+from gateway.tasks.lifecycle.release import release
 from legacy_system import LegacyWorkerProcess, read_effects
 from workers.testing.starts import eventually
 

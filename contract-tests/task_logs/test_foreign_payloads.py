@@ -16,7 +16,7 @@ import redis.asyncio
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, World
-from gateway.db import Database
+from gateway.storage.database import Database
 
 
 class Wire:

@@ -13,8 +13,8 @@ from gateway.access.key_use import KeyUse
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
 from gateway.access.questions import Question, Questions
-from gateway.db import Database
 from gateway.errors import Forbidden, Unauthenticated
+from gateway.storage.database import Database
 
 NO_PROJECT = "You do not have access to this project"
 NO_TENANT = "You do not have access to this tenant"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.access", "access.sql")

@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.access", "access.sql")
 

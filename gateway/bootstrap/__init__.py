@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
-from gateway import faults
+from gateway.bootstrap.dependencies import build_ground
 from gateway.bootstrap.dispatching import build_dispatching
 from gateway.bootstrap.features import (
     build_callbacks,
@@ -14,22 +14,22 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
-from gateway.bootstrap.ground import build_ground
-from gateway.dispatch.abilities import Abilities
+from gateway.dispatch.capabilities import Abilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.settings import Settings
-from gateway.status.feed import ChangeFeed
-from gateway.status.task_log import TaskLog
+from gateway.tasks import fault_points
+from gateway.tasks.changes.feed import ChangeFeed
+from gateway.tasks.queries.task_log import TaskLog
 
 __all__ = ["Gateway", "build_gateway"]
 
 
 def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:
     """Wire a gateway; `engines` replaces the configured ones (unit tests). No I/O."""
-    faults.arm(settings.fault_point)
+    fault_points.arm(settings.fault_point)
     ground = build_ground(settings, engines)
     database = ground.database
     dispatching = build_dispatching(ground)

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 from backends.port import RetryPolicy
 from backends.redis_queue.wire import TYPES
-from gateway.bootstrap.ground import Ground
+from gateway.bootstrap.dependencies import Ground
 from gateway.dags.workflows import Workflows
-from gateway.dispatch.bridge import Bridge
-from gateway.dispatch.caretaker import Canceller, Caretaker
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.planner import Planner
 from gateway.dispatch.queues import QueueNames
-from gateway.dispatch.reaper import Reaper
-from gateway.dispatch.reconciler import Reconciler
 from gateway.dispatch.starter import Starter
-from gateway.intake import Intake
-from gateway.launch import Launcher
+from gateway.ingress.bridge import Bridge
 from gateway.limits.gate import Gate
 from gateway.limits.limits import Limits
 from gateway.limits.quotas import Quotas
-from gateway.status.transitions import Transitions
+from gateway.recovery.leader import Canceller, Caretaker
+from gateway.recovery.reaper import Reaper
+from gateway.recovery.reconciler import Reconciler
+from gateway.submission.intake import Intake
+from gateway.submission.start_plan import Launcher
+from gateway.tasks.lifecycle.transitions import Transitions
 
 
 @dataclass(frozen=True)

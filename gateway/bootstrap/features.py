@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from backends.redis_queue.wire import TYPES
 from gateway.access.on_behalf import OnBehalf
+from gateway.bootstrap.dependencies import Ground
 from gateway.bootstrap.dispatching import Dispatching, build_intake
-from gateway.bootstrap.ground import Ground
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer, Patience
 from gateway.callbacks.deliveries import Deliveries
@@ -29,9 +29,9 @@ from gateway.limits.pauses import Pauses
 from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
-from gateway.status.dispatch_view import DispatchView
-from gateway.status.task_log import TaskLog
-from gateway.submission import SubmissionDesk
+from gateway.submission.service import SubmissionDesk
+from gateway.tasks.queries.dispatch_view import DispatchView
+from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.desk import TenantDesk
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover

@@ -14,9 +14,9 @@ from typing import Any
 
 from gateway.callbacks.sending import Answer, Sender
 from gateway.callbacks.signing import headers_for
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.callbacks", "callbacks.sql")

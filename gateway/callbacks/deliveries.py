@@ -11,10 +11,10 @@ import orjson
 from gateway.access.placement import Caller
 from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
-from gateway.db import Database
-from gateway.paging import Place
-from gateway.sql import Conditions
-from gateway.status.task_log import storable
+from gateway.storage.database import Database
+from gateway.storage.paging import Place
+from gateway.storage.queries import Conditions
+from gateway.tasks.queries.task_log import storable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import orjson
 from gateway.access.placement import Caller
 from gateway.callbacks.deliverer import NO_SECRET, SQL
 from gateway.callbacks.signing import create_secret
-from gateway.db import Database
 from gateway.errors import Forbidden, NotFound
-from gateway.status.task_log import storable
+from gateway.storage.database import Database
+from gateway.tasks.queries.task_log import storable
 
 
 @dataclass(frozen=True, slots=True)

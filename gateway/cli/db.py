@@ -18,7 +18,7 @@ db_app = typer.Typer(help="The database.", no_args_is_help=True)
 @db_app.command("migrate")
 def migrate_command() -> None:
     """Create or upgrade the gateway's own schema."""
-    from gateway.schema.migrate import migrate
+    from gateway.storage.schema.migrate import migrate
 
     asyncio.run(migrate(Settings().database_url))
 
@@ -33,7 +33,7 @@ def legacy(
     if not create:
         print("Nothing done. With --create, MemStack's tables are created where they are missing.")
         return
-    from gateway.schema.migrate import create_legacy_tables
+    from gateway.storage.schema.migrate import create_legacy_tables
 
     asyncio.run(create_legacy_tables(Settings().database_url))
 
@@ -43,7 +43,7 @@ def seed_command(
     keys_from: Annotated[Path | None, typer.Option(help="Keep the keys that this env file holds")] = None,
 ) -> None:
     """Demo tenants with a project, a user and a key each, and an administrator; prints KEY=VALUE lines."""
-    from gateway.schema.seed import read_keys, seed
+    from gateway.storage.schema.seed import read_keys, seed
 
     for name, value in asyncio.run(seed(Settings().database_url, read_keys(keys_from))).items():
         print(f"{name}={value}")

@@ -63,8 +63,8 @@ app.command("worker")(worker_command)
 @app.command()
 def release() -> None:
     """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again."""
-    from gateway.db import Database
-    from gateway.status.release import release as give_back
+    from gateway.storage.database import Database
+    from gateway.tasks.lifecycle.release import release as give_back
 
     async def give_all() -> None:
         database = Database(Settings().database_url, size=2)

@@ -28,8 +28,7 @@ from gateway.cli.flags import (
     scope_of,
     stage_of,
 )
-from gateway.db import Database
-from gateway.dispatch.abilities import serves_priority
+from gateway.dispatch.capabilities import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
 from gateway.routing.errors import FlagChangeRefused
@@ -41,6 +40,7 @@ from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Route, Router, configured_backends
 from gateway.routing.stages import meaning
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 route_app = typer.Typer(help="Which backend a task goes to, and why.", no_args_is_help=True)
 override_app = typer.Typer(help="Stages above the flag: kill switch and guardrail.", no_args_is_help=True)

@@ -10,7 +10,7 @@ from gateway.dags.parameters import bind
 from gateway.dags.paths import RUN_TYPE
 from gateway.dags.store import DagStore, DagVersion
 from gateway.dags.workflows import DAG_OF_TYPE
-from gateway.status.payload import decode_payload
+from gateway.tasks.payload import decode_payload
 
 
 async def run_in(store: DagStore, task: Mapping[str, Any]) -> tuple[DagVersion, dict[str, Any]]:

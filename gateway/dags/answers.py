@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from gateway.dags.paths import APPROVAL_TYPE, SIGNAL_TYPE
-from gateway.db import Database
-from gateway.sql import Queries
-from gateway.status.transitions import ChangeNotifier
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.transitions import ChangeNotifier
 
 SQL = Queries("gateway.dags", "answers.sql")
 

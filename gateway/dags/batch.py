@@ -11,7 +11,7 @@ import orjson
 
 from gateway.access.placement import Placement, Tier
 from gateway.dags.store import DagVersion
-from gateway.new_task import NewTask
+from gateway.submission.new_task import NewTask
 
 
 @dataclass(frozen=True, slots=True)

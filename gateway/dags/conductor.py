@@ -19,11 +19,11 @@ from backends.port import Capability, WorkflowEnginePort, WorkflowRef
 from gateway.dags.paths import RUNS_CHANNEL
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.watch import RunWatch
-from gateway.db import Database, translated
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
-from gateway.status.notify import CHANGES_CHANNEL, unpack
-from gateway.status.transitions import STOP_CHANNEL, ChangeNotifier
+from gateway.storage.database import Database, translated
+from gateway.storage.queries import Queries
+from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
+from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.dags", "conductor.sql")

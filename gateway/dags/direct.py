@@ -16,8 +16,8 @@ from gateway.dispatch.engine_start import start_of
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.queues import queue_of
 from gateway.dispatch.starter import REPEAT_SECONDS
-from gateway.launch import Launch
-from gateway.new_task import NewTask, first_ref
+from gateway.submission.new_task import NewTask, first_ref
+from gateway.submission.start_plan import Launch
 
 #: Starts that a step makes itself, and that are under way there at once.
 FEW = 4

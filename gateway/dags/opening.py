@@ -18,7 +18,7 @@ from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, SIGNAL_TYPE, path_of, ta
 from gateway.dags.results import Values
 from gateway.dags.store import DagVersion
 from gateway.dags.validation import bare
-from gateway.new_task import NewTask, RetryOverride
+from gateway.submission.new_task import NewTask, RetryOverride
 
 #: The state of an opened node's task, as the workflow names it.
 _ENDS = {"completed": "c", "failed": "f", "stopped": "f"}

@@ -10,8 +10,8 @@ from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import evaluate, nodes_in, params_in
 from gateway.dags.limits import Limits
 from gateway.dags.scope import Scope
-from gateway.db import Database
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dags", "results.sql")
 

@@ -14,7 +14,7 @@ from gateway.dags.definition import DagDefinition, Node
 from gateway.dags.paths import RUN_TYPE
 from gateway.dags.runs import SQL, DagRuns
 from gateway.dags.store import DagStore, DagVersion
-from gateway.db import Database
+from gateway.storage.database import Database
 
 Status = Literal["pending", "waiting", "queued", "running", "completed", "failed", "cancelled", "skipped"]
 

@@ -17,8 +17,8 @@ from gateway.dags.results import Values
 from gateway.dags.scope import Scope
 from gateway.dags.snapshot import lived_with
 from gateway.dags.store import DagStore, DagVersion
-from gateway.db import Database
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dags", "steps.sql")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from gateway.dags.definition import DAG_NAME
 from gateway.errors import InvalidRequest
-from gateway.submission import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
+from gateway.submission.service import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
 
 
 class RunRequest(BaseModel):

@@ -21,15 +21,15 @@ from gateway.dags.parameters import bind
 from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, path_of
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.store import DagStore, DagVersion
-from gateway.db import Database, type_Connection
 from gateway.errors import TaskNotRetryable, TaskNotStoppable
-from gateway.idempotency import Idempotency, Replay
-from gateway.intake import Intake
-from gateway.new_task import NewTask
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Route, Router
-from gateway.sql import Queries
-from gateway.status.transitions import STOP_CHANNEL, ChangeNotifier, Transitions
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.queries import Queries
+from gateway.submission.idempotency import Idempotency, Replay
+from gateway.submission.intake import Intake
+from gateway.submission.new_task import NewTask
+from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier, Transitions
 
 SQL = Queries("gateway.dags", "runs.sql")
 

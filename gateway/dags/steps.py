@@ -18,9 +18,9 @@ from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, expressions
 from gateway.dags.snapshot import lived_with, make
 from gateway.dags.store import DagStore
-from gateway.db import Database, type_Connection
-from gateway.intake import Intake
-from gateway.status.transitions import DUE_CHANNEL, STOP_CHANNEL, ChangeNotifier
+from gateway.storage.database import Database, type_Connection
+from gateway.submission.intake import Intake
+from gateway.tasks.lifecycle.transitions import DUE_CHANNEL, STOP_CHANNEL, ChangeNotifier
 
 #: Of a node that is added, beside its run.
 NODE_COLUMNS = 12

@@ -17,8 +17,8 @@ from gateway.dags.document import Document
 from gateway.dags.errors import DagInvalid, DagNotFound, DagReserved
 from gateway.dags.limits import Limits
 from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
-from gateway.db import Database, type_Connection
-from gateway.sql import Queries
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dags", "store.sql")
 

@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
 
 log = logging.getLogger(__name__)
 

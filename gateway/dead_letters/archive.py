@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from gateway.access.placement import Caller
-from gateway.db import Database, type_Connection
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
-from gateway.paging import Place
-from gateway.status.task_log import storable
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.paging import Place
+from gateway.tasks.queries.task_log import storable
 
 #: Most dead letters of one action.
 MOST_AT_ONCE = 1000

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.dead_letters.redaction import MARK, holds_mark
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.status.payload import WIRE_KEYS, encode_json
+from gateway.tasks.payload import WIRE_KEYS, encode_json
 
 #: Keys by which a payload names its place; handlers act on them.
 PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id")

@@ -9,8 +9,8 @@ import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.access.placement import Caller
-from gateway.paging import Place
-from gateway.sql import Conditions, Queries
+from gateway.storage.paging import Place
+from gateway.storage.queries import Conditions, Queries
 
 SQL = Queries("gateway.dead_letters", "dead_letters.sql")
 

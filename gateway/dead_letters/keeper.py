@@ -8,11 +8,11 @@ import time
 
 from backends.errors import EngineError
 from backends.redis_queue.dead import DeadList
-from gateway.db import Database
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.filter import SQL
 from gateway.dead_letters.payloads import row_of
 from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
 
 log = logging.getLogger(__name__)
 

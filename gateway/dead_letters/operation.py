@@ -12,7 +12,7 @@ from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.filter import LetterFilter
 from gateway.dead_letters.redrive import Redriven, Redriver, Wish
 from gateway.operations.operations import SAMPLE, Operations
-from gateway.paging import Place
+from gateway.storage.paging import Place
 
 #: How many of the first are looked at before an operation that could do nothing is refused.
 _TRIED = 100

@@ -12,17 +12,17 @@ import orjson
 from backends.redis_queue import wire
 from backends.redis_queue.dead import DeadPayload
 from gateway.access.placement import Caller, Placement
-from gateway.db import Database, type_Connection
 from gateway.dead_letters.archive import audit
 from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
 from gateway.dead_letters.filter import SQL
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.intake import Intake
-from gateway.new_task import NewTask
 from gateway.routing.router import RouteQuery, Router
-from gateway.status.payload import text_member, without_wire_keys
-from gateway.status.task_log import storable
+from gateway.storage.database import Database, type_Connection
+from gateway.submission.intake import Intake
+from gateway.submission.new_task import NewTask
+from gateway.tasks.payload import text_member, without_wire_keys
+from gateway.tasks.queries.task_log import storable
 
 #: The text that a dead payload's row holds of its group's name and reason.
 _LONGEST = 1000

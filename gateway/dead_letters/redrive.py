@@ -10,20 +10,20 @@ from typing import Any
 import asyncpg
 
 from gateway.access.placement import Caller, Tier
-from gateway.db import Database, type_Connection
 from gateway.dead_letters.archive import DeadLetters, audit
 from gateway.dead_letters.editing import PLACE_KEYS, Edit, changed_keys, check_place
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
 from gateway.dead_letters.filter import SQL, LetterFilter
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.errors import ApiError, Forbidden
-from gateway.new_task import MARK
-from gateway.paging import Place
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import allows
-from gateway.status.dispatch_view import DispatchView
-from gateway.status.payload import decode_payload, encode_json
-from gateway.status.transitions import DUE_CHANNEL, ChangeNotifier
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.paging import Place
+from gateway.submission.new_task import MARK
+from gateway.tasks.lifecycle.transitions import DUE_CHANNEL, ChangeNotifier
+from gateway.tasks.payload import decode_payload, encode_json
+from gateway.tasks.queries.dispatch_view import DispatchView
 
 UNIQUE = "Another active task has the unique key of this one"
 GONE = "The task's row in task_logs is gone, or was changed by somebody else"

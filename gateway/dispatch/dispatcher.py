@@ -11,14 +11,14 @@ from typing import Any
 
 import asyncpg
 
-from gateway.db import Database, translated
-from gateway.dispatch.due import DueTasks
+from gateway.dispatch.due_tasks import DueTasks
 from gateway.dispatch.planner import Planner
 from gateway.dispatch.starter import DOWN_SECONDS, REPEAT_SECONDS, SQL, Starter
 from gateway.errors import DatabaseUnavailable
-from gateway.launch import Launch
 from gateway.limits.gate import Gate
-from gateway.status.transitions import DUE_CHANNEL
+from gateway.storage.database import Database, translated
+from gateway.submission.start_plan import Launch
+from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
 

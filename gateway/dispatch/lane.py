@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 from backends.errors import EngineUnavailable
 from backends.port import Capability, WorkflowEnginePort
-from gateway.dispatch.turns import Turns
-from gateway.pace import Pace
+from gateway.dispatch.concurrency_limit import Pace
+from gateway.dispatch.fair_scheduler import Turns
 
 log = logging.getLogger(__name__)
 

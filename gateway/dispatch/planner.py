@@ -13,12 +13,12 @@ from gateway.access.placement import Tier
 from gateway.dispatch.engine_start import start_of
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.starter import REPEAT_SECONDS
-from gateway.launch import Launch
 from gateway.limits.gate import Gate
-from gateway.new_task import NewTask, RetryOverride, first_ref
 from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.stages import Stage, allows
-from gateway.status.payload import decode_payload
+from gateway.submission.new_task import NewTask, RetryOverride, first_ref
+from gateway.submission.start_plan import Launch
+from gateway.tasks.payload import decode_payload
 
 QueueNamer = Callable[[str | None, Tier, str], str]
 #: Of a tenant's tasks of a type; None: they have a handler.

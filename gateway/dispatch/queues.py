@@ -7,9 +7,9 @@ import contextlib
 
 from backends.temporal import names
 from gateway.access.placement import Tier
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dispatch", "dispatch.sql")
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain
 from backends.port import Capability, WorkflowEnginePort
-from gateway import faults
-from gateway.db import Database
 from gateway.dispatch.lane import Lane
 from gateway.errors import DatabaseUnavailable
-from gateway.launch import Launch
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.submission.start_plan import Launch
+from gateway.tasks import fault_points
 
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
     from gateway.routing.flags import FlagEvaluation
@@ -90,11 +90,11 @@ class Starter:
         ref, began, failed = launch.start.ref, time.monotonic(), True
         try:
             async with lane.slot(launch.start.tenant_id):
-                faults.passing("before_start")
+                fault_points.passing("before_start")
                 asked = time.monotonic()
                 await lane.engine.start_workflow(launch.start)
                 lane.took(time.monotonic() - asked)
-                faults.passing("after_start")
+                fault_points.passing("after_start")
         except EngineUnavailable:
             lane.failed()
             # Of a repeated start the first try may have been carried out: it stays with its backend and epoch.

@@ -1,4 +1,4 @@
--- The fleet: every process's own row (`workers/lease.sql` writes it), and what it runs by the dispatch rows.
+-- The fleet: every process's own row (`gateway/recovery/lease.sql` writes it), and what it runs by the dispatch rows.
 
 -- name: processes
 -- `state`: `alive`; `silent` when it is late to renew its lease ($5 seconds); `ended` after an orderly end; `lost`.

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.db import Database
 from gateway.fleet.pools import POOL_OF_TIER, REDIS_POOL, pool_of
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 #: A row of PostgreSQL, or a mapping like it.
 Row = Any

@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from gateway.access.placement import Caller
 from gateway.http.route import gateway_of
-from gateway.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key
-from gateway.intake import Beside
-from gateway.new_task import NewTask
+from gateway.submission.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key
+from gateway.submission.intake import Beside
+from gateway.submission.new_task import NewTask
 
 #: For `openapi_extra` of an endpoint that creates tasks.
 IDEMPOTENCY_PARAMETER = {

@@ -16,8 +16,8 @@ from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
-from gateway.new_task import NewTask
-from gateway.submission import SubmissionDesk, TaskSubmission
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import SubmissionDesk, TaskSubmission
 
 PATH = "/gateway/v1/tasks/batch"
 

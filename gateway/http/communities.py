@@ -14,8 +14,8 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_ide
 from gateway.http.documents import legacy_errors
 from gateway.http.problems import error_answer
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.new_task import NewTask
-from gateway.status.task_row import Status
+from gateway.submission.new_task import NewTask
+from gateway.tasks.queries.task_row import Status
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -16,7 +16,7 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_ide
 from gateway.http.dags import admit
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.paging import Place
+from gateway.storage.paging import Place
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.new_task import NewTask
+from gateway.submission.new_task import NewTask
 
 router = APIRouter(prefix="/api/v1/episodes", tags=["episodes"], route_class=KeyedRoute)
 

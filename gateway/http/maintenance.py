@@ -20,7 +20,7 @@ from gateway.http.documents import legacy_errors
 from gateway.http.duplicates import find_duplicates
 from gateway.http.episodes import DEFAULT_GROUP
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.new_task import NewTask
+from gateway.submission.new_task import NewTask
 
 router = APIRouter(prefix="/api/v1/maintenance", tags=["maintenance"], route_class=KeyedRoute)
 

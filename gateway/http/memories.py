@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.access import NO_PROJECT
-from gateway.db import type_Connection
 from gateway.errors import Forbidden
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.new_task import NewTask
-from gateway.sql import Queries
+from gateway.storage.database import type_Connection
+from gateway.storage.queries import Queries
+from gateway.submission.new_task import NewTask
 
 SQL = Queries("gateway.http", "memories.sql")
 

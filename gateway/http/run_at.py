@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.status.run_time import set_run_time
-from gateway.submission import RunAt
+from gateway.submission.service import RunAt
+from gateway.tasks.lifecycle.run_time import set_run_time
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 

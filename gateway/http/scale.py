@@ -14,8 +14,8 @@ from gateway.http.acceptance import json_answer
 from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.telemetry.exposition import CONTENT_TYPE, render
-from gateway.telemetry.fleet_metrics import families
+from gateway.observability.exposition import CONTENT_TYPE, render
+from gateway.observability.fleet_metrics import families
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 

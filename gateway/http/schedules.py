@@ -16,12 +16,12 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
-from gateway.new_task import NewTask
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import in_utc
-from gateway.submission import TaskSubmission
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import TaskSubmission
 
 router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=KeyedRoute)
 

@@ -17,8 +17,8 @@ from gateway.http.task_answers import (
     task_log_response,
     task_progress,
 )
-from gateway.status.subscription import Subscription, SubscriptionEnded
-from gateway.status.task_row import Status, TaskRow
+from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
+from gateway.tasks.queries.task_row import Status, TaskRow
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 

@@ -14,9 +14,9 @@ from gateway.errors import TaskNotFound, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.status.dispatch_view import DispatchView, facts
-from gateway.status.task_log import STATUS_WORDS
-from gateway.submission import SubmissionDesk, TaskSubmission
+from gateway.submission.service import SubmissionDesk, TaskSubmission
+from gateway.tasks.queries.dispatch_view import DispatchView, facts
+from gateway.tasks.queries.task_log import STATUS_WORDS
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 

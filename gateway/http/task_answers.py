@@ -14,8 +14,8 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from gateway.status.task_log import STATUS_WORDS
-from gateway.status.task_row import Status, TaskRow
+from gateway.tasks.queries.task_log import STATUS_WORDS
+from gateway.tasks.queries.task_row import Status, TaskRow
 
 _OPTIONS = orjson.OPT_UTC_Z
 

@@ -12,10 +12,10 @@ from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
-from gateway.status.cursor import cursor_of, position_at
-from gateway.status.dispatch_view import facts
-from gateway.status.task_log import Position
-from gateway.status.task_selection import Many, Selection, TaskSelector, Wanted
+from gateway.tasks.queries.cursor import cursor_of, position_at
+from gateway.tasks.queries.dispatch_view import facts
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_selection import Many, Selection, TaskSelector, Wanted
 
 router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.db import type_Connection
 from gateway.limits.limits import SQL, Limits
+from gateway.storage.database import type_Connection
 
 #: First key of the advisory locks under which slots are given away.
 LOCK_CLASS: Final = 0x7A5C

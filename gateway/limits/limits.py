@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
-from gateway.db import Database, translated
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database, translated
+from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.limits", "limits.sql")

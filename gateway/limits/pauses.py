@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-from gateway.db import Database
 from gateway.errors import NotFound
 from gateway.limits.limits import SQL, Limits, Pause
+from gateway.storage.database import Database
 
 
 class Pauses:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.db import Database, type_Connection
 from gateway.errors import NotFound, QuotaExceeded
 from gateway.limits.limits import SQL, Limits
+from gateway.storage.database import Database, type_Connection
 
 _MINUTE = timedelta(minutes=1)
 #: When a task of a full queue may have begun, nobody knows.

@@ -11,10 +11,10 @@ import orjson
 from pydantic import Field
 
 from gateway.access.placement import Caller
-from gateway.db import Database
 from gateway.errors import InvalidRequest, NotFound
-from gateway.sql import Queries
-from gateway.status.task_selection import Selection, TaskSelector, Text, Wanted
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.tasks.queries.task_selection import Selection, TaskSelector, Text, Wanted
 
 SQL = Queries("gateway.operations", "operations.sql")
 

@@ -14,14 +14,14 @@ import orjson
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.access.placement import Caller
-from gateway.db import Database, type_Connection
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
-from gateway.paging import Place
-from gateway.status.task_log import Position
-from gateway.status.task_selection import TaskSelector, Wanted
-from gateway.status.transitions import ChangeNotifier, Transitions
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.paging import Place
+from gateway.tasks.lifecycle.transitions import ChangeNotifier, Transitions
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_selection import TaskSelector, Wanted
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from backends.errors import TaskgateError
-from gateway.db import DRIVER_ERRORS, Database
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
-from gateway.sql import Queries
+from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.queries import Queries
 
 logger = logging.getLogger(__name__)
 

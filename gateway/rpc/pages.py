@@ -13,8 +13,8 @@ from taskgate.v1 import ListRequest
 
 from gateway.errors import InvalidRequest
 from gateway.rpc.failures import invalid
-from gateway.status.task_log import Position
-from gateway.status.task_row import TaskRow
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_row import TaskRow
 
 #: Fields of the request that say what is listed, and so belong to a token.
 _FILTERS = ("status", "task_type", "entity_id", "entity_type", "search")

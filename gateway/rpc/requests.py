@@ -1,4 +1,4 @@
-"""Requests to submit, as the submissions that HTTP knows, too: the rules are those of `gateway.submission`."""
+"""Requests to submit, as the submissions that HTTP knows, too: the rules are those of `gateway.submission.service`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskgate.v1 import CallbackEvent, NewTask, OnConflict
 
 from gateway.rpc.failures import InvalidFields, Violation, invalid
 from gateway.rpc.values import to_json
-from gateway.submission import TaskSubmission
+from gateway.submission.service import TaskSubmission
 
 #: Fields of a submission that have another name in the proto.
 _NAMES = {

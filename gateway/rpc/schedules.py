@@ -39,8 +39,6 @@ from taskgate.v1 import ScheduleDefinition as DefinitionMessage
 
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
-from gateway.idempotency import Idempotency
-from gateway.new_task import NewTask
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
@@ -51,7 +49,9 @@ from gateway.rpc.wire.method import Method
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
-from gateway.submission import TaskSubmission
+from gateway.submission.idempotency import Idempotency
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import TaskSubmission
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -24,12 +24,12 @@ from gateway.rpc.calls import Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
-from gateway.status.cursor import cursor_of, position_at
-from gateway.status.dispatch_view import DispatchView, facts
-from gateway.status.run_time import set_run_time
-from gateway.status.task_log import Position
-from gateway.status.task_selection import TaskSelector, Wanted
-from gateway.submission import RunAt
+from gateway.submission.service import RunAt
+from gateway.tasks.lifecycle.run_time import set_run_time
+from gateway.tasks.queries.cursor import cursor_of, position_at
+from gateway.tasks.queries.dispatch_view import DispatchView, facts
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_selection import TaskSelector, Wanted
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -34,7 +34,7 @@ from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
 from gateway.rpc.watch import Watcher
 from gateway.rpc.wire.method import Method
-from gateway.status.task_log import TaskFilter
+from gateway.tasks.queries.task_log import TaskFilter
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

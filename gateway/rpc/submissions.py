@@ -1,4 +1,4 @@
-"""`Submit` and `SubmitBatch`: what is asked for becomes tasks by the rules of `gateway.submission`, and is accepted."""
+"""`Submit` and `SubmitBatch`: the rules are those of `gateway.submission.service`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from taskgate.v1 import (
 
 from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, TaskNotFound, UniqueKeyTaken
-from gateway.idempotency import Idempotency, check_idempotency_key
-from gateway.new_task import NewTask
 from gateway.rpc.calls import Unbroken, apart
 from gateway.rpc.failures import invalid
 from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
-from gateway.status.dispatch_view import DispatchView
-from gateway.submission import SubmissionDesk, TaskSubmission
+from gateway.submission.idempotency import Idempotency, check_idempotency_key
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import SubmissionDesk, TaskSubmission
+from gateway.tasks.queries.dispatch_view import DispatchView
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

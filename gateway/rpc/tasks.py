@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from google.protobuf.field_mask_pb2 import FieldMask
 from taskgate.v1 import Task, TaskStatus
 
-from gateway.new_task import NewTask
 from gateway.rpc.failures import invalid
 from gateway.rpc.requests import put_time
 from gateway.rpc.values import from_json_text
-from gateway.status.task_row import Status, TaskRow
+from gateway.submission.new_task import NewTask
+from gateway.tasks.queries.task_row import Status, TaskRow
 
 STATUSES = {
     Status.PENDING: TaskStatus.TASK_STATUS_PENDING,

@@ -12,9 +12,9 @@ from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.rpc.calls import Send
 from gateway.rpc.failures import invalid
 from gateway.rpc.tasks import task_of
-from gateway.status.feed import ChangeFeed
-from gateway.status.subscription import SubscriptionEnded
-from gateway.status.task_row import TaskRow
+from gateway.tasks.changes.feed import ChangeFeed
+from gateway.tasks.changes.subscription import SubscriptionEnded
+from gateway.tasks.queries.task_row import TaskRow
 
 _LONGEST_TOKEN = 100
 

@@ -19,17 +19,17 @@ from typing import Any
 
 import asyncpg
 
-from gateway import faults
-from gateway.db import Database, type_Connection
 from gateway.errors import ApiError, DatabaseUnavailable, Forbidden, TaskNotFound, TaskNotStoppable
-from gateway.intake import Intake
-from gateway.new_task import NewTask
 from gateway.schedules.definition import Overlap
 from gateway.schedules.overlap import Overlaps, Pending, Verdict
 from gateway.schedules.schedule import BATCH, Due, Schedule
-from gateway.sql import Queries
-from gateway.status.transitions import Transitions
-from gateway.submission import SubmissionDesk
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.queries import Queries
+from gateway.submission.intake import Intake
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import SubmissionDesk
+from gateway.tasks import fault_points
+from gateway.tasks.lifecycle.transitions import Transitions
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.schedules", "schedules.sql")
@@ -153,7 +153,7 @@ class Clock:
             async with self._db.transaction() as db:
                 if await db.fetchval(SQL.advance, *moved, [], [], policy):
                     await note_times(db, schedule, due, now)
-        faults.passing("after_firing_noted")
+        fault_points.passing("after_firing_noted")
 
     async def settle(self, schedule_id: str) -> None:
         """Decide the pending firings of a schedule as far as they can be decided now."""
@@ -242,7 +242,7 @@ class Clock:
             for task_id in verdict.stops:
                 with contextlib.suppress(TaskNotFound, TaskNotStoppable):
                     await self._transitions.stop_within(db, task_id)
-            faults.passing("before_firing_commit")
+            fault_points.passing("before_firing_commit")
 
         await self._intake.submit(tasks, beside=beside)
         for task_id in verdict.stops:

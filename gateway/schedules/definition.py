@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from gateway.submission import TaskSubmission
+from gateway.submission.service import TaskSubmission
 
 #: Bounds: specs of a schedule, times of one `at` list, seconds.
 MOST_SPECS = 20

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
-from gateway.new_task import NewTask
 from gateway.schedules.definition import ScheduleDefinition
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import Schedules
-from gateway.submission import TaskSubmission
+from gateway.submission.new_task import NewTask
+from gateway.submission.service import TaskSubmission
 
 #: Checks an action by the caller's rights, as if it were submitted now.
 Prepare = Callable[[TaskSubmission], Awaitable[tuple[Caller, NewTask]]]

@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from gateway.access.placement import Caller, Placement
-from gateway.db import Database, type_Connection
 from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound, TooManySchedules
 from gateway.schedules.clock import SQL, Clock, note_times
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.times import Timetable, check_times
+from gateway.storage.database import Database, type_Connection
 
 #: Times that one backfill may name.
 MOST_BACKFILLED = 10_000

@@ -17,13 +17,13 @@ from typing import NamedTuple
 from backends.port import WorkflowRef, WorkflowStart
 from backends.temporal.starts import priority as priority_of
 from gateway.access.placement import Tier
-from gateway.db import Database
 from gateway.dispatch.queues import QueueNames, fairness_key
 from gateway.fleet.pools import pool_of
 from gateway.simulation.fair_queue import FairQueue
 from gateway.simulation.fairness import Shares, jain
 from gateway.simulation.report import Report, Tally
 from gateway.simulation.workload import Arrival
+from gateway.storage.database import Database
 
 
 class _Place(NamedTuple):

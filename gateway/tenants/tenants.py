@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.access.placement import Caller, Tier
-from gateway.db import Database
 from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.storage.database import Database
 from gateway.tenants.tiers import SQL
 
 #: As far as tasks are counted.

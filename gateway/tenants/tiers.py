@@ -10,9 +10,9 @@ from typing import Final
 
 from backends.temporal import names
 from gateway.access.placement import Tier
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import Queries
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tenants", "tenants.sql")

@@ -1,11 +1,13 @@
-"""A gateway as a process of its own, to be killed."""
+"""What several folders need: a gateway as a process to be killed, and tasks and workers as rows, without engines."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.world import Servers
 from deploy.local.ports import free_port
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.transitions import Transitions
 
 PROGRAM = Path(sys.executable).with_name("taskgate")
 
@@ -47,3 +52,91 @@ async def _serving(
 def serving() -> Any:
     """`async with serving(database_url, redis_url, FAULT_POINT=…) as (process, url)`."""
     return _serving
+
+
+@pytest.fixture
+def servers(database_url: str, redis_server: str, temporal_server: str, temporal_namespace: str) -> Servers:
+    """Both backends, and a database of the test's own."""
+    return Servers(
+        database_url=database_url,
+        redis_url=redis_server,
+        temporal_address=temporal_server,
+        temporal_namespace=temporal_namespace,
+        graph_url=None,
+    )
+
+
+class Changes:
+    """Notes what would be announced."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def changed(self, task_id: str) -> None:
+        self.ids.append(task_id)
+
+
+@pytest.fixture
+def changes() -> Changes:
+    return Changes()
+
+
+@pytest.fixture
+def transitions(database: Database, changes: Changes) -> Transitions:
+    return Transitions(database, changes)
+
+
+NewTaskRow = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def new_task(database: Database) -> NewTaskRow:
+    """A reserved row with its dispatch row."""
+
+    async def create(**columns: Any) -> str:
+        task_id = columns.pop("task_id", secrets.token_hex(8))
+        payload = columns.pop("payload", {"content": "x"})
+        await database.execute(
+            "INSERT INTO task_logs (id, group_id, task_type, status, payload, progress, retry_count)"
+            " VALUES ($1, 'g', 'probe', 'PROCESSING', $2::json, 0, 0)",
+            task_id,
+            json.dumps({**payload, "task_id": task_id, "task_type": "probe", "timestamp": 1.5}),
+        )
+        values = {"state": "queued", "backend": "redis", "epoch": 1, **columns}
+        names = ", ".join(values)
+        places = ", ".join(f"${i}" for i in range(2, len(values) + 2))
+        await database.execute(
+            f"INSERT INTO taskgate.dispatch (task_id, group_id, task_type, {names})"
+            f" VALUES ($1, 'g', 'probe', {places})",
+            task_id,
+            *values.values(),
+        )
+        return task_id
+
+    return create
+
+
+@pytest.fixture
+def new_worker(database: Database) -> Callable[..., Awaitable[str]]:
+    """A process that is registered and not lost."""
+
+    async def create(process_id: str = "w1", **columns: Any) -> str:
+        values = {"kind": "worker", "host": "elsewhere", "pid": 1, "version": "0", "lock_key": 7, **columns}
+        names = ", ".join(values)
+        places = ", ".join(f"${i}" for i in range(2, len(values) + 2))
+        await database.execute(
+            f"INSERT INTO taskgate.process (process_id, {names}) VALUES ($1, {places})", process_id, *values.values()
+        )
+        return process_id
+
+    return create
+
+
+@pytest.fixture
+def log_row(database: Database) -> Callable[[str], Awaitable[dict[str, Any]]]:
+    async def read(task_id: str) -> dict[str, Any]:
+        row = await database.fetchrow("SELECT * FROM task_logs WHERE id = $1", task_id)
+        assert row is not None
+        return dict(row)
+
+    return read

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 
 from backends.port import WorkflowEnginePort
-from gateway.db import Database
-from gateway.dispatch.reaper import Reaper
-from gateway.schema.migrate import create_legacy_tables, migrate
+from gateway.recovery.lease import Lease, ProcessIdentity
+from gateway.recovery.reaper import Reaper
+from gateway.storage.database import Database
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from tests.performance.stack import measured_stack
-from workers.lease import Lease, ProcessIdentity
 
 LEASES = 100
 SECONDS = 20.0

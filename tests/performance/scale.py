@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from gateway.sql import Queries
+from gateway.storage.queries import Queries
 from tests.performance.dispatch import through_gateway
 from tests.performance.stack import client, measured_stack
 from tests.performance.table import percentiles

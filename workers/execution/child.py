@@ -10,13 +10,13 @@ import os
 import sys
 from typing import Any
 
+from gateway.recovery.guard import die_with
 from gateway.settings import Settings
-from gateway.status.claim import Claim
+from gateway.tasks.lifecycle.claim import Claim
 from workers.equipment import Equipment
 from workers.execution.inline import InlineExecution
 from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive
 from workers.failure import failure_of
-from workers.guard import die_with
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.progress import ProgressReporter

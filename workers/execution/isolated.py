@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from gateway.host_process import resident_bytes
+from gateway.recovery.host_process import resident_bytes
 from gateway.settings import Settings
-from gateway.status.claim import Claim
+from gateway.tasks.lifecycle.claim import Claim
 from workers.execution.messages import (
     CANCEL,
     CANCELLED,

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from gateway.status.claim import Claim
-from gateway.status.payload import encode_json
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.payload import encode_json
 from workers.failure import Failure
 
 _LENGTH = struct.Struct(">I")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field, create_model
 
-from gateway.sql import Queries
+from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ Schema = tuple[Models, Models | None, dict[tuple[str, str], list[str]] | None]
 
 
 class Rows(Protocol):
-    """The part of `gateway.db.Database` that is used here."""
+    """The part of `gateway.storage.database.Database` that is used here."""
 
     async def fetch(self, query: str, /, *args: Any) -> Sequence[Any]: ...
 

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from contracts.probes import BOARD, Hold
 from contracts.sse import Event, read_events
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from workers.process import Worker
 
 #: Tasks that each worker runs at once.

@@ -14,8 +14,8 @@ from contracts.world import Servers
 from deploy.local.database_stock import DatabaseStock
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 
 @pytest.fixture

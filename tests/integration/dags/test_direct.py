@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.dag_world import Dags
-from gateway.status.transitions import DUE_CHANNEL
+from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 CHAIN = """
 nodes:

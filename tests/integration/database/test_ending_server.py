@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
 
 
 class LastWords:

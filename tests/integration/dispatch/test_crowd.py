@@ -12,10 +12,10 @@ from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowStart
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
-from gateway.new_task import NewTask
 from gateway.routing.query import RouteQuery
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.submission.new_task import NewTask
 
 CROWD = 60
 CONCURRENCY = 2

@@ -19,10 +19,10 @@ from contracts.flag import Flag
 from contracts.world import Servers
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
-from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.submission.new_task import NewTask
 from workers.testing.proxy import FaultyProxy
 
 FALLBACK_SECONDS = 0.4

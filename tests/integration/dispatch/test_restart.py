@@ -13,9 +13,9 @@ import pytest
 
 from contracts.flag import Flag
 from contracts.world import Servers
-from gateway.db import Database
 from gateway.routing.stages import Stage
-from gateway.schema.seed import seed
+from gateway.storage.database import Database
+from gateway.storage.schema.seed import seed
 
 
 @pytest.mark.parametrize(

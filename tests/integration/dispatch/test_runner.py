@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.status.claim import Claim
-from gateway.status.transitions import Transitions
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
 from workers.outcome import Assignment, Completed, Stopped

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from workers.context import ContextFactory, WorkerContext
 from workers.graph.connection import GraphConnection
 from workers.graph.stats import GroupGraph, read_group
@@ -109,7 +109,7 @@ async def handler_database(postgres_server: str) -> AsyncIterator[Database]:
     admin = await asyncpg.connect(postgres_server)
     await admin.execute(f'CREATE DATABASE "{name}"')
     database = Database(f"{postgres_server.rpartition('/')[0]}/{name}", size=5)
-    await database.execute(resources.files("gateway.schema").joinpath("legacy.sql").read_text(encoding="utf-8"))
+    await database.execute(resources.files("gateway.storage.schema").joinpath("legacy.sql").read_text(encoding="utf-8"))
     yield database
     await database.close()
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from workers.context import ContextFactory
 from workers.handlers.add_episode import AddEpisodeHandler
 

@@ -18,8 +18,8 @@ from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.cli.main import app as command_line
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 
 class People:

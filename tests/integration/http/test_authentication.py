@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.access.keys import create_key
-from gateway.db import Database
+from gateway.storage.database import Database
 
 EPISODE = {"content": "Alice met Bob."}
 

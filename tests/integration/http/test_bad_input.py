@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 EPISODES = "/api/v1/episodes/"
 JSON = {"Content-Type": "application/json"}
@@ -200,7 +200,7 @@ async def test_what_nobody_foresaw(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError(secret)
 
-    monkeypatch.setattr("gateway.intake.Intake.submit", fail)
+    monkeypatch.setattr("gateway.submission.intake.Intake.submit", fail)
     answer = await client.post(EPISODES, json={"content": secret})
     assert answer.status_code == 500
     assert answer.json()["detail"] == "Internal error"

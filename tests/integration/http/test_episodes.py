@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.status.payload import WIRE_KEYS
+from gateway.tasks.payload import WIRE_KEYS
 
 EPISODES = "/api/v1/episodes/"
 

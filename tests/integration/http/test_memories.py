@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from gateway.db import Database
-from gateway.status.payload import WIRE_KEYS
+from gateway.storage.database import Database
+from gateway.tasks.payload import WIRE_KEYS
 
 MEMORIES = "/api/v1/memories/"
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from gateway.bootstrap import Gateway
-from gateway.db import Database
 from gateway.operations.runner import CHUNK
+from gateway.storage.database import Database
 
 URL = "/gateway/v1/operations"
 TASKS = "/gateway/v1/tasks"

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.access.access import NO_PROJECT, NO_TENANT, Access
 from gateway.access.placement import Tier
-from gateway.db import Database
 from gateway.errors import Forbidden
+from gateway.storage.database import Database
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from backends.memory.engine import CAPABILITIES, MemoryEngine
 from backends.port import Capability
-from gateway.db import Database
+from gateway.storage.database import Database
 
 TASKS = "/gateway/v1/tasks"
 URGENT = {"type": "probe", "priority": 1}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.bootstrap import Gateway
-from gateway.db import Database
+from gateway.storage.database import Database
 
 TASKS = "/gateway/v1/tasks"
 QUOTAS = "/gateway/v1/tenants/t-ann/quotas"

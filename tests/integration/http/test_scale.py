@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 #: id, tenant, backend, state, seconds until due, age in seconds, why it is held
 TASKS = [

@@ -15,8 +15,8 @@ from deploy.local.ports import free_port
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
 from gateway.cli.main import app
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 Command = Callable[..., Any]
 

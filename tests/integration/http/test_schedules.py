@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 URL = "/gateway/v1/schedules"
 HOURLY: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 Command = Callable[..., Any]
 

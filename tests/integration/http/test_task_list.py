@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 URL = "/gateway/v1/tasks"
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.db import Database
+from gateway.storage.database import Database
 
 ADD = (
     "INSERT INTO taskgate.process (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key,"

@@ -17,8 +17,8 @@ import uvicorn
 from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 TASKS = "/api/v1/tasks"
 START = datetime.now(UTC)

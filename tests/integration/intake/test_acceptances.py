@@ -7,9 +7,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from gateway.acceptance import Acceptances
-from gateway.db import Database
 from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
+from gateway.submission.batch_writer import Acceptances
 
 INSERT = "INSERT INTO task_logs (id, group_id, task_type, status) VALUES ($1, 'g', 'probe', 'PENDING')"
 

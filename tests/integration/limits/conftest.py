@@ -10,12 +10,12 @@ import pytest
 from backends.memory.engine import MemoryEngine
 from gateway.access.placement import Placement, Tier
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
-from gateway.new_task import NewTask
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
-from gateway.schema.seed import seed
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.schema.seed import seed
+from gateway.submission.new_task import NewTask
 
 WORKER = "w1"
 DUE = "SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE state = 'waiting' AND held IS NULL AND due_at <= now())"

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest_asyncio
 
-from gateway.db import Database
 from gateway.routing.overrides import Overrides, clear_override, load_overrides, set_override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.testing import StaticFlags
+from gateway.storage.database import Database
 
 ACME = RouteQuery("acme", "add_episode", "1", "p1")
 #: A slow poll, so that what a test sees came by notification.

@@ -12,10 +12,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gateway.cli.route import route_app
-from gateway.db import Database
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
+from gateway.storage.database import Database
 
 Run = Callable[..., Awaitable[Result]]
 KEY = "task-backend"

@@ -28,9 +28,9 @@ from taskgate.v1 import (
 
 from gateway.access.keys import create_key, hash_key
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 KNOWN_DETAILS = {kind.DESCRIPTOR.full_name: kind for kind in (ErrorInfo, BadRequest, RetryInfo)}
 

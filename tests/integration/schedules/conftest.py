@@ -13,12 +13,12 @@ from backends.memory.engine import MemoryEngine
 from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.schedules.definition import ScheduleDefinition
-from gateway.schema.seed import seed
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.schema.seed import seed
 
 #: Where virtual time begins.
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

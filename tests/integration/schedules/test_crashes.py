@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.db import Database
-from gateway.schema.seed import seed
+from gateway.storage.database import Database
+from gateway.storage.schema.seed import seed
 
 
 @pytest.mark.parametrize("point", ["after_firing_noted", "before_firing_commit"])

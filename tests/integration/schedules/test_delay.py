@@ -11,10 +11,10 @@ import pytest
 
 from gateway.access.placement import Placement
 from gateway.errors import TaskNotWaiting
-from gateway.new_task import NewTask
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
-from gateway.status.run_time import set_run_time
+from gateway.submission.new_task import NewTask
+from gateway.tasks.lifecycle.run_time import set_run_time
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from deploy.local.pytest_stack import StackFactory
 from deploy.local.stack import EmbeddedStack
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.new_task import NewTask, RetryOverride
 from gateway.routing.stages import Stage
-from gateway.schema.migrate import create_legacy_tables, migrate
 from gateway.settings import Settings
-from gateway.status.task_row import TaskRow
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
+from gateway.submission.new_task import NewTask, RetryOverride
+from gateway.tasks.queries.task_row import TaskRow
 
 LEASE_SECONDS = 2.5
 PATIENCE = 30.0

@@ -14,7 +14,7 @@ import pytest
 
 from contracts.world import TRUTH
 from deploy.local.stack import EmbeddedStack
-from gateway.status.task_row import Status
+from gateway.tasks.queries.task_row import Status
 
 pytestmark = pytest.mark.parametrize("backend", ["redis", "temporal"], indirect=True, scope="module")
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest_asyncio
 
-from gateway.db import Database
-from workers.lease import Lease, ProcessIdentity
+from gateway.recovery.lease import Lease, ProcessIdentity
+from gateway.storage.database import Database
 
 StartLease = Callable[..., "asyncio.Future[Lease]"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import EmbeddedStack
-from gateway.status.task_row import Status
+from gateway.tasks.queries.task_row import Status
 
 pytestmark = pytest.mark.parametrize("backend", ["redis"], indirect=True, scope="module")
 

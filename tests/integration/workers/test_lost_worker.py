@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.status.task_row import Status
+from gateway.tasks.queries.task_row import Status
 
 pytestmark = pytest.mark.parametrize("backend", ["redis", "temporal"], indirect=True, scope="module")
 

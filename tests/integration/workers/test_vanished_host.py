@@ -18,8 +18,8 @@ import pytest_asyncio
 
 from deploy.local.postgres import PostgresPart
 from deploy.local.pytest_stack import StackFactory
-from gateway.schema.migrate import create_legacy_tables, migrate
-from gateway.status.task_row import Status
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
+from gateway.tasks.queries.task_row import Status
 from workers.testing.proxy import FaultyProxy
 
 pytestmark = [

@@ -15,8 +15,8 @@ from gateway.dags.batch import RunFacts
 from gateway.dags.direct import FEW, DirectStarts
 from gateway.dags.store import DagVersion
 from gateway.dispatch.lane import Lane
-from gateway.launch import Launch
-from gateway.new_task import NewTask, RetryOverride
+from gateway.submission.new_task import NewTask, RetryOverride
+from gateway.submission.start_plan import Launch
 
 RUN = RunFacts(
     run_id="run",

@@ -15,8 +15,8 @@ from gateway.fleet.documents import document
 from gateway.fleet.pools import POOLS
 from gateway.fleet.signals import assemble
 from gateway.http.scale import router
-from gateway.telemetry.exposition import render
-from gateway.telemetry.fleet_metrics import families
+from gateway.observability.exposition import render
+from gateway.observability.fleet_metrics import families
 
 K8S = Path(__file__).parents[3] / "deploy" / "k8s"
 #: What KEDA's documentation (2.17 and newer) requires of each kind of trigger.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.status.payload import decode_payload
+from gateway.tasks.payload import decode_payload
 
 
 @pytest.mark.parametrize("text", [None, "", "null", "[1]", '"text"', "17", "[" * 100_000 + "]" * 100_000])

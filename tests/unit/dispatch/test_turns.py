@@ -7,8 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import cast
 
-from gateway.dispatch.turns import Turns
-from gateway.pace import Pace
+from gateway.dispatch.concurrency_limit import Pace
+from gateway.dispatch.fair_scheduler import Turns
 
 
 @dataclass

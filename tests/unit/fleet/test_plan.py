@@ -11,8 +11,8 @@ from gateway.access.placement import Tier
 from gateway.fleet.documents import document, pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, PoolRules, plan
 from gateway.fleet.signals import Load, PoolSignal, assemble
-from gateway.telemetry.exposition import Gauge, render
-from gateway.telemetry.fleet_metrics import families
+from gateway.observability.exposition import Gauge, render
+from gateway.observability.fleet_metrics import families
 
 
 def planned(load: Load, *, workers: int = 1, **rules: Any) -> PoolPlan:

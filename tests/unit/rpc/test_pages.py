@@ -11,7 +11,7 @@ from taskgate.v1 import ListRequest
 
 from gateway.rpc.failures import InvalidFields
 from gateway.rpc.pages import position_of, token_after
-from gateway.status.task_row import TaskRow
+from gateway.tasks.queries.task_row import TaskRow
 
 
 def row(task_id: str, created_at: datetime | None) -> TaskRow:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.host_process import is_alive
+from gateway.recovery.host_process import is_alive
 
 #: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
 CHILD = """
 import json, math, os, signal, sys, time
-from workers.guard import clock, join_supervisor
+from gateway.recovery.guard import clock, join_supervisor
 
 line = join_supervisor()
 with open(sys.argv[1], "a") as journal:

@@ -13,8 +13,8 @@ import pytest
 from contracts.receiver import Receiver, receiving
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.db import Database
-from gateway.status.transitions import Transitions
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.transitions import Transitions
 
 
 class Silent:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.db import Database
-from gateway.dispatch.reconciler import SQL as RECONCILE
 from gateway.dispatch.starter import SQL as STARTER
-from gateway.status.transitions import Transitions
+from gateway.recovery.reconciler import SQL as RECONCILE
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.transitions import Transitions
 
 
 async def letter(database: Database, task_id: str) -> dict[str, Any]:

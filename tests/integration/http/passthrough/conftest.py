@@ -15,8 +15,8 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
-from gateway.db import Database
 from gateway.settings import Settings
+from gateway.storage.database import Database
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

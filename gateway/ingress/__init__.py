@@ -1,0 +1,1 @@
+"""Tasks that producers push past the gateway."""

@@ -1,0 +1,280 @@
+"""The ingress bridge: adopts tasks that producers still push into Redis, for tenants who are on another backend.
+
+Producers that were not pointed at the gateway migrate with their tenant all the same. A payload is moved, never copied:
+from its group's list into the gateway's keeping in Redis, from there into PostgreSQL. Whoever dies in between leaves it
+in one of the two, and the next caretaker goes on from there. Payloads of tenants who are on Redis stay where they are;
+what is no task at all goes to the dead list, whoever pushed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from backends.errors import EngineError
+from backends.redis_queue import wire
+from backends.redis_queue.ingress import Ingress, Sighting, Taken
+from gateway.access.placement import Tier
+from gateway.errors import DatabaseUnavailable
+from gateway.routing.router import RouteQuery, Router
+from gateway.routing.stages import REDIS
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.transitions import ChangeNotifier
+from gateway.tasks.payload import text_member
+from gateway.tasks.queries.task_log import storable
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.ingress", "bridge.sql")
+
+#: A producer may push before the row of its task is committed: a payload without row is left alone for so many seconds.
+ROW_GRACE = 2.0
+#: A look at everything, not only at the ends of the lists, follows after so many seconds; later when it takes long,
+#: since it may take one part in `SHARE` of the time.
+EVERYTHING_SECONDS = 10.0
+SHARE = 20
+#: Payloads that are remembered between looks.
+_MOST_KNOWN = 100_000
+
+
+class _Rejected(Exception):
+    """Why a payload cannot become a task."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A payload that was seen before."""
+
+    since: float
+    sighting: Sighting
+    """With the fields that could only be read here."""
+
+
+class Bridge:
+    """One `tick` looks once; exactly one gateway does at a time (`gateway.recovery.leader`).
+
+    `enabled` False: what a gateway took and did not settle before the bridge was switched off is settled, once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ingress: Ingress,
+        router: Router,
+        notifier: ChangeNotifier,
+        *,
+        enabled: bool,
+        max_attempts: int,
+        wake: Callable[[], None],
+        row_grace: float = ROW_GRACE,
+    ) -> None:
+        self._db = database
+        self._ingress = ingress
+        self._router = router
+        self._notifier = notifier
+        self._enabled = enabled
+        self._max_attempts = max_attempts
+        self._wake = wake
+        self._row_grace = row_grace
+        self._known: dict[tuple[bytes, str], _Known] = {}
+        self._everything_at = 0.0
+        self._settled = False
+
+    async def tick(self) -> None:
+        """Adopt what is due to be. Raises `DatabaseUnavailable`; a Redis that is away is left for later."""
+        if self._settled and not self._enabled:
+            return
+        self._settled = True
+        try:
+            for taken in await self._ingress.unsettled():
+                await self._settle(taken)
+            if self._enabled:
+                await self._look()
+        except EngineError as error:
+            log.debug("the ingress bridge waits for Redis: %s", error.message)
+
+    async def _look(self) -> None:
+        began = time.monotonic()
+        everywhere = began >= self._everything_at
+        sightings = [self._recall(sighting, began) for sighting in await self._ingress.look(everywhere=everywhere)]
+        if everywhere:
+            seen = {(sighting.group, sighting.digest) for sighting in sightings}
+            self._known = {key: known for key, known in self._known.items() if key in seen}
+        readable = [sighting for sighting in sightings if sighting.task_id is not None]
+        for start in range(0, len(readable), 1000):
+            for sighting in await self._choose(readable[start : start + 1000], began):
+                await self._take(sighting)
+        for sighting in sightings:
+            if sighting.task_id is None:
+                await self._take(sighting)
+        if everywhere:
+            took = time.monotonic() - began
+            self._everything_at = time.monotonic() + max(EVERYTHING_SECONDS, SHARE * took)
+
+    def _recall(self, sighting: Sighting, now: float) -> Sighting:
+        """The sighting with all that is known of it; remembered from now on."""
+        key = (sighting.group, sighting.digest)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+            known = self._known[key] = _Known(now, sighting)
+        return known.sighting
+
+    async def _choose(self, sightings: Sequence[Sighting], now: float) -> list[Sighting]:
+        """Those whose tenant is on another backend now."""
+        named = [_storable(sighting) for sighting in sightings]
+        rows = await self._db.fetch(
+            SQL.look,
+            [sighting.task_id for sighting in named],
+            [sighting.tenant_id for sighting in named],
+            [sighting.project_id for sighting in named],
+            [sighting.group.decode("utf-8", "replace").replace("\0", "") for sighting in named],
+        )
+        chosen = []
+        for sighting, row in zip(sightings, rows, strict=True):
+            known = self._known.get((sighting.group, sighting.digest))
+            is_fresh = known is not None and now - known.since < self._row_grace
+            if row["is_redis_task"] or row["runs_elsewhere"] or (is_fresh and not row["has_row"]):
+                continue
+            tier = Tier.of_plan(row["plan"])
+            route = self._router.route(
+                RouteQuery(
+                    row["tenant_id"],
+                    sighting.task_type,
+                    sighting.task_id or "",
+                    sighting.project_id,
+                    tier,
+                    row["plan"],
+                )
+            )
+            if route.backend != REDIS and route.usable:
+                chosen.append(sighting)
+        return chosen
+
+    async def _take(self, sighting: Sighting) -> None:
+        taken = await self._ingress.take(sighting)
+        if taken is None:
+            return
+        if sighting.task_id is None and (message := _message(taken)) is not None:
+            # Redis could not read it, Python can: now it is known what it is, and can be judged like the others.
+            known = replace(
+                sighting,
+                task_id=message.task_id,
+                task_type=message.task_type,
+                tenant_id=text_member(message.payload, "tenant_id"),
+                project_id=text_member(message.payload, "project_id"),
+            )
+            self._known[sighting.group, sighting.digest] = _Known(0.0, known)
+            await self._ingress.put_back(taken)
+            return
+        await self._settle(taken)
+        self._known.pop((sighting.group, sighting.digest), None)
+
+    async def _settle(self, taken: Taken) -> None:
+        """Make it a task, or set it aside; then it is no longer in the gateway's keeping in Redis."""
+        try:
+            task_id = await self._adopt(taken)
+        except _Rejected as reason:
+            log.warning("a payload in Redis was set aside: %s", reason)
+            await self._ingress.set_aside(taken, str(reason))
+            return
+        except asyncpg.PostgresError as error:
+            # Whatever PostgreSQL will not store must not stand in the way of what comes after it.
+            log.warning("a payload in Redis was set aside: %s", type(error).__name__)
+            await self._ingress.set_aside(taken, f"cannot be stored: {type(error).__name__}")
+            return
+        await self._ingress.drop(taken)
+        await self._db.execute(SQL.forget, taken.entry_id)
+        if task_id is not None:
+            log.info("task %s, pushed into Redis by its producer, was adopted", task_id)
+            self._notifier.changed(task_id)
+            self._wake()
+
+    async def _adopt(self, taken: Taken) -> str | None:
+        """Both rows of the task, in one transaction; its id, or None when they were written before a crash."""
+        message, group_id = _read(taken)
+        tenant_id, project_id, user_id = (
+            text_member(message.payload, name) for name in ("tenant_id", "project_id", "user_id")
+        )
+        async with self._db.transaction() as db:
+            if await db.fetchval(SQL.note, taken.entry_id) is None:
+                return None
+            [place] = await db.fetch(SQL.look, [message.task_id], [tenant_id], [project_id], [group_id])
+            dispatch = await db.fetchrow(SQL.lock_dispatch, message.task_id)
+            row = await db.fetchrow(SQL.lock_log, message.task_id)
+            owner = dispatch or row
+            if owner is not None and owner["tenant_id"] not in (None, place["tenant_id"]):
+                raise _Rejected("its task_id belongs to another tenant")
+            if dispatch is not None:
+                raise _Rejected(f"duplicate task_id: the gateway has this task already ({dispatch['state']})")
+            if row is not None and row["status"] not in (None, "PENDING", "PROCESSING"):
+                raise _Rejected(f"duplicate task_id: the task is over ({row['status']})")
+            if row is not None and row["worker_id"] is not None and row["status"] == "PROCESSING":
+                raise _Rejected("duplicate task_id: a worker runs the task")
+            stored = {**message.payload, "task_id": message.task_id, "task_type": message.task_type}
+            await db.execute(SQL.reserve, message.task_id, group_id, message.task_type, json.dumps(stored))
+            await db.execute(
+                SQL.adopt,
+                message.task_id,
+                group_id,
+                message.task_type,
+                place["tenant_id"],
+                project_id,
+                user_id,
+                self._max_attempts,
+            )
+        return message.task_id
+
+    async def run(self, pause: float) -> None:
+        """`tick` for ever, `pause` seconds apart; what goes wrong here is no reason for the caretaker to stop."""
+        while True:
+            try:
+                await self.tick()
+            except DatabaseUnavailable:
+                log.debug("the ingress bridge waits for PostgreSQL")
+            except Exception:
+                log.exception("the ingress bridge failed; it looks again")
+            await asyncio.sleep(pause)
+
+
+def _read(taken: Taken) -> tuple[wire.TaskMessage, str]:
+    """The task that a payload names, and its group. Raises `_Rejected`."""
+    if taken.is_too_large:
+        raise _Rejected(f"too large: {taken.size} bytes")
+    try:
+        message, group_id = wire.decode(taken.payload), taken.group.decode()
+    except wire.NotATask as error:
+        raise _Rejected(str(error)) from None
+    except UnicodeDecodeError:
+        raise _Rejected("the name of the group is not UTF-8") from None
+    if not storable(group_id):
+        raise _Rejected("the name of the group contains NUL")
+    return message, group_id
+
+
+def _message(taken: Taken) -> wire.TaskMessage | None:
+    try:
+        return _read(taken)[0]
+    except _Rejected:
+        return None
+
+
+def _storable(sighting: Sighting) -> Sighting:
+    """The sighting as PostgreSQL can be asked about it."""
+
+    def known(value: str | None) -> str | None:
+        return value if value and storable(value) else None
+
+    return replace(
+        sighting,
+        task_id=known(sighting.task_id),
+        tenant_id=known(sighting.tenant_id),
+        project_id=known(sighting.project_id),
+    )

@@ -1,0 +1,263 @@
+"""One liveness lease per process: a session lock in PostgreSQL, and a renewal that a thread of its own writes.
+
+The lock is gone milliseconds after the process dies (design §3, measured there: 4 ms after SIGKILL). The renewal
+finds what the lock cannot: a process that hangs, or a pooler that does not keep session locks. The thread has its own
+event loop and connection, so that a handler that blocks the worker's loop does not lose the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from gateway.errors import DatabaseUnavailable
+from gateway.recovery.guard import GuardLine, clock
+from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.queries import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.recovery", "lease.sql")
+
+#: First half of the advisory lock's key ("tg" in ASCII); the second is the process's own.
+LOCK_CLASS = 0x7467
+#: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
+#: interpreter for ten seconds fit before the fence of the usual limit.
+RENEW_SECONDS = 3.0
+#: Parts of the limit after which a process that could not renew cancels what it runs, and after which its supervisor
+#: kills it: both before others take its tasks over, which is at the limit.
+FENCE_AT, KILL_AT = 0.9, 0.95
+#: A process that was taken for dead has so long to cancel what it runs (seconds).
+CLEAR_SECONDS = 1.0
+
+
+def host_identity() -> str:
+    """Names the set of processes whose pids can be compared: host, boot, pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink()
+        return f"{socket.gethostname()}/{boot.read_text().strip()[:8]}/{str(namespace)[5:-1]}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _new_id() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+def _new_key() -> int:
+    return secrets.randbelow(2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """What a process says of itself in `taskgate.process`. `process_id` is `<hostname>-<8 hex>` (contract §5)."""
+
+    kind: str
+    version: str
+    pool: str | None = None
+    backend: str | None = None
+    slots: int = 0
+    task_types: tuple[str, ...] = ()
+    process_id: str = field(default_factory=_new_id)
+    lock_key: int = field(default_factory=_new_key)
+
+    def anew(self) -> ProcessIdentity:
+        """The same process under a new name."""
+        return replace(self, process_id=_new_id(), lock_key=_new_key())
+
+
+class Lease:
+    """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
+
+    `on_lost` is called in the caller's event loop: cancel everything that runs, and say `cleared` when nothing does any
+    more; only then a new lease is taken. Without `on_lost` the process runs nothing that could matter. Over `guard` the
+    supervisor hears until when this process may run.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        identity: ProcessIdentity,
+        *,
+        limit: float,
+        on_lost: Callable[[], None] | None = None,
+        guard: GuardLine | None = None,
+    ) -> None:
+        self._url = database_url
+        self._identity = identity
+        self._limit = limit
+        self._on_lost = on_lost
+        self._guard = guard
+        self._clear = threading.Event()
+        self._clear.set()
+        self._owner: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Event | None = None
+        self._stirred = asyncio.Event()
+        """The connection is lost, or the lease is to be given back."""
+        self._held: Future[None] = Future()
+        self._renewed = clock()
+
+    @property
+    def process_id(self) -> str:
+        return self._identity.process_id
+
+    async def start(self) -> None:
+        """Return once the lease is held, which needs PostgreSQL; waits for it."""
+        self._owner = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(self._held)
+
+    def cleared(self) -> None:
+        """Nothing runs any more that began under the lost lease."""
+        if not self._clear.is_set():
+            self._excuse()
+            self._clear.set()
+
+    async def close(self) -> None:
+        """Give the lease back: nobody takes this process for lost."""
+        if self._thread is None or self._loop is None or self._ending is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, self._ending)
+        await asyncio.to_thread(self._thread.join, 5)
+
+    def _end(self, ending: asyncio.Event) -> None:
+        ending.set()
+        self._stirred.set()
+
+    # In the thread ------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._keep())
+
+    async def _keep(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending = asyncio.Event()
+        watching = asyncio.create_task(self._watch())
+        database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", alert=True)
+        while not self._ending.is_set():
+            self._lose_if_late()
+            if self._clear.is_set():
+                await self._connect(database)
+            if not self._ending.is_set():
+                await self._pause(0.05)
+        watching.cancel()
+
+    async def _connect(self, database: Database) -> None:
+        connection: asyncpg.Connection | None = None
+        try:
+            connection = await database.connect()
+            await self._hold(connection)
+        except (DatabaseUnavailable, OSError, TimeoutError, *DRIVER_ERRORS) as error:
+            log.debug("lease connection: %s", type(error).__name__)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def _hold(self, connection: asyncpg.Connection) -> None:
+        assert self._ending is not None
+        stirred = self._stirred = asyncio.Event()
+        connection.add_termination_listener(lambda _: stirred.set())
+        me, pause = self._identity, min(RENEW_SECONDS, self._limit / 5)
+        if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
+            return  # our former session is not yet gone on the server
+        asked = clock()
+        if not await self._register(connection):
+            self._lose("it was taken for dead")
+            return
+        self._renew(asked)
+        while self._identity is me and not connection.is_closed():
+            if not self._held.done():
+                self._held.set_result(None)
+            if not self._ending.is_set():
+                again = asyncio.get_running_loop().call_later(pause, stirred.set)
+                await stirred.wait()
+                again.cancel()
+                stirred.clear()
+            if self._ending.is_set():
+                await connection.execute(SQL.retire, me.process_id, timeout=2)
+                self._excuse()
+                return
+            self._lose_if_late()
+            if self._identity is me and not connection.is_closed():
+                asked = clock()
+                if not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
+                    self._lose("it was taken for dead")
+                    return
+                self._renew(asked)
+
+    async def _register(self, connection: asyncpg.Connection) -> bool:
+        me = self._identity
+        row = await connection.fetchval(
+            SQL.register,
+            me.process_id,
+            me.kind,
+            me.pool,
+            me.backend,
+            host_identity(),
+            os.getpid(),
+            me.version,
+            me.slots,
+            list(me.task_types),
+            me.lock_key,
+        )
+        return row is not None
+
+    def _renew(self, asked: float) -> None:
+        """The lease holds from the moment of the question: the answer may have been on its way for long."""
+        self._renewed = asked
+        if self._guard is not None:
+            self._guard.extend(asked + self._limit * KILL_AT)
+
+    def _excuse(self) -> None:
+        """Nothing runs here that could matter: the supervisor need not watch."""
+        if self._guard is not None:
+            self._guard.extend(inf)
+
+    async def _watch(self) -> None:
+        """Wakes when a renewal stays away. Renewals look, too: the clock of pauses stands still on a suspended host."""
+        while True:
+            left = self._renewed + self._limit * FENCE_AT - clock()
+            await asyncio.sleep(max(left, self._limit / 50))
+            self._lose_if_late()
+
+    def _lose_if_late(self) -> None:
+        """Without a renewal for almost the limit, others are about to take over: stop before they start."""
+        if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
+            self._lose("it could not be renewed")
+
+    def _lose(self, why: str) -> None:
+        log.error("lease of %s is lost: %s; its tasks are cancelled", self._identity.process_id, why)
+        old = self._identity
+        self._identity = old.anew()
+        kill_at = min(self._renewed + self._limit * KILL_AT, clock() + CLEAR_SECONDS)
+        self._renewed = clock()
+        if self._owner is None or self._on_lost is None:
+            return
+        if self._guard is not None:
+            self._guard.extend(kill_at)
+        self._clear.clear()
+        with contextlib.suppress(RuntimeError):
+            self._owner.call_soon_threadsafe(self._on_lost)
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._ending is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)

@@ -1,0 +1,54 @@
+"""Brings the gateway's own schema to the newest revision. Legacy tables are made for the embedded stack only."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from gateway.storage.database import translated
+from gateway.storage.schema.statements import read
+
+#: Advisory lock: two gateways that start together migrate one after the other.
+_LOCK = 0x7461736B
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "gateway.storage.schema:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def migrate(database_url: str, revision: str = "head") -> None:
+    """Create or upgrade the schema `taskgate`. Raises `DatabaseUnavailable`."""
+    scheme, _, rest = database_url.partition("://")
+    engine = create_async_engine(f"{scheme.partition('+')[0]}+asyncpg://{rest}", poolclass=NullPool)
+    try:
+        with translated():
+            async with engine.connect() as guard, engine.connect() as connection:
+                # Neither the holder nor those who wait may keep a snapshot: CREATE INDEX CONCURRENTLY waits for those.
+                guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
+                while not await guard.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
+                    await asyncio.sleep(0.1)
+                await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
+                await connection.commit()
+                await connection.run_sync(_upgrade, revision)
+                await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def create_legacy_tables(database_url: str) -> None:
+    """The tables of MemStack itself (contract §1, §6), for a database that has none. Raises `DatabaseUnavailable`."""
+    with translated():
+        connection = await asyncpg.connect(database_url)
+        try:
+            await connection.execute(read("legacy.sql"))
+        finally:
+            await connection.close()

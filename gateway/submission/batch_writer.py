@@ -1,0 +1,92 @@
+"""Gathers acceptances of the same moment: many tasks, one transaction, one wait for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
+
+#: Rows of one transaction, and transactions at once. With one, the disk idles while PostgreSQL works.
+LARGEST_BATCH = 100
+AT_ONCE = 2
+
+Row = tuple[Any, ...]
+
+
+class Acceptances:
+    """Runs `statement` once for each row; rows that wait at the same time share a transaction.
+
+    A lone row does not wait for company. A row that PostgreSQL refuses fails alone.
+    """
+
+    def __init__(self, database: Database, statement: str) -> None:
+        self._db = database
+        self._statement = statement
+        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
+        self._writing = 0
+        self._writers: set[asyncio.Task[None]] = set()
+
+    async def add(self, row: Row) -> None:
+        """Return when the row is committed. Raises `DatabaseUnavailable`, or what PostgreSQL says of the row."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, committed))
+        if self._writing < AT_ONCE:
+            self._writing += 1
+            writer = asyncio.create_task(self._write(), name="accept")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        await committed
+
+    async def _write(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            # In the same step as the last look at `_waiting`: a row that comes now starts a writer of its own.
+            self._writing -= 1
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
+            try:
+                await self._commit([row for row, _ in batch])
+            except asyncpg.PostgresError as error:
+                if len(batch) == 1:
+                    _fail(batch[0][1], error)
+                else:
+                    await self._each(batch)
+            except BaseException as error:
+                for _, committed in batch:
+                    _fail(committed, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for _, committed in batch:
+                    if not committed.done():
+                        committed.set_result(None)
+
+    async def _commit(self, rows: list[Row]) -> None:
+        if len(rows) == 1:
+            await self._db.execute(self._statement, *rows[0])
+            return
+        async with self._db.acquire() as connection:
+            await connection.executemany(self._statement, rows)
+
+    async def _each(self, batch: list[tuple[Row, asyncio.Future[None]]]) -> None:
+        """One of them was refused, and all rolled back: each for itself."""
+        for row, committed in batch:
+            try:
+                await self._db.execute(self._statement, *row)
+            except (asyncpg.PostgresError, DatabaseUnavailable) as error:
+                _fail(committed, error)
+            else:
+                if not committed.done():
+                    committed.set_result(None)
+
+
+def _fail(committed: asyncio.Future[None], error: BaseException) -> None:
+    if not committed.done():
+        committed.set_exception(error)

@@ -1,0 +1,56 @@
+"""What is remembered of a request that carried an `Idempotency-Key`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.errors import IdempotencyMismatch, InvalidRequest
+from gateway.storage.database import type_Connection
+from gateway.storage.queries import Queries
+
+SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
+
+#: Characters of an idempotency key.
+LONGEST_KEY = 255
+
+
+def check_idempotency_key(key: str) -> None:
+    """Raises `InvalidRequest` for a key that is not 1 to 255 printable ASCII characters."""
+    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        message = f"An idempotency key must be 1 to {LONGEST_KEY} printable ASCII characters."
+        raise InvalidRequest(message, field="idempotency_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What is remembered of a request with an `Idempotency-Key`: the answer that its first execution gives.
+
+    `fingerprint` is a digest of method, path and body; `answer` is the JSON text of the response.
+    """
+
+    user_id: str
+    key: str
+    fingerprint: str
+    status: int
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The stored answer of an earlier request with the same key."""
+
+    status: int
+    answer: str
+
+
+async def recall(db: type_Connection, key: Idempotency, memory_seconds: float) -> Replay | None:
+    """Remember this request, or the answer to an earlier one with the same key. Raises `IdempotencyMismatch`."""
+    fresh = await db.fetchval(
+        SQL.remember, key.user_id, key.key, key.fingerprint, key.status, key.answer, memory_seconds
+    )
+    if fresh:
+        return None
+    known = await db.fetchrow(SQL.recall, key.user_id, key.key)
+    if known is None or known["fingerprint"] != key.fingerprint:
+        raise IdempotencyMismatch
+    return Replay(known["status"], known["answer"])

@@ -1,0 +1,244 @@
+"""The one way in: a task is accepted when its row and its dispatch row are committed together (design §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.errors import QuotaExceeded, UniqueKeyTaken
+from gateway.limits.quotas import Charge, Quotas
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.queries import Queries
+from gateway.submission.batch_writer import Acceptances
+from gateway.submission.idempotency import Idempotency, Replay, recall
+from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
+from gateway.submission.start_plan import Launch, Launcher
+from gateway.submission.unique_keys import UniqueKeys, repeated_keys
+from gateway.tasks import fault_points
+
+SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
+
+#: So many tasks that come together are started at once; of more, none stands before what others submit meanwhile.
+FEW = 32
+
+#: The answer to a batch, given the active tasks with unique keys of its tasks, and the quotas that others are over,
+#: both by the place of the task.
+Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
+
+#: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
+Beside = Callable[[type_Connection], Awaitable[None]]
+
+
+class Intake:
+    """Accepts tasks; from its commit on, a task cannot be lost. Without `quotas` none are charged."""
+
+    def __init__(
+        self,
+        database: Database,
+        launcher: Launcher,
+        *,
+        max_attempts: int,
+        idempotency_hours: float,
+        quotas: Quotas | None = None,
+    ) -> None:
+        self._db = database
+        self._acceptances = Acceptances(database, SQL.accept)
+        self._unique_keys = UniqueKeys(database)
+        self._launcher = launcher
+        self._quotas = quotas
+        self._max_attempts = max_attempts
+        self._memory_seconds = idempotency_hours * 3600
+
+    async def submit(
+        self,
+        tasks: Sequence[NewTask],
+        *,
+        idempotency: Idempotency | None = None,
+        beside: Beside | None = None,
+        after: Beside | None = None,
+        launches: Sequence[Launch] | None = None,
+    ) -> Replay | None:
+        """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
+
+        `beside` and `after` belong to the transaction, before and after the tasks are written. `launches`: how each of
+        them begins, where that is not the launcher's to plan.
+
+        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `DatabaseUnavailable`.
+        """
+        if repeated := repeated_keys(tasks):
+            index, first = next(iter(repeated.items()))
+            raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
+        if launches is None:
+            launches = [self._plan(task, len(tasks)) for task in tasks]
+        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        fault_points.passing("before_accept")
+        if (
+            len(rows) == 1
+            and idempotency is None
+            and beside is None
+            and after is None
+            and not self._is_limited(tasks[0])
+        ):
+            await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
+        else:
+            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside, tasks, after))
+            if replay is not None:
+                return replay
+        fault_points.passing("after_accept")
+        self._launch(launches)
+        return None
+
+    async def submit_each(
+        self, tasks: Sequence[NewTask], answer: Answer, idempotency: Idempotency | None, *, whole: bool = True
+    ) -> Replay | str:
+        """Accept those tasks whose unique keys are free, and return `answer`.
+
+        That is given, for each of the others, the active task that has its key, or the quota that it is over (as a
+        `whole` they are over a quota together: `QuotaExceeded`); what it raises refuses them all.
+        Raises `IdempotencyMismatch`, `QuotaExceeded`, `DatabaseUnavailable`.
+        """
+        launches = [self._plan(task, len(tasks)) for task in tasks]
+        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        fault_points.passing("before_accept")
+        accepted: list[int] = []
+        text = ""
+
+        async def step() -> Replay | None:
+            nonlocal accepted, text
+            taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
+            accepted = [index for index in range(len(rows)) if index not in taken]
+            text = answer(taken, {})
+            key = idempotency and replace(idempotency, answer=text)
+            async with self._db.transaction() as db:
+                if key is not None and (replay := await recall(db, key, self._memory_seconds)) is not None:
+                    return replay
+                if over := await self._charge(db, tasks, accepted, whole=whole):
+                    accepted = [index for index in accepted if index not in over]
+                    text = answer(taken, over)
+                    if key is not None:
+                        await db.execute(SQL.answer_anew, key.user_id, key.key, text)
+                await _write(db, [rows[index] for index in accepted])
+            return None
+
+        if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
+            return replay
+        fault_points.passing("after_accept")
+        self._launch([launches[index] for index in accepted])
+        return text
+
+    async def remember(self, idempotency: Idempotency) -> Replay | None:
+        """Keep an answer that no new task belongs to; a `Replay` is the answer that was kept before.
+
+        Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
+        """
+        return await self._accept([], idempotency, None, [])
+
+    async def _accept(
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        idempotency: Idempotency | None,
+        beside: Beside | None,
+        tasks: Sequence[NewTask],
+        after: Beside | None = None,
+    ) -> Replay | None:
+        async with self._db.transaction() as db:
+            if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
+                return replay
+            await self._charge(db, tasks, range(len(tasks)), whole=True)
+            if beside is not None:
+                await beside(db)
+            await _write(db, rows)
+            if after is not None:
+                await after(db)
+        return None
+
+    async def _charge(
+        self, db: type_Connection, tasks: Sequence[NewTask], these: Iterable[int], *, whole: bool
+    ) -> dict[int, QuotaExceeded]:
+        """Charge these of the tasks: as a `whole`, or each for itself; which of them are over a quota then.
+
+        Raises `QuotaExceeded` for the whole.
+        """
+        if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
+            return {}
+        charges = [_charge(tasks[index]) for index in limited]
+        if whole:
+            await self._quotas.charge(db, charges)
+            return {}
+        over = await self._quotas.charge_each(db, charges)
+        return {limited[place]: error for place, error in over.items()}
+
+    def _is_limited(self, task: NewTask) -> bool:
+        """Steps of a DAG are not asked: their run was."""
+        place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
+        return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
+
+    def _plan(self, task: NewTask, company: int) -> Launch:
+        """How a task is recorded that comes with so many others, itself included."""
+        if company <= FEW:
+            return self._launcher.plan(task)
+        return Launch("waiting", task.not_before or datetime.now(UTC))
+
+    def _launch(self, launches: Sequence[Launch]) -> None:
+        for launch in launches:
+            if launch.start is not None:
+                self._launcher.launch(launch)
+        if any(launch.start is None for launch in launches):
+            self._launcher.wake()
+
+    def _row(self, task: NewTask, launch: Launch) -> tuple[Any, ...]:
+        stored = wire_payload(task)
+        retry = task.retry or NO_OVERRIDE
+        return (
+            task.task_id,
+            task.group_id,
+            task.task_type,
+            task.created_at,
+            MARK + orjson.dumps(stored).decode(),
+            task.entity_id,
+            task.entity_type,
+            task.parent_task_id,
+            task.placement.tenant_id,
+            task.placement.project_id,
+            task.user_id,
+            launch.state,
+            launch.backend,
+            launch.stage,
+            1 if launch.state == "starting" else 0,
+            task.priority,
+            task.not_before,
+            launch.due_at,
+            self._launcher.owner_id if launch.state == "starting" else None,
+            retry.attempts or self._max_attempts,
+            launch.queue,
+            _json(task.labels),
+            task.unique_key,
+            retry.initial,
+            retry.coefficient,
+            retry.maximum,
+            task.expires_at,
+            _json(task.callback),
+            task.schedule_id,
+            task.dag_run_id,
+            task.held or launch.held,
+        )
+
+
+async def _write(db: type_Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    if len(rows) == 1:
+        await db.execute(SQL.accept, *rows[0])
+    elif rows:
+        await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return orjson.dumps(value).decode() if value else None
+
+
+def _charge(task: NewTask) -> Charge:
+    place = task.placement
+    return Charge(place.tenant_id, place.project_id, len(orjson.dumps(task.payload)))

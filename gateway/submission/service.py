@@ -1,0 +1,250 @@
+"""What a client may ask for when it submits a task, and how that becomes a task: the same over HTTP and gRPC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gateway.access.access import NO_PROJECT, Access, Admission
+from gateway.access.on_behalf import OnBehalf
+from gateway.access.placement import Caller
+from gateway.callbacks.address import CallbackRules, check_callback
+from gateway.callbacks.callback import Callback
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.submission.new_task import NewTask, RetryOverride
+from gateway.tasks.queries.dispatch_view import DispatchView
+from gateway.tasks.queries.task_log import TaskLog
+
+if TYPE_CHECKING:  # it knows the flag SDK
+    from gateway.dispatch.capabilities import Abilities
+
+#: The group of a task without a project is its tenant's own.
+TENANT_GROUP = "tenant:"
+
+LONGEST_DELAY = timedelta(days=366)
+
+MOST_LABELS = 32
+LONGEST_LABEL = 255
+LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)]
+
+
+class Retry(BaseModel):
+    """How failed runs are repeated, where it differs from the gateway's policy: the pause is `initial_seconds`, times
+    `coefficient` after each further failure, at most `maximum_seconds`."""
+
+    attempts: Annotated[int | None, Field(ge=1, le=100, description="Runs before the task is a dead letter")] = None
+    initial_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
+    coefficient: Annotated[float | None, Field(ge=1, le=100, allow_inf_nan=False)] = None
+    maximum_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Retry:
+        if self.initial_seconds and self.maximum_seconds and self.maximum_seconds < self.initial_seconds:
+            raise ValueError("maximum_seconds is less than initial_seconds")
+        return self
+
+
+class TaskSubmission(BaseModel):
+    """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
+
+    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>`; it defaults to the project, else
+    to the tenant. Tasks of one group run one after the other on the Redis queue. Of the active tasks of a tenant only
+    one may have a `unique_key`: with `on_conflict` "return" a second submission is answered with that task, else it is
+    refused. A task that has not started by its `deadline`, or `ttl_seconds` after it became due, fails and never
+    starts.
+    """
+
+    type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
+    payload: dict[str, Any] = Field(default_factory=dict)
+    project_id: str | None = None
+    tenant_id: str | None = None
+    group_id: str | None = None
+    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
+    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
+    run_at: AwareDatetime | None = None
+    parent_task_id: str | None = None
+    unique_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    on_conflict: Literal["refuse", "return"] = "refuse"
+    retry: Retry | None = None
+    deadline: AwareDatetime | None = None
+    ttl_seconds: Seconds | None = None
+    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
+    callback: Callback | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _plain_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if not LABEL_KEY.fullmatch(key):
+                raise ValueError("a label's key is 1 to 63 of a-z, 0-9 and . _ / -")
+            if len(value) > LONGEST_LABEL:
+                raise ValueError(f"a label's value is at most {LONGEST_LABEL} characters")
+        return labels
+
+
+class SubmissionDesk:
+    """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
+
+    Belongs to one request: what was found out for one submission of a batch holds for the others. Without `abilities`
+    it is not asked whether the backend can do what is wanted: a schedule's firing follows the flag wherever it leads.
+    """
+
+    def __init__(
+        self,
+        access: Access | OnBehalf,
+        task_log: TaskLog,
+        view: DispatchView,
+        authorization: str | None,
+        callback_rules: CallbackRules,
+        abilities: Abilities | None = None,
+    ) -> None:
+        self._access = access
+        self._task_log = task_log
+        self._view = view
+        self._authorization = authorization
+        self._callback_rules = callback_rules
+        self._abilities = abilities
+        self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
+        self._parents: set[str] = set()
+        self._memories: dict[str, str | None] = {}
+
+    async def prepare(self, submission: TaskSubmission) -> tuple[Caller, NewTask]:
+        """The caller, and the task as intake takes it; nothing is accepted yet.
+
+        Raises `Unauthenticated`, `InvalidRequest`, `CallbackRefused`, `Forbidden`, `TaskNotFound` (the parent),
+        `PriorityNotServed`, `DatabaseUnavailable`.
+        """
+        not_before = due_time(submission.delay_seconds, submission.run_at)
+        expires_at = _expires_at(submission, not_before)
+        place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
+        if place not in self._admitted:
+            self._admitted[place] = await self._admit(*place)
+        admission, group_id = self._admitted[place]
+        parent = submission.parent_task_id or None
+        if parent is not None and parent not in self._parents:
+            await self._task_log.get(parent, admission.caller)
+            self._parents.add(parent)
+        await self._check_payload(submission.payload, admission, group_id)
+        if submission.callback is not None:
+            check_callback(submission.callback.url, self._callback_rules)
+        if self._abilities is not None and not_before is None:
+            await self._abilities.check_priority(submission.priority, submission.type, admission.placement)
+        task = NewTask(
+            task_type=submission.type,
+            group_id=group_id,
+            payload={
+                **submission.payload,
+                "group_id": group_id,
+                "tenant_id": admission.placement.tenant_id,
+                "project_id": admission.placement.project_id,
+                "user_id": admission.caller.user_id,
+                **({"task_group_id": group_id} if submission.type == "rebuild_communities" else {}),
+            },
+            placement=admission.placement,
+            user_id=admission.caller.user_id,
+            parent_task_id=parent,
+            priority=submission.priority,
+            not_before=not_before,
+            labels=submission.labels or None,
+            unique_key=submission.unique_key,
+            retry=_retry(submission.retry),
+            expires_at=expires_at,
+            callback=None if submission.callback is None else submission.callback.stored(),
+        )
+        return admission.caller, task
+
+    async def _admit(
+        self, project_id: str | None, tenant_id: str | None, group_id: str | None
+    ) -> tuple[Admission, str]:
+        """The caller, where the task belongs, its group. Raises `Forbidden` for a group that is not the caller's."""
+        if group_id is not None and not group_id.startswith(TENANT_GROUP):
+            # A group that names a project is checked as one; beside another project it has to be of the same tenant.
+            admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)
+            if project_id is not None and project_id != group_id:
+                placement = await self._access.place(admission.caller, project_id, tenant_id)
+                if placement.tenant_id != admission.placement.tenant_id:
+                    raise Forbidden("group_id belongs to another tenant than project_id")
+                admission = Admission(admission.caller, placement, None)
+            return admission, group_id
+        if group_id is not None and project_id is None and tenant_id is None:
+            tenant_id = group_id.removeprefix(TENANT_GROUP)
+        admission = await self._access.admit(self._authorization, project_id=project_id, tenant_id=tenant_id)
+        own_group = f"{TENANT_GROUP}{admission.placement.tenant_id or ''}"
+        if group_id is not None and group_id != own_group:
+            raise Forbidden("You do not have access to this group")
+        return admission, group_id or project_id or own_group
+
+    async def _check_payload(self, payload: Mapping[str, Any], admission: Admission, group_id: str) -> None:
+        """Handlers act on what the payload names, so it may name nothing that the caller was not admitted to."""
+        placement = admission.placement
+        expected = {
+            "group_id": group_id,
+            "task_group_id": group_id,
+            "project_id": placement.project_id,
+            "tenant_id": placement.tenant_id,
+            "user_id": admission.caller.user_id,
+        }
+        for name, value in expected.items():
+            if payload.get(name) not in (None, value):
+                raise Forbidden(f"payload.{name} is not where this task belongs")
+        if (memory_id := payload.get("memory_id")) is not None:
+            known = await self._project_of(memory_id) if isinstance(memory_id, str) else None
+            if known is None or known != placement.project_id:
+                raise Forbidden(NO_PROJECT)
+
+    async def _project_of(self, memory_id: str) -> str | None:
+        if memory_id not in self._memories:
+            self._memories[memory_id] = await self._view.project_of_memory(memory_id)
+        return self._memories[memory_id]
+
+
+class RunAt(BaseModel):
+    """Another time for a task: one of the two; a `run_at` in the past means now."""
+
+    model_config = ConfigDict(extra="forbid")
+    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
+    run_at: AwareDatetime | None = None
+
+    def due(self) -> datetime | None:
+        """When the task becomes due; None: now. Raises `InvalidRequest`."""
+        if self.delay_seconds is None and self.run_at is None:
+            raise InvalidRequest("Give delay_seconds or run_at.", field="run_at")
+        return due_time(self.delay_seconds, self.run_at)
+
+
+def due_time(delay_seconds: float | None, run_at: datetime | None) -> datetime | None:
+    """When the task becomes due; None: at once. Raises `InvalidRequest`."""
+    if delay_seconds is not None and run_at is not None:
+        raise InvalidRequest("Give delay_seconds or run_at, not both.", field="run_at")
+    now = datetime.now(UTC)
+    if run_at is not None:
+        if run_at - now > LONGEST_DELAY:
+            raise InvalidRequest("run_at is more than a year ahead.", field="run_at")
+        return run_at if run_at > now else None
+    return now + timedelta(seconds=delay_seconds) if delay_seconds else None
+
+
+def _expires_at(submission: TaskSubmission, not_before: datetime | None) -> datetime | None:
+    """By when the task has to start; None: whenever. Raises `InvalidRequest`."""
+    if submission.deadline is not None and submission.ttl_seconds is not None:
+        raise InvalidRequest("Give deadline or ttl_seconds, not both.", field="deadline")
+    due = not_before or datetime.now(UTC)
+    if submission.deadline is not None:
+        if submission.deadline <= due:
+            raise InvalidRequest("deadline is before the task could start.", field="deadline")
+        if submission.deadline - due > LONGEST_DELAY:
+            raise InvalidRequest("deadline is more than a year after the task's time.", field="deadline")
+        return submission.deadline
+    return due + timedelta(seconds=submission.ttl_seconds) if submission.ttl_seconds else None
+
+
+def _retry(retry: Retry | None) -> RetryOverride | None:
+    if retry is None:
+        return None
+    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, retry.maximum_seconds)

@@ -1,0 +1,1 @@
+"""`task_logs` and the dispatch rows: lifecycle, queries, changes."""

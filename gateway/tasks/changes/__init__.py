@@ -1,0 +1,1 @@
+"""The change feed: who is told that a task changed."""

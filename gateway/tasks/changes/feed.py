@@ -1,0 +1,246 @@
+"""`ChangeFeed`: pushes changes of tasks to whoever watches them (design §3, quirk S1).
+
+One connection per process listens; the rows of tasks that changed are read in one query, however many streams watch
+them, and only of tasks that somebody watches. Unmodified legacy workers write `task_logs` without a word: a sweep looks
+at all watched tasks together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from itertools import islice
+
+from gateway.errors import DatabaseUnavailable, ShuttingDown
+from gateway.storage.database import Database, translated
+from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
+from gateway.tasks.changes.subscription import Subscription
+from gateway.tasks.queries.task_log import TaskLog
+from gateway.tasks.queries.task_row import FINISHED, TaskRow
+
+log = logging.getLogger(__name__)
+
+#: Tasks that are read, or looked at by the sweep, in one query.
+_BATCH = 1000
+#: Pauses (seconds) between attempts to reach PostgreSQL: the first, doubled up to the last.
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0
+#: The listening connection is asked for a sign of life this often (seconds), for hosts that vanish without a word.
+_SIGN_OF_LIFE = 15.0
+
+
+class ChangeFeed:
+    """Watches tasks for any number of subscriptions. Belongs to one event loop.
+
+    `sweep_seconds`: how late a change may be seen that nobody announced. `gather_seconds`: pause between two reads, in
+    which changes gather for the next one.
+    """
+
+    def __init__(
+        self, database: Database, task_log: TaskLog, *, sweep_seconds: float = 1.0, gather_seconds: float = 0.003
+    ) -> None:
+        self._db = database
+        self._task_log = task_log
+        self._sweep_seconds = sweep_seconds
+        self._gather_seconds = gather_seconds
+        self._watched: dict[str, set[Subscription]] = {}
+        self._standing: dict[str, tuple[str, int]] = {}
+        self._changed: dict[str, bool] = {}
+        """Tasks to be read; True: for all who watch, False: for new subscriptions only."""
+        self._has_changes = asyncio.Event()
+        self._is_watched = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._ended = False
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to work; PostgreSQL may be away. Does not wait for the connection (`wait_listening` does)."""
+        if not self._loops:
+            self._loops = [
+                asyncio.create_task(loop(), name=f"feed-{loop.__name__.strip('_')}")
+                for loop in (self._listen, self._read, self._sweep)
+            ]
+
+    async def wait_listening(self) -> None:
+        """Return when changes are being listened to."""
+        await self._listening.wait()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether changes are being listened to, which is also a sign of life of PostgreSQL."""
+        return self._listening.is_set()
+
+    def end_streams(self) -> None:
+        """End every subscription, now and from now on. For the moment when a shutdown begins: streams are requests
+        under way, and a server that finishes those first would wait for them."""
+        self._ended = True
+        for subscriptions in list(self._watched.values()):
+            for subscription in list(subscriptions):
+                subscription.close()
+
+    async def close(self) -> None:
+        """End every subscription and stop."""
+        self.end_streams()
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    @property
+    def watched(self) -> int:
+        """How many tasks are watched."""
+        return len(self._watched)
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are."""
+        return sum(map(len, self._watched.values()))
+
+    def subscribe(self, task_id: str) -> Subscription:
+        """A subscription to a task, to be opened with `async with`."""
+        return Subscription(self, task_id)
+
+    async def wait_terminal(self, task_id: str, timeout: float | None = None) -> TaskRow:
+        """The task, once it is COMPLETED, FAILED or STOPPED.
+
+        Raises `TimeoutError` after `timeout` seconds, `TaskNotFound`, `DatabaseUnavailable`, and `ShuttingDown` when
+        the feed is closed first.
+        """
+        async with asyncio.timeout(timeout), self.subscribe(task_id) as changes:
+            async for row in changes:
+                if row.is_finished:
+                    return row
+        raise ShuttingDown(retry_after=1)
+
+    # Subscriptions' side ------------------------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> bool:
+        """Register; False when the feed has ended."""
+        if self._ended:
+            return False
+        self._watched.setdefault(subscription.task_id, set()).add(subscription)
+        self._is_watched.set()
+        self._to_read((subscription.task_id,), for_all=False)
+        return True
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget; does nothing for one that is not registered."""
+        subscriptions = self._watched.get(subscription.task_id, set())
+        subscriptions.discard(subscription)
+        if not subscriptions:
+            self._watched.pop(subscription.task_id, None)
+            self._standing.pop(subscription.task_id, None)
+            self._changed.pop(subscription.task_id, None)
+            if not self._watched:
+                self._is_watched.clear()
+
+    def _to_read(self, task_ids: Iterable[str], *, for_all: bool) -> None:
+        for task_id in task_ids:
+            if task_id in self._watched:
+                self._changed[task_id] = for_all or self._changed.get(task_id, False)
+                self._has_changes.set()
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            await self._has_changes.wait()
+            batch = {task_id: self._changed.pop(task_id) for task_id in list(islice(self._changed, _BATCH))}
+            if not self._changed:
+                self._has_changes.clear()
+            try:
+                rows = await self._task_log.read(batch)
+            except DatabaseUnavailable as problem:
+                self._fail(batch, problem)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+            except Exception:
+                log.exception("changes of tasks could not be read")
+                self._fail(batch, DatabaseUnavailable(retry_after=2))
+                await asyncio.sleep(_LAST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+                self._deliver(batch, rows)
+                await asyncio.sleep(self._gather_seconds)
+
+    def _deliver(self, batch: dict[str, bool], rows: dict[str, TaskRow]) -> None:
+        for task_id, for_all in batch.items():
+            subscriptions = self._watched.get(task_id)
+            if subscriptions is None:
+                continue
+            row = rows.get(task_id)
+            standing = None if row is None else (row.status, row.progress)
+            is_news = for_all or self._standing.get(task_id) != standing
+            if standing is None:
+                self._standing.pop(task_id, None)
+            else:
+                self._standing[task_id] = standing
+            for subscription in subscriptions:
+                if is_news or subscription.is_fresh:
+                    subscription.deliver(row)
+
+    def _fail(self, batch: dict[str, bool], problem: DatabaseUnavailable) -> None:
+        """New subscriptions are told; those that have seen their task wait until PostgreSQL is back."""
+        for task_id, for_all in batch.items():
+            for subscription in list(self._watched.get(task_id, ())):
+                if subscription.is_fresh:
+                    subscription.fail(problem)
+            self._to_read((task_id,), for_all=for_all)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._is_watched.wait()
+            await asyncio.sleep(self._sweep_seconds)
+            unfinished = [task_id for task_id, (status, _) in self._standing.items() if status not in FINISHED]
+            for start in range(0, len(unfinished), _BATCH):
+                batch = unfinished[start : start + _BATCH]
+                try:
+                    standing = await self._task_log.standing(batch)
+                except DatabaseUnavailable:
+                    break
+                except Exception:
+                    log.exception("watched tasks could not be looked at")
+                    break
+                self._to_read(
+                    (i for i in batch if i in self._standing and standing.get(i) != self._standing[i]), for_all=True
+                )
+
+    # Listening ----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with translated():
+                    connection = await self._db.connect()
+                    lost = asyncio.Event()
+                    try:
+                        connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                        await connection.add_listener(CHANGES_CHANNEL, self._heard)
+                        pause = _FIRST_PAUSE
+                        self._listening.set()
+                        # Whatever was announced while nobody listened.
+                        self._to_read(list(self._watched), for_all=True)
+                        while not lost.is_set():
+                            # `wait_for` would lose a cancellation that comes together with the loss (Python 3.11).
+                            with contextlib.suppress(TimeoutError):
+                                async with asyncio.timeout(_SIGN_OF_LIFE):
+                                    await lost.wait()
+                            if not lost.is_set():
+                                await connection.execute("SELECT 1", timeout=_SIGN_OF_LIFE)
+                    finally:
+                        self._listening.clear()
+                        connection.terminate()
+                log.warning("the connection that listens to changes was lost")
+            except DatabaseUnavailable:
+                log.warning("changes cannot be listened to: PostgreSQL is away")
+            except Exception:
+                log.exception("changes cannot be listened to")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if self._watched:
+            self._to_read(unpack(str(payload)), for_all=True)

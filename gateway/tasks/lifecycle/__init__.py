@@ -1,0 +1,1 @@
+"""Every change of a task's state."""

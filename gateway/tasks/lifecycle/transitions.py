@@ -1,0 +1,289 @@
+"""Every change of a task's state, each one statement or one transaction (see `docs/states.md`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import asyncpg
+
+from backends.errors import TaskgateError
+from backends.port import RetryPolicy
+from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.claim import Claim, FailureVerdict, Standing
+from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
+
+#: NOTIFY channels. `changes` feeds streams, `due` wakes dispatchers, `stop` reaches the worker that runs a task.
+DUE_CHANNEL = "taskgate_due"
+STOP_CHANNEL = "taskgate_stop"
+
+
+class PayloadUnstorable(TaskgateError):
+    """PostgreSQL cannot hold this payload."""
+
+    code = "payload_unstorable"
+
+
+class ChangeNotifier(Protocol):
+    """Tells the change feed of every gateway that a task changed (`gateway.tasks.changes.notifier.Notifier`)."""
+
+    def changed(self, task_id: str) -> None: ...
+
+
+class Transitions:
+    """Moves tasks from state to state, and says so to whoever listens."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: ChangeNotifier,
+        *,
+        max_attempts: int = 3,
+        retry: RetryPolicy | None = None,
+        on_stop: Callable[[], None] = lambda: None,
+        fenced: bool = True,
+    ) -> None:
+        self._db = database
+        self._notifier = notifier
+        self._max_attempts = max_attempts
+        self._retry = retry or RetryPolicy()
+        self._on_stop = on_stop
+        self._fenced = fenced
+
+    # Workers ------------------------------------------------------------------------------------------------
+
+    async def claim(
+        self, task_id: str, backend: str, epoch: int | None, worker_id: str, *, with_payload: bool
+    ) -> Claim | None:
+        """Ask for the right to run a task; None when it is not granted (`standing` says why)."""
+        row = await self._db.fetchrow(SQL.claim, task_id, backend, epoch, worker_id, with_payload, self._fenced)
+        if row is None:
+            return None
+        self._notifier.changed(task_id)
+        return Claim(
+            task_id=task_id,
+            attempt=row["attempt"],
+            epoch=row["epoch"],
+            tenant_id=row["tenant_id"],
+            project_id=row["project_id"],
+            user_id=row["user_id"],
+            group_id=row["group_id"],
+            task_type=row["task_type"],
+            payload=decode_payload(row["payload"]) if with_payload else None,
+            timeout_seconds=row["timeout_seconds"],
+        )
+
+    async def standing(self, task_id: str, worker_id: str) -> Standing | None:
+        """Why a claim failed; None when the gateway never heard of the task."""
+        row = await self._db.fetchrow(SQL.standing, task_id, worker_id)
+        return None if row is None else Standing(**dict(row))
+
+    async def judge_foreign(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
+        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
+
+        A copy of the task's own payload can: the claim decides whether it is still wanted.
+        """
+        tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
+        row = await self._db.fetchrow(SQL.judge_foreign, task_id, tenant, project, group_id)
+        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
+            return None
+        if row["owner"] not in (None, row["claimed"]):
+            return "its task_id belongs to another tenant"
+        if row["state"] is not None or row["status"] in ("COMPLETED", "FAILED", "STOPPED"):
+            return f"duplicate task_id: there is another task with it ({row['state'] or row['status'].lower()})"
+        return None
+
+    async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
+        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over.
+
+        Raises `PayloadUnstorable`.
+        """
+        try:
+            row = await self._db.fetchrow(
+                SQL.adopt,
+                task_id,
+                group_id,
+                task_type,
+                encode_json({**payload, "task_type": task_type, "task_id": task_id}),
+                text_member(payload, "tenant_id"),
+                text_member(payload, "project_id"),
+                text_member(payload, "user_id"),
+                self._max_attempts,
+            )
+        except (asyncpg.DataError, ValueError) as error:
+            raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
+        return row is not None
+
+    async def progress(
+        self,
+        task_id: str,
+        attempt: int,
+        *,
+        progress: int | None = None,
+        result: Any = None,
+        message: str | None = None,
+        increment_retry: bool = False,
+    ) -> bool:
+        """Record what a handler reports; False when the run no longer holds its claim."""
+        encoded = None if result is None else encode_json(result)
+        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, message, increment_retry)
+        if row is not None:
+            self._notifier.changed(task_id)
+        return row is not None
+
+    async def complete(self, task_id: str, attempt: int) -> bool:
+        """The run succeeded; False when it was fenced off."""
+        return await self._end(task_id, SQL.complete, task_id, attempt)
+
+    async def fail(
+        self,
+        task_id: str,
+        attempt: int,
+        error: str,
+        *,
+        final: bool,
+        engine_retries: bool,
+        error_type: str | None = None,
+        stack: str | None = None,
+        delay: timedelta | None = None,
+    ) -> FailureVerdict | None:
+        """The run failed; None when it was fenced off.
+
+        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause, which is
+        `delay` if that is given, else the policy's.
+        """
+        policy = self._retry
+        row = await self._db.fetchrow(
+            SQL.fail,
+            task_id,
+            attempt,
+            _storable(error),
+            final,
+            engine_retries,
+            policy.initial.total_seconds(),
+            policy.coefficient,
+            policy.maximum.total_seconds(),
+            error_type and _storable(error_type),
+            stack and _storable(stack),
+            None if delay is None else delay.total_seconds(),
+        )
+        if row is None:
+            return None
+        self._notifier.changed(task_id)
+        if row["state"] == "failed":
+            return FailureVerdict(None)
+        if row["state"] == "waiting":
+            await self._wake_dispatchers()
+        return FailureVerdict(timedelta(seconds=max(row["retry_in"], 0.001)))
+
+    async def hand_back(self, task_id: str, attempt: int, *, engine_retries: bool) -> bool:
+        """Give a claim back unfinished (drain); the task waits again."""
+        done = await self._end(task_id, SQL.hand_back, task_id, attempt, engine_retries)
+        if done and not engine_retries:
+            await self._wake_dispatchers()
+        return done
+
+    async def still_running(self, attempts: Sequence[tuple[str, int]]) -> set[str]:
+        """Which of these (task id, attempt) still hold their claim."""
+        rows = await self._db.fetch(SQL.still_running, [t for t, _ in attempts], [a for _, a in attempts])
+        return {row["task_id"] for row in rows}
+
+    async def _end(self, task_id: str, query: str, *args: Any) -> bool:
+        done = await self._db.fetchrow(query, *args) is not None
+        if done:
+            self._notifier.changed(task_id)
+        return done
+
+    async def _wake_dispatchers(self) -> None:
+        await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+
+    async def expire(self, *, task_id: str | None = None, limit: int = 1000) -> int:
+        """Fail tasks that no worker began by their deadline, or this one if it is such a task; how many there were."""
+        rows = await self._db.fetch(SQL.expire, limit, task_id)
+        for row in rows:
+            self._notifier.changed(row["task_id"])
+        if rows:
+            self._on_stop()
+        return len(rows)
+
+    # Clients ------------------------------------------------------------------------------------------------
+
+    async def stop(self, task_id: str) -> None:
+        """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
+
+        From the commit on no worker of the gateway's can claim or report it; its engine is told by the canceller.
+        """
+        async with self._db.transaction() as db:
+            await self.stop_within(db, task_id)
+        self.announce_stop(task_id)
+
+    async def stop_within(self, db: type_Connection, task_id: str) -> None:
+        """`stop` as a part of the caller's transaction, who calls `announce_stop` after its commit."""
+        dispatch = await db.fetchrow(SQL.lock_task, task_id)
+        row = await db.fetchrow(SQL.lock_log, task_id)
+        if row is None:
+            raise TaskNotFound
+        if row["status"] not in ("PENDING", "PROCESSING"):
+            raise TaskNotStoppable
+        if dispatch is None:
+            tenant, project = await self._legacy_owner(db, task_id)
+            await db.execute(
+                SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+            )
+        else:
+            await db.execute(SQL.stop_dispatch, task_id)
+            await db.execute(SQL.stop_attempt, task_id, dispatch["attempt"])
+        await db.execute(SQL.stop_log, task_id)
+        await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
+
+    def announce_stop(self, task_id: str) -> None:
+        """A stop is committed: streams hear of it, and its engine."""
+        self._notifier.changed(task_id)
+        self._on_stop()
+
+    async def retry(self, task_id: str) -> None:
+        """Run a failed or stopped task again (contract §2, T1).
+
+        Raises `TaskNotFound`, `TaskNotRetryable`, and `UniqueKeyTaken` when another active task has its unique key. The
+        backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
+        """
+        try:
+            await self._retry_task(task_id)
+        except asyncpg.UniqueViolationError as error:
+            rival = await self._db.fetchval(SQL.rival, task_id)
+            if rival is None:  # it ended meanwhile
+                return await self.retry(task_id)
+            raise UniqueKeyTaken(rival) from error
+        self._notifier.changed(task_id)
+
+    async def _retry_task(self, task_id: str) -> None:
+        async with self._db.transaction() as db:
+            await db.fetchrow(SQL.lock_task, task_id)
+            row = await db.fetchrow(SQL.lock_log, task_id)
+            if row is None:
+                raise TaskNotFound
+            if row["status"] not in ("FAILED", "STOPPED"):
+                raise TaskNotRetryable
+            tenant, project = await self._legacy_owner(db, task_id)
+            await db.execute(
+                SQL.retry_dispatch, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+            )
+            await db.execute(SQL.retry_log, task_id)
+            await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+
+    async def _legacy_owner(self, db: Any, task_id: str) -> tuple[str | None, str | None]:
+        """Tenant and project of a row that was written before the gateway came; its payload may be any JSON."""
+        owner = await db.fetchrow(SQL.owner_of_legacy_row, task_id)
+        return owner["tenant_id"], owner["project_id"]
+
+
+def _storable(text: str) -> str:
+    """Text that PostgreSQL can hold."""
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

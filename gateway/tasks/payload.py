@@ -1,0 +1,51 @@
+"""Payloads and results between JSON and Python (contract §5, §6): what legacy code writes must be readable here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.tasks.queries.task_log import storable
+
+#: Keys of the wire (contract §5) that are not the handler's.
+WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch")
+
+
+def decode_payload(text: str | None) -> dict[str, Any]:
+    """The handler's payload from a row's JSON; anything but an object counts as empty."""
+    try:
+        value = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        # PostgreSQL's json keeps what orjson refuses: lone surrogates, integers beyond 64 bits, a depth of thousands.
+        value = _lenient(text or "")
+    return without_wire_keys(value) if isinstance(value, dict) else {}
+
+
+def encode_json(value: Any) -> str:
+    """JSON of whatever a handler reports or a producer pushes; what is no JSON is written as text."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:
+        # Lone surrogates, integers beyond 64 bits, keys that are no text: `json` writes them as legacy code does.
+        return json.dumps(value, default=str)
+
+
+def without_wire_keys(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The handler's part of a payload."""
+    return {key: value for key, value in payload.items() if key not in WIRE_KEYS}
+
+
+def text_member(payload: Mapping[str, Any], name: str) -> str | None:
+    """A member that is a text which names something; whatever else stands there names nothing."""
+    value = payload.get(name)
+    return value if isinstance(value, str) and value and storable(value) else None
+
+
+def _lenient(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}

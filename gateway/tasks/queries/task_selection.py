@@ -1,0 +1,202 @@
+"""Tasks in the gateway's care by any of their properties, newest first: lists, and what a bulk operation acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import asyncpg
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from gateway.access.access import NO_TENANT
+from gateway.access.placement import Caller
+from gateway.errors import Forbidden
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.tasks.queries.dispatch_view import SQL as VIEW_SQL
+from gateway.tasks.queries.task_log import Position, escape_like
+
+SQL = Queries("gateway.tasks.queries", "task_selection.sql")
+
+State = Literal["waiting", "starting", "queued", "running", "completed", "failed", "stopped"]
+StatusWord = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+_STATES_OF: dict[str, tuple[State, ...]] = {
+    "pending": ("waiting", "starting", "queued"),
+    "running": ("running",),
+    "completed": ("completed",),
+    "failed": ("failed",),
+    "cancelled": ("stopped",),
+}
+#: Only tasks in these states have an error.
+_WITH_ERROR: frozenset[str] = frozenset(("failed", "stopped"))
+
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Many: Any = Field(default_factory=list, max_length=20)
+
+
+class Selection(BaseModel):
+    """Which tasks: those that have each of the properties that are given; of a list, one of its values."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Annotated[list[State], Many]
+    status: Annotated[list[StatusWord], Many] = Field(description="Words for states; `cancelled` is `stopped`")
+    type: Annotated[list[Text], Many]
+    backend: Annotated[list[Text], Many]
+    stage: Annotated[list[Text], Many]
+    priority: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Many]
+    tenant_id: Text | None = None
+    project_id: Text | None = None
+    group_id: Text | None = None
+    user_id: Text | None = None
+    entity_id: Text | None = None
+    parent_task_id: Text | None = None
+    unique_key: Text | None = None
+    schedule_id: Text | None = None
+    dag_run_id: Text | None = None
+    worker_id: Text | None = None
+    held: Text | None = Field(None, description="Why it is held back")
+    error: Text | None = Field(None, description="Part of the error's text, whatever its case")
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    finished_after: AwareDatetime | None = None
+    finished_before: AwareDatetime | None = None
+
+    def states(self) -> frozenset[str] | None:
+        """The states that are asked for; None: any."""
+        wanted: frozenset[str] | None = frozenset(self.state) if self.state else None
+        if self.status:
+            named = frozenset(state for word in self.status for state in _STATES_OF[word])
+            wanted = named if wanted is None else wanted & named
+        if self.error is not None:
+            wanted = _WITH_ERROR if wanted is None else wanted & _WITH_ERROR
+        return wanted
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Tasks of the caller's that a selection is for, and of those only some.
+
+    `labels` are those that a task has to have; `within` are the only states that count, None: all; `ids` names tasks.
+    """
+
+    caller: Caller
+    selection: Selection
+    labels: Mapping[str, str]
+    within: frozenset[str] | None = None
+    ids: Sequence[str] = ()
+
+
+class TaskSelector:
+    """Finds tasks. Every method raises `DatabaseUnavailable`, and `Forbidden` for a tenant that is not the caller's."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def page(self, wanted: Wanted, *, limit: int, after: Position | None = None) -> list[dict[str, Any]]:
+        """Rows of the dispatch view, newest first, from a place in the list on."""
+        columns = SQL.page.replace("/*columns*/", VIEW_SQL.columns)
+        return [dict(row) for row in await self._found(columns, wanted, limit, after)]
+
+    async def positions(self, wanted: Wanted, *, limit: int, after: Position | None = None) -> list[Position]:
+        """The same as places in the list, one for each task."""
+        return [Position(row["created_at"], row["task_id"]) for row in await self._found(SQL.ids, wanted, limit, after)]
+
+    async def count(self, wanted: Wanted) -> int:
+        """How many there are."""
+        query = _Query(wanted)
+        return 0 if query.is_empty else int(await self._db.fetchval(query.count(), *query.values))
+
+    async def _found(self, text: str, wanted: Wanted, limit: int, after: Position | None) -> list[asyncpg.Record]:
+        query = _Query(wanted)
+        if query.is_empty:
+            return []
+        return await self._db.fetch(text.replace("/*found*/", query.found(limit, after)), *query.values)
+
+
+class _Query:
+    """Puts one statement together; `values` are its parameters."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        caller, selection, within = wanted.caller, wanted.selection, wanted.within
+        self.values: list[Any] = []
+        self._tenants: list[str] | None = None if caller.is_admin else sorted(caller.tenant_ids)
+        if selection.tenant_id is not None:
+            if not caller.sees(selection.tenant_id):
+                raise Forbidden(NO_TENANT)
+            self._tenants = [selection.tenant_id]
+        states = selection.states()
+        if within is not None:
+            states = within if states is None else states & within
+        self._states = None if states is None else sorted(states)
+        self.is_empty = self._tenants == [] or self._states == []
+        self._conditions = [
+            self._bind(getattr(SQL, f"where_{name}"), value, kind) for name, value, kind in _asked(selection) if value
+        ]
+        if wanted.labels:
+            self._conditions.append(self._bind(SQL.where_labels, orjson.dumps(wanted.labels).decode(), "jsonb"))
+        if wanted.ids:
+            self._conditions.append(self._bind(SQL.where_ids, list(wanted.ids), "text[]"))
+
+    def found(self, limit: int, after: Position | None) -> str:
+        """Ids and times of the tasks from a place in the list on."""
+        conditions, states = list(self._conditions), ""
+        if self._states is not None and self._tenants is None:
+            conditions.append(self._bind(SQL.where_states, self._states, "text[]"))
+        elif self._states is not None:
+            states = self._bind(SQL.each_state, self._states, "text[]")
+            conditions.append(SQL.where_wanted_state)
+        if after is not None:
+            block = SQL.where_after_of_all if self._tenants is None else SQL.where_after
+            block = self._bind(block, after.created_at, "timestamptz", ":at")
+            conditions.append(self._bind(block, after.task_id, name=":id"))
+        text = SQL.of_all if self._tenants is None else self._bind(SQL.of_tenants, self._tenants, "text[]", ":tenants")
+        text = text.replace("/*states*/", states).replace("/*where*/", _all(conditions))
+        return self._bind(text, limit, "bigint", ":limit")
+
+    def count(self) -> str:
+        conditions = list(self._conditions)
+        if self._states is not None:
+            conditions.append(self._bind(SQL.where_states, self._states, "text[]"))
+        if self._tenants is None:
+            return SQL.count_of_all.replace("/*where*/", _all(conditions))
+        text = self._bind(SQL.count_of_tenants, self._tenants, "text[]", ":tenants")
+        return text.replace("/*where*/", _all(conditions))
+
+    def _bind(self, block: str, value: Any, kind: str = "text", name: str = ":value") -> str:
+        self.values.append(value)
+        return block.replace(name, f"${len(self.values)}::{kind}")
+
+
+def _asked(selection: Selection) -> list[tuple[str, Any, str]]:
+    """Block, value and type of each condition that may be asked for, but for states, tenants and labels."""
+    one_type = selection.type[0] if len(selection.type) == 1 else None
+    return [
+        ("type", one_type, "text"),
+        ("types", None if one_type else selection.type, "text[]"),
+        ("backends", selection.backend, "text[]"),
+        ("stages", selection.stage, "text[]"),
+        ("priorities", selection.priority, "smallint[]"),
+        ("project", selection.project_id, "text"),
+        ("group", selection.group_id, "text"),
+        ("user", selection.user_id, "text"),
+        ("entity", selection.entity_id, "text"),
+        ("parent", selection.parent_task_id, "text"),
+        ("unique_key", selection.unique_key, "text"),
+        ("schedule", selection.schedule_id, "text"),
+        ("dag_run", selection.dag_run_id, "text"),
+        ("worker", selection.worker_id, "text"),
+        ("held", selection.held, "text"),
+        ("error", None if selection.error is None else f"%{escape_like(selection.error)}%", "text"),
+        ("created_after", selection.created_after, "timestamptz"),
+        ("created_before", selection.created_before, "timestamptz"),
+        ("finished_after", selection.finished_after, "timestamptz"),
+        ("finished_before", selection.finished_before, "timestamptz"),
+    ]
+
+
+def _all(conditions: Sequence[str]) -> str:
+    return " AND ".join(conditions) or "true"

@@ -1,0 +1,188 @@
+"""What nobody reported is found: legacy workers' writes, engines that lost or ended a start, rows changed by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backends.errors import EngineUnavailable
+from backends.memory.engine import CAPABILITIES, MemoryEngine
+from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
+from gateway.recovery import reconciler as module
+from gateway.recovery.reconciler import Reconciler
+from gateway.storage.database import Database
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything counts as silent, and reported late, at once."""
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "UNFENCED_SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REPORT_GRACE", timedelta(0))
+
+
+@pytest.fixture
+def fenced() -> MemoryEngine:
+    return MemoryEngine(name="temporal")
+
+
+@pytest.fixture
+def legacy() -> MemoryEngine:
+    """An engine whose workers do not claim, like the legacy queue."""
+    return MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
+
+
+@pytest.fixture
+def reconciler(database: Database, fenced: MemoryEngine, legacy: MemoryEngine, changes: Any) -> Reconciler:
+    engines = {"temporal": fenced, "redis": legacy}
+    return Reconciler(database, engines, changes, is_down=lambda _: False, wake=lambda: None)
+
+
+@pytest.fixture
+def state(database: Database) -> Any:
+    async def read(task_id: str) -> str:
+        return str(await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task_id))
+
+    return read
+
+
+async def start(engine: MemoryEngine, task_id: str) -> WorkflowRef:
+    ref = WorkflowRef(task_id, 1, "g", "probe")
+    await engine.start_workflow(WorkflowStart(ref, {}, timedelta(seconds=600)))
+    return ref
+
+
+async def test_a_legacy_workers_run_is_merged(reconciler, database, legacy, new_task, state, changes):
+    task = await new_task()
+    await start(legacy, task)
+    await database.execute("UPDATE task_logs SET started_at = now(), worker_id = 'old-1' WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "running"
+    await database.execute("UPDATE task_logs SET status = 'COMPLETED', completed_at = now() WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "completed"
+    attempts = await database.fetch("SELECT worker_id, outcome FROM taskgate.attempt WHERE task_id = $1", task)
+    assert [tuple(row) for row in attempts] == [("old-1", "completed")]
+    assert set(changes.ids) == {task}
+
+
+async def test_a_recovered_row_is_reserved_again(reconciler, database, legacy, new_task, log_row, state):
+    task = await new_task(state="running")
+    await start(legacy, task)
+    await database.execute("UPDATE task_logs SET status = 'PENDING', retry_count = 1 WHERE id = $1", task)
+    await reconciler.tick()
+    row = await log_row(task)
+    assert (row["status"], row["started_at"], row["worker_id"]) == ("PROCESSING", None, None)
+    assert await state(task) == "queued"
+
+
+async def test_a_late_word_about_a_stopped_task_is_put_right(reconciler, database, transitions, new_task, log_row):
+    task = await new_task(state="running")
+    await transitions.stop(task)
+    await database.execute("UPDATE task_logs SET status = 'COMPLETED', error_message = NULL WHERE id = $1", task)
+    await reconciler.tick()
+    row = await log_row(task)
+    assert (row["status"], row["error_message"]) == ("FAILED", "Task stopped by user")
+
+
+async def test_a_start_that_its_engine_ended_is_ended(reconciler, fenced, new_task, log_row, state):
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    await fenced.cancel_workflow(ref, "terminated by hand")
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+    assert (await log_row(task))["status"] == "FAILED"
+
+
+async def test_a_start_that_its_engine_goes_on_with_is_not_ended(reconciler, fenced, new_task, state, monkeypatch):
+    """Of what was reset there, one run has ended, under the same id."""
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    ended = EndedWorkflow(ref.workflow_id, WorkflowStatus(WorkflowState.TERMINATED))
+
+    async def list_ended(_: datetime, *, completed: bool = True) -> list[EndedWorkflow]:
+        return [ended]
+
+    monkeypatch.setattr(fenced, "list_ended", list_ended)
+    await reconciler.tick()
+    assert await state(task) == "queued"
+    await fenced.cancel_workflow(ref, "terminated by hand")
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+
+
+async def test_what_an_engine_ended_waits_for_its_word(reconciler, fenced, new_task, state):
+    """An engine that goes away right after it was listed is asked when it is back."""
+    task = await new_task(backend="temporal")
+    await fenced.cancel_workflow(await start(fenced, task), "terminated by hand")
+    for _ in range(2):  # when it is looked at, and when it is to be ended
+        fenced.faults.fail_next("get_workflow_status", EngineUnavailable())
+    await reconciler.tick()
+    assert await state(task) == "queued"
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("end", "state_there", "words"),
+    [
+        (WorkflowState.TIMED_OUT, "failed", "Task timed out: no worker took it"),
+        (WorkflowState.TERMINATED, "stopped", "Task terminated: no worker took it"),
+        (WorkflowState.FAILED, "failed", "no worker took it"),
+    ],
+)
+async def test_what_is_said_of_an_end(
+    reconciler, fenced, new_task, log_row, state, monkeypatch, end, state_there, words
+):
+    task = await new_task(backend="temporal")
+    ref = await start(fenced, task)
+    status = WorkflowStatus(end, "no worker took it")
+
+    async def list_ended(_: datetime, *, completed: bool = True) -> list[EndedWorkflow]:
+        return [EndedWorkflow(ref.workflow_id, WorkflowStatus(end))]
+
+    async def get_workflow_status(_: WorkflowRef) -> WorkflowStatus:
+        return status
+
+    monkeypatch.setattr(fenced, "list_ended", list_ended)
+    monkeypatch.setattr(fenced, "get_workflow_status", get_workflow_status)
+    await reconciler.tick()
+    assert await state(task) == state_there
+    assert (await log_row(task))["error_message"] == words
+
+
+@pytest.mark.parametrize("backend", ["temporal", "redis"])
+async def test_an_engine_that_lost_its_memory_gets_its_tasks_again(
+    reconciler, database, fenced, legacy, new_task, state, backend
+):
+    engine = {"temporal": fenced, "redis": legacy}[backend]
+    kept = await new_task(backend=backend, queued_at=None)
+    await start(engine, kept)
+    await reconciler.tick()
+    assert await state(kept) == "queued"
+    engine.forget()
+    await reconciler.tick()
+    assert await state(kept) == "waiting"
+
+
+async def test_an_engine_that_loses_its_memory_with_its_first_task_is_noticed(
+    reconciler, database, legacy, new_task, state
+):
+    await reconciler.tick()
+    task = await new_task(queued_at=None)
+    await start(legacy, task)
+    legacy.forget()
+    await reconciler.tick()
+    assert await state(task) == "waiting"
+
+
+async def test_a_row_deleted_by_hand_ends_the_task_everywhere(reconciler, database, new_task, state):
+    task = await new_task()
+    await database.execute("UPDATE taskgate.dispatch SET created_at = now() - interval '1 minute'")
+    await database.execute("DELETE FROM task_logs WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+    cancelled = await database.fetchrow("SELECT cancel_epoch, cancel_backend FROM taskgate.dispatch")
+    assert tuple(cancelled) == (1, "redis")

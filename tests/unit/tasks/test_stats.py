@@ -1,0 +1,127 @@
+"""How often counts are counted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.access.placement import Caller
+from gateway.errors import DatabaseUnavailable
+from gateway.tasks.queries.stats import TaskStatistics
+
+
+class CountedDatabase:
+    """Answers with a number of completed tasks; can be held up, and can be away."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.tasks = 1
+        self.away = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
+        self.asked += 1
+        await self.gate.wait()
+        if self.away:
+            raise DatabaseUnavailable
+        return [{"status": "COMPLETED", "tasks": self.tasks, "recent": 0, "created": 0, "completed": None}]
+
+
+ADMIN = Caller("root", "key", True, frozenset())
+ANN = Caller("ann", "key", False, frozenset({"acme"}))
+
+
+@pytest.fixture
+def database() -> CountedDatabase:
+    return CountedDatabase()
+
+
+def statistics(database: CountedDatabase, **options: Any) -> TaskStatistics:
+    return TaskStatistics(database, **options)  # type: ignore[arg-type]
+
+
+async def test_few_tasks_are_always_counted_anew(database: CountedDatabase) -> None:
+    stats = statistics(database)
+    assert (await stats.stats(ADMIN)).total == 1
+    database.tasks = 2
+    assert (await stats.stats(ADMIN)).total == 2
+    assert [point.depth for point in await stats.queue_depth(ADMIN)] == [2] * 9
+
+
+async def test_many_tasks_are_remembered_for_a_moment(database: CountedDatabase) -> None:
+    stats = statistics(database, longest_age=3600)
+    database.tasks = 5000
+    database.gate.clear()
+    asking = asyncio.ensure_future(stats.stats(ADMIN))
+    asyncio.get_running_loop().call_later(0.2, database.gate.set)  # kept for 2 s then
+    assert (await asking).total == 5000
+    asked = database.asked
+    assert (await stats.stats(ADMIN)).total == 5000
+    assert database.asked == asked
+    assert (await stats.stats(ANN)).total == 5000
+    assert database.asked == 2 * asked
+
+
+async def test_who_asks_at_the_same_time_shares_the_answer(database: CountedDatabase) -> None:
+    stats = statistics(database)
+    database.gate.clear()
+    asking = [asyncio.ensure_future(stats.stats(ADMIN)) for _ in range(50)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    database.gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert {answer.total for answer in answers[1:] if not isinstance(answer, BaseException)} == {1}
+    assert database.asked == 3
+
+
+async def test_a_failure_is_everybodys_and_is_not_remembered(database: CountedDatabase) -> None:
+    stats = statistics(database)
+    database.away = True
+    answers = await asyncio.gather(*(stats.queue_depth(ADMIN) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
+    database.away = False
+    assert len(await stats.queue_depth(ADMIN)) == 9
+
+
+async def test_nobody_has_no_tasks_and_asks_nothing(database: CountedDatabase) -> None:
+    stats = statistics(database)
+    nobody = Caller("x", "key", False, frozenset())
+    assert (await stats.stats(nobody)).total == 0
+    assert sum((await stats.status_breakdown(nobody)).values()) == 0
+    assert database.asked == 0
+
+
+async def test_who_asks_for_many_again_does_not_wait(database: CountedDatabase) -> None:
+    stats = statistics(database, longest_age=0)
+    database.tasks = 5000
+    assert (await stats.stats(ADMIN)).total == 5000
+    database.tasks = 6000
+    database.gate.clear()
+    assert (await stats.stats(ADMIN)).total == 5000
+    database.gate.set()
+    async with asyncio.timeout(5):
+        while (await stats.stats(ADMIN)).total != 6000:
+            await asyncio.sleep(0)
+    impatient = statistics(database, longest_age=0, stale=0)
+    database.tasks = 7000
+    assert [(await impatient.stats(ADMIN)).total for _ in range(2)] == [7000, 7000]
+    database.tasks = 8000
+    assert (await impatient.stats(ADMIN)).total == 8000
+
+
+async def test_who_asks_now_and_then_does_not_wait_either(database: CountedDatabase) -> None:
+    database.tasks = 5000
+    warm = statistics(database, longest_age=0, stale=0.05, warm=3600)
+    await warm.queue_depth(ADMIN)
+    async with asyncio.timeout(5):
+        while database.asked < 4:  # nobody asks, and it is counted all the same
+            await asyncio.sleep(0.01)
+    warm.close()
+    assert not warm._shared._timers
+    cold = statistics(database, longest_age=0, stale=0.05, warm=0)
+    await cold.queue_depth(ADMIN)
+    assert not cold._shared._timers

@@ -38,6 +38,8 @@ from world import TENANTS, World
 STAGES = ("off", "live", "complete", "live")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
+#: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
+STUCK_SECONDS = 60.0
 #: How long an engine may go on with a start that has ended for the gateway (a copy that waits, a cancellation).
 VIEW_SECONDS = 30.0
 AT_ONCE = 12
@@ -132,16 +134,24 @@ async def count_open_forever(world: World, counted: list[float]) -> None:
         await asyncio.sleep(COUNT_SECONDS)
 
 
-async def settle(world: World) -> None:
-    """Wait until every task is over, or nothing moves any more."""
-    before, since = inf, time.monotonic()
+async def settle(world: World, tasks_per_second: float) -> dict[str, float]:
+    """Wait until every task is over, or nothing moves any more; returns what goes into `History.stuck`.
+
+    `tasks_per_second`: how many ended so far, faults included.
+    """
+    began = time.monotonic()
+    before, since, stuck = inf, began, None
+    allowed = STUCK_SECONDS + await world.count_open() / max(tasks_per_second, 0.1)
     while time.monotonic() < since + SETTLE_SECONDS:
-        open_tasks = await world.count_open()
+        open_tasks = await world.open_tasks()
+        if stuck is None and time.monotonic() > began + allowed:
+            stuck = dict.fromkeys(open_tasks, allowed)
         if not open_tasks and await world.legacy_is_done():
-            return
-        if open_tasks < before:
-            before, since = open_tasks, time.monotonic()
+            break
+        if len(open_tasks) < before:
+            before, since = len(open_tasks), time.monotonic()
         await asyncio.sleep(0.3)
+    return stuck or {}
 
 
 async def history_of(world: World, clients: Clients) -> History:
@@ -249,8 +259,10 @@ async def main() -> int:
             counting.cancel()
             accepted, done_flips, done_faults = len(clients.tasks), flipping.result(), striking.result()
             print(f"{time.monotonic() - began:8.2f} s  all is sent and struck", flush=True)
-            await settle(world)
+            ended = accepted - await world.count_open()
+            stuck = await settle(world, ended / (time.monotonic() - began))
             history = await history_of(world, clients)
+            history.stuck = stuck
             starts = starts_by(history)
             print(f"calls: {clients.calls}; starts: {starts}; runs of DAGs: {len(clients.runs)}", flush=True)
             violations = check(history)

@@ -83,6 +83,8 @@ class History:
     """When each process that was killed died."""
     engines: Mapping[str, str] = field(default_factory=dict)
     """What the engine itself says of the last start of a task: a state, or what it still holds of it."""
+    stuck: Mapping[str, float] = field(default_factory=dict)
+    """Tasks that were open when everything could have ended, and how long after the last fault that was (seconds)."""
     dags: Mapping[str, DagEnd] = field(default_factory=dict)
     """By the id of the run; its nodes are tasks like any other."""
 
@@ -111,6 +113,8 @@ def check(history: History) -> list[Violation]:
         found.append(Violation("unaccepted", task_id, "ran, but nobody was told that it was accepted"))
     for task_id, seen in history.tasks.items():
         found += _check_task(task_id, seen, runs.get(task_id, []), history)
+    for task_id, seconds in history.stuck.items():
+        found.append(Violation("stuck", task_id, f"still open {seconds:.0f} s after the last fault"))
     for run_id, end in history.dags.items():
         for name in end.expected:
             if end.found.get(name) != end.expected[name]:

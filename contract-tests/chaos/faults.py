@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gateway.tasks.fault_points import POINTS
-from world import World
+from world import SIDES, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
 
@@ -130,6 +130,53 @@ async def hung_connection(world: World, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(0.5, 5))
 
 
+async def swallowed_answers(world: World, chance: random.Random) -> None:
+    """Requests arrive; nothing comes back."""
+    async with world.proxy.swallowed(world.next_link(chance)):
+        await asyncio.sleep(chance.uniform(0.5, 5))
+
+
+async def late_answers(world: World, chance: random.Random) -> None:
+    """Requests arrive; each answer comes ten seconds later."""
+    async with world.proxy.late(world.next_link(chance), 10_000):
+        await asyncio.sleep(chance.uniform(1, 12))
+
+
+async def vanished_connections(world: World, chance: random.Random) -> None:
+    """What is open swallows everything for as long as anybody cares; what is opened anew works."""
+    link = world.silent[world.next_link(chance)]
+    link.silence()
+    await asyncio.sleep(chance.uniform(5, 15))
+    link.drop_silent()
+
+
+async def leader_half_open(world: World, chance: random.Random) -> None:
+    """The connection under which one gateway leads swallows everything; all others work."""
+    if await world.silence_leader():
+        await asyncio.sleep(chance.uniform(5, 10))
+    world.silent["gateway-postgres"].drop_silent()
+
+
+async def hot_standby(world: World, chance: random.Random) -> None:
+    """A fail-over: the endpoint of PostgreSQL leads to a standby, which refuses every write, and back."""
+    link = f"{chance.choice(SIDES)}-postgres"
+    async with world.proxy.led_to(link, await world.standby()):
+        await asyncio.sleep(chance.uniform(2, 8))
+
+
+async def temporal_refuses(world: World, chance: random.Random) -> None:
+    """RESOURCE_EXHAUSTED for every call of one side."""
+    async with world.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):
+        await asyncio.sleep(chance.uniform(1, 4))
+
+
+async def redis_refuses(world: World, chance: random.Random) -> None:
+    """Its memory is full: it takes no command that would need more."""
+    await world.limit_redis(1)
+    await asyncio.sleep(chance.uniform(1, 4))
+    await world.limit_redis(0)
+
+
 async def kill_one_temporal(world: World, chance: random.Random) -> None:
     """One of several: the others go on with its share."""
     node = chance.choice(world.stack.temporal_nodes)
@@ -171,6 +218,13 @@ FAULTS: dict[str, Fault] = {
         cut_connection,
         slow_connection,
         hung_connection,
+        swallowed_answers,
+        late_answers,
+        vanished_connections,
+        leader_half_open,
+        hot_standby,
+        temporal_refuses,
+        redis_refuses,
         kill_one_temporal,
         pause_temporal_workers,
         leave_redis_to_legacy,
@@ -190,6 +244,12 @@ BESIDE_LEGACY = (
     "cut_connection",
     "slow_connection",
     "hung_connection",
+    "swallowed_answers",
+    "late_answers",
+    "vanished_connections",
+    "leader_half_open",
+    "hot_standby",
+    "temporal_refuses",
     "pause_temporal_workers",
     "leave_redis_to_legacy",
 )

@@ -51,6 +51,10 @@ def lose(history: History) -> None:
     history.statuses = {**history.statuses, "a": "PROCESSING"}
 
 
+def stick(history: History) -> None:
+    history.stuck = {"a": 60.0}
+
+
 def disagree(history: History) -> None:
     history.tasks["a"].shown = "Failed"
 
@@ -111,6 +115,7 @@ def complete_without_running(history: History) -> None:
     ("spoil", "rule"),
     [
         (lose, "lost"),
+        (stick, "stuck"),
         (disagree, "disagree"),
         (disagree_over_grpc, "disagree"),
         (engine_has_it_open, "disagree"),

@@ -46,6 +46,24 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert "runs of DAGs: 0" not in output, output
 
 
+GREY = (
+    "swallowed_answers",
+    "vanished_connections",
+    "leader_half_open",
+    "hot_standby",
+    "temporal_refuses",
+    "redis_refuses",
+)
+
+
+async def test_a_history_with_grey_neighbours_has_no_violation() -> None:
+    """Servers that hang, forget, refuse or only read, rather than die."""
+    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="12", ONLY=",".join(GREY))
+    assert summary["violations"] == 0, output
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
+    assert all(fault in output for fault in GREY)
+
+
 async def test_beside_a_legacy_worker_nothing_runs_twice() -> None:
     """With its recovery loop, on the Redis of our own workers, which come when it has run some."""
     code, summary, output = await history(

@@ -22,10 +22,16 @@ from backends.temporal.engine import TemporalEngine
 from deploy.local import taskgate
 from deploy.local.env import parse_env
 from deploy.local.ports import free_port
+from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
+from deploy.local.standby import StandbyPart
 from deploy.local.toxiproxy import ToxiproxyPart
+from gateway.recovery.leader import CARETAKER_KEY as LEADER_KEY
+from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from processes import Program, Service
+from refusing_server import RefusingServer
+from silent_link import SilentLink
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -60,6 +66,10 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.proxy = ToxiproxyPart(directory, free_port(), lambda _: None)
+        self.silent: dict[str, SilentLink] = {}
+        """By the name of its link, between that and the server."""
+        self.refusing = RefusingServer()
+        self._standby: StandbyPart | None = None
         self.links: dict[str, str] = {}
         """`gateway-postgres` and so on: the address of each link, as the environment names the server."""
         self._legacy_workers = legacy_workers
@@ -166,14 +176,19 @@ class World:
     async def _link(self) -> None:
         """A link of its own between each side and each server; of several Temporal servers each side has another."""
         await self.proxy.start()
+        await self.refusing.start()
         nodes = self.stack.temporal_nodes
         for number, side in enumerate(SIDES):
             direct = self.stack.environment() | {SERVERS["temporal"]: nodes[number % len(nodes)].url}
             for server, variable in SERVERS.items():
                 address = urlsplit(direct[variable] if "://" in direct[variable] else f"//{direct[variable]}")
-                upstream = f"{address.hostname}:{address.port}"
-                listens = await self.proxy.link(f"{side}-{server}", upstream)
-                self.links[f"{side}-{server}"] = direct[variable].replace(upstream, listens)
+                assert address.hostname is not None
+                assert address.port is not None
+                upstream, name = f"{address.hostname}:{address.port}", f"{side}-{server}"
+                self.silent[name] = SilentLink(address.hostname, address.port)
+                await self.silent[name].open()
+                listens = await self.proxy.link(name, f"127.0.0.1:{self.silent[name].port}")
+                self.links[name] = direct[variable].replace(upstream, listens)
 
     async def _healthy(self, url: str, within: float = 180) -> None:
         deadline = time.monotonic() + within
@@ -194,6 +209,34 @@ class World:
         """Each link before any comes again."""
         self._deck = self._deck or chance.sample(sorted(self.links), len(self.links))
         return self._deck.pop()
+
+    async def standby(self) -> str:
+        """`host:port` of a hot standby of PostgreSQL, made by the first who asks."""
+        if self._standby is None:
+            primary = self.stack.part("postgres")
+            assert isinstance(primary, PostgresPart)
+            self._standby = StandbyPart(primary, free_port())
+        await self._standby.start()
+        return f"127.0.0.1:{self._standby.port}"
+
+    async def silence_leader(self) -> bool:
+        """The connection under which a gateway leads goes silent; False when none leads."""
+        database = await self.database()
+        try:
+            port = await database.fetchval(
+                "SELECT a.client_port FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
+                " AND l.granted AND l.classid = $1::bigint::oid AND l.objid = $2::bigint::oid",
+                LOCK_CLASS,
+                LEADER_KEY % 2**32,
+            )
+        finally:
+            await database.close()
+        return port is not None and bool(self.silent["gateway-postgres"].silence(port))
+
+    async def limit_redis(self, size: int) -> None:
+        """Redis refuses what would need memory beyond so many bytes; 0: nothing."""
+        async with redis.asyncio.from_url(self.stack.redis_url) as queue:
+            await queue.config_set("maxmemory", size)
 
     def engines(self) -> dict[str, WorkflowEnginePort]:
         """The engines themselves, asked without any link."""
@@ -220,15 +263,18 @@ class World:
 
     async def count_open(self) -> int:
         """Tasks that are not over."""
+        return len(await self.open_tasks())
+
+    async def open_tasks(self) -> list[str]:
+        """Their ids."""
         database = await self.database()
         try:
-            return int(
-                await database.fetchval(
-                    "SELECT count(*) FROM taskgate.dispatch WHERE state NOT IN ('completed', 'failed', 'stopped')"
-                )
+            rows = await database.fetch(
+                "SELECT task_id FROM taskgate.dispatch WHERE state NOT IN ('completed', 'failed', 'stopped')"
             )
         finally:
             await database.close()
+        return [row["task_id"] for row in rows]
 
     async def legacy_is_done(self) -> bool:
         """Whether legacy workers run nothing, and what they wrote about stopped tasks is put right."""
@@ -267,4 +313,5 @@ class World:
         for service in self.gateways + self.workers:
             service.resume()
         await asyncio.gather(*(program.end() for program in [*self.legacy, *self.workers, *self.gateways]))
+        await asyncio.gather(self.refusing.stop(), *(link.close() for link in self.silent.values()))
         await self.stack.stop()

@@ -69,8 +69,36 @@ class ToxiproxyPart(GoProgramPart):
             yield
 
     @asynccontextmanager
-    async def _toxic(self, name: str, kind: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:
-        streams = ("upstream", "downstream")
+    async def swallowed(self, name: str) -> AsyncIterator[None]:
+        """Requests arrive, answers do not, and nothing is closed, until the block ends; then the connections close."""
+        async with self._toxic(name, "timeout", {"timeout": 0}, streams=("downstream",)):
+            yield
+
+    @asynccontextmanager
+    async def late(self, name: str, milliseconds: int) -> AsyncIterator[None]:
+        """Requests arrive at once; each answer takes so much longer until the block ends."""
+        async with self._toxic(name, "latency", {"latency": milliseconds}, streams=("downstream",)):
+            yield
+
+    @asynccontextmanager
+    async def led_to(self, name: str, upstream: str) -> AsyncIterator[None]:
+        """The link leads to another server (`host:port`) until the block ends; connections close both times."""
+        before = (await self._call("GET", f"/proxies/{name}")).raise_for_status().json()["upstream"]
+        await self._done("POST", f"/proxies/{name}", {"upstream": upstream})
+        try:
+            yield
+        finally:
+            await self._done("POST", f"/proxies/{name}", {"upstream": before})
+
+    @asynccontextmanager
+    async def _toxic(
+        self,
+        name: str,
+        kind: str,
+        attributes: Mapping[str, int],
+        *,
+        streams: tuple[str, ...] = ("upstream", "downstream"),
+    ) -> AsyncIterator[None]:
         for stream in streams:
             toxic = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "attributes": attributes}
             await self._done("POST", f"/proxies/{name}/toxics", toxic)

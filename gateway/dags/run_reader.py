@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -28,6 +29,25 @@ _REMEMBERED = 64
 
 class RunOver(Exception):
     """This start of the run no longer counts: it was stopped, or started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The result of a run that is over, before its expressions are evaluated."""
+
+    outputs: Mapping[str, Any]
+    values: Values
+    longest: int
+    """Bytes of the result."""
+
+    def text(self) -> str:
+        """As JSON. Raises `ExpressionFault`."""
+        text = orjson.dumps(render(dict(self.outputs), self.values.value)).decode()
+        if len(text) > self.longest:
+            raise ExpressionFault(f"they have {len(text)} bytes, more than {self.longest}")
+        if "\\u0000" in text:
+            raise ExpressionFault("NUL characters cannot be stored")
+        return text
 
 
 class RunReader:
@@ -102,16 +122,10 @@ class RunReader:
         await values.load(self._db, wanted)
         return values
 
-    async def outputs(self, run: RunFacts) -> str:
-        """The run's result, as JSON. Raises `ExpressionFault`."""
+    async def outputs(self, run: RunFacts) -> Outputs:
+        """What the run's result is made of."""
         outputs = run.dag.definition.outputs
-        values = await self._values(run, expressions(outputs))
-        text = orjson.dumps(render(outputs, values.value)).decode()
-        if len(text) > self._limits.data_bytes:
-            raise ExpressionFault(f"they have {len(text)} bytes, more than {self._limits.data_bytes}")
-        if "\\u0000" in text:
-            raise ExpressionFault("NUL characters cannot be stored")
-        return text
+        return Outputs(outputs, await self._values(run, expressions(outputs)), self._limits.data_bytes)
 
     async def failure(self, run: RunFacts) -> str:
         """What went wrong, in words."""

@@ -1,0 +1,71 @@
+"""A pool of child processes for pure functions: what a tenant wrote costs a bounded amount of time and memory.
+
+A thread would not do: a regular expression or a parser in C keeps the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import resource
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from gateway.recovery.guard import die_with
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MEGABYTE = 1024 * 1024
+
+
+class SandboxExceeded(Exception):
+    """The function needed more time or memory than it may have; the message says which."""
+
+
+class Sandbox:
+    """Runs functions in `processes` children, each with `megabytes` of memory; none is started before the first call.
+
+    A child that exceeds a limit is killed and replaced. `preload` names the modules that children have from the start.
+    """
+
+    def __init__(self, *, processes: int = 2, megabytes: int, preload: tuple[str, ...] = ()) -> None:
+        self._processes = processes
+        self._megabytes = megabytes
+        self._preload = preload
+        self._pool: ProcessPool | None = None
+
+    async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`."""
+        future = self._started().schedule(function, args=args, kwargs=kwargs, timeout=seconds)
+        try:
+            return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise SandboxExceeded(f"it takes longer than {seconds:g} s") from None
+        except (MemoryError, ProcessExpired):
+            raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
+
+    def _started(self) -> ProcessPool:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([__name__, *self._preload])
+            limit = self._megabytes * _MEGABYTE
+            self._pool = ProcessPool(self._processes, initializer=_confine, initargs=(limit,), context=context)
+        return self._pool
+
+    async def close(self) -> None:
+        """Kill the children; calls under way end with `CancelledError`."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()  # type: ignore[no-untyped-call]
+            await asyncio.to_thread(pool.join)
+
+
+def _confine(memory: int) -> None:
+    """In the child: no more than so many bytes, and no longer life than its parent's."""
+    die_with(os.getppid())
+    used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()  # noqa: SIM115
+    resource.setrlimit(resource.RLIMIT_DATA, (used + memory, used + memory))

@@ -124,7 +124,7 @@ class DagSteps:
             except ExpressionFault as fault:
                 outcome, error = "failed", f"outputs: {fault}"
         if outcome == "failed" and error is None:
-            error = await self._reader.failure(run)
+            error = await self._reader.failure(run, is_cut_short=cause == "compensation")
         async with self._db.transaction() as db:
             await self._held(db, run_id, epoch)
             await db.execute(SQL.finish_run, run_id, outcome, error, result)
@@ -211,4 +211,8 @@ def _paths(request: list[Any]) -> list[str]:
 
 
 def _stop_reason(cause: str | None) -> str:
-    return "The DAG did not end by its deadline" if cause == "deadline" else "The DAG ended before this node"
+    reasons = {
+        "deadline": "The DAG did not end by its deadline",
+        "compensation": "The compensation of the DAG did not end by its deadline",
+    }
+    return reasons.get(cause or "", "The DAG ended before this node")

@@ -9,8 +9,9 @@ import asyncio
 import multiprocessing
 import os
 import resource
+import signal
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -19,6 +20,8 @@ from gateway.recovery.guard import die_with
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: So many times its processor time a function may take by the clock.
+WAIT = 5
 _MEGABYTE = 1024 * 1024
 
 
@@ -39,14 +42,22 @@ class Sandbox:
         self._pool: ProcessPool | None = None
 
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`."""
-        future = self._started().schedule(function, args=args, kwargs=kwargs, timeout=seconds)
+        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
+
+        `seconds` of processor time, so that a busy machine refuses nothing; by the clock it has `WAIT` times as long.
+        """
+        future = self._started().schedule(_timed, args=(seconds, function, args, kwargs), timeout=WAIT * seconds)
         try:
-            return await asyncio.wrap_future(future)
+            result: T = await asyncio.wrap_future(future)
         except TimeoutError:
-            raise SandboxExceeded(f"it takes longer than {seconds:g} s") from None
-        except (MemoryError, ProcessExpired):
+            raise SandboxExceeded(f"it takes longer than {WAIT * seconds:g} s") from None
+        except ProcessExpired as error:
+            if error.exitcode == -signal.SIGPROF:
+                raise SandboxExceeded(f"it takes longer than {seconds:g} s") from None
             raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
+        except MemoryError:
+            raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
+        return result
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
@@ -62,6 +73,15 @@ class Sandbox:
         if pool is not None:
             pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(pool.join)
+
+
+def _timed(seconds: float, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    """In the child: the signal, which nobody handles, ends it when the processor time is used up."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _confine(memory: int) -> None:

@@ -60,7 +60,7 @@ async def test_an_expression_that_takes_much_memory_is_no_burden_to_the_worker(d
         "params: {list: {type: list}}\nnodes: {a: {type: dag_echo, when: 'size(params.list.map(a, 1)) > 0'}}",
         list=list(range(9_000)),
     )
-    assert document["error"] == "Node a failed: its expressions: it needs more than 512 MB of memory"
+    assert document["error"].startswith("Node a failed: its expressions: it ")  # time or memory, whichever ends first
     assert psutil.Process().memory_info().rss - before < 200 * 1024 * 1024
 
 

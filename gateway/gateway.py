@@ -136,6 +136,7 @@ class Gateway:
         with contextlib.suppress(Exception):
             await self.notifier.close()
         await self.access.close()
+        await self.dags.close()
         await self.lease.close()
         for engine in self.engines.values():
             await engine.close()

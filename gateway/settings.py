@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     )
     dag_max_depth: int = Field(4, ge=1, le=10, description="DAGs inside DAGs")
     dag_max_document_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Bytes of a definition")
+    dag_max_expressions: int = Field(10_000, ge=1, le=100_000, description="Expressions of a definition")
     dag_max_expression_length: int = Field(1_000, ge=10, le=10_000, description="Characters of an expression")
     dag_max_data_bytes: int = Field(
         1024 * 1024, ge=1024, description="Bytes of parameters, and of earlier results that one expression reads"

@@ -35,6 +35,8 @@ class RunDag:
     epoch: int
     carried: int = 0
     """How often the workflow went on under a new history."""
+    undo_by: str | None = None
+    """When what is being undone is to be undone, in ISO 8601; None: nothing is yet, or it has no deadline."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -84,6 +84,12 @@ class Batch:
     again: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     """Nodes that wait for a signal, which may have come already."""
+
+    def extend(self, other: Batch) -> None:
+        """Write what the other one does, too."""
+        for one in fields(self):
+            mine, more = getattr(self, one.name), getattr(other, one.name)
+            mine.update(more) if isinstance(mine, dict) else mine.extend(more)
 
     def decide(self, path: str, node: str, verdict: str, *, by: str, **more: Any) -> None:
         """A node that is no task."""

@@ -122,6 +122,13 @@ class DagDefinition(_Part):
     deadline_seconds: float | None = Field(
         None, gt=0, le=366 * 86_400, allow_inf_nan=False, description="The whole run fails after this"
     )
+    compensation_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=366 * 86_400,
+        allow_inf_nan=False,
+        description="Compensation ends after this; default: at the deadline of the run",
+    )
     max_parallel: int | None = Field(None, ge=1, description="Tasks of one run that are open at once")
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 import yaml
 
-from gateway.dags.errors import DagInvalid, Fault
+from gateway.dags.errors import DagInvalid, Fault, Faults
 
 #: Parts of a document when all aliases are written out; and how deep they are nested.
 MOST_PARTS = 200_000
 DEEPEST = 64
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KNOWN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
 }
@@ -51,11 +52,11 @@ def parse(text: str | bytes, *, limit: int) -> Document:
     if len(raw) > limit:
         raise DagInvalid([Fault("too_large", "", f"the document has {len(raw)} bytes, more than {limit}")])
     try:
-        node = yaml.compose(raw.decode("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        decoded = raw.decode("utf-8")
+        _check_depth(decoded)
+        node = yaml.compose(decoded, Loader=_LOADER)
     except UnicodeDecodeError as error:
         raise DagInvalid([Fault("syntax", "", f"the document is not UTF-8: {error.reason}")]) from None
-    except RecursionError:
-        raise DagInvalid([Fault("too_deep", "", "the document is nested too deeply")]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
@@ -65,9 +66,21 @@ def parse(text: str | bytes, *, limit: int) -> Document:
         raise DagInvalid([Fault("empty", "", "the document is empty")])
     reader = _Reader()
     data = reader.read(node, "", 0)
-    if reader.faults:
-        raise DagInvalid(reader.faults)
+    reader.faults.finish()
     return Document(data, reader.marks)
+
+
+def _check_depth(text: str) -> None:
+    """On events, which are read one after the other: whatever composes them calls itself for each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                place = (mark.line + 1, mark.column + 1) if (mark := event.start_mark) is not None else (None, None)
+                raise DagInvalid([Fault("too_deep", "", f"nested deeper than {DEEPEST} levels", *place)])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def check_plain(data: Any, *, limit: int) -> Document:
@@ -81,19 +94,17 @@ def check_plain(data: Any, *, limit: int) -> Document:
 class _Reader:
     def __init__(self) -> None:
         self.marks: dict[str, tuple[int, int]] = {}
-        self.faults: list[Fault] = []
+        self.faults = Faults()
         self._parts = 0
         self._make = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, place: str, depth: int) -> Any:
-        self._parts += 1
-        if self._parts > MOST_PARTS:
-            raise DagInvalid([self._fault(node, "too_large", place, f"written out, it has over {MOST_PARTS} parts")])
+        self._count(node, place)
         if depth > DEEPEST:
             raise DagInvalid([self._fault(node, "too_deep", place, f"nested deeper than {DEEPEST} levels")])
         self.marks[place] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if node.tag not in _KNOWN_TAGS:
-            self.faults.append(self._fault(node, "syntax", place, f"the tag {node.tag!r} is not allowed"))
+            self.faults.add(self._fault(node, "syntax", place, f"the tag {node.tag!r} is not allowed"))
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place, depth)
@@ -101,16 +112,21 @@ class _Reader:
             return [self.read(child, f"{place}/{i}", depth + 1) for i, child in enumerate(node.value)]
         return self._scalar(node, place)
 
+    def _count(self, node: yaml.Node, place: str) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise DagInvalid([self._fault(node, "too_large", place, f"written out, it has over {MOST_PARTS} parts")])
+
     def _mapping(self, node: yaml.MappingNode, place: str, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in self._pairs(node, place, 0):
             if not isinstance(key_node, yaml.ScalarNode):
-                self.faults.append(self._fault(key_node, "syntax", place, "a key must be a plain text"))
+                self.faults.add(self._fault(key_node, "syntax", place, "a key must be a plain text"))
                 continue
             key = str(key_node.value)
             where = pointer(place, key)
             if key in found:
-                self.faults.append(self._fault(key_node, "duplicate_key", where, f"{key!r} stands here twice"))
+                self.faults.add(self._fault(key_node, "duplicate_key", where, f"{key!r} stands here twice"))
                 continue
             found[key] = self.read(value_node, where, depth + 1)
             self.marks[where] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
@@ -120,11 +136,12 @@ class _Reader:
         """The members; `<<: *base` brings in those of another mapping that are not given here."""
         own = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
         for key, value in node.value:
+            self._count(key, place)
             if key.tag == "tag:yaml.org,2002:merge":
                 if isinstance(value, yaml.MappingNode) and depth < DEEPEST:
                     yield from (pair for pair in self._pairs(value, place, depth + 1) if pair[0].value not in own)
                 else:
-                    self.faults.append(self._fault(key, "syntax", place, "`<<` takes one mapping"))
+                    self.faults.add(self._fault(key, "syntax", place, "`<<` takes one mapping"))
             else:
                 yield key, value
 
@@ -137,10 +154,10 @@ class _Reader:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("neither infinite nor not a number")
         except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-            self.faults.append(self._fault(node, "syntax", place, f"not a value that JSON can hold: {error}"))
+            self.faults.add(self._fault(node, "syntax", place, f"not a value that JSON can hold: {error}"))
             return None
         if isinstance(value, str) and "\0" in value:
-            self.faults.append(self._fault(node, "syntax", place, "NUL characters cannot be stored"))
+            self.faults.add(self._fault(node, "syntax", place, "NUL characters cannot be stored"))
         return value
 
     def _fault(self, node: yaml.Node, code: str, place: str, message: str) -> Fault:

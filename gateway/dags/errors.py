@@ -48,10 +48,40 @@ class DagInvalid(ApiError):
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         super().__init__(message or f"The DAG is not valid: {first}{more}")
         self.faults = list(faults)
+        self._message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A child process raises it, too."""
+        return DagInvalid, (self.faults, self._message)
 
     @property
     def members(self) -> dict[str, Any]:
         return {"faults": [fault.as_dict() for fault in self.faults]}
+
+
+#: Faults that one answer lists; looking for more of them would only take time.
+MOST_FAULTS = 200
+
+
+class Faults:
+    """Collects what is wrong with one definition."""
+
+    def __init__(self) -> None:
+        self._found: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Raises `DagInvalid` when there are enough of them."""
+        self._found.append(fault)
+        if len(self._found) >= MOST_FAULTS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Raises `DagInvalid` when there is any."""
+        if self._found:
+            raise DagInvalid(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 class DagNotFound(ApiError):

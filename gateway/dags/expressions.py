@@ -27,7 +27,9 @@ _STRING = re.compile(r"""[rR]?("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.
 _MACRO = re.compile(r"\.\s*(map|filter|all|exists|exists_one|transformList|transformMap|transformMapEntry)\s*\(")
 _NODE = re.compile(r"(?<![\w.])nodes\s*\.\s*([A-Za-z][A-Za-z0-9_]*)")
 _PARAM = re.compile(r"(?<![\w.])params\s*\.\s*([A-Za-z][A-Za-z0-9_]*)")
-_HOLE = re.compile(r"\$\{((?:[^{}\"']|\{[^{}]*\}|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')*)\}")
+_HOLE = re.compile(
+    r"\$\{((?:[^{}\"']|\{[^{}]{0,4000}\}|\"(?:\\.|[^\"\\]){0,4000}\"|'(?:\\.|[^'\\]){0,4000}'){0,4000}+)\}"
+)
 _ERROR_HEAD = re.compile(r"^(INVALID_ARGUMENT: )?(ERROR: <input>:)?")
 
 _T = cel.Type
@@ -86,7 +88,7 @@ def compile_expression(source: str, variables: Mapping[str, str], *, longest: in
     return _compile(source, tuple(sorted(variables.items())))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _compile(source: str, variables: tuple[tuple[str, str], ...]) -> Compiled:
     try:
         program = cel.NewEnv(variables={name: TYPES[kind] for name, kind in variables}).compile(source)
@@ -96,13 +98,15 @@ def _compile(source: str, variables: tuple[tuple[str, str], ...]) -> Compiled:
 
 
 def evaluate(compiled: Compiled, data: Mapping[str, Any]) -> Any:
-    """The value, as JSON knows values. Raises `ExpressionFault`."""
+    """The value, as JSON knows values. Raises `ExpressionFault`, and `MemoryError` where memory is bounded."""
     try:
         value = compiled.program.eval(data=dict(data))
         if value.type().name() in ("ERROR", "*error*"):
             raise ExpressionFault(_readable(str(value.value())), code="expression_value")
         return _plain(value, [MOST_PARTS])
-    except (RuntimeError, MemoryError, OverflowError, TypeError, ValueError) as error:
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+        if "bad_alloc" in str(error):
+            raise MemoryError from None
         raise ExpressionFault(_readable(str(error)), code="expression_value") from None
 
 

@@ -17,6 +17,7 @@ class Limits:
     depth: int = 4
     document_bytes: int = 2 * 1024 * 1024
     expression_length: int = 1_000
+    expressions: int = 10_000
     data_bytes: int = 1024 * 1024
     history_events: int = 4_000
 
@@ -29,6 +30,7 @@ class Limits:
             depth=settings.dag_max_depth,
             document_bytes=settings.dag_max_document_bytes,
             expression_length=settings.dag_max_expression_length,
+            expressions=settings.dag_max_expressions,
             data_bytes=settings.dag_max_data_bytes,
             history_events=settings.dag_history_events,
         )

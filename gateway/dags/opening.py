@@ -59,6 +59,10 @@ class Opener:
         self._subs = subs
         self.batch = Batch()
 
+    def anew(self) -> Opener:
+        """The same, with nothing to be written yet."""
+        return Opener(self._run, self._values, self._standing, self._limits, self._subs)
+
     def open(self, name: str) -> list[Any]:
         """The answer to the workflow: see `workers.temporal.dag.state`."""
         node = self._run.dag.definition.nodes[name]
@@ -84,6 +88,23 @@ class Opener:
             self.batch.decide(name, name, "refused", by="gateway", reason=str(error), condition=condition)
             return ["f"]
         return ["o"]
+
+    def refuse(self, request: Request, reason: str) -> list[Any]:
+        """What it asks for cannot be worked out."""
+        name, kind, *rest = request
+        if kind == "open":
+            self.batch.decide(name, name, "refused", by="gateway", reason=reason)
+            return ["f"]
+        positions = list(rest[0] if kind == "again" else range(rest[0], rest[1]))
+        for position in positions:
+            self.batch.decide(path_of(name, position), name, "refused", by="gateway", reason=reason, position=position)
+        return ["i", positions, []]
+
+    def refuse_undoing(self, name: str, positions: list[int | None], reason: str) -> None:
+        """The same for tasks that were to undo a node."""
+        for position in positions:
+            path = path_of(name, position, undoes=True)
+            self.batch.decide(path, name, "refused", by="gateway", reason=reason, position=position, undoes=True)
 
     def skip(self, name: str) -> list[Any]:
         """What it needs was skipped."""
@@ -237,6 +258,32 @@ class Opener:
             held=more.get("held"),
             task_id=task_id,
         )
+
+
+Request = list[Any]
+"""`[node, kind, …]`: what the workflow asks of one node (see `workers.temporal.dag.state`)."""
+
+
+def open_nodes(opener: Opener, requests: list[Request], items: Mapping[str, list[Any]]) -> tuple[list[Any], Batch]:
+    """The answers to the requests, and what is to be written. Reads nothing, so it can be done in a sandbox."""
+    answers = []
+    for name, kind, *rest in requests:
+        if kind == "open":
+            answers.append(opener.open(name))
+        elif kind == "skip":
+            answers.append(opener.skip(name))
+        else:
+            positions = rest[0] if kind == "again" else range(rest[0], rest[1])
+            answers.append(opener.open_items(name, list(positions), items[name]))
+    return answers, opener.batch
+
+
+def undo_node(
+    opener: Opener, name: str, positions: list[int | None], items: list[Any]
+) -> tuple[list[int | None], Batch]:
+    """The positions whose undoing began, and what is to be written."""
+    begun = [p for p in positions if opener.undo(name, p, None if p is None else items[p])]
+    return begun, opener.batch
 
 
 def _retry(retry: Retry | None) -> RetryOverride | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import orjson
 
 from gateway.dags.batch import RunFacts
+from gateway.dags.definition import DagDefinition
 from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import holes, render
 from gateway.dags.limits import Limits
 from gateway.dags.opening import Opener
+from gateway.dags.paths import path_of
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope
 from gateway.dags.snapshot import lived_with
@@ -22,12 +26,33 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dags", "steps.sql")
 
+#: Nodes that an error names.
+MOST_SHOWN = 20
 #: Definitions that a process remembers; they never change.
 _REMEMBERED = 64
 
 
 class RunOver(Exception):
     """This start of the run no longer counts: it was stopped, or started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The result of a run that is over, before its expressions are evaluated."""
+
+    outputs: Mapping[str, Any]
+    values: Values
+    longest: int
+    """Bytes of the result."""
+
+    def text(self) -> str:
+        """As JSON. Raises `ExpressionFault`."""
+        text = orjson.dumps(render(dict(self.outputs), self.values.value)).decode()
+        if len(text) > self.longest:
+            raise ExpressionFault(f"they have {len(text)} bytes, more than {self.longest}")
+        if "\\u0000" in text:
+            raise ExpressionFault("NUL characters cannot be stored")
+        return text
 
 
 class RunReader:
@@ -102,25 +127,43 @@ class RunReader:
         await values.load(self._db, wanted)
         return values
 
-    async def outputs(self, run: RunFacts) -> str:
-        """The run's result, as JSON. Raises `ExpressionFault`."""
+    async def outputs(self, run: RunFacts) -> Outputs:
+        """What the run's result is made of."""
         outputs = run.dag.definition.outputs
-        values = await self._values(run, expressions(outputs))
-        text = orjson.dumps(render(outputs, values.value)).decode()
-        if len(text) > self._limits.data_bytes:
-            raise ExpressionFault(f"they have {len(text)} bytes, more than {self._limits.data_bytes}")
-        if "\\u0000" in text:
-            raise ExpressionFault("NUL characters cannot be stored")
-        return text
+        return Outputs(outputs, await self._values(run, expressions(outputs)), self._limits.data_bytes)
 
-    async def failure(self, run: RunFacts) -> str:
-        """What went wrong, in words."""
+    async def failure(self, run: RunFacts, *, is_cut_short: bool) -> str:
+        """What went wrong, in words, and what was not undone although it should have been.
+
+        `is_cut_short`: the deadline of the compensation came first.
+        """
+        text = await self._cause(run)
+        nodes = await self._db.fetch(SQL.nodes, run.run_id)
+        if not is_cut_short and not any(row["undoes"] for row in nodes):
+            return text
+        left = not_undone(run.dag.definition, nodes)
+        if not left:
+            return text
+        shown = ", ".join(left[:MOST_SHOWN]) + (f" and {len(left) - MOST_SHOWN} more" if len(left) > MOST_SHOWN else "")
+        return f"{text}; {'not undone by the deadline' if is_cut_short else 'not undone'}: {shown}"
+
+    async def _cause(self, run: RunFacts) -> str:
         rows = await self._db.fetch(SQL.failures, run.run_id, lived_with(run.dag.definition))
         if not rows:
             return "The DAG failed"
         first = f"Node {rows[0]['path']} failed: {rows[0]['error'] or 'it was stopped'}"
         more = ", ".join(row["path"] for row in rows[1:])
         return f"{first} (also failed: {more})" if more else first
+
+
+def not_undone(definition: DagDefinition, rows: Iterable[asyncpg.Record]) -> list[str]:
+    """The paths of completed nodes that have a compensation, and whose compensation did not complete."""
+    undone, done = set(), []
+    for row in rows:
+        key = (row["node"], row["position"])
+        if row["state"] == "completed" and row["verdict"] is None:
+            undone.add(key) if row["undoes"] else done.append(key)
+    return [path_of(*key) for key in done if definition.nodes[key[0]].compensate is not None and key not in undone]
 
 
 def expressions(value: Any) -> list[str]:

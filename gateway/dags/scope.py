@@ -10,6 +10,9 @@ from gateway.dags.definition import DagDefinition, Parameter
 from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import Compiled, compile_expression, nodes_in, params_in
 
+#: Names among which a similar one is looked for.
+_COMPARED = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -54,5 +57,5 @@ def node_variables(name: str, *, is_fan_out: bool) -> dict[str, str]:
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
     """That a name does not exist, and which one may be meant."""
-    near = difflib.get_close_matches(name, list(known)[:1000], n=1)
+    near = difflib.get_close_matches(name, list(known)[:_COMPARED], n=1)
     return f"there is no {kind} {name!r}" + (f"; perhaps {near[0]!r} is meant" if near else "")

@@ -39,11 +39,14 @@ def make(
     fans: dict[str, list[Any]] = {}
     finished: list[str] = []
     undone: list[str] = []
+    undoing: list[list[Any]] = []
     known: dict[str, set[int]] = {}
     for row in rows:
         name, position = row["node"], row["position"]
         if row["undoes"]:
             undone.append(name)
+            if row["task_id"] is not None and row["state"] not in STATES:
+                undoing.append([name, position])
         elif position is not None:
             fan = fans.setdefault(name, [0, 0, [], [], 0])
             known.setdefault(name, set()).add(position)
@@ -66,6 +69,8 @@ def make(
         "fans": fans,
         "finished": list(dict.fromkeys(finished)),
         "undone": sorted(set(undone)),
+        "undoing": undoing,
+        "compensation_seconds": definition.compensation_seconds,
         "max_parallel": definition.max_parallel or limits.items,
         "deadline": deadline,
         "most_events": limits.history_events,

@@ -10,10 +10,11 @@ import orjson
 from gateway.dags.adoption import run_in
 from gateway.dags.answers import Answers
 from gateway.dags.batch import Batch, RunFacts
+from gateway.dags.confinement import Confinement
 from gateway.dags.direct import DirectStarts
 from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
-from gateway.dags.opening import sources
+from gateway.dags.opening import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, expressions
 from gateway.dags.snapshot import lived_with, make
@@ -45,6 +46,11 @@ class DagSteps:
         self._answers = Answers(database, notifier)
         self._store = DagStore(database, limits, known_types=())
         self._reader = RunReader(database, self._store, limits)
+        self._confinement = Confinement()
+
+    async def close(self) -> None:
+        """End the processes that evaluate expressions."""
+        await self._confinement.close()
 
     async def begin(self, run_id: str, epoch: int) -> dict[str, Any]:
         """The run as it stands, at the beginning of its workflow or when that goes on under a new history."""
@@ -79,16 +85,11 @@ class DagSteps:
         items = {name: await self._reader.items(run_id, name) for name in fans}
         wanted = [source for name, kind, *_ in requests for source in sources(nodes[name], whole=kind == "open")]
         opener = await self._reader.opener(run, paths, standing, wanted)
-        answers: list[list[Any]] = []
-        for name, kind, *rest in requests:
-            if kind == "open":
-                answers.append(opener.open(name))
-            elif kind == "skip":
-                answers.append(opener.skip(name))
-            else:
-                positions = rest[0] if kind == "again" else range(rest[0], rest[1])
-                answers.append(opener.open_items(name, list(positions), items[name]))
-        await self._write(run, opener.batch, percent)
+        if wanted:
+            answers, batch = await self._confinement.open(opener, requests, items)
+        else:
+            answers, batch = open_nodes(opener, requests, items)
+        await self._write(run, batch, percent)
         return answers
 
     async def undo(self, run_id: str, epoch: int, name: str) -> list[int | None]:
@@ -102,8 +103,11 @@ class DagSteps:
         wanted = expressions(compensation.input)
         paths = [path_of(name, position, undoes=True) for position in done]
         opener = await self._reader.opener(run, paths, await self._reader.standing(run_id, paths), wanted)
-        undoing = [p for p in done if opener.undo(name, p, None if p is None else items[p])]
-        await self._write(run, opener.batch, None)
+        if wanted:
+            undoing, batch = await self._confinement.undo(opener, name, done, items)
+        else:
+            undoing, batch = undo_node(opener, name, done, items)
+        await self._write(run, batch, None)
         return undoing
 
     async def finish(
@@ -114,11 +118,13 @@ class DagSteps:
         result = None
         if outcome == "completed":
             try:
-                result = await self._reader.outputs(run)
+                outputs = await self._reader.outputs(run)
+                is_plain = not expressions(outputs.outputs)
+                result = outputs.text() if is_plain else await self._confinement.outputs(outputs)
             except ExpressionFault as fault:
                 outcome, error = "failed", f"outputs: {fault}"
         if outcome == "failed" and error is None:
-            error = await self._reader.failure(run)
+            error = await self._reader.failure(run, is_cut_short=cause == "compensation")
         async with self._db.transaction() as db:
             await self._held(db, run_id, epoch)
             await db.execute(SQL.finish_run, run_id, outcome, error, result)
@@ -205,4 +211,8 @@ def _paths(request: list[Any]) -> list[str]:
 
 
 def _stop_reason(cause: str | None) -> str:
-    return "The DAG did not end by its deadline" if cause == "deadline" else "The DAG ended before this node"
+    reasons = {
+        "deadline": "The DAG did not end by its deadline",
+        "compensation": "The compensation of the DAG did not end by its deadline",
+    }
+    return reasons.get(cause or "", "The DAG ended before this node")

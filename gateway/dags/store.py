@@ -12,11 +12,11 @@ import asyncpg
 import orjson
 
 from gateway.dags.builtin import BUILT_IN, BuiltIn
+from gateway.dags.checking import Checker, Source
 from gateway.dags.definition import DagDefinition
-from gateway.dags.document import Document
-from gateway.dags.errors import DagInvalid, DagNotFound, DagReserved
+from gateway.dags.errors import DagInvalid, DagNotFound, DagReserved, Fault
 from gateway.dags.limits import Limits
-from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
+from gateway.dags.validation import Checked, SubDag
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 
@@ -44,17 +44,22 @@ class DagStore:
 
     def __init__(self, database: Database, limits: Limits, *, known_types: Collection[str]) -> None:
         self._db = database
-        self._limits = limits
+        self._checker = Checker(limits)
         self._built_in_types = frozenset(known_types)
 
     # Checking -----------------------------------------------------------------------------------------------
 
-    async def check(self, tenant_id: str, document: Document, *, any_types: bool = False) -> Checked:
-        """Raises `DagInvalid` with every fault."""
-        definition = read_definition(document)
-        subs = {name: sub for name in subs_named(definition) if (sub := await self._sub(tenant_id, name)) is not None}
-        known = None if any_types else await self.known_types()
-        return Validator(document, definition, subs, known, self._limits).check()
+    async def check(
+        self, tenant_id: str, source: Source, *, name: str | None = None, any_types: bool = False
+    ) -> Checked:
+        """Raises `DagInvalid` with every fault, `InvalidRequest` for what is not even JSON."""
+        named = await self._checker.subs_named(source)
+        subs = {one: sub for one in named if (sub := await self._sub(tenant_id, one)) is not None}
+        return await self._checker.check(source, name, subs, None if any_types else await self.known_types())
+
+    async def close(self) -> None:
+        """End the processes that check definitions."""
+        await self._checker.close()
 
     async def known_types(self) -> frozenset[str]:
         """Task types that some worker has, or lately had, a handler for."""
@@ -75,11 +80,10 @@ class DagStore:
         self,
         tenant_id: str,
         name: str,
-        document: Document,
+        source: Source,
         *,
         by: str,
         label: str | None = None,
-        source: str | None = None,
         any_types: bool = False,
     ) -> tuple[DagVersion, bool]:
         """Make this the version that new runs use; False when it is that already.
@@ -88,10 +92,8 @@ class DagStore:
         """
         if name in BUILT_IN:
             raise DagReserved(f"{name!r} is a built-in DAG; choose another name")
-        checked = await self.check(tenant_id, document, any_types=any_types)
-        if checked.definition.name not in (None, name):
-            message = f"the document names itself {checked.definition.name!r}, the request {name!r}"
-            raise DagInvalid([document.fault("name", "/name", message)])
+        checked = await self.check(tenant_id, source, name=name, any_types=any_types)
+        text = None if source.is_json else source.text.decode("utf-8")
         definition, plan, digest = encode(checked)
         async with self._db.transaction() as db:
             await db.execute(SQL.add_dag, tenant_id, name)
@@ -103,10 +105,10 @@ class DagStore:
                     return _version(tenant_id, name, current), False
             version = row["latest"] + 1
             try:
-                await db.execute(SQL.add_version, tenant_id, name, version, definition, source, plan, digest, label, by)
+                await db.execute(SQL.add_version, tenant_id, name, version, definition, text, plan, digest, label, by)
             except asyncpg.UniqueViolationError:
                 message = f"a version of {name!r} is labelled {label!r} already"
-                raise DagInvalid([document.fault("label", "", message)]) from None
+                raise DagInvalid([Fault("label", "", message)]) from None
             await self._point(db, tenant_id, name, version)
             added = await db.fetchrow(SQL.version, tenant_id, name, version)
             assert added is not None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.dags.definition import DagDefinition, Node
 from gateway.dags.document import Document, pointer
-from gateway.dags.errors import DagInvalid, ExpressionFault, Fault
+from gateway.dags.errors import MOST_FAULTS, DagInvalid, ExpressionFault, Faults
 from gateway.dags.expressions import holes, is_whole, nodes_in
 from gateway.dags.graph import behind, find_cycles
 from gateway.dags.limits import Limits
@@ -19,8 +19,8 @@ from gateway.dags.scope import Scope, no_such
 
 _KINDS = ("type", "dag", "approval", "signal")
 _TASKS_ONLY = ("retry", "timeout_seconds", "compensate")
-#: Faults that one answer lists.
-MOST_FAULTS = 200
+#: So many faults say what may be meant instead; each look for that costs milliseconds.
+MOST_HINTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,13 @@ class Validator:
     subs: Mapping[str, SubDag]
     known_types: Collection[str] | None
     limits: Limits
-    faults: list[Fault] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
 
     def check(self) -> Checked:
         """Raises `DagInvalid` with every fault."""
         self._scope = Scope.of(self.definition, self.limits.expression_length)
         self._needs: dict[str, list[str]] = {}
+        self._check_expression_count()
         self._check_params()
         for name, node in self.definition.nodes.items():
             self._check_node(name, node, pointer("/nodes", name))
@@ -92,13 +93,27 @@ class Validator:
             self._check_text(place, text)
         self._check_graph()
         total, depth = self._check_size()
-        if self.faults:
-            raise DagInvalid(self.faults[:MOST_FAULTS])
+        self.faults.finish()
         subs = {name: self.subs[node.dag] for name, node in self.definition.nodes.items() if node.dag is not None}
         return Checked(self.definition, self._needs, subs, total, depth)
 
     def _fault(self, code: str, place: str, message: str) -> None:
-        self.faults.append(self.document.fault(code, place, message))
+        self.faults.add(self.document.fault(code, place, message))
+
+    def _no_such(self, kind: str, name: str, known: Collection[str]) -> str:
+        return no_such(kind, name, known if len(self.faults) < MOST_HINTS else ())
+
+    def _check_expression_count(self) -> None:
+        """First of all: each that is compiled takes most of a millisecond."""
+        most = self.limits.expressions
+        inputs = [node.input for node in self.definition.nodes.values()]
+        inputs += [node.compensate.input for node in self.definition.nodes.values() if node.compensate is not None]
+        if (
+            sum(text.count("${") for value in [*inputs, self.definition.outputs] for _, text in _texts(value, ""))
+            > most
+        ):
+            message = f"there are more than {most} expressions (TASKGATE_DAG_MAX_EXPRESSIONS)"
+            raise DagInvalid([self.document.fault("limit", "/nodes", message)])
 
     def _check_params(self) -> None:
         for name, parameter in self.definition.params.items():
@@ -133,7 +148,7 @@ class Validator:
         for index, needed in enumerate(node.needs):
             where = f"{place}/needs/{index}"
             if needed not in self.definition.nodes:
-                self._fault("unknown_reference", where, no_such("node", needed, self.definition.nodes))
+                self._fault("unknown_reference", where, self._no_such("node", needed, self.definition.nodes))
             elif needed in needs:
                 self._fault("schema", where, f"{needed!r} is needed twice")
             else:
@@ -143,7 +158,7 @@ class Validator:
     def _check_type(self, task_type: str | None, place: str) -> None:
         if task_type is None or self.known_types is None or task_type in self.known_types:
             return
-        message = no_such("task type", task_type, self.known_types)
+        message = self._no_such("task type", task_type, self.known_types)
         self._fault("unknown_type", place, f"{message}: no worker has a handler for it")
 
     def _check_expressions(self, node: Node, place: str) -> set[str]:
@@ -153,7 +168,10 @@ class Validator:
             source = getattr(node, name)
             if source is None:
                 continue
-            where, source = f"{place}/{name}", bare(source)
+            where = f"{place}/{name}"
+            if self._is_long(where, source):
+                continue
+            source = bare(source)
             used |= nodes_in(source)
             kind = self._check_one(where, source)
             if kind is not None and kind.partition("<")[0] not in (wanted, "DYN"):
@@ -165,6 +183,14 @@ class Validator:
             for where, text in _texts(node.compensate.input, f"{place}/compensate/input"):
                 self._check_text(where, text, with_item=with_item)
         return used & self.definition.nodes.keys()
+
+    def _is_long(self, place: str, source: str) -> bool:
+        """Looked at first: what reads an expression takes longer than in proportion to its length."""
+        longest = self.limits.expression_length
+        if len(source) > longest + len("${}"):
+            self._fault("expression", place, f"an expression may have {longest} characters, this one has {len(source)}")
+            return True
+        return False
 
     def _check_text(self, place: str, text: str, *, with_item: bool = False) -> set[str]:
         found = holes(text)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.access import Admission
+from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
-from gateway.dags.document import Document, check_plain, parse
 from gateway.dags.errors import DagInvalid
 from gateway.dags.requests import DagName, Label, tenant_of
 from gateway.dags.store import shown
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
@@ -141,8 +139,8 @@ async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: An
     """Say everything that is wrong with a definition (YAML or JSON), with the place of each fault."""
     admission = await admit(request, tenant_id)
     try:
-        document, _ = await _document(request)
-        checked = await gateway_of(request).dags.check(tenant_of(admission), document, any_types=any_types)
+        source = await _source(request)
+        checked = await gateway_of(request).dags.check(tenant_of(admission), source, any_types=any_types)
     except DagInvalid as error:
         return json_answer({"valid": False, "faults": [fault.as_dict() for fault in error.faults]})
     return json_answer({"valid": True, "faults": [], "nodes": checked.nodes, "needs": checked.needs})
@@ -173,14 +171,12 @@ async def apply_dag(
     The same definition again makes no new version.
     """
     admission = await admit(request, tenant_id)
-    document, source = await _document(request)
     version, is_new = await gateway_of(request).dags.apply(
         tenant_of(admission),
         name,
-        document,
+        await _source(request),
         by=admission.caller.user_id,
         label=label,
-        source=source,
         any_types=any_types,
     )
     return json_answer(shown(version) | {"is_new": is_new}, 201 if is_new else 200)
@@ -241,16 +237,6 @@ async def admit(request: Request, tenant_id: str | None, project_id: str | None 
     return await gateway_of(request).access.admit(authorization, tenant_id=tenant_id, project_id=project_id)
 
 
-async def _document(request: Request) -> tuple[Document, str | None]:
-    """The definition in the body, and its text if it is text. Raises `DagInvalid`, `InvalidRequest`."""
-    limit = gateway_of(request).settings.dag_max_document_bytes
-    body = await request.body()
-    if "json" in request.headers.get("content-type", ""):
-        try:
-            return check_plain(await request.json(), limit=limit), None
-        except orjson.JSONDecodeError as error:
-            raise InvalidRequest(f"The body is not JSON: {error}") from None
-        except ValueError as error:
-            raise InvalidRequest(f"The body is not JSON that can be stored: {error}") from None
-    document = parse(body, limit=limit)
-    return document, body.decode("utf-8")
+async def _source(request: Request) -> Source:
+    """The definition in the body."""
+    return Source(await request.body(), is_json="json" in request.headers.get("content-type", ""))

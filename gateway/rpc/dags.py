@@ -31,13 +31,14 @@ from taskgate.v1 import (
     ValidateDagResponse,
 )
 
+from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
-from gateway.dags.document import DEEPEST, Document, check_plain, parse
+from gateway.dags.document import DEEPEST
 from gateway.dags.errors import DagInvalid
 from gateway.dags.requests import DagName, Label, tenant_of
 from gateway.dags.store import DagVersion, shown
-from gateway.rpc.calls import KeyedCalls, Unbroken, apart
+from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.values import to_json
@@ -67,7 +68,6 @@ class DagService:
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
         self._dags = gateway.dags
-        self._largest = gateway.settings.dag_max_document_bytes
         self._unbroken = unbroken
 
     def handlers(self) -> Mapping[str, Method]:
@@ -94,8 +94,8 @@ class DagService:
         """Everything that is wrong with a definition."""
         tenant_id = await self._tenant(authorization, facts_of(request, skip=("document",)))
         try:
-            document = await self._document(request.document)
-            found = await self._dags.check(tenant_id, document, any_types=request.any_types)
+            source = self._source(request.document)
+            found = await self._dags.check(tenant_id, source, any_types=request.any_types)
         except DagInvalid as error:
             return fill(ValidateDagResponse(), {"faults": [fault.as_dict() for fault in error.faults]})
         return fill(ValidateDagResponse(), {"valid": True, "nodes": found.nodes, "needs": _needs(found.needs)})
@@ -105,14 +105,13 @@ class DagService:
         facts = facts_of(request, skip=("document",))
         asked = checked(_Asked, {"name": "", **facts})
         admission = await self._access.admit(authorization, tenant_id=facts.get("tenant_id"), project_id=None)
-        document = await self._document(request.document)
+        source = self._source(request.document)
         work = self._dags.apply(
             tenant_of(admission),
             asked.name,
-            document,
+            source,
             by=admission.caller.user_id,
             label=asked.label,
-            source=request.document.text or None,
             any_types=request.any_types,
         )
         version, is_new = await self._unbroken.run(work)
@@ -163,13 +162,13 @@ class DagService:
     async def _tenant(self, authorization: str | None, facts: Mapping[str, Any]) -> str:
         return tenant_of(await self._access.admit(authorization, tenant_id=facts.get("tenant_id"), project_id=None))
 
-    async def _document(self, document: DagDocument) -> Document:
-        """The definition. Raises `DagInvalid`, `InvalidFields`."""
+    def _source(self, document: DagDocument) -> Source:
+        """The definition. Raises `InvalidFields`."""
         form = document.WhichOneof("form")
         if form == "text":
-            return await apart(len(document.text), parse, document.text, limit=self._largest)
+            return Source(document.text.encode("utf-8", "surrogatepass"))
         if form == "data":
-            return check_plain(to_json(document.data, max_depth=DEEPEST, at="document.data"), limit=self._largest)
+            return Source(orjson.dumps(to_json(document.data, max_depth=DEEPEST, at="document.data")), is_json=True)
         raise invalid("document", "is required, as text or as data")
 
 

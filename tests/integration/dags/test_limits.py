@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+import psutil
+
 from contracts.dag_probes import GATES
 from contracts.dag_world import Dags, nodes, statuses
 
@@ -33,6 +35,33 @@ nodes:
         list=list(range(300)),
     )
     assert "goes through more than 10,000 items" in document["error"]
+
+
+async def test_an_expression_that_takes_too_long_fails_its_node_and_nothing_else(dags: Dags) -> None:
+    """A regular expression over much text: the worker, and what others run on it, go on."""
+    document = await dags.run(
+        """
+params: {list: {type: list}, words: {type: string}}
+nodes:
+  slow: {type: dag_echo, when: "params.list.exists(i, params.words.matches('(.{0,500}){0,2}b'))"}
+  beside: {type: dag_echo, input: {mark: "${ params.list[0] }"}, on_failure: continue}
+""",
+        list=[1, 2, 3, 4],
+        words="a" * 190_000,
+    )
+    assert document["status"] == "failed"
+    assert "node slow failed: its expressions: it takes longer than 2 s" in document["error"].lower()
+    assert statuses(document) == {"slow": "failed", "beside": "completed"}
+
+
+async def test_an_expression_that_takes_much_memory_is_no_burden_to_the_worker(dags: Dags) -> None:
+    before = psutil.Process().memory_info().rss
+    document = await dags.run(
+        "params: {list: {type: list}}\nnodes: {a: {type: dag_echo, when: 'size(params.list.map(a, 1)) > 0'}}",
+        list=list(range(9_000)),
+    )
+    assert document["error"].startswith("Node a failed: its expressions: it ")  # time or memory, whichever ends first
+    assert psutil.Process().memory_info().rss - before < 200 * 1024 * 1024
 
 
 async def test_a_result_of_100_megabytes_is_handed_on_by_reference(dags: Dags) -> None:

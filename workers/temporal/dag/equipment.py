@@ -48,3 +48,4 @@ class DagEquipment:
         """Let the starts under way end."""
         await self._starter.close()
         await self._engine.close()
+        await self.steps.close()

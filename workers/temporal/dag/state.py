@@ -66,7 +66,9 @@ class RunState:
         self.compensates = False
         self.is_failing = bool(snapshot.get("failing"))
         self._undone: set[str] = set(snapshot.get("undone", ()))
-        self._undoing: set[tuple[str, int | None]] = set()
+        self._undoing: set[tuple[str, int | None]] = {
+            (name, position) for name, position in snapshot.get("undoing", ())
+        }
         for name, state in snapshot["states"].items():
             self._restore(self._nodes[self._index[name]], state, snapshot["fans"].get(name))
         self._finished = [name for name in snapshot["finished"] if name in self._index]

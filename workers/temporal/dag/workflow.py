@@ -79,9 +79,18 @@ class DagWorkflow:
                 workflow.continue_as_new(RunDag(message.run_id, message.epoch, message.carried + 1))
         if not state.is_failing:
             return await self._finish(message, "completed", None)
-        if state.compensates:
-            await self._compensate(message, state)
-        return await self._finish(message, "failed", None)
+        if not state.compensates:
+            return await self._finish(message, "failed", None)
+        if not workflow.patched("compensation-ends"):
+            await self._compensate_for_ever(message, state)
+            return await self._finish(message, "failed", None)
+        seconds = snapshot.get("compensation_seconds")
+        if message.undo_by is not None:
+            deadline = datetime.fromisoformat(message.undo_by)
+        elif seconds is not None:
+            deadline = workflow.now() + timedelta(seconds=seconds)
+        is_undone = await self._compensate(message, state, deadline)
+        return await self._finish(message, "failed", None, None if is_undone else "compensation")
 
     async def _wait(self, deadline: datetime | None) -> bool:
         """For events, or for a history that grew too long; False: the deadline came first."""
@@ -96,8 +105,22 @@ class DagWorkflow:
             return False
         return True
 
-    async def _compensate(self, message: RunDag, state: RunState) -> None:
-        """Undo what was completed, the last first, one node at a time."""
+    async def _compensate(self, message: RunDag, state: RunState, deadline: datetime | None) -> bool:
+        """Undo what was completed, the last first, one node at a time; False: the deadline came first."""
+        while True:
+            while state.is_undoing:
+                if not await self._wait(deadline):
+                    return False
+                if not self._events:
+                    undo_by = None if deadline is None else deadline.isoformat()
+                    workflow.continue_as_new(RunDag(message.run_id, message.epoch, message.carried + 1, undo_by))
+                self._take_events(state)
+            if (name := state.next_undoing()) is None:
+                return True
+            state.undoing(name, await self._step(steps.UNDO, message.run_id, message.epoch, name))
+
+    async def _compensate_for_ever(self, message: RunDag, state: RunState) -> None:
+        """As older releases did; their histories go on."""
         while (name := state.next_undoing()) is not None:
             answers = await self._step(steps.UNDO, message.run_id, message.epoch, name)
             state.undoing(name, answers)

@@ -1,0 +1,86 @@
+"""Checks definitions in the sandbox: whoever may write one may write anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.dags.document import Document, check_plain, parse
+from gateway.dags.errors import DagInvalid, Fault
+from gateway.dags.limits import Limits
+from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
+from gateway.errors import InvalidRequest
+from gateway.sandbox.pool import Sandbox, SandboxExceeded
+
+#: Longest check of one definition.
+CHECK_SECONDS = 10.0
+CHECK_MEGABYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A definition as it came: YAML or JSON as text, or (`is_json`) JSON alone."""
+
+    text: bytes
+    is_json: bool = False
+
+    def document(self, limits: Limits) -> Document:
+        """Raises `DagInvalid`, `InvalidRequest`."""
+        if not self.is_json:
+            return parse(self.text, limit=limits.document_bytes)
+        try:
+            return check_plain(orjson.loads(self.text), limit=limits.document_bytes)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not JSON: {error}") from None
+
+
+class Checker:
+    """Reads and checks definitions, within `CHECK_SECONDS`."""
+
+    def __init__(self, limits: Limits, *, processes: int = 2) -> None:
+        self._limits = limits
+        self._sandbox = Sandbox(processes=processes, megabytes=CHECK_MEGABYTES, preload=(__name__,))
+
+    async def subs_named(self, source: Source) -> set[str]:
+        """The DAGs that it names. Raises `DagInvalid`, `InvalidRequest`."""
+        try:
+            return await self._sandbox.run(CHECK_SECONDS, _subs_named, source, self._limits)
+        except SandboxExceeded as error:
+            raise _too_costly(error) from None
+
+    async def check(
+        self, source: Source, name: str | None, subs: Mapping[str, SubDag], known_types: Collection[str] | None
+    ) -> Checked:
+        """Raises `DagInvalid` with every fault; `name` is what the request calls it."""
+        try:
+            return await self._sandbox.run(CHECK_SECONDS, _check, source, name, subs, known_types, self._limits)
+        except SandboxExceeded as error:
+            raise _too_costly(error) from None
+
+    async def close(self) -> None:
+        await self._sandbox.close()
+
+
+def _too_costly(error: SandboxExceeded) -> DagInvalid:
+    return DagInvalid([Fault("too_large", "", f"it cannot be checked: {error}; make it smaller")])
+
+
+def _subs_named(source: Source, limits: Limits) -> set[str]:
+    return subs_named(read_definition(source.document(limits)))
+
+
+def _check(
+    source: Source,
+    name: str | None,
+    subs: Mapping[str, SubDag],
+    known_types: Collection[str] | None,
+    limits: Limits,
+) -> Checked:
+    document = source.document(limits)
+    checked = Validator(document, read_definition(document), subs, known_types, limits).check()
+    if name is not None and checked.definition.name not in (None, name):
+        message = f"the document names itself {checked.definition.name!r}, the request {name!r}"
+        raise DagInvalid([document.fault("name", "/name", message)])
+    return checked

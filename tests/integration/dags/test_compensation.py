@@ -1,0 +1,66 @@
+"""Compensation ends by a deadline, names what it could not undo, and its history stays short."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+import pytest
+
+from contracts.dag_probes import GATES, RAN
+from contracts.dag_world import Dags, statuses
+
+
+@pytest.mark.parametrize("limit", ["deadline_seconds", "compensation_seconds"])
+async def test_it_ends_by_its_deadline_and_names_what_was_not_undone(dags: Dags, limit: str) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    began = time.monotonic()
+    document = await dags.run(
+        f"""
+{limit}: 3
+nodes:
+  first: {{type: dag_echo, compensate: {{type: dag_undo}}}}
+  second: {{type: dag_echo, needs: [first], compensate: {{type: dag_undo, input: {{mark: {gate}}}}}}}
+  last: {{type: gone_since, needs: [second], on_failure: compensate}}
+"""
+    )
+    assert time.monotonic() - began < 10
+    assert document["status"] == "failed"
+    assert document["error"] == (
+        "Node last failed: No handler for task type 'gone_since'; not undone by the deadline: first, second"
+    )
+    assert statuses(document)["second~undo"] != "completed"
+    GATES.pop(gate).set()
+
+
+async def test_an_undoing_that_fails_is_named(dags: Dags) -> None:
+    document = await dags.run(
+        """
+nodes:
+  first: {type: dag_echo, compensate: {type: gone_since}}
+  last: {type: gone_since, needs: [first], on_failure: compensate}
+"""
+    )
+    assert document["error"].endswith("; not undone: first")
+
+
+async def test_it_goes_on_under_a_new_history(dags: Dags) -> None:
+    """A hundred nodes to undo, and a limit of 60 events."""
+    marks = [f"undo-{secrets.token_hex(3)}-{number}" for number in range(100)]
+    nodes = [
+        f"  n{number}: {{type: dag_echo, compensate: {{type: dag_undo, input: {{mark: {mark}}}}}}}"
+        for number, mark in enumerate(marks)
+    ]
+    needs = ", ".join(f"n{number}" for number in range(100))
+    document = await dags.run(
+        "nodes:\n" + "\n".join(nodes) + f"\n  last: {{type: gone_since, needs: [{needs}], on_failure: compensate}}"
+    )
+    assert document["error"] == "Node last failed: No handler for task type 'gone_since'"
+    ran = [mark for found in RAN.values() for mark in found]
+    assert [ran.count(mark) for mark in marks] == [1] * 100
+    session = await dags.world.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
+    history = await session.client.get_workflow_handle(f"task-{document['run_id']}").fetch_history()
+    assert history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+    assert len(history.events) < 200

@@ -1,0 +1,96 @@
+"""Definitions made to cost much: each is refused within its limits, and no process but the sandbox's feels it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from gateway.dags.checking import CHECK_SECONDS, Checker, Source
+from gateway.dags.errors import MOST_FAULTS, DagInvalid
+from gateway.dags.limits import Limits
+
+#: The loop of whoever asks is never held for longer than this (seconds), whatever is checked.
+LONGEST_HOLD = 0.05
+
+
+def merge_keys_that_double() -> str:
+    lines = ["a0: &a0 {k: 1, l: 2}"]
+    lines += [f"a{n}: &a{n} {{<<: *a{n - 1}, <<: *a{n - 1}}}" for n in range(1, 18)]
+    return "\n".join(lines)
+
+
+def misspelt_needs() -> str:
+    names = [f"a_rather_long_name_of_a_node_{n:04}" for n in range(1000)]
+    nodes = [f"  {name}: {{type: t}}" for name in names]
+    wrong = ", ".join(f"a_rather_long_name_of_a_mode_{n:04}" for n in range(400))
+    return "nodes:\n" + "\n".join(nodes) + f"\n  last: {{type: t, needs: [{wrong}]}}"
+
+
+def many_expressions() -> str:
+    inputs = ", ".join(f'k{n}: "${{params.x + {n}}}"' for n in range(60_000))
+    return f"params: {{x: {{type: integer}}}}\nnodes: {{a: {{type: t, input: {{{inputs}}}}}}}"
+
+
+WORST = {
+    "nested lists": ("[" * 50_000, "too_deep"),
+    "nested lists of a node": ("nodes: {a: {type: t, input: {x: " + "[" * 5_000 + "]" * 5_000 + "}}}", "too_deep"),
+    "nested maps": ("{a: " * 50_000, "too_deep"),
+    "nested blocks": ("\n".join(" " * n + "a:" for n in range(2_000)), "too_deep"),
+    "quotes in a condition": ("nodes: {a: {type: t, when: '" + '"' * 60_000 + "'}}", "expression"),
+    "merge keys that double": (merge_keys_that_double(), "duplicate_key"),
+    "misspelt needs": (misspelt_needs(), "unknown_reference"),
+    "many expressions": (many_expressions(), "limit"),
+    "open holes": ("nodes: {a: {type: t, input: {x: '" + "${" * 500_000 + "'}}}", "limit"),
+    "open holes with texts": ("nodes: {a: {type: t, input: {x: '" + '${"' * 300_000 + "'}}}", None),
+}
+
+
+@pytest_asyncio.fixture
+async def checker() -> AsyncIterator[Checker]:
+    checker = Checker(Limits(), processes=1)
+    await checker.check(Source(b"nodes: {a: {type: t}}"), None, {}, None)  # its process is there
+    yield checker
+    await checker.close()
+
+
+async def largest_hold(until: asyncio.Future[object]) -> float:
+    """How late the loop was at most, in looks of 5 ms."""
+    latest = 0.0
+    while not until.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.005)
+        latest = max(latest, time.monotonic() - before - 0.005)
+    return latest
+
+
+@pytest.mark.parametrize("name", WORST)
+async def test_it_is_refused_in_time_and_holds_nobody(checker: Checker, name: str) -> None:
+    text, code = WORST[name]
+    source, holds = Source(text.encode()), []
+    for _ in range(5):
+        began = time.monotonic()
+        checking = asyncio.ensure_future(checker.check(source, None, {}, None))
+        holds.append(await largest_hold(checking))
+        with pytest.raises(DagInvalid) as invalid:
+            await checking
+        assert time.monotonic() - began < CHECK_SECONDS + 2
+        assert len(invalid.value.faults) <= MOST_FAULTS
+        assert code is None or invalid.value.faults[0].code == code
+        if min(holds) <= LONGEST_HOLD:
+            break
+    assert min(holds) <= LONGEST_HOLD
+
+
+async def test_a_check_that_takes_too_long_is_ended_and_the_next_one_works(
+    checker: Checker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.dags.checking.CHECK_SECONDS", 0.05)
+    with pytest.raises(DagInvalid, match=r"takes longer than 0\.05 s"):
+        await checker.check(Source(misspelt_needs().encode()), None, {}, None)
+    monkeypatch.undo()
+    checked = await checker.check(Source(b"nodes: {a: {type: t}}"), None, {}, None)
+    assert checked.nodes == 1

@@ -27,11 +27,10 @@ from taskgate.v1 import (
 from gateway.callbacks.callback import CallbackEvent
 from gateway.callbacks.deliveries import DeliveryFilter
 from gateway.callbacks.requests import Id, Resend, Rotation, State
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import InvalidFields, Violation
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
-from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -1,7 +1,8 @@
 """What every call passes: key, parsing, error answers. The methods behind it see messages and raise `gateway.errors`.
 
-Requests are parsed here, so that bytes that are no message are INVALID_ARGUMENT, and no client is told the names of
-Python's exceptions.
+Requests are parsed here and not by grpc, which answers bytes that are no message with UNKNOWN, and tells the client the
+names of Python's exceptions. They are also read here: on the wire a single request is a stream of one, and grpc never
+answers a client that closes its side without one.
 """
 
 from __future__ import annotations
@@ -9,25 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import grpc
 from google.protobuf.message import DecodeError, Message
 
 from gateway.access.access import Access
 from gateway.access.keys import read_key
 from gateway.errors import InvalidRequest
-from gateway.rpc.failures import end_with
-from gateway.rpc.wire.call import Call, Gone
-from gateway.rpc.wire.method import Method
+from gateway.rpc.failures import abort
 
 log = logging.getLogger(__name__)
 
 Request = TypeVar("Request", bound=Message)
 _T = TypeVar("_T")
 
+Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context = grpc.aio.ServicerContext[Any, Any]
 Send = Callable[[bytes], Awaitable[None]]
 
-#: Requests beyond this size (bytes) are taken apart in a thread, so that the others need not wait.
+#: Requests beyond this size (bytes) are taken apart for a caller whose key is valid, in a thread, so that nobody waits.
 LARGE = 64 * 1024
 
 
@@ -46,6 +48,21 @@ def parse(request_type: type[Request], raw: bytes) -> Request:
         raise InvalidRequest(f"The request is not a valid {request_type.DESCRIPTOR.full_name}.") from None
 
 
+async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
+    """The message of a call that has one. Raises `InvalidRequest` when the client closed its side without one."""
+    async for raw in incoming:
+        return raw
+    raise InvalidRequest("The request has no message, or only a part of one.")
+
+
+def authorization_of(context: Context) -> str | None:
+    """The value of the `authorization` metadata."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
+
+
 class Unbroken:
     """Carries out to its end what must not stop half-way because a client leaves or its deadline passes.
 
@@ -57,16 +74,10 @@ class Unbroken:
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """The result. Cancelling the caller leaves the work under way."""
-        if asyncio.current_task() in self._under_way:
-            return await work
         task = asyncio.create_task(work)
-        self.hold(task)
-        return await asyncio.shield(task)
-
-    def hold(self, task: asyncio.Task[Any]) -> None:
-        """This is not to be cancelled, and ends before the server does."""
         self._under_way.add(task)
         task.add_done_callback(self._done)
+        return await asyncio.shield(task)
 
     async def finish(self) -> None:
         """Return when everything has ended."""
@@ -94,17 +105,20 @@ class KeyedCalls:
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
 
-        async def serve(call: Call) -> None:
-            authorization = call.metadata.get("authorization")
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+            authorization = authorization_of(context)
             try:
                 read_key(authorization)
-                raw = await call.only()
+                raw = await only_message(incoming)
+                if len(raw) > LARGE:
+                    await self._access.authenticate(authorization)
                 request = await apart(len(raw), parse, request_type, raw)
-                call.answer((await method(authorization, request)).SerializeToString())
-            except Exception as error:  # noqa: BLE001 (answered)
-                await self._refuse(call, authorization, error)
+                return (await method(authorization, request)).SerializeToString()
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
 
-        return Method(serve, unbroken=True)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def collecting(
         self,
@@ -114,47 +128,52 @@ class KeyedCalls:
     ) -> Method:
         """A stream of requests, one answer.
 
-        `method` is given each request with its size in bytes; `answer` acts on what it made of them, once the client
-        has closed its side.
+        `method` is given each request with its size in bytes; `answer` acts on what it made of them. In between, the
+        client is known to have closed its side: to the receiver, a stream that was cut looks like one that ended.
         """
 
-        async def serve(call: Call) -> None:
-            authorization = call.metadata.get("authorization")
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+            authorization = authorization_of(context)
 
             async def requests() -> AsyncIterator[tuple[int, Request]]:
-                while (raw := await call.next()) is not None:
+                await self._access.authenticate(authorization)
+                async for raw in incoming:
                     yield len(raw), await apart(len(raw), parse, request_type, raw)
 
             try:
                 read_key(authorization)
                 collected = await method(authorization, requests())
-                call.answer((await answer(collected)).SerializeToString())
-            except Exception as error:  # noqa: BLE001 (answered)
-                await self._refuse(call, authorization, error)
+                # Fails, or is cancelled, when there is nobody any more who could be told.
+                await context.send_initial_metadata(())
+                return (await answer(collected)).SerializeToString()
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
 
-        return Method(serve, whole=False)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def streaming(
         self, request_type: type[Request], method: Callable[[str | None, Request, Send], Awaitable[None]]
     ) -> Method:
         """One request, a stream of answers, which `method` sends one by one as bytes."""
 
-        async def serve(call: Call) -> None:
-            authorization = call.metadata.get("authorization")
+        async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
+            authorization = authorization_of(context)
             try:
                 read_key(authorization)
-                await method(authorization, parse(request_type, await call.only()), call.send)
-            except Exception as error:  # noqa: BLE001 (answered)
-                await self._refuse(call, authorization, error)
+                await method(authorization, parse(request_type, await only_message(incoming)), context.write)
+            except Exception as error:
+                await self._refuse(context, authorization, error)
+                raise
 
-        return Method(serve)
+        return grpc.stream_stream_rpc_method_handler(handle)
 
-    async def _refuse(self, call: Call, authorization: str | None, error: Exception) -> None:
-        if isinstance(error, Gone) or not call.is_open:
+    async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
+        if isinstance(error, grpc.aio.AbortError) or context.done():
             return
         if isinstance(error, InvalidRequest):
             try:
                 await self._access.authenticate(authorization)
             except Exception as refusal:  # noqa: BLE001 (answered)
                 error = refusal
-        end_with(call, error)
+        await abort(context, error)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+
+import grpc
 
 from gateway.settings import Settings
 
@@ -20,25 +21,30 @@ class CertificateFiles:
     key: Path
     client_ca: Path | None
 
-    def context(self) -> ssl.SSLContext:
-        """TLS for a server. Raises `OSError` for an unreadable file, `ValueError` for one without PEM."""
+    def credentials(self) -> grpc.ServerCredentials:
+        """Credentials for a server. Raises `OSError` for an unreadable file, `ValueError` for one without PEM."""
         stamps = self._stamps()
-        first = current = self._read()
+        current = self._read()
 
-        def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-            nonlocal stamps, current
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal stamps
             try:
-                if (now := self._stamps()) != stamps:
-                    current, stamps = self._read(), now
-                    log.info("the certificate files of the gRPC face were read anew")
+                if (now := self._stamps()) == stamps:
+                    return None
+                renewed = self._read()
             except (OSError, ValueError) as error:
                 # Half-written, perhaps: the old one still serves, and the next connection looks again.
                 log.warning("the certificate files of the gRPC face cannot be read: %s", error)
-            if current is not first:
-                connection.context = current
+                return None
+            stamps = now
+            log.info("the certificate files of the gRPC face were read anew")
+            return renewed
 
-        first.sni_callback = choose  # called for clients that name no server, too
-        return first
+        return grpc.dynamic_ssl_server_credentials(
+            current,
+            fetch,  # type: ignore[arg-type]  # None: nothing new, as grpc documents it
+            require_client_authentication=self.client_ca is not None,
+        )
 
     def _files(self) -> list[Path]:
         return [self.certificate, self.key, *([self.client_ca] if self.client_ca else [])]
@@ -46,18 +52,14 @@ class CertificateFiles:
     def _stamps(self) -> list[tuple[int, int, int]]:
         return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (file.stat() for file in self._files())]
 
-    def _read(self) -> ssl.SSLContext:
-        for file in self._files():
-            if "-----BEGIN" not in file.read_text(encoding="latin-1"):
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        certificate, key, *authorities = (file.read_bytes() for file in self._files())
+        for file, content in zip(self._files(), (certificate, key, *authorities), strict=True):
+            if b"-----BEGIN" not in content:
                 raise ValueError(f"{file} holds no PEM")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
-        context.load_cert_chain(self.certificate, self.key)
-        if self.client_ca is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self.client_ca)
-        return context
+        return grpc.ssl_server_certificate_configuration(
+            [(key, certificate)], root_certificates=authorities[0] if authorities else None
+        )
 
 
 def certificate_files(settings: Settings) -> CertificateFiles | None:

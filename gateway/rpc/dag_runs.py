@@ -39,13 +39,12 @@ from gateway.dags.following import follow
 from gateway.dags.run_document import STATES_OF, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.errors import ShuttingDown
-from gateway.rpc.calls import KeyedCalls, Send, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.submissions import checked_key
-from gateway.rpc.wire.method import Method
 from gateway.storage.paging import Place
 from gateway.submission.idempotency import Idempotency
 

@@ -38,11 +38,10 @@ from gateway.dags.document import DEEPEST
 from gateway.dags.errors import DagInvalid
 from gateway.dags.requests import DagName, Label, tenant_of
 from gateway.dags.store import DagVersion, shown
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.values import to_json
-from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

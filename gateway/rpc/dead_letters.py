@@ -30,11 +30,10 @@ from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import LetterFilter
 from gateway.dead_letters.redrive import Wish
 from gateway.dead_letters.requests import ByFilter, RedriveByFilter
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.operations import shown
 from gateway.rpc.pages import own_token, size_of
-from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -11,6 +11,7 @@ import traceback
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -21,11 +22,11 @@ from google.rpc.status_pb2 import Status
 from backends.errors import EngineUnavailable
 from gateway.dags.errors import DagInvalid
 from gateway.errors import ApiError, IdempotencyMismatch, InvalidRequest
-from gateway.rpc.wire.call import Call
 
 log = logging.getLogger(__name__)
 
 DOMAIN = "taskgate"
+DETAILS_KEY = "grpc-status-details-bin"
 
 #: Clients refuse answers whose metadata exceeds some 8 KB, so what a client sent is repeated only up to here.
 _MOST_VIOLATIONS = 8
@@ -86,10 +87,10 @@ def failure_of(error: Exception) -> Failure:
     return _failure("INTERNAL", "internal", "Internal error", [], None, errorId=error_id)
 
 
-def end_with(call: Call, error: Exception) -> None:
-    """End the call with the answer for an error."""
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    """End the call with the answer for an error; raises, as `context.abort` does."""
     failure = failure_of(error)
-    call.finish(failure.code, failure.message, failure.details)
+    await context.abort(failure.code, failure.message, ((DETAILS_KEY, failure.details),))
 
 
 def _details_of(error: ApiError) -> list[Message]:

@@ -7,14 +7,14 @@ connection tells without a query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
+import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.errors import NotFound
-from gateway.rpc.calls import parse
-from gateway.rpc.wire.call import Call
-from gateway.rpc.wire.method import Method
+from gateway.rpc.calls import Context, Method, only_message, parse
+from gateway.rpc.failures import abort
 
 SERVICE = "grpc.health.v1.Health"
 
@@ -33,8 +33,8 @@ class Health:
     def handlers(self) -> Mapping[str, Method]:
         """A handler for each method. None needs a key."""
         return {
-            "Check": Method(self._check),
-            "Watch": Method(self._watch),
+            "Check": grpc.stream_unary_rpc_method_handler(self._check),
+            "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
         }
 
     def status(self, service: str) -> int | None:
@@ -61,14 +61,22 @@ class Health:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _check(self, call: Call) -> None:
-        status = self.status(parse(HealthCheckRequest, await call.only()).service)
-        if status is None:
-            raise NotFound("unknown service")
-        call.answer(_answer(status))
+    async def _check(self, incoming: AsyncIterator[bytes], context: Context) -> bytes:
+        try:
+            status = self.status(parse(HealthCheckRequest, await only_message(incoming)).service)
+            if status is None:
+                raise NotFound("unknown service")
+        except Exception as error:
+            await abort(context, error)
+            raise
+        return _answer(status)
 
-    async def _watch(self, call: Call) -> None:
-        service = parse(HealthCheckRequest, await call.only()).service
+    async def _watch(self, incoming: AsyncIterator[bytes], context: Context) -> None:
+        try:
+            service = parse(HealthCheckRequest, await only_message(incoming)).service
+        except Exception as error:
+            await abort(context, error)
+            raise
         sent: int | None = None
         while True:
             changed = self._changed
@@ -77,7 +85,7 @@ class Health:
                 status = HealthCheckResponse.SERVICE_UNKNOWN
             if status != sent:
                 sent = status
-                await call.send(_answer(status))
+                await context.write(_answer(status))
             if self._ended:
                 return
             await changed.wait()

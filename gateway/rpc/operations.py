@@ -18,11 +18,10 @@ from taskgate.v1 import (
 )
 
 from gateway.operations.request import NewOperation
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import storable
-from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

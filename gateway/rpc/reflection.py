@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
 from gateway.errors import ShuttingDown
-from gateway.rpc.calls import parse
-from gateway.rpc.wire.call import Call
-from gateway.rpc.wire.method import Method
+from gateway.rpc.calls import Context, Method, parse
+from gateway.rpc.failures import abort
 
 #: Both versions have the same messages; the package of grpc serves the older name alone.
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
@@ -28,7 +28,7 @@ class Reflection:
 
     def handlers(self) -> Mapping[str, Method]:
         """A handler for each method, under either name of the service."""
-        return {"ServerReflectionInfo": Method(self._info, whole=False)}
+        return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._info)}
 
     def end(self) -> None:
         """End the streams under way: tools leave them open between questions."""
@@ -36,21 +36,23 @@ class Reflection:
         for stream in self._streams:
             stream.cancel()
 
-    async def _info(self, call: Call) -> None:
+    async def _info(self, incoming: AsyncIterator[bytes], context: Context) -> None:
         async def requests() -> AsyncIterator[Any]:
-            while (raw := await call.next()) is not None:
+            async for raw in incoming:
                 yield parse(reflection_pb2.ServerReflectionRequest, raw)
 
         stream = asyncio.current_task()
         assert stream is not None
         self._streams.add(stream)
         try:
-            async for answer in self._servicer.ServerReflectionInfo(requests(), None):
-                await call.send(answer.SerializeToString())
+            async for answer in self._servicer.ServerReflectionInfo(requests(), context):
+                await context.write(answer.SerializeToString())
         except asyncio.CancelledError:
             if not self._ended:
                 raise
             stream.uncancel()
-            raise ShuttingDown(retry_after=1) from None
+            await abort(context, ShuttingDown(retry_after=1))
+        except Exception as error:  # noqa: BLE001 (answered)
+            await abort(context, error)
         finally:
             self._streams.discard(stream)

@@ -39,13 +39,12 @@ from taskgate.v1 import ScheduleDefinition as DefinitionMessage
 
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
-from gateway.rpc.wire.method import Method
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule

@@ -7,6 +7,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
 from gateway.rpc import (
     callbacks,
     dag_runs,
@@ -25,7 +27,6 @@ from gateway.rpc.credentials import certificate_files
 from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
-from gateway.rpc.failures import end_with
 from gateway.rpc.health import Health
 from gateway.rpc.operations import OperationService
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
@@ -33,14 +34,23 @@ from gateway.rpc.reflection import Reflection
 from gateway.rpc.schedules import ScheduleService
 from gateway.rpc.service import TaskService
 from gateway.rpc.tenants import TenantService
-from gateway.rpc.wire.connection import Connection
-from gateway.rpc.wire.method import Bounds
 from gateway.rpc.workers import WorkerService
+from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 log = logging.getLogger(__name__)
+
+#: Calls under way at once on all connections, open watches included; more are refused with RESOURCE_EXHAUSTED.
+MOST_CALLS = 20_000
+#: Calls under way at once on one connection; a client waits with more.
+MOST_STREAMS = 2_000
+#: Bytes of the metadata of a call.
+LARGEST_METADATA = 16 * 1024
+#: A client that pings more often than this (milliseconds), so many times, is told to go away.
+QUICKEST_CLIENT_PING = 10_000
+MOST_PING_STRIKES = 2
 
 
 class GrpcServer:
@@ -64,8 +74,7 @@ class GrpcServer:
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
         self._looking: asyncio.Task[None] | None = None
-        self._listener: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
+        self._server: grpc.aio.Server | None = None
         self.port = 0
         """Where it listens, once started."""
 
@@ -73,28 +82,26 @@ class GrpcServer:
         """Listen. Raises `OSError` when the port is taken or a certificate file cannot be read, `ValueError` for
         settings that do not go together."""
         settings = self._settings
+        server = grpc.aio.server(options=options_of(settings), maximum_concurrent_rpcs=MOST_CALLS)
         handlers = {name: served.handlers() for name, served in self.services.items()}
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
-        methods = {f"/{name}/{method}": served for name, all_ in handlers.items() for method, served in all_.items()}
+        for name, methods in handlers.items():
+            server.add_registered_method_handlers(name, dict(methods))
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(methods)),))
+        host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
+        address = f"{host}:{settings.grpc_port}"
         files = certificate_files(settings)
-        context = None if files is None else files.context()
-
-        bounds = Bounds(
-            settings.max_body_bytes, settings.grpc_keepalive_seconds, settings.grpc_keepalive_timeout_seconds
-        )
-
-        def accept() -> Connection:
-            return Connection(methods, end_with, self._connections, self._unbroken.hold, bounds)
-
-        host, port = settings.grpc_host, settings.grpc_port
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(accept, host, port, ssl=context, backlog=1024)
-        except OSError as error:
-            raise OSError(f"the gRPC face cannot listen on {host}:{port}: {error.strerror or error}") from error
-        self.port = self._listener.sockets[0].getsockname()[1]
+            if files is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, files.credentials())
+        except RuntimeError as error:
+            raise OSError(f"the gRPC face cannot listen on {address}") from error
+        await server.start()
+        self._server = server
         self._looking = asyncio.create_task(self._health.look(), name="grpc-health")
         log.info("gRPC on %s:%d%s", host, self.port, "" if files is None else " (TLS)")
 
@@ -103,21 +110,33 @@ class GrpcServer:
 
         The feed's streams must have been ended (`ChangeFeed.end_streams`).
         """
-        if self._listener is None:
+        if self._server is None:
             return
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
-        self._listener.close()
         self._health.end()
         self._reflection.end()
-        for connection in list(self._connections):
-            connection.end()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_seconds):
-                for connection in list(self._connections):
-                    await connection.closed
-        for connection in list(self._connections):
-            connection.close()
+        await self._server.stop(self._settings.drain_seconds)
         await self._unbroken.finish()
+
+
+def options_of(settings: Settings) -> list[tuple[str, Any]]:
+    """Options of the server (grpc/impl/channel_arg_names.h)."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", LARGEST_METADATA // 2),
+        ("grpc.absolute_max_metadata_size", LARGEST_METADATA),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        # Else two gateways on one port would share it silently.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", int(settings.grpc_keepalive_timeout_seconds * 1000)),
+        # A watched task may be quiet for hours.
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", QUICKEST_CLIENT_PING),
+        ("grpc.http2.max_ping_strikes", MOST_PING_STRIKES),
+    ]

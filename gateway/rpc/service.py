@@ -26,14 +26,13 @@ from taskgate.v1 import (
     WatchRequest,
 )
 
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.pages import position_of, size_of, token_after
 from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
 from gateway.rpc.watch import Watcher
-from gateway.rpc.wire.method import Method
 from gateway.tasks.queries.task_log import TaskFilter
 
 if TYPE_CHECKING:

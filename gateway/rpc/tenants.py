@@ -34,11 +34,10 @@ from taskgate.v1 import Pause as PauseMessage
 from gateway.errors import InvalidRequest
 from gateway.limits.limits import Pause
 from gateway.limits.requests import NewPause, NewQuota
-from gateway.rpc.calls import KeyedCalls, Unbroken
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import Reason, storable
-from gateway.rpc.wire.method import Method
 from gateway.tenants.desk import TenantChange
 
 if TYPE_CHECKING:

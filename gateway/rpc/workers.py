@@ -18,10 +18,9 @@ from taskgate.v1 import (
 
 from gateway.fleet.documents import document
 from gateway.fleet.signals import read_signals
-from gateway.rpc.calls import KeyedCalls
+from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.messages import facts_of, fill
 from gateway.rpc.pages import offset_of, size_of
-from gateway.rpc.wire.method import Method
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

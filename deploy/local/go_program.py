@@ -14,13 +14,14 @@ from deploy.local.part import Part
 
 @dataclass(frozen=True)
 class GoProgram:
-    """`name` is the part's, `module` the one that has it as `cmd/server`; `install` says what to do without Go."""
+    """`name` is the part's, `package` its place in `module`; `install` says what to do without Go."""
 
     name: str
     program: str
     module: str
     version: Callable[[], str]
     install: str
+    package: str = "cmd/server"
 
     async def locate(self, report: Report) -> Path:
         """PATH, else the cache, which is filled when empty. Raises `PartUnavailableError`."""
@@ -31,7 +32,9 @@ class GoProgram:
 
         async def build(directory: Path) -> None:
             go = require_tool(self.name, "go", self.install)
-            await go_install(self.name, go, f"{self.module}/cmd/server@v{version}", directory / self.program, report)
+            await go_install(
+                self.name, go, f"{self.module}/{self.package}@v{version}", directory / self.program, report
+            )
 
         waiting = f"{self.name}: another process is building it; waiting"
         return (await obtain(f"{self.name}-{version}", build, lambda: report(waiting))) / self.program

@@ -15,6 +15,7 @@ class Versions:
     temporal: str
     temporal_ui: str
     toxiproxy: str
+    h2spec: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -29,6 +30,7 @@ def pinned() -> Versions:
         temporal=data["temporal"]["server"],
         temporal_ui=data["temporal_ui"]["server"],
         toxiproxy=data["toxiproxy"]["server"],
+        h2spec=data["h2spec"]["program"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import grpc
 import httpx
 from taskgate.v1 import WatchRequest, WatchResponse
 
 from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
-from tests.performance.http2 import Http2Connection
 from tests.performance.idle import resident_mb
 from tests.performance.table import percentiles
 
@@ -70,6 +70,7 @@ class Streams:
         self._authorization = f"Bearer {variables['TASKGATE_KEY_INITECH']}"
         self._readers: list[asyncio.Task[None]] = []
         self._closing: list[Callable[[], None]] = []
+        self._channels: list[grpc.aio.Channel] = []
         self.arrived: Arrived = lambda kind, task_id, progress: None
         self.count = {"sse": 0, "watch": 0}
         """First answers, by kind."""
@@ -98,23 +99,23 @@ class Streams:
         return event
 
     async def open_watches(self, task_ids: list[str], per_connection: int) -> None:
+        metadata = [("authorization", self._authorization)]
         for first in range(0, len(task_ids), per_connection):
-            connection = await Http2Connection.open(self._address, METHOD, self._authorization)
-            self._closing.append(connection.close)
+            # Channels with the same options would share a connection.
+            channel = grpc.aio.insecure_channel(self._address, options=[("taskgate.bench", first)])
+            self._channels.append(channel)
+            watch = channel.unary_stream(METHOD)
             for task_id in task_ids[first : first + per_connection]:
-                connection.watch(WatchRequest(task_id=task_id).SerializeToString())
-            self._readers.append(asyncio.create_task(connection.listen(self._hear())))
+                call = watch(WatchRequest(task_id=task_id).SerializeToString(), metadata=metadata)
+                self._readers.append(asyncio.create_task(self._hear(call)))
         await self._until("watch", len(task_ids))
 
-    def _hear(self) -> Callable[[int, bytes], None]:
-        seen: set[int] = set()
-
-        def answer(stream: int, message: bytes) -> None:
+    async def _hear(self, call: Any) -> None:
+        seen = False
+        async for message in call:
             self.arrived("watch", *progress_of_answer(message))
-            self.count["watch"] += stream not in seen
-            seen.add(stream)
-
-        return answer
+            self.count["watch"] += not seen
+            seen = True
 
     async def _until(self, kind: str, count: int) -> None:
         async with asyncio.timeout(120):
@@ -131,6 +132,8 @@ class Streams:
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
+        for channel in self._channels:
+            await channel.close()
 
 
 class Changer:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import grpc
 from taskgate.v1 import NewTask, SubmitRequest
 
 from deploy.local.env import read_env
+from deploy.local.ports import free_port
 from deploy.local.stack import EmbeddedStack
-from tests.performance.http2 import Http2Connection
 from tests.performance.submit import load
 from tests.performance.table import percentiles
 
@@ -47,18 +53,39 @@ def grpc_message(project_id: str) -> bytes:
 async def grpc_load(address: str, key: str, message: bytes, requests: int, workers: int) -> tuple[list[float], float]:
     """Latencies, and requests per second; like `submit.load`, each worker on a connection of its own."""
     taken: list[float] = []
+    metadata = [("authorization", f"Bearer {key}")]
 
-    async def work() -> None:
-        connection = await Http2Connection.open(address, METHOD, f"Bearer {key}")
-        for _ in range(requests // workers):
-            began = time.perf_counter()
-            await connection.call(message)
-            taken.append(time.perf_counter() - began)
-        connection.close()
+    async def work(number: int) -> None:
+        # Channels with the same options would share a connection.
+        async with grpc.aio.insecure_channel(address, options=[("taskgate.bench", number)]) as channel:
+            submit = channel.unary_unary(METHOD)
+            for _ in range(requests // workers):
+                began = time.perf_counter()
+                await submit(message, metadata=metadata)
+                taken.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(workers)))
+    await asyncio.gather(*(work(number) for number in range(workers)))
     return taken, len(taken) / (time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def bare_servicer(database_url: str) -> AsyncIterator[str]:
+    """The address of a bare servicer, a process of its own."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("bare_servicer.py")),
+        env={**os.environ, "TASKGATE_DATABASE_URL": database_url, "PORT": str(port)},
+    )
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            async with asyncio.timeout(30):
+                await channel.channel_ready()
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def settle(db: asyncpg.Connection) -> None:
@@ -68,7 +95,13 @@ async def settle(db: asyncpg.Connection) -> None:
 
 
 async def run(stack: EmbeddedStack) -> dict[str, Any]:
-    """Latency of one client alone; throughput of 16."""
+    """Latency of one client alone; throughput of 16; and the same of a bare servicer."""
+    async with bare_servicer(stack.database_url) as bare:
+        return await compare(stack, bare)
+
+
+async def compare(stack: EmbeddedStack, bare: str) -> dict[str, Any]:
+    """The faces in turns, and their ratios round by round."""
     variables = read_env(stack.env_file)
     url, address = variables["TASKGATE_URL"], variables["TASKGATE_GRPC_ADDRESS"]
     key, project_id = variables["TASKGATE_KEY_INITECH"], variables["TASKGATE_PROJECT_INITECH"]
@@ -77,10 +110,10 @@ async def run(stack: EmbeddedStack) -> dict[str, Any]:
     async def measure(face: str, requests: int, workers: int) -> tuple[list[float], float]:
         if face == "http":
             return await load(url, over_http, requests, workers)
-        return await grpc_load(address, key, over_grpc, requests, workers)
+        return await grpc_load(bare if face == "bare" else address, key, over_grpc, requests, workers)
 
-    latencies: dict[str, list[float]] = {"http": [], "grpc": []}
-    rates: dict[str, list[float]] = {"http": [], "grpc": []}
+    latencies: dict[str, list[float]] = {"http": [], "grpc": [], "bare": []}
+    rates: dict[str, list[float]] = {"http": [], "grpc": [], "bare": []}
     db = await asyncpg.connect(stack.database_url)
     try:
         for face in rates:
@@ -100,6 +133,12 @@ async def run(stack: EmbeddedStack) -> dict[str, Any]:
     figures: dict[str, Any] = {
         face: {**percentiles(latencies[face]), "per_s": round(sorted(rates[face])[ROUNDS // 2], 1)} for face in rates
     }
-    ratios = sorted(g / h for g, h in zip(rates["grpc"], rates["http"], strict=True))
-    figures["ratio"] = {"per_s": round(ratios[ROUNDS // 2], 3), "min": round(ratios[0], 3), "max": round(ratios[-1], 3)}
+    for other in ("http", "bare"):
+        ratios = sorted(g / h for g, h in zip(rates["grpc"], rates[other], strict=True))
+        figures[f"to_{other}"] = {
+            "per_s": round(ratios[ROUNDS // 2], 3),
+            "min": round(ratios[0], 3),
+            "max": round(ratios[-1], 3),
+            "p95": round(figures["grpc"]["p95_ms"] / figures[other]["p95_ms"], 2),
+        }
     return figures

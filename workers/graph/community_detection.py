@@ -23,7 +23,7 @@ def detect_communities(neighbours: Neighbourhood) -> list[list[str]]:
     order = sorted(neighbours)
     # Numbers, because sets of strings are not walked in the same order by every process.
     position = {node: index for index, node in enumerate(order)}
-    graph = networkx.Graph()
+    graph: networkx.Graph[int] = networkx.Graph()
     graph.add_nodes_from(range(len(order)))
     graph.add_weighted_edges_from(
         (position[node], position[other], count)

@@ -23,7 +23,8 @@ class GraphConnection:
 
     @property
     def client(self) -> EpisodeGraphiti:
-        """The client. Its first use imports graphiti unless `warm_up` did, and raises `GraphNotConfigured`."""
+        """The client. Its first use imports graphiti unless `warm_up` did, and raises what
+        `build_graphiti` raises."""
         if self._client is None:
             module = importlib.import_module(_MODULE)
             client: EpisodeGraphiti = module.build_graphiti(self._settings)
@@ -33,7 +34,8 @@ class GraphConnection:
     async def warm_up(self) -> None:
         """Import what the first task would wait for, in a thread, and begin to build the graph's indices.
 
-        Nothing to do when no graph is configured. Raises `GraphAddressInvalid`; a server that is away is no error.
+        Nothing to do when no graph is configured. Raises `GraphAddressInvalid` or
+        `ModelsNotConfigured`; a server that is away is no error.
         """
         if self._settings.graph_url:
             await asyncio.to_thread(self._import)
@@ -41,8 +43,8 @@ class GraphConnection:
 
     def _import(self) -> None:
         importlib.import_module(_MODULE)
-        if self._settings.embedder_url is None:
-            importlib.import_module("sklearn.feature_extraction.text")
+        if self._settings.models_module is not None:
+            importlib.import_module(self._settings.models_module)
 
     async def close(self) -> None:
         """Give back the connections."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.graph.address import GraphAddress
+from gateway.graph.errors import GraphAddressInvalid, GraphNotConfigured
 from gateway.settings import Settings
-from workers.graph.address import GraphAddress
 from workers.graph.connection import GraphConnection
-from workers.graph.errors import GraphAddressInvalid, GraphNotConfigured
 
 
 @pytest.mark.parametrize(

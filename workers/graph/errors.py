@@ -15,3 +15,9 @@ class ModelsNotConfigured(GraphError):
     """No language model or embedder is configured: set TASKGATE_LLM_URL and TASKGATE_EMBEDDER_URL."""
 
     code = "models_not_configured"
+
+
+class GraphLibrariesMissing(GraphError):
+    """The libraries of the knowledge graph are not installed: pip install 'taskgate[worker]'."""
+
+    code = "graph_libraries_missing"

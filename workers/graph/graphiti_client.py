@@ -157,8 +157,8 @@ def build_graphiti(settings: Settings) -> EpisodeGraphiti:
     )
 
 
-def _stand_ins(settings: Settings) -> ModuleType:
-    """The module that stands in for a server without a URL."""
+def stand_ins(settings: Settings) -> ModuleType:
+    """The module that stands in for a server without a URL. Raises `ModelsNotConfigured`."""
     if settings.models_module is None:
         raise ModelsNotConfigured
     try:
@@ -169,7 +169,7 @@ def _stand_ins(settings: Settings) -> ModuleType:
 
 def _build_llm(settings: Settings) -> LLMClient:
     if settings.llm_url is None:
-        client: LLMClient = _stand_ins(settings).language_model()
+        client: LLMClient = stand_ins(settings).language_model()
         return client
     key = settings.llm_api_key.get_secret_value() if settings.llm_api_key is not None else _NO_KEY
     return OpenAIGenericClient(
@@ -180,7 +180,7 @@ def _build_llm(settings: Settings) -> LLMClient:
 
 def _build_embedder(settings: Settings) -> EmbedderClient:
     if settings.embedder_url is None:
-        client: EmbedderClient = _stand_ins(settings).embedder(settings.embedder_dimensions)
+        client: EmbedderClient = stand_ins(settings).embedder(settings.embedder_dimensions)
         return client
     key = settings.embedder_api_key.get_secret_value() if settings.embedder_api_key is not None else _NO_KEY
     return OpenAIEmbedder(

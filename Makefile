@@ -48,14 +48,15 @@ $(STAMP): requirements.lock pyproject.toml
 	@deploy/local/make-venv "$(PYTHON)" .venv
 	@touch $@
 
-# No registry host is recorded: whoever installs uses their own. The second lock is for the images, with the same versions;
-# the others are for what `make bench` compares with.
+# No registry host is recorded: whoever installs uses their own. The images have locks of their own, with the same versions;
+# the last ones are for what `make bench` compares with.
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --no-annotate
 
 lock: venv ## Resolve the dependencies anew into the lock files; UPGRADE=--upgrade takes newer versions
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
-	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/requirements.lock
+	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/gateway.lock
+	@$(COMPILE) -c requirements.lock --extra worker --extra demo pyproject.toml deploy/docker/build.in -o deploy/docker/worker.lock
 	@for peers in tests/performance/peers/*.in; do $(COMPILE) $(UPGRADE) $$peers -o $${peers%.in}.lock; done
 
 clean: down ## Stop the stack and remove its state, the virtual environment and all caches of the checkout

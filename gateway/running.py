@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.settings import Settings
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 #: These libraries log every request, some with its address and arguments.
 NOISY = ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.access")
@@ -18,6 +19,8 @@ NOISY = ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.acc
 def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """Run it until it returns."""
     import uvloop
+
+    from gateway.settings import Settings
 
     settings = Settings()
     logging.basicConfig(

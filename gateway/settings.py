@@ -189,15 +189,19 @@ class Settings(BaseSettings):
     temporal_inline_payload_bytes: int = Field(128 * 1024, ge=0, description="Larger payloads travel by reference")
 
     # Graph --------------------------------------------------------------------------------------------------
-    llm_url: str | None = Field(None, description="OpenAI-compatible base URL; unset: offline rule-based extractor")
+    llm_url: str | None = Field(None, description="OpenAI-compatible base URL; for extraction")
     llm_api_key: SecretStr | None = Field(None, description="Key for `llm_url`")
     llm_model: str = Field("gpt-4.1-mini", description="Model for extraction")
     llm_structured_output: Literal["json_schema", "json_object"] = Field(
         "json_schema", description="How answers are asked for; `json_object` for servers without JSON schemas"
     )
-    embedder_url: str | None = Field(None, description="OpenAI-compatible base URL; unset: offline feature hashing")
+    embedder_url: str | None = Field(None, description="OpenAI-compatible base URL, for vectors")
     embedder_api_key: SecretStr | None = Field(None, description="Key for `embedder_url`")
     embedder_model: str = Field("text-embedding-3-small", description="Embedding model")
+    models_module: str | None = Field(
+        None,
+        description="Module whose `language_model()` and `embedder(dimensions)` stand in for a URL that is unset, e.g. `deploy.demo`",
+    )
     embedder_dimensions: int = Field(1024, ge=8, le=8192, description="Length of an embedding")
 
     # Command line ---------------------------------------------------------------------------------------------

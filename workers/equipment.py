@@ -9,12 +9,13 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
 from gateway.submission.start_plan import Launcher
+from gateway.submission.waiting import WaitingLauncher
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
-from workers.submit import Submitter, WaitingLauncher
+from workers.submit import Submitter
 
 
 class Equipment:

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
+from gateway.graph.errors import GraphError
 from gateway.recovery.guard import GuardLine
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.settings import Settings
@@ -23,7 +24,6 @@ from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
 from workers.equipment import Equipment
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
-from workers.graph.errors import GraphError
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.redis_queue.worker import RedisQueueWorker

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from gateway.dispatch.concurrency_limit import Pace
 
 #: Parts of the machine that may be in use when another task is begun.
@@ -104,10 +106,10 @@ class ResourceSlots:
 
 
 class MachineLoad:
-    """This machine's, by `/proc`; inside a memory cgroup that has a limit, the cgroup's memory."""
+    """This machine's; inside a memory cgroup that has a limit, the cgroup's memory."""
 
     def __init__(self) -> None:
-        self._before = _cpu_times()
+        psutil.cpu_percent()
         self._measured_at = time.monotonic()
         self._cpu = 0.0
 
@@ -115,20 +117,13 @@ class MachineLoad:
         limit, used = _cgroup("memory.max"), _cgroup("memory.current")
         if limit and used is not None:
             return used / limit
-        values = {}
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            values[name] = int(rest.split()[0])
-        return 1 - values["MemAvailable"] / values["MemTotal"]
+        return psutil.virtual_memory().percent / 100
 
     def cpu(self) -> float:
-        """Of the last moments."""
+        """Since the look before this one."""
         now = time.monotonic()
         if now - self._measured_at >= CPU_SECONDS:
-            busy, total = _cpu_times()
-            spent = total - self._before[1]
-            self._cpu = (busy - self._before[0]) / spent if spent else self._cpu
-            self._before, self._measured_at = (busy, total), now
+            self._cpu, self._measured_at = psutil.cpu_percent() / 100, now
         return self._cpu
 
 
@@ -139,12 +134,6 @@ def slots_of(text: str, limit: int) -> Slots:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ValueError(f"slots are a number or 'auto', not {text!r}")
     return FixedSlots(int(text))
-
-
-def _cpu_times() -> tuple[int, int]:
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    idle = fields[3] + fields[4]
-    return sum(fields) - idle, sum(fields)
 
 
 def _cgroup(name: str) -> int | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from gateway.access.placement import Placement
 from gateway.dispatch.starter import Starter
@@ -12,31 +10,8 @@ from gateway.storage.database import Database
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
 from gateway.submission.start_plan import Launch
+from gateway.submission.waiting import WaitingLauncher
 from gateway.tasks.lifecycle.claim import Claim
-from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
-
-
-class WaitingLauncher:
-    """Leaves every start to the gateways' dispatchers, which a notification wakes."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-        self._wakes: set[asyncio.Task[str]] = set()
-
-    @property
-    def owner_id(self) -> str:
-        return ""
-
-    def plan(self, task: NewTask) -> Launch:
-        return Launch("waiting", task.not_before or datetime.now(UTC))
-
-    def launch(self, launch: Launch) -> None:
-        raise AssertionError("a worker starts nothing itself")
-
-    def wake(self) -> None:
-        wake = asyncio.create_task(self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL))
-        self._wakes.add(wake)
-        wake.add_done_callback(self._wakes.discard)
 
 
 class NodeLauncher(WaitingLauncher):

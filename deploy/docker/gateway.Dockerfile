@@ -3,8 +3,8 @@
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/taskgate
-COPY deploy/docker/requirements.lock ./
-RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY deploy/docker/gateway.lock ./
+RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r gateway.lock
 COPY pyproject.toml README.md ./
 COPY backends ./backends
 COPY gateway ./gateway
@@ -18,7 +18,6 @@ RUN groupadd --system --gid 10001 taskgate \
 COPY --from=build /opt/taskgate /opt/taskgate
 ENV PATH=/opt/taskgate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    GRAPHITI_TELEMETRY_ENABLED=false \
     TASKGATE_HTTP_HOST=0.0.0.0 \
     TASKGATE_GRPC_HOST=0.0.0.0
 # The flag file, when flags come from a file.

@@ -3,12 +3,14 @@
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/taskgate
-COPY deploy/docker/requirements.lock ./
-RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY deploy/docker/worker.lock ./
+RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r worker.lock
 COPY pyproject.toml README.md ./
 COPY backends ./backends
 COPY gateway ./gateway
 COPY workers ./workers
+COPY deploy/__init__.py ./deploy/
+COPY deploy/demo ./deploy/demo
 RUN /opt/taskgate/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11.14-slim-bookworm

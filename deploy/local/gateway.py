@@ -115,7 +115,11 @@ class WorkerPart(Part):
         """One process for one backend."""
         self.ready_file.parent.mkdir(parents=True, exist_ok=True)
         self.ready_file.unlink(missing_ok=True)
-        environment = {**self._environment(), "TASKGATE_READY_FILE": str(self.ready_file)}
+        environment = {
+            "TASKGATE_MODELS_MODULE": "deploy.demo",
+            **self._environment(),
+            "TASKGATE_READY_FILE": str(self.ready_file),
+        }
         argv = [taskgate.program(), "worker", "--backend", self.backend]
         return Command(argv, env=environment, cwd=taskgate.CHECKOUT)
 

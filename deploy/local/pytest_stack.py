@@ -23,6 +23,9 @@ from deploy.local.ports import take_share
 from deploy.local.stack import SERVERS, EmbeddedStack
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, ensure_namespace
 
+#: Time limit of a test that may have to build a server first (seconds).
+BUILD_SECONDS = 1500
+
 
 class StackFactory(Protocol):
     """What the fixture `stack_factory` gives."""
@@ -117,6 +120,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Sessions beside each other (pytest-xdist) each have servers of their own, on ports of their own."""
     if worker := getattr(config, "workerinput", None):
         take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test with servers may have to build them, whichever it is."""
+    for item in items:
+        if "stacks" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
 _outcome: dict[str, int] = {}

@@ -30,12 +30,12 @@ from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
 from gateway.submission.service import SubmissionDesk
+from gateway.submission.waiting import WaitingLauncher
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.desk import TenantDesk
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
-from workers.submit import WaitingLauncher
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,9 @@ class Deliverer:
         self._receivers[receiver] += 1
         try:
             if secrets:
-                body = row["body"].encode()
-                headers = headers_for(row["id"], int(time.time()), body, secrets)
+                headers = headers_for(row["id"], int(time.time()), row["body"], secrets)
                 headers |= {"Content-Type": "application/json", "User-Agent": "taskgate"}
-                answer = await self._sender.send(row["url"], headers, body)
+                answer = await self._sender.send(row["url"], headers, row["body"].encode())
             else:
                 answer = Answer(error=NO_SECRET)
             await self._record(row["id"], row["attempts"], answer)

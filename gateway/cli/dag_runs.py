@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.dag import Tenant, show
+from gateway.cli.dag import Tenant, dag_app, show
 from gateway.cli.flags import AsJson, fail
 from gateway.cli.table import table
 
@@ -203,3 +203,6 @@ def _value(text: str) -> Any:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
+
+
+add_run_commands(dag_app)

@@ -14,10 +14,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.access import Admission
+from gateway.graph.preview import find_duplicates
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.communities import rebuild_task
 from gateway.http.documents import legacy_errors
-from gateway.http.duplicates import find_duplicates
 from gateway.http.episodes import DEFAULT_GROUP
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.submission.new_task import NewTask
@@ -134,7 +134,9 @@ async def deduplicate(
     deduplication = deduplication or Deduplication()
     admission = await _admit(request, project_id)
     if deduplication.dry_run:
-        groups = await find_duplicates(gateway_of(request), _group(admission), deduplication.similarity_threshold)
+        groups = await find_duplicates(
+            gateway_of(request).settings.graph_url, _group(admission), deduplication.similarity_threshold
+        )
         return json_answer(
             {
                 "dry_run": True,
@@ -203,7 +205,7 @@ async def _rehearse(request: Request, admission: Admission, operation: str) -> d
         case "incremental_refresh":
             return {"dry_run": True, "message": "Would refresh recent episodes"}
         case "deduplicate":
-            groups = await find_duplicates(gateway_of(request), _group(admission), _SIMILARITY)
+            groups = await find_duplicates(gateway_of(request).settings.graph_url, _group(admission), _SIMILARITY)
             return {
                 "dry_run": True,
                 "duplicates_found": len(groups),

@@ -10,12 +10,13 @@ import fcntl
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid
 from gateway.routing.flag_document import Json, parse_document
@@ -126,16 +127,14 @@ class FlagFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """The file itself cannot carry the lock, since every edit replaces it."""
-        deadline = time.monotonic() + LOCK_SECONDS
+        tries = Retrying(
+            retry=retry_if_exception_type(BlockingIOError), stop=stop_after_delay(LOCK_SECONDS), wait=wait_fixed(0.02)
+        )
         with open(self.path.with_name(self.path.name + ".lock"), "a") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise FlagFileBusy from None
-                    time.sleep(0.02)
+            try:
+                tries(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except RetryError:
+                raise FlagFileBusy from None
             yield
 
     def _replace(self, text: str, record: FlagChange) -> None:

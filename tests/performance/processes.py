@@ -68,10 +68,9 @@ def cpu_of(pids: set[int]) -> float:
 def resident_mb(pid: int) -> float:
     """Megabytes, of shared pages the process's part: PostgreSQL's processes share most of theirs."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
+        return float(psutil.Process(pid).memory_full_info().pss) / 2**20
+    except psutil.Error:
         return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 async def server_pids(stack: EmbeddedStack) -> dict[str, set[int]]:

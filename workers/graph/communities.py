@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gateway.graph.duplicates import QueryDriver
 from workers.graph.community_detection import detect_communities
 from workers.graph.concurrency import gather_bounded
-from workers.graph.duplicates import QueryDriver
 
 if TYPE_CHECKING:
     from graphiti_core import Graphiti

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gateway.settings import Settings
+from workers.graph.errors import GraphLibrariesMissing
 
 if TYPE_CHECKING:
     from workers.graph.graphiti_client import EpisodeGraphiti
@@ -23,29 +25,35 @@ class GraphConnection:
 
     @property
     def client(self) -> EpisodeGraphiti:
-        """The client. Its first use imports graphiti unless `warm_up` did, and raises `GraphNotConfigured`."""
+        """The client. Its first use imports graphiti unless `warm_up` did. Raises `GraphError`."""
         if self._client is None:
-            module = importlib.import_module(_MODULE)
-            client: EpisodeGraphiti = module.build_graphiti(self._settings)
+            client: EpisodeGraphiti = _load().build_graphiti(self._settings)
             self._client = client
         return self._client
 
     async def warm_up(self) -> None:
         """Import what the first task would wait for, in a thread, and begin to build the graph's indices.
 
-        Nothing to do when no graph is configured. Raises `GraphAddressInvalid`; a server that is away is no error.
+        Nothing to do when no graph is configured. Raises `GraphError`; a server that is away is none.
         """
         if self._settings.graph_url:
             await asyncio.to_thread(self._import)
             self.client.driver.begin()
 
     def _import(self) -> None:
-        importlib.import_module(_MODULE)
-        if self._settings.embedder_url is None:
-            importlib.import_module("sklearn.feature_extraction.text")
+        client = _load()
+        if self._settings.models_module is not None:
+            client.stand_ins(self._settings)
 
     async def close(self) -> None:
         """Give back the connections."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.driver.close()
+
+
+def _load() -> ModuleType:
+    try:
+        return importlib.import_module(_MODULE)
+    except ModuleNotFoundError as error:
+        raise GraphLibrariesMissing from error

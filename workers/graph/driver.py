@@ -16,8 +16,9 @@ from graphiti_core.models.edges.edge_db_queries import get_entity_edge_return_qu
 from graphiti_core.models.nodes.node_db_queries import get_entity_node_return_query
 from neo4j import EagerResult
 from neo4j.exceptions import Neo4jError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from workers.graph.address import GraphAddress
+from gateway.graph.address import GraphAddress
 from workers.graph.group_lock import LOCK_CONSTRAINT, GroupLocks
 
 log = logging.getLogger(__name__)
@@ -87,21 +88,20 @@ class GroupAwareDriver(Neo4jDriver):
             self._building.cancel()
         await super().close()
 
+    # Another worker may build the same at this moment; what it has built is not missing next time.
+    @retry(
+        retry=retry_if_exception_type(Neo4jError),
+        stop=stop_after_attempt(_BUILD_ATTEMPTS),
+        wait=wait_exponential(0.2),
+        reraise=True,
+    )
     async def _build(self) -> None:
-        for attempt in range(1, _BUILD_ATTEMPTS + 1):
-            try:
-                missing = await self._missing()
-                for query in missing:
-                    await self._execute_index_query(query)
-                if missing:
-                    await self.execute_query("CALL db.awaitIndexes($seconds)", seconds=_ONLINE_SECONDS)
-                    log.info("built %d indices of the knowledge graph", len(missing))
-                return
-            except Neo4jError:
-                # Another worker builds the same at this moment; what it has built is not missing next time.
-                if attempt == _BUILD_ATTEMPTS:
-                    raise
-                await asyncio.sleep(0.1 * 2**attempt)
+        missing = await self._missing()
+        for query in missing:
+            await self._execute_index_query(query)
+        if missing:
+            await self.execute_query("CALL db.awaitIndexes($seconds)", seconds=_ONLINE_SECONDS)
+            log.info("built %d indices of the knowledge graph", len(missing))
 
     async def _missing(self) -> list[Any]:
         wanted = [*get_range_indices(GraphProvider.NEO4J), *get_fulltext_indices(GraphProvider.NEO4J), LOCK_CONSTRAINT]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from workers.graph.duplicates import QueryDriver
+from gateway.graph.duplicates import QueryDriver
 from workers.graph.errors import EpisodeInOtherGroup
 
 #: What graphiti itself keeps on the node; everything else there is MemStack's and survives graphiti's rewrite.

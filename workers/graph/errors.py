@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from backends.errors import TaskgateError
-
-
-class GraphError(TaskgateError):
-    """The knowledge graph could not do what was asked."""
-
-    code = "graph_error"
-
-
-class GraphNotConfigured(GraphError):
-    """No knowledge graph is configured: set TASKGATE_GRAPH_URL (bolt://[user:password@]host:port)."""
-
-    code = "graph_not_configured"
-
-
-class GraphAddressInvalid(GraphError):
-    """TASKGATE_GRAPH_URL is not a Neo4j address (bolt://[user:password@]host:port[/database])."""
-
-    code = "graph_address_invalid"
+from gateway.graph.errors import GraphError
 
 
 class EpisodeInOtherGroup(GraphError):
     """An episode with this id exists in another group; it is left alone."""
 
     code = "episode_in_other_group"
+
+
+class ModelsNotConfigured(GraphError):
+    """No language model or embedder is configured: set TASKGATE_LLM_URL and TASKGATE_EMBEDDER_URL."""
+
+    code = "models_not_configured"
+
+
+class GraphLibrariesMissing(GraphError):
+    """The libraries of the knowledge graph are not installed: pip install 'taskgate[worker]'."""
+
+    code = "graph_libraries_missing"

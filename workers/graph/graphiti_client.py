@@ -7,10 +7,12 @@ import os
 # Before graphiti is imported: it would otherwise report its use to its makers.
 os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
 
+import importlib
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 
 from graphiti_core import Graphiti
@@ -24,12 +26,11 @@ from graphiti_core.search.search_utils import RELEVANT_SCHEMA_LIMIT
 from graphiti_core.utils.maintenance.edge_operations import extract_edges
 from graphiti_core.utils.maintenance.node_operations import extract_nodes
 
+from gateway.graph.address import GraphAddress
 from gateway.settings import Settings
 from workers.graph import community_detection, episodes
-from workers.graph.address import GraphAddress
 from workers.graph.driver import GroupAwareDriver
-from workers.graph.offline.embedder import OfflineHashingEmbedder
-from workers.graph.offline.llm import OfflineRuleBasedExtractor
+from workers.graph.errors import ModelsNotConfigured
 from workers.graph.remembered import give_memory
 from workers.graph.reranker import EmbeddingReranker
 
@@ -142,7 +143,8 @@ class EpisodeGraphiti(Graphiti):
 def build_graphiti(settings: Settings) -> EpisodeGraphiti:
     """A client for the graph, language model and embedder that the settings name; connects on first use.
 
-    Must be called in the event loop that uses it. Raises `GraphNotConfigured` or `GraphAddressInvalid`.
+    Must be called in the event loop that uses it. Raises `GraphNotConfigured`, `GraphAddressInvalid` or
+    `ModelsNotConfigured`.
     """
     address = GraphAddress.parse(settings.graph_url)
     community_detection.replace_graphitis_own()
@@ -155,9 +157,20 @@ def build_graphiti(settings: Settings) -> EpisodeGraphiti:
     )
 
 
+def stand_ins(settings: Settings) -> ModuleType:
+    """The module that stands in for a server without a URL. Raises `ModelsNotConfigured`."""
+    if settings.models_module is None:
+        raise ModelsNotConfigured
+    try:
+        return importlib.import_module(settings.models_module)
+    except ImportError as error:
+        raise ModelsNotConfigured(f"TASKGATE_MODELS_MODULE cannot be imported: {error}") from error
+
+
 def _build_llm(settings: Settings) -> LLMClient:
     if settings.llm_url is None:
-        return OfflineRuleBasedExtractor()
+        client: LLMClient = stand_ins(settings).language_model()
+        return client
     key = settings.llm_api_key.get_secret_value() if settings.llm_api_key is not None else _NO_KEY
     return OpenAIGenericClient(
         LLMConfig(api_key=key, model=settings.llm_model, small_model=settings.llm_model, base_url=settings.llm_url),
@@ -167,7 +180,8 @@ def _build_llm(settings: Settings) -> LLMClient:
 
 def _build_embedder(settings: Settings) -> EmbedderClient:
     if settings.embedder_url is None:
-        return OfflineHashingEmbedder(settings.embedder_dimensions)
+        client: EmbedderClient = stand_ins(settings).embedder(settings.embedder_dimensions)
+        return client
     key = settings.embedder_api_key.get_secret_value() if settings.embedder_api_key is not None else _NO_KEY
     return OpenAIEmbedder(
         OpenAIEmbedderConfig(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from typing import Any
 
 from neo4j import AsyncDriver
 from neo4j.exceptions import DriverError, Neo4jError, TransientError
+from tenacity import retry, retry_if_exception_type, wait_random
 
 log = logging.getLogger(__name__)
 
@@ -65,23 +65,23 @@ class GroupLocks:
             if not self._waiting[group_id]:
                 del self._waiting[group_id], self._local[group_id]
 
+    @retry(retry=retry_if_exception_type(TransientError), wait=wait_random(0.05, 0.25))
     async def _acquire(self, group_id: str) -> tuple[Any, Any]:
-        while True:
-            session = self._driver.session(database=self._database)
-            try:
-                # 0: no time limit but the task's own.
-                transaction = await session.begin_transaction(timeout=0)
-                result = await transaction.run(_LOCK, group_id=group_id)
-                await result.consume()
-                return transaction, session
-            except TransientError as error:
-                await session.close()
-                log.debug("group %s is not free yet: %s", group_id, error.code)
-                await asyncio.sleep(random.uniform(0.05, 0.25))
-            except BaseException:
-                session.cancel()
-                await session.close()
-                raise
+        session = self._driver.session(database=self._database)
+        try:
+            # 0: no time limit but the task's own.
+            transaction = await session.begin_transaction(timeout=0)
+            result = await transaction.run(_LOCK, group_id=group_id)
+            await result.consume()
+            return transaction, session
+        except TransientError as error:
+            await session.close()
+            log.debug("group %s is not free yet: %s", group_id, error.code)
+            raise
+        except BaseException:
+            session.cancel()
+            await session.close()
+            raise
 
     async def _release(self, transaction: Any, session: Any) -> None:
         try:

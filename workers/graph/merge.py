@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.graph.duplicates import DuplicateGroup
+from gateway.graph.duplicates import DuplicateGroup
 
 #: What a node is, as against what is known of it: the survivor's own stays.
 _IDENTITY = frozenset({"uuid", "name", "group_id", "created_at", "name_embedding", "labels", "summary"})

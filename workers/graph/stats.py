@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workers.graph.duplicates import QueryDriver
+from gateway.graph.duplicates import QueryDriver
 
 _ENTITIES = """
 MATCH (n:Entity {group_id: $group_id})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.graph.duplicates import ALL_GROUPS, DuplicateGroup, find_duplicate_groups
 from workers.graph.communities import list_groups
-from workers.graph.duplicates import ALL_GROUPS, DuplicateGroup, find_duplicate_groups
 from workers.graph.merge import merge_group
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.graph.duplicates import ALL_GROUPS
 from workers.graph import episodes
-from workers.graph.duplicates import ALL_GROUPS
 from workers.handlers.add_episode import load_project_schema
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph

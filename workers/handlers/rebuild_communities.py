@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.graph.duplicates import ALL_GROUPS
 from workers.graph import communities
-from workers.graph.duplicates import ALL_GROUPS
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph
 from workers.handlers.payload import required_text

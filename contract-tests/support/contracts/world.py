@@ -101,6 +101,7 @@ class World:
             "temporal_address": servers.temporal_address,
             "temporal_namespace": servers.temporal_namespace,
             "graph_url": servers.graph_url,
+            "models_module": "deploy.demo",
             "flags_file": self.flag.path,
             "handlers": "contracts.probes,memstack_handlers",
             "grpc_enabled": False,

@@ -21,6 +21,10 @@ from workers.graph.stats import GroupGraph, read_group
 _REMOVE = "MATCH (n) WHERE n.group_id = $group_id OR n.group_id STARTS WITH $group_id + '-' DETACH DELETE n"
 
 
+def _settings(graph_url: str) -> Settings:
+    return Settings(graph_url=graph_url, llm_url=None, embedder_url=None, models_module="deploy.demo")
+
+
 class Reports:
     """What a handler reported, in order."""
 
@@ -118,8 +122,8 @@ async def handler_database(postgres_server: str) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture(scope="session")
 async def handler_contexts(neo4j_server: str, handler_database: Database) -> AsyncIterator[ContextFactory]:
-    """Contexts with the offline extractor and embedder."""
-    contexts = ContextFactory(Settings(graph_url=neo4j_server, llm_url=None, embedder_url=None), handler_database)
+    """Contexts with the demo's extractor and embedder."""
+    contexts = ContextFactory(_settings(neo4j_server), handler_database)
     await contexts.warm_up()
     yield contexts
     await contexts.close()
@@ -136,4 +140,4 @@ async def bench(handler_contexts: ContextFactory, handler_database: Database) ->
 @pytest.fixture
 def rival(bench: Bench, neo4j_server: str, handler_database: Database) -> ContextFactory:
     """The contexts of another worker on the same servers; the test closes them."""
-    return ContextFactory(Settings(graph_url=neo4j_server, llm_url=None, embedder_url=None), handler_database)
+    return ContextFactory(_settings(neo4j_server), handler_database)

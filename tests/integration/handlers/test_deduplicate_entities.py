@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from workers.graph.address import GraphAddress
-from workers.graph.duplicates import find_duplicate_groups
+from gateway.graph.address import GraphAddress
+from gateway.graph.duplicates import find_duplicate_groups
 from workers.handlers.add_episode import AddEpisodeHandler
 from workers.handlers.deduplicate_entities import DeduplicateEntitiesHandler
 from workers.handlers.rebuild_communities import RebuildCommunitiesHandler

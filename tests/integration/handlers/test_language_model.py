@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server instead of the offline extractor and embedder."""
+"""Any OpenAI-compatible server for extraction and vectors."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -66,8 +67,7 @@ class WorkerProcess:
     def pid(self) -> int:
         """The process that runs tasks."""
         assert self.supervisor is not None
-        number = self.supervisor.pid
-        return int(Path(f"/proc/{number}/task/{number}/children").read_text().split()[0])
+        return psutil.Process(self.supervisor.pid).children()[0].pid
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.supervisor is not None and self.supervisor.returncode is None:

@@ -23,6 +23,7 @@ DOCKER = CHECKOUT / "deploy" / "docker"
 COMPOSE = CHECKOUT / "docker-compose.yml"
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
 SCRIPTS = sorted(DOCKER.glob("*.sh"))
+IMAGE_LOCKS = sorted(DOCKER.glob("*.lock"))
 
 
 @pytest.fixture(scope="module")
@@ -138,17 +139,24 @@ def test_images_check_their_own_health(dockerfile: DockerfileParser) -> None:
 
 def test_packages_are_installed_by_hash(dockerfile: DockerfileParser) -> None:
     installs = [" ".join(words) for words in instructions(dockerfile, "RUN") if "install" in words]
-    assert any("--require-hashes -r requirements.lock" in line for line in installs)
+    assert any(re.search(r"--require-hashes -r (gateway|worker)\.lock$", line) for line in installs)
     assert all("--require-hashes" in line or "--no-deps --no-build-isolation" in line for line in installs[:2])
 
 
-def test_the_images_lock_has_the_versions_of_the_tested_one() -> None:
-    tested, images = pins(CHECKOUT / "requirements.lock"), pins(DOCKER / "requirements.lock")
-    assert images.items() <= tested.items()
-    assert "pytest" not in images
+@pytest.mark.parametrize("lock", IMAGE_LOCKS, ids=lambda path: path.name)
+def test_the_images_locks_have_the_versions_of_the_tested_one(lock: Path) -> None:
+    assert pins(lock).items() <= pins(CHECKOUT / "requirements.lock").items()
+    assert "pytest" not in pins(lock)
 
 
-@pytest.mark.parametrize("lock", [CHECKOUT / "requirements.lock", DOCKER / "requirements.lock"], ids=["all", "images"])
+def test_only_the_workers_image_carries_the_graph_libraries() -> None:
+    gateway, worker = (set(pins(DOCKER / f"{name}.lock")) for name in ("gateway", "worker"))
+    graph = {"graphiti-core", "networkx", "numpy", "openai", "scikit-learn", "scipy"}
+    assert gateway & graph == set()
+    assert worker >= graph | gateway
+
+
+@pytest.mark.parametrize("lock", [CHECKOUT / "requirements.lock", *IMAGE_LOCKS], ids=lambda path: path.name)
 def test_locks_record_no_registry(lock: Path) -> None:
     lines = [line for line in lock.read_text().splitlines() if not line.startswith("#")]
     assert lines

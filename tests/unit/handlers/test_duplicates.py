@@ -7,8 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from graphiti_core.utils.maintenance import dedup_helpers
 
-from workers.graph.duplicates import DuplicateGroup, Entity, dedup_helpers, find_duplicate_groups, group_duplicates
+from gateway.graph.duplicates import (
+    DuplicateGroup,
+    Entity,
+    exact_form,
+    find_duplicate_groups,
+    group_duplicates,
+    is_specific,
+    likeness,
+    loose_form,
+    shingles_of,
+)
 
 
 def grouped(names: list[str], threshold: float = 0.9) -> list[list[str]]:
@@ -65,11 +76,10 @@ def test_finds_what_comparing_every_pair_finds() -> None:
     chance = random.Random(7)
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta", "kappa"]
     names = [" ".join(chance.choices(words, k=3)) + chance.choice(["", "s", " x", "!"]) for _ in range(300)]
-    helpers = dedup_helpers()
+    helpers = dedup_helpers
 
     def shingles(name: str) -> set[str]:
-        found: set[str] = helpers._shingles(helpers._normalize_name_for_fuzzy(name))
-        return found
+        return helpers._shingles(helpers._normalize_name_for_fuzzy(name))
 
     for threshold in (0.5, 0.7, 0.9, 1.0):
         leaders: list[str] = []
@@ -83,6 +93,20 @@ def test_finds_what_comparing_every_pair_finds() -> None:
         entities = [Entity(str(position), name) for position, name in enumerate(names)]
         merged = sum(group.count - 1 for group in group_duplicates(entities, threshold))
         assert len(names) - merged == len(leaders)
+
+
+def test_names_are_compared_as_graphiti_compares_them() -> None:
+    chance = random.Random(11)
+    names = ["", " ", "a", "ab", "aaaaaaa", "Al Bo", "Acme\tCorp.", "O'Neil & Sons, Inc."]
+    names += ["".join(chance.choices("abcAB 12'-._&", k=chance.randrange(1, 20))) for _ in range(500)]
+    for name, other in zip(names, reversed(names), strict=True):
+        loose = loose_form(name)
+        assert exact_form(name) == dedup_helpers._normalize_string_exact(name)
+        assert loose == dedup_helpers._normalize_name_for_fuzzy(name)
+        assert shingles_of(loose) == dedup_helpers._shingles(loose)
+        assert is_specific(loose) == dedup_helpers._has_high_entropy(loose)
+        left, right = shingles_of(loose), shingles_of(loose_form(other))
+        assert likeness(left, right) == dedup_helpers._jaccard_similarity(set(left), set(right))
 
 
 class Graph:

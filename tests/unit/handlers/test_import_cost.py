@@ -15,8 +15,8 @@ HEAVY = ("graphiti_core", "neo4j", "sklearn", "openai", "numpy", "posthog")
     [
         "import workers.handlers.loader; workers.handlers.loader.load_registry()",
         "import workers.context",
-        "import workers.graph.address, workers.graph.connection",
-        "from workers.graph import duplicates; duplicates.group_duplicates([duplicates.Entity('1', 'Alice')], 0.9)",
+        "import workers.graph.connection",
+        "from gateway.graph import duplicates; duplicates.group_duplicates([duplicates.Entity('1', 'Alice')], 0.9)",
     ],
 )
 def test_nothing_heavy_comes_along(statement: str) -> None:

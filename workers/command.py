@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.settings import Settings
-from workers.slots import slots_of
-
 #: Pools by what they serve (design §4); `redis` is the legacy queue's.
 POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
 
@@ -37,6 +34,10 @@ def worker(
 
     SIGTERM drains and ends, SIGHUP replaces the processes one after the other. A process that dies is replaced.
     """
+    # Here, because every `taskgate` command imports this module.
+    from gateway.settings import Settings
+    from workers.slots import slots_of
+
     settings = Settings()
     try:
         slots_of(slots or str(settings.worker_slots), settings.worker_slots)

@@ -7,20 +7,18 @@ The gateway asks this for the dry run of `POST /api/v1/maintenance/deduplicate` 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 #: The group id that means every group, each for itself.
 ALL_GROUPS = "global"
+
+#: graphiti's limits: shorter single words, and names of less entropy (bits a letter), are only compared exactly.
+_SPECIFIC_LENGTH, _SPECIFIC_ENTROPY = 6, 1.5
 
 _ENTITIES = """
 MATCH (n:Entity)
@@ -119,16 +117,10 @@ class _Name:
     __slots__ = ("exact", "is_specific", "numbers", "shingles")
 
     def __init__(self, name: str) -> None:
-        helpers = dedup_helpers()
-        self.exact: str = helpers._normalize_string_exact(name)
-        # graphiti's looser form keeps a-z and digits only, which leaves next to nothing of a name in another script.
-        loose = (
-            helpers._normalize_name_for_fuzzy(name)
-            if name.isascii()
-            else " ".join(re.sub(r"[^\w' ]|_", " ", self.exact).split())
-        )
-        self.shingles: frozenset[str] = frozenset(helpers._shingles(loose))
-        self.is_specific: bool = helpers._has_high_entropy(loose)
+        loose = loose_form(name)
+        self.exact = exact_form(name)
+        self.shingles = shingles_of(loose)
+        self.is_specific = is_specific(loose)
         #: Report 2023 and Report 2024 are two things, however long the rest of the name.
         self.numbers = re.findall(r"\d+", self.exact)
 
@@ -146,30 +138,43 @@ def _closest(name: _Name, names: Sequence[_Name], candidates: Iterable[int], thr
         other = names[position]
         if other.numbers != name.numbers:
             continue
-        score = dedup_helpers()._jaccard_similarity(name.shingles, other.shingles)
+        score = likeness(name.shingles, other.shingles)
         if score >= threshold and (best is None or (score, -position) > (best[0], -best[1])):
             best = (score, position)
     return None if best is None else best[1]
 
 
-@cache
-def dedup_helpers() -> ModuleType:
-    """graphiti's `dedup_helpers`, loaded from its file.
+# Names are compared as graphiti compares them, by functions of our own: the gateway carries no graphiti.
 
-    Importing it the ordinary way runs `graphiti_core/__init__.py`, which takes two seconds and 100 MB; the module
-    itself needs the standard library only.
-    """
-    name = "graphiti_core.utils.maintenance.dedup_helpers"
-    if name in sys.modules:
-        return sys.modules[name]
-    package = importlib.util.find_spec("graphiti_core")
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("graphiti-core is not installed")
-    path = Path(package.submodule_search_locations[0], "utils", "maintenance", "dedup_helpers.py")
-    spec = importlib.util.spec_from_file_location("workers.graph._graphiti_dedup_helpers", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no module at {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+
+def exact_form(name: str) -> str:
+    """Lower case, single spaces."""
+    return " ".join(name.lower().split())
+
+
+def loose_form(name: str) -> str:
+    """Letters, digits and apostrophes. In ASCII as graphiti has it; it leaves next to nothing of another script."""
+    allowed = r"[^a-z0-9' ]" if name.isascii() else r"[^\w' ]|_"
+    return " ".join(re.sub(allowed, " ", exact_form(name)).split())
+
+
+def shingles_of(loose: str) -> frozenset[str]:
+    """The letter triples of a loose form."""
+    letters = loose.replace(" ", "")
+    if len(letters) < 2:
+        return frozenset({letters} - {""})
+    return frozenset(letters[start : start + 3] for start in range(len(letters) - 2))
+
+
+def is_specific(loose: str) -> bool:
+    """Whether a loose form is long and varied enough to be compared by its triples."""
+    letters = Counter(loose.replace(" ", ""))
+    if len(loose) < _SPECIFIC_LENGTH and " " not in loose:
+        return False
+    shares = [count / letters.total() for count in letters.values()]
+    return -sum(share * math.log2(share) for share in shares) >= _SPECIFIC_ENTROPY
+
+
+def likeness(left: frozenset[str], right: frozenset[str]) -> float:
+    """The share of triples that two names have in common."""
+    return len(left & right) / len(left | right) if left | right else 1.0

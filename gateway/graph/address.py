@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from workers.graph.errors import GraphAddressInvalid, GraphNotConfigured
+from gateway.graph.errors import GraphAddressInvalid, GraphNotConfigured
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.errors import GraphUnavailable
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
+from gateway.graph.address import GraphAddress
+from gateway.graph.duplicates import find_duplicate_groups
+from gateway.graph.errors import GraphError
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +20,14 @@ _RETRY_AFTER = 5
 _CONNECT_PATIENCE, _PATIENCE = 5.0, 60.0
 
 
-async def find_duplicates(gateway: Gateway, group_id: str, similarity_threshold: float) -> list[dict[str, Any]]:
+async def find_duplicates(graph_url: str | None, group_id: str, similarity_threshold: float) -> list[dict[str, Any]]:
     """Entities of the group whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
     # Here, because only this request needs Neo4j's driver, and in a thread, because it takes a while to load.
     await asyncio.to_thread(importlib.import_module, "neo4j")
     from neo4j.exceptions import DriverError, Neo4jError
 
-    from workers.graph.address import GraphAddress
-    from workers.graph.duplicates import find_duplicate_groups
-    from workers.graph.errors import GraphError
-
     try:
-        address = GraphAddress.parse(gateway.settings.graph_url)
+        address = GraphAddress.parse(graph_url)
         driver = address.open_driver()
     except GraphError as error:
         raise GraphUnavailable(error.message, retry_after=_RETRY_AFTER) from error

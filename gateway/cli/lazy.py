@@ -1,0 +1,76 @@
+"""A group whose commands are imported when they are called: `taskgate --help` imports none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+#: Packages beside the gateway add commands by this entry point group, e.g. `worker`.
+PLUGINS = "taskgate.commands"
+
+#: By name: where the command is, and the line about it in the list of commands.
+COMMANDS = {
+    "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
+    "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
+    "db": ("gateway.cli.db:db_app", "The database."),
+    "dead-letter": (
+        "gateway.cli.dead_letter:dead_letter_app",
+        "Dead letters: tasks that failed for good, payloads that are no task.",
+    ),
+    "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
+    "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
+    "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
+    "route": ("gateway.cli.route:route_app", "Which backend a task goes to, and why."),
+    "scale": ("gateway.cli.scale:scale_app", "How many workers each pool needs. For administrators."),
+    "schedule": ("gateway.cli.schedule:schedule_app", "Tasks that are submitted again and again."),
+    "task": ("gateway.cli.task:task_app", "Tasks: submit, list, show, stop, retry, and all that pass a filter."),
+    "tenant": ("gateway.cli.tenant:tenant_app", "Tenants: tier, weight, what waits and why."),
+    "resume": ("gateway.cli.pause:resume", "End a pause: what waited starts."),
+    "settings": (
+        "gateway.cli.settings:settings",
+        "List every setting with its environment variable, default and meaning.",
+    ),
+    "simulate": (
+        "gateway.cli.simulate:simulate",
+        "Simulate worker pools over a virtual clock: waits per tier, use of the slots, fairness.",
+    ),
+    "workers": (
+        "gateway.cli.workers:workers",
+        "Show the workers: pool, host, version, slots, what runs, when they were last seen. For administrators.",
+    ),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Holds a line of help for each command of `COMMANDS`, and puts the command in its place when it is called."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name, (_, text) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=text))
+        for plugin in entry_points(group=PLUGINS):
+            self.add_command(_command(plugin.name, plugin.load()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """As typer's, with the command itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name not in COMMANDS else load(name), rest
+
+
+def load(name: str) -> Any:
+    """A command of `COMMANDS`."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    return _command(name, getattr(import_module(module), attribute))
+
+
+def _command(name: str, what: Any) -> Any:
+    holder = typer.Typer(add_completion=False)
+    if isinstance(what, typer.Typer):
+        holder.add_typer(what, name=name)
+    else:
+        holder.command(name)(what)
+    return typer.main.get_group(holder).commands[name]

@@ -11,8 +11,10 @@ from workers.handlers.episode_steps import SyncMetadata, UpdateCommunities
 
 _THEIRS = """
 CREATE (e:Episodic {uuid: $episode, group_id: $group, content: 'theirs', status: 'Synced', tenant_id: 'theirs'})
-CREATE (n:Entity {uuid: $entity, group_id: $group, name: 'Theirs', summary: '', created_at: datetime(), tenant_id: 'theirs'})
-CREATE (o:Entity {uuid: $other, group_id: $group, name: 'Other', summary: '', created_at: datetime(), tenant_id: 'theirs'})
+CREATE (n:Entity {uuid: $entity, group_id: $group, name: 'Theirs', summary: '', created_at: datetime(),
+    tenant_id: 'theirs'})
+CREATE (o:Entity {uuid: $other, group_id: $group, name: 'Other', summary: '', created_at: datetime(),
+    tenant_id: 'theirs'})
 CREATE (c:Community {uuid: $community, group_id: $group, name: 'Community', tenant_id: 'theirs', member_count: 1})
 CREATE (e)-[:MENTIONS {group_id: $group}]->(n)
 CREATE (c)-[:HAS_MEMBER {group_id: $group}]->(n)

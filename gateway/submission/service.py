@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # it knows the flag SDK
 
 #: The group of a task without a project is its tenant's own.
 TENANT_GROUP = "tenant:"
+#: How the types of steps of the built-in DAG begin; by themselves they work on whatever episode they are given.
+STEP_PREFIX = "episode."
 
 LONGEST_DELAY = timedelta(days=366)
 
@@ -120,6 +122,9 @@ class SubmissionDesk:
         Raises `Unauthenticated`, `InvalidRequest`, `CallbackRefused`, `Forbidden`, `TaskNotFound` (the parent),
         `PriorityNotServed`, `DatabaseUnavailable`.
         """
+        if submission.type.startswith(STEP_PREFIX):
+            message = f"{submission.type!r} is a step of the DAG `episode`: submit `add_episode`, or a run of that DAG"
+            raise InvalidRequest(message, field="type")
         not_before = due_time(submission.delay_seconds, submission.run_at)
         expires_at = _expires_at(submission, not_before)
         place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)

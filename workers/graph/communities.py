@@ -43,27 +43,27 @@ RETURN a.uuid AS source, b.uuid AS target, count(r) AS edges
 
 _SAVE_MEMBERS = """
 UNWIND $members AS member
-MATCH (c:Community {uuid: member.community})
-MATCH (n:Entity {uuid: member.entity})
+MATCH (c:Community {uuid: member.community, group_id: member.group_id})
+MATCH (n:Entity {uuid: member.entity, group_id: member.group_id})
 MERGE (c)-[m:HAS_MEMBER {uuid: member.uuid}]->(n)
 SET m.group_id = member.group_id, m.created_at = member.created_at
 """
 
 _FINISH = """
-MATCH (c:Community) WHERE c.uuid IN $uuids
+MATCH (c:Community {group_id: $group_id}) WHERE c.uuid IN $uuids
 SET c.project_id = c.group_id, c.member_count = COUNT { (c)-[:HAS_MEMBER]->(:Entity) }
 """
 
 _REACHED = """
-MATCH (n:Entity) WHERE n.uuid IN $uuids AND (
-    EXISTS { (n)<-[:HAS_MEMBER]-(:Community) } OR
-    EXISTS { (n)-[:RELATES_TO]-(:Entity)<-[:HAS_MEMBER]-(:Community) }
+MATCH (n:Entity {group_id: $group_id}) WHERE n.uuid IN $uuids AND (
+    EXISTS { (n)<-[:HAS_MEMBER]-(:Community {group_id: $group_id}) } OR
+    EXISTS { (n)-[:RELATES_TO]-(:Entity {group_id: $group_id})<-[:HAS_MEMBER]-(:Community {group_id: $group_id}) }
 )
 RETURN n.uuid AS uuid
 """
 
 _REFINISH = """
-MATCH (c:Community)-[:HAS_MEMBER]->(n:Entity) WHERE n.uuid IN $uuids
+MATCH (c:Community {group_id: $group_id})-[:HAS_MEMBER]->(n:Entity {group_id: $group_id}) WHERE n.uuid IN $uuids
 WITH DISTINCT c
 SET c.project_id = c.group_id, c.member_count = COUNT { (c)-[:HAS_MEMBER]->(:Entity) }, c += $owner
 """
@@ -139,20 +139,24 @@ async def save_members(driver: QueryDriver, edges: Sequence[CommunityEdge]) -> N
         await driver.execute_query(_SAVE_MEMBERS, members=members[start : start + 1000])
 
 
-async def finish_communities(driver: QueryDriver, uuids: Sequence[str]) -> None:
-    """Set `project_id = group_id` and `member_count`."""
-    await driver.execute_query(_FINISH, uuids=list(uuids))
+async def finish_communities(driver: QueryDriver, group_id: str, uuids: Sequence[str]) -> None:
+    """Set `project_id = group_id` and `member_count` of communities of the group."""
+    await driver.execute_query(_FINISH, group_id=group_id, uuids=list(uuids))
 
 
-async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], owner: Mapping[str, str | None]) -> int:
-    """Bring the communities of these entities up to date; returns how many entities had one near.
+async def update_communities(
+    graphiti: Graphiti, group_id: str, nodes: Sequence[EntityNode], owner: Mapping[str, str | None]
+) -> int:
+    """Bring the communities of these entities of the group up to date; returns how many entities had one near.
 
     The ids of `owner` that are given are set on them. A community that cannot be updated is logged, and the next one
     is tried.
     """
     from graphiti_core.utils.maintenance.community_operations import update_community
 
-    result = await graphiti.driver.execute_query(_REACHED, uuids=[node.uuid for node in nodes], routing_="r")
+    result = await graphiti.driver.execute_query(
+        _REACHED, group_id=group_id, uuids=[node.uuid for node in nodes], routing_="r"
+    )
     reached = {record["uuid"] for record in result.records}
     if not reached:
         return 0
@@ -167,5 +171,5 @@ async def update_communities(graphiti: Graphiti, nodes: Sequence[EntityNode], ow
     await gather_bounded(jobs, graphiti.max_coroutines or DESCRIBED_AT_ONCE)
     given = {key: value for key, value in owner.items() if value and key != "user_id"}
     # graphiti writes a community's node anew and so takes these off it.
-    await graphiti.driver.execute_query(_REFINISH, uuids=sorted(reached), owner=given)
+    await graphiti.driver.execute_query(_REFINISH, group_id=group_id, uuids=sorted(reached), owner=given)
     return len(reached)

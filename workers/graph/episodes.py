@@ -16,6 +16,7 @@ _GRAPHITI_KEYS = frozenset(
     | {"episode_metadata"}
 )
 
+# The uuid alone: graphiti would take one of another group for this episode, and `prepare` refuses it.
 _PREPARE = """
 MERGE (e:Episodic {uuid: $uuid})
 ON CREATE SET e += $episode, e.entity_edges = [], e.created_at = $now, e.valid_at = $valid_at, e.status = 'Processing'
@@ -23,15 +24,15 @@ RETURN properties(e) AS kept
 """
 
 _REWRITE = """
-MATCH (e:Episodic {uuid: $uuid})
+MATCH (e:Episodic {uuid: $uuid, group_id: $group_id})
 SET e += $episode
 """
 
 _RESTORE = """
-MATCH (e:Episodic {uuid: $uuid})
+MATCH (e:Episodic {uuid: $uuid, group_id: $group_id})
 SET e += $kept
 WITH e
-MATCH (e)-[m:MENTIONS]->(n:Entity)
+MATCH (e)-[m:MENTIONS]->(n:Entity {group_id: $group_id})
 WITH e, n, m ORDER BY m.created_at, m.uuid
 WITH e, n, collect(m) AS mentions
 FOREACH (again IN tail(mentions) | DELETE again)
@@ -40,14 +41,14 @@ FOREACH (again IN tail(mentions) | DELETE again)
 _EXTRACTED = """
 MATCH (e:Episodic {uuid: $uuid, group_id: $group_id})
 WHERE e.content = $content AND EXISTS { (e)-[:MENTIONS]->(:Entity) }
-RETURN e.entity_edges AS edges, [(e)-[:MENTIONS]->(n:Entity) | n.uuid] AS nodes
+RETURN e.entity_edges AS edges, [(e)-[:MENTIONS]->(n:Entity {group_id: $group_id}) | n.uuid] AS nodes
 """
 
 _SYNCED = """
-MATCH (e:Episodic {uuid: $uuid})
+MATCH (e:Episodic {uuid: $uuid, group_id: $group_id})
 SET e += $owner, e.status = 'Synced'
 WITH e
-MATCH (e)-[:MENTIONS]->(n:Entity)
+MATCH (e)-[:MENTIONS]->(n:Entity {group_id: $group_id})
 SET n += $owner, n.status = 'Synced'
 """
 
@@ -88,13 +89,13 @@ async def prepare(
     if found.get("group_id") != group_id:
         raise EpisodeInOtherGroup
     if any(found.get(key) != value for key, value in episode.items()):
-        await driver.execute_query(_REWRITE, uuid=uuid, episode=episode)
+        await driver.execute_query(_REWRITE, uuid=uuid, group_id=group_id, episode=episode)
     return {key: value for key, value in found.items() if key not in _GRAPHITI_KEYS}
 
 
-async def restore(driver: QueryDriver, uuid: str, kept: Mapping[str, Any]) -> None:
+async def restore(driver: QueryDriver, uuid: str, group_id: str, kept: Mapping[str, Any]) -> None:
     """Put back what graphiti's write took off the node, and leave one MENTIONS for each entity."""
-    await driver.execute_query(_RESTORE, uuid=uuid, kept=dict(kept))
+    await driver.execute_query(_RESTORE, uuid=uuid, group_id=group_id, kept=dict(kept))
 
 
 async def find_extracted(driver: QueryDriver, uuid: str, group_id: str, content: str) -> Extracted | None:
@@ -108,7 +109,7 @@ async def find_extracted(driver: QueryDriver, uuid: str, group_id: str, content:
     return None
 
 
-async def mark_synced(driver: QueryDriver, uuid: str, owner: Mapping[str, str | None]) -> None:
-    """Set `tenant_id`, `project_id`, `user_id` (those given) and `status='Synced'` on an episode and its entities."""
+async def mark_synced(driver: QueryDriver, uuid: str, group_id: str, owner: Mapping[str, str | None]) -> None:
+    """Set the ids of `owner` that are given, and `status='Synced'`, on an episode of the group and its entities."""
     given = {key: value for key, value in owner.items() if value}
-    await driver.execute_query(_SYNCED, uuid=uuid, owner=given)
+    await driver.execute_query(_SYNCED, uuid=uuid, group_id=group_id, owner=given)

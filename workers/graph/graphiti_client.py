@@ -88,7 +88,7 @@ class EpisodeGraphiti(Graphiti):
                 )
             finally:
                 _current.reset(token)
-            await episodes.restore(self.driver, uuid, kept)
+            await episodes.restore(self.driver, uuid, group, kept)
             return added
 
     async def ask_ahead(self, episode: Mapping[str, Any], schema: tuple[Any, Any, Any], *, relations: bool) -> int:

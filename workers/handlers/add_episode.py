@@ -74,11 +74,11 @@ class AddEpisodeHandler(TaskHandler):
             await report.step(50, "Syncing schema...")
             if project_id:
                 await context._sync_schema_from_graph_result(nodes, edges, project_id)
-            await episodes.mark_synced(graphiti.driver, uuid, owner)
+            await episodes.mark_synced(graphiti.driver, uuid, group_id, owner)
 
             await report.step(75, "Updating communities...")
             try:
-                await update_communities(graphiti, nodes, owner)
+                await update_communities(graphiti, group_id, nodes, owner)
             except Exception:
                 log.warning("the communities of episode %s could not be updated", uuid, exc_info=True)
         await report.step(100, "Episode ingestion completed")
@@ -91,7 +91,7 @@ class AddEpisodeHandler(TaskHandler):
         earlier = await episodes.find_extracted(graphiti.driver, uuid, group_id, content)
         if earlier is not None:
             log.info("episode %s is in the graph already; its extraction is not repeated", uuid)
-            return await read_extracted(graphiti, earlier)
+            return await read_extracted(graphiti, group_id, earlier)
         entity_types, edge_types, edge_type_map = schema
         added = await graphiti.add_episode(
             name=payload.get("name") or content[:50],
@@ -132,14 +132,16 @@ def episode_source(episode_type: str | None) -> Any:
         raise InvalidPayload(f"episode_type is {episode_type!r}, not one of {known}") from None
 
 
-async def read_extracted(graphiti: Any, earlier: episodes.Extracted) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Entities and facts that are in the graph."""
+async def read_extracted(
+    graphiti: Any, group_id: str, earlier: episodes.Extracted
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Entities and facts that are in the graph; graphiti reads by uuid alone, what is another group's is left out."""
     from graphiti_core.edges import EntityEdge
     from graphiti_core.nodes import EntityNode
 
     nodes = await EntityNode.get_by_uuids(graphiti.driver, list(earlier.nodes))
     edges = await EntityEdge.get_by_uuids(graphiti.driver, list(earlier.edges)) if earlier.edges else []
-    return nodes, edges
+    return [node for node in nodes if node.group_id == group_id], [edge for edge in edges if edge.group_id == group_id]
 
 
 async def _mark_quickly(context: TaskContext, memory_id: str) -> None:

@@ -143,9 +143,10 @@ class UpdateCommunities(EpisodeStep):
 
     async def work(self, episode: dict[str, Any], payload: dict[str, Any], context: TaskContext) -> dict[str, Any]:
         graphiti = await open_graph(context)
-        async with exclusive(graphiti, required_text(episode, "group_id")):
-            nodes, _ = await read_extracted(graphiti, _found(payload))
-            reached = await update_communities(graphiti, nodes, owner_of(episode))
+        group_id = required_text(episode, "group_id")
+        async with exclusive(graphiti, group_id):
+            nodes, _ = await read_extracted(graphiti, group_id, _found(payload))
+            reached = await update_communities(graphiti, group_id, nodes, owner_of(episode))
         return {"entities": reached}
 
 
@@ -157,11 +158,11 @@ class SyncMetadata(EpisodeStep):
 
     async def work(self, episode: dict[str, Any], payload: dict[str, Any], context: TaskContext) -> dict[str, Any]:
         graphiti = await open_graph(context)
-        project_id = episode.get("project_id")
+        group_id, project_id = required_text(episode, "group_id"), episode.get("project_id")
         if project_id:
-            nodes, edges = await read_extracted(graphiti, _found(payload))
+            nodes, edges = await read_extracted(graphiti, group_id, _found(payload))
             await context._sync_schema_from_graph_result(nodes, edges, project_id)
-        await episodes.mark_synced(graphiti.driver, _uuid(episode), owner_of(episode))
+        await episodes.mark_synced(graphiti.driver, _uuid(episode), group_id, owner_of(episode))
         return {"episode": _uuid(episode)}
 
 

@@ -86,7 +86,7 @@ class IncrementalRefreshHandler(TaskHandler):
         )
         if project_id := payload.get("project_id"):
             await context._sync_schema_from_graph_result(added.nodes, added.edges, project_id)
-        await episodes.mark_synced(graphiti.driver, episode.uuid, owner_of(payload))
+        await episodes.mark_synced(graphiti.driver, episode.uuid, episode.group_id, owner_of(payload))
 
 
 def _uuids(payload: Mapping[str, Any]) -> list[str]:

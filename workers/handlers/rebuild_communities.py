@@ -57,7 +57,7 @@ class RebuildCommunitiesHandler(TaskHandler):
         await steps.step(75, "Saving community relationships...")
         await communities.save_members(driver, edges)
         await steps.step(90, "Calculating member counts...")
-        await communities.finish_communities(driver, [node.uuid for node in nodes])
+        await communities.finish_communities(driver, group_id, [node.uuid for node in nodes])
         return len(nodes), len(edges)
 
 

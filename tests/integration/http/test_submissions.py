@@ -58,6 +58,7 @@ async def test_run_at(client: httpx.AsyncClient, task_of: Any, run_at: str, is_k
     "wrong",
     [
         {"type": "a b"},
+        {"type": "episode.sync_metadata", "payload": {"episode": {"uuid": "another tenant's"}}},
         {"type": "x" * 201},
         {"type": None},
         {"priority": 0},

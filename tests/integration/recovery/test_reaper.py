@@ -22,7 +22,7 @@ NewRow = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 def reaper(database: Database, changes: Any) -> Reaper:
-    return Reaper(database, {}, changes, limit=LIMIT, grace=0.1, losses=3, wake=lambda: None)
+    return Reaper(database, changes, limit=LIMIT, grace=0.1, losses=3, wake=lambda: None, on_duty=lambda: None)
 
 
 @pytest_asyncio.fixture
@@ -58,7 +58,7 @@ async def lost(database: Database) -> bool:
 
 
 async def ticks(reaper: Reaper, seconds: float) -> None:
-    """Look as often as a caretaker does."""
+    """Look as often as a leader does."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await reaper.tick()

@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import asyncpg
 
@@ -120,10 +121,10 @@ class EngineCheck:
 
     async def _compare_memory(self, rows: Sequence[asyncpg.Record]) -> None:
         """In parts, side by side. A part that fails while others do not is left to the ordinary looks."""
-        parts: dict[int, list[asyncpg.Record]] = {}
-        for row in rows:
-            parts.setdefault(hash(row["group_id"]) % MEMORY_PARTS, []).append(row)
-        ends = await asyncio.gather(*(self._restart_lost(part) for part in parts.values()), return_exceptions=True)
+        parts: list[list[asyncpg.Record]] = [[] for _ in range(MEMORY_PARTS)]
+        for number, (_, group) in enumerate(groupby(rows, lambda row: row["group_id"])):
+            parts[number % MEMORY_PARTS] += group
+        ends = await asyncio.gather(*(self._restart_lost(part) for part in parts if part), return_exceptions=True)
         errors = [end for end in ends if isinstance(end, BaseException)]
         for error in errors:
             if not isinstance(error, EngineError) or len(errors) == len(ends):

@@ -34,20 +34,6 @@ async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
     connection.terminate()
 
 
-@pytest.fixture
-def new_lease(database: Database, new_worker: NewRow) -> NewRow:
-    """A process that has registered at this start of the server."""
-
-    async def create(process_id: str = "w1", **columns: Any) -> str:
-        await new_worker(process_id, **columns)
-        await database.execute(
-            "UPDATE taskgate.process SET server_started = pg_postmaster_start_time() WHERE process_id = $1", process_id
-        )
-        return process_id
-
-    return create
-
-
 async def renew(database: Database, **interval: str) -> None:
     shift = interval.get("ahead", "0 s")
     await database.execute("UPDATE taskgate.process SET renewed_at = now() + $1::text::interval", shift)

@@ -22,8 +22,8 @@ SQL = Queries("gateway.recovery", "duties.sql")
 
 #: Seconds between two looks that nobody asked for.
 LOOK_SECONDS: Final = 1.0
-#: Duties that an engine is told at once, and how long it may take over each (seconds).
-PAGE: Final = 32
+#: Duties that an engine is told at once, the oldest and the newest, and how long it may take over each (seconds).
+OLDEST, NEWEST = 24, 8
 TELL_SECONDS: Final = 2.0
 #: A page that a gateway took and died with is taken by another one after this (seconds).
 HOLD_SECONDS: Final = 5.0
@@ -77,7 +77,7 @@ class EngineDuties:
     async def settle(self, backend: str, kind: str) -> int:
         """Tell this engine all of this kind that is due; how many it answered. Raises `DatabaseUnavailable`."""
         engine, total = self._engines[backend], 0
-        while rows := await self._db.fetch(SQL.take, backend, kind, PAGE, HOLD_SECONDS):
+        while rows := await self._db.fetch(SQL.take, backend, kind, OLDEST, NEWEST, HOLD_SECONDS):
             answers = await asyncio.gather(*(self._tell(engine, kind, row) for row in rows))
             told = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, bool)]
             failed = [row for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, bool)]
@@ -87,7 +87,7 @@ class EngineDuties:
                 not isinstance(answer, EngineUnavailable | AnswerLost | TimeoutError) for answer in answers
             )
             if failed:
-                await self._db.execute(SQL.set_aside, backend, kind, *_keys(failed), is_there, LONGEST_PAUSE)
+                await self._db.execute(SQL.set_aside, _ids(failed), is_there, LONGEST_PAUSE)
             total += len(told)
             if not is_there:
                 break
@@ -137,11 +137,11 @@ class EngineDuties:
         if not told:
             return
         async with self._db.transaction() as db:
-            await db.execute(SQL.answered, backend, kind, *_keys(told))
+            await db.execute(SQL.answered, _ids(told))
             if kind == "cancel":
-                await db.execute(SQL.cancelled, backend, *_keys(told))
+                await db.execute(SQL.cancelled, backend, *_starts(told))
             if gone:
-                await db.execute(REAPER_SQL.rewait, *_keys(gone))
+                await db.execute(REAPER_SQL.rewait, *_starts(gone))
         if gone or kind == "cancel":
             self._wake_dispatcher()
 
@@ -152,5 +152,9 @@ class EngineDuties:
         self.homeless = homeless
 
 
-def _keys(rows: Sequence[asyncpg.Record]) -> tuple[list[str], list[int]]:
+def _ids(rows: Sequence[asyncpg.Record]) -> list[int]:
+    return [row["duty_id"] for row in rows]
+
+
+def _starts(rows: Sequence[asyncpg.Record]) -> tuple[list[str], list[int]]:
     return [row["subject"] for row in rows], [row["epoch"] for row in rows]

@@ -54,8 +54,7 @@ WITH runs AS (
 ), requeue AS (
     INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt, worker_id, group_id, task_type)
     SELECT 'requeue', backend, task_id, epoch, attempt, lost_worker, group_id, task_type FROM back WHERE NOT is_over
-    ON CONFLICT (subject, kind, epoch, backend) DO UPDATE
-        SET attempt = excluded.attempt, worker_id = excluded.worker_id, due_at = now(), failures = 0
+    ON CONFLICT DO NOTHING
 ), logs AS (
     UPDATE task_logs t
     SET status = CASE WHEN b.is_over THEN 'FAILED' ELSE 'PROCESSING' END,

@@ -13,11 +13,12 @@ from backends.memory.engine import MemoryEngine
 from backends.temporal.engine import TemporalEngine
 from deploy.local.ports import free_port
 from gateway.dead_letters.filter import SQL as DEAD_LETTERS
-from gateway.recovery import duties as module
 from gateway.recovery.duties import EngineDuties
 from gateway.tasks.lifecycle.run_time import set_run_time
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
+#: More than an engine is told at once.
+MANY = 64
 
 
 async def reap(reaper: Any) -> None:
@@ -126,6 +127,27 @@ async def test_many_cancels_of_one_engine_hide_none_of_another(
     await temporal.close()
 
 
+async def test_a_crowd_of_cancels_keeps_no_later_one_waiting(database, transitions, new_task, new_duties, monkeypatch):
+    """A tenant cancels everything; another one stops a task."""
+    engine, told = MemoryEngine(name="redis"), []
+
+    async def cancel(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        return True
+
+    monkeypatch.setattr(engine, "cancel_workflow", cancel)
+    await database.execute(
+        "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch)"
+        " SELECT 'cancel', 'redis', 't' || n, 1 FROM generate_series(1, 2000) n"
+    )
+    victim = await new_task()
+    await transitions.stop(victim)
+    assert await new_duties(engine).settle("redis", "cancel") == 2001
+    assert len(set(told)) == 2001
+    assert told.index(victim) < MANY
+    assert "t1" in told[:MANY]
+
+
 async def test_an_engine_that_is_gone_for_good_hides_nothing_either(
     transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of, until
 ):
@@ -161,7 +183,7 @@ async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_oth
         return True
 
     monkeypatch.setattr(engine, f"{kind}_workflow", tell)
-    for task in ["bad", *(f"t{n}" for n in range(module.PAGE * 2))]:
+    for task in ["bad", *(f"t{n}" for n in range(MANY))]:
         await new_task(task_id=task, attempt=1)
         await database.execute(
             "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt) VALUES ($1, 'redis', $2, 1, 1)",
@@ -169,7 +191,7 @@ async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_oth
             task,
         )
     duties = new_duties(engine)
-    assert await duties.settle("redis", kind) == module.PAGE * 2
+    assert await duties.settle("redis", kind) == MANY
     pause = "SELECT subject, failures, extract(epoch FROM due_at - now())::float8 AS pause FROM taskgate.engine_duty"
     pauses = []
     for failures in range(1, 9):

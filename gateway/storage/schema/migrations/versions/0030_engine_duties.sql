@@ -1,17 +1,18 @@
 -- What an engine has to be told, until it has answered; any gateway goes on where another one stopped.
 CREATE TABLE taskgate.engine_duty (
+    duty_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind        text NOT NULL CHECK (kind IN ('requeue', 'release', 'cancel')),
     backend     text NOT NULL,
     subject     text NOT NULL,                      -- a task; of `release` a lost worker
     epoch       integer NOT NULL DEFAULT 0,         -- the start that is meant
-    attempt     integer,                            -- requeue: the run that was lost
+    attempt     integer NOT NULL DEFAULT 0,         -- requeue: the run that was lost
     worker_id   text,                               -- requeue: whose run that was
     group_id    text NOT NULL DEFAULT '',
     task_type   text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT now(),
     due_at      timestamptz NOT NULL DEFAULT now(), -- when the engine is told next
     failures    integer NOT NULL DEFAULT 0,         -- tries to which the engine, being there, gave no answer
-    PRIMARY KEY (subject, kind, epoch, backend)
+    UNIQUE (subject, kind, epoch, attempt, backend)
 );
 CREATE INDEX engine_duty_due ON taskgate.engine_duty (backend, kind, due_at);
 CREATE INDEX engine_duty_worker ON taskgate.engine_duty (worker_id) WHERE kind = 'requeue';

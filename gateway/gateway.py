@@ -28,13 +28,13 @@ from gateway.dispatch.capabilities import Abilities
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
-from gateway.ingress.bridge import Bridge
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
-from gateway.recovery.leader import Canceller, Caretaker
+from gateway.recovery.duties import EngineDuties
+from gateway.recovery.leader import Leader
 from gateway.recovery.lease import Lease
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
@@ -72,9 +72,8 @@ class Gateway:
     feed: ChangeFeed
     dispatcher: Dispatcher
     intake: Intake
-    canceller: Canceller
-    caretaker: Caretaker
-    bridge: Bridge | None
+    duties: EngineDuties
+    leader: Leader
     queues: QueueNames
     dags: DagStore
     dag_runs: DagRuns
@@ -111,8 +110,8 @@ class Gateway:
         await self.feed.start()
         self._spawn("lease", self._hold_lease)
         self._spawn("dispatcher", self.dispatcher.run)
-        self._spawn("canceller", self.canceller.run)
-        self._spawn("caretaker", self.caretaker.run)
+        self._spawn("duties", self.duties.run)
+        self._spawn("leader", self.leader.run)
         self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
         self._spawn("conductor", self.conductor.run)

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from backends.port import RetryPolicy
 from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Ground
+from gateway.bootstrap.recovery import build_leader
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.planner import Planner
 from gateway.dispatch.queues import QueueNames
 from gateway.dispatch.starter import Starter
-from gateway.ingress.bridge import Bridge
 from gateway.limits.gate import Gate
 from gateway.limits.limits import Limits
 from gateway.limits.quotas import Quotas
-from gateway.recovery.leader import Canceller, Caretaker
-from gateway.recovery.reaper import Reaper
-from gateway.recovery.reconciler import Reconciler
+from gateway.recovery.duties import EngineDuties
+from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
 from gateway.submission.start_plan import Launcher
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -27,17 +26,18 @@ from gateway.tasks.lifecycle.transitions import Transitions
 
 @dataclass(frozen=True)
 class Dispatching:
-    """`limits` and `quotas` hold tasks back; the `caretaker` looks after what the others left."""
+    """`limits` and `quotas` hold tasks back; the `duties` are what engines have to be told; the `leader` looks after
+    what the others left.
+    """
 
     limits: Limits
     quotas: Quotas
     queues: QueueNames
     dispatcher: Dispatcher
-    canceller: Canceller
+    duties: EngineDuties
     transitions: Transitions
     intake: Intake
-    bridge: Bridge | None
-    caretaker: Caretaker
+    leader: Leader
 
 
 def build_dispatching(ground: Ground) -> Dispatching:
@@ -47,22 +47,20 @@ def build_dispatching(ground: Ground) -> Dispatching:
     quotas = Quotas(database, limits)
     queues = QueueNames(database, known=frozenset(TYPES))
     dispatcher = _dispatcher(ground, queues, Gate(limits), retry)
-    canceller = Canceller(database, ground.engines)
-    limits.wake, limits.cancel_soon = dispatcher.wake, canceller.wake
+    duties = EngineDuties(database, ground.engines, wake_dispatcher=dispatcher.wake)
+    limits.wake, limits.cancel_soon = dispatcher.wake, duties.wake
     transitions = Transitions(
-        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=canceller.wake
+        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
     )
-    bridge = _bridge(ground, dispatcher)
     return Dispatching(
         limits=limits,
         quotas=quotas,
         queues=queues,
         dispatcher=dispatcher,
-        canceller=canceller,
+        duties=duties,
         transitions=transitions,
         intake=build_intake(ground, dispatcher, quotas),
-        bridge=bridge,
-        caretaker=_caretaker(ground, dispatcher, canceller, transitions, bridge),
+        leader=build_leader(ground, dispatcher, duties, retry),
     )
 
 
@@ -104,47 +102,4 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
         wanted,
         owner_id=lambda: lease.process_id,
         sweep_seconds=settings.dispatch_sweep_seconds,
-    )
-
-
-def _bridge(ground: Ground, dispatcher: Dispatcher) -> Bridge | None:
-    """Only where there is a Redis queue that legacy producers write to."""
-    if ground.redis is None:
-        return None
-    return Bridge(
-        ground.database,
-        ground.redis.ingress,
-        ground.router,
-        ground.notifier,
-        enabled=ground.settings.ingress_bridge,
-        max_attempts=ground.settings.task_attempts,
-        wake=dispatcher.wake,
-    )
-
-
-def _caretaker(
-    ground: Ground, dispatcher: Dispatcher, canceller: Canceller, transitions: Transitions, bridge: Bridge | None
-) -> Caretaker:
-    settings, database = ground.settings, ground.database
-    reaper = Reaper(
-        database,
-        ground.engines,
-        ground.notifier,
-        limit=settings.lease_seconds,
-        grace=settings.lease_grace_seconds,
-        losses=settings.task_losses,
-        wake=dispatcher.wake,
-        on_over=canceller.wake,
-    )
-    reconciler = Reconciler(database, ground.engines, ground.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
-    return Caretaker(
-        database,
-        reaper,
-        reconciler,
-        transitions,
-        reap_seconds=settings.reap_seconds,
-        reconcile_seconds=settings.reconcile_seconds,
-        idempotency_hours=settings.idempotency_hours,
-        bridge=bridge,
-        bridge_seconds=settings.ingress_bridge_seconds,
     )

@@ -141,7 +141,7 @@ class DagParts:
 
 
 def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
-    database, limits, told_to_stop = ground.database, Limits.of(ground.settings), dispatching.canceller.wake
+    database, limits, on_stop = ground.database, Limits.of(ground.settings), dispatching.duties.wake
     store, watch = DagStore(database, limits, known_types=TYPES), RunWatch(database)
     runs = DagRuns(
         database,
@@ -152,14 +152,14 @@ def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
         ground.engines,
         ground.notifier,
         limits,
-        told_to_stop=told_to_stop,
+        on_stop=on_stop,
     )
     return DagParts(
         store,
         runs,
         RunDocuments(database, runs, store),
         watch,
-        Conductor(database, ground.engines, ground.notifier, watch, told_to_stop=told_to_stop),
+        Conductor(database, ground.engines, ground.notifier, watch, on_stop=on_stop),
     )
 
 
@@ -180,7 +180,7 @@ def build_tenants(ground: Ground, dispatching: Dispatching) -> TenantParts:
         database,
         ground.fenced,
         wake_dispatcher=dispatching.dispatcher.wake,
-        cancel_soon=dispatching.canceller.wake,
+        cancel_soon=dispatching.duties.wake,
     )
     desk = TenantDesk(tenants, dispatching.quotas, pauses, ground.router, limits, mover)
     return TenantParts(tenants, pauses, mover, desk)

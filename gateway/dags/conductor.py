@@ -48,13 +48,13 @@ class Conductor:
         notifier: ChangeNotifier,
         watch: RunWatch,
         *,
-        told_to_stop: Any = lambda: None,
+        on_stop: Any = lambda: None,
     ) -> None:
         self._db = database
         self._engine = next((e for e in engines.values() if Capability.WORKFLOWS in e.capabilities), None)
         self._notifier = notifier
         self._watch = watch
-        self._told_to_stop = told_to_stop
+        self._on_stop = on_stop
         self._heard: dict[str, None] = {}
         self._wanted = asyncio.Event()
         self._is_busy = True
@@ -170,7 +170,7 @@ class Conductor:
             stopped = await self._db.fetch(STEPS.stop_nodes, run["run_id"], "The DAG was stopped", STOP_CHANNEL)
             for row in stopped:
                 self._notifier.changed(row["task_id"])
-            self._told_to_stop()
+            self._on_stop()
 
 
 def _state(row: asyncpg.Record) -> str:

@@ -50,7 +50,7 @@ class DagRuns:
         notifier: ChangeNotifier,
         limits: Limits,
         *,
-        told_to_stop: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         self._db = database
         self._store = store
@@ -60,7 +60,7 @@ class DagRuns:
         self._engines = engines
         self._notifier = notifier
         self._limits = limits
-        self._told_to_stop = told_to_stop
+        self._on_stop = on_stop
         self._answers = Answers(database, notifier)
 
     # Starting -----------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class DagRuns:
             raise DagRunConflict("The run is over already; there is nothing to cancel.") from None
         for row in await self._db.fetch(STEPS.stop_nodes, run_id, "The DAG was cancelled", STOP_CHANNEL):
             self._notifier.changed(row["task_id"])
-        self._told_to_stop()
+        self._on_stop()
 
     async def retry(self, run_id: str, caller: Caller) -> None:
         """Go on where a failed or cancelled run ended: what was completed is kept, with the same definition.

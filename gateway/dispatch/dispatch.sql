@@ -131,16 +131,6 @@ WHERE state IN ('waiting', 'starting') AND held IS NULL
   AND (state = 'starting' OR backend IS NULL OR backend <> ALL ($1::text[]))
 ORDER BY due_at LIMIT 1
 
--- name: take_cancels
--- Starts that were stopped here and whose engine is not yet told.
-SELECT task_id, group_id, task_type, cancel_epoch, cancel_backend FROM taskgate.dispatch
-WHERE cancel_epoch IS NOT NULL ORDER BY finished_at LIMIT $1
-
--- name: cancelled
-UPDATE taskgate.dispatch
-SET cancel_epoch = NULL, cancel_backend = NULL, due_at = CASE WHEN state = 'waiting' AND failures = 0 THEN now() ELSE due_at END
-WHERE task_id = $1 AND cancel_epoch = $2
-
 -- name: has_own_workers
 -- Whether a worker of ours serves this backend, or did so within the last day.
 SELECT EXISTS (SELECT 1 FROM taskgate.process

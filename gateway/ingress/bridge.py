@@ -2,13 +2,12 @@
 
 Producers that were not pointed at the gateway migrate with their tenant all the same. A payload is moved, never copied:
 from its group's list into the gateway's keeping in Redis, from there into PostgreSQL. Whoever dies in between leaves it
-in one of the two, and the next caretaker goes on from there. Payloads of tenants who are on Redis stay where they are;
+in one of the two, and the next leader goes on from there. Payloads of tenants who are on Redis stay where they are;
 what is no task at all goes to the dead list, whoever pushed it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
@@ -21,7 +20,6 @@ from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Ingress, Sighting, Taken
 from gateway.access.placement import Tier
-from gateway.errors import DatabaseUnavailable
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
@@ -231,17 +229,6 @@ class Bridge:
                 self._max_attempts,
             )
         return message.task_id
-
-    async def run(self, pause: float) -> None:
-        """`tick` for ever, `pause` seconds apart; what goes wrong here is no reason for the caretaker to stop."""
-        while True:
-            try:
-                await self.tick()
-            except DatabaseUnavailable:
-                log.debug("the ingress bridge waits for PostgreSQL")
-            except Exception:
-                log.exception("the ingress bridge failed; it looks again")
-            await asyncio.sleep(pause)
 
 
 def _read(taken: Taken) -> tuple[wire.TaskMessage, str]:

@@ -1,148 +1,99 @@
-"""One gateway reaps, reconciles and lets tasks expire, whichever; every gateway tells engines of stops at once."""
+"""One gateway reaps, reconciles, adopts and lets tasks expire, whichever; who leads proves it each second (ADR 21)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from backends.errors import EngineError
-from backends.port import WorkflowEnginePort, WorkflowRef
-from gateway.dispatch.starter import SQL
+import asyncpg
+
 from gateway.errors import DatabaseUnavailable
-from gateway.ingress.bridge import SQL as BRIDGE_SQL
-from gateway.ingress.bridge import Bridge
+from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
-from gateway.recovery.reaper import SQL as REAPER_SQL
-from gateway.recovery.reaper import Reaper
-from gateway.recovery.reconciler import Reconciler
 from gateway.storage.database import Database, translated
-from gateway.submission.intake import SQL as INTAKE_SQL
-from gateway.tasks.lifecycle.transitions import Transitions
 
 log = logging.getLogger(__name__)
 
-#: The advisory lock of the one caretaker among all gateways (process locks have keys ≥ 0).
-CARETAKER_KEY = -1
-CLEAN_SECONDS = 3600.0
-#: Stops that are told at a time.
-CANCELS = 100
+#: The advisory lock of the one leader among all gateways (process locks have keys ≥ 0).
+LEADER_KEY: Final = -1
+#: Pause between two tries to become the leader (seconds).
+STAND_SECONDS: Final = 0.5
+#: Each so often the leader asks PostgreSQL whether it still leads, and waits so long for the answer: whoever was cut
+#: off knows it three seconds later.
+PROOF_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 2.0
+#: A new term waits so long for statements of the one before.
+TERM_SECONDS: Final = 10.0
 
 
-class Canceller:
-    """Tells engines of stopped starts; harmless when two gateways do it."""
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What a leader does again and again, with a pause of so many seconds, whatever becomes of its other chores."""
 
-    def __init__(self, database: Database, engines: Mapping[str, WorkflowEnginePort]) -> None:
+    name: str
+    tick: Callable[[], Awaitable[object]]
+    seconds: float
+
+
+class Leader:
+    """Leads whenever nobody else does. Its chores write through `database`, which knows the term."""
+
+    def __init__(self, database: FencedDatabase, holder: Callable[[], str], chores: Sequence[Chore]) -> None:
         self._db = database
-        self._engines = engines
-        self._wanted = asyncio.Event()
-
-    def wake(self) -> None:
-        self._wanted.set()
+        self._holder = holder
+        self._chores = chores
+        # The server ends the session of a host that vanished, and with it the lock, within some three seconds.
+        self._sessions = Database(database.url, acquire_timeout=ANSWER_SECONDS, name="taskgate leader", alert=True)
 
     async def run(self) -> None:
+        """Stand for leader, and lead, until cancelled."""
         while True:
-            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2.0):
-                    await self._wanted.wait()
-            self._wanted.clear()
             with contextlib.suppress(DatabaseUnavailable):
-                while await self.sweep() == CANCELS:
-                    pass
+                connection = await self._sessions.connect()
+                try:
+                    with translated():
+                        await self._stand(connection)
+                except LeadershipLost:
+                    log.warning("this gateway leads no more")
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(STAND_SECONDS)
 
-    async def sweep(self) -> int:
-        """Tell each engine of what was stopped, and how often; engines that are away are told later."""
-        told = 0
-        rows = await self._db.fetch(SQL.take_cancels, CANCELS)
-        away: set[str] = set()
-        for row in rows:
-            name = row["cancel_backend"]
-            engine = self._engines.get(name)
-            if engine is None or name in away:
-                continue
-            ref = WorkflowRef(row["task_id"], row["cancel_epoch"], row["group_id"], row["task_type"])
-            try:
-                await engine.cancel_workflow(ref, "Task stopped by user")
-            except EngineError:
-                away.add(name)
-            else:
-                await self._db.execute(SQL.cancelled, ref.task_id, ref.epoch)
-                told += 1
-        return told
-
-
-class Caretaker:
-    """Holds the caretaker's lock while it can; reaps and reconciles under it. Pauses in seconds."""
-
-    def __init__(
-        self,
-        database: Database,
-        reaper: Reaper,
-        reconciler: Reconciler,
-        transitions: Transitions,
-        *,
-        reap_seconds: float,
-        reconcile_seconds: float,
-        idempotency_hours: float,
-        bridge: Bridge | None = None,
-        bridge_seconds: float = 1.0,
-    ) -> None:
-        self._db = database
-        self._reaper = reaper
-        self._reconciler = reconciler
-        self._transitions = transitions
-        self._reap_seconds = reap_seconds
-        self._reconcile_seconds = reconcile_seconds
-        self._memory_seconds = idempotency_hours * 3600
-        self._bridge = bridge
-        self._bridge_seconds = bridge_seconds
-
-    async def run(self) -> None:
-        while True:
-            try:
-                connection = await self._db.connect()
-            except DatabaseUnavailable:
-                await asyncio.sleep(0.5)
-                continue
-            try:
-                with contextlib.suppress(DatabaseUnavailable), translated():
-                    while not await connection.fetchval(
-                        "SELECT pg_try_advisory_lock($1::int, $2::int)", LOCK_CLASS, CARETAKER_KEY
-                    ):
-                        await asyncio.sleep(0.5)
-                    await self._care(connection.is_closed)
-            finally:
-                connection.terminate()
-
-    async def _care(self, is_over: Callable[[], bool]) -> None:
-        log.info("this gateway is the caretaker")
-        # Beside the reaper, which must not wait for an engine that answers slowly.
-        beside = [asyncio.create_task(self._reconcile_forever())]
-        if self._bridge is not None:
-            beside.append(asyncio.create_task(self._bridge.run(self._bridge_seconds)))
+    async def _stand(self, connection: asyncpg.Connection) -> None:
+        while not await connection.fetchval(SQL.stand, LOCK_CLASS, LEADER_KEY, timeout=ANSWER_SECONDS):
+            await asyncio.sleep(STAND_SECONDS)
+        term: int = await connection.fetchval(
+            SQL.begin_term, LOCK_CLASS, TERM_KEY, self._holder(), timeout=TERM_SECONDS
+        )
+        log.info("this gateway leads, term %d", term)
+        self._db.term = term
+        loops = [asyncio.create_task(self._repeat(chore), name=chore.name) for chore in self._chores]
         try:
-            while not is_over():
-                await self._reaper.tick()
-                for task in beside:
-                    if task.done():
-                        task.result()
-                await asyncio.sleep(self._reap_seconds)
+            while True:
+                ended, _ = await asyncio.wait(loops, timeout=PROOF_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                for loop in ended:
+                    loop.result()
+                if not await connection.fetchval(SQL.holds, term, timeout=ANSWER_SECONDS):
+                    raise LeadershipLost
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            self._db.term = None
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
-    async def _reconcile_forever(self) -> None:
-        cleaned = 0.0
+    async def _repeat(self, chore: Chore) -> None:
+        """Until the term is over: what goes wrong in one chore is no reason for the others to stop."""
         while True:
-            await self._reconciler.tick()
-            await self._transitions.expire()
-            if time.monotonic() - cleaned > CLEAN_SECONDS:
-                cleaned = time.monotonic()
-                await self._db.execute(INTAKE_SQL.forget, self._memory_seconds)
-                await self._db.execute(REAPER_SQL.forget_processes)
-                await self._db.execute(BRIDGE_SQL.forget_old)
-            await asyncio.sleep(self._reconcile_seconds)
+            try:
+                await chore.tick()
+            except LeadershipLost:
+                raise
+            except DatabaseUnavailable:
+                log.debug("%s waits for PostgreSQL", chore.name)
+            except Exception:
+                log.exception("%s failed; it is done again", chore.name)
+            await asyncio.sleep(chore.seconds)

@@ -15,9 +15,14 @@ WHERE p.lost_at IS NULL
   AND (l.pid IS NULL OR p.renewed_at NOT BETWEEN now() - make_interval(secs => $2) AND now() + interval '1 second')
 
 -- name: declare_lost
--- From here on this process can claim nothing; its starts are repeated at once.
+-- From here on this process can claim nothing; its starts are repeated at once, and what its engine handed to it is owed back.
 WITH lost AS (
-    UPDATE taskgate.process SET lost_at = now() WHERE process_id = $1 AND lost_at IS NULL RETURNING process_id
+    UPDATE taskgate.process SET lost_at = now() WHERE process_id = $1 AND lost_at IS NULL
+    RETURNING process_id, kind, backend
+), release AS (
+    INSERT INTO taskgate.engine_duty (kind, backend, subject)
+    SELECT 'release', backend, process_id FROM lost WHERE kind = 'worker' AND backend IS NOT NULL
+    ON CONFLICT DO NOTHING
 ), starts AS (
     UPDATE taskgate.dispatch d SET due_at = now(), owner_id = NULL
     FROM lost WHERE d.owner_id = lost.process_id AND d.state = 'starting'
@@ -26,15 +31,15 @@ WITH lost AS (
 SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
 
 -- name: take_back
--- The runs of lost workers: their attempts end here, the tasks wait again (fenced by their next attempt). A task under
--- which $1 workers in a row were lost ends as a dead letter: it may be what ends them.
+-- The runs of lost workers: their attempts end here, the tasks wait again (fenced by their next attempt), and their engines are
+-- owed the word. A task under which $1 workers in a row were lost ends as a dead letter: it may be what ends them.
 WITH runs AS (
-    SELECT d.task_id, d.attempt,
+    SELECT d.task_id, d.attempt, d.worker_id,
            1 + (SELECT count(*) FROM taskgate.attempt a
-                WHERE a.task_id = d.task_id AND a.error = 'its worker was lost' AND a.attempt < d.attempt
+                WHERE a.task_id = d.task_id AND a.worker_lost AND a.attempt < d.attempt
                   AND a.attempt > COALESCE((SELECT max(b.attempt) FROM taskgate.attempt b
                                             WHERE b.task_id = d.task_id AND b.attempt < d.attempt
-                                              AND b.error IS DISTINCT FROM 'its worker was lost'), 0)) >= $1::int AS is_over
+                                              AND NOT b.worker_lost), 0)) >= $1::int AS is_over
     FROM taskgate.dispatch d JOIN taskgate.process p ON p.process_id = d.worker_id
     WHERE p.lost_at IS NOT NULL AND d.state = 'running'
 ), back AS (
@@ -45,7 +50,11 @@ WITH runs AS (
         cancel_epoch = CASE WHEN r.is_over THEN d.epoch ELSE d.cancel_epoch END,
         cancel_backend = CASE WHEN r.is_over THEN d.backend ELSE d.cancel_backend END
     FROM runs r WHERE d.task_id = r.task_id AND d.attempt = r.attempt AND d.state = 'running'
-    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, r.is_over
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, r.is_over, r.worker_id AS lost_worker
+), requeue AS (
+    INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt, worker_id, group_id, task_type)
+    SELECT 'requeue', backend, task_id, epoch, attempt, lost_worker, group_id, task_type FROM back WHERE NOT is_over
+    ON CONFLICT DO NOTHING
 ), logs AS (
     UPDATE task_logs t
     SET status = CASE WHEN b.is_over THEN 'FAILED' ELSE 'PROCESSING' END,
@@ -56,17 +65,19 @@ WITH runs AS (
     FROM back b WHERE t.id = b.task_id
 ), history AS (
     UPDATE taskgate.attempt a
-    SET ended_at = now(), outcome = CASE WHEN b.is_over THEN 'failed' ELSE 'lost' END,
+    SET ended_at = now(), outcome = CASE WHEN b.is_over THEN 'failed' ELSE 'lost' END, worker_lost = true,
         error = CASE WHEN b.is_over THEN 'its worker was lost, like those before' ELSE 'its worker was lost' END
     FROM back b WHERE a.task_id = b.task_id AND a.attempt = b.attempt
 )
-SELECT task_id, epoch, backend, group_id, task_type, is_over FROM back
+SELECT task_id, is_over FROM back
 
 -- name: rewait
--- The engine no longer holds this start: the dispatcher makes a new one.
-UPDATE taskgate.dispatch SET state = 'waiting', due_at = now(), owner_id = NULL
-WHERE task_id = $1 AND epoch = $2 AND state || '' = 'queued'
-RETURNING 1
+-- The engine no longer holds these starts: the dispatcher makes new ones. A repetition keeps its time.
+UPDATE taskgate.dispatch d
+SET state = 'waiting', owner_id = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
+FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)
+WHERE d.task_id = gone.task_id AND d.epoch = gone.epoch AND d.state || '' = 'queued'
+RETURNING d.task_id
 
 -- name: forget_processes
 DELETE FROM taskgate.process WHERE lost_at < now() - interval '7 days'

@@ -1,4 +1,4 @@
--- Merging what others wrote into task_logs, and what engines say, into one status. Our own transitions change both tables
+-- Merging what others wrote into task_logs into one status. Our own transitions change both tables
 -- in one statement, so any difference between them was made by somebody else: an unmodified legacy worker, or a hand.
 
 -- name: merge_started
@@ -78,40 +78,3 @@ SET cancel_epoch = d.epoch, cancel_backend = d.backend, state = 'stopped', finis
 WHERE d.state IN ('starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
 RETURNING d.task_id
-
--- name: open_backends
-SELECT DISTINCT backend FROM taskgate.dispatch WHERE state IN ('queued', 'running') AND backend IS NOT NULL
-
--- name: open_by_candidate
--- Open starts that may be these workflow ids; the caller compares exactly.
-SELECT task_id, epoch, group_id, task_type, backend, state FROM taskgate.dispatch
-WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queued', 'running')
-
--- name: silent_starts
--- Starts that are open for a while, a page of them, to be compared with the engine's own view. Without $5 only those that
--- run, and those that waited when a worker was lost, which may have had them in its hands.
-SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
-WHERE backend = $1 AND state IN ('queued', 'running') AND task_id > $2
-  AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
-  AND ($5 OR state = 'running' OR queued_at IS NULL
-       OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker'))
-ORDER BY task_id LIMIT $4
-
--- name: end_by_engine
--- The engine ended a start that nobody reported (terminated by hand, timed out, its report lost).
-WITH ended AS (
-    UPDATE taskgate.dispatch SET state = $3, finished_at = now(), owner_id = NULL
-    WHERE task_id = $1 AND epoch = $2 AND state || '' IN ('starting', 'queued', 'running')
-    RETURNING task_id, attempt, state
-), log AS (
-    UPDATE task_logs t
-    SET status = CASE WHEN e.state = 'completed' THEN 'COMPLETED' ELSE 'FAILED' END, completed_at = now(),
-        stopped_at = CASE WHEN e.state = 'stopped' THEN now() END,
-        error_message = CASE WHEN e.state = 'completed' THEN NULL ELSE $4::text END
-    FROM ended e WHERE t.id = e.task_id
-), history AS (
-    UPDATE taskgate.attempt a
-    SET ended_at = now(), error = $4, outcome = CASE WHEN e.state = 'completed' THEN 'completed' ELSE e.state END
-    FROM ended e WHERE a.task_id = e.task_id AND a.attempt = e.attempt AND a.outcome IS NULL
-)
-SELECT 1 FROM ended

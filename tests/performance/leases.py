@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 
-from backends.port import WorkflowEnginePort
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.recovery.reaper import Reaper
 from gateway.storage.database import Database
@@ -48,9 +47,8 @@ async def run() -> dict[str, Any]:
         server = next(
             psutil.Process(status.pid) for status in await stack.status() if status.name == "postgres" and status.pid
         )
-        engines: dict[str, WorkflowEnginePort] = {}
         database = Database(stack.database_url, size=2)
-        reaper = Reaper(database, engines, _Nobody(), limit=15, grace=0.3, losses=5, wake=lambda: None)
+        reaper = Reaper(database, _Nobody(), limit=15, grace=0.3, losses=5, wake=lambda: None, on_duty=lambda: None)
         figures = {}
         for name, count in (("reaper_alone", 0), ("leases", LEASES)):
             leases = [Lease(stack.database_url, ProcessIdentity("worker", "bench"), limit=15) for _ in range(count)]

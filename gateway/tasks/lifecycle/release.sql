@@ -1,18 +1,24 @@
 -- name: release
 -- The gateway is to be taken out: what Redis holds, or would get, becomes an ordinary pending row of the legacy system,
--- whose recovery loop pushes what is in no list (contract §5, rule 2). Open tasks of other backends are left alone.
+-- whose recovery loop pushes what is in no list (contract §5, rule 2): what a lost worker of ours held is in none, and is not to
+-- be put back as well, should a gateway come again. Open tasks of other backends are left alone.
 WITH released AS (
     DELETE FROM taskgate.dispatch d
     WHERE (d.state = 'queued' AND d.backend = 'redis')
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
     RETURNING d.task_id
+), dropped AS (
+    DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind IN ('requeue', 'release')
 )
 UPDATE task_logs t SET status = 'PENDING' FROM released r
 WHERE t.id = r.task_id AND t.status = 'PROCESSING' AND t.started_at IS NULL AND t.worker_id IS NULL
 RETURNING t.id
 
 -- name: left
--- What still runs, or waits elsewhere.
+-- What still runs, or waits elsewhere, and what was stopped without its engine being told: it may run yet.
 SELECT COALESCE(backend, 'redis') AS backend, state, count(*) AS tasks FROM taskgate.dispatch
-WHERE state IN ('waiting', 'starting', 'queued', 'running') GROUP BY 1, 2 ORDER BY 1, 2
+WHERE state IN ('waiting', 'starting', 'queued', 'running') GROUP BY 1, 2
+UNION ALL
+SELECT backend, 'stopped, but still there', count(*) FROM taskgate.engine_duty WHERE kind = 'cancel' GROUP BY 1
+ORDER BY 1, 2

@@ -103,7 +103,7 @@ async def test_redis_is_away(new_bridge, tasks):
 
 
 async def test_two_gateways_at_once(producer, new_bridge, tasks):
-    """The lock of a caretaker may be lost unnoticed for a moment."""
+    """The lock of a leader may be lost unnoticed for a moment."""
     pushed = [(await producer.push(f"group-{n % 7}"))["task_id"] for n in range(80)]
     bridges = [new_bridge() for _ in range(3)]
     await asyncio.gather(*(bridge.tick() for bridge in bridges))

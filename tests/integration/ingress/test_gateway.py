@@ -1,4 +1,4 @@
-"""The bridge in a gateway: switched on by its setting, under the caretaker's lock, started where the flag says."""
+"""The bridge in a gateway: switched on by its setting, under the leader's lock, started where the flag says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from backends.memory.engine import MemoryEngine
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.bootstrap import build_gateway
+from gateway.bootstrap.dependencies import build_ground
+from gateway.bootstrap.recovery import build_bridge
 from gateway.routing.flag_edit import with_stage
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import Scope
@@ -73,10 +75,10 @@ async def test_off_by_default(producer, tasks, redis_server, temporal, flags_fil
     payload = await producer.push()
     await tasks.insert(payload["task_id"])
     engines = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
-    gateway = build_gateway(settings, engines=engines)
-    assert gateway.bridge is not None
+    bridge = build_bridge(build_ground(settings, engines), tasks.database, wake=lambda: None)
+    assert bridge is not None
     for _ in range(3):
-        await gateway.bridge.tick()
-    await gateway.close()
+        await bridge.tick()
+    await engines["redis"].close()
     assert await producer.waiting() == [payload["task_id"]]
     assert await tasks.adopted() == []

@@ -45,7 +45,7 @@ async def test_what_is_queued_comes_back_and_what_runs_goes_on(world):
     claim = await world.claim(running)
     pause_id = await pause(world, "initech")
     assert await world.count(state="waiting", held=f"paused:{pause_id}") == 2
-    assert await world.gateway.canceller.sweep() == 2
+    assert await world.gateway.duties.settle("temporal", "cancel") == 2
     assert await world.gateway.transitions.complete(running, claim.attempt)
     await world.step()
     assert len(world.engine.starts) == 3

@@ -22,7 +22,7 @@ NewRow = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 def reaper(database: Database, changes: Any) -> Reaper:
-    return Reaper(database, {}, changes, limit=LIMIT, grace=0.1, losses=3, wake=lambda: None)
+    return Reaper(database, changes, limit=LIMIT, grace=0.1, losses=3, wake=lambda: None, on_duty=lambda: None)
 
 
 @pytest_asyncio.fixture
@@ -32,20 +32,6 @@ async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute("SELECT pg_advisory_lock($1::int, 7)", LOCK_CLASS)
     yield connection
     connection.terminate()
-
-
-@pytest.fixture
-def new_lease(database: Database, new_worker: NewRow) -> NewRow:
-    """A process that has registered at this start of the server."""
-
-    async def create(process_id: str = "w1", **columns: Any) -> str:
-        await new_worker(process_id, **columns)
-        await database.execute(
-            "UPDATE taskgate.process SET server_started = pg_postmaster_start_time() WHERE process_id = $1", process_id
-        )
-        return process_id
-
-    return create
 
 
 async def renew(database: Database, **interval: str) -> None:
@@ -58,7 +44,7 @@ async def lost(database: Database) -> bool:
 
 
 async def ticks(reaper: Reaper, seconds: float) -> None:
-    """Look as often as a caretaker does."""
+    """Look as often as a leader does."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await reaper.tick()

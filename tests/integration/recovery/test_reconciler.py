@@ -10,7 +10,8 @@ import pytest
 from backends.errors import EngineUnavailable
 from backends.memory.engine import CAPABILITIES, MemoryEngine
 from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
-from gateway.recovery import reconciler as module
+from gateway.recovery import engine_check as module
+from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.reconciler import Reconciler
 from gateway.storage.database import Database
 
@@ -34,10 +35,28 @@ def legacy() -> MemoryEngine:
     return MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
 
 
+class Everything:
+    """All comparisons, one after the other."""
+
+    def __init__(self, rows: Reconciler, checks: list[EngineCheck]) -> None:
+        self._rows = rows
+        self._checks = checks
+
+    async def tick(self) -> None:
+        await self._rows.tick()
+        for check in self._checks:
+            await check.check_memory()
+            await check.tick()
+
+
 @pytest.fixture
-def reconciler(database: Database, fenced: MemoryEngine, legacy: MemoryEngine, changes: Any) -> Reconciler:
+def reconciler(database: Database, fenced: MemoryEngine, legacy: MemoryEngine, changes: Any) -> Everything:
     engines = {"temporal": fenced, "redis": legacy}
-    return Reconciler(database, engines, changes, is_down=lambda _: False, wake=lambda: None)
+    checks = [
+        EngineCheck(database, engine, changes, is_down=lambda _: False, wake=lambda: None)
+        for engine in engines.values()
+    ]
+    return Everything(Reconciler(database, engines, changes), checks)
 
 
 @pytest.fixture
@@ -117,7 +136,7 @@ async def test_what_an_engine_ended_waits_for_its_word(reconciler, fenced, new_t
     """An engine that goes away right after it was listed is asked when it is back."""
     task = await new_task(backend="temporal")
     await fenced.cancel_workflow(await start(fenced, task), "terminated by hand")
-    for _ in range(2):  # when it is looked at, and when it is to be ended
+    for _ in range(3):  # when its memory is compared, when it is looked at, and when it is to be ended
         fenced.faults.fail_next("get_workflow_status", EngineUnavailable())
     await reconciler.tick()
     assert await state(task) == "queued"

@@ -6,8 +6,8 @@ import re
 
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dispatch.starter import SQL as STARTER
+from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reaper import SQL as REAPER
-from gateway.recovery.reconciler import SQL as RECONCILER
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import SQL
 
@@ -23,7 +23,7 @@ OF_ONE_TASK = {
     "repeat_later": STARTER.repeat_later,
     "refuse": STARTER.refuse,
     "rewait": REAPER.rewait,
-    "end_by_engine": RECONCILER.end_by_engine,
+    "end_by_engine": ENGINE_CHECK.end_by_engine,
     "hold_run": STEPS.hold_run,
     "facts": STEPS.facts,
     "begin_run": STEPS.begin_run,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import ceil
 
 from gateway.recovery.ended_lists import LONGEST_PAUSE
-from gateway.recovery.reconciler import REPORT_GRACE, ROWLESS_EVERY
+from gateway.recovery.engine_check import REPORT_GRACE
+from gateway.recovery.reconciler import ROWLESS_EVERY
 from gateway.settings import Settings
 
 #: Of five seconds (contract-tests/task_logs/test_reconciled.py) so many may be pauses.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.dispatch.starter import SQL as STARTER
+from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -64,7 +65,7 @@ async def test_a_start_that_its_engine_refuses(database, new_task) -> None:
 
 async def test_what_an_engine_or_a_legacy_worker_ends(database, new_task) -> None:
     terminated = await new_task()
-    await database.execute(RECONCILE.end_by_engine, terminated, 1, "failed", "terminated by hand")
+    await database.execute(ENGINE_CHECK.end_by_engine, terminated, 1, "failed", "terminated by hand")
     foreign = await new_task()
     await database.execute(
         "UPDATE task_logs SET status = 'FAILED', error_message = 'legacy', completed_at = now() WHERE id = $1", foreign

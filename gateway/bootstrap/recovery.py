@@ -1,0 +1,78 @@
+"""What the leader among the gateways does, and the database through which it may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backends.port import RetryPolicy
+from gateway.bootstrap.dependencies import Ground
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.ingress.bridge import SQL as BRIDGE_SQL
+from gateway.ingress.bridge import Bridge
+from gateway.recovery.duties import EngineDuties
+from gateway.recovery.engine_check import EngineCheck
+from gateway.recovery.fenced_database import FencedDatabase
+from gateway.recovery.leader import Chore, Leader
+from gateway.recovery.reaper import SQL as REAPER_SQL
+from gateway.recovery.reaper import Reaper
+from gateway.recovery.reconciler import Reconciler
+from gateway.storage.database import Database
+from gateway.submission.intake import SQL as INTAKE_SQL
+from gateway.tasks.lifecycle.transitions import Transitions
+
+#: Pause between two deletions of what is remembered for some time only (seconds).
+FORGET_SECONDS = 3600.0
+
+
+def build_leader(ground: Ground, dispatcher: Dispatcher, duties: EngineDuties, retry: RetryPolicy) -> Leader:
+    settings, database = ground.settings, FencedDatabase(ground.database)
+    reaper = Reaper(
+        database,
+        ground.notifier,
+        limit=settings.lease_seconds,
+        grace=settings.lease_grace_seconds,
+        losses=settings.task_losses,
+        wake=dispatcher.wake,
+        on_duty=duties.wake,
+    )
+    transitions = Transitions(
+        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
+    )
+    pause = settings.reconcile_seconds
+    chores = [
+        Chore("reaping", reaper.tick, settings.reap_seconds),
+        Chore("reconciling", Reconciler(database, ground.engines, ground.notifier).tick, pause),
+        Chore("expiring", transitions.expire, pause),
+        Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
+    ]
+    for name, engine in ground.engines.items():
+        check = EngineCheck(database, engine, ground.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+        chores += [
+            Chore(f"comparing with {name}", check.tick, pause),
+            Chore(f"checking the memory of {name}", check.check_memory, pause),
+        ]
+    bridge = build_bridge(ground, database, wake=dispatcher.wake)
+    if bridge is not None:
+        chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))
+    return Leader(database, lambda: ground.lease.process_id, chores)
+
+
+def build_bridge(ground: Ground, database: Database, *, wake: Callable[[], None]) -> Bridge | None:
+    """Only where there is a Redis queue that legacy producers write to."""
+    if ground.redis is None:
+        return None
+    return Bridge(
+        database,
+        ground.redis.ingress,
+        ground.router,
+        ground.notifier,
+        enabled=ground.settings.ingress_bridge,
+        max_attempts=ground.settings.task_attempts,
+        wake=wake,
+    )
+
+
+async def _forget(database: FencedDatabase, idempotency_hours: float) -> None:
+    await database.execute(INTAKE_SQL.forget, idempotency_hours * 3600)
+    await database.execute(REAPER_SQL.forget_processes)
+    await database.execute(BRIDGE_SQL.forget_old)

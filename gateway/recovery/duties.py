@@ -1,0 +1,160 @@
+"""What engines have to be told stands in PostgreSQL until they have answered (ADR 21). Every gateway tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import asyncpg
+
+from backends.errors import AnswerLost, EngineError, EngineUnavailable
+from backends.port import WorkflowEnginePort, WorkflowRef
+from gateway.errors import DatabaseUnavailable
+from gateway.recovery.reaper import SQL as REAPER_SQL
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.recovery", "duties.sql")
+
+#: Seconds between two looks that nobody asked for.
+LOOK_SECONDS: Final = 1.0
+#: Duties that an engine is told at once, the oldest and the newest, and how long it may take over each (seconds).
+OLDEST, NEWEST = 24, 8
+TELL_SECONDS: Final = 2.0
+#: A page that a gateway took and died with is taken by another one after this (seconds).
+HOLD_SECONDS: Final = 5.0
+#: The longest pause of a duty that fails again and again while its engine answers others (seconds).
+LONGEST_PAUSE: Final = 60.0
+#: Every so many looks the duties of engines that are not configured here are counted.
+COUNT_EVERY: Final = 60
+
+
+class EngineDuties:
+    """Tells engines which runs to take back (`requeue`), which workers are lost (`release`), and what was stopped
+    (`cancel`). Each engine and kind has a loop of its own, so that none waits for another.
+    """
+
+    def __init__(
+        self, database: Database, engines: Mapping[str, WorkflowEnginePort], *, wake_dispatcher: Callable[[], None]
+    ) -> None:
+        self._db = database
+        self._engines = engines
+        self._wake_dispatcher = wake_dispatcher
+        self._wanted = asyncio.Event()
+        self._at_work: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.homeless: Mapping[str, int] = {}
+        """Duties that wait for engines which are not configured here, as counted last."""
+
+    def wake(self) -> None:
+        """There are new ones."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Look for what is due until cancelled."""
+        looks = 0
+        try:
+            while True:
+                with contextlib.suppress(DatabaseUnavailable):
+                    await self._look()
+                    if looks % COUNT_EVERY == 0:
+                        await self._count_homeless()
+                    looks += 1
+                # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wanted.wait()
+                self._wanted.clear()
+        finally:
+            at_work = list(self._at_work.values())
+            for task in at_work:
+                task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
+
+    async def settle(self, backend: str, kind: str) -> int:
+        """Tell this engine all of this kind that is due; how many it answered. Raises `DatabaseUnavailable`."""
+        engine, total = self._engines[backend], 0
+        while rows := await self._db.fetch(SQL.take, backend, kind, OLDEST, NEWEST, HOLD_SECONDS):
+            answers = await asyncio.gather(*(self._tell(engine, kind, row) for row in rows))
+            told = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, bool)]
+            failed = [row for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, bool)]
+            gone = [row for row, answer in zip(rows, answers, strict=True) if answer is False]
+            await self._note_answers(backend, kind, told, gone)
+            is_there = bool(told) or any(
+                not isinstance(answer, EngineUnavailable | AnswerLost | TimeoutError) for answer in answers
+            )
+            if failed:
+                await self._db.execute(SQL.set_aside, _ids(failed), is_there, LONGEST_PAUSE)
+            total += len(told)
+            if not is_there:
+                break
+        return total
+
+    # Private ------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        for row in await self._db.fetch(SQL.due, list(self._engines)):
+            key = (row["backend"], row["kind"])
+            if key not in self._at_work:
+                self._at_work[key] = asyncio.create_task(self._work(*key))
+
+    async def _work(self, backend: str, kind: str) -> None:
+        try:
+            if not await self.settle(backend, kind):
+                await asyncio.sleep(LOOK_SECONDS)  # it is away; whoever wakes us up does not make it come back
+            self.wake()  # what came meanwhile
+        except DatabaseUnavailable:
+            log.debug("%ss of %s wait for PostgreSQL", kind, backend)
+        except Exception:
+            log.exception("%ss of %s were not told; they are tried again", kind, backend)
+        finally:
+            del self._at_work[backend, kind]
+
+    async def _tell(self, engine: WorkflowEnginePort, kind: str, row: asyncpg.Record) -> bool | Exception:
+        """False when the engine does not hold the start any more; the error when it did not answer."""
+        ref = WorkflowRef(row["subject"], row["epoch"], row["group_id"], row["task_type"])
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                if kind == "requeue":
+                    return not row["stands"] or await engine.requeue_workflow(ref, "its worker was lost")
+                if kind == "release":
+                    await engine.release_worker(ref.task_id)
+                else:
+                    await engine.cancel_workflow(ref, "Task stopped by user")
+                return True
+        except (EngineError, TimeoutError) as error:
+            return error
+        except Exception as error:
+            log.exception("%s of %s failed at %s", kind, row["subject"], engine.name)
+            return error
+
+    async def _note_answers(
+        self, backend: str, kind: str, told: Sequence[asyncpg.Record], gone: Sequence[asyncpg.Record]
+    ) -> None:
+        if not told:
+            return
+        async with self._db.transaction() as db:
+            await db.execute(SQL.answered, _ids(told))
+            if kind == "cancel":
+                await db.execute(SQL.cancelled, backend, *_starts(told))
+            if gone:
+                await db.execute(REAPER_SQL.rewait, *_starts(gone))
+        if gone or kind == "cancel":
+            self._wake_dispatcher()
+
+    async def _count_homeless(self) -> None:
+        homeless = {row["backend"]: row["duties"] for row in await self._db.fetch(SQL.homeless, list(self._engines))}
+        for backend in homeless.keys() - self.homeless.keys():
+            log.warning("%d duties wait for backend %s, which is not configured here", homeless[backend], backend)
+        self.homeless = homeless
+
+
+def _ids(rows: Sequence[asyncpg.Record]) -> list[int]:
+    return [row["duty_id"] for row in rows]
+
+
+def _starts(rows: Sequence[asyncpg.Record]) -> tuple[list[str], list[int]]:
+    return [row["subject"] for row in rows], [row["epoch"] for row in rows]

@@ -1,0 +1,239 @@
+"""Compares what is open here with what one engine says of it (design §3.5), and finds what that engine forgot.
+
+Exactly one gateway does this at a time (`gateway.recovery.leader`), for each engine in loops of its own. What is
+remembered between two looks (ends that may still be reported, the page that was looked at) costs a second look when it
+is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+import asyncpg
+
+from backends.errors import EngineError
+from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
+from gateway.recovery.ended_lists import EndedLists
+from gateway.recovery.reaper import SQL as REAPER_SQL
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
+
+log = logging.getLogger(__name__)
+SQL = Queries("gateway.recovery", "engine_check.sql")
+
+FULL_EVERY = 10
+FRESH_EVERY = 30
+#: Starts that are compared with their engine one by one: open for this many seconds, this many at a time
+#: (fewer while they wait: whatever ends them there is listed as ended).
+SILENT_SECONDS = 3.0
+UNFENCED_SILENT_SECONDS = 20.0
+PAGE, WAITING_PAGE = 50, 20
+#: Starts that are compared at a time with an engine that lost its memory, in so many parts at once.
+MEMORY_PAGE, MEMORY_PARTS = 2000, 4
+#: Longest look at an engine, and longest comparison of a page with its memory (seconds).
+LOOK_SECONDS, MEMORY_SECONDS = 10.0, 60.0
+#: A row that an engine ended may still be reported by its worker within this time.
+REPORT_GRACE = timedelta(seconds=1)
+#: Ends that are asked about at a time.
+ASKED_AT_ONCE = 16
+
+_OUTCOMES = {
+    WorkflowState.COMPLETED: "completed",
+    WorkflowState.CANCELLED: "stopped",
+    WorkflowState.TERMINATED: "stopped",
+}
+
+
+class EngineCheck:
+    """Belongs to one engine. An engine that is away is left for later."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: WorkflowEnginePort,
+        notifier: ChangeNotifier,
+        *,
+        is_down: Callable[[str], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = database
+        self._engine = engine
+        self._notifier = notifier
+        self._is_down = is_down
+        self._wake = wake
+        self._ticks = 0
+        self._pages: dict[bool, str] = {}
+        """By whether waiting ones are among them: the last task that was looked at."""
+        self._ended = EndedLists(engine)
+        self._suspected: dict[WorkflowRef, datetime] = {}
+
+    async def tick(self) -> None:
+        """Compare what ended, and a page of what is open. Raises `DatabaseUnavailable`."""
+        self._ticks += 1
+        if self._is_down(self._engine.name):
+            return
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                if await self._db.fetchval(SQL.has_open, self._engine.name):
+                    if self._ticks % FRESH_EVERY == 1:
+                        await self._engine.keep_fresh()
+                    await self._merge_ended()
+                    await self._check_page()
+        except (EngineError, TimeoutError) as error:
+            log.debug("comparison with %s left for later: %s", self._engine.name, type(error).__name__)
+        await self._settle()
+
+    async def check_memory(self) -> None:
+        """Start again what an engine forgot, when it has another memory than the one that was seen last.
+
+        How far that has come stands in PostgreSQL: it is finished, whoever leads meanwhile. Raises
+        `DatabaseUnavailable`.
+        """
+        name = self._engine.name
+        if self._is_down(name):
+            return
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                incarnation = await self._engine.get_incarnation()
+            memory = await self._db.fetchrow(SQL.memory, name)
+            if memory is None or memory["incarnation"] != incarnation:
+                if memory is not None:
+                    log.warning("backend %s came back without its memory; waiting tasks are checked", name)
+                await self._db.execute(SQL.note_memory, name, incarnation)
+                memory = await self._db.fetchrow(SQL.memory, name)
+            assert memory is not None
+            group, task_id = memory["after_group"], memory["after_task"]
+            while group is not None:
+                rows = await self._db.fetch(SQL.waiting_page, name, group, task_id, MEMORY_PAGE)
+                async with asyncio.timeout(MEMORY_SECONDS):
+                    await self._compare_memory(rows)
+                is_last = len(rows) < MEMORY_PAGE
+                group, task_id = (None, None) if is_last else (rows[-1]["group_id"], rows[-1]["task_id"])
+                await self._db.execute(SQL.move_on, name, incarnation, group, task_id)
+        except (EngineError, TimeoutError) as error:
+            log.debug("the memory of %s is checked later: %s", name, type(error).__name__)
+
+    async def _compare_memory(self, rows: Sequence[asyncpg.Record]) -> None:
+        """In parts, side by side. A part that fails while others do not is left to the ordinary looks."""
+        parts: list[list[asyncpg.Record]] = [[] for _ in range(MEMORY_PARTS)]
+        for number, (_, group) in enumerate(groupby(rows, lambda row: row["group_id"])):
+            parts[number % MEMORY_PARTS] += group
+        ends = await asyncio.gather(*(self._restart_lost(part) for part in parts if part), return_exceptions=True)
+        errors = [end for end in ends if isinstance(end, BaseException)]
+        for error in errors:
+            if not isinstance(error, EngineError) or len(errors) == len(ends):
+                raise error
+            log.warning("some tasks were not compared with %s: %s", self._engine.name, error)
+
+    async def _merge_ended(self) -> None:
+        ended = await self._ended.look()
+        candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
+        if candidates:
+            ids = {one.workflow_id for one in ended}
+            for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), self._engine.name):
+                ref = _ref(row)
+                if ref.workflow_id in ids:
+                    self._suspect(ref)
+
+    async def _restart_lost(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Start again what the engine knows nothing of; a run goes on without its engine."""
+        lost = await self._engine.find_lost([_ref(row) for row in rows if row["state"] == "queued"])
+        if not lost:
+            return
+        again = await self._db.fetch(REAPER_SQL.rewait, [ref.task_id for ref in lost], [ref.epoch for ref in lost])
+        if again:
+            log.warning("%d tasks were gone from %s; they are started again", len(again), self._engine.name)
+            self._wake()
+
+    async def _check_page(self) -> None:
+        if Capability.FENCED not in self._engine.capabilities:
+            # Its lists are searched, and legacy workers' ends come from task_logs: seldom, and all in one pass.
+            if self._ticks % FULL_EVERY == 5:
+                await self._restart_lost(await self._silent(UNFENCED_SILENT_SECONDS, 500, everything=True))
+            return
+        everything = self._ticks % FULL_EVERY == 1  # asking costs the engine as much as a start does
+        page = WAITING_PAGE if everything else PAGE
+        rows = await self._silent(SILENT_SECONDS, page, everything=everything)
+        await asyncio.gather(*(self._check(row) for row in rows))
+
+    async def _silent(self, seconds: float, page: int, *, everything: bool) -> Sequence[asyncpg.Record]:
+        """The next page of starts that are open for so long; those that wait only with `everything`."""
+        after = self._pages.get(everything, "")
+        rows = await self._db.fetch(SQL.silent_starts, self._engine.name, after, seconds, page, everything)
+        self._pages[everything] = rows[-1]["task_id"] if len(rows) == page else ""
+        return rows
+
+    async def _check(self, row: asyncpg.Record) -> None:
+        ref = _ref(row)
+        status = await self._engine.get_workflow_status(ref)
+        if status is None:
+            await self._restart_lost([row])
+        elif status.state.is_terminal:
+            self._suspect(ref)
+        elif (
+            status.state is WorkflowState.RUNNING
+            and row["state"] == "queued"
+            and Capability.FENCED in self._engine.capabilities
+        ):
+            # Handed to a worker that died before its claim.
+            await self._engine.requeue_workflow(ref, "nobody claimed it")
+
+    def _suspect(self, ref: WorkflowRef) -> None:
+        """The engine ended it, and it is open here: its worker may be about to report it."""
+        self._suspected.setdefault(ref, datetime.now(UTC))
+
+    async def _settle(self) -> None:
+        """End what the engine ended and nobody has reported since."""
+        now = datetime.now(UTC)
+        limit = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def settle(ref: WorkflowRef) -> None:
+            async with limit:
+                with contextlib.suppress(EngineError, TimeoutError):
+                    await self._end(ref)
+                    del self._suspected[ref]
+
+        await asyncio.gather(*(settle(ref) for ref, first in self._suspected.items() if now - first >= REPORT_GRACE))
+
+    async def _end(self, ref: WorkflowRef) -> None:
+        """End it as the engine did, unless that goes on with it: what was reset there has one run that ended, and
+        another that did not.
+        """
+        async with asyncio.timeout(LOOK_SECONDS):
+            status = await self._engine.get_workflow_status(ref)
+        if status is None or not status.state.is_terminal:
+            return
+        state = _OUTCOMES.get(status.state, "failed")
+        if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, _words(status)):
+            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
+            self._notifier.changed(ref.task_id)
+            await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
+
+
+def _words(status: WorkflowStatus) -> str | None:
+    """What is said of such an end."""
+    if status.state is WorkflowState.COMPLETED:
+        return None
+    if status.state is WorkflowState.FAILED and status.error:
+        return status.error
+    end = f"Task {status.state.value.replace('_', ' ')}"
+    return f"{end}: {status.error}" if status.error else end
+
+
+def _ref(row: asyncpg.Record) -> WorkflowRef:
+    return WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+
+
+def _candidates(workflow_id: str) -> list[str]:
+    """Task ids that this workflow id may belong to (the epoch's suffix looks like part of an id)."""
+    if not workflow_id.startswith("task-"):
+        return []
+    body = workflow_id.removeprefix("task-")
+    head, _, tail = body.rpartition("-")
+    return [body, head] if head and tail.isdigit() else [body]

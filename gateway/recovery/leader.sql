@@ -1,0 +1,22 @@
+-- Who leads. Leadership is a session's advisory lock; its number, the term, stands in a row, and the leader's statements carry it.
+
+-- name: stand
+SELECT pg_try_advisory_lock($1::int, $2::int)
+
+-- name: begin_term
+-- The next number, once no statement of an earlier leader is under way ($1, $2: the lock that those share). It survives a crash
+-- of the server whatever the session does elsewhere: no number is given twice.
+WITH alone AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock($1::int, $2::int) IS NOT NULL AS is_alone, set_config('synchronous_commit', 'on', true) AS kept
+)
+INSERT INTO taskgate.leadership AS l (term, holder) SELECT 1, $3 FROM alone WHERE is_alone AND kept = 'on'
+ON CONFLICT (is_only) DO UPDATE SET term = l.term + 1, holder = excluded.holder, began_at = now()
+RETURNING term
+
+-- name: share
+-- First in a transaction of the leader's; false while a new term begins. A leader that vanishes in the middle holds nobody up.
+SELECT pg_try_advisory_xact_lock_shared($1::int, $2::int)
+FROM (SELECT set_config('idle_in_transaction_session_timeout', '3000', true)) AS limited
+
+-- name: holds
+SELECT EXISTS (SELECT 1 FROM taskgate.leadership WHERE term = $1)

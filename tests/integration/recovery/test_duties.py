@@ -1,0 +1,331 @@
+"""What an engine has to be told waits for that engine alone, and for no particular gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backends.errors import EngineError, EngineUnavailable
+from backends.memory.engine import MemoryEngine
+from backends.temporal.engine import TemporalEngine
+from deploy.local.ports import free_port
+from gateway.dead_letters.filter import SQL as DEAD_LETTERS
+from gateway.recovery.duties import EngineDuties
+from gateway.tasks.lifecycle.run_time import set_run_time
+
+DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
+#: More than an engine is told at once.
+MANY = 64
+
+
+async def reap(reaper: Any) -> None:
+    while True:
+        await reaper.tick()
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("pending", [False, True], ids=["nothing pending", "a requeue pending"])
+async def test_an_engine_that_hangs_delays_nobody_elses_recovery(
+    pending, database, changes, transitions, new_task, new_lease, dead_here, queue, redis_engine, new_bench,
+    temporal_proxy, distant_temporal, new_duties, new_reaper, running, start_of, until, monkeypatch,
+):  # fmt: skip
+    monkeypatch.setattr("gateway.recovery.reaper.RETURN_SECONDS", 0.2)
+    on_temporal = await new_task(backend="temporal")
+    await distant_temporal.start_workflow(start_of(on_temporal))
+    if pending:
+        await new_lease("w-temporal", backend="temporal", lock_key=11, **dead_here)
+        assert await transitions.claim(on_temporal, "temporal", 1, "w-temporal", with_payload=False)
+    temporal_proxy.swallow_answers()
+    duties = new_duties(distant_temporal, redis_engine)
+    running(duties.run())
+    reaper = new_reaper(duties.wake)
+    await reaper.tick()
+
+    bench = await new_bench()
+    task = await new_task(backend="redis")
+    await redis_engine.start_workflow(start_of(task))
+    await bench.next()
+    await new_lease(bench.worker_id, backend="redis", lock_key=12)  # on another host
+    assert await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
+    await bench.kill()
+    running(reap(reaper))
+    await until(lambda: queue.llen("queue:group:g"), 3)
+    assert await database.fetchval("SELECT lost_at FROM taskgate.process WHERE process_id = $1", bench.worker_id)
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task) == "queued"
+    await temporal_proxy.restore()
+
+    async def is_told() -> bool:
+        return await database.fetchval(DUTIES) == 0
+
+    await until(is_told, 20)
+
+
+@pytest.mark.parametrize("claimed", [True, False], ids=["claimed", "handed over only"])
+async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
+    claimed, database, transitions, new_task, new_lease, dead_here, redis_engine, new_bench,
+    redis_proxy, distant_redis, new_duties, new_reaper, running, start_of, until,
+):  # fmt: skip
+    bench = await new_bench()
+    task = await new_task(backend="redis")
+    await redis_engine.start_workflow(start_of(task))
+    await bench.next()
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    if claimed:
+        assert await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
+    await bench.kill()
+
+    await redis_proxy.refuse()
+    await new_reaper().tick()
+    assert await new_duties(distant_redis).settle("redis", "requeue" if claimed else "release") == 0
+    # That gateway dies; another one finds Redis away as well.
+    running(new_duties(distant_redis).run())
+
+    async def was_tried_again() -> bool:
+        return bool(
+            await database.fetchval("SELECT bool_or(due_at > created_at + interval '2 s') FROM taskgate.engine_duty")
+        )
+
+    await until(was_tried_again, 10)
+    assert await database.fetchval(DUTIES) == 1 + claimed
+    other = await new_bench()
+    await redis_proxy.restore()
+    async with asyncio.timeout(3):
+        assert (await other.next()).assignment.task_id == task
+    assert await database.fetchval("SELECT lost_at IS NOT NULL FROM taskgate.process")
+
+
+@pytest.mark.parametrize("other", ["away", "not configured"])
+async def test_many_cancels_of_one_engine_hide_none_of_another(
+    other, database, transitions, new_task, queue, redis_engine, new_duties, running, caplog, start_of, until
+):
+    temporal = TemporalEngine(f"127.0.0.1:{free_port()}", "none", timeout=5.0)
+    duties: EngineDuties = new_duties(redis_engine, temporal) if other == "away" else new_duties(redis_engine)
+    for _ in range(100):
+        await transitions.stop(await new_task(backend="temporal"))
+    victim = await new_task(backend="redis")
+    await redis_engine.start_workflow(start_of(victim))
+    await transitions.stop(victim)
+    running(duties.run())
+
+    async def is_told() -> bool:
+        return await queue.llen("queue:group:g") == 0
+
+    await until(is_told, 2)
+
+    async def may_be_retried() -> bool:
+        told = "SELECT cancel_epoch IS NULL FROM taskgate.dispatch WHERE task_id = $1"
+        return bool(await database.fetchval(told, victim))
+
+    await until(may_be_retried, 2)
+    assert await database.fetchval(DUTIES) == 100
+    if other == "not configured":
+        assert duties.homeless == {"temporal": 100}
+        assert "100 duties wait for backend temporal, which is not configured here" in caplog.text
+    await temporal.close()
+
+
+async def test_a_crowd_of_cancels_keeps_no_later_one_waiting(database, transitions, new_task, new_duties, monkeypatch):
+    """A tenant cancels everything; another one stops a task."""
+    engine, told = MemoryEngine(name="redis"), []
+
+    async def cancel(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        return True
+
+    monkeypatch.setattr(engine, "cancel_workflow", cancel)
+    await database.execute(
+        "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch)"
+        " SELECT 'cancel', 'redis', 't' || n, 1 FROM generate_series(1, 2000) n"
+    )
+    victim = await new_task()
+    await transitions.stop(victim)
+    assert await new_duties(engine).settle("redis", "cancel") == 2001
+    assert len(set(told)) == 2001
+    assert told.index(victim) < MANY
+    assert "t1" in told[:MANY]
+
+
+async def test_an_engine_that_is_gone_for_good_hides_nothing_either(
+    transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of, until
+):
+    """Redis was taken out of the settings with stops untold."""
+    temporal = TemporalEngine(temporal_server, temporal_namespace, timeout=5.0)
+    for _ in range(100):
+        await transitions.stop(await new_task(backend="redis"))
+    victim = await new_task(backend="temporal")
+    start = start_of(victim)
+    await temporal.start_workflow(start)
+    await transitions.stop(victim)
+    running(new_duties(temporal).run())
+
+    async def is_over() -> bool:
+        status = await temporal.get_workflow_status(start.ref)
+        return status is not None and status.state.is_terminal
+
+    await until(is_over, 2)
+    await temporal.close()
+
+
+@pytest.mark.parametrize("kind", ["cancel", "requeue"])
+async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_other(
+    kind, database, new_task, new_duties, monkeypatch
+):
+    engine = MemoryEngine(name="redis")
+    told: list[str] = []
+
+    async def tell(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        if ref.task_id == "bad":
+            raise EngineError("it cannot be told this")
+        return True
+
+    monkeypatch.setattr(engine, f"{kind}_workflow", tell)
+    for task in ["bad", *(f"t{n}" for n in range(MANY))]:
+        await new_task(task_id=task, attempt=1)
+        await database.execute(
+            "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt) VALUES ($1, 'redis', $2, 1, 1)",
+            kind,
+            task,
+        )
+    duties = new_duties(engine)
+    assert await duties.settle("redis", kind) == MANY
+    pause = "SELECT subject, failures, extract(epoch FROM due_at - now())::float8 AS pause FROM taskgate.engine_duty"
+    pauses = []
+    for failures in range(1, 9):
+        [row] = await database.fetch(pause)
+        assert (row["subject"], row["failures"]) == ("bad", failures)
+        pauses.append(row["pause"])
+        await database.execute("UPDATE taskgate.engine_duty SET due_at = now()")
+        assert await duties.settle("redis", kind) == 0
+    assert [round(pause) for pause in pauses] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert told.count("bad") == 9
+
+
+async def test_an_engine_that_is_away_makes_no_duty_wait_longer(database, transitions, new_task, new_duties):
+    engine = MemoryEngine(name="redis")
+    engine.faults.unavailable = True
+    await transitions.stop(await new_task())
+    duties = new_duties(engine)
+    for _ in range(5):
+        assert await duties.settle("redis", "cancel") == 0
+        row = await database.fetchrow("SELECT failures, due_at - now() AS pause FROM taskgate.engine_duty")
+        assert row["failures"] == 0
+        assert row["pause"] <= timedelta(seconds=1)
+        await database.execute("UPDATE taskgate.engine_duty SET due_at = now()")
+
+
+async def test_a_run_that_was_claimed_again_is_not_taken_back(
+    database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, monkeypatch
+):
+    """Its engine gave it to another worker meanwhile: Temporal by a time-out of its own."""
+    engine = MemoryEngine(name="temporal")
+
+    async def requeue(ref: Any, reason: str) -> bool:
+        raise AssertionError("a living worker runs it")
+
+    monkeypatch.setattr(engine, "requeue_workflow", requeue)
+    task = await new_task(backend="temporal")
+    await new_lease("w1", backend="temporal", **dead_here)
+    assert await transitions.claim(task, "temporal", 1, "w1", with_payload=False)
+    await new_reaper().tick()
+    await new_lease("w2", backend="temporal", lock_key=8)
+    assert await transitions.claim(task, "temporal", 1, "w2", with_payload=False)
+    assert await new_duties(engine).settle("temporal", "requeue") == 1
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "running"
+
+
+async def test_a_worker_is_released_after_its_runs_were_taken_back(
+    database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, start_of
+):
+    """What another worker took up from the released list would be taken from it."""
+    engine = MemoryEngine(name="redis")
+    task = await new_task()
+    await engine.start_workflow(start_of(task))
+    await new_lease("w1", backend="redis", **dead_here)
+    assert await transitions.claim(task, "redis", 1, "w1", with_payload=False)
+    await new_reaper().tick()
+    duties = new_duties(engine)
+    assert await duties.settle("redis", "release") == 0
+    assert await duties.settle("redis", "requeue") == 1
+    assert await duties.settle("redis", "release") == 1
+    assert await database.fetchval(DUTIES) == 0
+
+
+async def test_a_lost_run_that_its_engine_forgot_starts_anew(
+    database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper
+):
+    task = await new_task()
+    await new_lease("w1", backend="redis", **dead_here)
+    assert await transitions.claim(task, "redis", 1, "w1", with_payload=False)
+    await new_reaper().tick()
+    assert await new_duties(MemoryEngine(name="redis")).settle("redis", "requeue") == 1
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "waiting"
+
+
+async def test_two_gateways_tell_an_engine_once(database, transitions, new_task, new_duties, monkeypatch):
+    engine, told = MemoryEngine(name="redis"), []
+
+    async def cancel(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        await asyncio.sleep(0)
+        return True
+
+    monkeypatch.setattr(engine, "cancel_workflow", cancel)
+    tasks = [await new_task() for _ in range(100)]
+    for task in tasks:
+        await transitions.stop(task)
+    both = await asyncio.gather(*(new_duties(engine).settle("redis", "cancel") for _ in range(2)))
+    assert sum(both) == 100
+    assert sorted(told) == sorted(tasks)
+
+
+async def test_a_cancel_that_another_one_displaced_is_told_all_the_same(database, transitions, new_task, new_duties):
+    """Stopped on Redis, which is away; retried and stopped on Temporal."""
+    away, there = MemoryEngine(name="redis"), MemoryEngine(name="temporal")
+    away.faults.fail_next("cancel_workflow", EngineUnavailable())
+    task = await new_task()
+    await transitions.stop(task)
+    duties = new_duties(away, there)
+    assert await duties.settle("redis", "cancel") == 0
+    await transitions.retry(task)
+    await database.execute("UPDATE taskgate.dispatch SET state = 'queued', backend = 'temporal', epoch = 2")
+    await transitions.stop(task)
+    assert await duties.settle("temporal", "cancel") == 1
+    row = "SELECT cancel_epoch, cancel_backend FROM taskgate.dispatch"
+    assert tuple(await database.fetchrow(row)) == (1, "redis")
+    await database.execute("UPDATE taskgate.engine_duty SET due_at = now()")
+    assert await duties.settle("redis", "cancel") == 1
+    assert tuple(await database.fetchrow(row)) == (None, None)
+
+
+@pytest.mark.parametrize("how", ["redriven", "given another time"])
+async def test_a_task_whose_cancel_is_told_keeps_its_time(how, database, transitions, new_task, new_duties):
+    if how == "redriven":  # they expired while their engine was away, and were spread out
+        tasks = [await new_task(expires_at=datetime(2020, 1, 1, tzinfo=UTC)) for _ in range(3)]
+        assert await transitions.expire() == 3
+        await database.fetch(DEAD_LETTERS.redrive, tasks, [60.0, 120.0, 180.0], None)
+    else:  # recalled by a pause
+        tasks = [await new_task() for _ in range(3)]
+        await database.execute(
+            "UPDATE taskgate.dispatch SET state = 'waiting', held = 'paused:p', cancel_epoch = epoch,"
+            " cancel_backend = backend, due_at = now()"
+        )
+        for number, task in enumerate(tasks):
+            await set_run_time(database, task, datetime.now(UTC) + timedelta(seconds=60 * (number + 1)))
+        await database.execute("UPDATE taskgate.dispatch SET held = NULL")
+    assert await new_duties(MemoryEngine(name="redis")).settle("redis", "cancel") == 3
+    rows = await database.fetch("SELECT due_at, not_before FROM taskgate.dispatch ORDER BY not_before")
+    assert [row["due_at"] for row in rows] == [row["not_before"] for row in rows]
+    assert [round((row["due_at"] - datetime.now(UTC)).total_seconds(), -1) for row in rows] == [60, 120, 180]
+
+
+async def test_a_task_without_a_time_goes_as_soon_as_its_cancel_is_told(database, transitions, new_task, new_duties):
+    task = await new_task()
+    await transitions.stop(task)
+    await transitions.retry(task)
+    await database.execute("UPDATE taskgate.dispatch SET due_at = now() + interval '1 hour'")  # put off meanwhile
+    assert await new_duties(MemoryEngine(name="redis")).settle("redis", "cancel") == 1
+    assert await database.fetchval("SELECT due_at <= now() FROM taskgate.dispatch")

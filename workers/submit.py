@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from gateway.access.placement import Placement
 from gateway.dispatch.starter import Starter
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
-from gateway.submission.start_plan import Launch
+from gateway.submission.start_plan import StartPlan, waiting
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 
-class WaitingLauncher:
+class WaitingDispatcher:
     """Leaves every start to the gateways' dispatchers, which a notification wakes."""
 
     def __init__(self, database: Database) -> None:
@@ -27,10 +26,10 @@ class WaitingLauncher:
     def owner_id(self) -> str:
         return ""
 
-    def plan(self, task: NewTask) -> Launch:
-        return Launch("waiting", task.not_before or datetime.now(UTC))
+    def plan(self, task: NewTask) -> StartPlan:
+        return waiting(task.not_before)
 
-    def launch(self, launch: Launch) -> None:
+    def begin(self, plan: StartPlan) -> None:
         raise AssertionError("a worker starts nothing itself")
 
     def wake(self) -> None:
@@ -39,7 +38,7 @@ class WaitingLauncher:
         wake.add_done_callback(self._wakes.discard)
 
 
-class NodeLauncher(WaitingLauncher):
+class NodeDispatcher(WaitingDispatcher):
     """The same, for nodes of DAGs: dispatchers are told in the transaction of the tasks, and of some there is no need.
 
     `owner_id`: this process, while it has its lease.
@@ -54,8 +53,8 @@ class NodeLauncher(WaitingLauncher):
     def owner_id(self) -> str:
         return self._owner_id()
 
-    def launch(self, launch: Launch) -> None:
-        self._starter.launch(launch)
+    def begin(self, plan: StartPlan) -> None:
+        self._starter.begin(plan)
 
     def wake(self) -> None:
         pass

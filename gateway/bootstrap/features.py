@@ -35,7 +35,7 @@ from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.desk import TenantDesk
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
-from workers.submit import WaitingLauncher
+from workers.submit import WaitingDispatcher
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def build_dead_letters(ground: Ground, operations: Operations) -> DeadLetterPart
     archive = DeadLetters(database, Redaction.of(settings.redact))
     payloads = PayloadRedriver(
         database,
-        build_intake(ground, WaitingLauncher(database)),
+        build_intake(ground, WaitingDispatcher(database)),
         ground.router,
         max_payload_bytes=settings.max_body_bytes,
     )

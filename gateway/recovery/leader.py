@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort, WorkflowRef
-from gateway.dispatch.starter import SQL
+from gateway.dispatch.open_starts import SQL
 from gateway.errors import DatabaseUnavailable
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -126,13 +127,15 @@ class Dispatcher:
             # Ours are not repeated, however late their renewal is (PostgreSQL was away, this process stood still).
             own = {row["task_id"] for row in kept if (row["task_id"], row["epoch"]) in self._starter.open}
             held: dict[str, list[str]] = {}
+            planned: Counter[str] = Counter()
             for row in await self._gate.pass_through(db, [row for row in kept if row["task_id"] not in own]):
-                plan = self._planner.plan_due(row)
+                plan = self._planner.plan_due(row, planned)
                 if plan.start is None:
                     held.setdefault(plan.backend or "", []).append(row["task_id"])
                 else:
                     plans.append(plan)
-            left = len(own) + await self._postpone(db, held)
+                    planned[plan.backend or ""] += 1
+            left = len(own) + await self._postpone(db, held, planned)
             if plans:
                 await db.execute(SQL.begin_starts, *_columns(plans), self.owner_id, REPEAT_SECONDS)
         for plan in plans:
@@ -142,12 +145,12 @@ class Dispatcher:
         # Tasks that a full lane left where they are are no progress: the next look comes after a pause.
         return is_more and left < len(rows)
 
-    async def _postpone(self, db: type_Connection, held: Mapping[str, list[str]]) -> int:
+    async def _postpone(self, db: type_Connection, held: Mapping[str, list[str]], planned: Mapping[str, int]) -> int:
         """Tasks by the backend that cannot take them; how many wait for no more than room in its lane."""
         left = 0
         for backend, ids in held.items():
             lane = self._lanes.get(backend)
-            is_full = lane is not None and not lane.is_down and not lane.has_room
+            is_full = lane is not None and not lane.is_down and not lane.takes_beside(planned.get(backend, 0))
             left += len(ids) if is_full else 0
             await db.execute(SQL.postpone, ids, 0.0 if is_full else DOWN_SECONDS, backend)
         return left

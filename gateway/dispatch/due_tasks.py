@@ -12,10 +12,12 @@ from gateway.dispatch.lane import Lane
 from gateway.dispatch.open_starts import SQL
 from gateway.storage.database import type_Connection
 
-#: Rows of one look, at least and at most. Too many for one lane do no harm, and what waits for a full one is passed by.
-FEWEST, MOST = 32, 100
-#: Rows of a look while somebody's new tasks come: those wait for it at each of their steps.
-FEWEST_SHARED = 4
+#: Rows of one look, at most.
+MOST = 100
+#: The same while somebody's new tasks come: those wait for it at each of their steps.
+MOST_SHARED = 4
+#: Rows of a look while a lane is full, at least: most of a crowd turns out to wait for it, which is written down once.
+FEWEST_BESIDE = 32
 #: Between two looks by time while there is a crowd (seconds), to see its end.
 BY_TIME_SECONDS = 2.0
 #: Tenants of one look in turn.
@@ -29,7 +31,7 @@ class Look:
     rows: int
     """Waiting tasks, at most."""
     repeats: int
-    """Starts to repeat, at most: what lanes take without waiting for more than one answer each."""
+    """Starts to repeat, at most."""
     full: list[str]
     """Backends that have enough to do; what is known to wait for them is left where it is."""
     ready: list[str]
@@ -47,18 +49,17 @@ def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
     full = [name for name, lane in lanes.items() if not lane.has_room]
     if len(full) == len(lanes):
         return None
-    limits = [lane.limit for name, lane in lanes.items() if name not in full]
-    room = min(2 * max(limits), MOST)
+    room = min(max(lane.batch for lane in lanes.values() if lane.has_room), MOST)
     newcomers = {name: lane.newcomers.names for name, lane in lanes.items()}
     guarded = [name for name, tenants in newcomers.items() if tenants and lanes[name].tells_claims]
     guarding: set[str] = set().union(*(newcomers[name] for name in guarded))
     return Look(
-        rows=FEWEST_SHARED if any(newcomers.values()) else max(room, FEWEST),
+        rows=min(room, MOST_SHARED) if any(newcomers.values()) else max(room, FEWEST_BESIDE if full else 0),
         repeats=room,
         full=full,
         ready=[name for name, lane in lanes.items() if name not in full and not lane.is_down],
         guarded=guarded,
-        ahead=min(limits),
+        ahead=min(lane.limit for lane in lanes.values() if lane.has_room),
         exempt=next(iter(guarding)) if len(guarding) == 1 else "",
     )
 

@@ -56,6 +56,15 @@ class Lane:
         return self.pending < 2 * self._limit.current
 
     @property
+    def batch(self) -> int:
+        """So many of those it takes at a time, while it has room."""
+        return 2 * self._limit.current
+
+    def takes_beside(self, planned: int) -> bool:
+        """Whether it takes another task that waited, beside so many that are about to begin."""
+        return self.has_room and planned < self.batch
+
+    @property
     def tells_claims(self) -> bool:
         """Whether it is known what waits there for a worker: legacy workers claim nothing."""
         return Capability.FENCED in self.engine.capabilities

@@ -71,8 +71,8 @@ class Planner:
         )
         return starting(route.backend, str(route.stage), start, flag=route.flag)
 
-    def plan_due(self, row: asyncpg.Record) -> StartPlan:
-        """What becomes of a due row; without a `start` while its backend cannot take it."""
+    def plan_due(self, row: asyncpg.Record, planned: Mapping[str, int]) -> StartPlan:
+        """What becomes of a due row, beside so many on each backend; without a `start` if its own cannot take it."""
         place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
@@ -82,7 +82,7 @@ class Planner:
         if lane is None or self._may_still_run(row, route):
             return waiting(row["due_at"], route.backend)
         backend = lane.engine.name
-        if not lane.has_room:
+        if not lane.takes_beside(planned.get(backend, 0)):
             return waiting(row["due_at"], backend)
         start = self._start_of(row, place, row["epoch"] + 1, backend)
         return starting(backend, str(route.stage), start, flag=route.flag)

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from gateway.dispatch.due_tasks import DueTasks
-from gateway.dispatch.open_starts import DOWN_SECONDS, SQL
+from gateway.dispatch.open_starts import DOWN_SECONDS, SQL, OpenStarts
 from gateway.dispatch.planner import Planner
 from gateway.dispatch.starter import Starter
 from gateway.errors import DatabaseUnavailable
@@ -76,6 +76,10 @@ class Dispatcher:
         """Whether the engine did not answer when it was last asked."""
         lane = self._lanes.get(backend)
         return lane is not None and lane.is_down
+
+    @property
+    def open_starts(self) -> OpenStarts:
+        return self._starter.open
 
     # Running ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
+
 from backends.port import WorkflowRef
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
@@ -41,9 +43,14 @@ class OpenStarts:
         self._confirmed: list[Key] = []
         self._put_back: list[Key] = []
         self._to_write = asyncio.Event()
+        # Statements for many rows would wait for each other's rows.
+        self._writing = asyncio.Lock()
 
     def __contains__(self, key: Key) -> bool:
         return key in self._begun_at
+
+    def __len__(self) -> int:
+        return len(self._begun_at)
 
     def begin(self, ref: WorkflowRef) -> None:
         self._begun_at[ref.task_id, ref.epoch] = time.monotonic()
@@ -80,34 +87,26 @@ class OpenStarts:
             group.create_task(self._renew_forever())
 
     async def write(self) -> None:
-        """Write the outcomes so far. Raises `DatabaseUnavailable`; they are kept then."""
-        while self._confirmed:
-            batch, self._confirmed = self._confirmed, []
-            try:
-                await self._db.execute(SQL.confirm, *_columns(batch))
-            except DatabaseUnavailable:
-                self._confirmed = batch + self._confirmed
-                raise
-            self._forget(batch)
-        while self._put_back:
-            batch, self._put_back = self._put_back, []
-            try:
-                await self._db.execute(SQL.put_back, *_columns(batch), self._owner_id(), DOWN_SECONDS)
-            except DatabaseUnavailable:
-                self._put_back = batch + self._put_back
-                raise
-            self._forget(batch)
+        """Write the outcomes so far. What could not be written is kept. Raises `DatabaseUnavailable`."""
+        async with self._writing:
+            await self._write(self._confirmed, SQL.confirm)
+            await self._write(self._put_back, SQL.put_back, self._owner_id(), DOWN_SECONDS)
 
-    def _forget(self, batch: list[Key]) -> None:
-        for key in batch:
-            self._begun_at.pop(key, None)
-
-    async def renew(self, *, older_than: float = RENEW_SECONDS) -> None:
-        """Say that they are still on their way, of those begun so many seconds ago. Raises `DatabaseUnavailable`."""
-        past = time.monotonic() - older_than
-        batch = [key for key, begun_at in self._begun_at.items() if begun_at <= past]
+    async def _write(self, outcomes: list[Key], query: str, *values: Any) -> None:
+        batch = outcomes[:]
         if batch:
-            await self._db.execute(SQL.renew, *_columns(batch), self._owner_id(), REPEAT_SECONDS)
+            await self._db.execute(query, *_columns(batch), *values)
+            del outcomes[: len(batch)]
+            for key in batch:
+                self._begun_at.pop(key, None)
+
+    async def renew(self, *, older_than: float) -> None:
+        """Those that were begun so many seconds ago are still on their way. Raises `DatabaseUnavailable`."""
+        async with self._writing:
+            past = time.monotonic() - older_than
+            batch = [key for key, begun_at in self._begun_at.items() if begun_at <= past]
+            if batch:
+                await self._db.execute(SQL.renew, *_columns(batch), self._owner_id(), REPEAT_SECONDS)
 
     async def _write_forever(self) -> None:
         pause = FIRST_WRITE_PAUSE
@@ -120,7 +119,7 @@ class OpenStarts:
             await asyncio.sleep(pause)
             try:
                 await self.write()
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, asyncpg.DeadlockDetectedError):
                 await asyncio.sleep(0.5)
                 self._to_write.set()
 
@@ -128,10 +127,12 @@ class OpenStarts:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
-                await self.renew()
-            except DatabaseUnavailable:
-                log.warning("PostgreSQL is away; starts under way may be repeated by another gateway")
+                await self.renew(older_than=RENEW_SECONDS)
+            except (DatabaseUnavailable, asyncpg.DeadlockDetectedError) as error:
+                log.warning("starts under way may be repeated by another gateway: %s", error)
 
 
 def _columns(batch: list[Key]) -> tuple[list[str], list[int]]:
+    """In one order, in which all lock them."""
+    batch = sorted(batch)
     return [task_id for task_id, _ in batch], [epoch for _, epoch in batch]

@@ -32,14 +32,15 @@ LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: next_tenants
+-- (Here and in `take_in_turn` the state is said as the index by tenant has it, so that no other is taken for as good.)
 -- The next $2 tenants after tenant $1 that have something waiting. `may_start`: fewer than $4 of a tenant's tasks are on the
 -- backends $3 and not claimed yet.
 WITH RECURSIVE waiting AS (
     (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
-     WHERE state = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
+     WHERE state || '' = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
     UNION ALL
     SELECT (SELECT COALESCE(d.tenant_id, '-') FROM taskgate.dispatch d
-            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
+            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
             ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
     FROM waiting w WHERE w.id IS NOT NULL
 ), found AS (
@@ -62,7 +63,7 @@ WITH chosen AS (
         FROM generate_series(1, 5) AS p (priority)
         CROSS JOIN LATERAL (
             SELECT d.task_id, d.priority, d.due_at FROM taskgate.dispatch d
-            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
+            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
               AND d.due_at <= now() AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
               AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
             ORDER BY d.due_at LIMIT $1

@@ -17,10 +17,10 @@ SELECT 'plan-' || n, 'g', 't', 'many', now(), 'waiting', now() FROM generate_ser
 
 LOOKS = {
     "take_waiting": ("4, ARRAY['redis']", {"dispatch_waiting"}),
-    "take_repeats": ("4, ARRAY['redis']", {"dispatch_starting"}),
+    "take_repeats": ("4, ARRAY['redis']", {"dispatch_open"}),
     "next_tenants": ("'', 32, ARRAY['redis'], 4", {"dispatch_in_turn"}),
     "take_in_turn": ("4, ARRAY['redis'], ARRAY['many']", {"dispatch_in_turn", "dispatch_pkey"}),
-    "next_due": ("ARRAY['redis'], ARRAY['redis']", {"dispatch_waiting", "dispatch_starting"}),
+    "next_due": ("ARRAY['redis'], ARRAY['redis']", {"dispatch_waiting", "dispatch_open"}),
 }
 
 

@@ -1,4 +1,4 @@
-"""One index for what waits and one for starts under way, in place of one for both and one by owner."""
+"""Indexes of what waits only: a start under way is found by its backend and state, and has two entries fewer."""
 
 from gateway.storage.schema.statements import run_file
 

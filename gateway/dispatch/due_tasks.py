@@ -15,7 +15,7 @@ from gateway.storage.database import type_Connection
 #: Rows of one look, at most.
 MOST = 100
 #: The same while somebody's new tasks come: those wait for it at each of their steps.
-MOST_SHARED = 4
+MOST_SHARED = 8
 #: Rows of a look while a lane is full, at least: most of a crowd turns out to wait for it, which is written down once.
 FEWEST_BESIDE = 32
 #: Between two looks by time while there is a crowd (seconds), to see its end.

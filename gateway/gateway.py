@@ -24,7 +24,7 @@ from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.keeper import Keeper
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.redrive import Redriver
-from gateway.dispatch.capabilities import Abilities
+from gateway.dispatch.capabilities import Capabilities
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
@@ -82,7 +82,7 @@ class Gateway:
     conductor: Conductor
     lease: Lease
     callback_rules: CallbackRules
-    abilities: Abilities
+    capabilities: Capabilities
     fleet: Fleet
     deliverer: Deliverer
     deliveries: Deliveries

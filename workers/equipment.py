@@ -8,8 +8,8 @@ from backends.port import RetryPolicy
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import Launcher
-from gateway.submission.waiting import WaitingLauncher
+from gateway.submission.start_plan import DispatcherPort
+from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -34,13 +34,13 @@ class Equipment:
         )
         self.contexts = ContextFactory(settings, self.database)
         self._settings = settings
-        self._intake = self.intake_to(WaitingLauncher(self.database))
+        self._intake = self.intake_to(WaitingDispatcher(self.database))
 
-    def intake_to(self, launcher: Launcher) -> Intake:
+    def intake_to(self, dispatcher: DispatcherPort) -> Intake:
         """The way in for tasks that tasks submit."""
         return Intake(
             self.database,
-            launcher,
+            dispatcher,
             max_attempts=self._settings.task_attempts,
             idempotency_hours=self._settings.idempotency_hours,
         )

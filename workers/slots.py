@@ -10,7 +10,8 @@ from typing import Protocol
 
 import psutil
 
-from gateway.dispatch.concurrency_limit import Pace
+from gateway.dispatch.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
+from gateway.dispatch.recent_tenants import RecentTenants
 
 #: Parts of the machine that may be in use when another task is begun.
 MEMORY_TARGET, CPU_TARGET = 0.85, 0.9
@@ -18,6 +19,10 @@ MEMORY_TARGET, CPU_TARGET = 0.85, 0.9
 RAMP_SECONDS = 0.05
 #: Shorter looks at the processors would see nothing but the clock's ticks (seconds).
 CPU_SECONDS = 0.2
+#: A claim may take so many times what it takes at best while several tenants have some.
+SHARED_TOLERANCE = 1.2
+#: Several tenants share a worker while each had a claim within this time (seconds).
+SHARED_SECONDS = 5.0
 
 
 class Slots(Protocol):
@@ -45,7 +50,8 @@ class FixedSlots:
     def __init__(self, number: int) -> None:
         self.limit = number
         self.on_room: Callable[[], None] = lambda: None
-        self._pace = Pace(number)
+        self._claims = ConcurrencyLimit(number)
+        self._tenants = RecentTenants(SHARED_SECONDS)
         self._used = 0
         self._inside = 0
 
@@ -54,13 +60,14 @@ class FixedSlots:
 
     def may_begin(self, used: int) -> bool:
         self._used = used
-        return used - self._inside < self._pace.window
+        return used - self._inside < self._claims.current
 
     def claimed(self, seconds: float, tenant_id: str | None = None) -> None:
         """A claim took so long; whose task it was, if it was granted."""
-        if tenant_id is not None:
-            self._pace.seen(tenant_id)
-        self._pace.note(seconds, self._used + 1 - self._inside)
+        if tenant_id is not None and self._tenants.note(tenant_id):
+            self._claims.narrow(SHARED_TOLERANCE)
+        tolerance = SHARED_TOLERANCE if self._tenants.are_several else ALONE_TOLERANCE
+        self._claims.answered(seconds, self._used + 1 - self._inside, tolerance)
 
     @contextmanager
     def inside(self) -> Iterator[None]:

@@ -9,12 +9,12 @@ from gateway.dispatch.starter import Starter
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
-from gateway.submission.start_plan import Launch
-from gateway.submission.waiting import WaitingLauncher
+from gateway.submission.start_plan import StartPlan
+from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.lifecycle.claim import Claim
 
 
-class NodeLauncher(WaitingLauncher):
+class NodeDispatcher(WaitingDispatcher):
     """The same, for nodes of DAGs: dispatchers are told in the transaction of the tasks, and of some there is no need.
 
     `owner_id`: this process, while it has its lease.
@@ -29,8 +29,8 @@ class NodeLauncher(WaitingLauncher):
     def owner_id(self) -> str:
         return self._owner_id()
 
-    def launch(self, launch: Launch) -> None:
-        self._starter.launch(launch)
+    def begin(self, plan: StartPlan) -> None:
+        self._starter.begin(plan)
 
     def wake(self) -> None:
         pass

@@ -14,7 +14,7 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
-from gateway.dispatch.capabilities import Abilities
+from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.operations.operations import Operations
@@ -51,7 +51,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         lease=ground.lease,
         task_log=task_log,
         feed=ChangeFeed(database, task_log),
-        abilities=Abilities(database, ground.engines, ground.router),
+        capabilities=Capabilities(database, ground.engines, ground.router),
         fleet=Fleet(database),
         transitions=dispatching.transitions,
         dispatcher=dispatching.dispatcher,

@@ -11,6 +11,7 @@ from gateway.bootstrap.dependencies import Ground
 from gateway.bootstrap.recovery import build_leader
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.engine_start import StartBuilder
 from gateway.dispatch.planner import Planner
 from gateway.dispatch.queues import QueueNames
 from gateway.dispatch.starter import Starter
@@ -20,7 +21,7 @@ from gateway.limits.quotas import Quotas
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import Launcher
+from gateway.submission.start_plan import DispatcherPort
 from gateway.tasks.lifecycle.transitions import Transitions
 
 
@@ -64,11 +65,11 @@ def build_dispatching(ground: Ground) -> Dispatching:
     )
 
 
-def build_intake(ground: Ground, launcher: Launcher, quotas: Quotas | None = None) -> Intake:
-    """The way in to this launcher."""
+def build_intake(ground: Ground, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
+    """The way in to this dispatcher."""
     return Intake(
         ground.database,
-        launcher,
+        dispatcher,
         max_attempts=ground.settings.task_attempts,
         idempotency_hours=ground.settings.idempotency_hours,
         quotas=quotas,
@@ -80,6 +81,7 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
     starter = Starter(
         ground.database,
         ground.engines,
+        owner_id=lambda: lease.process_id,
         concurrency=settings.dispatch_concurrency,
         fallback_seconds=settings.fallback_seconds,
         record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
@@ -89,8 +91,7 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
         starter.lanes,
         ground.router,
         gate,
-        name_queue=queues.name,
-        retry=retry,
+        StartBuilder(queues.name, retry),
         gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )

@@ -30,7 +30,7 @@ from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
 from gateway.submission.service import SubmissionDesk
-from gateway.submission.waiting import WaitingLauncher
+from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.desk import TenantDesk
@@ -87,7 +87,7 @@ def build_dead_letters(ground: Ground, operations: Operations) -> DeadLetterPart
     archive = DeadLetters(database, Redaction.of(settings.redact))
     payloads = PayloadRedriver(
         database,
-        build_intake(ground, WaitingLauncher(database)),
+        build_intake(ground, WaitingDispatcher(database)),
         ground.router,
         max_payload_bytes=settings.max_body_bytes,
     )

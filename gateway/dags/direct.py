@@ -7,17 +7,15 @@ Whatever else there is, dispatchers weigh, which know who waits beside.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
 
 from backends.port import RetryPolicy
 from gateway.dags.batch import RunFacts
 from gateway.dags.workflows import DAG_OF_TYPE
-from gateway.dispatch.engine_start import start_of
+from gateway.dispatch.engine_start import StartBuilder
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.queues import queue_of
-from gateway.dispatch.starter import REPEAT_SECONDS
 from gateway.submission.new_task import NewTask, first_ref
-from gateway.submission.start_plan import Launch
+from gateway.submission.start_plan import StartPlan, starting
 
 #: Starts that a step makes itself, and that are under way there at once.
 FEW = 4
@@ -30,29 +28,18 @@ class DirectStarts:
         self._lane = lane
         # What a tenant may have carried out as a DAG is for dispatchers, too.
         self._task_types = frozenset(task_types) - DAG_OF_TYPE.keys()
-        self._retry = retry
+        self._starts = StartBuilder(queue_of, retry)
 
-    def plan(self, run: RunFacts, tasks: Sequence[NewTask]) -> list[Launch] | None:
+    def plan(self, run: RunFacts, tasks: Sequence[NewTask]) -> list[StartPlan] | None:
         """How these nodes of the run begin; None: dispatchers say so."""
         if not tasks or run.held_back or self._lane.is_down or self._lane.pending + len(tasks) > FEW:
             return None
         if any(task.task_type not in self._task_types or task.held is not None for task in tasks):
             return None
-        return [self._launch(run, task) for task in tasks]
+        return [self._plan(run, task) for task in tasks]
 
-    def _launch(self, run: RunFacts, task: NewTask) -> Launch:
-        place = task.placement
-        queue = queue_of(place.tenant_id, place.tier, task.task_type)
-        start = start_of(
-            first_ref(task),
-            task.payload,
-            tenant_id=place.tenant_id,
-            project_id=place.project_id,
-            tier=place.tier,
-            queue=queue,
-            priority=task.priority,
-            weight=run.weight,
-            retry=self._retry if task.retry is None else task.retry.over(self._retry),
+    def _plan(self, run: RunFacts, task: NewTask) -> StartPlan:
+        start = self._starts.build(
+            first_ref(task), task.payload, task.placement, priority=task.priority, weight=run.weight, retry=task.retry
         )
-        repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
-        return Launch("starting", repeat_at, self._lane.engine.name, run.stage, queue, start)
+        return starting(self._lane.engine.name, run.stage or "", start)

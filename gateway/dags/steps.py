@@ -176,8 +176,8 @@ class DagSteps:
         """Everything of a batch, or nothing. Raises `RunOver`."""
 
         columns = [list(column) for column in zip(*batch.nodes, strict=True)] or [[]] * NODE_COLUMNS
-        launches = self._direct.plan(run, batch.tasks)
-        is_due = bool(batch.again) or (bool(batch.tasks) and launches is None)
+        plans = self._direct.plan(run, batch.tasks)
+        is_due = bool(batch.again) or (bool(batch.tasks) and plans is None)
 
         async def beside(db: type_Connection) -> None:
             added = await db.fetchrow(SQL.add_nodes, run.run_id, run.epoch, percent, *columns, is_due, DUE_CHANNEL)
@@ -193,7 +193,7 @@ class DagSteps:
                 await db.execute(SQL.set_timeouts, list(batch.timeouts), list(batch.timeouts.values()))
 
         if batch.tasks:
-            await self._intake.submit(batch.tasks, beside=beside, after=after, launches=launches)
+            await self._intake.submit(batch.tasks, beside=beside, after=after, plans=plans)
         else:
             async with self._db.transaction() as db:
                 await beside(db)

@@ -8,7 +8,7 @@ from typing import Final
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.access.placement import Placement
-from gateway.dispatch.starter import SQL
+from gateway.dispatch.open_starts import SQL
 from gateway.errors import PriorityNotServed
 from gateway.routing.router import RouteQuery, Router
 from gateway.storage.database import Database
@@ -29,7 +29,7 @@ async def serves_priority(database: Database, engine: WorkflowEnginePort) -> boo
     return Capability.FENCED in engine.capabilities or bool(await database.fetchval(SQL.has_own_workers, engine.name))
 
 
-class Abilities:
+class Capabilities:
     """Belongs to a gateway."""
 
     def __init__(self, database: Database, engines: Mapping[str, WorkflowEnginePort], router: Router) -> None:

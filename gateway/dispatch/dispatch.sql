@@ -1,8 +1,7 @@
--- What the dispatcher asks of PostgreSQL.
+-- What the dispatcher asks of PostgreSQL. A row that is taken is locked: each by one gateway at a time.
 
--- name: take_due
--- Tasks whose time has come, and starts that nobody confirmed; each by one gateway at a time. $2: backends that have enough
--- to do; what waits for them (`postpone`) is passed over.
+-- name: take_waiting
+-- Tasks whose time has come, the longest due first. $1: rows; $2: full backends, what waits for them (`postpone`) is passed by.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
@@ -10,43 +9,61 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.state IN ('waiting', 'starting') AND d.held IS NULL AND d.due_at <= now()
+WHERE d.state = 'waiting' AND d.held IS NULL AND d.due_at <= now()
   AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
-  AND (d.state = 'starting' OR d.backend IS NULL OR d.backend <> ALL ($2::text[]))
+  AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
 ORDER BY d.due_at
 LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
 
--- name: take_turns
--- The same while there are more than one look can take: tenants in turn, each one's urgent tasks first. $3: the tenant after
--- which to begin; a look goes no further than the next 32 that have something waiting (`upto`: where to go on; '': at the first).
--- $4: backends that others (but $6) use meanwhile; a tenant with $5 tasks or more that no worker has claimed there is passed over.
+-- name: take_repeats
+-- Starts whose owner is gone, or gave up to know what became of them. $1: rows; $2: backends that take them now.
+SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
+       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
+       d.dag_run_id
+FROM taskgate.dispatch d
+LEFT JOIN task_logs t ON t.id = d.task_id
+LEFT JOIN tenants n ON n.id = d.tenant_id
+WHERE d.state = 'starting' AND d.held IS NULL AND d.due_at <= now() AND d.backend = ANY ($2::text[])
+  AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
+ORDER BY d.due_at
+LIMIT $1
+FOR UPDATE OF d SKIP LOCKED
+
+-- name: next_tenants
+-- (Here and in `take_in_turn` the state is said as the index by tenant has it, so that no other is taken for as good.)
+-- The next $2 tenants after tenant $1 that have something waiting. `may_start`: fewer than $4 of a tenant's tasks are on the
+-- backends $3 and not claimed yet.
 WITH RECURSIVE waiting AS (
     (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
-     WHERE state = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $3::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
+     WHERE state || '' = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
     UNION ALL
     SELECT (SELECT COALESCE(d.tenant_id, '-') FROM taskgate.dispatch d
-            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
+            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
             ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
     FROM waiting w WHERE w.id IS NOT NULL
-), looked_at AS (
-    SELECT id FROM waiting WHERE id IS NOT NULL LIMIT 32
-), has_turn AS (
-    SELECT id FROM looked_at
-    WHERE id = $6 OR
-          (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch q
-                                 WHERE q.tenant_id = id AND q.state = ANY ('{starting,queued}'::text[])
-                                   AND q.backend = ANY ($4::text[]) LIMIT $5) AS few) < $5
-), chosen AS (
+), found AS (
+    SELECT id FROM waiting WHERE id IS NOT NULL LIMIT $2
+)
+SELECT id, (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch q
+                                  WHERE q.tenant_id = id AND q.state = ANY ('{starting,queued}'::text[])
+                                    AND q.backend = ANY ($3::text[]) LIMIT $4) AS few) < $4 AS may_start
+FROM found
+ORDER BY id
+
+-- name: take_in_turn
+-- The next tasks of the tenants $3, as their weights say, each one's urgent tasks first. $1: rows; $2: full backends.
+WITH chosen AS (
     SELECT first.task_id
-    FROM has_turn l
+    FROM unnest($3::text[]) AS l (id)
     LEFT JOIN taskgate.tenant own ON own.tenant_id = l.id
     CROSS JOIN LATERAL (
         SELECT few.task_id, row_number() OVER (ORDER BY few.priority, few.due_at) AS place
         FROM generate_series(1, 5) AS p (priority)
         CROSS JOIN LATERAL (
             SELECT d.task_id, d.priority, d.due_at FROM taskgate.dispatch d
-            WHERE d.state = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
+            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
               AND d.due_at <= now() AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
               AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
             ORDER BY d.due_at LIMIT $1
@@ -58,8 +75,7 @@ WITH RECURSIVE waiting AS (
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id,
-       (SELECT CASE WHEN count(*) = 32 THEN max(id) ELSE '' END FROM looked_at) AS upto
+       d.dag_run_id
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -69,7 +85,7 @@ WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: begin_starts
--- The chosen backends; from here on the starts belong to this gateway until $6 (repeated by whoever sweeps then).
+-- The chosen backends; from here on the starts belong to this gateway ($6), which renews them. $7: seconds to the next time.
 UPDATE taskgate.dispatch d
 SET state = 'starting', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, owner_id = $6,
     due_at = now() + make_interval(secs => $7)
@@ -82,10 +98,9 @@ UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs =
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
 -- name: release
--- The backend is back: what was postponed for it is due now.
+-- The backend is back: what waits for it is due now. Starts under way are not touched: their owners repeat what they must.
 UPDATE taskgate.dispatch SET due_at = now()
-WHERE backend = $1 AND state IN ('waiting', 'starting') AND due_at > now() AND COALESCE(not_before, now()) <= now()
-  AND failures = 0
+WHERE backend = $1 AND state = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
 
 -- name: drop_gone
 -- The row was deleted by hand: the task is no more.
@@ -97,16 +112,25 @@ UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now(), owner_id = N
 FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
 WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state || '' = 'starting'
 
--- name: unstart
--- The engine certainly did nothing: the task waits, and its epoch is free again.
-UPDATE taskgate.dispatch SET state = 'waiting', epoch = epoch - 1, stage = NULL, owner_id = NULL,
-                             due_at = now() + make_interval(secs => $3)
-WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
+-- name: renew
+-- The owner $3 still has these starts on their way: nobody repeats them for $4 seconds.
+UPDATE taskgate.dispatch d SET due_at = now() + make_interval(secs => $4)
+FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
+
+-- name: put_back
+-- The engine certainly did nothing: the tasks wait, and their epochs are free again. What another than the owner $3 has
+-- repeated meanwhile is left alone, because the engine may have that. $4: seconds, about.
+UPDATE taskgate.dispatch d
+SET state = 'waiting', epoch = d.epoch - 1, stage = NULL, owner_id = NULL,
+    due_at = now() + make_interval(secs => $4 * (0.75 + random() / 2))
+FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
 
 -- name: repeat_later
--- The engine may have it: the same start is repeated after a pause.
-UPDATE taskgate.dispatch SET due_at = now() + make_interval(secs => $3)
-WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
+-- The engine may have it: the same start is repeated after $4 seconds, by whoever looks then.
+UPDATE taskgate.dispatch SET owner_id = NULL, due_at = now() + make_interval(secs => $4)
+WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 
 -- name: evacuate
 -- The backend is down for too long, and all its workers claim before they run: what nobody claimed certainly never ran,
@@ -116,20 +140,22 @@ SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id 
 WHERE backend = $1 AND state IN ('starting', 'queued')
 
 -- name: refuse
--- The engine will never take this start.
+-- The engine will never take this start of the owner $3, because of $4.
 WITH refused AS (
-    UPDATE taskgate.dispatch SET state = 'failed', finished_at = now()
-    WHERE task_id = $1 AND epoch = $2 AND state || '' = 'starting'
+    UPDATE taskgate.dispatch SET state = 'failed', finished_at = now(), owner_id = NULL
+    WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
     RETURNING task_id
 )
-UPDATE task_logs t SET status = 'FAILED', error_message = $3, completed_at = now()
+UPDATE task_logs t SET status = 'FAILED', error_message = $4, completed_at = now()
 FROM refused WHERE t.id = refused.task_id
 
 -- name: next_due
-SELECT extract(epoch FROM due_at - now())::float8 FROM taskgate.dispatch
-WHERE state IN ('waiting', 'starting') AND held IS NULL
-  AND (state = 'starting' OR backend IS NULL OR backend <> ALL ($1::text[]))
-ORDER BY due_at LIMIT 1
+-- Seconds to the next row to look at. $1: full backends; $2: backends that take repeats now.
+SELECT extract(epoch FROM LEAST(
+    (SELECT min(due_at) FROM taskgate.dispatch WHERE state = 'starting' AND held IS NULL AND backend = ANY ($2::text[])),
+    (SELECT due_at FROM taskgate.dispatch
+     WHERE state = 'waiting' AND held IS NULL AND (backend IS NULL OR backend <> ALL ($1::text[])) ORDER BY due_at LIMIT 1)
+) - now())::float8
 
 -- name: has_own_workers
 -- Whether a worker of ours serves this backend, or did so within the last day.

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
 
 from gateway.dispatch.due_tasks import DueTasks
+from gateway.dispatch.open_starts import DOWN_SECONDS, SQL, OpenStarts
 from gateway.dispatch.planner import Planner
-from gateway.dispatch.starter import DOWN_SECONDS, REPEAT_SECONDS, SQL, Starter
+from gateway.dispatch.starter import Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.limits.gate import Gate
-from gateway.storage.database import Database, translated
-from gateway.submission.start_plan import Launch
+from gateway.storage.database import Database, translated, type_Connection
+from gateway.submission.start_plan import REPEAT_SECONDS, StartPlan
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 log = logging.getLogger(__name__)
@@ -56,16 +58,16 @@ class Dispatcher:
         # Intake asks for each task: no method of our own in between.
         self.plan = planner.plan
 
-    # Launcher (the fast path) -------------------------------------------------------------------------------
+    # DispatcherPort (the fast path) -----------------------------------------------------------------------
 
     @property
     def owner_id(self) -> str:
         return self._owner_id()
 
-    def launch(self, launch: Launch) -> None:
-        if (lane := self._lanes.get(launch.backend or "")) is not None:
-            lane.used(launch.start.tenant_id if launch.start else None)
-        self._starter.launch(launch)
+    def begin(self, plan: StartPlan) -> None:
+        if (lane := self._lanes.get(plan.backend or "")) is not None:
+            lane.newcomers.note(plan.start.tenant_id if plan.start else None)
+        self._starter.begin(plan)
 
     def wake(self) -> None:
         self._wanted.set()
@@ -74,6 +76,10 @@ class Dispatcher:
         """Whether the engine did not answer when it was last asked."""
         lane = self._lanes.get(backend)
         return lane is not None and lane.is_down
+
+    @property
+    def open_starts(self) -> OpenStarts:
+        return self._starter.open
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -109,39 +115,49 @@ class Dispatcher:
                 pause = 0.5
 
     async def _pause(self) -> float:
-        seconds = await self._db.fetchval(SQL.next_due, self._due.passed_over)
+        seconds = await self._db.fetchval(SQL.next_due, self._due.full, self._due.ready)
         return self._sweep_seconds if seconds is None else min(max(float(seconds), 0.02), self._sweep_seconds)
 
     async def sweep(self) -> bool:
         """Take due tasks once, start them in their lanes; whether there may be more."""
-        launches: list[Launch] = []
+        plans: list[StartPlan] = []
         async with self._db.transaction() as db:
             rows, is_more = await self._due.take(db)
             if not rows:
                 return is_more
-            gone = [row["task_id"] for row in rows if row["row_gone"]]
-            if gone:
+            if gone := [row["task_id"] for row in rows if row["row_gone"]]:
                 await db.execute(SQL.drop_gone, gone)
+            kept = [row for row in rows if not row["row_gone"]]
+            # Ours are not repeated, however late their renewal is (PostgreSQL was away, this process stood still).
+            own = {row["task_id"] for row in kept if (row["task_id"], row["epoch"]) in self._starter.open}
             held: dict[str, list[str]] = {}
-            for row in await self._gate.pass_through(db, [row for row in rows if not row["row_gone"]]):
-                launch = self._planner.plan_due(row)
-                if launch.start is None:
-                    held.setdefault(launch.backend or "", []).append(row["task_id"])
+            planned: Counter[str] = Counter()
+            for row in await self._gate.pass_through(db, [row for row in kept if row["task_id"] not in own]):
+                plan = self._planner.plan_due(row, planned)
+                if plan.start is None:
+                    held.setdefault(plan.backend or "", []).append(row["task_id"])
                 else:
-                    launches.append(launch)
-            left = 0
-            for backend, ids in held.items():
-                lane = self._lanes.get(backend)
-                is_full = lane is not None and not lane.is_down and not lane.has_room
-                left += len(ids) if is_full else 0
-                pause = 0.0 if is_full else DOWN_SECONDS
-                await db.execute(SQL.postpone, ids, pause, backend)
-            if launches:
-                await db.execute(SQL.begin_starts, *_columns(launches), self.owner_id, REPEAT_SECONDS)
-        for launch in launches:
-            self._starter.launch(launch)
+                    plans.append(plan)
+                    planned[plan.backend or ""] += 1
+            left = len(own) + await self._postpone(db, held, planned)
+            if plans:
+                await db.execute(SQL.begin_starts, *_columns(plans), self.owner_id, REPEAT_SECONDS)
+        for plan in plans:
+            self._starter.begin(plan)
+        if own:
+            await self._starter.open.renew(older_than=0)
         # Tasks that a full lane left where they are are no progress: the next look comes after a pause.
         return is_more and left < len(rows)
+
+    async def _postpone(self, db: type_Connection, held: Mapping[str, list[str]], planned: Mapping[str, int]) -> int:
+        """Tasks by the backend that cannot take them; how many wait for no more than room in its lane."""
+        left = 0
+        for backend, ids in held.items():
+            lane = self._lanes.get(backend)
+            is_full = lane is not None and not lane.is_down and not lane.takes_beside(planned.get(backend, 0))
+            left += len(ids) if is_full else 0
+            await db.execute(SQL.postpone, ids, 0.0 if is_full else DOWN_SECONDS, backend)
+        return left
 
     # Wake-ups -----------------------------------------------------------------------------------------------
 
@@ -167,7 +183,7 @@ class Dispatcher:
         log.warning("the wake-up connection to PostgreSQL was lost")
 
 
-def _columns(launches: list[Launch]) -> list[list[Any]]:
+def _columns(plans: list[StartPlan]) -> list[list[Any]]:
     """Task ids, backends, stages, epochs and queues, as `begin_starts` takes them."""
-    rows = [(x.start.ref.task_id, x.backend, x.stage, x.start.ref.epoch, x.queue) for x in launches if x.start]
+    rows = [(x.start.ref.task_id, x.backend, x.stage, x.start.ref.epoch, x.queue) for x in plans if x.start]
     return [list(column) for column in zip(*rows, strict=True)]

@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import asyncpg
 
 from gateway.dispatch.lane import Lane
-from gateway.dispatch.starter import SQL
+from gateway.dispatch.open_starts import SQL
 from gateway.storage.database import type_Connection
 
-#: Rows of one look, at least and at most. While lanes are slow few are taken at once: a long look is waited for, too.
-FEWEST, MOST = 8, 100
-#: Rows of a look while somebody's new tasks come: those wait for it at each of their steps.
-FEWEST_SHARED = 4
-#: Rows of a look while a lane is full: most of a crowd turns out to wait for it, which is written down once for each.
+#: Rows of one look, at most.
+MOST = 100
+#: The same while somebody's new tasks come: those wait for it at each of their steps.
+MOST_SHARED = 8
+#: Rows of a look while a lane is full, at least: most of a crowd turns out to wait for it, which is written down once.
 FEWEST_BESIDE = 32
-#: Between two looks by time while there is a crowd (seconds): for starts that nobody confirmed, and to see its end.
+#: Between two looks by time while there is a crowd (seconds), to see its end.
 BY_TIME_SECONDS = 2.0
+#: Tenants of one look in turn.
+TENANTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look takes, decided by the lanes alone."""
+
+    rows: int
+    """Waiting tasks, at most."""
+    repeats: int
+    """Starts to repeat, at most."""
+    full: list[str]
+    """Backends that have enough to do; what is known to wait for them is left where it is."""
+    ready: list[str]
+    """Backends whose unconfirmed starts may be repeated now."""
+    guarded: list[str]
+    """Backends that newcomers use and that tell of claims: a crowd waits here rather than before the workers there."""
+    ahead: int
+    """So many unclaimed tasks on guarded backends a tenant may have; with more it is passed over."""
+    exempt: str
+    """A tenant to which that does not apply: the only newcomer. '' if there are several, or none."""
+
+
+def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
+    """The next look; None while no lane has room: whoever ends a start looks again."""
+    full = [name for name, lane in lanes.items() if not lane.has_room]
+    if len(full) == len(lanes):
+        return None
+    room = min(max(lane.batch for lane in lanes.values() if lane.has_room), MOST)
+    newcomers = {name: lane.newcomers.names for name, lane in lanes.items()}
+    guarded = [name for name, tenants in newcomers.items() if tenants and lanes[name].tells_claims]
+    guarding: set[str] = set().union(*(newcomers[name] for name in guarded))
+    return Look(
+        rows=min(room, MOST_SHARED) if any(newcomers.values()) else max(room, FEWEST_BESIDE if full else 0),
+        repeats=room,
+        full=full,
+        ready=[name for name, lane in lanes.items() if name not in full and not lane.is_down],
+        guarded=guarded,
+        ahead=min(lane.limit for lane in lanes.values() if lane.has_room),
+        exempt=next(iter(guarding)) if len(guarding) == 1 else "",
+    )
 
 
 class DueTasks:
@@ -31,41 +74,45 @@ class DueTasks:
         self._last_tenant = ""
 
     @property
-    def passed_over(self) -> list[str]:
-        """Backends with so many starts under way that what waits for them is left where it is."""
+    def full(self) -> list[str]:
+        """Backends that have enough to do."""
         return [name for name, lane in self._lanes.items() if not lane.has_room]
+
+    @property
+    def ready(self) -> list[str]:
+        """Backends whose unconfirmed starts may be repeated now."""
+        return [name for name, lane in self._lanes.items() if lane.has_room and not lane.is_down]
 
     @property
     def is_shared(self) -> bool:
         """Whether somebody's new tasks come meanwhile."""
-        return any(lane.users for lane in self._lanes.values())
+        return any(lane.newcomers.names for lane in self._lanes.values())
 
     async def take(self, db: type_Connection) -> tuple[list[asyncpg.Record], bool]:
-        """Some due tasks, locked; and whether there may be more."""
-        passed_over = self.passed_over
-        if self._lanes and len(passed_over) == len(self._lanes):
-            return [], False  # whoever ends a start looks again
-        windows = [lane.window for name, lane in self._lanes.items() if name not in passed_over] or [MOST]
-        # There a crowd's tasks wait here rather than before the workers, which have a poll left for whoever comes.
-        shared = {name: lane.users for name, lane in self._lanes.items() if lane.tells_claims and lane.users}
-        window = min(windows)
-        if shared:
-            most = max(window, 2)
-        elif self.is_shared:
-            most = FEWEST_SHARED
-        else:  # too many for one lane do no harm
-            most = max(2 * max(windows), FEWEST_BESIDE if passed_over else FEWEST)
-        most = min(most, MOST)
+        """Some due tasks, locked; and whether there may be more. Starts to repeat come beside those that wait."""
+        look = plan_look(self._lanes)
+        if look is None:
+            return [], False
+        repeats = await db.fetch(SQL.take_repeats, look.repeats, look.ready)
+        rows, is_more = await self._take_waiting(db, look)
+        return repeats + rows, is_more or len(repeats) == look.repeats
+
+    async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
-            rows = await db.fetch(SQL.take_due, most, passed_over)
-            self._is_crowded = len(rows) == most
+            rows = await db.fetch(SQL.take_waiting, look.rows, look.full)
+            self._is_crowded = len(rows) == look.rows
             self._by_time_at = now + BY_TIME_SECONDS
             return rows, self._is_crowded
-        users = set().union(*shared.values())
-        alone = next(iter(users)) if len(users) == 1 else ""
-        began, self._last_tenant = self._last_tenant, ""
-        rows = await db.fetch(SQL.take_turns, most, passed_over, began, list(shared), window, alone)
-        if rows:
-            self._last_tenant = rows[0]["upto"]
-        return rows, bool(rows or began)
+        tenants, is_last = await self._next_tenants(db, look)
+        rows = await db.fetch(SQL.take_in_turn, look.rows, look.full, tenants) if tenants else []
+        return rows, bool(rows) or not is_last
+
+    async def _next_tenants(self, db: type_Connection, look: Look) -> tuple[Collection[str], bool]:
+        """Those who are next and may have a turn; whether they are the last of the round."""
+        after, self._last_tenant = self._last_tenant, ""
+        found = await db.fetch(SQL.next_tenants, after, TENANTS, look.guarded, look.ahead)
+        if len(found) == TENANTS:
+            self._last_tenant = found[-1]["id"]
+        tenants = [row["id"] for row in found if row["may_start"] or row["id"] == look.exempt]
+        return tenants, not after and len(found) < TENANTS

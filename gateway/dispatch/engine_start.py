@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from backends.port import RetryPolicy, WorkflowRef, WorkflowStart
 from backends.redis_queue.wire import TYPES
-from gateway.access.placement import Tier
+from gateway.access.placement import Placement, Tier
 from gateway.dispatch.queues import effective_priority, fairness_key
+from gateway.submission.new_task import RetryOverride
 
 #: The start-to-close limit of types whose handlers the gateway does not know; workers enforce the handler's own.
 UNKNOWN_TYPE_TIMEOUT = timedelta(hours=24)
+
+#: The queue of a tenant's tasks of a type.
+QueueNamer = Callable[[str | None, Tier, str], str]
 
 
 def timeout_of(task_type: str) -> timedelta:
@@ -21,30 +25,40 @@ def timeout_of(task_type: str) -> timedelta:
     return UNKNOWN_TYPE_TIMEOUT if known is None else known.timeout
 
 
-def start_of(
-    ref: WorkflowRef,
-    payload: Mapping[str, Any],
-    *,
-    tenant_id: str | None,
-    project_id: str | None,
-    tier: Tier,
-    queue: str,
-    priority: int,
-    weight: float,
-    retry: RetryPolicy,
-    workflow: str | None = None,
-) -> WorkflowStart:
-    """The start of a task of that tenant. `weight`: the tenant's share beside those of others."""
-    return WorkflowStart(
-        ref=ref,
-        payload=payload,
-        timeout=timeout_of(ref.task_type),
-        tenant_id=tenant_id,
-        project_id=project_id,
-        queue=queue,
-        priority=effective_priority(priority, tier),
-        fairness_key=fairness_key(tenant_id, tier),
-        fairness_weight=weight,
-        retry=retry,
-        workflow=workflow,
-    )
+class StartBuilder:
+    """`retry` holds where a task says nothing of its own."""
+
+    def __init__(self, name_queue: QueueNamer, retry: RetryPolicy) -> None:
+        self._name_queue = name_queue
+        self._retry = retry
+
+    def build(
+        self,
+        ref: WorkflowRef,
+        payload: Mapping[str, Any],
+        place: Placement,
+        *,
+        priority: int,
+        weight: float,
+        retry: RetryOverride | None,
+        queue: str | None = None,
+        workflow: str | None = None,
+    ) -> WorkflowStart:
+        """The start of a task of that tenant.
+
+        `weight`: the tenant's share beside those of others. `queue`: the one that an earlier try was sent to.
+        `workflow`: what carries it out instead of a handler.
+        """
+        return WorkflowStart(
+            ref=ref,
+            payload=payload,
+            timeout=timeout_of(ref.task_type),
+            tenant_id=place.tenant_id,
+            project_id=place.project_id,
+            queue=self._name_queue(place.tenant_id, place.tier, ref.task_type) if queue is None else queue,
+            priority=effective_priority(priority, place.tier),
+            fairness_key=fairness_key(place.tenant_id, place.tier),
+            fairness_weight=weight,
+            retry=self._retry if retry is None else retry.over(self._retry),
+            workflow=workflow,
+        )

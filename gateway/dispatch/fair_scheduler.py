@@ -7,18 +7,16 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.dispatch.concurrency_limit import Pace
 
+class FairScheduler:
+    """Slots for what is under way at once: as many as `limit()` says.
 
-class Turns:
-    """Slots for what is under way at once, as many as `pace` says.
-
-    Who has nothing under way waits for nobody, as long as fewer than `most` are. Who has more waiting leaves its place
-    empty for `rest(who)` seconds after each.
+    A tenant with nothing under way need not wait, as long as fewer than `most` are. One that has more waiting leaves
+    its slot empty for `rest(tenant)` seconds after each.
     """
 
-    def __init__(self, pace: Pace, most: int, rest: Callable[[str], float] = lambda _: 0.0) -> None:
-        self._pace = pace
+    def __init__(self, limit: Callable[[], int], most: int, rest: Callable[[str], float] = lambda _: 0.0) -> None:
+        self._limit = limit
         self._most = most
         self._rest = rest
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -26,39 +24,39 @@ class Turns:
         self.taken = 0
 
     @asynccontextmanager
-    async def slot(self, who: str) -> AsyncIterator[None]:
-        """One slot, when it is `who`'s turn."""
-        if who in self._waiting or not self._may(who):
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
+        """One slot, when it is the tenant's turn."""
+        if tenant in self._waiting or not self._may(tenant):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(who, deque()).append(turn)
+            self._waiting.setdefault(tenant, deque()).append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
-                    self._give_back(who)
+                    self._give_back(tenant)
                 raise
         else:
-            self._take(who)
+            self._take(tenant)
         try:
             yield
         finally:
-            if who in self._waiting and (rest := self._rest(who)):
-                asyncio.get_running_loop().call_later(rest, self._give_back, who)
+            if tenant in self._waiting and (rest := self._rest(tenant)):
+                asyncio.get_running_loop().call_later(rest, self._give_back, tenant)
             else:
-                self._give_back(who)
+                self._give_back(tenant)
 
-    def _may(self, who: str) -> bool:
-        return self.taken < self._pace.window or (not self._under_way[who] and self.taken < self._most)
+    def _may(self, tenant: str) -> bool:
+        return self.taken < self._limit() or (not self._under_way[tenant] and self.taken < self._most)
 
-    def _take(self, who: str) -> None:
+    def _take(self, tenant: str) -> None:
         self.taken += 1
-        self._under_way[who] += 1
+        self._under_way[tenant] += 1
 
-    def _give_back(self, who: str) -> None:
+    def _give_back(self, tenant: str) -> None:
         self.taken -= 1
-        self._under_way[who] -= 1
-        if not self._under_way[who]:
-            del self._under_way[who]
+        self._under_way[tenant] -= 1
+        if not self._under_way[tenant]:
+            del self._under_way[tenant]
         while (next_one := next((one for one in self._waiting if self._may(one)), None)) is not None:
             queue = self._waiting.pop(next_one)
             turn = queue.popleft()

@@ -127,7 +127,7 @@ def desk_of(request: Request) -> SubmissionDesk:
     view = DispatchView(gateway.database)
     authorization = request.headers.get("authorization")
     return SubmissionDesk(
-        gateway.access, gateway.task_log, view, authorization, gateway.callback_rules, gateway.abilities
+        gateway.access, gateway.task_log, view, authorization, gateway.callback_rules, gateway.capabilities
     )
 
 

@@ -67,7 +67,7 @@ class Submitter:
         self._view = DispatchView(gateway.database)
         self._settings = gateway.settings
         self._callback_rules = gateway.callback_rules
-        self._abilities = gateway.abilities
+        self._capabilities = gateway.capabilities
         self._unbroken = unbroken
 
     async def submit(self, authorization: str | None, request: SubmitRequest) -> SubmitResponse:
@@ -143,7 +143,7 @@ class Submitter:
     def desk(self, authorization: str | None) -> SubmissionDesk:
         """Where the submissions of one call are turned into tasks."""
         return SubmissionDesk(
-            self._access, self._task_log, self._view, authorization, self._callback_rules, self._abilities
+            self._access, self._task_log, self._view, authorization, self._callback_rules, self._capabilities
         )
 
     def read(self, task: Any, at: str) -> TaskSubmission:

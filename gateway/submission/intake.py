@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
-from gateway.submission.start_plan import Launch, Launcher
+from gateway.submission.start_plan import DispatcherPort, StartPlan, waiting
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.tasks import fault_points
 
@@ -39,7 +38,7 @@ class Intake:
     def __init__(
         self,
         database: Database,
-        launcher: Launcher,
+        dispatcher: DispatcherPort,
         *,
         max_attempts: int,
         idempotency_hours: float,
@@ -48,7 +47,7 @@ class Intake:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
         self._unique_keys = UniqueKeys(database)
-        self._launcher = launcher
+        self._dispatcher = dispatcher
         self._quotas = quotas
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
@@ -60,21 +59,21 @@ class Intake:
         idempotency: Idempotency | None = None,
         beside: Beside | None = None,
         after: Beside | None = None,
-        launches: Sequence[Launch] | None = None,
+        plans: Sequence[StartPlan] | None = None,
     ) -> Replay | None:
         """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
 
-        `beside` and `after` belong to the transaction, before and after the tasks are written. `launches`: how each of
-        them begins, where that is not the launcher's to plan.
+        `beside` and `after` belong to the transaction, before and after the tasks are written. `plans`: how each of
+        them begins, where that is not the dispatcher's to plan.
 
         Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `DatabaseUnavailable`.
         """
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        if launches is None:
-            launches = [self._plan(task, len(tasks)) for task in tasks]
-        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        if plans is None:
+            plans = [self._plan(task, len(tasks)) for task in tasks]
+        rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
         fault_points.passing("before_accept")
         if (
             len(rows) == 1
@@ -89,7 +88,7 @@ class Intake:
             if replay is not None:
                 return replay
         fault_points.passing("after_accept")
-        self._launch(launches)
+        self._begin(plans)
         return None
 
     async def submit_each(
@@ -101,8 +100,8 @@ class Intake:
         `whole` they are over a quota together: `QuotaExceeded`); what it raises refuses them all.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `DatabaseUnavailable`.
         """
-        launches = [self._plan(task, len(tasks)) for task in tasks]
-        rows = [self._row(task, launch) for task, launch in zip(tasks, launches, strict=True)]
+        plans = [self._plan(task, len(tasks)) for task in tasks]
+        rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
         fault_points.passing("before_accept")
         accepted: list[int] = []
         text = ""
@@ -127,7 +126,7 @@ class Intake:
         if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
             return replay
         fault_points.passing("after_accept")
-        self._launch([launches[index] for index in accepted])
+        self._begin([plans[index] for index in accepted])
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
@@ -177,20 +176,20 @@ class Intake:
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
-    def _plan(self, task: NewTask, company: int) -> Launch:
+    def _plan(self, task: NewTask, company: int) -> StartPlan:
         """How a task is recorded that comes with so many others, itself included."""
         if company <= FEW:
-            return self._launcher.plan(task)
-        return Launch("waiting", task.not_before or datetime.now(UTC))
+            return self._dispatcher.plan(task)
+        return waiting(task.not_before)
 
-    def _launch(self, launches: Sequence[Launch]) -> None:
-        for launch in launches:
-            if launch.start is not None:
-                self._launcher.launch(launch)
-        if any(launch.start is None for launch in launches):
-            self._launcher.wake()
+    def _begin(self, plans: Sequence[StartPlan]) -> None:
+        for plan in plans:
+            if plan.start is not None:
+                self._dispatcher.begin(plan)
+        if any(plan.start is None for plan in plans):
+            self._dispatcher.wake()
 
-    def _row(self, task: NewTask, launch: Launch) -> tuple[Any, ...]:
+    def _row(self, task: NewTask, plan: StartPlan) -> tuple[Any, ...]:
         stored = wire_payload(task)
         retry = task.retry or NO_OVERRIDE
         return (
@@ -205,16 +204,16 @@ class Intake:
             task.placement.tenant_id,
             task.placement.project_id,
             task.user_id,
-            launch.state,
-            launch.backend,
-            launch.stage,
-            1 if launch.state == "starting" else 0,
+            plan.state,
+            plan.backend,
+            plan.stage,
+            1 if plan.state == "starting" else 0,
             task.priority,
             task.not_before,
-            launch.due_at,
-            self._launcher.owner_id if launch.state == "starting" else None,
+            plan.due_at,
+            self._dispatcher.owner_id if plan.state == "starting" else None,
             retry.attempts or self._max_attempts,
-            launch.queue,
+            plan.queue,
             _json(task.labels),
             task.unique_key,
             retry.initial,
@@ -224,7 +223,7 @@ class Intake:
             _json(task.callback),
             task.schedule_id,
             task.dag_run_id,
-            task.held or launch.held,
+            task.held or plan.held,
         )
 
 

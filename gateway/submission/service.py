@@ -20,7 +20,7 @@ from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
 
 if TYPE_CHECKING:  # it knows the flag SDK
-    from gateway.dispatch.capabilities import Abilities
+    from gateway.dispatch.capabilities import Capabilities
 
 #: The group of a task without a project is its tenant's own.
 TENANT_GROUP = "tenant:"
@@ -93,8 +93,9 @@ class TaskSubmission(BaseModel):
 class SubmissionDesk:
     """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
 
-    Belongs to one request: what was found out for one submission of a batch holds for the others. Without `abilities`
-    it is not asked whether the backend can do what is wanted: a schedule's firing follows the flag wherever it leads.
+    Belongs to one request: what was found out for one submission of a batch holds for the others. Without
+    `capabilities` it is not asked whether the backend can do what is wanted: a schedule's firing follows the flag
+    wherever it leads.
     """
 
     def __init__(
@@ -104,14 +105,14 @@ class SubmissionDesk:
         view: DispatchView,
         authorization: str | None,
         callback_rules: CallbackRules,
-        abilities: Abilities | None = None,
+        capabilities: Capabilities | None = None,
     ) -> None:
         self._access = access
         self._task_log = task_log
         self._view = view
         self._authorization = authorization
         self._callback_rules = callback_rules
-        self._abilities = abilities
+        self._capabilities = capabilities
         self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
         self._parents: set[str] = set()
         self._memories: dict[str, str | None] = {}
@@ -138,8 +139,8 @@ class SubmissionDesk:
         await self._check_payload(submission.payload, admission, group_id)
         if submission.callback is not None:
             check_callback(submission.callback.url, self._callback_rules)
-        if self._abilities is not None and not_before is None:
-            await self._abilities.check_priority(submission.priority, submission.type, admission.placement)
+        if self._capabilities is not None and not_before is None:
+            await self._capabilities.check_priority(submission.priority, submission.type, admission.placement)
         task = NewTask(
             task_type=submission.type,
             group_id=group_id,

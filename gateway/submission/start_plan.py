@@ -1,10 +1,10 @@
-"""How a new task begins: at an engine at once, or by waiting; and who says so."""
+"""How a task begins: at an engine at once, or by waiting; and who says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol
 
 from backends.port import WorkflowStart
 from gateway.submission.new_task import NewTask
@@ -12,10 +12,13 @@ from gateway.submission.new_task import NewTask
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
     from gateway.routing.flags import FlagEvaluation
 
+#: A start that its owner neither confirms nor renews for so long is repeated (seconds).
+REPEAT_SECONDS: Final = 10.0
+
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """How the dispatcher wants a new task recorded: `starting` on a backend at once, or `waiting`.
+class StartPlan:
+    """How the dispatcher wants a task recorded: `starting` on a backend at once, or `waiting`.
 
     `due_at` is when whoever sweeps looks at the row: the repetition of a start nobody confirmed, or the task's time.
     `held` is why nobody is to look at it, whatever its time.
@@ -25,7 +28,6 @@ class Launch:
     due_at: datetime
     backend: str | None = None
     stage: str | None = None
-    queue: str | None = None
     start: WorkflowStart | None = None
     flag: FlagEvaluation | None = None
     """The evaluation that chose the backend, for LaunchDarkly's metrics."""
@@ -33,17 +35,34 @@ class Launch:
     """An earlier try of the same start may have been carried out."""
     held: str | None = None
 
+    @property
+    def queue(self) -> str | None:
+        return self.start.queue if self.start else None
 
-class Launcher(Protocol):
+
+def waiting(due_at: datetime | None = None, backend: str | None = None, *, held: str | None = None) -> StartPlan:
+    """The task waits, until now if no time is given. `backend`: the one that cannot take it yet."""
+    return StartPlan("waiting", due_at or datetime.now(UTC), backend, held=held)
+
+
+def starting(
+    backend: str, stage: str, start: WorkflowStart, *, flag: FlagEvaluation | None = None, repeated: bool = False
+) -> StartPlan:
+    """The task starts on that backend now."""
+    repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
+    return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated)
+
+
+class DispatcherPort(Protocol):
     """The dispatcher, as intake sees it."""
 
     @property
     def owner_id(self) -> str: ...
 
-    def plan(self, task: NewTask) -> Launch:
+    def plan(self, task: NewTask) -> StartPlan:
         """Choose the backend if the task is due and its lane is free; no I/O."""
 
-    def launch(self, launch: Launch) -> None:
+    def begin(self, plan: StartPlan) -> None:
         """Start a committed task in the background."""
 
     def wake(self) -> None:

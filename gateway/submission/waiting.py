@@ -1,17 +1,16 @@
-"""The launcher of those who start no task themselves."""
+"""The dispatcher of those who start no task themselves."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
-from gateway.submission.start_plan import Launch
+from gateway.submission.start_plan import StartPlan, waiting
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 
-class WaitingLauncher:
+class WaitingDispatcher:
     """Leaves every start to the gateways' dispatchers, which a notification wakes."""
 
     def __init__(self, database: Database) -> None:
@@ -22,10 +21,10 @@ class WaitingLauncher:
     def owner_id(self) -> str:
         return ""
 
-    def plan(self, task: NewTask) -> Launch:
-        return Launch("waiting", task.not_before or datetime.now(UTC))
+    def plan(self, task: NewTask) -> StartPlan:
+        return waiting(task.not_before)
 
-    def launch(self, launch: Launch) -> None:
+    def begin(self, plan: StartPlan) -> None:
         raise AssertionError("nothing is started here")
 
     def wake(self) -> None:

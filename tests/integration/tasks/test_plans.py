@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.dags.run_reader import SQL as STEPS
-from gateway.dispatch.starter import SQL as STARTER
+from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reaper import SQL as REAPER
 from gateway.storage.database import Database
@@ -19,7 +19,8 @@ OF_ONE_TASK = {
     "progress": SQL.progress,
     "still_running": SQL.still_running,
     "confirm": STARTER.confirm,
-    "unstart": STARTER.unstart,
+    "put_back": STARTER.put_back,
+    "renew": STARTER.renew,
     "repeat_later": STARTER.repeat_later,
     "refuse": STARTER.refuse,
     "rewait": REAPER.rewait,
@@ -31,7 +32,7 @@ OF_ONE_TASK = {
     "finish_run": STEPS.finish_run,
 }
 
-OPEN_INDEXES = {"dispatch_open", "dispatch_worker", "dispatch_owner"}
+OPEN_INDEXES = {"dispatch_open", "dispatch_worker"}
 #: Nothing is open, as far as the statistics know.
 MANY_ENDED = """
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, state, due_at)

@@ -16,7 +16,7 @@ from gateway.dags.direct import FEW, DirectStarts
 from gateway.dags.store import DagVersion
 from gateway.dispatch.lane import Lane
 from gateway.submission.new_task import NewTask, RetryOverride
-from gateway.submission.start_plan import Launch
+from gateway.submission.start_plan import StartPlan
 
 RUN = RunFacts(
     run_id="run",
@@ -40,7 +40,7 @@ def node(task_type: str = "echo", **more: Any) -> NewTask:
     return NewTask(task_type, RUN.group_id, {}, RUN.placement, RUN.user_id, dag_run_id=RUN.run_id, **more)
 
 
-def plan(tasks: Sequence[NewTask], run: RunFacts = RUN, lane: Lane | None = None) -> list[Launch] | None:
+def plan(tasks: Sequence[NewTask], run: RunFacts = RUN, lane: Lane | None = None) -> list[StartPlan] | None:
     lane = lane or Lane(MemoryEngine(), concurrency=16)
     return DirectStarts(lane, ["echo", "add_episode"], RetryPolicy(attempts=3)).plan(run, tasks)
 
@@ -48,16 +48,16 @@ def plan(tasks: Sequence[NewTask], run: RunFacts = RUN, lane: Lane | None = None
 def test_a_node_is_started_as_a_dispatcher_would() -> None:
     planned = plan([node(priority=4, retry=RetryOverride(attempts=7))])
     assert planned is not None
-    [launch] = planned
-    assert launch.start is not None
-    assert (launch.state, launch.backend, launch.stage) == ("starting", "memory", "live")
+    [start_plan] = planned
+    assert start_plan.start is not None
+    assert (start_plan.state, start_plan.backend, start_plan.stage) == ("starting", "memory", "live")
     # A VIP tenant has a queue of its own, and goes one level ahead.
-    assert launch.queue == launch.start.queue
-    assert "acme" in (launch.queue or "")
-    assert (launch.start.priority, launch.start.fairness_weight) == (3, 2.5)
-    assert launch.start.retry.attempts == 7
+    assert start_plan.queue == start_plan.start.queue
+    assert "acme" in (start_plan.queue or "")
+    assert (start_plan.start.priority, start_plan.start.fairness_weight) == (3, 2.5)
+    assert start_plan.start.retry.attempts == 7
     # Nobody repeats it before it can have been confirmed.
-    assert launch.due_at > datetime.now(UTC) + timedelta(seconds=5)
+    assert start_plan.due_at > datetime.now(UTC) + timedelta(seconds=5)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_and_beside_an_engine_that_is_down_or_busy() -> None:
     down, busy = (Lane(MemoryEngine(), concurrency=16) for _ in range(2))
     down.failed()
     for _ in range(FEW):
-        busy.begun()
+        busy.begin()
     assert plan([node()], lane=down) is None
     assert plan([node()], lane=busy) is None

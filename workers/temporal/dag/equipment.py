@@ -13,7 +13,7 @@ from gateway.dispatch.starter import Starter
 from gateway.engines import build_temporal
 from gateway.settings import Settings
 from workers.equipment import Equipment
-from workers.submit import NodeLauncher
+from workers.submit import NodeDispatcher
 
 
 class DagEquipment:
@@ -27,6 +27,7 @@ class DagEquipment:
         self._starter = Starter(
             database,
             {names.ENGINE: self._engine},
+            owner_id=owner_id,
             concurrency=settings.dispatch_concurrency,
             fallback_seconds=0,
             record_flag=None,
@@ -34,7 +35,7 @@ class DagEquipment:
         )
         self.steps = DagSteps(
             database,
-            equipment.intake_to(NodeLauncher(database, self._starter, owner_id)),
+            equipment.intake_to(NodeDispatcher(database, self._starter, owner_id)),
             equipment.notifier,
             Limits.of(settings),
             DirectStarts(self._starter.lanes[names.ENGINE], task_types, RetryPolicy(attempts=settings.task_attempts)),

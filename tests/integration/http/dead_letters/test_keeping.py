@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch.starter import SQL as STARTER
+from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
 from gateway.storage.database import Database
@@ -58,7 +58,8 @@ async def test_an_error_that_is_not_worth_repeating(database, transitions, new_t
 
 async def test_a_start_that_its_engine_refuses(database, new_task) -> None:
     task = await new_task(state="starting")
-    await database.execute(STARTER.refuse, task, 1, "too large")
+    await database.execute("UPDATE taskgate.dispatch SET owner_id = 'gateway' WHERE task_id = $1", task)
+    await database.execute(STARTER.refuse, task, 1, "gateway", "too large")
     kept = await letter(database, task)
     assert (kept["reason"], kept["error"], kept["attempts"]) == ("refused", "too large", 0)
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import cast
 
-from gateway.dispatch.concurrency_limit import Pace
-from gateway.dispatch.fair_scheduler import Turns
-
-
-@dataclass
-class Window:
-    window: int
+from gateway.dispatch.fair_scheduler import FairScheduler
 
 
 class Starts:
     """Starts that last until they are told to end."""
 
-    def __init__(self, window: int, most: int = 8, rest: float = 0.0) -> None:
-        self.turns = Turns(cast(Pace, Window(window)), most, lambda _: rest)
+    def __init__(self, limit: int, most: int = 8, rest: float = 0.0) -> None:
+        self.scheduler = FairScheduler(lambda: limit, most, lambda _: rest)
         self.begun: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -30,7 +22,7 @@ class Starts:
             self.tasks[name] = asyncio.create_task(self._start(name))
 
     async def _start(self, name: str) -> None:
-        async with self.turns.slot(name[0]):
+        async with self.scheduler.slot(name[0]):
             self.begun.append(name)
             await self.ends.setdefault(name, asyncio.Event()).wait()
 
@@ -44,7 +36,7 @@ class Starts:
         return await self.settle()
 
 
-async def test_a_crowd_goes_as_the_window_says() -> None:
+async def test_a_crowd_goes_as_the_limit_says() -> None:
     starts = Starts(2)
     starts.want("a1", "a2", "a3", "a4")
     assert await starts.settle() == ["a1", "a2"]
@@ -64,7 +56,7 @@ async def test_turns_go_round() -> None:
     for name in ("a1", "a2", "b1", "c1", "a3", "b2"):
         await starts.end(name)
     assert starts.begun == ["a1", "a2", "b1", "c1", "a3", "b2"]
-    assert starts.turns.taken == 0
+    assert starts.scheduler.taken == 0
 
 
 async def test_who_gives_up_leaves_no_gap() -> None:
@@ -76,7 +68,7 @@ async def test_who_gives_up_leaves_no_gap() -> None:
         await starts.tasks["b1"]
     assert await starts.end("a1") == ["a1", "c1"]
     await starts.end("c1")
-    assert starts.turns.taken == 0
+    assert starts.scheduler.taken == 0
 
 
 async def test_a_crowd_rests_and_others_do_not_wait_for_that() -> None:

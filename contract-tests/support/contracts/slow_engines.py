@@ -1,0 +1,60 @@
+"""Engines that take starts slowly, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+from backends.errors import EngineUnavailable
+from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowStart
+
+
+class SerialEngine(MemoryEngine):
+    """Takes starts one after the other, `rate` a second; the next `refusals` it refuses, at once."""
+
+    def __init__(self, rate: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.rate = rate
+        self.refusals = 0
+        self.taken: Counter[str] = Counter()
+        """Starts by task."""
+        self.taken_at: list[float] = []
+        self.refused_at: list[float] = []
+        self._one = asyncio.Lock()
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            self.refused_at.append(time.monotonic())
+            raise EngineUnavailable
+        async with self._one:
+            await asyncio.sleep(1 / self.rate)
+            await super().start_workflow(start)
+            self.taken[start.ref.task_id] += 1
+            self.taken_at.append(time.monotonic())
+
+    async def until_taken(self, count: int, seconds: float = 60) -> None:
+        """Wait until it has the starts of so many tasks."""
+        async with asyncio.timeout(seconds):
+            while len(self.taken) < count:
+                await asyncio.sleep(0.005)
+
+
+class ClosedEngine(MemoryEngine):
+    """Keeps each start waiting until it is `opened`, and then cannot be reached."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.opened = asyncio.Event()
+        self.asked = 0
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        self.asked += 1
+        await self.opened.wait()
+        raise EngineUnavailable
+
+    async def check_health(self) -> None:
+        raise EngineUnavailable

@@ -1,0 +1,101 @@
+"""Starts that a dead gateway left are repeated as quickly as the engine takes new ones, beside what others want."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from contracts.slow_engines import SerialEngine
+from gateway.access.placement import Placement
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.submission.new_task import NewTask
+
+LEFT, NEW, CROWD = 300, 200, 400
+RATE = 100.0
+
+LEAVE = """
+WITH logs AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, payload, progress, retry_count)
+    SELECT 'left-' || n, 'g', 'probe', 'PROCESSING', '{"task_id": "x", "task_type": "probe", "timestamp": 1}', 0, 0
+    FROM generate_series(1, $1::int) n
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, state, backend, stage, epoch, queue, due_at)
+SELECT 'left-' || n, 'g', 'probe', 'initech', 'starting', 'redis', 'off', 1, 'shared-probe', now()
+FROM generate_series(1, $1::int) n
+"""
+
+
+@pytest.fixture
+async def engine() -> SerialEngine:
+    return SerialEngine(RATE, name="redis")
+
+
+@pytest.fixture
+async def gateway(database: Database, engine: SerialEngine) -> AsyncIterator[Gateway]:
+    gateway = build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines={"redis": engine})
+    await gateway.start()
+    yield gateway
+    await gateway.close()
+
+
+def tasks(count: int, tenant: str) -> list[NewTask]:
+    return [NewTask("probe", "g", {}, Placement(tenant, None), None) for _ in range(count)]
+
+
+async def leave(gateway: Gateway, database: Database) -> float:
+    """What `declare_lost` leaves of a gateway's starts; when."""
+    await database.execute(LEAVE, LEFT)
+    gateway.dispatcher.wake()
+    return time.monotonic()
+
+
+async def test_alone_they_go_as_quickly_as_new_ones(gateway: Gateway, engine: SerialEngine, database: Database) -> None:
+    began = time.monotonic()
+    for task in tasks(NEW, "umbrella"):
+        await gateway.intake.submit([task])
+    await engine.until_taken(NEW)
+    rate = NEW / (time.monotonic() - began)
+    left_at = await leave(gateway, database)
+    await engine.until_taken(NEW + LEFT)
+    assert engine.taken_at[NEW] - left_at < 1.0
+    assert LEFT / (engine.taken_at[-1] - left_at) >= 0.8 * rate
+    assert max(engine.taken.values()) == 1
+
+
+async def test_beside_a_crowd_they_have_their_share(gateway: Gateway, engine: SerialEngine, database: Database) -> None:
+    await gateway.intake.submit(tasks(CROWD, "umbrella"))
+    await engine.until_taken(20)
+    before = set(engine.taken)
+    await leave(gateway, database)
+    async with asyncio.timeout(60):
+        while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'starting'"):
+            await asyncio.sleep(0.02)
+    beside = [task_id for task_id in engine.taken if task_id not in before and not task_id.startswith("left-")]
+    assert LEFT / 3 < len(beside) < 2 * LEFT
+    await engine.until_taken(CROWD + LEFT)
+    assert max(engine.taken.values()) == 1
+
+
+async def test_beside_new_tasks_neither_waits_for_the_other(
+    gateway: Gateway, engine: SerialEngine, database: Database
+) -> None:
+    await leave(gateway, database)
+    waits: list[float] = []
+    while sum(task_id.startswith("left-") for task_id in engine.taken) < LEFT:
+        (new,) = tasks(1, "umbrella")
+        asked = time.monotonic()
+        await gateway.intake.submit([new])
+        async with asyncio.timeout(10):
+            while new.task_id not in engine.taken:
+                await asyncio.sleep(0.005)
+        waits.append(time.monotonic() - asked)
+        await asyncio.sleep(0.1)
+    # It takes a start in 10 ms; of the crowd's a few may be under way.
+    assert sorted(waits)[len(waits) // 2] < 0.5
+    assert engine.taken_at[-1] - engine.taken_at[0] < 3 * LEFT / RATE
+    assert max(engine.taken.values()) == 1

@@ -1,0 +1,118 @@
+"""A start belongs to the process that makes it: nobody repeats it meanwhile, nor takes it back from who did later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from backends.memory.engine import MemoryEngine
+from contracts.slow_engines import ClosedEngine, SerialEngine
+from gateway.access.placement import Placement
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.dispatch.open_starts import OpenStarts
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.submission.new_task import NewTask
+
+BURST, LATER = 512, 100
+#: Starts a second that the engine takes.
+RATE = 150.0
+
+PASS_TIME = """
+UPDATE taskgate.dispatch SET due_at = due_at - make_interval(secs => $1)
+WHERE task_id IN (SELECT task_id FROM taskgate.dispatch WHERE state = 'starting' ORDER BY task_id FOR UPDATE)
+"""
+
+
+def task(tenant: str) -> NewTask:
+    return NewTask("probe", "g", {}, Placement(tenant, None), None)
+
+
+def build(database: Database, engine: MemoryEngine) -> Gateway:
+    return build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines={"redis": engine})
+
+
+@asynccontextmanager
+async def running(database: Database, engine: MemoryEngine) -> AsyncIterator[Gateway]:
+    gateway = build(database, engine)
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+async def pass_time(database: Database, seconds: float) -> None:
+    """As if all starts under way had been begun, or renewed, so much earlier."""
+    await database.execute(PASS_TIME, seconds)
+
+
+async def test_a_burst_that_takes_long_is_started_once_and_at_the_engines_rate(database: Database) -> None:
+    engine = SerialEngine(RATE, name="redis")
+    async with running(database, engine) as gateway:
+        began = time.monotonic()
+        for _ in range(BURST // 32):
+            await asyncio.gather(*(gateway.intake.submit([task(f"tenant-{n % 2}")]) for n in range(32)))
+        for _ in range(LATER):
+            await gateway.intake.submit([task("tenant-0")])
+            await pass_time(database, 3.0)
+        await engine.until_taken(BURST + LATER)
+        took = time.monotonic() - began
+        async with asyncio.timeout(10):
+            while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
+                await asyncio.sleep(0.02)
+    assert max(engine.taken.values()) == 1
+    assert took < 2 * (BURST + LATER) / RATE
+
+
+async def test_nobody_repeats_what_its_owner_renews(database: Database) -> None:
+    engine, other_engine = ClosedEngine(name="redis"), MemoryEngine(name="redis")
+    other = build(database, other_engine)
+    async with running(database, engine) as gateway:
+        for _ in range(20):
+            await gateway.intake.submit([task("many")])
+        for _ in range(3):
+            await pass_time(database, 9.0)
+            await _open_starts(gateway).renew(older_than=0)
+            await other.dispatcher.sweep()
+        assert other_engine.starts == []
+        # It renews no longer: whoever looks repeats them.
+        await pass_time(database, 11.0)
+        while await other.dispatcher.sweep():
+            pass
+        await other.dispatcher.close()
+        assert len(other_engine.starts) == 20
+        assert {start.ref.epoch for start in other_engine.starts} == {1}
+        # Of its own tries nothing came: the tasks stay with the engine that the other one told of them.
+        engine.opened.set()
+        async with asyncio.timeout(10):
+            while await _count_open(gateway):
+                await asyncio.sleep(0.01)
+    rows = await database.fetch("SELECT DISTINCT state, epoch FROM taskgate.dispatch")
+    assert [tuple(row) for row in rows] == [("queued", 1)]
+    await other.close()
+
+
+async def test_what_was_never_sent_waits_again(database: Database) -> None:
+    engine = ClosedEngine(name="redis")
+    async with running(database, engine) as gateway:
+        for _ in range(20):
+            await gateway.intake.submit([task("many")])
+        engine.opened.set()
+        async with asyncio.timeout(10):
+            while await _count_open(gateway):
+                await asyncio.sleep(0.01)
+        # Whoever waited for a turn did not ask an engine that was known to be down by then.
+        assert engine.asked < 20
+    rows = await database.fetch("SELECT DISTINCT state, epoch, owner_id FROM taskgate.dispatch")
+    assert [tuple(row) for row in rows] == [("waiting", 0, None)]
+
+
+def _open_starts(gateway: Gateway) -> OpenStarts:
+    return gateway.dispatcher.open_starts
+
+
+async def _count_open(gateway: Gateway) -> int:
+    return len(_open_starts(gateway))

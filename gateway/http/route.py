@@ -40,6 +40,10 @@ class KeyedRoute(APIRoute):
     refused before the body is read, an invalid body is reported only to those whose key is valid.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # As MemStack has always done: a body without Content-Type is read as JSON.
+        super().__init__(*args, **{**options, "strict_content_type": False})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
 
 from gateway.http.batches import PATH as BATCH_PATH
@@ -87,6 +88,14 @@ def create_app(gateway: Gateway) -> FastAPI:
         passthrough=passthrough,
         max_body_bytes=settings.max_body_bytes,
         larger_bodies={BATCH_PATH: settings.max_batch_bytes},
+    )
+    # The outermost, so that refusals of the guards and answers of the upstream are for pages of other origins, too.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
     )
     describe(app)
     return app

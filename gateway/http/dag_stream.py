@@ -14,7 +14,7 @@ from gateway.dags.following import follow
 from gateway.dags.run_document import NodeState, RunDocument, RunSummary
 from gateway.errors import ShuttingDown
 from gateway.http.documents import event_stream, problem_errors
-from gateway.http.events import EventStream, event
+from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
@@ -32,8 +32,7 @@ async def _events(
     """`state`, then `nodes` and `run` as they change, and `end`."""
     yield event("state", state)
     async for change in changes:
-        if change is not None:
-            yield event(*change)
+        yield keepalive() if change is None else event(*change)
 
 
 @router.get(

@@ -25,7 +25,7 @@ _HOP_BY_HOP = frozenset(
 )
 #: These are made anew here, or by the server in front of this.
 _OWN_REQUEST_HEADERS = frozenset((b"host", b"expect", b"content-length", b"x-forwarded-for"))
-_OWN_ANSWER_HEADERS = frozenset((b"date",))
+_OWN_ANSWER_HEADERS = frozenset((b"date", b"access-control-allow-origin", b"access-control-allow-credentials"))
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 _CONNECT_SECONDS = 5.0

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
-from gateway.http.events import EventStream, event
+from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import gateway_of
 from gateway.http.task_answers import (
     StreamError,
@@ -26,7 +26,9 @@ from gateway.tasks.queries.task_row import Status, TaskRow
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 
 
-async def _events(changes: Subscription, row: TaskRow | None) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    changes: Subscription, row: TaskRow | None, *, keepalive_seconds: float
+) -> AsyncIterator[ServerSentEvent]:
     """The events of one task; `row` is the task as it stands, None when there is none."""
     if row is None:
         yield event("error", {"error": "Task not found"})
@@ -36,7 +38,10 @@ async def _events(changes: Subscription, row: TaskRow | None) -> AsyncIterator[S
         yield event("progress", task_progress(row))
     while not row.is_finished:
         try:
-            row = await changes.get()
+            row = await changes.get(keepalive_seconds)
+        except TimeoutError:
+            yield keepalive()
+            continue
         except TaskNotFound:
             yield event("error", {"error": "Task disappeared from database"})
             return
@@ -79,7 +84,8 @@ async def stream_task(request: Request, task_id: str) -> Response:
     except BaseException:
         changes.close()
         raise
-    return EventStream(gateway, _events(changes, row), changes, caller)
+    events = _events(changes, row, keepalive_seconds=gateway.settings.stream_keepalive_seconds)
+    return EventStream(gateway, events, changes, caller)
 
 
 async def _present_state(changes: Subscription, caller: Caller | None) -> TaskRow | None:

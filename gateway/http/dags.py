@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.access import Admission
 from gateway.dags.definition import json_schema
@@ -125,6 +125,8 @@ class DagDifference(BaseModel):
 
 class Rollback(BaseModel):
     """The version that new runs are to use from now on: number or label."""
+
+    model_config = ConfigDict(extra="forbid")
 
     version: Annotated[str | int, Field(description="Number or label")]
 

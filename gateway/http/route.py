@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from gateway.access.keys import read_key
 from gateway.http.json_body import decode_json
+from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -55,8 +56,11 @@ class KeyedRoute(APIRoute):
                 await request.body()  # here, because FastAPI answers any error while it reads one with 400
             try:
                 return await handle(request)
-            except RequestValidationError:
+            except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
-                raise
+                if self.body_field is None:
+                    raise
+                model = self.body_field.field_info.annotation
+                raise RequestValidationError(with_hints(model, refused.errors(), at=1)) from None
 
         return handle_keyed

@@ -66,7 +66,7 @@ class Guards:
         elif not length.isdigit() or int(length) > limit:
             await _too_large(path)(scope, receive, send)
             return
-        await _run(self._app, scope, receive, send)
+        await _run(self._app, scope, receive, _relative(send))
 
 
 async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +112,25 @@ def _counted(receive: Receive, limit: int) -> Receive:
         return message
 
     return counting_receive
+
+
+def _relative(send: Send) -> Send:
+    """Slash redirects without scheme and host, which a proxy in front knows better."""
+
+    async def relative_send(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 307:
+            message["headers"] = [
+                (name, _without_server(value) if name == b"location" else value) for name, value in message["headers"]
+            ]
+        await send(message)
+
+    return relative_send
+
+
+def _without_server(location: bytes) -> bytes:
+    _, separator, rest = location.partition(b"://")
+    # One slash: two would name a server.
+    return b"/" + rest.partition(b"/")[2].lstrip(b"/") if separator else location
 
 
 def _unsound_text(scope: Scope) -> str | None:

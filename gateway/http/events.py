@@ -33,7 +33,7 @@ class EventStream(EventSourceResponse):
         super().__init__(
             events,
             headers={"Cache-Control": "no-cache"},
-            # The events hold the keepalives, too: a task of its own for them is eight kilobytes a stream.
+            # The events hold the keepalives, too: a task of its own for them took a stream from 49 to 53 kB.
             ping=0,
             sep=_SEP,
         )

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
 
 from gateway.http.batches import PATH as BATCH_PATH
@@ -16,8 +17,6 @@ from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
 from gateway.http.problems import install
-from gateway.http.route import KeyedRoute
-from gateway.http.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -73,8 +72,6 @@ def create_app(gateway: Gateway) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
-        # As MemStack has always done: a body without Content-Type is read as JSON.
-        strict_content_type=False,
         # Its records of refused requests would repeat what clients sent.
         telemetry={"logs": False},
     )
@@ -89,9 +86,16 @@ def create_app(gateway: Gateway) -> FastAPI:
         Guards,
         is_own=_own_paths(routes),
         passthrough=passthrough,
-        shortcuts=_shortcuts(routes),
         max_body_bytes=settings.max_body_bytes,
         larger_bodies={BATCH_PATH: settings.max_batch_bytes},
+    )
+    # The outermost, so that refusals of the guards and answers of the upstream are for pages of other origins, too.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
     )
     describe(app)
     return app
@@ -106,13 +110,3 @@ def _own_paths(routes: Iterable[APIRoute]) -> Callable[[str, str], bool]:
         for method in route.methods or ()
     }
     return lambda method, path: (method, path.removesuffix("/")) in own
-
-
-def _shortcuts(routes: Iterable[APIRoute]) -> dict[tuple[str, str], Shortcut]:
-    """The short ways that there are, by method and path."""
-    return {
-        (method, route.path): shortcut
-        for route in routes
-        if isinstance(route, KeyedRoute) and (shortcut := Shortcut.to(route.endpoint, route.path)) is not None
-        for method in route.methods or ()
-    }

@@ -6,6 +6,7 @@ import logging
 import socket
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
@@ -52,6 +53,8 @@ class Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished."""
+    # Streams are ended by `Server.shutdown`, each after a whole event, not cut.
+    AppStatus.enable_automatic_graceful_drain = False
     gateway = build_gateway(settings)
     config = uvicorn.Config(
         create_app(gateway),

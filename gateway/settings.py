@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     # Faces --------------------------------------------------------------------------------------------------
     http_host: str = Field("127.0.0.1", description="Address of the HTTP face")
     http_port: int = Field(8080, description="Port of the HTTP face")
+    allowed_origins: list[str] = Field(
+        ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: every one"
+    )
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
     grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
     grpc_enabled: bool = Field(True, description="Serve gRPC")

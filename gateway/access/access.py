@@ -6,10 +6,13 @@ cheap is that questions asked at the same moment travel in one statement.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.access.key_use import KeyUse
+from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
 from gateway.access.questions import Question, Questions
@@ -39,6 +42,7 @@ class Access:
     def __init__(self, database: Database) -> None:
         self._questions = Questions(database)
         self._use = KeyUse(database)
+        self._watch = KeyWatch(database)
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header. Raises `Unauthenticated` with the messages of contract §1."""
@@ -83,8 +87,13 @@ class Access:
         question = Question(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
         return _place(await self._questions.ask(question), caller, question)
 
+    def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
+        """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
+        return self._watch.watching(caller.key_id, end)
+
     async def close(self) -> None:
-        """Write down the last uses of keys."""
+        """Write down the last uses of keys; watch none any more."""
+        await self._watch.close()
         await self._use.close()
 
     def _identify(self, row: Any) -> Caller:

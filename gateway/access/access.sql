@@ -12,3 +12,10 @@ ORDER BY asked.n
 UPDATE api_keys k SET last_used_at = used.at
 FROM unnest($1::text[], $2::timestamptz[]) AS used (id, at)
 WHERE k.id = used.id
+
+-- name: valid_keys
+-- Which of the keys $1 (ids) may still be used.
+SELECT k.id
+FROM api_keys k
+JOIN users u ON u.id = k.user_id
+WHERE k.id = ANY ($1::text[]) AND k.is_active AND u.is_active AND (k.expires_at IS NULL OR k.expires_at > now())

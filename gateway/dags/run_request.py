@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.dags.definition import DAG_NAME
 from gateway.errors import InvalidRequest
@@ -13,6 +13,8 @@ from gateway.submission.service import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
 
 class RunRequest(BaseModel):
     """A run to be started."""
+
+    model_config = ConfigDict(extra="forbid")
 
     dag: Annotated[str, Field(max_length=100, pattern=DAG_NAME)]
     version: Annotated[str | int | None, Field(description="Number or label; default: the one in use")] = None
@@ -32,11 +34,15 @@ class RunRequest(BaseModel):
 class Approve(BaseModel):
     """An answer to an approval; the first one counts."""
 
-    approved: bool = True
+    model_config = ConfigDict(extra="forbid")
+
+    approved: bool
     comment: Annotated[str | None, Field(max_length=4000)] = None
 
 
 class Skip(BaseModel):
     """Why a node is skipped."""
+
+    model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=4000)]

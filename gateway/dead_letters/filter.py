@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.placement import Caller
+from gateway.moment import Moment
 from gateway.storage.paging import Place
 from gateway.storage.queries import Conditions, Queries
 
@@ -19,16 +19,6 @@ State = Literal["open", "redriven", "dismissed"]
 Reason = Literal["attempts_exhausted", "not_retryable", "refused", "expired", "ended_elsewhere", "not_a_task"]
 #: Ids are names of tasks, which others may have chosen.
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is beyond what a clock shows in UTC") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class LetterFilter(BaseModel):

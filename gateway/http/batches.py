@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
@@ -16,6 +16,7 @@ from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
+from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionDesk, TaskSubmission
 
@@ -36,6 +37,8 @@ class TaskBatch(BaseModel):
 
     With `each`, those that a quota has room for are accepted, in their order.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     mode: Literal["all", "each"] = "all"
     tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS)]
@@ -101,7 +104,7 @@ class _Reading:
             try:
                 submission = TaskSubmission.model_validate(item)
             except ValidationError as error:
-                found = error.errors()
+                found = with_hints(TaskSubmission, error.errors())
                 wrong += [{**each, "loc": ("body", "tasks", index, *each["loc"])} for each in found][:_MOST_ERRORS]
                 text = f"{'.'.join(map(str, found[0]['loc'])) or 'task'}: {found[0]['msg']}"
                 self._refuse(index, problem(422, text, InvalidRequest.code))

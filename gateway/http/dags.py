@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.access import Admission
 from gateway.dags.checking import Source
@@ -123,6 +123,8 @@ class DagDifference(BaseModel):
 
 class Rollback(BaseModel):
     """The version that new runs are to use from now on: number or label."""
+
+    model_config = ConfigDict(extra="forbid")
 
     version: Annotated[str | int, Field(description="Number or label")]
 

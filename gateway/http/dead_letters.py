@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
-from gateway.dead_letters.filter import Kind, LetterFilter, Moment, Reason, State, Text
+from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
 from gateway.dead_letters.redrive import Wish
 from gateway.dead_letters.requests import ByFilter, Reasoned, Redrive, RedriveByFilter
 from gateway.errors import InvalidRequest
@@ -18,6 +18,7 @@ from gateway.http.documents import problem_errors
 from gateway.http.operations import Operation
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt
+from gateway.moment import Moment
 
 router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead letters"], route_class=KeyedRoute)
 

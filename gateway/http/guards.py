@@ -15,11 +15,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backends.errors import EngineUnavailable
-from gateway.errors import ApiError, BodyTooLarge
-from gateway.http.problems import answer_to, error_answer, invalid_answer
-from gateway.http.route import JsonRequest
-from gateway.http.shortcut import Shortcut
+from gateway.errors import BodyTooLarge
+from gateway.http.problems import error_answer, invalid_answer
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +29,7 @@ class Guards:
 
     `is_own(method, path)` says of a path under /api/v1 whether the gateway serves it; all others there go to
     `passthrough`, without any of the checks. /api/v1/tasks belongs to the gateway with everything beneath it.
-    `shortcuts` are tried first where there is one for method and path. Bodies are at most `max_body_bytes`; the paths
-    of `larger_bodies` have limits of their own.
+    Bodies are at most `max_body_bytes`; the paths of `larger_bodies` have limits of their own.
     """
 
     def __init__(
@@ -42,12 +38,10 @@ class Guards:
         *,
         is_own: Callable[[str, str], bool],
         passthrough: ASGIApp,
-        shortcuts: Mapping[tuple[str, str], Shortcut],
         max_body_bytes: int,
         larger_bodies: Mapping[str, int],
     ) -> None:
         self._app = app
-        self._shortcuts = shortcuts
         self._is_own = is_own
         self._passthrough = passthrough
         self._max_body_bytes = max_body_bytes
@@ -72,22 +66,7 @@ class Guards:
         elif not length.isdigit() or int(length) > limit:
             await _too_large(path)(scope, receive, send)
             return
-        shortcut = self._shortcuts.get((scope["method"], path))
-        await _run(self._app if shortcut is None else self._take(shortcut), scope, receive, send)
-
-    def _take(self, shortcut: Shortcut) -> ASGIApp:
-        async def take(scope: Scope, receive: Receive, send: Send) -> None:
-            request = JsonRequest(scope, receive)
-            try:
-                answer = await shortcut.answer(request)
-            except (ApiError, EngineUnavailable) as error:
-                answer = answer_to(scope["path"], error)
-            if answer is not None:
-                await answer(scope, receive, send)
-            else:
-                await self._app(scope, _repeated(await request.body(), receive), send)
-
-        return take
+        await _run(self._app, scope, receive, _relative(send))
 
 
 async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,14 +114,23 @@ def _counted(receive: Receive, limit: int) -> Receive:
     return counting_receive
 
 
-def _repeated(body: bytes, receive: Receive) -> Receive:
-    """For a body that was already read."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _relative(send: Send) -> Send:
+    """Slash redirects without scheme and host, which a proxy in front knows better."""
 
-    async def repeating_receive() -> Message:
-        return messages.pop() if messages else await receive()
+    async def relative_send(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 307:
+            message["headers"] = [
+                (name, _without_server(value) if name == b"location" else value) for name, value in message["headers"]
+            ]
+        await send(message)
 
-    return repeating_receive
+    return relative_send
+
+
+def _without_server(location: bytes) -> bytes:
+    _, separator, rest = location.partition(b"://")
+    # One slash: two would name a server.
+    return b"/" + rest.partition(b"/")[2].lstrip(b"/") if separator else location
 
 
 def _unsound_text(scope: Scope) -> str | None:

@@ -53,11 +53,13 @@ class Readiness(BaseModel):
 
 
 @router.get("/health", response_model=Health)
+@router.head("/health", include_in_schema=False)
 async def get_health() -> Response:
     """The process is alive; nothing else is looked at."""
     return json_answer({"status": "ok", "version": taskgate_version()})
 
 
+@router.head("/gateway/v1/ready", include_in_schema=False)
 @router.get(
     "/gateway/v1/ready",
     response_model=Readiness,

@@ -24,8 +24,11 @@ _HOP_BY_HOP = frozenset(
     b"upgrade".split()
 )
 #: These are made anew here, or by the server in front of this.
-_OWN_REQUEST_HEADERS = frozenset((b"host", b"expect", b"content-length", b"x-forwarded-for"))
-_OWN_ANSWER_HEADERS = frozenset((b"date",))
+_OWN_REQUEST_HEADERS = frozenset(
+    b"host expect content-length forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port "
+    b"x-forwarded-prefix x-forwarded-server x-real-ip".split()
+)
+_OWN_ANSWER_HEADERS = frozenset((b"date", b"access-control-allow-origin", b"access-control-allow-credentials"))
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 _CONNECT_SECONDS = 5.0
@@ -51,6 +54,12 @@ class Passthrough:
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "TRACE":
+            await _answer(send, 405, "Method Not Allowed")
+            return
+        if _is_ambiguous(scope.get("raw_path") or b""):
+            await _answer(send, 400, "Paths with ;, encoded dots or NUL characters are refused")
+            return
         if self._upstream is None or not _stays_inside(scope["path"]):
             await _answer(send, 404, "Not Found")
             return
@@ -132,19 +141,12 @@ class Passthrough:
         named = {name: value for name, value in scope["headers"]}
         headers: Headers = [(b"host", upstream.netloc)]
         headers += _end_to_end(scope["headers"], _OWN_REQUEST_HEADERS)
-        hops = [
-            hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for" for hop in value.split(b",")
-        ]
-        client = (scope.get("client") or ("",))[0].encode()
-        # A server that trusts the proxy before it says that the last of these is the client.
-        if client and hops[-1:] != [client]:
-            hops.append(client)
-        if hops:
-            headers.append((b"x-forwarded-for", b", ".join(hops)))
-        if b"x-forwarded-host" not in named and b"host" in named:
+        # As the connection tells (or a proxy in front that uvicorn trusts); not what a client claims of itself.
+        if client := (scope.get("client") or ("",))[0].encode():
+            headers += [(b"x-forwarded-for", client), (b"x-real-ip", client)]
+        if b"host" in named:
             headers.append((b"x-forwarded-host", named[b"host"]))
-        if b"x-forwarded-proto" not in named:
-            headers.append((b"x-forwarded-proto", scope.get("scheme", "http").encode()))
+        headers.append((b"x-forwarded-proto", scope.get("scheme", "http").encode()))
         if b"transfer-encoding" in named:
             headers.append((b"transfer-encoding", b"chunked"))
             return headers, True
@@ -211,6 +213,12 @@ def _end_to_end(headers: Iterable[tuple[bytes, bytes]], without: frozenset[bytes
         token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")
     }
     return [(n, v) for n, v in headers if n.lower() not in _HOP_BY_HOP and n.lower() not in without | hops]
+
+
+def _is_ambiguous(raw_path: bytes) -> bool:
+    """Servers differ in what they take these for, so what was checked here may not be what is served there."""
+    lowered = raw_path.lower()
+    return any(part in lowered for part in (b";", b"%3b", b"%2e", b"%00"))
 
 
 def _stays_inside(path: str) -> bool:

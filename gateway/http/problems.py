@@ -73,10 +73,11 @@ def invalid_answer(path: str, errors: Sequence[Any]) -> Response:
     return Response(_dump({"detail": errors}), 422, media_type="application/json")
 
 
-def answer_to(path: str, error: ApiError | EngineUnavailable) -> Response:
-    """The answer to a request for `path` that raised this error."""
+async def _answer_own_error(request: Request, error: Exception) -> Response:
+    path = request.scope["path"]
     if isinstance(error, EngineUnavailable):
         return error_answer(path, 503, error.message, code=error.code, headers={"Retry-After": "5"})
+    assert isinstance(error, ApiError)
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -84,11 +85,6 @@ def answer_to(path: str, error: ApiError | EngineUnavailable) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     members = error.members if path.startswith(NEW_API) else {}
     return error_answer(path, error.http_status, error.message, code=error.code, headers=headers, **members)
-
-
-async def _answer_own_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError | EngineUnavailable)
-    return answer_to(request.scope["path"], error)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from gateway.access.keys import read_key
 from gateway.http.json_body import decode_json
+from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -40,6 +41,10 @@ class KeyedRoute(APIRoute):
     refused before the body is read, an invalid body is reported only to those whose key is valid.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # As MemStack has always done: a body without Content-Type is read as JSON.
+        super().__init__(*args, **{**options, "strict_content_type": False})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -51,8 +56,11 @@ class KeyedRoute(APIRoute):
                 await request.body()  # here, because FastAPI answers any error while it reads one with 400
             try:
                 return await handle(request)
-            except RequestValidationError:
+            except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
-                raise
+                if self.body_field is None:
+                    raise
+                model = self.body_field.field_info.annotation
+                raise RequestValidationError(with_hints(model, refused.errors(), at=1)) from None
 
         return handle_keyed

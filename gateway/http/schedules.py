@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access.placement import Caller
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import desk_of
+from gateway.http.unknown_fields import with_hints
+from gateway.moment import Moment
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
@@ -98,8 +100,8 @@ class Backfill(BaseModel):
     """Times from `start_at` to `end_at`, both included; those that have their task already are left alone."""
 
     model_config = ConfigDict(extra="forbid")
-    start_at: AwareDatetime
-    end_at: AwareDatetime
+    start_at: Moment
+    end_at: Moment
     overlap: Overlap = Overlap.BUFFER_ALL
 
 
@@ -217,7 +219,7 @@ async def next_times(request: Request, schedule_id: str, count: Annotated[int, Q
 async def schedule_history(
     request: Request,
     schedule_id: str,
-    before: AwareDatetime | None = None,
+    before: Moment | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """What became of its times, the latest first; `before` is the last `nominal_at` of the page before."""
@@ -261,9 +263,8 @@ def _parsed(document: Any) -> ScheduleDefinition:
     try:
         return ScheduleDefinition.model_validate(document)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
-        ) from None
+        found = with_hints(ScheduleDefinition, error.errors(include_url=False))
+        raise RequestValidationError([{**detail, "loc": ("body", *detail["loc"])} for detail in found]) from None
 
 
 def _merged(before: ScheduleDefinition, patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from fastapi import APIRouter, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
-from gateway.http.events import KEEPALIVE, Emit, EventResponse, event
+from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import gateway_of
 from gateway.http.task_answers import (
     StreamError,
@@ -23,56 +26,37 @@ from gateway.tasks.queries.task_row import Status, TaskRow
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 
 
-class EventStream(EventResponse):
+async def _events(
+    changes: Subscription, row: TaskRow | None, *, keepalive_seconds: float
+) -> AsyncIterator[ServerSentEvent]:
     """The events of one task; `row` is the task as it stands, None when there is none."""
-
-    def __init__(self, changes: Subscription, row: TaskRow | None, *, keepalive_seconds: float) -> None:
-        super().__init__(changes)
-        self._changes = changes
-        self._row = row
-        self._keepalive = keepalive_seconds
-
-    async def send_events(self, emit: Emit) -> None:
-        row = self._row
-        if row is None:
-            await emit(event("error", {"error": "Task not found"}))
+    if row is None:
+        yield event("error", {"error": "Task not found"})
+        return
+    shown = None if row.is_finished else (row.status, row.progress)
+    if shown is not None:
+        yield event("progress", task_progress(row))
+    while not row.is_finished:
+        try:
+            row = await changes.get(keepalive_seconds)
+        except TimeoutError:
+            yield keepalive()
+            continue
+        except TaskNotFound:
+            yield event("error", {"error": "Task disappeared from database"})
             return
-        shown = None if row.is_finished else (row.status, row.progress)
-        if shown is not None:
-            await emit(_progress(row))
-        while not row.is_finished:
-            try:
-                row = await self._changes.get(self._keepalive)
-            except TimeoutError:
-                await emit(KEEPALIVE)
-                continue
-            except TaskNotFound:
-                await emit(event("error", {"error": "Task disappeared from database"}))
-                return
-            except SubscriptionEnded:
-                return
-            if (row.status, row.progress) != shown:
-                shown = (row.status, row.progress)
-                await emit(_progress(row))
-        name = "completed" if row.status == Status.COMPLETED else "failed"
-        await emit(event(name, task_log_response(row)))
-
-
-#: The last one that was made: the feed gives the same row to all who watch the task, one after the other.
-_made: tuple[TaskRow | None, bytes] = (None, b"")
-
-
-def _progress(row: TaskRow) -> bytes:
-    global _made
-    if _made[0] is not row:
-        _made = (row, event("progress", task_progress(row)))
-    return _made[1]
+        except SubscriptionEnded:
+            return
+        if (row.status, row.progress) != shown:
+            shown = (row.status, row.progress)
+            yield event("progress", task_progress(row))
+    yield event("completed" if row.status == Status.COMPLETED else "failed", task_log_response(row))
 
 
 @router.get(
     "/{task_id}/stream",
     status_code=200,
-    response_class=EventStream,
+    response_class=EventSourceResponse,
     responses={
         200: {
             "description": "Events `progress`, then `completed` or `failed`; `error` for a task that does not exist",
@@ -100,7 +84,8 @@ async def stream_task(request: Request, task_id: str) -> Response:
     except BaseException:
         changes.close()
         raise
-    return EventStream(changes, row, keepalive_seconds=gateway.settings.stream_keepalive_seconds)
+    events = _events(changes, row, keepalive_seconds=gateway.settings.stream_keepalive_seconds)
+    return EventStream(gateway, events, changes, caller)
 
 
 async def _present_state(changes: Subscription, caller: Caller | None) -> TaskRow | None:

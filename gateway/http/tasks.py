@@ -61,7 +61,7 @@ async def get_recent(
     search: Annotated[str | None, Query(description="Part of the task's or the worker's id")] = None,
     entity_id: _Text = None,
     entity_type: _Text = None,
-    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
+    limit: Annotated[int, Query(ge=0, le=_LARGEST_PAGE)] = 50,
     offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> Response:
     """Tasks, newest first."""

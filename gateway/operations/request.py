@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.operations.operations import Action, TaskSelection
 
@@ -12,6 +12,8 @@ from gateway.operations.operations import Action, TaskSelection
 class NewOperation(BaseModel):
     """An action on each of the caller's tasks that are there now and pass the filter. `retry` takes failed and stopped
     tasks, `redrive` failed ones, `cancel` what is not over, `reprioritise` what has not started."""
+
+    model_config = ConfigDict(extra="forbid")
 
     action: Action
     filter: TaskSelection

@@ -93,6 +93,7 @@ class DagRunService:
         """Start a run."""
         facts = facts_of(request)
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
+        facts.pop("idempotency_key", None)
         asked = checked(RunRequest, {"dag": request.dag, **facts})
         asked.check_labels()
         admission = await self._access.admit(
@@ -105,7 +106,6 @@ class DagRunService:
         task, params = self._runs.prepare(admission, dag, asked.params, priority=asked.priority, labels=asked.labels)
         idempotency = None
         if key is not None:
-            facts.pop("idempotency_key")
             digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
             answer = orjson.dumps({"run_id": task.task_id, "version": dag.version}).decode()
             idempotency = Idempotency(admission.caller.user_id, key, digest, _ACCEPTED, answer)
@@ -160,8 +160,8 @@ class DagRunService:
     async def approve(self, authorization: str | None, request: ApproveDagNodeRequest) -> ApproveDagNodeResponse:
         """Approve or reject."""
         facts = facts_of(request)
-        asked = checked(Approve, facts)
-        run_id, path = facts.get("run_id", ""), facts.get("path", "")
+        run_id, path = facts.pop("run_id", ""), facts.pop("path", "")
+        asked = checked(Approve, {"approved": True, **facts})
         caller = await self._access.authenticate(authorization)
         work = self._runs.approve(run_id, path, caller, approved=asked.approved, comment=asked.comment)
         await self._unbroken.run(work)
@@ -170,7 +170,7 @@ class DagRunService:
     async def skip(self, authorization: str | None, request: SkipDagNodeRequest) -> SkipDagNodeResponse:
         """Have a node count as done."""
         facts = facts_of(request)
-        reason = checked(Skip, {"reason": "", **facts}).reason
+        reason = checked(Skip, {"reason": facts.get("reason", "")}).reason
         run_id, path = facts.get("run_id", ""), facts.get("path", "")
         caller = await self._access.authenticate(authorization)
         await self._unbroken.run(self._runs.skip(run_id, path, reason, caller))

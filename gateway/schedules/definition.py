@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.moment import Moment
 from gateway.submission.service import TaskSubmission
 
 #: Bounds: specs of a schedule, times of one `at` list, seconds.
@@ -94,7 +95,7 @@ class Spec(BaseModel):
     offset_seconds: Annotated[int, Field(ge=0, le=LONGEST_INTERVAL)] = Field(
         0, description="Of an interval: shifts it from the midnight of 1970-01-01 UTC"
     )
-    anchor: AwareDatetime | None = Field(None, description="Of an interval: one of its times, in place of an offset")
+    anchor: Moment | None = Field(None, description="Of an interval: one of its times, in place of an offset")
     calendar: Calendar | None = None
     at: Annotated[list[datetime], Field(min_length=1, max_length=MOST_TIMES)] | None = Field(
         None, description="Moments; those without an offset are local times of the time zone"
@@ -130,8 +131,8 @@ class ScheduleDefinition(BaseModel):
     catch_up_seconds: Annotated[float, Field(ge=10, le=LONGEST_CATCH_UP, allow_inf_nan=False)] = Field(
         86_400, description="Times missed for longer (no gateway ran) are not made up for"
     )
-    start_at: AwareDatetime | None = Field(None, description="No time before this")
-    end_at: AwareDatetime | None = Field(None, description="No time after this")
+    start_at: Moment | None = Field(None, description="No time before this")
+    end_at: Moment | None = Field(None, description="No time after this")
     remaining_runs: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = Field(
         None, description="Tasks it may still submit by the clock; null: any number"
     )

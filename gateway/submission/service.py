@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
 from gateway.access.on_behalf import OnBehalf
@@ -15,6 +15,7 @@ from gateway.access.placement import Caller
 from gateway.callbacks.address import CallbackRules, check_callback
 from gateway.callbacks.callback import Callback
 from gateway.errors import Forbidden, InvalidRequest
+from gateway.moment import Moment
 from gateway.submission.new_task import NewTask, RetryOverride
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
@@ -40,6 +41,8 @@ class Retry(BaseModel):
     """How failed runs are repeated, where it differs from the gateway's policy: the pause is `initial_seconds`, times
     `coefficient` after each further failure, at most `maximum_seconds`."""
 
+    model_config = ConfigDict(extra="forbid")
+
     attempts: Annotated[int | None, Field(ge=1, le=100, description="Runs before the task is a dead letter")] = None
     initial_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
     coefficient: Annotated[float | None, Field(ge=1, le=100, allow_inf_nan=False)] = None
@@ -62,6 +65,8 @@ class TaskSubmission(BaseModel):
     starts.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
     payload: dict[str, Any] = Field(default_factory=dict)
     project_id: str | None = None
@@ -69,12 +74,12 @@ class TaskSubmission(BaseModel):
     group_id: str | None = None
     priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
     delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: AwareDatetime | None = None
+    run_at: Moment | None = None
     parent_task_id: str | None = None
     unique_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
     on_conflict: Literal["refuse", "return"] = "refuse"
     retry: Retry | None = None
-    deadline: AwareDatetime | None = None
+    deadline: Moment | None = None
     ttl_seconds: Seconds | None = None
     labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
     callback: Callback | None = None
@@ -215,7 +220,7 @@ class RunAt(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: AwareDatetime | None = None
+    run_at: Moment | None = None
 
     def due(self) -> datetime | None:
         """When the task becomes due; None: now. Raises `InvalidRequest`."""

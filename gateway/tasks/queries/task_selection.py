@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import asyncpg
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.access import NO_TENANT
 from gateway.access.placement import Caller
 from gateway.errors import Forbidden
+from gateway.moment import Moment
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.queries.dispatch_view import SQL as VIEW_SQL
@@ -60,10 +61,10 @@ class Selection(BaseModel):
     worker_id: Text | None = None
     held: Text | None = Field(None, description="Why it is held back")
     error: Text | None = Field(None, description="Part of the error's text, whatever its case")
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
-    finished_after: AwareDatetime | None = None
-    finished_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    finished_after: Moment | None = None
+    finished_before: Moment | None = None
 
     def states(self) -> frozenset[str] | None:
         """The states that are asked for; None: any."""

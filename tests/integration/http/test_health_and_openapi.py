@@ -28,6 +28,8 @@ async def test_health_looks_at_nothing(serve: Any) -> None:
     async with serve() as (client, gateway):
         gateway.database.url = "postgresql://127.0.0.1:1/x"
         answer = await client.get("/health")
+        asked = await client.head("/health")
+    assert asked.status_code == 200
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": taskgate_version()})
 
 

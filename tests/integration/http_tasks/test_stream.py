@@ -200,7 +200,32 @@ async def test_cut_streams_leave_nothing_behind(world: Any, server: Any) -> None
         while feed.subscriptions:
             await asyncio.sleep(0)
     assert feed.watched == 0
-    assert not [task for task in asyncio.all_tasks() if "_close_when_left" in repr(task.get_coro())]
+    assert not [task for task in asyncio.all_tasks() if "_stream_response" in repr(task.get_coro())]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "UPDATE api_keys SET is_active = false WHERE id = 'ann'",
+        "UPDATE api_keys SET expires_at = now() WHERE id = 'ann'",
+        "DELETE FROM api_keys WHERE id = 'ann'",
+        "UPDATE users SET is_active = false WHERE id = 'ann'",
+    ],
+)
+async def test_a_stream_ends_with_its_key(world: Any, server: Any, follow: Any, ending: str) -> None:
+    """Within five seconds; streams of others go on."""
+    task_id = await world.add()
+    async with follow(task_id, "ann") as events, follow(task_id, "root") as other:
+        await events.next()
+        await other.next()
+        await world.database.execute(ending)
+        async with asyncio.timeout(5):
+            assert await events.rest() == []
+        await world.database.execute("UPDATE task_logs SET progress = 7 WHERE id = $1", task_id)
+        server.gateway.notifier.changed(task_id)
+        event = await other.next()
+        assert event is not None
+        assert event[1]["progress"] == 7
 
 
 async def test_shutdown_ends_streams(world: Any, server: Any, follow: Any) -> None:

@@ -73,3 +73,21 @@ async def test_redirections_to_the_upstream_stay_at_the_gateway(through: Any, up
     assert got[1] == "http://elsewhere/api/v1/x"
     assert got[2].endswith("@evil/x")
     assert got[3] == "/api/v1/y"
+
+
+async def test_the_gateway_answers_for_other_origins_alone(through: Any, upstream: Any) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        cors = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-credentials", b"true")]
+        await upstream.reply(send, b"{}", headers=[*cors, (b"vary", b"Accept")])
+
+    upstream.answer = answer
+    client = await through(allowed_origins=["https://pages.example"])
+    got = await client.get("/api/v1/search", headers={"Origin": "https://pages.example"})
+    assert got.headers.get_list("access-control-allow-origin") == ["https://pages.example"]
+    assert got.headers.get_list("access-control-allow-credentials") == ["true"]
+    assert got.headers["vary"] == "Accept, Origin"
+    got = await client.get("/api/v1/search", headers={"Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in got.headers
+    preflight = {"Origin": "https://pages.example", "Access-Control-Request-Method": "PUT"}
+    assert (await client.options("/api/v1/search", headers=preflight)).status_code == 200
+    assert len(upstream.seen) == 2

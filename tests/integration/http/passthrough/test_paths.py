@@ -44,7 +44,29 @@ async def test_whose_paths(through: Any, upstream: Any, method: str, path: str, 
     answer = await client.send(request)
     assert bool(upstream.seen) == goes_upstream, answer.text
     if not goes_upstream:
-        assert answer.status_code in (307, 401, 404, 405)
+        assert answer.status_code in (307, 400, 401, 404, 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/x;/../tasks", 400),
+        ("GET", "/api/v1/x%3Bv=1", 400),
+        ("GET", "/api/v1/x%2Ey", 400),
+        ("GET", "/api/v1/x%00", 400),
+        ("TRACE", "/api/v1/search", 405),
+    ],
+)
+async def test_what_servers_read_differently(through: Any, upstream: Any, method: str, path: str, status: int) -> None:
+    client = await through()
+    answer = await client.send(httpx.Request(method, client.base_url, extensions={"target": path.encode()}))
+    assert (answer.status_code, upstream.seen) == (status, [])
+
+
+async def test_slash_redirects_name_no_server(through: Any) -> None:
+    client = await through()
+    answer = await client.get("/api/v1/tasks?limit=3")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/api/v1/tasks/?limit=3")
 
 
 async def test_no_upstream(through: Any) -> None:

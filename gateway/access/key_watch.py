@@ -1,0 +1,62 @@
+"""`KeyWatch`: ends what was opened with a key and goes on for long, once the key is no longer valid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from gateway.access.questions import SQL
+from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class KeyWatch:
+    """Looks at all keys in use together, every `seconds`, while there are any. Belongs to one event loop."""
+
+    def __init__(self, database: Database, *, seconds: float = 2.0) -> None:
+        self._db = database
+        self._seconds = seconds
+        self._ends: dict[str, list[Callable[[], None]]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def watching(self, key_id: str, end: Callable[[], None]) -> Iterator[None]:
+        """Inside, `end` is called when the key with this id, or its user, is deactivated, deleted or has expired."""
+        self._ends.setdefault(key_id, []).append(end)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="key-watch")
+        try:
+            yield
+        finally:
+            ends = self._ends[key_id]
+            ends.remove(end)
+            if not ends:
+                del self._ends[key_id]
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            self._looking = None
+
+    async def _look(self) -> None:
+        while self._ends:
+            await asyncio.sleep(self._seconds)
+            asked = list(self._ends)
+            try:
+                valid = {row["id"] for row in await self._db.fetch(SQL.valid_keys, asked)}
+            except DatabaseUnavailable:
+                continue
+            except Exception:
+                log.exception("keys of open streams could not be looked at")
+                continue
+            for key_id in asked:
+                if key_id not in valid:
+                    for end in list(self._ends.get(key_id, ())):
+                        end()
+        self._looking = None

@@ -137,6 +137,8 @@ class EngineDuties:
         if not told:
             return
         async with self._db.transaction() as db:
+            if gone or kind == "cancel":
+                await db.execute(SQL.lock_tasks, [row["subject"] for row in told])
             await db.execute(SQL.answered, _ids(told))
             if kind == "cancel":
                 await db.execute(SQL.cancelled, backend, *_starts(told))

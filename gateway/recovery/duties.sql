@@ -30,6 +30,10 @@ RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
                                          WHERE t.task_id = d.subject AND t.epoch = d.epoch AND t.attempt = d.attempt
                                            AND t.state || '' = 'queued') AS stands
 
+-- name: lock_tasks
+-- Tasks before their duties, and in order, as everybody does who owes an engine something.
+SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_id FOR UPDATE
+
 -- name: answered
 DELETE FROM taskgate.engine_duty WHERE duty_id = ANY ($1::bigint[])
 

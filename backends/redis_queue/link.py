@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -51,14 +50,15 @@ class _Closed(AnswerLost):
 class Link:
     """A small pool of connections; none is opened before the first command.
 
-    `timeout` limits, in seconds, the wait for a connection and the wait for an answer, each on its own. The driver's
-    pool only makes connections: to lend one takes it half as long as an exchange with a Redis on the same host.
+    `timeout` limits, in seconds, the wait for a connection and the wait for an answer, each on its own.
     """
 
     def __init__(self, url: str, *, timeout: float, connections: int = 16) -> None:
         self._timeout = timeout
-        self._maker = ConnectionPool.from_url(
+        self._pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=connections,
+            timeout=timeout,
             # The limits are set around whole exchanges: the driver's own for sending loses cancellations (bpo-37658).
             socket_timeout=None,
             socket_connect_timeout=min(timeout, 2.0),
@@ -67,9 +67,20 @@ class Link:
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
-        self._room = asyncio.Semaphore(connections)
-        self._idle: list[AbstractConnection] = []
-        self._is_closed = False
+
+    async def connection(self) -> AbstractConnection:
+        """A connection that answers, to be given back with `release`. Raises `EngineUnavailable`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except exceptions.ResponseError as error:
+            raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
+        except (exceptions.RedisError, *_NO_CONTACT) as error:
+            raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        await self._pool.release(connection)
 
     async def call(self, *command: Argument, repeat: bool = True) -> Any:
         """The answer to one command. Raises `EngineUnavailable`, `AnswerLost`, or `EngineError`.
@@ -95,7 +106,7 @@ class Link:
             return await self.call("EVAL", script.source, 0, *arguments, repeat=repeat)
 
     async def _exchange(self, command: tuple[Argument, ...]) -> Any:
-        connection = await self._take()
+        connection = await self.connection()
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.send_command(*command)
@@ -107,57 +118,7 @@ class Link:
         except (exceptions.ConnectionError, OSError) as error:
             raise _Closed("Redis closed the connection without an answer") from error
         finally:
-            await self._give_back(connection)
-
-    async def _take(self) -> AbstractConnection:
-        """A connection, the one used last if one is idle; it is to be given back. Raises `EngineUnavailable`."""
-        try:
-            if self._room.locked():
-                async with asyncio.timeout(self._timeout):
-                    await self._room.acquire()
-            else:
-                await self._room.acquire()
-        except TimeoutError as error:
-            raise EngineUnavailable("Redis cannot be reached: all connections are in use") from error
-        try:
-            return await self._idle_one() or await self._new_one()
-        except BaseException:
-            self._room.release()
-            raise
-
-    async def _idle_one(self) -> AbstractConnection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            with suppress(exceptions.RedisError, OSError):
-                if not await connection.can_read():  # neither an end nor an answer that nobody waited for
-                    return connection
-            await connection.disconnect(nowait=True)
-        return None
-
-    async def _new_one(self) -> AbstractConnection:
-        connection: AbstractConnection = self._maker.make_connection()  # type: ignore[no-untyped-call]
-        try:
-            async with asyncio.timeout(self._timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException as error:
-            await connection.disconnect(nowait=True)
-            if isinstance(error, exceptions.ResponseError):
-                raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
-            if isinstance(error, (exceptions.RedisError, *_NO_CONTACT)):
-                raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
-            raise
-        return connection
-
-    async def _give_back(self, connection: AbstractConnection) -> None:
-        """The driver has ended a connection whose exchange was not carried through."""
-        self._room.release()
-        if self._is_closed:
-            await connection.disconnect(nowait=True)
-        elif connection.is_connected:
-            self._idle.append(connection)
+            await self.release(connection)
 
     async def close(self) -> None:
-        """End what is idle; what is in use ends when it is given back."""
-        self._is_closed = True
-        while self._idle:
-            await self._idle.pop().disconnect()
+        await self._pool.aclose()

@@ -23,11 +23,6 @@ _KEYS = {
     "taken": wire.TAKEN,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
-    "waiting": wire.WAITING,
-    "spare": wire.SPARE,
-    "waits_how": wire.WAITS_HOW,
-    "handed": wire.HANDED,
-    "listens": wire.LISTENS,
     "order": wire.ORDER,
     "arrivals": wire.ARRIVALS,
     "urgent": wire.URGENT,
@@ -59,13 +54,13 @@ def _load(name: str, *shared: str) -> Script:
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
-START = _load("start", "turns", "choose", "hand_over")
+START = _load("start", "turns")
 LOCATE = _load("locate")
 CANCEL = _load("cancel")
 REQUEUE = _load("requeue")
 ENDED = _load("ended")
 INCARNATION = _load("incarnation")
-PICK = _load("pick", "turns", "choose")
+PICK = _load("pick", "turns")
 FINISH = _load("finish")
 SET_ASIDE = _load("set_aside")
 GIVE_BACK = _load("give_back")

@@ -49,18 +49,6 @@ SWEPT = "taskgate:swept"
 """String with a time limit: somebody has lately looked for lists that the active set does not name."""
 WAKE = "taskgate:wake"
 """Channel: something may have become free to be taken."""
-WAITING = "taskgate:waiting"
-"""Sorted set: workers that found nothing and have room for one payload, by the Unix time until which they wait."""
-LISTENS = "taskgate:listens:"
-"""Channel per worker, on which nothing is said: that somebody listens shows that the worker lives."""
-SPARE = "taskgate:spare"
-"""Sorted set: workers that are busy and have room for one payload beside, in the same way."""
-WAITS_HOW = "taskgate:waits_how"
-"""Hash: what a pick of each of those would ask for: seconds of a lock, largest payload, bytes shown of a larger one,
-and seconds for which an emptied group is looked at."""
-HANDED = "taskgate:handed:"
-"""List per worker: a notice of what a push handed to it, which lies in its own list by then, as
-`<length of the group> <bytes> <digest> <group><payload>`."""
 
 ORDER = "taskgate:order:"
 """Sorted set per group: its waiting payloads of another priority than 3, by priority and arrival."""

@@ -31,9 +31,8 @@ class Bell:
     lost costs promptness and nothing else.
     """
 
-    def __init__(self, url: str, worker_id: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float) -> None:
         self._url = url
-        self._sign = f"{wire.LISTENS}{worker_id}"
         self._timeout = timeout
         self._rung = asyncio.Event()
 
@@ -64,7 +63,7 @@ class Bell:
             try:
                 async with client.pubsub() as channel:
                     async with asyncio.timeout(self._timeout):
-                        await channel.subscribe(wire.WAKE, self._sign)
+                        await channel.subscribe(wire.WAKE)
                     async for _ in channel.listen():
                         backoff.reset()
                         self.ring()

@@ -17,8 +17,6 @@ _EMPTIED_PATIENCE = 5
 """Seconds for which a group that was found empty is still looked at (see `pick.lua`)."""
 _LONGEST_ERROR = 10_000
 _SWEEP_SECONDS = 60
-#: How long a worker counts as waiting after it said so; it says so again with each look.
-WAITS_SECONDS = 0.3
 _KEEP = int(KEEP_ENDED.total_seconds())
 
 
@@ -35,15 +33,10 @@ class Offer:
     digest: str
 
 
-class HandedOver(Exception):
-    """This worker waits no longer: it was handed a payload, which `receive` brings, and takes no other before that."""
-
-
 class Inbox:
     """What a worker says to Redis. All methods raise `EngineUnavailable`, `AnswerLost` or `EngineError`.
 
-    A worker that finds nothing says that it waits, in the same step; whoever pushes may then hand it one payload.
-    Everything but `pick` and `receive` may be repeated without harm.
+    Everything but `pick` may be repeated without harm.
     """
 
     def __init__(self, link: Link, worker_id: str, *, lock_seconds: int, max_payload_bytes: int) -> None:
@@ -51,16 +44,9 @@ class Inbox:
         self._worker_id = worker_id
         self._lock_seconds = lock_seconds
         self.max_payload_bytes = max_payload_bytes
-        self._waits = False
-        self.received = 0
-        """How many payloads this worker was handed."""
 
-    async def pick(self, *, spare: bool = False) -> Offer | None:
-        """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1).
-
-        `spare`: there is room for one beside, which may be handed over meanwhile. Raises `HandedOver`.
-        """
-        waited, self._waits, received = self._waits, False, self.received
+    async def pick(self) -> Offer | None:
+        """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1)."""
         answer = await self._link.run(
             scripts.PICK,
             self._worker_id,
@@ -69,28 +55,12 @@ class Inbox:
             self.max_payload_bytes,
             dead.SHOWN_BYTES,
             _EMPTIED_PATIENCE,
-            WAITS_SECONDS,
-            int(waited),
-            int(spare),
             repeat=False,
         )
-        if answer is not None and not answer:
-            raise HandedOver
-        # What it is handed right then may be here before this answer.
-        self._waits = (answer is None or spare) and self.received == received
         if answer is None:
             return None
-        return _offer(*answer)
-
-    async def receive(self, seconds: float) -> Offer | None:
-        """What this worker is handed within so many seconds."""
-        answer = await self._link.call("BLPOP", f"{wire.HANDED}{self._worker_id}", seconds, repeat=False)
-        if answer is None:
-            return None
-        self._waits = False
-        self.received += 1
-        length, size, digest, rest = answer[1].split(b" ", 3)
-        return _offer(rest[: int(length)], rest[int(length) :], int(size), digest)
+        group, payload, size, digest = answer
+        return Offer(group, payload, size, digest.decode() or hashlib.sha1(payload, usedforsecurity=False).hexdigest())
 
     async def end(
         self, offer: Offer, workflow_id: str, state: WorkflowState, error: str, result: object, *, release: bool
@@ -122,11 +92,7 @@ class Inbox:
         )
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:
-        """Put back what Redis believes to be here and is not; returns how many payloads that were.
-
-        To be called with no `pick` and no `receive` under way.
-        """
-        self._waits = False
+        """Put back what Redis believes to be here and is not; returns how many payloads that were."""
         digests = [offer.digest for offer in mine]
         return int(await self._link.run(scripts.GIVE_BACK, self._worker_id, 0, _KEEP, *digests))
 
@@ -155,7 +121,3 @@ class Inbox:
 
     async def _finish(self, offer: Offer, release: bool, what: str, *rest: str | int) -> None:
         await self._link.run(scripts.FINISH, self._worker_id, offer.group, offer.digest, int(release), what, *rest)
-
-
-def _offer(group: bytes, payload: bytes, size: int, digest: bytes) -> Offer:
-    return Offer(group, payload, size, digest.decode() or hashlib.sha1(payload, usedforsecurity=False).hexdigest())

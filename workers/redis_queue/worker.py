@@ -7,7 +7,6 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 
 from backends.errors import EngineError
@@ -17,7 +16,7 @@ from backends.redis_queue.link import Link
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.redis_queue.backoff import Backoff
 from workers.redis_queue.bell import Bell
-from workers.redis_queue.inbox import HandedOver, Inbox, Offer
+from workers.redis_queue.inbox import Inbox, Offer
 from workers.slots import FixedSlots, Slots
 
 log = logging.getLogger(__name__)
@@ -25,10 +24,6 @@ log = logging.getLogger(__name__)
 _CHECK_SECONDS = 10.0
 """How often a worker prolongs its locks, and compares what it runs with what Redis believes it runs."""
 _RUNNER_BROKE = timedelta(seconds=1)
-_RECEIVE_SECONDS = 0.5
-"""How long one wait for what is handed over takes: so much later a comparison may begin."""
-_HANDED_SECONDS = 1.0
-"""What was handed over and does not come within this time was lost on the way."""
 
 
 class RedisQueueWorker:
@@ -65,14 +60,9 @@ class RedisQueueWorker:
         )
         self._timeout = timeout
         self._check_seconds = min(_CHECK_SECONDS, lock_seconds / 6)
-        self._check_at = 0.0
-        self._checked = asyncio.Event()
-        self._picking = asyncio.Lock()
-        self._came = asyncio.Event()
-        self._away = False
         self._link = Link(url, timeout=timeout)
         self._inbox = Inbox(self._link, worker_id, lock_seconds=lock_seconds, max_payload_bytes=max_payload_bytes)
-        self._bell = Bell(url, worker_id, timeout=timeout)
+        self._bell = Bell(url, timeout=timeout)
         if isinstance(self._slots, FixedSlots):
             self._slots.on_room = self._bell.ring
         self._jobs: dict[Offer, asyncio.Task[None]] = {}
@@ -93,18 +83,12 @@ class RedisQueueWorker:
         A cancelled call ends at once and leaves in Redis what a killed worker would.
         """
         self._stop = stop
-        steps = (self._take, self._receive, self._bell.listen, self._ring_at_stop)
-        taking, receiving, *helpers = (asyncio.create_task(step()) for step in steps)
+        helpers = [asyncio.create_task(step()) for step in (self._bell.listen, self._ring_at_stop)]
         try:
-            await asyncio.wait([taking, receiving], return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                receiving.result()  # it ends by an error alone
-            await taking
-            receiving.cancel()
-            await asyncio.wait([receiving])
+            await self._take()
             await self._leave()
         finally:
-            doomed = [taking, receiving, *helpers, *self._jobs.values()]
+            doomed = [*helpers, *self._jobs.values()]
             for task in doomed:
                 task.cancel()
             await asyncio.gather(*doomed, return_exceptions=True)
@@ -113,82 +97,32 @@ class RedisQueueWorker:
     # Taking -------------------------------------------------------------------------------------------------
 
     async def _take(self) -> None:
-        """Pick what is there; when nothing is, wait to be woken, or to be handed something."""
         backoff = Backoff()
+        check_at = 0.0
+        away = False
         while not self._stop.is_set():
-            if not self._checked.is_set():
-                await self._bell.wait(self._poll)
-                continue
             used = len(self._busy)
             full = not (self._slots.has_room(used) and self._slots.may_begin(used))
-            received = self._inbox.received
             try:
-                async with self._picking:
-                    offer = None if full else await self._inbox.pick(spare=self._has_spare(used))
-            except HandedOver:
-                await self._wait_for(received)
-                continue
+                if time.monotonic() >= check_at:
+                    await self._check()
+                    check_at = time.monotonic() + self._check_seconds
+                offer = None if full else await self._inbox.pick()
             except EngineError as error:
-                self._lost(error)
+                if not away:
+                    log.warning("Redis is away, no tasks are taken: %s", error)
+                away, check_at = True, 0.0
                 await self._pause(backoff.next())
                 continue
+            if away:
+                log.warning("Redis is back")
+                away = False
             backoff.reset()
             self.ready.set()
             if offer is not None:
                 self._begin(offer)
             else:
                 await self._bell.wait(self._full_pause if full else self._poll)
-
-    def _has_spare(self, used: int) -> bool:
-        """Whether two may begin now. Of slots that depend on the machine nobody knows."""
-        return isinstance(self._slots, FixedSlots) and self._slots.has_room(used + 1)
-
-    async def _receive(self) -> None:
-        """Begin what this worker is handed; now and then compare what runs here with what Redis believes."""
-        backoff = Backoff()
-        wait = min(_RECEIVE_SECONDS, self._timeout / 2)
-        while True:
-            try:
-                if time.monotonic() >= self._check_at:
-                    async with self._picking:
-                        await self._check()
-                    self._check_at = time.monotonic() + self._check_seconds
-                    self._found()
-                offer = await self._inbox.receive(wait)
-            except EngineError as error:
-                self._lost(error)
-                await self._pause(backoff.next())
-                continue
-            backoff.reset()
-            if offer is not None and not self._stop.is_set():  # else it is put back with the rest
-                self._came.set()
-                self._begin(offer)
-                self._bell.ring()
-
-    async def _wait_for(self, received: int) -> None:
-        """Until more was received than this; what does not come is put back by the next comparison."""
-        try:
-            async with asyncio.timeout(_HANDED_SECONDS):
-                while self._inbox.received == received:
-                    self._came.clear()
-                    await self._came.wait()
-        except TimeoutError:
-            self._check_at = 0.0
-            self._checked.clear()
-
-    def _lost(self, error: EngineError) -> None:
-        """The answer may have handed out a payload that nobody here knows of: compare before more is taken."""
-        if not self._away:
-            log.warning("Redis is away, no tasks are taken: %s", error)
-        self._away, self._check_at = True, 0.0
-        self._checked.clear()
-
-    def _found(self) -> None:
-        if self._away:
-            log.warning("Redis is back")
-            self._away = False
-        self._checked.set()
-        self._bell.ring()
 
     async def _check(self) -> None:
         """Make Redis's idea of what runs here agree with the truth."""
@@ -201,13 +135,10 @@ class RedisQueueWorker:
 
     async def _leave(self) -> None:
         """Wait for what runs; a task that cannot be reported stays in its list for `release_worker`."""
-        with suppress(EngineError):  # once more below
-            await self._inbox.give_back_others(self._jobs)
         while self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=self._check_seconds)
             try:
                 await self._inbox.renew(self._holders)
-                await self._inbox.give_back_others(self._jobs)
             except EngineError as error:
                 log.debug("locks not prolonged: %s", error)
         try:

@@ -1,5 +1,5 @@
 -- Puts back what a worker's lists hold and it does not run: all of a dead worker's, or, of a living one, what it was
--- given in an answer that it never received, or handed and has not received yet. From then on it does not wait.
+-- given in an answer that it never received.
 -- ARGV: worker, '1' = the worker is dead, seconds to keep markers, then for each payload that it does run its SHA-1
 -- Returns how many payloads wait again.
 local worker, dead, keep = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
@@ -7,10 +7,6 @@ local runs = {}
 for index = 4, #ARGV do
   runs[ARGV[index]] = true
 end
-redis.call('ZREM', K.waiting, worker)
-redis.call('ZREM', K.spare, worker)
-redis.call('HDEL', K.waits_how, worker)
-redis.call('DEL', K.handed .. worker)
 local count = 0
 for _, group in ipairs(redis.call('SMEMBERS', held_by(worker))) do
   local mine = own_list(worker, group)

@@ -1,7 +1,6 @@
 -- Pushes one start, once: SADD, RPUSH and the marker that makes a repetition harmless.
 -- ARGV: workflow id, group, payload, seconds to keep the marker while the task waits, priority, tenant ('' = none), weight
 -- Returns the state that was found ('' = pushed now). A start that was cancelled before it came pushes nothing.
--- A worker may be handed a payload with the push (see hand_over.lua); all are woken unless it is of this group, locked by then.
 local workflow_id, group, payload, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local priority, tenant, weight = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local marker = K.start .. workflow_id
@@ -26,7 +25,5 @@ if priority ~= ORDINARY then
 end
 redis.call('HSET', marker, 'state', 'queued', 'group', group)
 redis.call('EXPIRE', marker, keep)
-if hand_over(group) ~= group then
-  redis.call('PUBLISH', K.wake, group)
-end
+redis.call('PUBLISH', K.wake, group)
 return ''

@@ -34,6 +34,8 @@ FRESH = timedelta(seconds=120)
 
 _MOST_ENDED = 10_000
 _MOST_GROUPS, _MOST_PAYLOADS = 1_000, 2_000
+#: Payloads that one call reads whole: four of 200 kB keep Redis for some 2 ms, on a busy machine for 8.
+_LOOKED_AT = 4
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -134,9 +136,17 @@ class RedisQueueEngine:
         return lost
 
     async def keep_fresh(self) -> int:
-        """Renew the time of the gateway's payloads that wait for more than `FRESH`; how many (contract R4)."""
-        age = int(FRESH.total_seconds())
-        return int(await self._read(scripts.KEEP_FRESH, age, _MOST_GROUPS, _MOST_PAYLOADS))
+        """Renew the time of the gateway's payloads that wait for more than `FRESH`; how many (contract R4).
+
+        The groups are chosen at random, up to a budget of payloads; each call of Redis looks at few of them.
+        """
+        age, budget, renewed = int(FRESH.total_seconds()), _MOST_PAYLOADS, 0
+        for group in await self._link.call("SRANDMEMBER", wire.ACTIVE_GROUPS, _MOST_GROUPS):
+            first, length = 0, 1
+            while first < length and budget > 0:
+                done, length = await self._read(scripts.KEEP_FRESH, age, group, first, _LOOKED_AT)
+                first, budget, renewed = first + _LOOKED_AT, budget - min(_LOOKED_AT, length), renewed + int(done)
+        return renewed
 
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         """The starts that the gateway's own workers ended, or that were cancelled; at most 10,000, oldest first."""

@@ -14,9 +14,8 @@ from backends.port import WorkflowRef, WorkflowState
 from backends.redis_queue import wire
 from backends.redis_queue.link import Link
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
-from workers.redis_queue.backoff import Backoff
-from workers.redis_queue.bell import Bell
 from workers.redis_queue.inbox import Inbox, Offer
+from workers.redis_queue.wake_listener import BACKOFF, WakeListener
 from workers.slots import FixedSlots, Slots
 
 log = logging.getLogger(__name__)
@@ -62,9 +61,9 @@ class RedisQueueWorker:
         self._check_seconds = min(_CHECK_SECONDS, lock_seconds / 6)
         self._link = Link(url, timeout=timeout)
         self._inbox = Inbox(self._link, worker_id, lock_seconds=lock_seconds, max_payload_bytes=max_payload_bytes)
-        self._bell = Bell(url, timeout=timeout)
+        self._wakes = WakeListener(url, timeout=timeout)
         if isinstance(self._slots, FixedSlots):
-            self._slots.on_room = self._bell.ring
+            self._slots.on_room = self._wakes.wake
         self._jobs: dict[Offer, asyncio.Task[None]] = {}
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
@@ -83,7 +82,7 @@ class RedisQueueWorker:
         A cancelled call ends at once and leaves in Redis what a killed worker would.
         """
         self._stop = stop
-        helpers = [asyncio.create_task(step()) for step in (self._bell.listen, self._ring_at_stop)]
+        helpers = [asyncio.create_task(step()) for step in (self._wakes.listen, self._wake_at_stop)]
         try:
             await self._take()
             await self._leave()
@@ -97,7 +96,7 @@ class RedisQueueWorker:
     # Taking -------------------------------------------------------------------------------------------------
 
     async def _take(self) -> None:
-        backoff = Backoff()
+        failures = 0
         check_at = 0.0
         away = False
         while not self._stop.is_set():
@@ -112,17 +111,18 @@ class RedisQueueWorker:
                 if not away:
                     log.warning("Redis is away, no tasks are taken: %s", error)
                 away, check_at = True, 0.0
-                await self._pause(backoff.next())
+                failures += 1
+                await self._pause(BACKOFF.compute(failures))
                 continue
             if away:
                 log.warning("Redis is back")
                 away = False
-            backoff.reset()
+            failures = 0
             self.ready.set()
             if offer is not None:
                 self._begin(offer)
             else:
-                await self._bell.wait(self._full_pause if full else self._poll)
+                await self._wakes.wait(self._full_pause if full else self._poll)
 
     async def _check(self) -> None:
         """Make Redis's idea of what runs here agree with the truth."""
@@ -158,7 +158,7 @@ class RedisQueueWorker:
         self._busy.discard(offer)
         if self._holders.get(offer.group) is offer:
             del self._holders[offer.group]
-        self._bell.ring()
+        self._wakes.wake()
 
     # One task -----------------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class RedisQueueWorker:
         if isinstance(outcome, Refused) and outcome.retry_in is not None:
             # Waits without a slot, but under the group's lock: the tasks behind it must not overtake it.
             self._busy.discard(offer)
-            self._bell.ring()
+            self._wakes.wake()
             await self._pause(outcome.retry_in.total_seconds())
         await self._report(lambda: self._tell(offer, message, group, outcome))
 
@@ -231,7 +231,7 @@ class RedisQueueWorker:
 
     async def _report(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat until Redis took it; once the worker is to stop, no longer than `timeout`."""
-        backoff = Backoff()
+        failures = 0
         give_up_at: float | None = None
         while True:
             try:
@@ -242,15 +242,17 @@ class RedisQueueWorker:
                     if time.monotonic() >= give_up_at:
                         log.warning("an end could not be reported to Redis: %s", error)
                         return
-                    await asyncio.sleep(backoff.next())
+                    failures += 1
+                    await asyncio.sleep(BACKOFF.compute(failures))
                 else:
-                    await self._pause(backoff.next())
+                    failures += 1
+                    await self._pause(BACKOFF.compute(failures))
 
     # Beside -------------------------------------------------------------------------------------------------
 
-    async def _ring_at_stop(self) -> None:
+    async def _wake_at_stop(self) -> None:
         await self._stop.wait()
-        self._bell.ring()
+        self._wakes.wake()
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past the word to stop."""

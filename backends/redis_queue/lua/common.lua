@@ -90,9 +90,10 @@ end
 
 -- Makes a payload the next of its group, unless its start was cancelled while it was away; true when it waits again.
 local function put_back(group, payload, keep)
-  local workflow_id = start_of(payload)
+  local workflow_id, score = start_of(payload), nil
   if workflow_id then
-    local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel')
+    local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel', 'score')
+    score = marker[3]
     if FINAL[marker[1] or ''] then
       return false
     end
@@ -103,6 +104,10 @@ local function put_back(group, payload, keep)
   end
   redis.call('LPUSH', queue_of(group), payload)
   redis.call('SADD', K.active_groups, group)
+  if score then -- of another priority than the ordinary
+    redis.call('ZADD', K.order .. group, score, payload)
+    redis.call('ZADD', K.urgent, score, group) -- whoever picks takes it out again when it is not urgent
+  end
   return true
 end
 

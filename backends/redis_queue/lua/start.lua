@@ -20,7 +20,9 @@ if tenant ~= '' then
 end
 join(tenant_of(group), group)
 if priority ~= ORDINARY then
-  redis.call('ZADD', K.order .. group, priority * LEVEL + redis.call('INCR', K.arrivals), payload)
+  local score = string.format('%.0f', priority * LEVEL + redis.call('INCR', K.arrivals))
+  redis.call('ZADD', K.order .. group, score, payload)
+  redis.call('HSET', marker, 'score', score)
   mark_urgent(group)
 end
 redis.call('HSET', marker, 'state', 'queued', 'group', group)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -50,6 +51,27 @@ async def turns(engine: RedisQueueEngine, redis: Redis, redis_server: str) -> As
     link = Link(redis_server, timeout=5)
     yield Turns(engine, redis, Inbox(link, "worker-1", lock_seconds=60, max_payload_bytes=100_000))
     await link.close()
+
+
+@pytest.mark.parametrize("how", ["put back", "released"])
+async def test_what_is_given_back_keeps_its_priority(turns: Turns, how: str) -> None:
+    for name, group, priority in (("last", "g", 5), ("first", "g", 1), ("ordinary", "g", 3), ("other", "h", 3)):
+        await turns.push(name, group, priority=priority)
+    offer = await turns.inbox.pick()
+    assert offer is not None
+    if how == "put back":
+        await turns.inbox.put_back(offer, release=True)
+    else:
+        assert await turns.engine.release_worker("worker-1") == 1
+    assert (await turns.take())[0] == "first"
+    low = [name for name in await turns.take(3) if name != "other"]
+    assert low == ["ordinary", "last"]
+    await turns.push("lower", "k", priority=5)
+    offer = await turns.inbox.pick()
+    assert offer is not None
+    await turns.inbox.put_back(offer, release=True)
+    await turns.push("ordinary too", "k")
+    assert await turns.take(3) == ["ordinary too", "lower", ""]
 
 
 async def test_priority_within_a_group(turns: Turns) -> None:

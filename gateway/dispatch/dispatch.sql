@@ -136,7 +136,8 @@ WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 -- The backend is down for too long, and all its workers claim before they run: what nobody claimed certainly never ran,
 -- and never will under this epoch. It waits again; the engine is told when it is back.
 UPDATE taskgate.dispatch
-SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL, due_at = now()
+SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL,
+    due_at = CASE WHEN failures > 0 THEN GREATEST(due_at, now()) ELSE now() END
 WHERE backend = $1 AND state IN ('starting', 'queued')
 
 -- name: refuse

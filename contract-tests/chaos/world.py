@@ -26,7 +26,7 @@ from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
 from deploy.local.toxiproxy import ToxiproxyPart
-from gateway.recovery.leader import CARETAKER_KEY as LEADER_KEY
+from gateway.recovery.leader import LEADER_KEY
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from processes import Program, Service

@@ -133,7 +133,7 @@ async def test_runs_of_other_tenants_are_not_there(dags: Dags) -> None:
     for path in ("", "/stream", "/nodes/a/result"):
         assert (await http.get(url + path)).status_code == 404
     for path in ("/cancel", "/retry", "/nodes/a/approve", "/nodes/a/skip", "/signals/x"):
-        body = {"reason": "x"} if path.endswith("skip") else {}
+        body = {"skip": {"reason": "x"}, "approve": {"approved": True}}.get(path.rpartition("/")[2], {})
         assert (await http.post(url + path, json=body)).status_code == 404
     assert (await http.get("/gateway/v1/dag-runs")).json()["runs"] == []
 

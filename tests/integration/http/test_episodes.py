@@ -93,4 +93,4 @@ async def test_a_body_without_content_type_is_json(client: httpx.AsyncClient) ->
 async def test_without_the_last_slash(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/v1/episodes?background=true", json={"content": "x"})
     assert answer.status_code == 307
-    assert answer.headers["Location"] == "http://gateway/api/v1/episodes/?background=true"
+    assert answer.headers["Location"] == "/api/v1/episodes/?background=true"

@@ -100,6 +100,8 @@ ONLY_HTTP = {
     "POST /api/v1/maintenance/optimize": "a shape of existing clients; gRPC submits each task by itself",
     "GET /health": "grpc.health.v1.Health with no service named",
     "GET /gateway/v1/ready": "grpc.health.v1.Health by service",
+    "HEAD /health": "load balancers ask so",
+    "HEAD /gateway/v1/ready": "load balancers ask so",
     "GET /metrics": "Prometheus asks over HTTP",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 
 #: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
 CANCEL_GRACE = 0.8
+#: Timers cannot be set for longer (seconds).
+LONGEST_TIMEOUT = 365 * 86400.0
+#: How much of an error's message the log shows (characters); the attempt keeps all of it.
+LONGEST_LOGGED = 2000
+TIMED_OUT = "timeout"
 
 
 class UnknownTaskType(Exception):
@@ -41,7 +47,7 @@ class _Run:
     claim: Claim
     work: asyncio.Task[None]
     reason: str | None = None
-    """Why it was cancelled: `stopped`, `fenced` or `drain`."""
+    """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
     abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Done when nobody waits any longer for a handler that ignores its cancellation."""
 
@@ -107,6 +113,7 @@ class Runner:
         reporter = ProgressReporter(self._transitions, claim)
         run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
         self._runs[claim.task_id] = run
+        limit = asyncio.get_running_loop().call_later(self._timeout_of(claim), self._cancel, run, TIMED_OUT)
         self._works.add(run.work)
         run.work.add_done_callback(self._works.discard)
         try:
@@ -115,6 +122,7 @@ class Runner:
             await asyncio.shield(self._leave(run, reporter))
             raise
         finally:
+            limit.cancel()
             if self._runs.get(claim.task_id) is run:
                 del self._runs[claim.task_id]
 
@@ -175,12 +183,12 @@ class Runner:
         handler = self._registry.get_handler(claim.task_type)
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
-        full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
-        async with asyncio.timeout(self._timeout_of(claim)):
-            if self._isolated is not None and self._isolated.wants(handler):
-                reporter.result = await self._isolated.run(claim, full)
-            else:
-                await self._inline.run(handler, full, self._context(claim, reporter))
+        # Redis payloads bring the time of their start along.
+        full = {"timestamp": time.time(), **payload, "task_type": claim.task_type, "task_id": claim.task_id}
+        if self._isolated is not None and self._isolated.wants(handler):
+            reporter.result = await self._isolated.run(claim, full)
+        else:
+            await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
     def _timeout_of(self, claim: Claim) -> float:
         """Seconds. Whatever a foreign handler says, its failures must be reported."""
@@ -188,6 +196,7 @@ class Runner:
             own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
         except Exception:  # noqa: BLE001
             own = 600.0
+        own = min(own, LONGEST_TIMEOUT) if own > 0 else 600.0
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
@@ -202,7 +211,7 @@ class Runner:
         with self._slots.inside():
             await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
         claim = run.claim
-        if run.reason is not None:
+        if run.reason not in (None, TIMED_OUT):
             if not run.work.done():
                 log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
             elif not run.work.cancelled():
@@ -210,8 +219,8 @@ class Runner:
             if run.reason == "drain":
                 await until_stored(lambda: self._hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
-            return Stopped(run.reason)
-        error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
+            return Stopped(str(run.reason))
+        error = self._error_of(run)
         fault_points.passing("before_report")
         if error is None:
             outcome = await until_stored(lambda: self._report_success(claim, reporter))
@@ -219,6 +228,24 @@ class Runner:
             outcome = await until_stored(lambda: self._report_failure(claim, error))
         fault_points.passing("after_report")
         return outcome
+
+    def _error_of(self, run: _Run) -> BaseException | None:
+        """How the handler ended. One that heeds no time limit is abandoned; one that completes all the same has
+        completed.
+        """
+        error: BaseException | None = None
+        if run.work.done():
+            try:
+                run.work.result()
+            except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the run
+                error = raised
+            else:
+                return None
+        if run.reason == TIMED_OUT:
+            late = TimeoutError(f"Task timed out after {self._timeout_of(run.claim):.12g} seconds")
+            late.__cause__ = error
+            return late
+        return error
 
     async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
         if await self._transitions.complete(claim.task_id, claim.attempt):
@@ -229,7 +256,7 @@ class Runner:
         if isinstance(error, HandlerFailed):
             failure = error.failure
         else:
-            failure = failure_of(error, claim.task_type, self._timeout_of(claim), self._non_retryable)
+            failure = failure_of(error, claim.task_type, self._non_retryable)
         verdict = await self._transitions.fail(
             claim.task_id,
             claim.attempt,
@@ -240,9 +267,11 @@ class Runner:
             stack=failure.stack,
             delay=failure.delay,
         )
-        log.info("task %s attempt %d failed: %s", claim.task_id, claim.attempt, failure.stack)
         if verdict is None:
             return await self._after_fence(claim)
+        level = logging.ERROR if verdict.retry_in is None else logging.WARNING
+        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
+        log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
         return Failed(failure.text, failure.error_type, verdict.retry_in)
 
     async def _after_fence(self, claim: Claim) -> Outcome:

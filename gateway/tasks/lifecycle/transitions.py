@@ -133,7 +133,8 @@ class Transitions:
     ) -> bool:
         """Record what a handler reports; False when the run no longer holds its claim."""
         encoded = None if result is None else encode_json(result)
-        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, message, increment_retry)
+        text = None if message is None else _storable(message)
+        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, text, increment_retry)
         if row is not None:
             self._notifier.changed(task_id)
         return row is not None

@@ -27,11 +27,11 @@ FINISHED = ("Completed", "Failed", "Stopped")
 SHOWN_FACTS = 12
 
 NEXT = """
-Next, with every address and key in the shell (set -a; . .local/env; set +a):
-  .venv/bin/taskgate flags show                            the stage of each tenant
-  .venv/bin/taskgate flags set --tenant initech --stage live --why "moved"   then `make demo` again: it is moved back first
-  .venv/bin/taskgate task list                             the tasks of both backends as one list
-  make status, make down                                   what runs, and its end"""
+What to look at next, with every address and key in the shell (set -a; . .local/env; set +a):
+  .venv/bin/taskgate task list       the tasks of both backends as one list
+  .venv/bin/taskgate flags show      the stage of each tenant
+  docs/how-to-move-a-tenant.md       what was done for acme here, step by step
+  make status, make down             what runs, and its end"""
 
 HEADER = ("tenant", "backend", "episode", "status", "duration")
 

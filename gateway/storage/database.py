@@ -23,6 +23,8 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
+    # Rolled back for the sake of another one; the same again will do.
+    asyncpg.DeadlockDetectedError,
     # A connection that was told of the server's end and is not yet closed: the statement is not even sent.
     asyncpg.InternalClientError,
 )

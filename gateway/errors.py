@@ -7,6 +7,7 @@ endpoints answer `{"detail": message}`; `/gateway/v1` answers RFC 9457 problem d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from backends.errors import TaskgateError
@@ -205,11 +206,39 @@ class PriorityNotServed(ApiError):
 
 
 class DatabaseUnavailable(ApiError):
-    """The database is not available; nothing was accepted. Try again."""
+    """The database is not available; try again."""
 
     code = "database_unavailable"
     http_status = 503
     grpc_status = "UNAVAILABLE"
+
+
+class DatabaseReadOnly(DatabaseUnavailable):
+    """The database takes no writes, as during a fail-over; nothing was changed. Try again."""
+
+
+class NothingAccepted(DatabaseUnavailable):
+    """The database is not available; nothing was accepted. Try again."""
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The database did not say whether this was done; look before you repeat it."""
+
+    code = "outcome_unknown"
+
+    def __init__(
+        self, message: str | None = None, *, task_ids: Sequence[str] = (), retry_after: int | None = None
+    ) -> None:
+        if task_ids and message is None:
+            which = f"task {task_ids[0]} was" if len(task_ids) == 1 else f"these {len(task_ids)} tasks were"
+            message = f"The database did not say whether {which} accepted; look before you submit again."
+        super().__init__(message, retry_after=retry_after)
+        self.task_ids = task_ids
+        """The tasks that may have been accepted, all or none."""
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"task_ids": list(self.task_ids)} if self.task_ids else {}
 
 
 class ShuttingDown(ApiError):

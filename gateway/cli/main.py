@@ -32,7 +32,8 @@ def release() -> None:
     from gateway.tasks.lifecycle.release import release as give_back
 
     async def give_all() -> None:
-        database = Database(Settings().database_url, size=2)
+        # One statement gives back all that waits, which may be a million tasks.
+        database = Database(Settings().database_url, size=2, statement_timeout=600)
         try:
             done = await give_back(database)
         finally:

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from backends.errors import EngineError
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
 from gateway.http.acceptance import json_answer
 from gateway.http.route import gateway_of
+from gateway.storage.database import Database
 
 router = APIRouter(tags=["health"])
 
@@ -70,7 +71,7 @@ async def get_readiness(request: Request) -> Response:
     gateway = gateway_of(request)
     names = list(gateway.engines)
     database, *backends = await asyncio.gather(
-        _look(gateway.database.fetchval("SELECT 1")),
+        _look(_check_writable(gateway.database)),
         *(_look(gateway.engines[name].check_health()) for name in names),
     )
     problems = gateway.router.problems()
@@ -90,6 +91,12 @@ async def get_readiness(request: Request) -> Response:
     if status == "unavailable":
         return json_answer(content, 503, {"Retry-After": "2"})
     return json_answer(content)
+
+
+async def _check_writable(database: Database) -> None:
+    """Raises `DatabaseReadOnly`: a standby, or a server that takes no writes, answers all the same."""
+    if await database.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"):
+        raise DatabaseReadOnly
 
 
 async def _look(answer: Awaitable[Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class FencedDatabase(Database):
     def __init__(self, database: Database) -> None:
         self._shared = database
         self.url = database.url
+        self._confirm = database._confirm
         self.term: int | None = None
         """The term of which this gateway is the leader; None: of none."""
 
@@ -42,6 +43,9 @@ class FencedDatabase(Database):
 
     async def close(self) -> None:
         """Nothing: the pool is another one's."""
+
+    def replace_connections(self, since: float) -> None:
+        self._shared.replace_connections(since)
 
     async def connect(self) -> asyncpg.Connection:
         return await self._shared.connect()

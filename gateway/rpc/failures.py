@@ -1,7 +1,8 @@
 """Errors as `google.rpc.Status`: the one error tree (`gateway.errors`), in the words of gRPC.
 
 Each carries an `ErrorInfo` whose reason is the error's `code` in capitals; what is worth repeating carries a
-`RetryInfo`, what is wrong with a request a `BadRequest`.
+`RetryInfo`, what is wrong with a request a `BadRequest`; tasks of which it is not known whether they were accepted are
+`ResourceInfo`s.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from backends.errors import EngineUnavailable
 from gateway.dags.errors import DagInvalid
-from gateway.errors import ApiError, IdempotencyMismatch, InvalidRequest
+from gateway.errors import ApiError, IdempotencyMismatch, InvalidRequest, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 _MOST_VIOLATIONS = 8
 _LONGEST_FIELD = 120
 _LONGEST_TEXT = 300
+_MOST_RESOURCES = 50
 
 #: Whole seconds after which a call that needs an engine is worth repeating.
 _ENGINE_RETRY_AFTER = 5
@@ -94,6 +96,9 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -
 
 
 def _details_of(error: ApiError) -> list[Message]:
+    if isinstance(error, OutcomeUnknown):
+        named = error.task_ids[:_MOST_RESOURCES]
+        return [ResourceInfo(resource_type="task", resource_name=task_id) for task_id in named]
     if isinstance(error, InvalidFields):
         violations = error.violations
     elif isinstance(error, InvalidRequest) and error.field is not None:

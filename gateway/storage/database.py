@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
+
+log = logging.getLogger(__name__)
 
 #: What asyncpg raises when the server is away, restarting or full.
 _AWAY = (
@@ -32,8 +38,15 @@ _AWAY = (
 #: Everything that asyncpg raises of its own.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-#: The server ends sessions whose client has vanished from the network, with the locks that they hold: a lease's after
-#: 3 s, others after some 11 s.
+#: A statement that takes longer (seconds) is cancelled, and a server that does not confirm that in time is taken for
+#: gone: nobody waits longer than the sum of the two on a peer that vanished.
+STATEMENT_SECONDS = 8.0
+CONFIRM_SECONDS = 2.0
+#: The pool that is replaced has so long for what is under way on it (seconds).
+_RETIRE_SECONDS = 10.0
+
+#: Both ends drop connections whose other end has vanished from the network, the server with the locks that they hold:
+#: a lease's after 3 s, others after some 11 s.
 _ALERT = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
@@ -50,7 +63,52 @@ _PATIENT = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
+#: The client's end of the same settings.
+_SOCKET_OPTIONS = {
+    "tcp_keepalives_idle": "TCP_KEEPIDLE",
+    "tcp_keepalives_interval": "TCP_KEEPINTVL",
+    "tcp_keepalives_count": "TCP_KEEPCNT",
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
+}
+
 type_Connection = asyncpg.pool.PoolConnectionProxy
+
+
+class _Session(asyncpg.Connection):
+    """Notices by itself when its server has vanished; asyncpg gives no other way to its socket."""
+
+    __slots__ = ()
+
+    def __init__(self, protocol: Any, transport: Any, loop: Any, address: Any, config: Any, params: Any) -> None:
+        super().__init__(protocol, transport, loop, address, config, params)
+        if isinstance(address, str):  # a socket of the file system
+            return
+        end = transport.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for setting, option in _SOCKET_OPTIONS.items():
+            if hasattr(socket, option) and setting in params.server_settings:
+                end.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), int(params.server_settings[setting]))
+
+
+async def connect(url: str, *, name: str = "taskgate", alert: bool = False, **options: Any) -> asyncpg.Connection:
+    """A connection to the server that takes writes, of those that the URL names; the caller closes it.
+
+    `alert`: both ends notice within 3 s when the other one vanished, instead of 11. Options are those of
+    `asyncpg.connect`. Raises `DatabaseUnavailable`.
+    """
+    with translated():
+        return await asyncpg.connect(url, **{**_session(url, name=name, alert=alert), **options})
+
+
+def _session(url: str, *, name: str, alert: bool) -> dict[str, Any]:
+    """What every connection is opened with."""
+    return {
+        "connection_class": _Session,
+        # A standby refuses writes, and its reads are of the past.
+        "target_session_attrs": None if "target_session_attrs=" in url else "read-write",
+        # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
+        "server_settings": {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)},
+    }
 
 
 async def _keep_session(connection: object) -> None:
@@ -62,18 +120,32 @@ async def _keep_session(connection: object) -> None:
 
 
 class Database:
-    """Opens its pool on first use, so that a gateway starts while PostgreSQL is away."""
+    """Opens its pool on first use, so that a gateway starts while PostgreSQL is away.
+
+    No call waits longer than some ten seconds for a server that has vanished. A connection that was found dead, or
+    that may no longer write, takes all others of its pool with it: they are to the same server.
+    """
 
     def __init__(
-        self, url: str, *, size: int = 10, acquire_timeout: float = 5.0, name: str = "taskgate", alert: bool = False
+        self,
+        url: str,
+        *,
+        size: int = 10,
+        acquire_timeout: float = 5.0,
+        statement_timeout: float = STATEMENT_SECONDS,
+        name: str = "taskgate",
+        alert: bool = False,
     ) -> None:
         self.url = url
         self._size = size
         self._timeout = acquire_timeout
-        # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
-        self._server_settings = {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)}
+        # Sooner than asyncpg gives up on its cancellation, and ends the connection without telling us.
+        self._confirm = min(CONFIRM_SECONDS, statement_timeout / 2)
+        self._session = {**_session(url, name=name, alert=alert), "command_timeout": statement_timeout}
         self._pool: asyncpg.Pool | None = None
+        self._opened = 0.0
         self._opening = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def open(self) -> asyncpg.Pool:
         """The pool. Raises `DatabaseUnavailable`."""
@@ -87,20 +159,29 @@ class Database:
                         min_size=1,
                         max_size=self._size,
                         timeout=self._timeout,
-                        command_timeout=60,
                         reset=_keep_session,
-                        server_settings=self._server_settings,
+                        **self._session,
                     )
+                self._opened = time.monotonic()
         assert self._pool is not None
         return self._pool
 
     async def close(self) -> None:
-        if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), 5)
-            except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await _retire(pool, 5)
+        for retiring in self._retiring:
+            retiring.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def replace_connections(self, since: float) -> None:
+        """A connection that was taken at that time (`time.monotonic`) is of no use any more: have new ones."""
+        if self._pool is None or since < self._opened:
+            return
+        pool, self._pool = self._pool, None
+        retiring = asyncio.create_task(_retire(pool, _RETIRE_SECONDS), name="retire connections")
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[type_Connection]:
@@ -108,14 +189,53 @@ class Database:
         pool = await self.open()
         with translated():
             # One that is idle is taken at once; a limit on that would cost a task of its own per statement.
-            async with pool.acquire(timeout=None if pool.get_idle_size() else self._timeout) as connection:
+            connection = await pool.acquire(timeout=None if pool.get_idle_size() else self._timeout)
+            taken = time.monotonic()
+            try:
                 yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                self.replace_connections(taken)
+                _terminate(connection)
+                raise
+            finally:
+                # What was done is done, whatever becomes of the connection now.
+                try:
+                    await pool.release(connection, timeout=self._confirm)
+                except TimeoutError:
+                    self.replace_connections(taken)
+                except (OSError, *DRIVER_ERRORS) as error:
+                    log.debug("a connection was not given back: %s", type(error).__name__)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[type_Connection]:
-        """A connection inside a transaction, committed when the block ends without an exception."""
-        async with self.acquire() as connection, connection.transaction():
-            yield connection
+        """A connection inside a transaction, committed when the block ends without an exception.
+
+        Raises `OutcomeUnknown` when it may be committed or not, `DatabaseUnavailable` when it is not.
+        """
+        async with self.acquire() as connection:
+            taken = time.monotonic()
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                await self._roll_back(connection, transaction, taken)
+                raise
+            with uncertain():
+                await transaction.commit()
+
+    async def _roll_back(
+        self, connection: type_Connection, transaction: asyncpg.transaction.Transaction, taken: float
+    ) -> None:
+        """A server that does not answer rolls back what it hears no more of."""
+        try:
+            async with asyncio.timeout(self._confirm):
+                await transaction.rollback()
+        except TimeoutError:
+            self.replace_connections(taken)
+            _terminate(connection)
+        except (OSError, *DRIVER_ERRORS):
+            _terminate(connection)
 
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
         async with self.acquire() as connection:
@@ -134,9 +254,23 @@ class Database:
             return await connection.execute(query, *args)
 
     async def connect(self) -> asyncpg.Connection:
-        """A connection outside the pool, for LISTEN and session locks; the caller closes it."""
+        """A connection outside the pool, for LISTEN and session locks, with the same time limits; the caller closes
+        it. Raises `DatabaseUnavailable`."""
         with translated():
-            return await asyncpg.connect(self.url, timeout=self._timeout, server_settings=self._server_settings)
+            return await asyncpg.connect(self.url, timeout=self._timeout, **self._session)
+
+
+def _terminate(connection: type_Connection) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):  # it is ended already
+        connection.terminate()
+
+
+async def _retire(pool: asyncpg.Pool, seconds: float) -> None:
+    """Close it when what is under way has ended, after so many seconds at the latest."""
+    try:
+        await asyncio.wait_for(pool.close(), seconds)
+    except (TimeoutError, OSError, *DRIVER_ERRORS):
+        pool.terminate()
 
 
 class translated:
@@ -146,5 +280,18 @@ class translated:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            raise DatabaseReadOnly(retry_after=2) from error
         if isinstance(error, _AWAY) and not isinstance(error, asyncpg.DataError):
             raise DatabaseUnavailable(retry_after=2) from error
+
+
+class uncertain:
+    """Around what commits: raises `OutcomeUnknown` in place of the errors after which it may have been done."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _AWAY) and not isinstance(error, (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError)):
+            raise OutcomeUnknown(retry_after=2) from error

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database
+from gateway.storage.database import Database, uncertain
 
 #: Rows of one transaction, and transactions at once. With one, the disk idles while PostgreSQL works.
 LARGEST_BATCH = 100
@@ -31,7 +31,10 @@ class Acceptances:
         self._writers: set[asyncio.Task[None]] = set()
 
     async def add(self, row: Row) -> None:
-        """Return when the row is committed. Raises `DatabaseUnavailable`, or what PostgreSQL says of the row."""
+        """Return when the row is committed.
+
+        Raises `OutcomeUnknown` when it may be, `DatabaseUnavailable` when it is not, or what PostgreSQL says of it.
+        """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
         if self._writing < AT_ONCE:
@@ -69,17 +72,18 @@ class Acceptances:
                         committed.set_result(None)
 
     async def _commit(self, rows: list[Row]) -> None:
-        if len(rows) == 1:
-            await self._db.execute(self._statement, *rows[0])
-            return
         async with self._db.acquire() as connection:
-            await connection.executemany(self._statement, rows)
+            with uncertain():
+                if len(rows) == 1:
+                    await connection.execute(self._statement, *rows[0])
+                else:
+                    await connection.executemany(self._statement, rows)
 
     async def _each(self, batch: list[tuple[Row, asyncio.Future[None]]]) -> None:
         """One of them was refused, and all rolled back: each for itself."""
         for row, committed in batch:
             try:
-                await self._db.execute(self._statement, *row)
+                await self._commit([row])
             except (asyncpg.PostgresError, DatabaseUnavailable) as error:
                 _fail(committed, error)
             else:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from gateway.errors import QuotaExceeded, UniqueKeyTaken
+from gateway.errors import DatabaseUnavailable, NothingAccepted, OutcomeUnknown, QuotaExceeded, UniqueKeyTaken
 from gateway.limits.quotas import Charge, Quotas
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
@@ -30,6 +31,14 @@ Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 
 #: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
+
+
+#: Whether a commit whose answer was lost was made is asked for so long (seconds).
+LOOK_SECONDS = 3.0
+
+
+class _NotSeen(Exception):
+    """The tasks are not there, as far as can be seen."""
 
 
 class Intake:
@@ -66,7 +75,7 @@ class Intake:
         `beside` and `after` belong to the transaction, before and after the tasks are written. `plans`: how each of
         them begins, where that is not the dispatcher's to plan.
 
-        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `DatabaseUnavailable`.
+        Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
@@ -75,18 +84,16 @@ class Intake:
             plans = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
         fault_points.passing("before_accept")
-        if (
-            len(rows) == 1
-            and idempotency is None
-            and beside is None
-            and after is None
-            and not self._is_limited(tasks[0])
-        ):
-            await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
-        else:
-            replay = await self._unique_keys.guard(tasks, lambda: self._accept(rows, idempotency, beside, tasks, after))
-            if replay is not None:
+        is_plain = len(rows) == 1 and idempotency is None and beside is None and after is None
+        try:
+            if is_plain and not self._is_limited(tasks[0]):
+                await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
+            elif replay := await self._unique_keys.guard(
+                tasks, lambda: self._accept(rows, idempotency, beside, tasks, after)
+            ):
                 return replay
+        except DatabaseUnavailable as error:
+            await self._resolve(error, [task.task_id for task in tasks])
         fault_points.passing("after_accept")
         self._begin(plans)
         return None
@@ -98,7 +105,7 @@ class Intake:
 
         That is given, for each of the others, the active task that has its key, or the quota that it is over (as a
         `whole` they are over a quota together: `QuotaExceeded`); what it raises refuses them all.
-        Raises `IdempotencyMismatch`, `QuotaExceeded`, `DatabaseUnavailable`.
+        Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
         plans = [self._plan(task, len(tasks)) for task in tasks]
         rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
@@ -123,8 +130,11 @@ class Intake:
                 await _write(db, [rows[index] for index in accepted])
             return None
 
-        if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
-            return replay
+        try:
+            if (replay := await self._unique_keys.guard(tasks, step, refuse=False)) is not None:
+                return replay
+        except DatabaseUnavailable as error:
+            await self._resolve(error, [tasks[index].task_id for index in accepted])
         fault_points.passing("after_accept")
         self._begin([plans[index] for index in accepted])
         return text
@@ -154,6 +164,30 @@ class Intake:
             if after is not None:
                 await after(db)
         return None
+
+    async def _resolve(self, error: DatabaseUnavailable, task_ids: Sequence[str]) -> None:
+        """Return when these tasks are accepted all the same. Raises `NothingAccepted` when they are known not to be,
+        else `OutcomeUnknown`."""
+        if not isinstance(error, OutcomeUnknown):
+            raise NothingAccepted(retry_after=error.retry_after) from error
+        if not task_ids:
+            raise error
+        try:
+            async for attempt in AsyncRetrying(
+                stop=stop_after_delay(LOOK_SECONDS), wait=wait_fixed(0.1), retry=retry_if_exception_type(_NotSeen)
+            ):
+                with attempt:
+                    await self._see(task_ids)
+        except RetryError:
+            raise OutcomeUnknown(task_ids=task_ids, retry_after=error.retry_after) from error
+
+    async def _see(self, task_ids: Sequence[str]) -> None:
+        """Raises `_NotSeen` unless these tasks are there: they may yet come, or PostgreSQL cannot be asked."""
+        try:
+            if await self._db.fetchval(SQL.count_accepted, task_ids) < len(task_ids):
+                raise _NotSeen
+        except DatabaseUnavailable as error:
+            raise _NotSeen from error
 
     async def _charge(
         self, db: type_Connection, tasks: Sequence[NewTask], these: Iterable[int], *, whole: bool

@@ -1,4 +1,4 @@
-"""`FaultyProxy`: a TCP proxy that cuts a connection, or swallows one direction of it, when a test says so."""
+"""`FaultyProxy`: a TCP proxy that cuts connections, swallows what they carry or leads elsewhere, when a test says so."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class FaultyProxy:
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._mute = False
+        self._vanished: set[asyncio.Task[None]] = set()
         self.host = "127.0.0.1"
         self.port = 0
         """The proxy's own port, known after `open`; it stays the same until `close`."""
@@ -40,6 +41,14 @@ class FaultyProxy:
         """Requests arrive at the server; from now on nothing comes back."""
         self._mute = True
 
+    def vanish(self) -> None:
+        """The connections that there are swallow everything, both ways and without a word; new ones work."""
+        self._vanished |= self._pumps
+
+    def lead_to(self, host: str, port: int) -> None:
+        """New connections go there."""
+        self._target = (host, port)
+
     async def restore(self) -> None:
         """Undo `refuse` and `swallow_answers`; connections that missed answers are cut, as a new start."""
         muted = self._mute
@@ -60,14 +69,17 @@ class FaultyProxy:
             pump = asyncio.create_task(self._pump(source, sink, is_answer))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
+            pump.add_done_callback(self._vanished.discard)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, is_answer: bool) -> None:
         try:
             with contextlib.suppress(OSError):
                 while data := await source.read(_CHUNK):
-                    if not (is_answer and self._mute):
+                    if not (is_answer and self._mute) and asyncio.current_task() not in self._vanished:
                         sink.write(data)
                         await sink.drain()
+                if asyncio.current_task() in self._vanished:
+                    await asyncio.Event().wait()  # nor is the other end told that this one has ended
         finally:
             sink.close()
             with contextlib.suppress(OSError):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.storage.database import translated
+from gateway.storage.database import connect, translated
 from gateway.storage.schema.statements import read
 
 #: Advisory lock: two gateways that start together migrate one after the other.
@@ -27,8 +26,12 @@ def _upgrade(connection: Connection, revision: str) -> None:
 
 async def migrate(database_url: str, revision: str = "head") -> None:
     """Create or upgrade the schema `taskgate`. Raises `DatabaseUnavailable`."""
-    scheme, _, rest = database_url.partition("://")
-    engine = create_async_engine(f"{scheme.partition('+')[0]}+asyncpg://{rest}", poolclass=NullPool)
+    # SQLAlchemy's own URLs know nothing of several hosts.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: connect(database_url, name="taskgate migrate"),
+        poolclass=NullPool,
+    )
     try:
         with translated():
             async with engine.connect() as guard, engine.connect() as connection:
@@ -47,7 +50,7 @@ async def migrate(database_url: str, revision: str = "head") -> None:
 async def create_legacy_tables(database_url: str) -> None:
     """The tables of MemStack itself (contract §1, §6), for a database that has none. Raises `DatabaseUnavailable`."""
     with translated():
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         try:
             await connection.execute(read("legacy.sql"))
         finally:

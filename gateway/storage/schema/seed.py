@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 
-from gateway.storage.database import translated
+from gateway.storage.database import connect, translated
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.storage.schema", "seed.sql")
@@ -37,7 +37,7 @@ async def seed(database_url: str, keys: dict[str, str] | None = None) -> dict[st
     keys = keys or {}
     found: dict[str, str] = {}
     with translated():
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         try:
             async with connection.transaction():
                 await connection.execute(SQL.role)

@@ -46,6 +46,9 @@ SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
        retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held
 FROM given
 
+-- name: count_accepted
+SELECT count(*) FROM task_logs WHERE id = ANY ($1::text[])
+
 -- name: active_with_keys
 -- Active tasks that have these unique keys ($2) of these tenants ($1).
 SELECT g.n, d.task_id

@@ -1,0 +1,97 @@
+"""Connections that vanish without a word: nobody waits much longer than ten seconds, and new ones are used."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
+from workers.testing.proxy import FaultyProxy
+
+#: The limit of a statement in these tests (seconds), and the longest wait that it allows with what follows it.
+LIMIT, LONGEST = 1.0, 5.0
+
+
+@pytest_asyncio.fixture
+async def database(proxied_url: str) -> AsyncIterator[Database]:
+    database = Database(proxied_url, size=4, statement_timeout=LIMIT)
+    yield database
+    await database.close()
+
+
+async def _fill(database: Database) -> None:
+    """Have all connections of the pool open, and idle."""
+    await asyncio.gather(*(database.fetchval("SELECT pg_sleep(0.05)") for _ in range(4)))
+
+
+async def _statement(database: Database) -> None:
+    await database.fetchval("SELECT 1")
+
+
+async def _transaction(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("ask", [_statement, _transaction])
+async def test_the_first_wait_is_the_last(
+    ask: Callable[[Database], Awaitable[None]], database: Database, proxy: FaultyProxy
+) -> None:
+    await _fill(database)
+    proxy.vanish()
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        await ask(database)
+    assert time.monotonic() - began < LONGEST
+    began = time.monotonic()
+    for _ in range(6):
+        await ask(database)
+    assert time.monotonic() - began < LIMIT
+
+
+async def test_who_is_cancelled_does_not_wait_for_a_dead_server(database: Database, proxy: FaultyProxy) -> None:
+    await _fill(database)
+    began = time.monotonic()
+
+    async def wait() -> None:
+        async with asyncio.timeout(0.2), database.transaction() as connection:
+            proxy.vanish()
+            await connection.execute("SELECT 1")
+
+    with pytest.raises(TimeoutError):
+        await wait()
+    assert time.monotonic() - began < LONGEST
+    await _transaction(database)
+
+
+async def test_a_slow_statement_is_cancelled_and_costs_no_connection(database: Database) -> None:
+    pids = {await database.fetchval("SELECT pg_backend_pid()") for _ in range(3)}
+    with pytest.raises(DatabaseUnavailable):
+        await database.fetchval("SELECT pg_sleep(600)")
+    assert await database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%'") == 1
+    assert await database.fetchval("SELECT pg_backend_pid()") in pids
+
+
+async def test_what_was_read_is_not_lost_when_the_connection_cannot_be_given_back(
+    database: Database, proxy: FaultyProxy
+) -> None:
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT 7") == 7
+        await proxy.refuse()
+
+
+async def test_the_clients_end_asks_for_signs_of_life(database: Database) -> None:
+    connection = await database.connect()
+    try:
+        end = connection._transport.get_extra_info("socket")
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 11000
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+    finally:
+        connection.terminate()

@@ -215,7 +215,7 @@ class Worker:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             with contextlib.suppress(DatabaseUnavailable):
-                await self._runner.check_claims()
+                await self._runner.compare()
 
     async def _listen_forever(self) -> None:
         while True:
@@ -238,7 +238,7 @@ class Worker:
 
         with contextlib.suppress(DatabaseUnavailable), translated():
             await connection.add_listener(STOP_CHANNEL, on_stop)
-            await self._runner.check_claims()  # for stops that came while nobody listened
+            await self._runner.compare()  # for stops that came while nobody listened
             await ended.wait()
 
 

@@ -18,6 +18,7 @@ from workers.execution.inline import InlineExecution
 from workers.execution.isolated import HandlerFailed, IsolatedExecution
 from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
+from workers.known_tasks import KnownTasks, Offered
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.progress import ProgressReporter
@@ -88,6 +89,7 @@ class Runner:
         self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
         self._claims = Claims(transitions, worker_id, self._slots, engine_retries=engine_retries)
+        self._known = KnownTasks()
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
         self._draining = False
@@ -101,12 +103,21 @@ class Runner:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        claim = await self._claims.claim(assignment)
+        with self._known.entered(assignment.task_id) as offer:
+            return await self._run(assignment, offer)
+
+    async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:
+        claiming = asyncio.create_task(self._claims.claim(assignment))
+        try:
+            claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The claim may be granted already, its answer on the way: whoever does not take it up gives it back.
+            await offer.finish(self._give_up(claiming))
+            raise
         if not isinstance(claim, Claim):
             return claim
         if self._suspended:
-            held = claim
-            await until_stored(lambda: self._hand_back(held))
+            await offer.finish(self._give_up(claiming))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
         fault_points.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
@@ -119,7 +130,7 @@ class Runner:
         try:
             return await self._conclude(run, reporter)
         except asyncio.CancelledError:
-            await asyncio.shield(self._leave(run, reporter))
+            await offer.finish(self._leave(run, reporter))
             raise
         finally:
             limit.cancel()
@@ -160,8 +171,23 @@ class Runner:
         while busy := self._works | self._inline.busy | (self._isolated.busy if self._isolated else set()):
             await asyncio.wait(busy)
 
-    async def check_claims(self) -> None:
-        """Cancel runs that lost their claim unnoticed (a missed notification)."""
+    async def compare(self) -> None:
+        """Compare what runs here with the rows that carry this worker's name, both ways: a run that lost its claim is
+        cancelled, a row that nothing here knows of is handed back.
+        """
+        await self._cancel_fenced()
+        await self._hand_back_unknown()
+
+    async def _hand_back_unknown(self) -> None:
+        """A claim that was granted to somebody who gave up, or whose question arrived late."""
+        before = self._known.tasks()
+        for task_id, attempt in await self._transitions.running_on(self._worker_id()):
+            if task_id in before or task_id in self._known.tasks():
+                continue
+            if await self._transitions.hand_back(task_id, attempt, engine_retries=self._engine_retries):
+                log.warning("task %s was claimed by this worker and did not run here; handed back", task_id)
+
+    async def _cancel_fenced(self) -> None:
         mine = [(run.claim.task_id, run.claim.attempt) for run in self._runs.values() if run.reason is None]
         if not mine:
             return
@@ -274,10 +300,19 @@ class Runner:
         log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
         return Failed(failure.text, failure.error_type, verdict.retry_in)
 
+    async def _give_up(self, claiming: asyncio.Task[Claim | Outcome]) -> None:
+        try:
+            claim = await claiming
+        except Exception as error:  # noqa: BLE001 - nothing was granted, or `compare` finds it
+            log.debug("a claim that was given up: %s", type(error).__name__)
+            return
+        if isinstance(claim, Claim):
+            await until_stored(lambda: self._hand_back(claim))
+
     async def _after_fence(self, claim: Claim) -> Outcome:
         """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
-        standing = await self._transitions.standing(claim.task_id, self._worker_id())
-        if standing is not None and standing.state == "completed" and standing.epoch == claim.epoch:
+        status = await self._transitions.claim_status(claim.task_id, self._worker_id())
+        if status is not None and status.state == "completed" and status.epoch == claim.epoch:
             return Completed(None)
         return Stopped("fenced")
 

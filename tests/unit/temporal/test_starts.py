@@ -67,8 +67,8 @@ async def test_an_activity() -> None:
     assert not request.HasField("schedule_to_close_timeout")
     assert request.heartbeat_timeout.ToTimedelta() == HEARTBEAT
     assert request.retry_policy.maximum_attempts == 0
-    assert request.retry_policy.initial_interval.ToTimedelta() == timedelta(seconds=2)
-    assert request.retry_policy.maximum_interval.ToTimedelta() == timedelta(seconds=90)
+    assert request.retry_policy.backoff_coefficient == 1
+    assert request.retry_policy.initial_interval.ToTimedelta() == timedelta(seconds=1)
     assert request.priority.priority_key == 2
     assert request.priority.fairness_key == "acme"
     assert request.priority.fairness_weight == pytest.approx(2.5)

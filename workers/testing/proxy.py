@@ -1,4 +1,4 @@
-"""`FaultyProxy`: a TCP proxy that cuts connections, swallows what they carry or leads elsewhere, when a test says so."""
+"""`FaultyProxy`: a TCP proxy that cuts connections, swallows what they carry or leads elsewhere, as a test says."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from workers.runner import Runner
 
 
 class Disturbed(Transitions):
-    """`claimed` is called when a claim is granted, before its answer; the next `answers_lost` answers do not come.
-    `away` reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
+    """`claimed` is called when a claim is granted, before its answer comes; `answers_lost` answers do not come. `away`
+    reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
     run is.
     """
 

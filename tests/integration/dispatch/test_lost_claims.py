@@ -195,11 +195,9 @@ async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
     """Claims are under way while the loop stands still, and Temporal may offer their tasks again."""
     journal = tmp_path / "journal"
     async with working_process(servers, database):
-        blocking = await start("block_the_loop", seconds=10, journal=str(journal))
-        async with asyncio.timeout(PATIENCE):
-            while not journal.exists():
-                await asyncio.sleep(0.01)
-        tasks = [await start("sleep", journal=str(journal)) for _ in range(19)]
+        starts = [start("block_the_loop", seconds=10, journal=str(journal))]
+        starts += [start("sleep", journal=str(journal)) for _ in range(19)]
+        blocking, *tasks = await asyncio.gather(*starts)
         await ended(database, blocking, *tasks)
     for task in (blocking, *tasks):
         assert (await outcomes(database, task))[-1] == "completed"

@@ -237,7 +237,7 @@ class Transitions:
     async def stop(self, task_id: str) -> None:
         """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
 
-        From the commit on no worker of the gateway's can claim or report it; its engine is told by the canceller.
+        From the commit on no worker of the gateway's can claim or report it; its engine is told by a duty.
         """
         async with self._db.transaction() as db:
             await self.stop_within(db, task_id)

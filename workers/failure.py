@@ -35,9 +35,9 @@ class Failure:
 def failure_of(error: BaseException, task_type: str, non_retryable: ErrorNames) -> Failure:
     """What is reported of a run that ended with this error."""
     return Failure(
-        text=_text(error),
-        error_type=type(error).__name__,
-        stack=stack_of(error),
+        text=_encodable(_text(error)),
+        error_type=_encodable(type(error).__name__),
+        stack=_encodable(stack_of(error)),
         final=_is_final(error, task_type, non_retryable),
         delay=_delay(error),
     )
@@ -79,6 +79,11 @@ def _text(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - an error that cannot say what it is is still reported
         return type(error).__name__
+
+
+def _encodable(text: str) -> str:
+    """Text that a log, the wire and PostgreSQL can write: half a pair of surrogates is none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_final(error: BaseException, task_type: str, non_retryable: ErrorNames) -> bool:

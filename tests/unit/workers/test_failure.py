@@ -143,9 +143,3 @@ def test_an_error_may_ask_for_its_own_pause(asked: Any, delay: timedelta | None)
 )
 def test_the_text(error: BaseException, text: str) -> None:
     assert fail_with(error).text == text
-
-
-def test_all_of_a_failure_can_be_written_to_a_log() -> None:
-    failure = fail_with(type("Odd\ud800", (Exception,), {})("\udfff"))
-    for text in (failure.text, failure.error_type, failure.stack):
-        assert text.encode()

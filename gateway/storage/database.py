@@ -40,6 +40,9 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 #: gone: nobody waits longer than the sum of the two on a peer that vanished.
 STATEMENT_SECONDS = 8.0
 CONFIRM_SECONDS = 2.0
+#: False on a standby, and where writes are switched off.
+IS_WRITABLE = "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::bool)"
+
 #: The pool that is replaced has so long for what is under way on it (seconds).
 _RETIRE_SECONDS = 10.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from gateway.storage.database import Database
@@ -14,6 +16,10 @@ class Disk:
 
     def __init__(self) -> None:
         self.commits: list[asyncio.Future[None]] = []
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Disk]:
+        yield self
 
     async def execute(self, _statement: str, *_row: Any) -> None:
         commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()

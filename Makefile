@@ -20,8 +20,8 @@ down: venv ## Stop what `make up` started
 status: venv ## Say how each part of the stack is
 	@$(BIN)/python -m deploy.local status
 
-demo: venv ## Send real episodes for two tenants, one on each backend, and show them finish
-	@$(BIN)/python -m deploy.local.demo
+demo: venv ## Start what is missing, send real episodes for two tenants, one on each backend, and show them finish
+	@$(BIN)/python -m deploy.local up && $(BIN)/python -m deploy.local.demo
 
 test: venv ## Lint, types, unit, integration and contract tests
 	@.ci/checks

@@ -140,6 +140,14 @@ class BodyTooLarge(ApiError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class TooManyOpen(ApiError):
+    """Too many streams of this kind are open; close one, or try again later."""
+
+    code = "too_many_open"
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
 class IdempotencyMismatch(ApiError):
     """This Idempotency-Key was used before with another request."""
 

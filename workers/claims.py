@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from gateway.tasks.lifecycle.claim import Claim, Standing
+from gateway.tasks.lifecycle.claim import Claim, ClaimStatus
 from gateway.tasks.lifecycle.transitions import PayloadUnstorable, Transitions
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
@@ -15,6 +17,14 @@ from workers.slots import FixedSlots
 
 #: A claim that another living attempt holds is offered again after this.
 HELD_PAUSE = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One offer's question; it may have to be asked several times, and is granted once."""
+
+    token: int = field(default_factory=lambda: secrets.randbits(62))
+    begun: bool = False
 
 
 class Claims:
@@ -43,8 +53,9 @@ class Claims:
         """The claim, looked at again if a stop came before its answer."""
         task_id = assignment.task_id
         self._under_way[task_id] += 1
+        asking = _Asking()
         try:
-            claim = await until_stored(lambda: self._ask(assignment))
+            claim = await until_stored(lambda: self._ask(assignment, asking))
             if isinstance(claim, Claim) and task_id in self._overtaken:
                 held = [(task_id, claim.attempt)]
                 if task_id not in await until_stored(lambda: self._transitions.still_running(held)):
@@ -56,46 +67,54 @@ class Claims:
                 del self._under_way[task_id]
                 self._overtaken.discard(task_id)
 
-    async def _ask(self, assignment: Assignment) -> Claim | Outcome:
+    async def _ask(self, assignment: Assignment, asking: _Asking) -> Claim | Outcome:
         worker_id, transitions = self._worker_id(), self._transitions
         task_id, group_id, wanted = assignment.task_id, assignment.group_id, assignment.payload is None
         pushed = assignment.payload if assignment.epoch is None else None
 
         async def ask() -> Claim | None:
-            asked = time.monotonic()
+            asked, again = time.monotonic(), asking.begun
+            asking.begun = True
             claim = await transitions.claim(
-                task_id, assignment.backend, assignment.epoch, worker_id, with_payload=wanted
+                task_id,
+                assignment.backend,
+                assignment.epoch,
+                worker_id,
+                with_payload=wanted,
+                token=asking.token,
+                again=again,
             )
             self._slots.claimed(time.monotonic() - asked, claim.tenant_id if claim else None)
             return claim
 
-        if pushed is not None and (wrong := await transitions.judge_foreign(task_id, group_id, pushed)) is not None:
+        foreign = pushed is not None and not asking.begun
+        if foreign and (wrong := await transitions.judge_foreign(task_id, group_id, pushed or {})) is not None:
             return Refused(wrong, set_aside=True)
         if (claim := await ask()) is not None:
             return claim
-        standing = await transitions.standing(task_id, worker_id)
-        if standing is None and pushed is not None:
+        status = await transitions.claim_status(task_id, worker_id)
+        if status is None and pushed is not None:
             try:
                 adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
             except PayloadUnstorable as error:
                 return Refused(error.message, set_aside=True)
             if adopted and (claim := await ask()) is not None:
                 return claim
-            standing = await transitions.standing(task_id, worker_id)
-        if standing is not None and standing.expired and await transitions.expire(task_id=task_id):
+            status = await transitions.claim_status(task_id, worker_id)
+        if status is not None and status.expired and await transitions.expire(task_id=task_id):
             return Refused("its deadline has passed", retry_in=None)
-        return self._refusal(assignment, standing)
+        return self._refusal(assignment, status)
 
-    def _refusal(self, assignment: Assignment, standing: Standing | None) -> Outcome:
-        if standing is None:
+    def _refusal(self, assignment: Assignment, status: ClaimStatus | None) -> Outcome:
+        if status is None:
             return Refused("the gateway knows no such task", retry_in=None)
-        current = standing.backend == assignment.backend and assignment.epoch in (None, standing.epoch)
-        if current and standing.state == "completed":
+        current = status.backend == assignment.backend and assignment.epoch in (None, status.epoch)
+        if current and status.state == "completed":
             # The run before reported to PostgreSQL and died before it told the engine.
             return Completed(None)
-        if current and standing.state in ("starting", "queued"):
-            reason = "it is paused" if standing.worker_alive else "this worker lost its lease"
+        if current and status.state in ("starting", "queued"):
+            reason = "it is paused" if status.worker_alive else "this worker lost its lease"
             return Refused(reason, retry_in=HELD_PAUSE)
-        if current and standing.state == "running" and self._engine_retries:
+        if current and status.state == "running" and self._engine_retries:
             return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
-        return Refused(f"superseded: the task is {standing.state} on {standing.backend}", retry_in=None)
+        return Refused(f"superseded: the task is {status.state} on {status.backend}", retry_in=None)

@@ -32,10 +32,10 @@ class Failure:
     delay: timedelta | None
 
 
-def failure_of(error: BaseException, task_type: str, timeout_seconds: float, non_retryable: ErrorNames) -> Failure:
+def failure_of(error: BaseException, task_type: str, non_retryable: ErrorNames) -> Failure:
     """What is reported of a run that ended with this error."""
     return Failure(
-        text=_text(error, timeout_seconds),
+        text=_text(error),
         error_type=type(error).__name__,
         stack=stack_of(error),
         final=_is_final(error, task_type, non_retryable),
@@ -71,10 +71,8 @@ def _bounded(stack: str) -> str:
     return stack[:head] + mark + stack[head + len(mark) - LONGEST_STACK :]
 
 
-def _text(error: BaseException, timeout_seconds: float) -> str:
+def _text(error: BaseException) -> str:
     """The text of `error_message`; a handler's own words, as the legacy worker stored them."""
-    if isinstance(error, TimeoutError) and not str(error):
-        return f"Task timed out after {timeout_seconds:.12g} seconds"
     if isinstance(error, asyncio.CancelledError):
         return "Task was cancelled by its handler"
     try:

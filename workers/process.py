@@ -222,7 +222,7 @@ class Worker:
                     await self._check_soon.wait()
             self._check_soon.clear()
             with contextlib.suppress(DatabaseUnavailable):
-                await self._runner.check_claims()
+                await self._runner.compare()
 
 
 async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:

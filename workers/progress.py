@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from gateway.tasks.lifecycle.claim import Claim
@@ -27,17 +28,21 @@ class ProgressReporter:
         self,
         task_id: str,
         *,
-        progress: int | None = None,
+        progress: object = None,
         result: Any = None,
-        message: str | None = None,
+        message: object = None,
         increment_retry: bool = False,
     ) -> None:
+        """Raises for a result that JSON cannot express. Progress and message are made to fit instead."""
         if task_id != self._claim.task_id:
             log.warning("handler of task %s reported on another task; ignored", self._claim.task_id)
             return
         if result is not None:
             self.result = result
-        increment = increment_retry
+        percent, text = percent_of(progress), text_of(message)
+        if percent is None and progress is not None:
+            log.warning("task %s reported a progress that is no number; ignored", task_id)
+        increment = bool(increment_retry)
 
         async def report() -> bool:
             nonlocal increment
@@ -45,10 +50,40 @@ class ProgressReporter:
             return await self._transitions.progress(
                 task_id,
                 self._claim.attempt,
-                progress=progress,
+                progress=percent,
                 result=result,
-                message=message,
+                message=text,
                 increment_retry=once,
             )
 
         await until_stored(report)
+
+    async def returned(self, value: object) -> None:
+        """What the handler returned: a dict is its result, unless it reported one. Raises as `update` does."""
+        if value is None:
+            return
+        if not isinstance(value, dict):
+            log.warning("the handler of task %s returned a %s; ignored", self._claim.task_id, type(value).__name__)
+        elif self.result is None:
+            await self.update(self._claim.task_id, result=value)
+
+
+def percent_of(value: Any) -> int | None:
+    """A reported progress, between 0 and 100; None for what is no number."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return 100 if value > 0 else 0
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return None
+    return None if math.isnan(number) else int(min(max(number, 0.0), 100.0))
+
+
+def text_of(value: object) -> str | None:
+    """A reported message as text."""
+    try:
+        return None if value is None else str(value)
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return type(value).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,7 @@ from workers.execution.inline import InlineExecution
 from workers.execution.isolated import HandlerFailed, IsolatedExecution
 from workers.failure import ErrorNames, failure_of
 from workers.handlers.base import TaskContext, TaskRegistry
+from workers.known_tasks import KnownTasks, Offered
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.progress import ProgressReporter
@@ -26,6 +28,11 @@ log = logging.getLogger(__name__)
 
 #: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
 CANCEL_GRACE = 0.8
+#: Timers cannot be set for longer (seconds).
+LONGEST_TIMEOUT = 365 * 86400.0
+#: How much of an error's message the log shows (characters); the attempt keeps all of it.
+LONGEST_LOGGED = 2000
+TIMED_OUT = "timeout"
 
 
 class UnknownTaskType(Exception):
@@ -41,7 +48,7 @@ class _Run:
     claim: Claim
     work: asyncio.Task[None]
     reason: str | None = None
-    """Why it was cancelled: `stopped`, `fenced` or `drain`."""
+    """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
     abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Done when nobody waits any longer for a handler that ignores its cancellation."""
 
@@ -82,6 +89,7 @@ class Runner:
         self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
         self._claims = Claims(transitions, worker_id, self._slots, engine_retries=engine_retries)
+        self._known = KnownTasks()
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
         self._draining = False
@@ -95,26 +103,37 @@ class Runner:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        claim = await self._claims.claim(assignment)
+        with self._known.entered(assignment.task_id) as offer:
+            return await self._run(assignment, offer)
+
+    async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:
+        claiming = asyncio.create_task(self._claims.claim(assignment))
+        try:
+            claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The claim may be granted already, its answer on the way: whoever does not take it up gives it back.
+            await offer.finish(self._give_up(claiming))
+            raise
         if not isinstance(claim, Claim):
             return claim
         if self._suspended:
-            held = claim
-            await until_stored(lambda: self._hand_back(held))
+            await offer.finish(self._give_up(claiming))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
         fault_points.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
         run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
         self._runs[claim.task_id] = run
+        limit = asyncio.get_running_loop().call_later(self._timeout_of(claim), self._cancel, run, TIMED_OUT)
         self._works.add(run.work)
         run.work.add_done_callback(self._works.discard)
         try:
             return await self._conclude(run, reporter)
         except asyncio.CancelledError:
-            await asyncio.shield(self._leave(run, reporter))
+            await offer.finish(self._leave(run, reporter))
             raise
         finally:
+            limit.cancel()
             if self._runs.get(claim.task_id) is run:
                 del self._runs[claim.task_id]
 
@@ -152,8 +171,23 @@ class Runner:
         while busy := self._works | self._inline.busy | (self._isolated.busy if self._isolated else set()):
             await asyncio.wait(busy)
 
-    async def check_claims(self) -> None:
-        """Cancel runs that lost their claim unnoticed (a missed notification)."""
+    async def compare(self) -> None:
+        """Compare what runs here with the rows that carry this worker's name, both ways: a run that lost its claim is
+        cancelled, a row that nothing here knows of is handed back.
+        """
+        await self._cancel_fenced()
+        await self._hand_back_unknown()
+
+    async def _hand_back_unknown(self) -> None:
+        """A claim that was granted to somebody who gave up, or whose question arrived late."""
+        before = self._known.tasks()
+        for task_id, attempt in await self._transitions.running_on(self._worker_id()):
+            if task_id in before or task_id in self._known.tasks():
+                continue
+            if await self._transitions.hand_back(task_id, attempt, engine_retries=self._engine_retries):
+                log.warning("task %s was claimed by this worker and did not run here; handed back", task_id)
+
+    async def _cancel_fenced(self) -> None:
         mine = [(run.claim.task_id, run.claim.attempt) for run in self._runs.values() if run.reason is None]
         if not mine:
             return
@@ -175,12 +209,12 @@ class Runner:
         handler = self._registry.get_handler(claim.task_type)
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
-        full = {**payload, "task_type": claim.task_type, "task_id": claim.task_id}
-        async with asyncio.timeout(self._timeout_of(claim)):
-            if self._isolated is not None and self._isolated.wants(handler):
-                reporter.result = await self._isolated.run(claim, full)
-            else:
-                await self._inline.run(handler, full, self._context(claim, reporter))
+        # Redis payloads bring the time of their start along.
+        full = {"timestamp": time.time(), **payload, "task_type": claim.task_type, "task_id": claim.task_id}
+        if self._isolated is not None and self._isolated.wants(handler):
+            reporter.result = await self._isolated.run(claim, full)
+        else:
+            await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
     def _timeout_of(self, claim: Claim) -> float:
         """Seconds. Whatever a foreign handler says, its failures must be reported."""
@@ -188,6 +222,7 @@ class Runner:
             own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
         except Exception:  # noqa: BLE001
             own = 600.0
+        own = min(own, LONGEST_TIMEOUT) if own > 0 else 600.0
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
@@ -202,7 +237,7 @@ class Runner:
         with self._slots.inside():
             await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
         claim = run.claim
-        if run.reason is not None:
+        if run.reason not in (None, TIMED_OUT):
             if not run.work.done():
                 log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
             elif not run.work.cancelled():
@@ -210,8 +245,8 @@ class Runner:
             if run.reason == "drain":
                 await until_stored(lambda: self._hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
-            return Stopped(run.reason)
-        error = asyncio.CancelledError() if run.work.cancelled() else run.work.exception()
+            return Stopped(str(run.reason))
+        error = self._error_of(run)
         fault_points.passing("before_report")
         if error is None:
             outcome = await until_stored(lambda: self._report_success(claim, reporter))
@@ -219,6 +254,24 @@ class Runner:
             outcome = await until_stored(lambda: self._report_failure(claim, error))
         fault_points.passing("after_report")
         return outcome
+
+    def _error_of(self, run: _Run) -> BaseException | None:
+        """How the handler ended. One that heeds no time limit is abandoned; one that completes all the same has
+        completed.
+        """
+        error: BaseException | None = None
+        if run.work.done():
+            try:
+                run.work.result()
+            except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the run
+                error = raised
+            else:
+                return None
+        if run.reason == TIMED_OUT:
+            late = TimeoutError(f"Task timed out after {self._timeout_of(run.claim):.12g} seconds")
+            late.__cause__ = error
+            return late
+        return error
 
     async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
         if await self._transitions.complete(claim.task_id, claim.attempt):
@@ -229,7 +282,7 @@ class Runner:
         if isinstance(error, HandlerFailed):
             failure = error.failure
         else:
-            failure = failure_of(error, claim.task_type, self._timeout_of(claim), self._non_retryable)
+            failure = failure_of(error, claim.task_type, self._non_retryable)
         verdict = await self._transitions.fail(
             claim.task_id,
             claim.attempt,
@@ -240,15 +293,26 @@ class Runner:
             stack=failure.stack,
             delay=failure.delay,
         )
-        log.info("task %s attempt %d failed: %s", claim.task_id, claim.attempt, failure.stack)
         if verdict is None:
             return await self._after_fence(claim)
+        level = logging.ERROR if verdict.retry_in is None else logging.WARNING
+        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
+        log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
         return Failed(failure.text, failure.error_type, verdict.retry_in)
+
+    async def _give_up(self, claiming: asyncio.Task[Claim | Outcome]) -> None:
+        try:
+            claim = await claiming
+        except Exception as error:  # noqa: BLE001 - nothing was granted, or `compare` finds it
+            log.debug("a claim that was given up: %s", type(error).__name__)
+            return
+        if isinstance(claim, Claim):
+            await until_stored(lambda: self._hand_back(claim))
 
     async def _after_fence(self, claim: Claim) -> Outcome:
         """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
-        standing = await self._transitions.standing(claim.task_id, self._worker_id())
-        if standing is not None and standing.state == "completed" and standing.epoch == claim.epoch:
+        status = await self._transitions.claim_status(claim.task_id, self._worker_id())
+        if status is not None and status.state == "completed" and status.epoch == claim.epoch:
             return Completed(None)
         return Stopped("fenced")
 

@@ -38,6 +38,9 @@ TIMEOUT_MARGIN = timedelta(seconds=60)
 """Start-to-close is the handler's timeout plus this: the worker enforces the timeout itself and reports it; only a
 worker that cannot is cut off by Temporal."""
 
+LOST_PAUSE = timedelta(seconds=1)
+"""Does not grow: refused offers are attempts, too, and a start that is lost after many must not wait for long."""
+
 _LONGEST_KEYWORD = 255
 _PLAIN = {"encoding": b"json/plain"}
 _KEYWORD = {**_PLAIN, "type": b"Keyword"}
@@ -75,7 +78,7 @@ async def activity_request(
         task_queue=TaskQueue(name=start.queue),
         id_reuse_policy=ActivityIdReusePolicy.ACTIVITY_ID_REUSE_POLICY_REJECT_DUPLICATE,
         id_conflict_policy=ActivityIdConflictPolicy.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING,
-        retry_policy=retry_policy(start),
+        retry_policy=retry_policy(),
         priority=priority(start),
         input=await encoded(message, client.data_converter),
     )
@@ -94,9 +97,9 @@ async def workflow_request(
         queue=start.queue,
         start_to_close=(start.timeout + TIMEOUT_MARGIN).total_seconds(),
         heartbeat=heartbeat.total_seconds(),
-        retry_initial=start.retry.initial.total_seconds(),
-        retry_coefficient=start.retry.coefficient,
-        retry_maximum=start.retry.maximum.total_seconds(),
+        retry_initial=LOST_PAUSE.total_seconds(),
+        retry_coefficient=1.0,
+        retry_maximum=LOST_PAUSE.total_seconds(),
     )
     return StartWorkflowExecutionRequest(
         namespace=namespace,
@@ -130,11 +133,14 @@ async def _named_workflow_request(
     )
 
 
-def retry_policy(start: WorkflowStart) -> RetryPolicy:
-    """The intervals of the start; attempts without limit, because the budget is PostgreSQL's."""
-    policy = RetryPolicy(backoff_coefficient=max(start.retry.coefficient, 1.0), maximum_attempts=0)
-    policy.initial_interval.FromTimedelta(start.retry.initial)
-    policy.maximum_interval.FromTimedelta(max(start.retry.maximum, start.retry.initial))
+def retry_policy() -> RetryPolicy:
+    """How soon Temporal offers a start again of which it heard nothing; attempts without limit.
+
+    Budget and pauses of failures are PostgreSQL's: the worker names the pause each time.
+    """
+    policy = RetryPolicy(backoff_coefficient=1.0, maximum_attempts=0)
+    policy.initial_interval.FromTimedelta(LOST_PAUSE)
+    policy.maximum_interval.FromTimedelta(LOST_PAUSE)
     return policy
 
 

@@ -219,9 +219,7 @@ async def test_recent_by_type_entity_and_search(world: World, home: Household) -
     assert await found(search="0a1b2c3d", status="failed") == none
 
 
-@pytest.mark.parametrize(
-    "query", [{"limit": "many"}, {"offset": "-1"}, {"limit": "0"}, {"limit": "99999999999999999999"}]
-)
+@pytest.mark.parametrize("query", [{"limit": "many"}, {"offset": "-1"}, {"limit": "99999999999999999999"}])
 async def test_recent_refuses_what_is_no_page(world: World, home: Household, query: dict[str, str]) -> None:
     answer = await world.client(home.owner).get("/api/v1/tasks/recent", params=query)
     assert answer.status_code == 422

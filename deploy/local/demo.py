@@ -26,6 +26,13 @@ POLL_SECONDS = 0.2
 FINISHED = ("Completed", "Failed", "Stopped")
 SHOWN_FACTS = 12
 
+NEXT = """
+What to look at next, with every address and key in the shell (set -a; . .local/env; set +a):
+  .venv/bin/taskgate task list       the tasks of both backends as one list
+  .venv/bin/taskgate flags show      the stage of each tenant
+  docs/how-to-move-a-tenant.md       what was done for acme here, step by step
+  make status, make down             what runs, and its end"""
+
 HEADER = ("tenant", "backend", "episode", "status", "duration")
 
 
@@ -93,6 +100,7 @@ class Demo:
         print(f"\n{len(sent) - len(failed)} of {len(sent)} episodes finished in {time.monotonic() - began:.1f} s")
         if ui := self._variables.get("TASKGATE_TEMPORAL_UI_URL"):
             print(f"Temporal's view of them: {ui}/namespaces/{self._variables['TASKGATE_TEMPORAL_NAMESPACE']}")
+        print(NEXT)
         return 1 if failed else 0
 
     async def _send(self, tenant: Tenant) -> list[Sent]:

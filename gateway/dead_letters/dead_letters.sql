@@ -70,12 +70,20 @@ l.id = ANY (:value::text[])
 (l.died_at, l.id) < (:value, :value)
 
 -- name: dismiss
-UPDATE taskgate.dead_letter SET state = 'dismissed', closed_at = now(), closed_by = $2
-WHERE id = ANY ($1::text[]) AND state = 'open'
-RETURNING id
+-- Locked in one order, so that two at once do not wait for each other.
+WITH chosen AS (
+    SELECT id FROM taskgate.dead_letter WHERE id = ANY ($1::text[]) AND state = 'open' ORDER BY id FOR UPDATE
+)
+UPDATE taskgate.dead_letter l SET state = 'dismissed', closed_at = now(), closed_by = $2
+FROM chosen WHERE l.id = chosen.id
+RETURNING l.id
 
 -- name: purge
-DELETE FROM taskgate.dead_letter WHERE id = ANY ($1::text[]) RETURNING id
+-- Locked in the same order.
+WITH chosen AS (
+    SELECT id FROM taskgate.dead_letter WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE
+)
+DELETE FROM taskgate.dead_letter l USING chosen WHERE l.id = chosen.id RETURNING l.id
 
 -- name: forget_old
 -- Retention: whatever became of it, counted from its latest death.

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, TooManyOpen
 from gateway.rpc.calls import Context, Method, only_message, parse
 from gateway.rpc.failures import abort
 
 SERVICE = "grpc.health.v1.Health"
 
+#: Watches at once, in all: they need no key, and count among all calls.
+MOST_WATCHES = 100
 #: How often the parts are looked at (seconds).
 _LOOK = 1.0
 
@@ -28,6 +30,7 @@ class Health:
     def __init__(self, parts: Mapping[str, Callable[[], bool]]) -> None:
         self._parts = dict(parts)
         self._ended = False
+        self._watches = 0
         self._changed = asyncio.Event()
 
     def handlers(self) -> Mapping[str, Method]:
@@ -72,6 +75,15 @@ class Health:
         return _answer(status)
 
     async def _watch(self, incoming: AsyncIterator[bytes], context: Context) -> None:
+        if self._watches >= MOST_WATCHES:
+            await abort(context, TooManyOpen())
+        self._watches += 1
+        try:
+            await self._tell_changes(incoming, context)
+        finally:
+            self._watches -= 1
+
+    async def _tell_changes(self, incoming: AsyncIterator[bytes], context: Context) -> None:
         try:
             service = parse(HealthCheckRequest, await only_message(incoming)).service
         except Exception as error:

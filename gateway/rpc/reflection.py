@@ -10,12 +10,15 @@ import grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
-from gateway.errors import ShuttingDown
+from gateway.errors import ShuttingDown, TooManyOpen
 from gateway.rpc.calls import Context, Method, parse
 from gateway.rpc.failures import abort
 
 #: Both versions have the same messages; the package of grpc serves the older name alone.
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+
+#: Streams at once, in all: they need no key, and count among all calls.
+MOST_STREAMS = 100
 
 
 class Reflection:
@@ -41,6 +44,8 @@ class Reflection:
             async for raw in incoming:
                 yield parse(reflection_pb2.ServerReflectionRequest, raw)
 
+        if len(self._streams) >= MOST_STREAMS:
+            await abort(context, TooManyOpen())
         stream = asyncio.current_task()
         assert stream is not None
         self._streams.add(stream)

@@ -29,9 +29,14 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
+    # Rolled back for the sake of another one; the same again will do.
+    asyncpg.DeadlockDetectedError,
     # A connection that was told of the server's end and is not yet closed: the statement is not even sent.
     asyncpg.InternalClientError,
 )
+
+#: Of these, what leaves no doubt that nothing was done.
+_UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
 
 #: Everything that asyncpg raises of its own.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -294,5 +299,5 @@ class uncertain:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, _AWAY) and not isinstance(error, (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError)):
+        if isinstance(error, _AWAY) and not isinstance(error, _UNDONE):
             raise OutcomeUnknown(retry_after=2) from error

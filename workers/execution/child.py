@@ -50,14 +50,15 @@ class Child:
         reporter = ProgressReporter(self._equipment.transitions, claim)
         try:
             assert handler is not None, "the worker knows this type, and its processes do too"
-            await self._execution.run(handler, payload, self._equipment.context(claim, reporter))
+            await reporter.returned(
+                await self._execution.run(handler, payload, self._equipment.context(claim, reporter))
+            )
         except asyncio.CancelledError:
             await self._settle()
             self._answer(CANCELLED)
         except BaseException as error:  # noqa: BLE001 - the worker decides what it means
             await self._settle()
-            # The worker enforces the timeout, and words it.
-            failure = failure_of(error, claim.task_type, 0.0, self._non_retryable)
+            failure = failure_of(error, claim.task_type, self._non_retryable)
             self._answer(FAILED, failure=failure_as_json(failure))
         else:
             await self._settle()

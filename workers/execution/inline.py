@@ -1,4 +1,4 @@
-"""Runs a handler in the worker's own process: a coroutine in its event loop, a plain function in a thread."""
+"""Runs a handler in the worker's own process: a coroutine in its event loop, anything else in a thread."""
 
 from __future__ import annotations
 
@@ -16,60 +16,76 @@ FORKED = 70
 
 
 class HandlerExit(Exception):
-    """A handler raised SystemExit or KeyboardInterrupt, which asyncio would let end the whole process."""
+    """A handler raised what would end the whole process, or what a coroutine cannot pass on."""
+
+
+class BodyNeverRan(Exception):
+    """The handler's `process` is a generator: calling it ran nothing."""
+
+    non_retryable = True
 
 
 class InlineExecution:
     """`busy` holds what has not come to its end, also when nobody waits for it any more."""
 
     def __init__(self) -> None:
-        self.busy: set[asyncio.Future[None]] = set()
+        self.busy: set[asyncio.Future[Any]] = set()
 
-    async def run(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> None:
-        """Raises what the handler raises; `HandlerExit` for what would end the process."""
-        if not inspect.iscoroutinefunction(inspect.unwrap(handler.process)):
-            await self._run_in_thread(handler, payload, context)
-            return
+    async def run(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> Any:
+        """What the handler returned; an awaitable is awaited, however the handler came to return one.
+
+        Raises what the handler raises; `HandlerExit` for what would end the process, `BodyNeverRan`.
+        """
         process = os.getpid()
         try:
-            await handler.process(payload, context)
-        except (SystemExit, KeyboardInterrupt) as exit_:
-            raise HandlerExit(f"The handler tried to end its process: {type(exit_).__name__}") from exit_
+            if inspect.iscoroutinefunction(handler.process):
+                returned: Any = handler.process(payload, context)
+            else:
+                returned = await self._called_in_thread(handler, payload, context)
+            while inspect.isawaitable(returned):
+                returned = await returned
+        except (SystemExit, KeyboardInterrupt, StopIteration) as exit_:
+            raise _exit_of(exit_) from exit_
         finally:
             if os.getpid() != process:
                 # The handler forked, and this is the copy. Everything it shares with the worker is the worker's.
                 os._exit(FORKED)
+        if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+            raise BodyNeverRan(f"The handler's process() is a generator ({type(returned).__name__}); nothing was run")
+        return returned
 
-    async def _run_in_thread(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> None:
+    async def _called_in_thread(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> Any:
         """A thread cannot be cancelled: when the run is, the thread goes on, and counts as busy until it ends."""
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        self.busy.add(ended)
-        ended.add_done_callback(self.busy.discard)
-
-        def finish(error: BaseException | None) -> None:
-            if error is None:
-                ended.set_result(None)
-            else:
-                ended.set_exception(error)
-                ended.exception()  # somebody may no longer be there to ask
+        # The error is part of the result: a future does not take every exception (StopIteration).
+        ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        process = os.getpid()
 
         def work() -> None:
-            error: BaseException | None = None
+            returned, error = None, None
             try:
-                handler.process(payload, BlockingContext(context, loop))  # type: ignore[unused-coroutine]
-            except (SystemExit, KeyboardInterrupt) as exit_:
-                error = HandlerExit(f"The handler tried to end its process: {type(exit_).__name__}")
+                returned = handler.process(payload, ThreadContext(context, loop))
             except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the run
                 error = raised
-            loop.call_soon_threadsafe(finish, error)
+            if os.getpid() != process:
+                os._exit(FORKED)
+            loop.call_soon_threadsafe(ended.set_result, (returned, error))
 
         threading.Thread(target=work, name=f"handler {handler.task_type}", daemon=True).start()
-        await asyncio.shield(ended)
+        self.busy.add(ended)
+        ended.add_done_callback(self.busy.discard)
+        returned, error = await asyncio.shield(ended)
+        if error is not None:
+            raise error if not isinstance(error, StopIteration) else _exit_of(error) from error
+        return returned
 
 
-class BlockingContext:
-    """The context of a handler that is a plain function: the same members, and those that are async wait."""
+class ThreadContext:
+    """The context of a handler that is called in a thread: the same members.
+
+    Those that are async wait for their end, except where an event loop runs (a coroutine that the handler returned, or
+    a loop of its own): there they are awaited as usual.
+    """
 
     def __init__(self, context: TaskContext, loop: asyncio.AbstractEventLoop) -> None:
         self._context = context
@@ -81,6 +97,24 @@ class BlockingContext:
 
     def _waiting(self, member: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            return asyncio.run_coroutine_threadsafe(member(*args, **kwargs), self._loop).result()
+            running = _running_loop()
+            if running is self._loop:
+                return member(*args, **kwargs)
+            future = asyncio.run_coroutine_threadsafe(member(*args, **kwargs), self._loop)
+            return future.result() if running is None else asyncio.wrap_future(future)
 
         return call
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _exit_of(error: BaseException) -> HandlerExit:
+    name = type(error).__name__
+    if isinstance(error, StopIteration):
+        return HandlerExit(f"The handler raised {name}")
+    return HandlerExit(f"The handler tried to end its process: {name}")

@@ -88,6 +88,36 @@ async def raise_a_base_exception(payload: dict[str, Any], context: TaskContext) 
     raise NotAnException("not caught by most")
 
 
+async def close_itself(payload: dict[str, Any], context: TaskContext) -> None:
+    raise GeneratorExit("closed")
+
+
+def stop_an_iteration(payload: dict[str, Any], context: Any) -> None:
+    next(iter([]))
+
+
+async def run_into_its_own_limit(payload: dict[str, Any], context: TaskContext) -> None:
+    await asyncio.wait_for(asyncio.sleep(5), 0.1)
+
+
+async def report_nonsense(payload: dict[str, Any], context: TaskContext) -> None:
+    """Progress and messages that the columns do not take."""
+    for progress in (10**12, float("nan"), "50", "half", -5, 10**400, payload["progress"]):
+        await context._update_task_log(payload["task_id"], "PROCESSING", progress=progress, message="m\0")  # type: ignore[arg-type]
+
+
+async def return_a_dict(payload: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    return {"answer": 42}
+
+
+async def return_its_payload_keys(payload: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    return {name: type(payload[name]).__name__ for name in ("task_id", "task_type", "timestamp") if name in payload}
+
+
+async def return_a_number(payload: dict[str, Any], context: TaskContext) -> int:
+    return 42
+
+
 async def exit_politely(payload: dict[str, Any], context: TaskContext) -> None:
     raise SystemExit(3)
 
@@ -135,14 +165,15 @@ class Misbehaving(TaskHandler):
     def isolated(self) -> bool:
         return self._isolated
 
-    async def process(self, payload: dict[str, Any], context: TaskContext) -> None:
+    async def process(self, payload: dict[str, Any], context: TaskContext) -> Any:
         note(payload, "start")
         try:
-            await self._function(payload, context)
+            returned = await self._function(payload, context)
         except asyncio.CancelledError:
             note(payload, "cancelled")
             raise
         note(payload, "end")
+        return returned
 
     def _process_in_thread(self, payload: dict[str, Any], context: TaskContext) -> None:
         note(payload, "start")
@@ -162,6 +193,8 @@ FUNCTIONS = (
         end_the_process,
     ),
     *(raise_a_base_exception, exit_politely, fork, report_what_is_no_json, write_a_gigabyte, leak),
+    *(close_itself, stop_an_iteration, run_into_its_own_limit, report_nonsense),
+    *(return_a_dict, return_a_number, return_its_payload_keys),
 )
 
 

@@ -25,8 +25,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a task stands when its claim is not granted."""
+class ClaimStatus:
+    """State of a task whose claim was not granted."""
 
     state: str
     backend: str | None

@@ -14,7 +14,7 @@ from backends.port import RetryPolicy
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
-from gateway.tasks.lifecycle.claim import Claim, FailureVerdict, Standing
+from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
 from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,24 @@ class Transitions:
     # Workers ------------------------------------------------------------------------------------------------
 
     async def claim(
-        self, task_id: str, backend: str, epoch: int | None, worker_id: str, *, with_payload: bool
+        self,
+        task_id: str,
+        backend: str,
+        epoch: int | None,
+        worker_id: str,
+        *,
+        with_payload: bool,
+        token: int | None = None,
+        again: bool = False,
     ) -> Claim | None:
-        """Ask for the right to run a task; None when it is not granted (`standing` says why)."""
-        row = await self._db.fetchrow(SQL.claim, task_id, backend, epoch, worker_id, with_payload, self._fenced)
+        """Ask for the right to run a task; None when it is not granted (`claim_status` says why).
+
+        Who never heard the answer asks `again` with the same `token`, and gets the claim that was granted, if one was.
+        """
+        given = (task_id, backend, epoch, worker_id, with_payload, self._fenced, token)
+        row = await self._db.fetchrow(SQL.claim, *given)
+        if row is None and again:
+            row = await self._db.fetchrow(SQL.claim_again, task_id, worker_id, token, with_payload)
         if row is None:
             return None
         self._notifier.changed(task_id)
@@ -80,10 +94,14 @@ class Transitions:
             timeout_seconds=row["timeout_seconds"],
         )
 
-    async def standing(self, task_id: str, worker_id: str) -> Standing | None:
-        """Why a claim failed; None when the gateway never heard of the task."""
-        row = await self._db.fetchrow(SQL.standing, task_id, worker_id)
-        return None if row is None else Standing(**dict(row))
+    async def claim_status(self, task_id: str, worker_id: str) -> ClaimStatus | None:
+        """Why a claim was not granted; None when the gateway never heard of the task."""
+        row = await self._db.fetchrow(SQL.claim_status, task_id, worker_id)
+        return None if row is None else ClaimStatus(**dict(row))
+
+    async def running_on(self, worker_id: str) -> list[tuple[str, int]]:
+        """The (task id, attempt) that this worker runs, as far as PostgreSQL knows."""
+        return [(row["task_id"], row["attempt"]) for row in await self._db.fetch(SQL.running_on, worker_id)]
 
     async def judge_foreign(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
         """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
@@ -133,7 +151,8 @@ class Transitions:
     ) -> bool:
         """Record what a handler reports; False when the run no longer holds its claim."""
         encoded = None if result is None else encode_json(result)
-        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, message, increment_retry)
+        text = None if message is None else _storable(message)
+        row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, text, increment_retry)
         if row is not None:
             self._notifier.changed(task_id)
         return row is not None

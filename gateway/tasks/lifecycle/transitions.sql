@@ -79,7 +79,7 @@ DELETE FROM taskgate.idempotency WHERE created_at < now() - make_interval(secs =
 -- ($6 false takes the fence away, for the fault suite to prove that its absence is seen.)
 WITH claimed AS (
     UPDATE taskgate.dispatch d
-    SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now()
+    SET state = 'running', attempt = d.attempt + 1, worker_id = $4, owner_id = NULL, claimed_at = now(), claim_token = $7
     WHERE d.task_id = $1
       AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state || '' IN ('starting', 'queued')))
       AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
@@ -104,7 +104,14 @@ SELECT c.attempt, c.epoch, c.tenant_id, c.project_id, c.user_id, c.group_id, c.t
        CASE WHEN $5 THEN l.payload::text END AS payload
 FROM claimed c, log l
 
--- name: standing
+-- name: claim_again
+-- The claim that this asking ($3) was granted before, if its answer was lost.
+SELECT d.attempt, d.epoch, d.tenant_id, d.project_id, d.user_id, d.group_id, d.task_type, d.timeout_seconds,
+       CASE WHEN $4 THEN l.payload::text END AS payload
+FROM taskgate.dispatch d JOIN task_logs l ON l.id = d.task_id
+WHERE d.task_id = $1 AND d.state || '' = 'running' AND d.worker_id = $2 AND d.claim_token = $3
+
+-- name: claim_status
 -- Why a claim was not granted.
 SELECT d.state, d.backend, d.epoch, d.worker_id,
        EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive,
@@ -221,6 +228,10 @@ SELECT 1 FROM back
 SELECT d.task_id FROM taskgate.dispatch d
 JOIN unnest($1::text[], $2::int[]) AS mine(task_id, attempt) ON mine.task_id = d.task_id AND mine.attempt = d.attempt
 WHERE d.state || '' = 'running'
+
+-- name: running_on
+-- What a worker runs, as far as this table knows.
+SELECT task_id, attempt FROM taskgate.dispatch WHERE worker_id = $1 AND state = 'running'
 
 -- name: lock_task
 -- Both rows of a task, locked, dispatch first.

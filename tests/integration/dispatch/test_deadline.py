@@ -13,9 +13,9 @@ MESSAGE = "Task expired: it had not started by its deadline, 2026-01-02T03:04:05
 async def test_a_late_claim_is_refused(transitions, new_task, new_worker, log_row, changes):
     task, worker = await new_task(expires_at=PAST), await new_worker()
     assert await transitions.claim(task, "redis", 1, worker, with_payload=False) is None
-    standing = await transitions.standing(task, worker)
-    assert standing is not None
-    assert standing.expired
+    status = await transitions.claim_status(task, worker)
+    assert status is not None
+    assert status.expired
     assert await transitions.expire(task_id=task) == 1
     row = await log_row(task)
     assert (row["status"], row["error_message"], row["started_at"]) == ("FAILED", MESSAGE, None)

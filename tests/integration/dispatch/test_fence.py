@@ -36,13 +36,35 @@ async def test_only_a_task_that_waits_on_its_engine_can_be_claimed(transitions, 
     assert await transitions.claim(task, "redis", 1, await new_worker(), with_payload=False) is None
 
 
+async def test_who_asks_again_gets_the_same_claim(database, transitions, new_task, new_worker):
+    task, worker = await new_task(), await new_worker()
+    first = await transitions.claim(task, "redis", 1, worker, with_payload=True, token=7)
+    again = await transitions.claim(task, "redis", 1, worker, with_payload=True, token=7, again=True)
+    assert again == first is not None
+    assert await database.fetchval("SELECT count(*) FROM taskgate.attempt") == 1
+
+
+async def test_another_asking_is_not_granted_what_runs(transitions, new_task, new_worker):
+    task, worker, other = await new_task(), await new_worker(), await new_worker("w2")
+    await transitions.claim(task, "redis", 1, worker, with_payload=False, token=7)
+    assert await transitions.claim(task, "redis", 1, worker, with_payload=False, token=8, again=True) is None
+    assert await transitions.claim(task, "redis", 1, other, with_payload=False, token=7, again=True) is None
+
+
+async def test_a_claim_that_has_ended_is_not_granted_again(transitions, new_task, new_worker):
+    task, worker = await new_task(), await new_worker()
+    claim = await transitions.claim(task, "redis", 1, worker, with_payload=False, token=7)
+    await transitions.complete(task, claim.attempt)
+    assert await transitions.claim(task, "redis", 1, worker, with_payload=False, token=7, again=True) is None
+
+
 async def test_a_lost_worker_cannot_claim(database, transitions, new_task, new_worker):
     task, worker = await new_task(), await new_worker()
     await database.execute("UPDATE taskgate.process SET lost_at = now()")
     assert await transitions.claim(task, "redis", 1, worker, with_payload=False) is None
-    standing = await transitions.standing(task, worker)
-    assert standing is not None
-    assert not standing.worker_alive
+    status = await transitions.claim_status(task, worker)
+    assert status is not None
+    assert not status.worker_alive
 
 
 async def test_a_claim_shows_in_the_legacy_row(transitions, new_task, new_worker, log_row, changes):

@@ -14,17 +14,19 @@ from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
-from workers.outcome import Assignment, Completed, Stopped
+from workers.outcome import Assignment, Completed, Refused, Stopped
 from workers.progress import ProgressReporter
 from workers.runner import Runner
 
 
 class Disturbed(Transitions):
-    """`claimed` is called when a claim is granted, before its answer comes; `away` reports of progress fail, and
-    `away_at_end` of the end, which sets `failed`. `handed_back` is called before a run is.
+    """`claimed` is called when a claim is granted, before its answer comes; `answers_lost` answers do not come. `away`
+    reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
+    run is.
     """
 
     claimed: Callable[[str], Awaitable[None]] | None = None
+    answers_lost = 0
     handed_back: Callable[[], None] = staticmethod(lambda: None)
     away = 0
     away_at_end = 0
@@ -37,6 +39,9 @@ class Disturbed(Transitions):
         claim = await super().claim(task_id, *args, **more)
         if self.claimed is not None:
             await self.claimed(task_id)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise DatabaseUnavailable
         return claim
 
     async def progress(self, *args: Any, **more: Any) -> bool:
@@ -135,6 +140,79 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
     row = await log_row(task)
     assert (row["status"], row["progress"], row["result"]) == ("COMPLETED", 40, '{"n":1}')
     assert handler.ran == 1
+
+
+async def test_a_claim_whose_answer_is_lost_is_taken_up(database, disturbed, runner, handler, new_task):
+    disturbed.answers_lost = 2
+    assert await runner.run(assignment(await new_task())) == Completed({"n": 1})
+    assert handler.ran == 1
+    assert await database.fetchval("SELECT count(*) FROM taskgate.attempt") == 1
+
+
+async def test_a_copy_beside_a_run_is_not_run(runner, handler, new_task):
+    handler.waits, task = asyncio.Event(), await new_task()
+    first = asyncio.create_task(runner.run(assignment(task)))
+    await handler.began.wait()
+    assert isinstance(await runner.run(assignment(task)), Refused)
+    handler.waits.set()
+    assert await first == Completed({"n": 1})
+    assert handler.ran == 1
+
+
+async def test_a_claim_that_is_cancelled_before_its_answer_is_given_back(
+    database, disturbed, runner, handler, new_task
+):
+    granted, answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(task_id: str) -> None:
+        granted.set()
+        await answer.wait()
+
+    disturbed.claimed = hold
+    run = asyncio.create_task(runner.run(assignment(await new_task())))
+    await granted.wait()
+    run.cancel()
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "waiting"
+    assert handler.ran == 0
+
+
+async def test_a_row_that_nothing_here_runs_is_handed_back(database, disturbed, runner, new_task):
+    task = await new_task()
+    assert await disturbed.claim(task, "redis", 1, "w1", with_payload=False)
+    await runner.compare()
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "waiting"
+
+
+async def test_what_runs_or_asks_is_not_handed_back(database, disturbed, runner, handler, new_task):
+    handler.waits = asyncio.Event()
+    granted, answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(task_id: str) -> None:
+        granted.set()
+        await answer.wait()
+
+    disturbed.claimed = hold
+    run = asyncio.create_task(runner.run(assignment(await new_task())))
+    await granted.wait()
+    await runner.compare()
+    answer.set()
+    await handler.began.wait()
+    await runner.compare()
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "running"
+    handler.waits.set()
+    assert await run == Completed({"n": 1})
+
+
+async def test_a_run_that_lost_its_claim_is_cancelled(database, runner, handler, new_task):
+    handler.waits = asyncio.Event()
+    run = asyncio.create_task(runner.run(assignment(await new_task())))
+    await handler.began.wait()
+    await database.execute("UPDATE taskgate.dispatch SET attempt = attempt + 1")
+    await runner.compare()
+    assert await run == Stopped("fenced")
 
 
 async def test_a_run_that_its_engine_takes_back_is_handed_back_when_the_handler_is_out_of_it(

@@ -44,7 +44,7 @@ async def test_the_service_is_not_healthy_without_its_database(face: Any) -> Non
     assert (await anext(unknown)).status == UNKNOWN
     assert (await anext(states)).status == SERVING
 
-    await face.gateway.feed.close()
+    await face.gateway.listener.close()
 
     async with asyncio.timeout(10):
         assert (await anext(states)).status == NOT_SERVING
@@ -56,6 +56,22 @@ async def test_who_watches_health_is_told_of_the_end(face: Any) -> None:
     assert (await anext(states)).status == SERVING
     await face.server.stop()
     assert [state.status async for state in states] == [NOT_SERVING]
+
+
+async def test_watches_of_health_do_not_use_up_what_others_need(
+    face: Any, refusal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need no key."""
+    monkeypatch.setattr("gateway.rpc.health.MOST_WATCHES", 3)
+    health = HealthStub(face.channel)
+    watches = [health.Watch(HealthCheckRequest()) for _ in range(3)]
+    for watch in watches:
+        assert (await anext(aiter(watch))).status == SERVING
+    refused = await refusal(anext(aiter(health.Watch(HealthCheckRequest()))))
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_OPEN")
+    assert await face.submit()
+    for watch in watches:
+        watch.cancel()
 
 
 # Reflection -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from gateway.tasks.lifecycle.transitions import SQL
 
 OF_ONE_TASK = {
     "claim": SQL.claim,
+    "claim_again": SQL.claim_again,
     "complete": SQL.complete,
     "fail": SQL.fail,
     "hand_back": SQL.hand_back,

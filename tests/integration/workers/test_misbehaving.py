@@ -40,6 +40,9 @@ async def pids(fleet: Any) -> list[int]:
         ("raise_a_base_exception", "not caught by most"),
         ("exit_politely", "The handler tried to end its process: SystemExit"),
         ("report_what_is_no_json", "no text either"),
+        ("close_itself", "closed"),
+        ("stop_an_iteration", "The handler raised StopIteration"),
+        ("run_into_its_own_limit", "TimeoutError"),
     ],
 )
 async def test_what_it_raises_fails_its_task_alone(fleet: Any, kind: str, function: str, message: str) -> None:
@@ -98,6 +101,19 @@ async def test_an_interpreter_that_is_held_does_not_lose_the_lease_before_its_en
 async def test_a_plain_function_runs_in_a_thread_and_reports(fleet: Any) -> None:
     row = await completes(fleet, "block_a_thread", seconds=0.1)
     assert row.result == '{"from":"a thread"}'
+
+
+@pytest.mark.parametrize("kind", ["", "isolated_"])
+@pytest.mark.parametrize(("progress", "shown"), [(150, 100), (-5, 0), ("50", 50)])
+async def test_what_it_reports_on_the_way_is_made_to_fit(fleet: Any, kind: str, progress: object, shown: int) -> None:
+    row = await completes(fleet, f"{kind}report_nonsense", progress=progress)
+    assert (row.progress, row.message) == (shown, "m\\0")
+
+
+@pytest.mark.parametrize("kind", ["", "isolated_"])
+@pytest.mark.parametrize(("function", "result"), [("return_a_dict", '{"answer":42}'), ("return_a_number", None)])
+async def test_a_returned_dict_is_its_result(fleet: Any, kind: str, function: str, result: str | None) -> None:
+    assert (await completes(fleet, f"{kind}{function}")).result == result
 
 
 @pytest.mark.parametrize("kind", ["", "isolated_"])

@@ -67,8 +67,8 @@ async def test_an_activity() -> None:
     assert not request.HasField("schedule_to_close_timeout")
     assert request.heartbeat_timeout.ToTimedelta() == HEARTBEAT
     assert request.retry_policy.maximum_attempts == 0
-    assert request.retry_policy.initial_interval.ToTimedelta() == timedelta(seconds=2)
-    assert request.retry_policy.maximum_interval.ToTimedelta() == timedelta(seconds=90)
+    assert request.retry_policy.backoff_coefficient == 1
+    assert request.retry_policy.initial_interval.ToTimedelta() == timedelta(seconds=1)
     assert request.priority.priority_key == 2
     assert request.priority.fairness_key == "acme"
     assert request.priority.fairness_weight == pytest.approx(2.5)
@@ -88,7 +88,7 @@ async def test_a_workflow_carries_the_options_of_its_activity() -> None:
     assert options is not None
     assert options.queue == "tenant-acme-add_episode"
     assert options.start_to_close > 600
-    assert (options.heartbeat, options.retry_initial, options.retry_maximum) == (30, 2, 90)
+    assert (options.heartbeat, options.retry_initial, options.retry_maximum) == (30, 1, 1)
 
 
 def test_a_large_payload_travels_by_reference() -> None:

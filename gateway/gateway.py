@@ -43,6 +43,7 @@ from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from gateway.submission.intake import Intake
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.notifier import Notifier
@@ -61,6 +62,7 @@ class Gateway:
 
     settings: Settings
     database: Database
+    listener: Listener
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
@@ -132,6 +134,7 @@ class Gateway:
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()
+        await self.listener.close()
         with contextlib.suppress(Exception):
             await self.notifier.close()
         await self.access.close()

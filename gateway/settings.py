@@ -18,7 +18,8 @@ class Settings(BaseSettings):
 
     # Servers ------------------------------------------------------------------------------------------------
     database_url: str = Field(
-        "postgresql://postgres@127.0.0.1:5432/memstack", description="PostgreSQL with `task_logs`"
+        "postgresql://postgres@127.0.0.1:5432/memstack",
+        description="PostgreSQL with `task_logs`; of several hosts (`a:5432,b:5432`) the one that takes writes",
     )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections of one process to PostgreSQL")
     redis_url: str | None = Field(None, description="Redis of the legacy queue; unset: no Redis backend")

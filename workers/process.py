@@ -11,14 +11,12 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-import asyncpg
-
 from gateway.errors import DatabaseUnavailable
 from gateway.graph.errors import GraphError
 from gateway.recovery.guard import GuardLine
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.settings import Settings
-from gateway.storage.database import translated
+from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
@@ -64,6 +62,10 @@ class Worker:
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
         self._equipment = Equipment(settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}")
         self._db = self._equipment.database
+        # Whatever was stopped while nobody listened is found by a look at the claims.
+        self._check_soon = asyncio.Event()
+        self._listener = Listener(self._db)
+        self._listener.subscribe(STOP_CHANNEL, lambda task_id: self._runner.stop(task_id), missed=self._check_soon.set)
         self._isolated = IsolatedExecution(settings)
         identity = ProcessIdentity(
             "worker",
@@ -90,9 +92,9 @@ class Worker:
     async def run(self) -> None:
         """Poll, run, drain. Waits for PostgreSQL and the engine if they are away."""
         await self._lease.start()
+        self._listener.start()
         log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots.limit)
         side = [
-            asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._check_forever()),
             asyncio.create_task(self._warm_up()),
         ]
@@ -106,6 +108,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
             await self._isolated.close()
+            await self._listener.close()
             await self._lease.close()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._equipment.close()
@@ -213,33 +216,13 @@ class Worker:
 
     async def _check_forever(self) -> None:
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._check_soon.wait()
+            self._check_soon.clear()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._runner.compare()
-
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                connection = await self._db.connect()
-            except DatabaseUnavailable:
-                await asyncio.sleep(0.5)
-                continue
-            try:
-                await self._listen(connection)
-            finally:
-                connection.terminate()
-
-    async def _listen(self, connection: asyncpg.Connection) -> None:
-        ended = asyncio.Event()
-        connection.add_termination_listener(lambda _: ended.set())
-
-        def on_stop(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            self._runner.stop(str(payload))
-
-        with contextlib.suppress(DatabaseUnavailable), translated():
-            await connection.add_listener(STOP_CHANNEL, on_stop)
-            await self._runner.compare()  # for stops that came while nobody listened
-            await ended.wait()
 
 
 async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:

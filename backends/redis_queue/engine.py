@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,22 +21,20 @@ from backends.errors import (
 from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
 from backends.redis_queue import scripts, wire
 from backends.redis_queue.dead import DeadList
+from backends.redis_queue.freshness import Freshness
+from backends.redis_queue.holdings import sign_off
 from backends.redis_queue.ingress import Ingress
-from backends.redis_queue.link import Argument, Link
-from backends.redis_queue.scripts import Script
+from backends.redis_queue.link import Link
+from backends.redis_queue.lists import TaskLists
 
 KEEP_WAITING = timedelta(days=30)
 """How long the marker of a start is kept that has not ended."""
 KEEP_ENDED = timedelta(days=7)
 """How long the marker of a start is kept that has ended, with its result."""
-
-FRESH = timedelta(seconds=120)
-"""How old a waiting payload's time may become; the shortest limit of a type is 600 s."""
+_KEEP = int(KEEP_ENDED.total_seconds())
+_FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
-_MOST_GROUPS, _MOST_PAYLOADS = 1_000, 2_000
-#: Payloads that one call reads whole: four of 200 kB keep Redis for some 2 ms, on a busy machine for 8.
-_LOOKED_AT = 4
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -52,6 +51,8 @@ class RedisQueueEngine:
 
     def __init__(self, url: str, *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
+        self._lists = TaskLists(self._link)
+        self._freshness = Freshness(self._link)
         self.ingress = Ingress(self._link)
         self.dead = DeadList(self._link)
         """What producers that know nothing of the gateway push."""
@@ -98,10 +99,13 @@ class RedisQueueEngine:
 
         Raises `AnswerLost` when it may have happened; to cancel again is harmless.
         """
-        keep = int(KEEP_ENDED.total_seconds())
-        return bool(
-            await self._link.run(scripts.CANCEL, ref.workflow_id, ref.group_id, *_needle(ref), _storable(reason), keep)
-        )
+        arguments = (ref.workflow_id, _storable(reason), _KEEP)
+        if not await self._link.run(scripts.CANCEL, *arguments):
+            return False
+        taken_out = await self._lists.take_out(ref)
+        if not await self._lists.is_held(ref):
+            await self._link.run(scripts.CANCELLED, *arguments)
+        return taken_out > 0
 
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         raise CapabilityMissing("The Redis queue cannot deliver signals.")
@@ -111,16 +115,14 @@ class RedisQueueEngine:
 
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
-        keep = int(KEEP_ENDED.total_seconds())
-        return bool(await self._link.run(scripts.REQUEUE, ref.group_id, *_needle(ref), keep))
+        return await self._lists.requeue(ref, keep=_KEEP)
 
     async def release_worker(self, worker_id: str) -> int:
         """Put back all that a dead worker held, as the next of their groups, and free its locks; returns how many.
 
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
-        keep = int(KEEP_ENDED.total_seconds())
-        return int(await self._link.run(scripts.GIVE_BACK, worker_id, 1, keep))
+        return await sign_off(self._link, worker_id, keep=_KEEP)
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """One pass over the lists of each group, however many starts of it are asked for."""
@@ -129,43 +131,44 @@ class RedisQueueEngine:
             groups.setdefault(ref.group_id, []).append(ref)
         lost: list[WorkflowRef] = []
         for group, its in groups.items():
-            held = {name.decode() for name in await self._read(scripts.HELD, group)}
+            with _reading():
+                held = await self._lists.contents(group)
             absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
             # Taken and ended between two looks, or ended long ago: the marker knows.
             lost += [ref for ref in absent if await self.get_workflow_status(ref) is None]
         return lost
 
     async def keep_fresh(self) -> int:
-        """Renew the time of the gateway's payloads that wait for more than `FRESH`; how many (contract R4).
+        """Renew the time of the gateway's payloads that wait for long; how many (contract R4).
 
-        The groups are chosen at random, up to a budget of payloads; each call of Redis looks at few of them.
+        A call looks at a share of what waits, the next call goes on from there.
         """
-        age, budget, renewed = int(FRESH.total_seconds()), _MOST_PAYLOADS, 0
-        for group in await self._link.call("SRANDMEMBER", wire.ACTIVE_GROUPS, _MOST_GROUPS):
-            first, length = 0, 1
-            while first < length and budget > 0:
-                done, length = await self._read(scripts.KEEP_FRESH, age, group, first, _LOOKED_AT)
-                first, budget, renewed = first + _LOOKED_AT, budget - min(_LOOKED_AT, length), renewed + int(done)
-        return renewed
+        with _reading():
+            return await self._freshness.renew()
 
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         """The starts that the gateway's own workers ended, or that were cancelled; at most 10,000, oldest first."""
-        rows = await self._read(scripts.ENDED, since.astimezone(UTC).timestamp(), _MOST_ENDED, int(completed))
-        ended = []
-        for index in range(0, len(rows), 3):
-            workflow_id, state, error = (value.decode() for value in rows[index : index + 3])
-            ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
+        ended: list[EndedWorkflow] = []
+        looked_at, more = 0, 1
+        while more and looked_at < _MOST_ENDED:
+            with _reading():
+                more, *rows = await self._link.run(
+                    scripts.ENDED, since.astimezone(UTC).timestamp(), looked_at, int(completed)
+                )
+            looked_at += more
+            for index in range(0, len(rows), 3):
+                workflow_id, state, error = (value.decode() for value in rows[index : index + 3])
+                ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
         return ended
 
     async def get_incarnation(self) -> str:
         """Changes when Redis was emptied, and when it was restarted, since a restart may lose the latest writes."""
-        return str((await self._read(scripts.INCARNATION, uuid.uuid4().hex)).decode())
+        with _reading():
+            return str((await self._link.run(scripts.INCARNATION, uuid.uuid4().hex)).decode())
 
     async def check_health(self) -> None:
-        try:
+        with _reading():
             await self._link.call("PING")
-        except AnswerLost as error:
-            raise EngineUnavailable(error.message) from error
 
     async def close(self) -> None:
         await self._link.close()
@@ -174,29 +177,38 @@ class RedisQueueEngine:
 
     async def list_workers(self) -> frozenset[str]:
         """The gateway's own workers that may hold payloads, dead ones included."""
-        try:
-            return frozenset(worker.decode() for worker in await self._link.call("SMEMBERS", wire.WORKERS))
-        except AnswerLost as error:
-            raise EngineUnavailable(error.message) from error
+        with _reading():
+            return await self._lists.workers()
 
     # Private ------------------------------------------------------------------------------------------------
 
     async def _locate(self, ref: WorkflowRef) -> tuple[str, str, str]:
-        answer = await self._read(scripts.LOCATE, ref.workflow_id, ref.group_id, *_needle(ref))
-        state, error, result = (value.decode() for value in answer)
+        """State, error and result; the first is empty for what has neither ended nor is in any list."""
+        with _reading():
+            if (marker := await self._marker(ref))[0] in _FINAL:
+                return marker
+            if await self._lists.is_held(ref):
+                return WorkflowState.RUNNING, "", ""
+            if await self._lists.is_waiting(ref, known=bool(marker[0])):
+                return WorkflowState.QUEUED, "", ""
+            # Taken, or ended, between the looks.
+            if (marker := await self._marker(ref))[0] in _FINAL:
+                return marker
+            return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""
+
+    async def _marker(self, ref: WorkflowRef) -> tuple[str, str, str]:
+        fields = await self._link.call("HMGET", f"{wire.START}{ref.workflow_id}", "state", "error", "result")
+        state, error, result = ((field or b"").decode() for field in fields)
         return state, error, result
 
-    async def _read(self, script: Script, *arguments: Argument) -> Any:
-        """A script that changes nothing that matters: a lost answer is no answer."""
-        try:
-            return await self._link.run(script, *arguments)
-        except AnswerLost as error:
-            raise EngineUnavailable(error.message) from error
 
-
-def _needle(ref: WorkflowRef) -> tuple[str, str, int]:
-    """By what the scripts find the payloads of a start."""
-    return ref.task_id, wire.json_fragment(ref.task_id), ref.epoch
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Of what changes nothing that matters, a lost answer is no answer."""
+    try:
+        yield
+    except AnswerLost as error:
+        raise EngineUnavailable(error.message) from error
 
 
 def _storable(text: str) -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backends.redis_queue import dead, scripts, wire
 from backends.redis_queue.link import Link
+from backends.redis_queue.pages import walk
 
 LARGEST_BYTES = 32 * 1024 * 1024
 """Larger payloads are not read, whoever pushed them: no request of MemStack's makes such a task."""
-_AT_ONCE = 50
-"""Groups in one look."""
-_ENDS = 100
-"""Of a longer list a quick look sees so many payloads, half at each end: where producers and retries push."""
-_WINDOW = 500
-"""Payloads in one step of a complete look."""
+_ENDS = 50
+"""Of a longer list a quick look sees so many payloads at each end: where producers and retries push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +58,18 @@ class Ingress:
 
     async def look(self, *, everywhere: bool) -> list[Sighting]:
         """What is in the lists now; each list's ends only, unless `everywhere`."""
-        groups = await self._groups(everywhere=everywhere)
         found: list[Sighting] = []
-        for start in range(0, len(groups), _AT_ONCE):
-            seen, long = await self._peek("ends", _ENDS, groups[start : start + _AT_ONCE])
-            found += seen
-            for group in long if everywhere else ():
-                length = int(await self._link.call("LLEN", wire.GROUP.encode() + group))
-                for first in range(_ENDS // 2, length, _WINDOW):
-                    found += (await self._peek(first, _WINDOW, [group]))[0]
+        groups = await self._groups(everywhere=everywhere)
+        async for page in walk(self._link, scripts.PEEK, (LARGEST_BYTES, 0 if everywhere else _ENDS), groups):
+            found += [_sighting(*page.found[index : index + 4]) for index in range(0, len(page.found), 4)]
         return list({(sighting.group, sighting.digest): sighting for sighting in found}.values())
 
     async def take(self, sighting: Sighting) -> Taken | None:
         """Take it out of its list, into the gateway's keeping; None when somebody was faster."""
         entry_id = uuid.uuid4().hex
         # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
-        await self._link.run(scripts.TAKE, sighting.group, sighting.digest, entry_id)
+        async for _ in walk(self._link, scripts.TAKE, (sighting.digest, sighting.size, entry_id), [sighting.group]):
+            pass
         return await self._read(entry_id)
 
     async def unsettled(self) -> list[Taken]:
@@ -109,12 +101,6 @@ class Ingress:
             groups.update(key[len(wire.GROUP) :] for key in keys)
             if cursor in (b"0", 0):
                 return sorted(groups)
-
-    async def _peek(
-        self, first: int | str, most: int, groups: Iterable[bytes]
-    ) -> tuple[list[Sighting], Sequence[bytes]]:
-        long, *rest = await self._link.run(scripts.PEEK, LARGEST_BYTES, first, most, *groups)
-        return [_sighting(*rest[index : index + 4]) for index in range(0, len(rest), 4)], long
 
     async def _read(self, entry_id: str) -> Taken | None:
         answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)

@@ -43,6 +43,10 @@ def refused(error: exceptions.RedisError) -> EngineError:
     return EngineError(f"Redis refused a command: {text}")
 
 
+HEALTH_SECONDS = 5
+"""A connection that was idle for longer is asked whether it answers before it is used."""
+
+
 class _Closed(AnswerLost):
     """The connection to Redis was closed before the answer came."""
 
@@ -50,7 +54,7 @@ class _Closed(AnswerLost):
 class Link:
     """A small pool of connections; none is opened before the first command.
 
-    `timeout` limits, in seconds, the wait for a connection and the wait for an answer, each on its own.
+    `timeout` limits, in seconds, the wait for a connection that answers and the wait for an answer, each on its own.
     """
 
     def __init__(self, url: str, *, timeout: float, connections: int = 16) -> None:
@@ -63,6 +67,7 @@ class Link:
             socket_timeout=None,
             socket_connect_timeout=min(timeout, 2.0),
             socket_keepalive=True,
+            health_check_interval=HEALTH_SECONDS,
             # Whether to repeat is the caller's decision: a repeated command may be a second one.
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
@@ -73,11 +78,29 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout):
                 connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                try:
+                    await self._check_health(connection)
+                except BaseException:
+                    await self.release(connection)
+                    raise
         except exceptions.ResponseError as error:
             raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
         except (exceptions.RedisError, *_NO_CONTACT) as error:
             raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
         return connection
+
+    async def _check_health(self, connection: AbstractConnection) -> None:
+        """One that was idle for long may have vanished without a word, and the others beside it."""
+        try:
+            async with asyncio.timeout(self._timeout / 2):
+                await connection.check_health()  # type: ignore[no-untyped-call]
+        except (exceptions.ConnectionError, *_NO_CONTACT):
+            await self._drop_idle()
+            await connection.disconnect(nowait=True)
+            await connection.connect()  # type: ignore[no-untyped-call]
+
+    async def _drop_idle(self) -> None:
+        await self._pool.disconnect(inuse_connections=False)
 
     async def release(self, connection: AbstractConnection) -> None:
         await self._pool.release(connection)
@@ -114,6 +137,7 @@ class Link:
         except (exceptions.AuthenticationError, exceptions.BusyLoadingError, exceptions.ResponseError) as error:
             raise error if isinstance(error, exceptions.NoScriptError) else refused(error) from error
         except (TimeoutError, exceptions.TimeoutError) as error:
+            await self._drop_idle()  # the way to Redis is perhaps gone
             raise AnswerLost("Redis did not answer in time") from error
         except (exceptions.ConnectionError, OSError) as error:
             raise _Closed("Redis closed the connection without an answer") from error

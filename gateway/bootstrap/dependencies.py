@@ -16,6 +16,7 @@ from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from gateway.tasks.changes.notifier import Notifier
 
 
@@ -25,6 +26,7 @@ class Ground:
 
     settings: Settings
     database: Database
+    listener: Listener
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
@@ -50,10 +52,12 @@ def build_ground(settings: Settings, engines: Mapping[str, WorkflowEnginePort] |
     database = Database(settings.database_url, size=settings.database_pool_size)
     if engines is None:
         engines = build_engines(settings)
-    flags, overrides = build_flags(settings), Overrides(database)
+    listener = Listener(database)
+    flags, overrides = build_flags(settings), Overrides(database, listener)
     return Ground(
         settings=settings,
         database=database,
+        listener=listener,
         engines=engines,
         flags=flags,
         overrides=overrides,

@@ -44,7 +44,7 @@ class Dispatching:
 def build_dispatching(ground: Ground) -> Dispatching:
     settings, database = ground.settings, ground.database
     retry = RetryPolicy(attempts=settings.task_attempts)
-    limits = Limits(database, recallable=ground.fenced)
+    limits = Limits(database, ground.listener, recallable=ground.fenced)
     quotas = Quotas(database, limits)
     queues = QueueNames(database, known=frozenset(TYPES))
     dispatcher = _dispatcher(ground, queues, Gate(limits), retry)
@@ -97,6 +97,7 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
     )
     return Dispatcher(
         ground.database,
+        ground.listener,
         starter,
         planner,
         gate,

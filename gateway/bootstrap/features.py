@@ -159,7 +159,7 @@ def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
         runs,
         RunDocuments(database, runs, store),
         watch,
-        Conductor(database, ground.engines, ground.notifier, watch, on_stop=on_stop),
+        Conductor(database, ground.listener, ground.engines, ground.notifier, watch, on_stop=on_stop),
     )
 
 

@@ -41,6 +41,7 @@ from gateway.routing.router import Route, Router, configured_backends
 from gateway.routing.stages import meaning
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
 route_app = typer.Typer(help="Which backend a task goes to, and why.", no_args_is_help=True)
 override_app = typer.Typer(help="Stages above the flag: kill switch and guardrail.", no_args_is_help=True)
@@ -131,7 +132,7 @@ def override_list(as_json: AsJson = False) -> None:
 async def _explain(settings: Settings, query: RouteQuery) -> Json:
     flags = FlagSource.from_settings(settings)
     database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
-    overrides = Overrides(database)
+    overrides = Overrides(database, Listener(database))
     await flags.start()
     try:
         query, notes = await _look_up(database, overrides, query)

@@ -20,7 +20,8 @@ from gateway.dags.paths import RUNS_CHANNEL
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.watch import RunWatch
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database, translated
+from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
@@ -44,6 +45,7 @@ class Conductor:
     def __init__(
         self,
         database: Database,
+        listener: Listener,
         engines: Mapping[str, WorkflowEnginePort],
         notifier: ChangeNotifier,
         watch: RunWatch,
@@ -51,6 +53,9 @@ class Conductor:
         on_stop: Any = lambda: None,
     ) -> None:
         self._db = database
+        self._listener = listener
+        listener.subscribe(CHANGES_CHANNEL, self._on_changes, missed=self._look_again)
+        listener.subscribe(RUNS_CHANNEL, self._look_again)
         self._engine = next((e for e in engines.values() if Capability.WORKFLOWS in e.capabilities), None)
         self._notifier = notifier
         self._watch = watch
@@ -63,36 +68,20 @@ class Conductor:
 
     async def run(self) -> None:
         """Listen, tell and sweep."""
+        self._listener.start()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen_forever())
             group.create_task(self._tell_forever())
             group.create_task(self._sweep_forever())
 
     # Listening ----------------------------------------------------------------------------------------------
 
-    async def _listen_forever(self) -> None:
-        while True:
-            with contextlib.suppress(DatabaseUnavailable):
-                connection = await self._db.connect()
-                lost = asyncio.Event()
-                try:
-                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                    with translated():
-                        await connection.add_listener(CHANGES_CHANNEL, self._on_changes)
-                        await connection.add_listener(RUNS_CHANNEL, self._on_run)
-                        self._is_busy = True
-                        await lost.wait()
-                finally:
-                    connection.terminate()
-            await asyncio.sleep(0.5)
-
-    def _on_run(self, *_: object) -> None:
+    def _look_again(self, _payload: str = "") -> None:
         self._is_busy = True
 
-    def _on_changes(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+    def _on_changes(self, payload: str) -> None:
         if not self._is_busy and not self._watch.is_watched:
             return
-        ids = unpack(str(payload))
+        ids = unpack(payload)
         self._watch.heard(ids)
         if self._is_busy and self._engine is not None:
             self._heard.update(dict.fromkeys(ids))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import asyncpg
 
 from gateway.dispatch.due_tasks import DueTasks
 from gateway.dispatch.open_starts import DOWN_SECONDS, SQL, OpenStarts
@@ -18,11 +15,10 @@ from gateway.dispatch.planner import Planner
 from gateway.dispatch.starter import Starter
 from gateway.errors import DatabaseUnavailable
 from gateway.limits.gate import Gate
-from gateway.storage.database import Database, translated, type_Connection
+from gateway.storage.database import Database, type_Connection
+from gateway.storage.listener import Listener
 from gateway.submission.start_plan import REPEAT_SECONDS, StartPlan
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
-
-log = logging.getLogger(__name__)
 
 #: Of a look for due tasks, so many times as long is left to tasks that are new before the next.
 LEFT_TO_OTHERS = 3.0
@@ -38,6 +34,7 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
+        listener: Listener,
         starter: Starter,
         planner: Planner,
         gate: Gate,
@@ -47,6 +44,8 @@ class Dispatcher:
         sweep_seconds: float,
     ) -> None:
         self._db = database
+        self._listener = listener
+        listener.subscribe(DUE_CHANNEL, lambda _: self.wake(), missed=self.wake)
         self._starter = starter
         self._lanes = starter.lanes
         self._due = DueTasks(starter.lanes)
@@ -85,9 +84,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
+        self._listener.start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep_forever())
-            group.create_task(self._listen_forever())
             group.create_task(self._starter.run())
 
     async def close(self) -> None:
@@ -158,29 +157,6 @@ class Dispatcher:
             left += len(ids) if is_full else 0
             await db.execute(SQL.postpone, ids, 0.0 if is_full else DOWN_SECONDS, backend)
         return left
-
-    # Wake-ups -----------------------------------------------------------------------------------------------
-
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                connection = await self._db.connect()
-            except DatabaseUnavailable:
-                await asyncio.sleep(0.5)
-                continue
-            try:
-                await self._listen(connection)
-            finally:
-                connection.terminate()
-
-    async def _listen(self, connection: asyncpg.Connection) -> None:
-        ended = asyncio.Event()
-        connection.add_termination_listener(lambda _: ended.set())
-        with contextlib.suppress(DatabaseUnavailable), translated():
-            await connection.add_listener(DUE_CHANNEL, lambda *_: self.wake())
-            self.wake()  # for what was announced while nobody listened
-            await ended.wait()
-        log.warning("the wake-up connection to PostgreSQL was lost")
 
 
 def _columns(plans: list[StartPlan]) -> list[list[Any]]:

@@ -15,7 +15,7 @@ from backends.errors import EngineError
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
 from gateway.http.acceptance import json_answer
 from gateway.http.route import gateway_of
-from gateway.storage.database import Database
+from gateway.storage.database import IS_WRITABLE, Database
 
 router = APIRouter(tags=["health"])
 
@@ -95,7 +95,7 @@ async def get_readiness(request: Request) -> Response:
 
 async def _check_writable(database: Database) -> None:
     """Raises `DatabaseReadOnly`: a standby, or a server that takes no writes, answers all the same."""
-    if await database.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"):
+    if not await database.fetchval(IS_WRITABLE):
         raise DatabaseReadOnly
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database, translated
+from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
@@ -82,12 +83,15 @@ class Limits:
     def __init__(
         self,
         database: Database,
+        listener: Listener,
         *,
         recallable: list[str],
         wake: Callable[[], None] = lambda: None,
         cancel_soon: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = database
+        self._listener = listener
+        listener.subscribe(CHANNEL, self._hear, missed=self._hear)
         self._recallable = recallable
         self.wake = wake
         self.cancel_soon = cancel_soon
@@ -131,31 +135,22 @@ class Limits:
 
     async def run(self) -> None:
         """Follow the tables, and let go what they no longer hold, until cancelled."""
+        self._listener.start()
         while True:
-            connection = None
+            self._announced.clear()
             try:
-                connection = await self._db.connect()
-                with translated():
-                    await self._follow(connection)
+                await self.refresh()
+                await self.settle()
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 log.warning("quotas and pauses cannot be followed (%s); the last ones hold", type(error).__name__)
-                await asyncio.sleep(0.5)
-            finally:
-                if connection is not None:
-                    connection.terminate()
-
-    async def _follow(self, connection: asyncpg.Connection) -> None:
-        await connection.add_listener(CHANNEL, lambda *_: self._announced.set())
-        connection.add_termination_listener(lambda _: self._announced.set())
-        while not connection.is_closed():
-            self._announced.clear()
-            await self.refresh(connection)
-            await self.settle()
             pause = BUSY_SECONDS if self._pauses or self._quotas else IDLE_SECONDS
             # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._announced.wait()
+
+    def _hear(self, _payload: str = "") -> None:
+        self._announced.set()
 
     async def settle(self) -> None:
         """Call back what is paused, let go what is not, nor waits for a slot. Raises `DatabaseUnavailable`."""

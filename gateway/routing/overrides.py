@@ -21,6 +21,7 @@ from backends.errors import TaskgateError
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
 from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,16 @@ class Overrides:
     """
 
     def __init__(
-        self, database: Database, *, poll: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        listener: Listener,
+        *,
+        poll: float = POLL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = database
+        self._listener = listener
+        listener.subscribe(CHANNEL, self._announced, missed=self._announced)
         self._poll = poll
         self._clock = clock
         self._rows: dict[Scope, Override] = {}
@@ -105,6 +113,7 @@ class Overrides:
 
     async def start(self) -> None:
         """Begin to follow the table; returns after `START_SECONDS` at the latest, whether it could be read or not."""
+        self._listener.start()
         if self._task is None:
             self._task = asyncio.create_task(self._follow(), name="route-overrides")
             try:
@@ -149,24 +158,14 @@ class Overrides:
 
     async def _follow(self) -> None:
         while True:
-            connection = None
+            self._wake.clear()
             try:
-                connection = await self._db.connect()
-                await connection.add_listener(CHANNEL, self._announced)
-                connection.add_termination_listener(self._announced)
-                while not connection.is_closed():
-                    self._wake.clear()
-                    async with asyncio.timeout(self._poll):
-                        rows = await load_overrides(connection)
-                    self._take(rows)
-                    await self._pause()
+                async with asyncio.timeout(self._poll):
+                    rows = await load_overrides(self._db)
+                self._take(rows)
             except (TaskgateError, OSError, *DRIVER_ERRORS, ValueError) as error:
                 self._report(str(error) or type(error).__name__)
-                self._wake.clear()
-                await self._pause()
-            finally:
-                if connection is not None:
-                    connection.terminate()
+            await self._pause()
 
     async def _pause(self) -> None:
         # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
@@ -176,7 +175,7 @@ class Overrides:
         except TimeoutError:
             return
 
-    def _announced(self, *_: object) -> None:
+    def _announced(self, _payload: str = "") -> None:
         self._wake.set()
 
     def _take(self, rows: list[Override]) -> None:

@@ -35,6 +35,9 @@ _AWAY = (
     asyncpg.InternalClientError,
 )
 
+#: Of these, what leaves no doubt that nothing was done.
+_UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
+
 #: Everything that asyncpg raises of its own.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -42,6 +45,9 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 #: gone: nobody waits longer than the sum of the two on a peer that vanished.
 STATEMENT_SECONDS = 8.0
 CONFIRM_SECONDS = 2.0
+#: False on a standby, and where writes are switched off.
+IS_WRITABLE = "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::bool)"
+
 #: The pool that is replaced has so long for what is under way on it (seconds).
 _RETIRE_SECONDS = 10.0
 
@@ -293,5 +299,5 @@ class uncertain:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, _AWAY) and not isinstance(error, (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError)):
+        if isinstance(error, _AWAY) and not isinstance(error, _UNDONE):
             raise OutcomeUnknown(retry_after=2) from error

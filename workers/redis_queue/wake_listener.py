@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.exceptions import RedisError
@@ -18,11 +18,8 @@ log = logging.getLogger(__name__)
 
 #: Pauses in seconds between tries to reach Redis; at random, so that a fleet spreads out.
 BACKOFF = EqualJitterBackoff(cap=2.0, base=0.05)
-_KEEPALIVE = {
-    getattr(socket, name): value
-    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-    if hasattr(socket, name)
-}
+#: A channel that was silent for so long is asked whether it is still there (seconds).
+SILENT_SECONDS = 3.0
 
 
 class WakeListener:
@@ -58,19 +55,29 @@ class WakeListener:
                 socket_timeout=None,
                 socket_connect_timeout=min(self._timeout, 2.0),
                 socket_keepalive=True,
-                socket_keepalive_options=_KEEPALIVE,
                 retry=Retry(NoBackoff(), 0),
             )
             try:
-                async with client.pubsub() as channel:
+                async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     async with asyncio.timeout(self._timeout):
                         await channel.subscribe(wire.WAKE)
-                    async for _ in channel.listen():
+                    while True:
+                        message = await self._hear(channel)
                         failures = 0
-                        self.wake()
+                        if message["type"] == "message":
+                            self.wake()
             except (RedisError, OSError) as error:
                 log.debug("wake channel lost: %s", type(error).__name__)
             finally:
                 await client.aclose()
             failures += 1
             await asyncio.sleep(BACKOFF.compute(failures))
+
+    async def _hear(self, channel: PubSub) -> dict[str, Any]:
+        """What comes next; after a while the answer to a question. Raises `TimeoutError` without one."""
+        message = await channel.get_message(timeout=SILENT_SECONDS)
+        if message is None:
+            async with asyncio.timeout(self._timeout):
+                await channel.ping()
+                message = await channel.get_message(timeout=None)
+        return message or {"type": "silence"}

@@ -1,7 +1,10 @@
 -- Stands before every script, after the table K of keys (made from wire.py).
 -- Keys are computed from group and worker, so none are declared: the legacy wire is one Redis, not a cluster.
+-- While a script runs nobody else is served. So none looks at more than MOST elements, nor reads payloads of more than
+-- MOST_BYTES but for the last: what is longer is seen page by page, a script each (see walk, and pages.py).
 
 local FINAL = { completed = true, failed = true, cancelled = true, terminated = true, timed_out = true }
+local MOST, MOST_BYTES = 200, 512 * 1024
 
 local function now()
   local time = redis.call('TIME')
@@ -38,44 +41,84 @@ local function parse(payload)
   return nil
 end
 
+-- The task and the epoch of a payload; epoch nil: the gateway did not push it; task nil: it is no task.
+-- The gateway writes the task id as the second key and the epoch as the last: that spares parsing its payloads.
+local function identity(payload)
+  local task_id = string.match(payload, '^{"task_type": "[^"\\]*", "task_id": "([^"\\]*)"')
+  local epoch = string.match(string.sub(payload, -60), ', "' .. K.epoch .. '": (%d+)}$')
+  if task_id and epoch then
+    return task_id, tonumber(epoch)
+  end
+  local object = parse(payload)
+  if object then
+    return object.task_id, tonumber(object[K.epoch])
+  end
+  return nil
+end
+
+local function id_of_start(task_id, epoch)
+  return epoch == 1 and 'task-' .. task_id or string.format('task-%s-%d', task_id, epoch)
+end
+
 -- The id of the start that pushed this payload; nil for a payload that the gateway did not push.
 local function start_of(payload)
-  local object = parse(payload)
-  local epoch = object and tonumber(object[K.epoch])
-  if not epoch then
-    return nil
-  end
-  if epoch == 1 then
-    return 'task-' .. object.task_id
-  end
-  return string.format('task-%s-%d', object.task_id, epoch)
+  local task_id, epoch = identity(payload)
+  return epoch and id_of_start(task_id, epoch) or nil
 end
 
--- The payloads in a list that belong to one start. A payload without epoch belongs to every start of its task:
--- the legacy recovery made it from the row. `fragment` spares parsing what cannot be meant. `enough` ends the search.
-local function find(list, task_id, fragment, epoch, enough)
-  local found = {}
-  local length = redis.call('LLEN', list)
-  for first = 0, length - 1, 200 do
-    for _, payload in ipairs(redis.call('LRANGE', list, first, first + 199)) do
-      if string.find(payload, fragment, 1, true) then
-        local object = parse(payload)
-        if object and object.task_id == task_id then
-          local its_epoch = tonumber(object[K.epoch])
-          if its_epoch == nil or its_epoch == epoch then
-            found[#found + 1] = payload
-            if #found == enough then
-              return found
-            end
-          end
-        end
+-- Whether a payload belongs to a start. One without epoch belongs to every start of its task: the legacy recovery made it
+-- from the row. `fragment` spares parsing what cannot be meant.
+local function belongs(payload, task_id, fragment, epoch)
+  local head = string.match(payload, '^{"task_type": "[^"\\]*", "task_id": "([^"\\]*)"')
+  if not (head == task_id or string.find(payload, fragment, 1, true)) then
+    return false
+  end
+  local its_task, its_epoch = identity(payload)
+  return its_task == task_id and (its_epoch == nil or its_epoch == epoch)
+end
+
+-- Shows payloads one by one, each list from its right end, until so much was seen that others must be served.
+-- `seen` payloads of the first list were shown before, when it was `length` long; what was taken out since moved the others
+-- to the right. `visit(payload, number of the list, index)` answers 'gone' when it took the payload out, 'enough' to end the walk.
+-- With `ends`, only so many at each end of a list are shown.
+-- Returns how many lists were seen whole, and `seen` and `length` of the next.
+local function walk(lists, seen, length, ends, visit)
+  local count, bytes = 0, 0
+  for number, list in ipairs(lists) do
+    local is_now = redis.pcall('LLEN', list)
+    is_now = type(is_now) == 'number' and is_now or 0
+    seen = math.max(0, seen - math.max(0, length - is_now))
+    while seen < is_now do
+      if count >= MOST or bytes >= MOST_BYTES then
+        return number - 1, seen, is_now
+      end
+      if ends and seen == ends and is_now > 2 * ends then
+        seen = is_now - ends
+      end
+      local payload = redis.call('LINDEX', list, -1 - seen)
+      count, bytes, seen = count + 1, bytes + #payload, seen + 1
+      local word = visit(payload, number, -seen)
+      if word == 'enough' then
+        return number - 1, seen, is_now
+      elseif word == 'gone' then
+        seen, is_now = seen - 1, is_now - 1
       end
     end
+    count, seen, length = count + 1, 0, 0
   end
-  return found
+  return #lists, 0, 0
 end
 
--- Ends a start: the first end counts. `keep` is in seconds.
+-- The arguments from the given one on.
+local function rest(first)
+  local values = {}
+  for index = first, #ARGV do
+    values[#values + 1] = ARGV[index]
+  end
+  return values
+end
+
+-- Ends a start: the first end counts. `keep` is in seconds. Of what is older than that a few go with each end.
 local function end_start(workflow_id, state, error_text, result, keep)
   local marker = K.start .. workflow_id
   if FINAL[redis.call('HGET', marker, 'state') or ''] then
@@ -85,30 +128,10 @@ local function end_start(workflow_id, state, error_text, result, keep)
   redis.call('HSET', marker, 'state', state, 'error', error_text, 'result', result)
   redis.call('EXPIRE', marker, keep)
   redis.call('ZADD', K.ended, at, workflow_id)
-  redis.call('ZREMRANGEBYSCORE', K.ended, '-inf', at - keep)
-end
-
--- Makes a payload the next of its group, unless its start was cancelled while it was away; true when it waits again.
-local function put_back(group, payload, keep)
-  local workflow_id, score = start_of(payload), nil
-  if workflow_id then
-    local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel', 'score')
-    score = marker[3]
-    if FINAL[marker[1] or ''] then
-      return false
-    end
-    if marker[2] then
-      end_start(workflow_id, 'cancelled', marker[2], 'null', keep)
-      return false
-    end
+  local old = redis.call('ZRANGEBYSCORE', K.ended, '-inf', at - keep, 'LIMIT', 0, 10)
+  if #old > 0 then
+    redis.call('ZREM', K.ended, unpack(old))
   end
-  redis.call('LPUSH', queue_of(group), payload)
-  redis.call('SADD', K.active_groups, group)
-  if score then -- of another priority than the ordinary
-    redis.call('ZADD', K.order .. group, score, payload)
-    redis.call('ZADD', K.urgent, score, group) -- whoever picks takes it out again when it is not urgent
-  end
-  return true
 end
 
 -- Called when a worker gave a payload away: forgets the group when nothing of it is left with the worker.

@@ -1,18 +1,26 @@
--- Takes the next payload of the group whose turn it is, of those whose lock is free: lock, move to the worker's own list, in
+-- Takes the next payload of the group whose turn it is, of those whose lock is free: lock, move to a worker's own list, in
 -- one step. The lowest priority number comes first; among equals the tenant that was given least, as its weight counts;
 -- within a group the oldest.
--- ARGV: worker, lock seconds, random seed, largest payload in bytes, bytes to show of a larger one,
---       seconds to keep looking at a group that was found empty
--- Returns nil, or {group, payload, size, digest}; a payload over the limit is cut, and digest is its SHA-1.
 --
 -- A producer says SADD and then RPUSH, in two steps. A group found empty in between leaves the active set, and
 -- nothing would ever look at its list again; so such groups are looked at for a while longer.
-local worker, lock_seconds, seed = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local limit, shown, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local SAMPLE = 16
+--
+-- ARGV: worker, lock seconds, random seed, largest payload in bytes, bytes to show of a larger one, seconds to keep looking at a
+--       group that was found empty, how far the look came: level, passed, tenants, scan; then groups to leave alone
+-- Returns nil: nothing is to be taken; {group, payload, size, digest}, of a payload over the limit a part and its SHA-1;
+-- or {{level, passed, tenants, scan}}: nothing among those that were looked at, go on from there.
+local worker, lock_seconds, limit, shown = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+local patience, level, passed, tenants, scan = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+local ANY, SAMPLE, TENANTS, PAGE = 100, 16, 8, 64
+local avoided, tries, is_complete = {}, 0, false
+for _, group in ipairs(rest(11)) do
+  avoided[group] = true
+end
+math.randomseed(tonumber(ARGV[3]))
 
--- Takes from a group, unless what is next there is of a lower priority than `level`; second, the priority that it has.
-local function take(group, level)
+-- Takes from a group, unless what is next there is of a lower priority than `lowest`; second, the priority that it has.
+local function take(group, lowest)
+  tries = tries + 1
   if waiting(group) == 0 then
     if redis.call('SREM', K.active_groups, group) == 1 then
       redis.call('ZADD', K.emptied, now(), group)
@@ -20,8 +28,11 @@ local function take(group, level)
     leave(group)
     return nil
   end
+  if avoided[group] then
+    return nil
+  end
   local priority = next_priority(group)
-  if priority > level then
+  if priority > lowest then
     return nil, priority
   end
   if not redis.call('SET', lock_of(group), worker, 'NX', 'EX', lock_seconds) then
@@ -38,47 +49,24 @@ local function take(group, level)
   return { group, payload, #payload, '' }
 end
 
--- Random order: a group that is always busy must not stand before the others. Second, the best priority passed over.
-local function take_any(groups, level)
-  local passed = nil
+-- Random order: a group that is always busy must not stand before the others. Notes the best priority passed over.
+local function take_any(groups, lowest)
   for last = #groups, 1, -1 do
     local chosen = math.random(last)
-    local taken, priority = take(groups[chosen], level)
+    local taken, priority = take(groups[chosen], lowest)
     if taken then
       return taken
     end
-    passed = math.min(priority or passed or 100, passed or 100)
+    passed = math.min(passed, priority or ANY)
     groups[chosen] = groups[last]
   end
-  return nil, passed
+  return nil
 end
 
-local function take_of_tenants(level)
-  local passed, first = 100, 0
-  while true do
-    local tenants = redis.call('ZRANGE', K.tenants, first, first + 31)
-    for _, tenant in ipairs(tenants) do
-      local key = K.tenant_groups .. tenant
-      local taken, best = take_any(redis.call('SRANDMEMBER', key, SAMPLE), level)
-      if not taken and redis.call('SCARD', key) > SAMPLE then
-        taken, best = take_any(redis.call('SMEMBERS', key), level)
-      end
-      if taken then
-        return taken
-      end
-      passed = math.min(passed, best or 100)
-    end
-    if #tenants < 32 then
-      return nil, passed
-    end
-    first = first + 32
-  end
-end
-
-math.randomseed(seed)
-for _, group in ipairs(redis.call('ZRANGE', K.urgent, 0, 63)) do
-  mark_urgent(group)
-  if redis.call('ZSCORE', K.urgent, group) then
+for _, group in ipairs(redis.call('ZRANGE', K.urgent, 0, 31)) do
+  if waiting(group) > 0 and next_priority(group) >= ORDINARY then
+    redis.call('ZREM', K.urgent, group)
+  else
     local taken = take(group, ORDINARY - 1)
     if taken then
       return taken
@@ -91,31 +79,48 @@ for _, group in ipairs(redis.call('SRANDMEMBER', K.active_groups, SAMPLE)) do
     join(tenant_of(group), group)
   end
 end
-local level, taken, passed = ORDINARY, nil, nil
-while true do
-  taken, passed = take_of_tenants(level)
+while tries < MOST and not is_complete do
+  local taken
+  if scan == '' then
+    -- Some groups of each tenant, those first that were given least.
+    local names = redis.call('ZRANGE', K.tenants, tenants, tenants + TENANTS - 1)
+    for _, tenant in ipairs(names) do
+      taken = taken or take_any(redis.call('SRANDMEMBER', K.tenant_groups .. tenant, SAMPLE), level)
+    end
+    tries, tenants = tries + #names, tenants + TENANTS
+    if #names < TENANTS then
+      scan = '0'
+    end
+  else
+    -- Those of tenants with many groups, and whatever else there is; then what is of a lower priority.
+    local answer = redis.call('SSCAN', K.active_groups, scan, 'COUNT', PAGE)
+    scan, taken = answer[1], take_any(answer[2], level)
+    if scan == '0' then
+      is_complete = passed >= ANY
+      level, passed, tenants, scan = passed, ANY, 0, ''
+    end
+  end
   if taken then
     return taken
   end
-  if passed >= 100 or passed <= level then
-    break
-  end
-  level = passed
 end
-if redis.call('SCARD', K.active_groups) > 0 then
-  taken = take_any(redis.call('SMEMBERS', K.active_groups), 100)
-  if taken then
-    return taken
-  end
+if not is_complete then
+  return { { level, passed, tenants, scan } }
 end
 if redis.call('ZCARD', K.emptied) > 0 then
-  redis.call('ZREMRANGEBYSCORE', K.emptied, '-inf', now() - patience)
-  for _, group in ipairs(redis.call('ZRANGE', K.emptied, 0, -1)) do
+  local old = redis.call('ZRANGEBYSCORE', K.emptied, '-inf', now() - patience, 'LIMIT', 0, PAGE)
+  if #old > 0 then
+    redis.call('ZREM', K.emptied, unpack(old))
+  end
+  for _, group in ipairs(redis.call('ZRANDMEMBER', K.emptied, PAGE)) do
     if waiting(group) > 0 then
       redis.call('ZREM', K.emptied, group)
       redis.call('SADD', K.active_groups, group)
-      taken = taken or take(group, 100)
+      local taken = take(group, ANY)
+      if taken then
+        return taken
+      end
     end
   end
 end
-return taken
+return nil

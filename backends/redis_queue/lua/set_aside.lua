@@ -1,14 +1,20 @@
 -- Moves a payload that is no task from the worker's own list to the dead list, in the form the worker chose.
--- ARGV: worker, group, SHA-1 of the payload, '1' = give back the lock, entry for the dead list, entries kept at most
-local worker, group, digest, release, entry, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5], ARGV[6]
-local mine = own_list(worker, group)
-local moved = 0
-for _, payload in ipairs(redis.call('LRANGE', mine, 0, -1)) do
-  if moved == 0 and redis.sha1hex(payload) == digest then
-    moved = redis.call('LREM', mine, 1, payload)
+-- ARGV: seen, length (see walk), worker, SHA-1 of the payload, '1' = give back the lock, entry for the dead list, entries kept at
+--       most, group
+-- Returns {1 = the payload was found or is not there, seen, length}.
+local worker, digest, release, entry, most, group = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
+local mine, found = own_list(worker, group), false
+local done, seen, length = walk({ mine }, tonumber(ARGV[1]), tonumber(ARGV[2]), nil, function(payload)
+  if redis.sha1hex(payload) == digest then
+    redis.call('LREM', mine, -1, payload)
     redis.call('RPUSH', K.dead, entry)
     redis.call('LTRIM', K.dead, -tonumber(most), -1)
+    found = true
+    return 'enough'
   end
+end)
+if not found and done == 0 then
+  return { 0, seen, length }
 end
 tidy(worker, group, release)
-return moved
+return { 1, 0, 0 }

@@ -4,9 +4,9 @@
 local workflow_id, group, payload, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local priority, tenant, weight = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local marker = K.start .. workflow_id
-local state = redis.call('HGET', marker, 'state')
-if state then
-  return state
+local found = redis.call('HMGET', marker, 'state', 'cancel')
+if found[1] or found[2] then
+  return found[1] or 'cancelled'
 end
 redis.call('RPUSH', queue_of(group), payload)
 redis.call('SADD', K.active_groups, group)
@@ -19,13 +19,12 @@ if tenant ~= '' then
   end
 end
 join(tenant_of(group), group)
-if priority ~= ORDINARY then
-  local score = string.format('%.0f', priority * LEVEL + redis.call('INCR', K.arrivals))
-  redis.call('ZADD', K.order .. group, score, payload)
-  redis.call('HSET', marker, 'score', score)
-  mark_urgent(group)
-end
 redis.call('HSET', marker, 'state', 'queued', 'group', group)
+local place = new_place(group, priority)
+if place then
+  set_place(group, payload, place)
+  redis.call('HSET', marker, 'score', place)
+end
 redis.call('EXPIRE', marker, keep)
 redis.call('PUBLISH', K.wake, group)
 return ''

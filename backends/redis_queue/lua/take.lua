@@ -1,15 +1,14 @@
--- Moves a payload that the gateway did not push out of its group's list, into the gateway's own keeping.
--- ARGV: group, SHA-1 of the payload, id of the entry
--- Returns 1, or 0 when the list no longer holds it.
-local group, digest, entry = ARGV[1], ARGV[2], ARGV[3]
-local queue = queue_of(group)
-for first = 0, waiting(group) - 1, 200 do
-  for _, payload in ipairs(redis.call('LRANGE', queue, first, first + 199)) do
-    if redis.sha1hex(payload) == digest then
-      redis.call('LREM', queue, 1, payload)
-      redis.call('HSET', K.taken, entry, #group .. ':' .. group .. payload)
-      return 1
-    end
+-- Moves a payload that the gateway did not push out of its group's list, into the gateway's own keeping (see walk).
+-- ARGV: seen, length, SHA-1 of the payload, its size, id of the entry, group
+-- Returns {1 = it was taken or is not there, seen, length}.
+local digest, size, entry, group = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local queue, taken = queue_of(group), false
+local done, seen, length = walk({ queue }, tonumber(ARGV[1]), tonumber(ARGV[2]), nil, function(payload)
+  if #payload == size and redis.sha1hex(payload) == digest then
+    redis.call('LREM', queue, -1, payload)
+    redis.call('HSET', K.taken, entry, #group .. ':' .. group .. payload)
+    taken = true
+    return 'enough'
   end
-end
-return 0
+end)
+return { taken and 1 or done, seen, length }

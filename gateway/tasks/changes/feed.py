@@ -1,20 +1,19 @@
 """`ChangeFeed`: pushes changes of tasks to whoever watches them (design §3, quirk S1).
 
-One connection per process listens; the rows of tasks that changed are read in one query, however many streams watch
-them, and only of tasks that somebody watches. Unmodified legacy workers write `task_logs` without a word: a sweep looks
-at all watched tasks together.
+The process's listener hears of changes; the rows of tasks that changed are read in one query, however many streams
+watch them, and only of tasks that somebody watches. Unmodified legacy workers write `task_logs` without a word: a sweep
+looks at all watched tasks together.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable
 from itertools import islice
 
 from gateway.errors import DatabaseUnavailable, ShuttingDown
-from gateway.storage.database import Database, translated
+from gateway.storage.listener import Listener
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
 from gateway.tasks.changes.subscription import Subscription
 from gateway.tasks.queries.task_log import TaskLog
@@ -26,8 +25,6 @@ log = logging.getLogger(__name__)
 _BATCH = 1000
 #: Pauses (seconds) between attempts to reach PostgreSQL: the first, doubled up to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0
-#: The listening connection is asked for a sign of life this often (seconds), for hosts that vanish without a word.
-_SIGN_OF_LIFE = 15.0
 
 
 class ChangeFeed:
@@ -38,9 +35,10 @@ class ChangeFeed:
     """
 
     def __init__(
-        self, database: Database, task_log: TaskLog, *, sweep_seconds: float = 1.0, gather_seconds: float = 0.003
+        self, listener: Listener, task_log: TaskLog, *, sweep_seconds: float = 1.0, gather_seconds: float = 0.003
     ) -> None:
-        self._db = database
+        self._listener = listener
+        listener.subscribe(CHANGES_CHANNEL, self._heard, missed=self._look_again)
         self._task_log = task_log
         self._sweep_seconds = sweep_seconds
         self._gather_seconds = gather_seconds
@@ -50,26 +48,26 @@ class ChangeFeed:
         """Tasks to be read; True: for all who watch, False: for new subscriptions only."""
         self._has_changes = asyncio.Event()
         self._is_watched = asyncio.Event()
-        self._listening = asyncio.Event()
         self._ended = False
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to work; PostgreSQL may be away. Does not wait for the connection (`wait_listening` does)."""
+        self._listener.start()
         if not self._loops:
             self._loops = [
                 asyncio.create_task(loop(), name=f"feed-{loop.__name__.strip('_')}")
-                for loop in (self._listen, self._read, self._sweep)
+                for loop in (self._read, self._sweep)
             ]
 
     async def wait_listening(self) -> None:
         """Return when changes are being listened to."""
-        await self._listening.wait()
+        await self._listener.wait_listening()
 
     @property
     def is_listening(self) -> bool:
         """Whether changes are being listened to, which is also a sign of life of PostgreSQL."""
-        return self._listening.is_set()
+        return self._listener.is_listening
 
     def end_streams(self) -> None:
         """End every subscription, now and from now on. For the moment when a shutdown begins: streams are requests
@@ -209,38 +207,10 @@ class ChangeFeed:
 
     # Listening ----------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                with translated():
-                    connection = await self._db.connect()
-                    lost = asyncio.Event()
-                    try:
-                        connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                        await connection.add_listener(CHANGES_CHANNEL, self._heard)
-                        pause = _FIRST_PAUSE
-                        self._listening.set()
-                        # Whatever was announced while nobody listened.
-                        self._to_read(list(self._watched), for_all=True)
-                        while not lost.is_set():
-                            # `wait_for` would lose a cancellation that comes together with the loss (Python 3.11).
-                            with contextlib.suppress(TimeoutError):
-                                async with asyncio.timeout(_SIGN_OF_LIFE):
-                                    await lost.wait()
-                            if not lost.is_set():
-                                await connection.execute("SELECT 1", timeout=_SIGN_OF_LIFE)
-                    finally:
-                        self._listening.clear()
-                        connection.terminate()
-                log.warning("the connection that listens to changes was lost")
-            except DatabaseUnavailable:
-                log.warning("changes cannot be listened to: PostgreSQL is away")
-            except Exception:
-                log.exception("changes cannot be listened to")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LAST_PAUSE)
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+    def _heard(self, payload: str) -> None:
         if self._watched:
-            self._to_read(unpack(str(payload)), for_all=True)
+            self._to_read(unpack(payload), for_all=True)
+
+    def _look_again(self) -> None:
+        """Whatever was announced while nobody listened."""
+        self._to_read(list(self._watched), for_all=True)

@@ -7,12 +7,13 @@ import asyncio
 from gateway.limits.limits import IDLE_SECONDS, Limits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.storage.listener import Listener
 from workers.testing.starts import eventually
 
 
 async def test_changes_are_announced(world):
     ours = world.gateway.task_limits
-    elsewhere = Limits(world.database, recallable=[])
+    elsewhere = Limits(world.database, Listener(world.database), recallable=[])
     quotas, pauses = Quotas(world.database, elsewhere), Pauses(world.database, elsewhere)
     following = asyncio.create_task(ours.run())
     try:

@@ -36,6 +36,14 @@ async def test_a_start_that_was_cancelled_before_it_came_pushes_nothing(engine: 
     assert await redis.llen("queue:group:g") == 1, "the tombstone is that start's alone"
 
 
+async def test_a_start_that_comes_while_it_is_cancelled_pushes_nothing(engine: RedisQueueEngine, redis: Redis) -> None:
+    """A gateway that dies in the midst of a cancellation leaves this."""
+    start = new_start(group_id="g")
+    await redis.hset(wire.START + start.ref.workflow_id, "cancel", "Task stopped by user")
+    await engine.start_workflow(start)
+    assert not await redis.exists("queue:group:g")
+
+
 async def test_markers_do_not_stay_for_ever(engine: RedisQueueEngine, redis: Redis) -> None:
     start = new_start()
     key = wire.START + start.ref.workflow_id

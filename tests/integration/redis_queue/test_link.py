@@ -10,7 +10,9 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from backends.errors import AnswerLost, EngineUnavailable
+from backends.redis_queue import link as module
 from backends.redis_queue.link import Link
+from workers.testing.proxy import FaultyProxy
 from workers.testing.starts import eventually
 
 CONNECTIONS = 2
@@ -87,3 +89,60 @@ async def test_a_refused_command_keeps_its_connection(link: Link) -> None:
     with pytest.raises(Exception, match="Redis refused a command"):
         await link.call("NOSUCHCOMMAND")
     assert await link.call("CLIENT", "ID") == number
+
+
+async def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def idle_connections(link: Link) -> None:
+    """Make the pool open as many as it may."""
+    ids = await asyncio.gather(*(link.call("CLIENT", "ID") for _ in range(CONNECTIONS)))
+    assert len(set(ids)) == CONNECTIONS
+
+
+@pytest_asyncio.fixture
+async def distant(redis: Redis, proxy: FaultyProxy) -> AsyncIterator[Link]:
+    """Reaches Redis through the proxy."""
+    link = Link(f"redis://{proxy.host}:{proxy.port}/0", timeout=0.5, connections=CONNECTIONS)
+    yield link
+    await link.close()
+
+
+async def test_one_lost_answer_is_enough_where_all_connections_vanished(distant: Link, proxy: FaultyProxy) -> None:
+    await idle_connections(distant)
+    proxy.vanish()
+    with pytest.raises(AnswerLost):
+        await distant.call("PING")
+    for _ in range(CONNECTIONS + 1):
+        assert await distant.call("PING") == b"PONG"
+
+
+async def test_what_vanished_while_it_was_idle_costs_no_answer(
+    redis: Redis, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEALTH_SECONDS", 0.2)
+    link = Link(f"redis://{proxy.host}:{proxy.port}/0", timeout=0.5, connections=CONNECTIONS)
+    await idle_connections(link)
+    used_at = asyncio.get_running_loop().time()
+    proxy.vanish()
+    await eventually(clock, lambda now: now > used_at + 0.2)
+    for _ in range(CONNECTIONS + 1):
+        assert await link.call("INCR", "counter", repeat=False)
+    assert await redis.get("counter") == str(CONNECTIONS + 1).encode()
+    await link.close()
+
+
+async def test_a_redis_that_never_answers_is_waited_for_twice_the_timeout_at_most(
+    distant: Link, proxy: FaultyProxy
+) -> None:
+    await idle_connections(distant)
+    proxy.swallow_answers()
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        began = loop.time()
+        with pytest.raises((AnswerLost, EngineUnavailable)):
+            await distant.call("PING")
+        assert loop.time() - began < 1.5
+    await proxy.restore()
+    assert await distant.call("PING") == b"PONG"

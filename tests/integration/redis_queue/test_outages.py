@@ -10,10 +10,12 @@ from redis.asyncio import Redis
 
 from backends.errors import AnswerLost, EngineUnavailable
 from backends.port import WorkflowStart, WorkflowState
+from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
 from deploy.local.pytest_stack import StackFactory
 from workers.outcome import Completed
+from workers.redis_queue import wake_listener
 from workers.redis_queue.inbox import Inbox
 from workers.testing.proxy import FaultyProxy
 from workers.testing.redis_worker import RedisWorkerBench, StartWorker
@@ -85,6 +87,30 @@ async def test_a_worker_that_lost_sight_of_redis_looks_what_it_was_given(
     await redis.set("lock:queue:group:g", worker.worker_id, ex=300)
     await proxy.restore()
     assert (await worker.run_next()).task_id == start.ref.task_id
+
+
+async def test_connections_that_vanish_without_a_word(
+    engine: RedisQueueEngine,
+    redis: Redis,
+    proxy: FaultyProxy,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wake_listener, "SILENT_SECONDS", 0.2)
+    worker = await start_worker(f"redis://{proxy.host}:{proxy.port}/0", timeout=0.5)
+    await eventually(lambda: redis.pubsub_numsub(wire.WAKE), lambda found: found[0][1] == 1)
+    first, second = new_start(group_id="g"), new_start(group_id="g")
+    await engine.start_workflow(first)
+    running = await worker.next()
+    proxy.vanish()
+    running.finish(Completed({"n": 1}))
+    await engine.start_workflow(second)
+    async with asyncio.timeout(10):
+        assert await engine.get_workflow_result(first.ref) == {"n": 1}
+        assert (await worker.run_next()).task_id == second.ref.task_id
+        # The server knows nothing of the old one's end.
+        await eventually(lambda: redis.pubsub_numsub(wire.WAKE), lambda found: found[0][1] == 2)
+    assert len(worker.runner.seen) == 2
 
 
 async def test_told_to_stop_without_redis_it_ends_all_the_same(

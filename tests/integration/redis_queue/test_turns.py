@@ -160,3 +160,11 @@ async def test_nothing_is_left_behind(turns: Turns) -> None:
     left = {key.decode() async for key in turns.redis.scan_iter("taskgate:*")}
     assert left.isdisjoint({wire.URGENT, wire.TENANTS, f"{wire.TENANT_GROUPS}a"})
     assert not [key for key in left if key.startswith(wire.ORDER)]
+
+
+async def test_an_ordinary_task_does_not_wait_for_a_crowd_of_a_lower_priority(turns: Turns) -> None:
+    await turns.push("before", "g")
+    for _ in range(500):
+        await turns.push("later", "g", priority=4)
+    await turns.push("behind", "g")
+    assert await turns.take(3) == ["before", "behind", "later"]

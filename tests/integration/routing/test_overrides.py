@@ -14,6 +14,7 @@ from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.testing import StaticFlags
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
 ACME = RouteQuery("acme", "add_episode", "1", "p1")
 #: A slow poll, so that what a test sees came by notification.
@@ -24,9 +25,14 @@ class Watched:
     """An override table, and the event that its listener sets."""
 
     def __init__(self, database: Database, *, poll: float = SLOW, clock: Callable[[], float] = time.monotonic) -> None:
-        self.table = Overrides(database, poll=poll, clock=clock)
+        self._listener = Listener(database)
+        self.table = Overrides(database, self._listener, poll=poll, clock=clock)
         self._changed = asyncio.Event()
         self.table.add_listener(self._changed.set)
+
+    async def close(self) -> None:
+        await self.table.close()
+        await self._listener.close()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -44,7 +50,7 @@ async def watched(database: Database) -> AsyncIterator[Watched]:
     it = Watched(database)
     await it.table.start()
     yield it
-    await it.table.close()
+    await it.close()
 
 
 async def test_set_and_clear_are_announced(database: Database, watched: Watched) -> None:
@@ -72,7 +78,7 @@ async def test_every_gateway_hears_of_it(database: Database, watched: Watched) -
     await set_override(database, Scope(), Stage.OFF, by="ada", why="kill switch")
     await watched.until(lambda: watched.stage() is Stage.OFF)
     await other.until(lambda: other.stage(RouteQuery(None, "x")) is Stage.OFF)
-    await other.table.close()
+    await other.close()
 
 
 async def test_the_most_specific_row_wins(database: Database, watched: Watched) -> None:
@@ -104,7 +110,7 @@ async def test_an_override_ends_by_itself(database: Database) -> None:
     now[0] += 2
     assert watched.stage() is None
     assert watched.table.rows() == []
-    await watched.table.close()
+    await watched.close()
 
 
 async def test_expired_rows_are_not_loaded(database: Database) -> None:
@@ -144,7 +150,7 @@ async def test_what_was_not_announced_is_found_by_the_poll(database: Database) -
         "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ('acme', 'live', 'x', 'x')"
     )
     await watched.until(lambda: watched.stage() is Stage.LIVE)
-    await watched.table.close()
+    await watched.close()
 
 
 async def test_a_lost_connection_keeps_the_rows_and_comes_back(database: Database) -> None:
@@ -154,13 +160,13 @@ async def test_a_lost_connection_keeps_the_rows_and_comes_back(database: Databas
     assert watched.stage() is Stage.OFF
     await database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND query LIKE '%taskgate.route_override%' AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
     )
     assert watched.stage() is Stage.OFF
     await set_override(database, Scope("acme"), Stage.LIVE, by="ada", why="x")
     await watched.until(lambda: watched.stage() is Stage.LIVE)
     await watched.until(lambda: watched.table.problem() is None)
-    await watched.table.close()
+    await watched.close()
 
 
 async def test_a_database_that_is_away_does_not_hold_up_the_start() -> None:
@@ -170,7 +176,7 @@ async def test_a_database_that_is_away_does_not_hold_up_the_start() -> None:
     assert time.monotonic() - began < 1.0
     assert watched.table.find(ACME) is None
     assert "the override table cannot be followed" in (watched.table.problem() or "")
-    await watched.table.close()
+    await watched.close()
 
 
 async def test_the_router_follows_the_table(database: Database, watched: Watched) -> None:

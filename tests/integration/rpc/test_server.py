@@ -44,7 +44,7 @@ async def test_the_service_is_not_healthy_without_its_database(face: Any) -> Non
     assert (await anext(unknown)).status == UNKNOWN
     assert (await anext(states)).status == SERVING
 
-    await face.gateway.feed.close()
+    await face.gateway.listener.close()
 
     async with asyncio.timeout(10):
         assert (await anext(states)).status == NOT_SERVING

@@ -12,6 +12,7 @@ import pytest
 from gateway.access.placement import Caller
 from gateway.errors import DatabaseUnavailable, ShuttingDown, TaskNotFound
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
@@ -56,13 +57,15 @@ def running(database: Database, log: CountingLog) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def run(sweep: float = NEVER) -> AsyncIterator[ChangeFeed]:
-        feed = ChangeFeed(database, log, sweep_seconds=sweep)
+        listener = Listener(database)
+        feed = ChangeFeed(listener, log, sweep_seconds=sweep)
         await feed.start()
         try:
             await asyncio.wait_for(feed.wait_listening(), PATIENCE)
             yield feed
         finally:
             await feed.close()
+            await listener.close()
 
     return run
 

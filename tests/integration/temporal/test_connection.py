@@ -102,6 +102,22 @@ async def test_a_lost_answer_is_said_to_be_lost(temporal: TemporalBench) -> None
     assert status.state is WorkflowState.QUEUED
 
 
+async def test_a_connection_that_vanished_costs_one_wait(temporal: TemporalBench) -> None:
+    """What was under way waits for its limit; what comes after goes by a new connection."""
+    wire = await temporal.proxy()
+    engine, starts = temporal.engine(f"{wire.host}:{wire.port}", timeout=1.0), [temporal.start() for _ in range(6)]
+    await engine.check_health()
+    wire.vanish()
+    began = time.monotonic()
+    results = await asyncio.gather(*(engine.start_workflow(start) for start in starts), return_exceptions=True)
+    assert time.monotonic() - began < 3
+    assert {type(result) for result in results} == {StartUncertain}
+    began = time.monotonic()
+    for start in starts:
+        await engine.start_workflow(start)
+    assert time.monotonic() - began < 3
+
+
 async def test_a_missing_namespace_is_named(temporal: TemporalBench) -> None:
     namespace = f"missing-{secrets.token_hex(4)}"
     engine = temporal.engine(namespace=namespace)

@@ -1,0 +1,78 @@
+"""`TaskLists`: where the payloads of a start lie, among those that wait and those that workers hold."""
+
+from __future__ import annotations
+
+from backends.port import WorkflowRef
+from backends.redis_queue import scripts, wire
+from backends.redis_queue.link import Argument, Link
+from backends.redis_queue.pages import walk
+
+_LONG = 1000
+
+
+class TaskLists:
+    """Looks page by page, so what moves from list to list meanwhile may be missed; each method says what it misses.
+
+    A payload without epoch counts as one of every start of its task: the legacy recovery made it. Methods raise
+    `EngineUnavailable`, `AnswerLost` or `EngineError`, and may be repeated without harm.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def is_waiting(self, ref: WorkflowRef, *, known: bool = False) -> bool:
+        """Whether the group's list holds it. Misses what is taken meanwhile.
+
+        `known`: it was pushed at some time, and is taken to be in a list of more than 1,000 payloads. Somebody who
+        compares many starts would read such a list for each; what is wrong then shows as soon as it is shorter.
+        """
+        async for page in walk(self._link, scripts.FIND, _needle(ref), [f"{wire.GROUP}{ref.group_id}"]):
+            if page.found or (known and page.length > _LONG):
+                return True
+        return False
+
+    async def is_held(self, ref: WorkflowRef) -> bool:
+        """Whether a worker, the gateway's or a legacy one, holds it. Misses what is put back meanwhile."""
+        async for page in walk(self._link, scripts.FIND, _needle(ref), await self._workers_lists(ref.group_id)):
+            if page.found:
+                return True
+        return False
+
+    async def contents(self, group: str) -> set[str]:
+        """The workflow ids of a group's starts in any list, `task-<id>*` for a payload without epoch.
+
+        Misses what is put back meanwhile.
+        """
+        lists = [f"{wire.GROUP}{group}", *await self._workers_lists(group)]
+        pages = walk(self._link, scripts.CONTENTS, (), lists)
+        return {name.decode() async for page in pages for name in page.found}
+
+    async def take_out(self, ref: WorkflowRef) -> int:
+        """Take all copies out of the group's list; how many. Misses what is taken or put back meanwhile."""
+        pages = walk(self._link, scripts.TAKE_OUT, _needle(ref), [ref.group_id])
+        return sum([page.found async for page in pages])
+
+    async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:
+        """Make what a worker holds the next of its group, unless one waits; whether it waits now, or was taken anew.
+
+        `keep`: seconds to keep the marker of a start that turns out to be cancelled.
+        """
+        if await self.is_waiting(ref):
+            return True
+        arguments = (*_needle(ref), ref.group_id, keep)
+        pages = walk(self._link, scripts.REQUEUE, arguments, await self._workers_lists(ref.group_id))
+        if any([page.found async for page in pages]):
+            return True
+        return await self.is_waiting(ref) or await self.is_held(ref)  # moved between the looks
+
+    async def workers(self) -> frozenset[str]:
+        """The gateway's own workers that may hold payloads, dead ones included."""
+        return frozenset(worker.decode() for worker in await self._link.call("SMEMBERS", wire.WORKERS))
+
+    async def _workers_lists(self, group: str) -> list[str]:
+        return [wire.PROCESSING, *(f"{wire.OWN}{worker}:{group}" for worker in await self.workers())]
+
+
+def _needle(ref: WorkflowRef) -> tuple[Argument, ...]:
+    """By what the scripts find the payloads of a start."""
+    return ref.task_id, wire.json_fragment(ref.task_id), ref.epoch

@@ -39,7 +39,7 @@ TIMEOUT_MARGIN = timedelta(seconds=60)
 worker that cannot is cut off by Temporal."""
 
 LOST_PAUSE = timedelta(seconds=1)
-"""Does not grow: refused offers are attempts, too, and a start that is lost after many of them must not wait long."""
+"""Does not grow: refused offers are attempts, too, and a start that is lost after many must not wait for long."""
 
 _LONGEST_KEYWORD = 255
 _PLAIN = {"encoding": b"json/plain"}

@@ -14,14 +14,14 @@ from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
-from workers.outcome import Assignment, Completed, Refused, Stopped
+from workers.outcome import Assignment, Completed, Failed, Refused, Stopped
 from workers.progress import ProgressReporter
 from workers.runner import Runner
 
 
 class Disturbed(Transitions):
-    """`claimed` is called when a claim is granted, before its answer; the next `answers_lost` answers do not come.
-    `away` reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
+    """`claimed` is called when a claim is granted, before its answer comes; `answers_lost` answers do not come. `away`
+    reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
     run is.
     """
 
@@ -71,6 +71,8 @@ class Reporting(TaskHandler):
         """Waits for it, if there is one, before it reports; cancelled, it calls `leaves` and goes."""
         self.began = asyncio.Event()
         self.leaves: Callable[[], Awaitable[None]] | None = None
+        self.raises: Exception | None = None
+        self.payload: dict[str, Any] = {}
 
     @property
     def task_type(self) -> str:
@@ -78,7 +80,10 @@ class Reporting(TaskHandler):
 
     async def process(self, payload: dict[str, Any], context: Any) -> None:
         self.ran += 1
+        self.payload = payload
         self.began.set()
+        if self.raises is not None:
+            raise self.raises
         try:
             if self.waits is not None:
                 await self.waits.wait()
@@ -252,3 +257,45 @@ async def test_a_run_that_its_engine_takes_back_after_its_end_is_reported_all_th
     assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "completed"
     assert await database.fetchval("SELECT outcome FROM taskgate.attempt") == "completed"
     assert handler.ran == 1
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        Assignment("t", "redis", 1, {"content": "x", "timestamp": 1.5}, "probe", "g"),
+        Assignment("t", "temporal", 1, {"content": "x"}, "probe", "g"),
+        Assignment("t", "temporal", 1, None, "probe", "g"),
+    ],
+)
+async def test_the_payload_has_the_same_keys_however_it_came(runner, handler, new_task, offered):
+    await new_task(task_id="t", backend=offered.backend)
+    assert await runner.run(offered) == Completed({"n": 1})
+    types = {name: type(value).__name__ for name, value in handler.payload.items()}
+    assert types == {"content": "str", "task_id": "str", "task_type": "str", "timestamp": "float"}
+
+
+@pytest.mark.parametrize(("attempts", "level"), [(3, "WARNING"), (1, "ERROR")])
+async def test_a_failure_is_logged_once_with_its_message(runner, handler, new_task, caplog, attempts, level):
+    handler.raises = ValueError("the model is away")
+    task = await new_task(max_attempts=attempts, payload={"content": "private words"})
+    await runner.run(Assignment(task, "redis", 1, None, "probe", "g"))
+    records = [record for record in caplog.records if "the model is away" in record.getMessage()]
+    assert [record.levelname for record in records] == [level]
+    assert task in records[0].getMessage()
+    assert "private words" not in caplog.text
+
+
+async def test_a_handler_that_ignores_its_time_limit_is_abandoned(monkeypatch, log_row, runner, handler, new_task):
+    monkeypatch.setattr(module, "CANCEL_GRACE", 0.05)
+    handler.waits, over = asyncio.Event(), asyncio.Event()
+
+    async def stay() -> None:
+        await over.wait()
+
+    handler.leaves = stay
+    task = await new_task(timeout_seconds=0.1, max_attempts=1)
+    outcome = await runner.run(assignment(task))
+    over.set()
+    assert outcome == Failed("Task timed out after 0.1 seconds", "TimeoutError", None)
+    assert (await log_row(task))["error_message"] == "Task timed out after 0.1 seconds"
+    await runner.wait_idle()

@@ -88,7 +88,7 @@ async def test_a_workflow_carries_the_options_of_its_activity() -> None:
     assert options is not None
     assert options.queue == "tenant-acme-add_episode"
     assert options.start_to_close > 600
-    assert (options.heartbeat, options.retry_initial, options.retry_maximum) == (30, 2, 90)
+    assert (options.heartbeat, options.retry_initial, options.retry_maximum) == (30, 1, 1)
 
 
 def test_a_large_payload_travels_by_reference() -> None:

@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         0, ge=0, description="A handler in a process of its own that uses more fails; 0: no limit"
     )
     worker_drain_seconds: float = Field(30.0, ge=0, description="Grace for running tasks when a worker is told to end")
+    unserved_type_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="On Redis a task of a type that no living worker has fails after this; until then it waits",
+    )
     ready_file: Path | None = Field(None, description="File that a worker creates once it polls")
     temporal_standalone_activities: bool | None = Field(
         None, description="Use standalone activities; unset: ask the server"

@@ -24,6 +24,8 @@ from workers.equipment import Equipment
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
+from workers.persistence import until_stored
+from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
@@ -134,13 +136,24 @@ class Worker:
         # What the gateway accepts grows threefold at most on its way: JSON in ASCII.
         largest = max(40 * 1024 * 1024, 4 * self._settings.max_body_bytes)
         worker = RedisQueueWorker(
-            self._settings.redis_url, self._runner, self._lease.process_id, self._slots, max_payload_bytes=largest
+            self._settings.redis_url,
+            self._runner,
+            self._lease.process_id,
+            self._slots,
+            max_payload_bytes=largest,
+            other_types=OtherTypes(
+                self._registry.get_all_handlers(), self._is_type_served, grace=self._settings.unserved_type_seconds
+            ),
         )
         announcing = asyncio.create_task(self._announce(worker.ready.wait()))
         try:
             await worker.run(over)
         finally:
             announcing.cancel()
+
+    async def _is_type_served(self, task_type: str) -> bool:
+        ask = (self._backend, task_type, self._settings.unserved_type_seconds)
+        return bool(await until_stored(lambda: self._db.fetchval(SQL.is_type_served, *ask)))
 
     async def _poll_temporal(self, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:

@@ -57,12 +57,13 @@ class Ingress:
         self._link = link
 
     async def look(self, *, everywhere: bool) -> list[Sighting]:
-        """What is in the lists now; each list's ends only, unless `everywhere`."""
+        """What is in the lists now, the oldest of a group first; each list's ends only, unless `everywhere`."""
         found: list[Sighting] = []
         groups = await self._groups(everywhere=everywhere)
         async for page in walk(self._link, scripts.PEEK, (LARGEST_BYTES, 0 if everywhere else _ENDS), groups):
             found += [_sighting(*page.found[index : index + 4]) for index in range(0, len(page.found), 4)]
-        return list({(sighting.group, sighting.digest): sighting for sighting in found}.values())
+        # Lists are walked from the right, where the youngest are.
+        return list({(sighting.group, sighting.digest): sighting for sighting in reversed(found)}.values())
 
     async def take(self, sighting: Sighting) -> Taken | None:
         """Take it out of its list, into the gateway's keeping; None when somebody was faster."""

@@ -15,6 +15,7 @@ from backends.redis_queue import wire
 from backends.redis_queue.link import Link
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.redis_queue.inbox import Inbox, Offer
+from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.wake_listener import BACKOFF, WakeListener
 from workers.slots import FixedSlots, Slots
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 _CHECK_SECONDS = 10.0
 """How often a worker prolongs its locks, and compares what it runs with what Redis believes it runs."""
 _RUNNER_BROKE = timedelta(seconds=1)
+_LEFT_SECONDS = 1.0
+"""How long a group is left to others whose next task is of a type that only they have."""
+_MOST_AVOIDED = 100
 
 
 class RedisQueueWorker:
@@ -34,7 +38,8 @@ class RedisQueueWorker:
     `worker_id` must be unique among living workers. `poll_seconds` is how often lists are looked at without being
     told: what legacy producers push is found by that alone. A lock lives `lock_seconds` without renewal. `timeout`
     limits each exchange with Redis, in seconds, and how long an end that cannot be reported is tried once the
-    worker has been told to stop. Larger payloads than `max_payload_bytes` are set aside.
+    worker has been told to stop. Larger payloads than `max_payload_bytes` are set aside. `other_types` tells which
+    tasks are left to other workers; without it none are.
     """
 
     def __init__(
@@ -49,8 +54,10 @@ class RedisQueueWorker:
         lock_seconds: int = 300,
         timeout: float = 5.0,
         max_payload_bytes: int = 40 * 1024 * 1024,
+        other_types: OtherTypes | None = None,
     ) -> None:
         self._runner = runner
+        self._other_types = other_types
         self._slots = FixedSlots(slots) if isinstance(slots, int) else slots
         self._backend = backend
         self._poll = poll_seconds
@@ -67,6 +74,8 @@ class RedisQueueWorker:
         self._jobs: dict[Offer, asyncio.Task[None]] = {}
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
+        self._avoided: dict[bytes, float] = {}
+        """Groups whose next task was left to others, and until when this worker looks at no other of them."""
         self._stop = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once Redis has answered for the first time: from then on tasks are taken."""
@@ -106,7 +115,7 @@ class RedisQueueWorker:
                 if time.monotonic() >= check_at:
                     await self._check()
                     check_at = time.monotonic() + self._check_seconds
-                offer = None if full else await self._inbox.pick()
+                offer = None if full else await self._inbox.pick(self._avoided_now())
             except EngineError as error:
                 if not away:
                     log.warning("Redis is away, no tasks are taken: %s", error)
@@ -123,6 +132,11 @@ class RedisQueueWorker:
                 self._begin(offer)
             else:
                 await self._wakes.wait(self._full_pause if full else self._poll)
+
+    def _avoided_now(self) -> list[bytes]:
+        now = time.monotonic()
+        self._avoided = {group: until for group, until in self._avoided.items() if until > now}
+        return list(self._avoided)[-_MOST_AVOIDED:]
 
     async def _check(self) -> None:
         """Make Redis's idea of what runs here agree with the truth."""
@@ -169,6 +183,10 @@ class RedisQueueWorker:
             reason = str(error)
             log.warning("set aside what is no task: %s (%d bytes)", reason, offer.size)
             await self._report(lambda: self._inbox.set_aside(offer, reason, release=self._holds(offer)))
+            return
+        if self._other_types is not None and await self._other_types.are_left(message.task_type):
+            self._avoided[offer.group] = time.monotonic() + _LEFT_SECONDS
+            await self._report(lambda: self._inbox.put_back(offer, release=self._holds(offer)))
             return
         outcome = await self._run(
             Assignment(

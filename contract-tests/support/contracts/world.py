@@ -103,6 +103,7 @@ class World:
             "graph_url": servers.graph_url,
             "models_module": "deploy.demo",
             "flags_file": self.flag.path,
+            "unserved_type_seconds": 0.5,
             "handlers": "contracts.probes,memstack_handlers",
             "grpc_enabled": False,
             "upstream_url": None,

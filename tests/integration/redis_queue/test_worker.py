@@ -14,6 +14,7 @@ from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused
 from workers.redis_queue.inbox import Inbox
+from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.testing.redis_worker import StartWorker
 from workers.testing.starts import eventually, new_start
@@ -198,3 +199,31 @@ async def test_a_gateway_push_is_run_at_once(engine: RedisQueueEngine, start_wor
         await worker.run_next()
         waits.append(loop.time() - begun)
     assert sorted(waits)[10] < 0.05, "half of them took longer than the lists are looked at anyway"
+
+
+async def test_a_task_that_is_left_to_others_keeps_its_place(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    served = {"rare"}
+
+    async def is_served(task_type: str) -> bool:
+        return task_type in served
+
+    rare, common = new_start(group_id="g", task_type="rare"), new_start(group_id="g", task_type="common")
+    for start in (rare, common, other := new_start(group_id="other", task_type="common")):
+        await engine.start_workflow(start)
+    plain = await start_worker(other_types=OtherTypes({"common"}, is_served, grace=0.0))
+    assert (await plain.run_next()).task_id == other.ref.task_id
+    knowing = await start_worker()
+    assert (await knowing.run_next()).task_id == rare.ref.task_id
+    assert {task.task_id for task in plain.runner.seen} <= {other.ref.task_id, common.ref.task_id}
+
+
+async def test_a_task_of_a_type_that_nobody_has_is_run(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
+    async def is_served(_: str) -> bool:
+        return False
+
+    start = new_start(task_type="unknown")
+    await engine.start_workflow(start)
+    worker = await start_worker(other_types=OtherTypes((), is_served, grace=0.0))
+    assert (await worker.run_next(Failed("No handler", "UnknownTaskType"))).task_id == start.ref.task_id

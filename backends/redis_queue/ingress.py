@@ -78,12 +78,16 @@ class Ingress:
         entry_id = uuid.uuid4().hex
         # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
         await self._link.run(scripts.TAKE, sighting.group, sighting.digest, entry_id)
-        return await self._read(entry_id)
+        return await self.read(entry_id)
 
-    async def unsettled(self) -> list[Taken]:
-        """What was taken and neither dropped, set aside nor put back: by a gateway that died over it."""
-        entries = [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
-        return [taken for entry in entries if (taken := await self._read(entry)) is not None]
+    async def unsettled(self) -> list[str]:
+        """Ids of what was taken and neither dropped, set aside nor put back."""
+        return [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
+
+    async def read(self, entry_id: str) -> Taken | None:
+        """What lies in the gateway's keeping under this id."""
+        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
+        return None if answer is None else Taken(entry_id, *answer)
 
     async def drop(self, taken: Taken) -> None:
         """It is a task in the gateway's care now."""
@@ -92,7 +96,7 @@ class Ingress:
     async def set_aside(self, taken: Taken, reason: str) -> None:
         """Move it to the dead list."""
         entry = dead.entry(reason, taken.group, taken.payload, taken.size)
-        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry, dead.MOST_DEAD)
+        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry)
 
     async def put_back(self, taken: Taken) -> None:
         """Make it the next of its group again."""
@@ -115,10 +119,6 @@ class Ingress:
     ) -> tuple[list[Sighting], Sequence[bytes]]:
         long, *rest = await self._link.run(scripts.PEEK, LARGEST_BYTES, first, most, *groups)
         return [_sighting(*rest[index : index + 4]) for index in range(0, len(rest), 4)], long
-
-    async def _read(self, entry_id: str) -> Taken | None:
-        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
-        return None if answer is None else Taken(entry_id, *answer)
 
 
 def _sighting(group: bytes, digest: bytes, size: int, fields: bytes) -> Sighting:

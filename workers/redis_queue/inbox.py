@@ -88,7 +88,6 @@ class Inbox:
             offer.digest,
             int(release),
             entry,
-            dead.MOST_DEAD,
         )
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:

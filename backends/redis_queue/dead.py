@@ -13,9 +13,7 @@ from backends.redis_queue import wire
 from backends.redis_queue.link import Link
 
 SHOWN_BYTES = 64 * 1024
-"""How much of a payload is kept there."""
-MOST_DEAD = 10_000
-"""How many entries are kept; the oldest make room."""
+"""How much is kept of a payload that is too large to be read; of every other, all."""
 
 
 def entry(reason: str, group: bytes, payload: bytes, size: int) -> str:
@@ -24,7 +22,7 @@ def entry(reason: str, group: bytes, payload: bytes, size: int) -> str:
         {
             "reason": reason,
             "group": group.decode("utf-8", "backslashreplace"),
-            "payload": base64.b64encode(payload[:SHOWN_BYTES]).decode(),
+            "payload": base64.b64encode(payload).decode(),
             "bytes": size,
             "at": time.time(),
         }
@@ -53,7 +51,7 @@ class DeadList:
         self._link = link
 
     async def read(self, most: int) -> list[DeadPayload]:
-        """The oldest entries."""
+        """The oldest entries; each may be as large as the largest payload."""
         return [_parse(raw) for raw in await self._link.call("LRANGE", wire.DEAD, 0, most - 1)]
 
     async def remove(self, dead: DeadPayload) -> None:
@@ -74,7 +72,7 @@ def _parse(raw: bytes) -> DeadPayload:
             datetime.fromtimestamp(float(fields["at"]), UTC),
         )
     except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
-        return DeadPayload(raw, "an entry that the gateway did not write", "", raw[:SHOWN_BYTES], len(raw), _now())
+        return DeadPayload(raw, "an entry that the gateway did not write", "", raw, len(raw), _now())
 
 
 def _now() -> datetime:

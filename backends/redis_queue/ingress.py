@@ -71,12 +71,16 @@ class Ingress:
         # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
         async for _ in walk(self._link, scripts.TAKE, (sighting.digest, sighting.size, entry_id), [sighting.group]):
             pass
-        return await self._read(entry_id)
+        return await self.read(entry_id)
 
-    async def unsettled(self) -> list[Taken]:
-        """What was taken and neither dropped, set aside nor put back: by a gateway that died over it."""
-        entries = [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
-        return [taken for entry in entries if (taken := await self._read(entry)) is not None]
+    async def unsettled(self) -> list[str]:
+        """Ids of what was taken and neither dropped, set aside nor put back."""
+        return [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
+
+    async def read(self, entry_id: str) -> Taken | None:
+        """What lies in the gateway's keeping under this id."""
+        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
+        return None if answer is None else Taken(entry_id, *answer)
 
     async def drop(self, taken: Taken) -> None:
         """It is a task in the gateway's care now."""
@@ -85,7 +89,7 @@ class Ingress:
     async def set_aside(self, taken: Taken, reason: str) -> None:
         """Move it to the dead list."""
         entry = dead.entry(reason, taken.group, taken.payload, taken.size)
-        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry, dead.MOST_DEAD)
+        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry)
 
     async def put_back(self, taken: Taken) -> None:
         """Make it the next of its group again."""
@@ -102,10 +106,6 @@ class Ingress:
             groups.update(key[len(wire.GROUP) :] for key in keys)
             if cursor in (b"0", 0):
                 return sorted(groups)
-
-    async def _read(self, entry_id: str) -> Taken | None:
-        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
-        return None if answer is None else Taken(entry_id, *answer)
 
 
 def _sighting(group: bytes, digest: bytes, size: int, fields: bytes) -> Sighting:

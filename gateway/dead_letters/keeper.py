@@ -16,7 +16,7 @@ from gateway.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-#: Entries in one step; each holds up to 64 KB of a payload.
+#: Entries in one step. They are read one by one: each holds a whole payload.
 BATCH = 20
 #: Pause while Redis is away (it may be switched off for good), and between two looks for what is old (seconds).
 AWAY_SECONDS = 30.0
@@ -57,8 +57,9 @@ class Keeper:
         """Move the oldest entries of the dead list; how many. An entry is taken out once it is committed here."""
         if self._dead is None:
             return 0
-        found = await self._dead.read(BATCH)
-        for dead in found:
-            await self._db.execute(SQL.found_payload, *row_of(dead))
-            await self._dead.remove(dead)
-        return len(found)
+        moved = 0
+        while moved < BATCH and (found := await self._dead.read(1)):
+            await self._db.execute(SQL.found_payload, *row_of(found[0]))
+            await self._dead.remove(found[0])
+            moved += 1
+        return moved

@@ -3,11 +3,13 @@
 Producers that were not pointed at the gateway migrate with their tenant all the same. A payload is moved, never copied:
 from its group's list into the gateway's keeping in Redis, from there into PostgreSQL. Whoever dies in between leaves it
 in one of the two, and the next leader goes on from there. Payloads of tenants who are on Redis stay where they are;
-what is no task at all goes to the dead list, whoever pushed it.
+what is no task at all, or cannot be stored, goes to the dead list, whoever pushed it. Whatever else PostgreSQL says of
+a payload, it waits in the gateway's keeping, and its group with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -20,9 +22,10 @@ from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Ingress, Sighting, Taken
 from gateway.access.placement import Tier
+from gateway.ingress.waiting import Waiting
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
-from gateway.storage.database import Database
+from gateway.storage.database import UNSTORABLE, Database
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import ChangeNotifier
 from gateway.tasks.payload import text_member
@@ -81,6 +84,7 @@ class Bridge:
         self._wake = wake
         self._row_grace = row_grace
         self._known: dict[tuple[bytes, str], _Known] = {}
+        self._waiting = Waiting()
         self._everything_at = 0.0
         self._settled = False
 
@@ -90,8 +94,11 @@ class Bridge:
             return
         self._settled = True
         try:
-            for taken in await self._ingress.unsettled():
-                await self._settle(taken)
+            unsettled = await self._ingress.unsettled()
+            self._waiting.keep(unsettled)
+            for entry_id in unsettled:
+                if self._waiting.is_due(entry_id) and (taken := await self._ingress.read(entry_id)) is not None:
+                    await self._settle(taken)
             if self._enabled:
                 await self._look()
         except EngineError as error:
@@ -104,13 +111,14 @@ class Bridge:
         if everywhere:
             seen = {(sighting.group, sighting.digest) for sighting in sightings}
             self._known = {key: known for key, known in self._known.items() if key in seen}
+        blocked = self._waiting.groups
         readable = [sighting for sighting in sightings if sighting.task_id is not None]
         for start in range(0, len(readable), 1000):
             for sighting in await self._choose(readable[start : start + 1000], began):
-                await self._take(sighting)
+                await self._take(sighting, blocked)
         for sighting in sightings:
             if sighting.task_id is None:
-                await self._take(sighting)
+                await self._take(sighting, blocked)
         if everywhere:
             took = time.monotonic() - began
             self._everything_at = time.monotonic() + max(EVERYTHING_SECONDS, SHARE * took)
@@ -156,7 +164,10 @@ class Bridge:
                 chosen.append(sighting)
         return chosen
 
-    async def _take(self, sighting: Sighting) -> None:
+    async def _take(self, sighting: Sighting, blocked: set[bytes]) -> None:
+        """Take it and settle it, unless its group is `blocked`; the group is from now on if the payload has to wait."""
+        if sighting.group in blocked:
+            return
         taken = await self._ingress.take(sighting)
         if taken is None:
             return
@@ -172,28 +183,35 @@ class Bridge:
             self._known[sighting.group, sighting.digest] = _Known(0.0, known)
             await self._ingress.put_back(taken)
             return
-        await self._settle(taken)
+        if not await self._settle(taken):
+            blocked.add(sighting.group)
         self._known.pop((sighting.group, sighting.digest), None)
 
-    async def _settle(self, taken: Taken) -> None:
-        """Make it a task, or set it aside; then it is no longer in the gateway's keeping in Redis."""
+    async def _settle(self, taken: Taken) -> bool:
+        """Make it a task, or set it aside; then it is no longer in the gateway's keeping. False when it has to wait."""
         try:
             task_id = await self._adopt(taken)
         except _Rejected as reason:
             log.warning("a payload in Redis was set aside: %s", reason)
             await self._ingress.set_aside(taken, str(reason))
-            return
-        except asyncpg.PostgresError as error:
-            # Whatever PostgreSQL will not store must not stand in the way of what comes after it.
+            return True
+        except UNSTORABLE as error:
             log.warning("a payload in Redis was set aside: %s", type(error).__name__)
             await self._ingress.set_aside(taken, f"cannot be stored: {type(error).__name__}")
-            return
+            return True
+        except asyncpg.PostgresError as error:
+            # It may be stored later, and must not stand in the way of other groups until then.
+            log.warning("a payload from Redis waits: %s", type(error).__name__)
+            self._waiting.postpone(taken.entry_id, taken.group)
+            return False
         await self._ingress.drop(taken)
-        await self._db.execute(SQL.forget, taken.entry_id)
+        with contextlib.suppress(asyncpg.PostgresError):  # then `forget_old` does it
+            await self._db.execute(SQL.forget, taken.entry_id)
         if task_id is not None:
             log.info("task %s, pushed into Redis by its producer, was adopted", task_id)
             self._notifier.changed(task_id)
             self._wake()
+        return True
 
     async def _adopt(self, taken: Taken) -> str | None:
         """Both rows of the task, in one transaction; its id, or None when they were written before a crash."""
@@ -202,6 +220,7 @@ class Bridge:
             text_member(message.payload, name) for name in ("tenant_id", "project_id", "user_id")
         )
         async with self._db.transaction() as db:
+            await db.execute(SQL.hurry)
             if await db.fetchval(SQL.note, taken.entry_id) is None:
                 return None
             [place] = await db.fetch(SQL.look, [message.task_id], [tenant_id], [project_id], [group_id])

@@ -16,6 +16,10 @@ LEFT JOIN taskgate.dispatch d ON d.task_id = a.task_id
 LEFT JOIN task_logs l ON l.id = a.task_id
 ORDER BY a.n
 
+-- name: hurry
+-- A row that somebody else holds keeps back its own group, and no other payload.
+SET LOCAL lock_timeout = '1s'
+
 -- name: note
 -- Once per payload that was taken, whatever dies in between; no row when it was noted before.
 INSERT INTO taskgate.bridge_entry (entry_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1

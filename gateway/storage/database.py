@@ -40,6 +40,8 @@ _UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.Deadl
 
 #: Everything that asyncpg raises of its own.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+#: The data itself cannot be stored (a value out of range, a limit of the server): no repetition helps.
+UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 #: A statement that takes longer (seconds) is cancelled, and a server that does not confirm that in time is taken for
 #: gone: nobody waits longer than the sum of the two on a peer that vanished.

@@ -96,7 +96,7 @@ class Inbox:
     async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:
         """Move what is no task to the dead list."""
         entry = dead.entry(reason, offer.group, offer.payload, offer.size)
-        await self._walk(scripts.SET_ASIDE, offer, release, entry, dead.MOST_DEAD)
+        await self._walk(scripts.SET_ASIDE, offer, release, entry)
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:
         """Put back what Redis believes to be here and is not; returns how many payloads that were.

@@ -1,14 +1,13 @@
 -- Moves a payload that is no task from the worker's own list to the dead list, in the form the worker chose.
--- ARGV: seen, length (see walk), worker, SHA-1 of the payload, '1' = give back the lock, entry for the dead list, entries kept at
---       most, group
+-- ARGV: seen, length (see walk), worker, SHA-1 of the payload, '1' = give back the lock, entry for the dead list,
+--       group
 -- Returns {1 = the payload was found or is not there, seen, length}.
-local worker, digest, release, entry, most, group = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
+local worker, digest, release, entry, group = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 local mine, found = own_list(worker, group), false
 local done, seen, length = walk({ mine }, tonumber(ARGV[1]), tonumber(ARGV[2]), nil, function(payload)
   if redis.sha1hex(payload) == digest then
     redis.call('LREM', mine, -1, payload)
     redis.call('RPUSH', K.dead, entry)
-    redis.call('LTRIM', K.dead, -tonumber(most), -1)
     found = true
     return 'enough'
   end

@@ -1,7 +1,7 @@
 -- Gives up what was taken: it is a task of the gateway's now, it goes to the dead list, or back to its group as the next.
 -- Does nothing when it was given up before.
--- ARGV: id of the entry, 'drop' | 'dead' | 'back', for 'dead': entry for the dead list, entries kept at most
-local entry, what, dead, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+-- ARGV: id of the entry, 'drop' | 'dead' | 'back', for 'dead': entry for the dead list
+local entry, what, dead = ARGV[1], ARGV[2], ARGV[3]
 local value = redis.call('HGET', K.taken, entry)
 if not value then
   return 0
@@ -9,7 +9,6 @@ end
 redis.call('HDEL', K.taken, entry)
 if what == 'dead' then
   redis.call('RPUSH', K.dead, dead)
-  redis.call('LTRIM', K.dead, -most, -1)
 elseif what == 'back' then
   local colon = string.find(value, ':', 1, true)
   local start = colon + 1 + tonumber(string.sub(value, 1, colon - 1))

@@ -12,7 +12,7 @@ import asyncpg
 from backends.errors import TaskgateError
 from backends.port import RetryPolicy
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
-from gateway.storage.database import Database, type_Connection
+from gateway.storage.database import UNSTORABLE, Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
 from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
@@ -135,7 +135,7 @@ class Transitions:
                 text_member(payload, "user_id"),
                 self._max_attempts,
             )
-        except (asyncpg.DataError, ValueError) as error:
+        except (*UNSTORABLE, ValueError) as error:
             raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
         return row is not None
 

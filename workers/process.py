@@ -20,7 +20,7 @@ from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
-from workers.equipment import Equipment
+from workers.dependencies import Dependencies
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
@@ -30,7 +30,7 @@ from workers.redis_queue.worker import RedisQueueWorker
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
 from workers.temporal.dag.activities import DagActivities
-from workers.temporal.dag.equipment import DagEquipment
+from workers.temporal.dag.dependencies import DagDependencies
 from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,10 @@ class Worker:
         self._lease_lost = asyncio.Event()
         self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
-        self._equipment = Equipment(settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}")
-        self._db = self._equipment.database
+        self._dependencies = Dependencies(
+            settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}"
+        )
+        self._db = self._dependencies.database
         # Whatever was stopped while nobody listened is found by a look at the claims.
         self._check_soon = asyncio.Event()
         self._listener = Listener(self._db)
@@ -81,9 +83,9 @@ class Worker:
             settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost, guard=guard
         )
         self._runner = Runner(
-            self._equipment.transitions,
+            self._dependencies.transitions,
             self._registry,
-            self._equipment.context,
+            self._dependencies.context,
             lambda: self._lease.process_id,
             engine_retries=backend == "temporal",
             non_retryable=settings.non_retryable_errors,
@@ -113,7 +115,7 @@ class Worker:
             await self._listener.close()
             await self._lease.close()
             with contextlib.suppress(DatabaseUnavailable):
-                await self._equipment.close()
+                await self._dependencies.close()
 
     async def _poll(self) -> None:
         """Take tasks under the present name, until told to stop or the lease is lost."""
@@ -159,7 +161,7 @@ class Worker:
         if not self._settings.temporal_address:
             raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
         types = self._registry.get_all_handlers()
-        dags = DagEquipment(self._settings, self._equipment, types, lambda: self._lease.process_id)
+        dags = DagDependencies(self._settings, self._dependencies, types, lambda: self._lease.process_id)
         pool = TemporalWorkerPool(
             self._settings.temporal_address,
             self._settings.temporal_namespace,
@@ -221,7 +223,7 @@ class Worker:
         """What the first task on the graph would otherwise wait for."""
         try:
             await self._isolated.warm_up(self._registry)
-            await self._equipment.contexts.warm_up()
+            await self._dependencies.contexts.warm_up()
         except HandlerProcessDied as error:
             log.error("handlers that run in a process of their own will fail: %s", error)
         except GraphError as error:

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.recovery.guard import die_with
 from gateway.settings import Settings
 from gateway.tasks.lifecycle.claim import Claim
-from workers.equipment import Equipment
+from workers.dependencies import Dependencies
 from workers.execution.inline import InlineExecution
 from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive
 from workers.failure import failure_of
@@ -28,7 +28,7 @@ class Child:
     def __init__(self, settings: Settings, answers: int) -> None:
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
         self._non_retryable = settings.non_retryable_errors
-        self._equipment = Equipment(settings, pool_size=2, name="taskgate handler")
+        self._dependencies = Dependencies(settings, pool_size=2, name="taskgate handler")
         self._execution = InlineExecution()
         self._answers = answers
 
@@ -47,11 +47,11 @@ class Child:
 
     async def _run(self, claim: Claim, payload: dict[str, Any]) -> None:
         handler = self._registry.get_handler(claim.task_type)
-        reporter = ProgressReporter(self._equipment.transitions, claim)
+        reporter = ProgressReporter(self._dependencies.transitions, claim)
         try:
             assert handler is not None, "the worker knows this type, and its processes do too"
             await reporter.returned(
-                await self._execution.run(handler, payload, self._equipment.context(claim, reporter))
+                await self._execution.run(handler, payload, self._dependencies.context(claim, reporter))
             )
         except asyncio.CancelledError:
             await self._settle()
@@ -66,7 +66,7 @@ class Child:
 
     async def _settle(self) -> None:
         """What was reported last is on its way before the end of the run is."""
-        await self._equipment.notifier.flush()
+        await self._dependencies.notifier.flush()
 
     def _answer(self, kind: str, **members: Any) -> None:
         data = memoryview(pack(kind, **members))

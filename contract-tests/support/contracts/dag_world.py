@@ -30,7 +30,7 @@ class DagWorld(World):
     @property
     def driver(self) -> Any:
         """The graph, through the worker's own client."""
-        return self._workers[0]._equipment.contexts.graph.client.driver
+        return self._workers[0]._dependencies.contexts.graph.client.driver
 
 
 class Dags:

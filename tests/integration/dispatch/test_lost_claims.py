@@ -1,11 +1,8 @@
-"""A claim is committed and its answer is lost, or its worker stands still: the task runs, once, on either backend."""
+"""A claim is committed and nobody takes it up: the task runs, once, on either backend."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -115,7 +112,7 @@ async def outcomes(database: Database, task: str) -> list[str]:
 async def test_a_claim_whose_answer_is_lost(
     database: Database, backend: str, worker: Worker, proxy: FaultyProxy, start: Any, tmp_path: Any
 ) -> None:
-    transitions, lost = worker._equipment.transitions, asyncio.Event()
+    transitions, lost = worker._dependencies.transitions, asyncio.Event()
     claim = transitions.claim
 
     async def first(task_id: str, *args: Any, **more: Any) -> Any:
@@ -161,45 +158,3 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
             while await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 'orphan'") == "running":
                 await asyncio.sleep(0.02)
         assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task) == "running"
-
-
-@asynccontextmanager
-async def working_process(servers: Servers, database: Database) -> AsyncIterator[None]:
-    """The same in a process of its own, whose loop may stand still."""
-    values = {
-        "DATABASE_URL": servers.database_url,
-        "TEMPORAL_ADDRESS": servers.temporal_address,
-        "TEMPORAL_NAMESPACE": servers.temporal_namespace,
-        "HANDLERS": "workers.testing.misbehaving",
-        "LEASE_SECONDS": "60",
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "workers.main", "--backend", "temporal", "--slots", "20"),
-        env=inherited | {f"TASKGATE_{name}": str(value) for name, value in values.items()},
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not await database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'"):
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        process.kill()
-        await process.wait()
-
-
-@pytest.mark.parametrize("backend", ["temporal"], indirect=True)
-async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
-    database: Database, backend: str, servers: Servers, start: Any, tmp_path: Any
-) -> None:
-    """Claims are under way while the loop stands still, and Temporal may offer their tasks again."""
-    journal = tmp_path / "journal"
-    async with working_process(servers, database):
-        starts = [start("block_the_loop", seconds=10, journal=str(journal))]
-        starts += [start("sleep", journal=str(journal)) for _ in range(19)]
-        blocking, *tasks = await asyncio.gather(*starts)
-        await ended(database, blocking, *tasks)
-    for task in (blocking, *tasks):
-        assert (await outcomes(database, task))[-1] == "completed"
-    begun = [json.loads(line)["task"] for line in journal.read_text().splitlines() if '"start"' in line]
-    assert sorted(begun) == sorted([blocking, *tasks])

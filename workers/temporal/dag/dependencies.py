@@ -12,17 +12,17 @@ from gateway.dags.steps import DagSteps
 from gateway.dispatch.starter import Starter
 from gateway.engines import build_temporal
 from gateway.settings import Settings
-from workers.equipment import Equipment
+from workers.dependencies import Dependencies
 from workers.submit import NodeDispatcher
 
 
-class DagEquipment:
+class DagDependencies:
     """Opens nothing before it is used; `run` confirms the starts of nodes until it is cancelled, then `close`."""
 
     def __init__(
-        self, settings: Settings, equipment: Equipment, task_types: Collection[str], owner_id: Callable[[], str]
+        self, settings: Settings, dependencies: Dependencies, task_types: Collection[str], owner_id: Callable[[], str]
     ) -> None:
-        database = equipment.database
+        database = dependencies.database
         self._engine = build_temporal(settings)
         self._starter = Starter(
             database,
@@ -35,8 +35,8 @@ class DagEquipment:
         )
         self.steps = DagSteps(
             database,
-            equipment.intake_to(NodeDispatcher(database, self._starter, owner_id)),
-            equipment.notifier,
+            dependencies.intake_to(NodeDispatcher(database, self._starter, owner_id)),
+            dependencies.notifier,
             Limits.of(settings),
             DirectStarts(self._starter.lanes[names.ENGINE], task_types, RetryPolicy(attempts=settings.task_attempts)),
         )

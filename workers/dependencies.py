@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from backends.port import RetryPolicy
@@ -18,11 +19,14 @@ from workers.handlers.base import TaskContext
 from workers.submit import Submitter
 
 
-class Equipment:
+class Dependencies:
     """Opens nothing before it is used; `close` closes what was."""
 
     def __init__(self, settings: Settings, *, pool_size: int, name: str) -> None:
         os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
+        # It writes each failed query with its parameters, which hold payloads, and raises the error all the same; so do
+        # several processes that make the same index at once, which is no failure.
+        logging.getLogger("graphiti_core.driver").setLevel(logging.CRITICAL)
         self.database = Database(settings.database_url, size=pool_size, name=name)
         self.notifier = Notifier(self.database)
         self.transitions = Transitions(

@@ -112,5 +112,6 @@ class ToxiproxyPart(GoProgramPart):
         (await self._call(method, path, body)).raise_for_status()
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        # A toxic is gone only when what it delays went through.
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
             return await client.request(method, f"{self.url}{path}", json=body)

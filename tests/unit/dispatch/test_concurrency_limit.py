@@ -102,3 +102,9 @@ def test_a_server_that_is_slow_with_one_gets_a_rest_after_it(clock: Clock) -> No
         clock.now += 2 * BASELINE_SECONDS
         settle(limit, 0.1, rounds=10)
     assert limit.rest == 0
+
+
+def test_a_few_milliseconds_are_no_sign_of_a_slow_server(clock: Clock) -> None:
+    limit = ConcurrencyLimit(64, clock=clock)
+    limit.answered(0.001, 1, TOLERANCE)
+    assert settle(limit, 0.004, rounds=4000) == 64

@@ -120,8 +120,10 @@ async def cut_connection(world: World, chance: random.Random) -> None:
 
 
 async def slow_connection(world: World, chance: random.Random) -> None:
-    async with world.proxy.slow(world.next_link(chance), chance.randint(20, 400)):
-        await asyncio.sleep(chance.uniform(1, 4))
+    link = world.faulty[world.next_link(chance)]
+    link.requests_late = link.answers_late = chance.uniform(0.02, 0.4)
+    await asyncio.sleep(chance.uniform(1, 4))
+    link.requests_late = link.answers_late = 0.0
 
 
 async def hung_connection(world: World, chance: random.Random) -> None:
@@ -138,13 +140,15 @@ async def swallowed_answers(world: World, chance: random.Random) -> None:
 
 async def late_answers(world: World, chance: random.Random) -> None:
     """Requests arrive; each answer comes ten seconds later."""
-    async with world.proxy.late(world.next_link(chance), 10_000):
-        await asyncio.sleep(chance.uniform(1, 12))
+    link = world.faulty[world.next_link(chance)]
+    link.answers_late = 10.0
+    await asyncio.sleep(chance.uniform(1, 12))
+    link.answers_late = 0.0
 
 
 async def vanished_connections(world: World, chance: random.Random) -> None:
     """What is open swallows everything for as long as anybody cares; what is opened anew works."""
-    link = world.silent[world.next_link(chance)]
+    link = world.faulty[world.next_link(chance)]
     link.silence()
     await asyncio.sleep(chance.uniform(5, 15))
     link.drop_silent()
@@ -154,7 +158,7 @@ async def leader_half_open(world: World, chance: random.Random) -> None:
     """The connection under which one gateway leads swallows everything; all others work."""
     if await world.silence_leader():
         await asyncio.sleep(chance.uniform(5, 10))
-    world.silent["gateway-postgres"].drop_silent()
+    world.faulty["gateway-postgres"].drop_silent()
 
 
 async def hot_standby(world: World, chance: random.Random) -> None:

@@ -26,12 +26,12 @@ from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
 from deploy.local.toxiproxy import ToxiproxyPart
+from faulty_link import FaultyLink
 from gateway.recovery.leader import LEADER_KEY
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from processes import Program, Service
 from refusing_server import RefusingServer
-from silent_link import SilentLink
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -66,7 +66,7 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.proxy = ToxiproxyPart(directory, free_port(), lambda _: None)
-        self.silent: dict[str, SilentLink] = {}
+        self.faulty: dict[str, FaultyLink] = {}
         """By the name of its link, between that and the server."""
         self.refusing = RefusingServer()
         self._standby: StandbyPart | None = None
@@ -185,9 +185,9 @@ class World:
                 assert address.hostname is not None
                 assert address.port is not None
                 upstream, name = f"{address.hostname}:{address.port}", f"{side}-{server}"
-                self.silent[name] = SilentLink(address.hostname, address.port)
-                await self.silent[name].open()
-                listens = await self.proxy.link(name, f"127.0.0.1:{self.silent[name].port}")
+                self.faulty[name] = FaultyLink(address.hostname, address.port)
+                await self.faulty[name].open()
+                listens = await self.proxy.link(name, f"127.0.0.1:{self.faulty[name].port}")
                 self.links[name] = direct[variable].replace(upstream, listens)
 
     async def _healthy(self, url: str, within: float = 180) -> None:
@@ -231,7 +231,7 @@ class World:
             )
         finally:
             await database.close()
-        return port is not None and bool(self.silent["gateway-postgres"].silence(port))
+        return port is not None and bool(self.faulty["gateway-postgres"].silence(port))
 
     async def limit_redis(self, size: int) -> None:
         """Redis refuses what would need memory beyond so many bytes; 0: nothing."""
@@ -313,5 +313,5 @@ class World:
         for service in self.gateways + self.workers:
             service.resume()
         await asyncio.gather(*(program.end() for program in [*self.legacy, *self.workers, *self.gateways]))
-        await asyncio.gather(self.refusing.stop(), *(link.close() for link in self.silent.values()))
+        await asyncio.gather(self.refusing.stop(), *(link.close() for link in self.faulty.values()))
         await self.stack.stop()

@@ -57,12 +57,6 @@ class ToxiproxyPart(GoProgramPart):
             await self._done("POST", f"/proxies/{name}", {"enabled": True})
 
     @asynccontextmanager
-    async def slow(self, name: str, milliseconds: int) -> AsyncIterator[None]:
-        """Everything takes so much longer in each direction until the block ends."""
-        async with self._toxic(name, "latency", {"latency": milliseconds, "jitter": milliseconds // 4}):
-            yield
-
-    @asynccontextmanager
     async def hung(self, name: str) -> AsyncIterator[None]:
         """Nothing gets through, and nothing is closed, until the block ends; then the connections close."""
         async with self._toxic(name, "timeout", {"timeout": 0}):
@@ -72,12 +66,6 @@ class ToxiproxyPart(GoProgramPart):
     async def swallowed(self, name: str) -> AsyncIterator[None]:
         """Requests arrive, answers do not, and nothing is closed, until the block ends; then the connections close."""
         async with self._toxic(name, "timeout", {"timeout": 0}, streams=("downstream",)):
-            yield
-
-    @asynccontextmanager
-    async def late(self, name: str, milliseconds: int) -> AsyncIterator[None]:
-        """Requests arrive at once; each answer takes so much longer until the block ends."""
-        async with self._toxic(name, "latency", {"latency": milliseconds}, streams=("downstream",)):
             yield
 
     @asynccontextmanager
@@ -112,6 +100,5 @@ class ToxiproxyPart(GoProgramPart):
         (await self._call(method, path, body)).raise_for_status()
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        # A toxic is gone only when what it delays went through.
-        async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             return await client.request(method, f"{self.url}{path}", json=body)

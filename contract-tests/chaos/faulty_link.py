@@ -1,19 +1,31 @@
-"""A link whose open connections can go silent: nothing of them is passed on or closed, while new ones work."""
+"""A link whose open connections can go silent: nothing of them is passed on or closed, while new ones work.
+
+Requests and answers can be late, too. Toxiproxy has a latency of its own, but now and then hangs when that is taken
+away again (Shopify/toxiproxy#558).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
 class _End(asyncio.Protocol):
     """One end of a connection; `other` is the opposite one."""
 
-    def __init__(self, link: SilentLink) -> None:
+    def __init__(self, link: FaultyLink) -> None:
         self._link = link
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self.is_silent = False
+        self._last_at = 0.0
+
+    @property
+    def late(self) -> float:
+        """So many seconds later all is passed on."""
+        return self._link.answers_late
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -22,7 +34,17 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         other = self.other
         if not self.is_silent and other is not None and other.transport is not None:
-            other.transport.write(data)
+            self._pass_on(partial(other.transport.write, data))
+
+    def _pass_on(self, do: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + self.late
+        if not self.late and self._last_at < at:
+            do()
+            return
+        # In order, and never two at the same time: those would change places.
+        self._last_at = max(at, self._last_at + 1e-6)
+        loop.call_at(self._last_at, do)
 
     def pause_writing(self) -> None:
         if self.other is not None and self.other.transport is not None:
@@ -35,11 +57,15 @@ class _End(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._link.ended(self)
         if not self.is_silent and self.other is not None and self.other.transport is not None:
-            self.other.transport.close()
+            self._pass_on(self.other.transport.close)
 
 
 class _Front(_End):
     """The client's end: opens the server's as soon as somebody connects."""
+
+    @property
+    def late(self) -> float:
+        return self._link.requests_late
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -48,7 +74,7 @@ class _Front(_End):
         self._link.opening(self)
 
 
-class SilentLink:
+class FaultyLink:
     """Listens before `host:port`. A connection is known by the port from which it reaches the server."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -57,6 +83,8 @@ class SilentLink:
         self._pairs: dict[int, tuple[_End, _End]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.requests_late = self.answers_late = 0.0
+        """Seconds; what is already under way keeps its time."""
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,8 +17,8 @@ DECREASE = 0.8
 NEWEST = 0.15
 #: A baseline counts for one to two of these (seconds), so that a server that became slower for good is not starved.
 BASELINE_SECONDS = 180.0
-#: No baseline is less (seconds): a few milliseconds are this process's own work, and tell nothing of the server. Without
-#: it a crowd on Redis, whose baseline is 1 ms, kept to the least limit: 30 starts a second instead of 130 beside others.
+#: No baseline is less (seconds): a few milliseconds are this process's own work, and tell nothing of the server.
+#: Without it a crowd on Redis, whose baseline is 1 ms, had 30 starts a second instead of 130 beside others.
 LEAST_BASELINE = 0.005
 FIRST = 4.0
 #: Below one: one call at a time with a rest after it, so that calls take this part of the time at least.

@@ -3,7 +3,8 @@
 -- name: take_waiting
 -- Tasks whose time has come, the longest due first. $1: rows; $2: full backends, what waits for them (`postpone`) is passed by.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id
 FROM taskgate.dispatch d
@@ -19,7 +20,8 @@ FOR UPDATE OF d SKIP LOCKED
 -- name: take_repeats
 -- Starts whose owner is gone, or gave up to know what became of them. $1: rows; $2: backends that take them now.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id
 FROM taskgate.dispatch d
@@ -73,7 +75,8 @@ WITH chosen AS (
     LIMIT $1
 )
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       d.queue, d.cancel_epoch, d.cancel_backend, t.payload::text AS payload, t.id IS NULL AS row_gone,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id
 FROM taskgate.dispatch d

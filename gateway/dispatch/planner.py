@@ -117,9 +117,10 @@ class Planner:
 
         At stage `complete` that engine may be gone for good, so nothing waits for it.
         """
-        lane = self._lanes.get(row["cancel_backend"] or "")
-        unfenced = lane is not None and Capability.FENCED not in lane.engine.capabilities
-        return unfenced and row["cancel_epoch"] is not None and route.stage is not Stage.COMPLETE
+        if route.stage is Stage.COMPLETE:
+            return False
+        lanes = (self._lanes.get(backend) for backend in row["untold_cancels"])
+        return any(lane is not None and Capability.FENCED not in lane.engine.capabilities for lane in lanes)
 
     def _route(self, row: asyncpg.Record, place: Placement) -> Route:
         """Where the flag sends the task; where a redrive wants it instead, if its stage still allows that."""

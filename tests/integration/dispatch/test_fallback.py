@@ -198,3 +198,32 @@ async def test_what_nobody_claimed_on_temporal_moves_and_can_no_longer_start_the
             await asyncio.sleep(0.05)
     assert (await two.row(task))["backend"] == "redis"
     assert await two.payloads_in_redis(task) == 1
+
+
+async def test_a_stop_that_redis_was_not_told_of_is_waited_for_though_another_came_after_it(two: TwoBackends) -> None:
+    """Stopped on Redis, which is away; then on Temporal, which is not yet told either; and tried again."""
+    task = await two.submit("redis")
+    await two.becomes(task, "queued", "redis")
+    await two.take_away("redis")
+    two.flag.write(Stage.LIVE, "redis")
+    stopped = (
+        "UPDATE taskgate.dispatch SET state = 'stopped', epoch = $2, cancel_epoch = $2, cancel_backend = $3"
+        " WHERE task_id = $1"
+    )
+    async with two.database.transaction() as db:
+        await db.execute(stopped, task, 1, "redis")
+        await db.execute(stopped, task, 2, "temporal")
+        await db.execute(
+            "UPDATE taskgate.engine_duty SET due_at = now() + interval '1 hour'"
+            " WHERE subject = $1 AND backend = 'temporal'",
+            task,
+        )
+    await two.database.execute(
+        "UPDATE taskgate.dispatch SET state = 'waiting', backend = NULL, due_at = now() WHERE task_id = $1", task
+    )
+    two.gateway.dispatcher.wake()
+    await two.becomes(task, "waiting", "temporal", 2)
+    assert await two.payloads_in_redis(task) == 1
+    await two.give_back("redis")
+    await two.becomes(task, "queued", "temporal", 3)
+    assert await two.payloads_in_redis(task) == 0

@@ -118,9 +118,9 @@ async def test_a_run_is_cancelled_and_goes_on(dags: Dags, runs: Any, dag_world: 
     cancelled = await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
     assert cancelled.run.status == DagStatus.DAG_STATUS_CANCELLED
     retried = await runs.RetryDagRun(RetryDagRunRequest(run_id=run_id), metadata=metadata)
-    assert retried.run.status in (DagStatus.DAG_STATUS_PENDING, DagStatus.DAG_STATUS_RUNNING)
-    assert await refused(runs.RetryDagRun(RetryDagRunRequest(run_id=run_id), metadata=metadata)) in (
-        Code.FAILED_PRECONDITION,
+    assert retried.run.status == DagStatus.DAG_STATUS_PENDING
+    assert await refused(runs.RetryDagRun(RetryDagRunRequest(run_id=run_id), metadata=metadata)) == (
+        Code.FAILED_PRECONDITION
     )
     await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
 

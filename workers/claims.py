@@ -113,8 +113,9 @@ class Claims:
             # The run before reported to PostgreSQL and died before it told the engine.
             return Completed(None)
         if current and status.state in ("starting", "queued"):
-            reason = "it is paused" if status.worker_alive else "this worker lost its lease"
-            return Refused(reason, retry_in=HELD_PAUSE)
+            if not status.worker_alive:
+                return Refused("this worker lost its lease", retry_in=HELD_PAUSE)
+            return Refused("a legacy worker has it" if status.legacy_has_it else "it is paused", retry_in=HELD_PAUSE)
         if current and status.state == "running" and self._engine_retries:
             return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
         return Refused(f"superseded: the task is {status.state} on {status.backend}", retry_in=None)

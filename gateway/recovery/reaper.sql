@@ -72,11 +72,16 @@ WITH runs AS (
 SELECT task_id, is_over FROM back
 
 -- name: rewait
--- The engine no longer holds these starts: the dispatcher makes new ones. A repetition keeps its time.
+-- The engine no longer holds these starts: the dispatcher makes new ones. A repetition keeps its time. What a legacy worker took
+-- or ended, which it says in task_logs alone, is left to the reconciler.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', owner_id = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
 FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)
 WHERE d.task_id = gone.task_id AND d.epoch = gone.epoch AND d.state || '' = 'queued'
+  AND (d.backend <> 'redis' OR NOT EXISTS (
+      SELECT 1 FROM task_logs t
+      WHERE t.id = d.task_id
+        AND (t.status NOT IN ('PENDING', 'PROCESSING') OR (t.started_at IS NOT NULL AND t.worker_id IS NOT NULL))))
 RETURNING d.task_id
 
 -- name: forget_processes

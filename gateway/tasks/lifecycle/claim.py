@@ -34,6 +34,8 @@ class ClaimStatus:
     worker_id: str | None
     worker_alive: bool
     expired: bool
+    legacy_has_it: bool
+    """A legacy worker took it, or ended it, which the reconciler has still to merge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,36 @@ async def test_a_copy_without_an_epoch_may_claim_what_its_backend_holds(transiti
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "started", "granted"),
+    [
+        ("PROCESSING", False, True),
+        ("PENDING", False, True),
+        ("PENDING", True, True),  # put back by a legacy recovery loop
+        ("PROCESSING", True, False),
+        ("COMPLETED", True, False),
+        ("FAILED", True, False),
+    ],
+)
+async def test_what_a_legacy_worker_has_or_ended_is_not_run_from_a_copy(
+    database, transitions, new_task, new_worker, status, started, granted
+):
+    """It claims nothing, and says so in task_logs alone until the reconciler has merged that."""
+    task = await new_task()
+    await database.execute(
+        "UPDATE task_logs SET status = $2, started_at = CASE WHEN $3 THEN now() END,"
+        " worker_id = CASE WHEN $3 THEN 'legacy-1' END WHERE id = $1",
+        task,
+        status,
+        started,
+    )
+    worker = await new_worker()
+    claim = await transitions.claim(task, "redis", 1, worker, with_payload=False)
+    assert (claim is not None) == granted
+    if not granted:
+        assert (await transitions.claim_status(task, worker)).legacy_has_it
+
+
 @pytest.mark.parametrize("state", ["waiting", "running", "completed", "failed", "stopped"])
 async def test_only_a_task_that_waits_on_its_engine_can_be_claimed(transitions, new_task, new_worker, state):
     task = await new_task(state=state)

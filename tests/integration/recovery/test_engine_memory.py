@@ -72,6 +72,17 @@ async def test_a_comparison_that_was_cut_short_is_finished(
     assert tuple(await database.fetchrow(PLACE)) == (None, None)
 
 
+async def test_what_a_legacy_worker_has_or_ended_is_not_started_again(database, queue, redis_engine, new_check):
+    """Its payload is gone from Redis, because it was taken: the row says so before the reconciler has seen it."""
+    await fill(database, "redis", 4, 1)
+    said = "UPDATE task_logs SET status = $2, started_at = now(), worker_id = 'legacy-1' WHERE id = $1"
+    for task, status in (("t1", "PROCESSING"), ("t2", "COMPLETED"), ("t3", "FAILED")):
+        await database.execute(said, task, status)
+    check = new_check(redis_engine)
+    await check.check_memory()
+    assert await database.fetch("SELECT task_id FROM taskgate.dispatch WHERE state = 'waiting'") == [("t4",)]
+
+
 async def test_a_comparison_is_finished_by_whoever_leads_next(database, queue, redis_engine, new_check, monkeypatch):
     """It does not ask again about what was compared."""
     await new_check(redis_engine).check_memory()

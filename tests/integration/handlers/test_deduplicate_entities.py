@@ -71,7 +71,7 @@ async def test_the_gateways_dry_run_sees_the_same_without_graphiti(
 ) -> None:
     address = GraphAddress.parse(neo4j_server)
     async with address.open_driver() as driver:
-        (found,) = await find_duplicate_groups(driver, bench.group_id, 0.9, database=address.database)
+        (found,) = await find_duplicate_groups(driver, [bench.group_id], 0.9, database=address.database)
 
     assert (found.name, found.count, found.uuids[0]) == ("Acme Corporation", 3, spellings)
 

@@ -55,6 +55,7 @@ SET n += $owner, n.status = 'Synced'
 
 _OWNERS = """
 MATCH (e:Episodic) WHERE e.uuid IN $uuids AND e.tenant_id IS NOT NULL
+  AND (e.project_id IS NULL OR e.project_id = e.group_id)
 RETURN e.uuid AS uuid, e.tenant_id AS tenant_id, e.project_id AS project_id, e.user_id AS user_id
 """
 
@@ -122,7 +123,10 @@ async def mark_synced(driver: QueryDriver, uuid: str, group_id: str, owner: Mapp
 
 
 async def read_owners(driver: QueryDriver, uuids: Sequence[str]) -> dict[str, dict[str, str | None]]:
-    """The ids that `mark_synced` set on these episodes; without those on which it never did."""
+    """The ids that `mark_synced` set on these episodes; without those on which it never did.
+
+    An episode that says of itself that it belongs to another project than its group's is not believed.
+    """
     result = await driver.execute_query(_OWNERS, uuids=list(uuids), routing_="r")
     return {
         record["uuid"]: {key: record[key] for key in ("tenant_id", "project_id", "user_id")}

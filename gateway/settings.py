@@ -212,6 +212,10 @@ class Settings(BaseSettings):
         description="Module whose `language_model()` and `embedder(dimensions)` stand in for a URL that is unset, e.g. `deploy.demo`",
     )
     embedder_dimensions: int = Field(1024, ge=8, le=8192, description="Length of an embedding")
+    shared_default_group: bool = Field(
+        False,
+        description="Without a project all tenants use one group of the graph, as the legacy system had it; only for installations with one tenant",
+    )
 
     # Command line ---------------------------------------------------------------------------------------------
     url: str = Field("http://127.0.0.1:8080", description="Gateway that commands talk to")

@@ -51,7 +51,7 @@ class Dependencies:
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
         """The context of one run."""
-        return self.contexts.build(progress, Submitter(self._intake, claim))
+        return self.contexts.build(progress, Submitter(self.database, self._intake, claim))
 
     async def close(self) -> None:
         """Raises `DatabaseUnavailable` when the last notifications could not be sent."""

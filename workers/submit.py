@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.access.groups import covers_tenant, group_ids, groups_of_tenant, is_reserved
 from gateway.access.placement import Placement
 from gateway.dispatch.starter import Starter
+from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
@@ -39,21 +41,31 @@ class NodeDispatcher(WaitingDispatcher):
 class Submitter:
     """Submits tasks on behalf of the task that runs under `claim`, to its tenant."""
 
-    def __init__(self, intake: Intake, claim: Claim) -> None:
+    def __init__(self, database: Database, intake: Intake, claim: Claim) -> None:
+        self._db = database
         self._intake = intake
         self._claim = claim
 
     async def submit_rebuild(self, task_group_id: str) -> str:
-        """A `rebuild_communities` task for the group; its id."""
+        """A `rebuild_communities` task for the group; its id.
+
+        `global` means everything only to a task that works on everything itself, to others all that is their tenant's.
+        """
+        claim = self._claim
+        if task_group_id == ALL_GROUPS and not is_reserved(claim.group_id):
+            task_group_id = claim.group_id
+        covered = None
+        if task_group_id == claim.group_id and covers_tenant("rebuild_communities", task_group_id, claim.project_id):
+            covered = await groups_of_tenant(self._db, claim.tenant_id, task_group_id)
         task = NewTask(
             task_type="rebuild_communities",
             group_id=task_group_id,
-            payload={"task_group_id": task_group_id},
-            placement=Placement(self._claim.tenant_id, self._claim.project_id),
-            user_id=self._claim.user_id,
+            payload={"task_group_id": task_group_id, **group_ids(covered)},
+            placement=Placement(claim.tenant_id, claim.project_id),
+            user_id=claim.user_id,
             entity_id=task_group_id,
             entity_type="group",
-            parent_task_id=self._claim.task_id,
+            parent_task_id=claim.task_id,
         )
         await self._intake.submit([task])
         return task.task_id

@@ -36,12 +36,14 @@ async def test_in_the_background(world: World, home: Household) -> None:
     assert (await world.row(task_id))["group_id"] == home.project_id
 
 
-async def test_without_a_project_everything_is_rebuilt(world: World, home: Household) -> None:
+async def test_without_a_project_everything_of_the_tenant_is_rebuilt(world: World, home: Household) -> None:
+    """Quirk G1."""
     task_id = await submit(world, home)
     await world.flip()
     row = await world.ended(task_id)
-    assert row["group_id"] == "global"
-    assert row["payload"]["task_group_id"] == "global"
+    assert row["group_id"] == home.tenant_id
+    assert row["payload"]["task_group_id"] == home.tenant_id
+    assert row["payload"]["group_ids"] == [home.tenant_id, home.project_id]
     assert (await world.dispatch(task_id))["tenant_id"] == home.tenant_id
 
 

@@ -118,10 +118,10 @@ async def test_defaults_and_nulls(world: World, home: Household) -> None:
 
 
 async def test_without_a_project(world: World, home: Household) -> None:
-    """The group is `neo4j`, the tenant the caller's own."""
+    """The group is the tenant's own (quirk G1), the tenant the caller's."""
     for body in ({}, {"project_id": None}, {"tenant_id": home.tenant_id}):
         episode = await create(world, home.owner, {"content": "x", **body})
-        assert (await world.row(episode["task_id"]))["group_id"] == "neo4j"
+        assert (await world.row(episode["task_id"]))["group_id"] == home.tenant_id
         dispatch = await world.dispatch(episode["task_id"])
         assert (dispatch["tenant_id"], dispatch["project_id"]) == (home.tenant_id, None)
 

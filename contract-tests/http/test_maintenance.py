@@ -44,11 +44,12 @@ async def test_refresh_of_named_episodes(world: World, home: Household, body: di
     check(answer, {**expected, "episodes_to_process": 2})
     await world.flip()
     task, given = await task_of(world, home, answer["task_id"])
-    check(task, {**TASK, "name": "incremental_refresh", "entity_type": "refresh", "entity_id": "neo4j:2"})
+    check(task, {**TASK, "name": "incremental_refresh", "entity_type": "refresh", "entity_id": f"{home.tenant_id}:2"})
     assert given == {
         "task_type": "incremental_refresh",
         "task_id": answer["task_id"],
-        "group_id": "neo4j",
+        "group_id": home.tenant_id,
+        "group_ids": [home.tenant_id, home.project_id],
         "episode_uuids": ["e1", "e2"],
         "rebuild_communities": False,
         "tenant_id": home.tenant_id,
@@ -63,7 +64,7 @@ async def test_refresh_of_recent_episodes(world: World, home: Household, body: A
     assert answer["episodes_to_process"] == "recent episodes"
     await world.flip()
     task, given = await task_of(world, home, answer["task_id"])
-    assert task["entity_id"] == "neo4j:recent"
+    assert task["entity_id"] == f"{home.tenant_id}:recent"
     assert not given["episode_uuids"]
 
 
@@ -82,11 +83,12 @@ async def test_deduplication(world: World, home: Household) -> None:
     check(answer, expected)
     await world.flip()
     task, given = await task_of(world, home, answer["task_id"])
-    check(task, {**TASK, "name": "deduplicate_entities", "entity_type": "deduplication", "entity_id": "neo4j"})
+    check(task, {**TASK, "name": "deduplicate_entities", "entity_type": "deduplication", "entity_id": home.tenant_id})
     assert given == {
         "task_type": "deduplicate_entities",
         "task_id": answer["task_id"],
-        "group_id": "neo4j",
+        "group_id": home.tenant_id,
+        "group_ids": [home.tenant_id, home.project_id],
         "similarity_threshold": 0.8,
         "dry_run": False,
         "project_id": None,

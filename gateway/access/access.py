@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.access.batched_lookup import BatchedLookups, Lookup
+from gateway.access.groups import MAINTENANCE, SHARED_GROUP, covers_tenant, groups_of_tenant, own_group
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
 from gateway.errors import Forbidden, Unauthenticated
+from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
 
 NO_PROJECT = "You do not have access to this project"
@@ -27,19 +29,36 @@ NO_TENANT = "You do not have access to this tenant"
 class Admission:
     """A caller, and where what it asks for belongs.
 
-    `project_role` is the caller's role in the named project: `owner`, `admin`, `member`, `viewer`; None when it has
-    none of its own there (it may still belong to the project's tenant, or be an administrator).
+    `own_group`: the group of its tasks without a project. `project_role` is the caller's role in the named project:
+    `owner`, `admin`, `member`, `viewer`; None when it has none of its own there (it may still belong to the project's
+    tenant, or be an administrator).
     """
 
     caller: Caller
     placement: Placement
     project_role: str | None
+    own_group: str
+
+    def group_of(self, task_type: str) -> str:
+        """The group of a task when nothing but perhaps a project is named: that of the project, else the tenant's own.
+
+        Maintenance by an administrator without a project works on all groups (`global`).
+        """
+        if self.placement.project_id is not None:
+            return self.placement.project_id
+        if task_type not in MAINTENANCE:
+            return self.own_group
+        if self.own_group == SHARED_GROUP:  # the legacy system's defaults
+            return ALL_GROUPS if task_type == "rebuild_communities" else SHARED_GROUP
+        return ALL_GROUPS if self.caller.is_admin else self.own_group
 
 
 class Access:
     """Answers who calls and what the caller may name. Every method raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, shared_default_group: bool = False) -> None:
+        self._db = database
+        self._is_shared = shared_default_group
         self._lookups = BatchedLookups(database)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database)
@@ -64,7 +83,7 @@ class Access:
         )
         row = await self._lookups.ask(lookup)
         caller = self._identify(row)
-        return Admission(caller, _place(row, caller, lookup), row["project_role"])
+        return self._admission(row, caller, lookup)
 
     async def admit_user(
         self, user_id: str, *, project_id: str | None = None, tenant_id: str | None = None
@@ -75,7 +94,7 @@ class Access:
         if row["user_id"] is None or not row["user_is_active"]:
             raise Forbidden("The user on whose behalf this is done is not active")
         caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]))
-        return Admission(caller, _place(row, caller, lookup), row["project_role"])
+        return self._admission(row, caller, lookup)
 
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
         """Where a task belongs (contract §4): the tenant of the project; else the tenant named; else the caller's own.
@@ -87,6 +106,13 @@ class Access:
         lookup = Lookup(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
         return _place(await self._lookups.ask(lookup), caller, lookup)
 
+    async def groups_of(self, admission: Admission, task_type: str, group_id: str) -> list[str] | None:
+        """What `group_ids` of a task in this group says: all that maintenance of a tenant works on; None: the group."""
+        place = admission.placement
+        if not covers_tenant(task_type, group_id, place.project_id):
+            return None
+        return await groups_of_tenant(self._db, place.tenant_id, group_id)
+
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
         """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
         return self._watch.watching(caller.key_id, end)
@@ -95,6 +121,11 @@ class Access:
         """Write down the last uses of keys; watch none any more."""
         await self._watch.close()
         await self._use.close()
+
+    def _admission(self, row: Any, caller: Caller, lookup: Lookup) -> Admission:
+        place = _place(row, caller, lookup)
+        own = own_group(place.tenant_id, caller.user_id, is_taken=row["tenant_id_is_taken"])
+        return Admission(caller, place, row["project_role"], SHARED_GROUP if self._is_shared else own)
 
     def _identify(self, row: Any) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:

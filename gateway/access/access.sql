@@ -1,7 +1,10 @@
 -- name: admit
 -- Who calls, and where a task belongs, for any number of questions asked at the same moment; one row per question, in
--- their order. $1 key hashes, or $2 user ids; $3 projects and $4 tenants that the callers name (null: none).
-SELECT answer.*
+-- their order. $1 key hashes, or $2 user ids; $3 projects and $4 tenants that the callers name (null: none). The tenant's
+-- id is taken when a project of another tenant has it, too.
+SELECT answer.*, EXISTS (
+    SELECT FROM projects p WHERE p.id = answer.tenant_id AND p.tenant_id IS DISTINCT FROM answer.tenant_id
+) AS tenant_id_is_taken
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
          WITH ORDINALITY AS asked (key_hash, user_id, project_id, tenant_id, n),
      LATERAL taskgate.admit(asked.key_hash, asked.user_id, asked.project_id, asked.tenant_id) AS answer
@@ -19,3 +22,7 @@ SELECT k.id
 FROM api_keys k
 JOIN users u ON u.id = k.user_id
 WHERE k.id = ANY ($1::text[]) AND k.is_active AND u.is_active AND (k.expires_at IS NULL OR k.expires_at > now())
+
+-- name: projects
+-- The projects of tenant $1.
+SELECT p.id::text AS id FROM projects p WHERE p.tenant_id = $1 ORDER BY p.id

@@ -17,6 +17,10 @@ class OnBehalf:
         """Raises `Forbidden` when the user is gone or has no access (any more); `DatabaseUnavailable`."""
         return await self._access.admit_user(self._user_id, project_id=project_id, tenant_id=tenant_id)
 
+    async def groups_of(self, admission: Admission, task_type: str, group_id: str) -> list[str] | None:
+        """As `Access.groups_of`."""
+        return await self._access.groups_of(admission, task_type, group_id)
+
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
         """As `Access.place`."""
         return await self._access.place(caller, project_id, tenant_id)

@@ -96,7 +96,7 @@ def quota_table(quotas: list[dict[str, Any]]) -> str:
 
 
 def _of(used: int, limit: int | None) -> str:
-    return f"{used} of {'any' if limit is None else limit}"
+    return f"{used} (no limit)" if limit is None else f"{used} of {limit}"
 
 
 def _counts(what: str, counts: dict[str, int]) -> str:

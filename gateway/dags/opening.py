@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from gateway.access.groups import MAINTENANCE
 from gateway.dags.batch import Batch, ChildRun, RunFacts
 from gateway.dags.definition import Node, Retry
 from gateway.dags.errors import ExpressionFault
@@ -142,7 +143,7 @@ class Opener:
         if path in self._known_nodes:
             return self._known_nodes[path]["state"] not in _ENDS
         try:
-            payload = self._payload(node.compensate.input, item, position)
+            payload = self._payload(node.compensate.type, node.compensate.input, item, position)
         except ExpressionFault as error:
             self.batch.decide(path, name, "refused", by="gateway", reason=str(error), position=position, undoes=True)
             return False
@@ -187,7 +188,7 @@ class Opener:
 
     def _open_one(self, path: str, node: Node, position: int | None, item: Any, condition: bool | None) -> None:
         name = path.partition("[")[0]
-        payload = self._payload(node.input, item, position)
+        payload = self._payload(node.type, node.input, item, position)
         task_id = task_id_of(self._run.run_id, path)
         more = {"position": position, "task_id": task_id, "condition": condition}
         if node.dag is not None:
@@ -217,7 +218,7 @@ class Opener:
         priority = node.priority or self._run.priority
         self.batch.runs.append(ChildRun(task_id, sub.owner, sub.name, sub.version, params, path, priority))
 
-    def _payload(self, given: Mapping[str, Any], item: Any, index: int | None) -> dict[str, Any]:
+    def _payload(self, task_type: str | None, given: Mapping[str, Any], item: Any, index: int | None) -> dict[str, Any]:
         """What the task gets; it may name nothing that the run itself may not."""
         payload = render(dict(given), lambda source: self._values.value(source, item=item, index=index))
         run = self._run
@@ -230,6 +231,8 @@ class Opener:
         for name, value in {**own, "task_group_id": run.group_id}.items():
             if payload.get(name) not in (None, value):
                 raise ExpressionFault(f"input/{name}: a node belongs where its run does, and may not name another")
+        if task_type in MAINTENANCE and payload.get("group_ids") is not None:
+            raise ExpressionFault("input/group_ids: it works on the groups of the run's project or tenant")
         if payload.get("memory_id") is not None:
             raise ExpressionFault("input/memory_id: nodes may not mark memories; submit such a task by itself")
         if "\\u0000" in orjson.dumps(payload).decode():

@@ -94,7 +94,7 @@ class DagRuns:
         self._require_workflows(place.tenant_id, route)
         task = NewTask(
             task_type=RUN_TYPE,
-            group_id=place.project_id or f"tenant:{place.tenant_id or ''}",
+            group_id=admission.group_of(RUN_TYPE),
             payload={
                 "dag": dag.name,
                 "version": dag.version,

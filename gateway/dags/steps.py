@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from gateway.access.groups import covers_tenant, group_ids, groups_of_tenant
 from gateway.dags.adoption import run_in
 from gateway.dags.answers import Answers
 from gateway.dags.batch import Batch, RunFacts
@@ -174,7 +176,14 @@ class DagSteps:
 
     async def _write(self, run: RunFacts, batch: Batch, percent: int | None) -> None:
         """Everything of a batch, or nothing. Raises `RunOver`."""
-
+        if any(covers_tenant(task.task_type, run.group_id, run.project_id) for task in batch.tasks):
+            covered = group_ids(await groups_of_tenant(self._db, run.tenant_id, run.group_id))
+            batch.tasks = [
+                replace(task, payload={**task.payload, **covered})
+                if covers_tenant(task.task_type, run.group_id, run.project_id)
+                else task
+                for task in batch.tasks
+            ]
         columns = [list(column) for column in zip(*batch.nodes, strict=True)] or [[]] * NODE_COLUMNS
         plans = self._direct.plan(run, batch.tasks)
         is_due = bool(batch.again) or (bool(batch.tasks) and plans is None)

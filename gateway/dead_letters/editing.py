@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway.access.groups import MAINTENANCE
 from gateway.dead_letters.redaction import MARK, holds_mark
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.tasks.payload import WIRE_KEYS, encode_json
 
-#: Keys by which a payload names its place; handlers act on them.
-PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id")
+#: Handlers act on them.
+_PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id")
 
 
 class Edit(BaseModel):
@@ -58,10 +59,15 @@ def merge_patch(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
     return after
 
 
+def place_keys(task_type: str | None) -> tuple[str, ...]:
+    """The keys by which the payload of a task of this type names its place."""
+    return (*_PLACE_KEYS, "group_ids") if task_type in MAINTENANCE else _PLACE_KEYS
+
+
 def check_place(after: Mapping[str, Any], before: Mapping[str, Any], place: Mapping[str, Any]) -> None:
     """Raises `Forbidden` for a payload that names another place than the task's, or than it named before."""
-    for key in PLACE_KEYS:
-        own = place["group_id" if key == "task_group_id" else key]
+    for key in place_keys(place["task_type"]):
+        own = None if key == "group_ids" else place["group_id" if key == "task_group_id" else key]
         if after.get(key) not in (None, own, before.get(key)):
             raise Forbidden(f"payload.{key} is not where this task belongs")
 

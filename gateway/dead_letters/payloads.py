@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -101,6 +102,8 @@ class PayloadRedriver:
                 raise Forbidden("The payload names a tenant, a project and a group that do not belong together")
         if not caller.sees(tenant):
             raise Forbidden
+        if not caller.is_admin:
+            _check_groups(payload, _object(bytes(letter["found"] or b"")), group)
         return NewTask(
             task_type=message.task_type,
             group_id=group,
@@ -109,6 +112,13 @@ class PayloadRedriver:
             user_id=text_member(payload, "user_id"),
             task_id=message.task_id if place["id_is_free"] else str(uuid.uuid4()),
         )
+
+
+def _check_groups(payload: Mapping[str, Any], found: Mapping[str, Any], group: str) -> None:
+    """Raises `Forbidden` for a payload that names other groups than its own and those that were found in it."""
+    for key in ("group_id", "task_group_id", "group_ids"):
+        if payload.get(key) not in (None, group, found.get(key)):
+            raise Forbidden(f"payload.{key} is not where this payload was found")
 
 
 def row_of(dead: DeadPayload) -> tuple[Any, ...]:

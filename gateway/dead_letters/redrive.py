@@ -11,7 +11,7 @@ import asyncpg
 
 from gateway.access.placement import Caller, Tier
 from gateway.dead_letters.archive import DeadLetters, audit
-from gateway.dead_letters.editing import PLACE_KEYS, Edit, changed_keys, check_place
+from gateway.dead_letters.editing import Edit, changed_keys, check_place, place_keys
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
 from gateway.dead_letters.filter import SQL, LetterFilter
 from gateway.dead_letters.payloads import PayloadRedriver
@@ -201,7 +201,7 @@ class Redriver:
             if known is None or known != row["project_id"]:
                 raise Forbidden("You do not have access to this project")
         # What the payload said of its place before, it still says, whatever the edit left out.
-        after |= {name: before[name] for name in PLACE_KEYS if name in before}
+        after |= {name: before[name] for name in place_keys(row["task_type"]) if name in before}
         stored = {**after, "task_type": row["task_type"], "task_id": row["id"], "timestamp": time.time()}
         await db.execute(SQL.edit, row["id"], actor, locked["payload"], MARK + encode_json(stored))
         return changed_keys(before, after)

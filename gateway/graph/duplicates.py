@@ -1,4 +1,4 @@
-"""Entities of one group whose names are near-identical. Needs a Neo4j driver, not graphiti.
+"""Entities of a group whose names are near-identical. Needs a Neo4j driver, not graphiti.
 
 The gateway asks this for the dry run of `POST /api/v1/maintenance/deduplicate` (contract §4), the handler of
 `deduplicate_entities` (§7) before it merges: both see the same groups.
@@ -23,7 +23,7 @@ _SPECIFIC_LENGTH, _SPECIFIC_ENTROPY = 6, 1.5
 _ENTITIES = """
 MATCH (n:Entity)
 WHERE n.name IS NOT NULL AND n.uuid IS NOT NULL AND n.group_id IS NOT NULL
-  AND ($group_id IS NULL OR n.group_id = $group_id)
+  AND ($group_ids IS NULL OR n.group_id IN $group_ids)
 RETURN n.group_id AS group_id, n.uuid AS uuid, n.name AS name
 ORDER BY group_id, n.created_at, uuid
 """
@@ -55,17 +55,17 @@ class DuplicateGroup:
 
 
 async def find_duplicate_groups(
-    driver: QueryDriver, group_id: str | None, threshold: float, *, database: str | None = None
+    driver: QueryDriver, group_ids: Sequence[str], threshold: float, *, database: str | None = None
 ) -> list[DuplicateGroup]:
-    """The duplicates of a group; None or `global` means all groups, of which no two share a duplicate.
+    """The duplicates of these groups, of which no two share one; `global` means all groups.
 
     `threshold` is the share (0 to 1) of letter triples that two names must have in common; names that differ only in
     case or spacing are always the same. `database` is the one to ask, if not the driver's own. Raises what the driver
     raises.
     """
-    only = None if group_id in (None, ALL_GROUPS) else group_id
+    only = None if ALL_GROUPS in group_ids else list(group_ids)
     asked = {"database_": database} if database else {}
-    result = await driver.execute_query(_ENTITIES, group_id=only, routing_="r", **asked)
+    result = await driver.execute_query(_ENTITIES, group_ids=only, routing_="r", **asked)
     groups: dict[str, list[Entity]] = {}
     for record in result.records:
         groups.setdefault(record["group_id"], []).append(Entity(record["uuid"], record["name"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import GraphUnavailable
@@ -20,8 +21,10 @@ _RETRY_AFTER = 5
 _CONNECT_PATIENCE, _PATIENCE = 5.0, 60.0
 
 
-async def find_duplicates(graph_url: str | None, group_id: str, similarity_threshold: float) -> list[dict[str, Any]]:
-    """Entities of the group whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
+async def find_duplicates(
+    graph_url: str | None, group_ids: Sequence[str], similarity_threshold: float
+) -> list[dict[str, Any]]:
+    """Entities of these groups whose names are near-identical: `{name, count, uuids}`. Raises `GraphUnavailable`."""
     # Here, because only this request needs Neo4j's driver, and in a thread, because it takes a while to load.
     await asyncio.to_thread(importlib.import_module, "neo4j")
     from neo4j.exceptions import DriverError, Neo4jError
@@ -36,7 +39,7 @@ async def find_duplicates(graph_url: str | None, group_id: str, similarity_thres
             # A query would be tried again for half a minute before it says that nobody is there.
             async with asyncio.timeout(_CONNECT_PATIENCE):
                 await driver.verify_connectivity()
-            groups = await find_duplicate_groups(driver, group_id, similarity_threshold, database=address.database)
+            groups = await find_duplicate_groups(driver, group_ids, similarity_threshold, database=address.database)
     except (DriverError, Neo4jError, OSError, TimeoutError) as error:
         log.warning("no duplicates from the graph: %s", type(error).__name__)
         raise GraphUnavailable(retry_after=_RETRY_AFTER) from error

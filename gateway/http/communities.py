@@ -9,7 +9,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from gateway.access.access import Admission
+from gateway.access.access import Access, Admission
+from gateway.access.groups import group_ids
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.documents import legacy_errors
 from gateway.http.problems import error_answer
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/communities", tags=["communities"], route_class=KeyedRoute)
 
-#: The group of a rebuild without a project.
-ALL_GROUPS = "global"
-
 
 class RebuildAnswer(BaseModel):
     """A rebuild that was submitted, or one that succeeded (without task_id and task_url)."""
@@ -35,13 +33,14 @@ class RebuildAnswer(BaseModel):
     task_url: str | None = None
 
 
-def rebuild_task(admission: Admission) -> NewTask:
-    """The task that rebuilds the communities of the admitted project, or of the whole graph."""
-    group_id = admission.placement.project_id or ALL_GROUPS
+async def rebuild_task(access: Access, admission: Admission) -> NewTask:
+    """The task that rebuilds the communities of the project, else of the tenant (administrators: the whole graph)."""
+    group_id = admission.group_of("rebuild_communities")
+    groups = await access.groups_of(admission, "rebuild_communities", group_id)
     return NewTask(
         task_type="rebuild_communities",
         group_id=group_id,
-        payload={"task_group_id": group_id},
+        payload={"task_group_id": group_id, **group_ids(groups)},
         placement=admission.placement,
         user_id=admission.caller.user_id,
         entity_id=group_id,
@@ -64,7 +63,7 @@ async def rebuild_communities(request: Request, background: bool = False, projec
     """
     gateway = gateway_of(request)
     admission = await gateway.access.admit(request.headers.get("authorization"), project_id=project_id)
-    task = rebuild_task(admission)
+    task = await rebuild_task(gateway.access, admission)
     submitted = {
         "status": "submitted",
         "message": "Community rebuild started in background",

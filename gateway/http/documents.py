@@ -55,7 +55,7 @@ _WHY = {
     413: "The body is larger than the limit",
     422: "The request is not valid, or its Idempotency-Key was used with another one",
     429: "A quota is used up; `Retry-After` says when to try again",
-    500: "Something nobody foresaw",
+    500: "An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log",
     502: "The task, or a server that is needed here, failed",
     503: "A server that is needed here is away; `Retry-After` says when to try again",
     504: "It took too long",

@@ -15,9 +15,6 @@ from gateway.submission.new_task import NewTask
 
 router = APIRouter(prefix="/api/v1/episodes", tags=["episodes"], route_class=KeyedRoute)
 
-#: Where episodes without a project live.
-DEFAULT_GROUP = "neo4j"
-
 _NAME_LENGTH = 50
 
 
@@ -61,7 +58,7 @@ async def create_episode(request: Request, episode: EpisodeCreate, background: b
     placement, caller = admission.placement, admission.caller
     episode_id = str(uuid.uuid4())
     name = episode.name or episode.content[:_NAME_LENGTH] + "..."
-    group_id = placement.project_id or DEFAULT_GROUP
+    group_id = admission.group_of("add_episode")
     task = NewTask(
         task_type="add_episode",
         group_id=group_id,

@@ -1,8 +1,8 @@
 """`POST /api/v1/maintenance/…` (contract §4).
 
-The contract names no project for these; legacy worked on the group "neo4j", where episodes without a project live. A
-query parameter `project_id` chooses the group of a project instead (checked like everywhere else); without it the group
-is "neo4j" and the tenant of the tasks is the caller's own.
+The contract names no project for these. A query parameter `project_id` chooses the group of a project (checked like
+everywhere else); without it they work on every group of the caller's own tenant, which is also the tenant of the tasks
+(quirk G1), and for administrators on all groups.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.access.access import Admission
+from gateway.access.access import Access, Admission
+from gateway.access.groups import group_ids
 from gateway.graph.preview import find_duplicates
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.communities import rebuild_task
 from gateway.http.documents import legacy_errors
-from gateway.http.episodes import DEFAULT_GROUP
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.submission.new_task import NewTask
 
@@ -111,7 +111,7 @@ async def refresh_incrementally(
     """Put episodes through the graph again, in a task."""
     refresh = refresh or IncrementalRefresh()
     admission = await _admit(request, project_id)
-    task = _refresh_task(admission, refresh)
+    task = await _refresh_task(gateway_of(request).access, admission, refresh)
     answer = {
         "status": "success",
         "message": "Incremental refresh task queued",
@@ -134,9 +134,7 @@ async def deduplicate(
     deduplication = deduplication or Deduplication()
     admission = await _admit(request, project_id)
     if deduplication.dry_run:
-        groups = await find_duplicates(
-            gateway_of(request).settings.graph_url, _group(admission), deduplication.similarity_threshold
-        )
+        groups = await _duplicates(request, admission, deduplication.similarity_threshold)
         return json_answer(
             {
                 "dry_run": True,
@@ -145,7 +143,8 @@ async def deduplicate(
                 "message": f"Found {len(groups)} potential duplicate groups",
             }
         )
-    task = _deduplication_task(admission, deduplication.similarity_threshold)
+    access, threshold = gateway_of(request).access, deduplication.similarity_threshold
+    task = await _deduplication_task(access, admission, threshold)
     answer = {
         "status": "success",
         "message": "Deduplication task queued",
@@ -169,7 +168,7 @@ async def optimize(
     runs = []
     for operation in optimization.operations:
         if not optimization.dry_run:
-            result = _queue(admission, operation, tasks)
+            result = await _queue(gateway_of(request).access, admission, operation, tasks)
         elif operation in rehearsed:
             result = rehearsed[operation]
         else:
@@ -187,14 +186,14 @@ async def optimize(
     return await accept(request, admission.caller, tasks, answer)
 
 
-def _queue(admission: Admission, operation: str, tasks: list[NewTask]) -> dict[str, Any] | None:
+async def _queue(access: Access, admission: Admission, operation: str, tasks: list[NewTask]) -> dict[str, Any] | None:
     match operation:
         case "incremental_refresh":
-            tasks.append(_refresh_task(admission, IncrementalRefresh()))
+            tasks.append(await _refresh_task(access, admission, IncrementalRefresh()))
         case "deduplicate":
-            tasks.append(_deduplication_task(admission, _SIMILARITY))
+            tasks.append(await _deduplication_task(access, admission, _SIMILARITY))
         case "rebuild_communities":
-            tasks.append(rebuild_task(admission))
+            tasks.append(await rebuild_task(access, admission))
         case _:
             return None
     return {"status": "success", "task_id": tasks[-1].task_id}
@@ -205,7 +204,7 @@ async def _rehearse(request: Request, admission: Admission, operation: str) -> d
         case "incremental_refresh":
             return {"dry_run": True, "message": "Would refresh recent episodes"}
         case "deduplicate":
-            groups = await find_duplicates(gateway_of(request).settings.graph_url, _group(admission), _SIMILARITY)
+            groups = await _duplicates(request, admission, _SIMILARITY)
             return {
                 "dry_run": True,
                 "duplicates_found": len(groups),
@@ -221,12 +220,16 @@ async def _admit(request: Request, project_id: str | None) -> Admission:
     return await gateway_of(request).access.admit(request.headers.get("authorization"), project_id=project_id)
 
 
-def _group(admission: Admission) -> str:
-    return admission.placement.project_id or DEFAULT_GROUP
+async def _duplicates(request: Request, admission: Admission, threshold: float) -> list[dict[str, Any]]:
+    """What the task would find: in the same groups. Raises `GraphUnavailable`."""
+    gateway, group_id = gateway_of(request), admission.group_of("deduplicate_entities")
+    groups = await gateway.access.groups_of(admission, "deduplicate_entities", group_id) or [group_id]
+    return await find_duplicates(gateway.settings.graph_url, groups, threshold)
 
 
-def _refresh_task(admission: Admission, refresh: IncrementalRefresh) -> NewTask:
-    group_id, episodes = _group(admission), refresh.episode_uuids or None
+async def _refresh_task(access: Access, admission: Admission, refresh: IncrementalRefresh) -> NewTask:
+    group_id, episodes = admission.group_of("incremental_refresh"), refresh.episode_uuids or None
+    groups = await access.groups_of(admission, "incremental_refresh", group_id)
     return NewTask(
         task_type="incremental_refresh",
         group_id=group_id,
@@ -237,6 +240,7 @@ def _refresh_task(admission: Admission, refresh: IncrementalRefresh) -> NewTask:
             "tenant_id": admission.placement.tenant_id,
             "project_id": admission.placement.project_id,
             "user_id": admission.caller.user_id,
+            **group_ids(groups),
         },
         placement=admission.placement,
         user_id=admission.caller.user_id,
@@ -245,8 +249,9 @@ def _refresh_task(admission: Admission, refresh: IncrementalRefresh) -> NewTask:
     )
 
 
-def _deduplication_task(admission: Admission, similarity_threshold: float) -> NewTask:
-    group_id = _group(admission)
+async def _deduplication_task(access: Access, admission: Admission, similarity_threshold: float) -> NewTask:
+    group_id = admission.group_of("deduplicate_entities")
+    groups = await access.groups_of(admission, "deduplicate_entities", group_id)
     return NewTask(
         task_type="deduplicate_entities",
         group_id=group_id,
@@ -255,6 +260,7 @@ def _deduplication_task(admission: Admission, similarity_threshold: float) -> Ne
             "similarity_threshold": similarity_threshold,
             "dry_run": False,
             "project_id": admission.placement.project_id,
+            **group_ids(groups),
         },
         placement=admission.placement,
         user_id=admission.caller.user_id,

@@ -22,6 +22,7 @@ import asyncpg
 from gateway.errors import ApiError, DatabaseUnavailable, Forbidden, TaskNotFound, TaskNotStoppable
 from gateway.schedules.definition import Overlap
 from gateway.schedules.overlap import Overlaps, Pending, Verdict
+from gateway.schedules.retiming import retime_all
 from gateway.schedules.schedule import BATCH, Due, Schedule
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
@@ -41,7 +42,8 @@ AT_ONCE = 4
 MOST_DUE = 200
 #: Seconds between two looks whether the task that a firing waits for is over.
 BUFFER_SECONDS = 1.0
-FORGET_SECONDS = 3600.0
+#: Between two rounds over all schedules.
+ROUND_SECONDS = 3600.0
 
 _TASK_KEYS = frozenset(("task_logs_pkey", "dispatch_pkey"))
 
@@ -81,7 +83,7 @@ class Clock:
         self._service_of = service_of
         self._sweep_seconds = sweep_seconds
         self._history_days = history_days
-        self._forgotten_at = float("-inf")
+        self._went_round_at = float("-inf")
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
@@ -97,8 +99,8 @@ class Clock:
                     await self._wanted.wait()
             self._wanted.clear()
             try:
+                await self._go_round()
                 pause = await self.tick()
-                await self._forget()
             except DatabaseUnavailable:
                 pause = 0.5
 
@@ -116,11 +118,19 @@ class Clock:
             return self._sweep_seconds
         return min(max((due - self.now()).total_seconds(), 0.0), self._sweep_seconds)
 
+    async def _go_round(self) -> None:
+        """At first and now and then: follow the rules of time zones, and drop old history.
+
+        Again later, because a gateway of an older release beside this one stores times by older rules.
+        """
+        if time.monotonic() - self._went_round_at > ROUND_SECONDS:
+            await retime_all(self._db)
+            await self._forget()
+            self._went_round_at = time.monotonic()
+
     async def _forget(self) -> None:
-        """Drop old history now and then. What is forgotten cannot fire again: a task's id is made of its time."""
-        if time.monotonic() - self._forgotten_at > FORGET_SECONDS:
-            self._forgotten_at = time.monotonic()
-            await self._db.execute(SQL.forget, self._history_days)
+        """What is forgotten cannot fire again: a task's id is made of its time."""
+        await self._db.execute(SQL.forget, self._history_days)
 
     async def _turn(self, schedule_id: str, slots: asyncio.Semaphore) -> bool:
         """Both steps for one schedule; False when it has to wait, so that one that fails stands in nobody's way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,10 @@ class Due:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`definition` says how it is now: `paused`, `note` and `remaining_runs` in it change while it runs."""
+    """`definition` says how it is now: `paused`, `note` and `remaining_runs` in it change while it runs.
+
+    A paused schedule has `fire_at` while the firing of a time that came before the pause is still ahead.
+    """
 
     schedule_id: str
     tenant_id: str | None
@@ -70,9 +73,23 @@ class Schedule:
         """The id of the task that the firing of this time submits: always the same."""
         return str(uuid.uuid5(_NAMESPACE, f"{self.schedule_id} {nominal.isoformat()}"))
 
+    def retimed(self) -> Schedule:
+        """With its next time by the rules that its time zones have now."""
+        if self.next_at is None:
+            return self
+        next_at = self.timetable.counterpart(self.next_at, since=self.updated_at)
+        fires = next_at is not None and self.fire_at is not None
+        return replace(self, next_at=next_at, fire_at=self.timetable.fires_at(next_at) if next_at and fires else None)
+
+    def delayed(self, now: datetime) -> datetime | None:
+        """The time that has come, outside of any pause, and whose firing its jitter puts off beyond `now`."""
+        if self.next_at is None or self.fire_at is None or not self.next_at <= now < self.fire_at:
+            return None
+        return self.next_at
+
     def due(self, now: datetime) -> Due:
         """What the clock has to note at `now`."""
-        due = Due(next_at=self.next_at)
+        due = Due(next_at=self.retimed().next_at)
         if self.definition.remaining_runs == 0:
             due.next_at = None
         if self.definition.paused or due.next_at is None:

@@ -73,7 +73,7 @@ class Schedules:
         row = await self._db.fetchrow(SQL.get, schedule_id)
         if row is None or not caller.sees(row["tenant_id"]):
             raise ScheduleNotFound
-        return Schedule.of_row(row)
+        return Schedule.of_row(row).retimed()
 
     async def page(
         self, caller: Caller, *, tenant_id: str | None, project_id: str | None, after: str, limit: int
@@ -83,7 +83,7 @@ class Schedules:
         if tenant_id is not None:
             tenants = [tenant_id] if caller.sees(tenant_id) else []
         rows = await self._db.fetch(SQL.list, tenants, project_id, after, limit)
-        return [Schedule.of_row(row) for row in rows]
+        return [Schedule.of_row(row).retimed() for row in rows]
 
     async def change(
         self, schedule_id: str, caller: Caller, change: Change, *, author: tuple[str, str | None] | None = None
@@ -100,11 +100,16 @@ class Schedules:
             if _times(definition) != _times(before.definition):
                 await asyncio.to_thread(check_times, definition, now)
             due = before.due(now)
+            delayed = before.delayed(now)
+            is_resumed = before.definition.paused and not definition.paused
             # The next time of the new definition; one that has come, but waits for its jitter, is not passed over.
             after = now if due.next_at is None else min(now, due.next_at - timedelta(microseconds=1))
-            if before.definition.paused and not definition.paused:
+            if is_resumed and delayed is None:
                 after = now
-            next_at, fire_at = _next(Timetable(schedule_id, definition), definition, after)
+            table = Timetable(schedule_id, definition)
+            next_at, fire_at = _next(table, definition, after)
+            if definition.paused and delayed is not None and next_at == delayed:
+                fire_at = table.fires_at(delayed)
             user_id, project_id = author or (before.user_id, before.project_id)
             async with self._db.transaction() as db:
                 changed = await db.fetchval(
@@ -125,7 +130,7 @@ class Schedules:
                 )
                 if changed:
                     await note_times(db, before, due, now)
-                    if before.definition.paused and before.next_at is not None and before.next_at <= now:
+                    if is_resumed and delayed is None and before.next_at is not None and before.next_at <= now:
                         await db.execute(
                             SQL.note_missed, schedule_id, before.next_at, now, definition.overlap, "paused", now
                         )
@@ -178,10 +183,17 @@ class Schedules:
         return len(times), noted
 
     def upcoming(self, schedule: Schedule, count: int) -> list[tuple[datetime, datetime]]:
-        """The next nominal times and when they fire, as if it were not paused; fewer when its runs or times end."""
-        runs = schedule.definition.remaining_runs
-        table = schedule.timetable
-        times = table.upcoming(self._clock.now(), count if runs is None else min(count, runs))
+        """The next nominal times and when they fire; fewer when its runs or times end.
+
+        The first is `next_at`; of a paused schedule, what that would be if it were resumed now.
+        """
+        runs, now = schedule.definition.remaining_runs, self._clock.now()
+        table, first = schedule.timetable, schedule.next_at
+        if schedule.definition.paused:
+            first = schedule.delayed(now) or table.after(now)
+        if first is None:
+            return []
+        times = table.upcoming(first - timedelta(microseconds=1), count if runs is None else min(count, runs))
         return [(nominal, table.fires_at(nominal)) for nominal in times]
 
     async def history(

@@ -29,6 +29,18 @@ SET revision = revision + 1, project_id = $3, user_id = $4, name = $5, definitio
 WHERE schedule_id = $1 AND revision = $2
 RETURNING 1
 
+-- name: timed
+-- A page of the schedules that have a next time, by id.
+SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS definition, revision, is_paused, note,
+       remaining_runs, next_at, fire_at, settle_at, created_at, updated_at
+FROM taskgate.schedule WHERE next_at IS NOT NULL AND schedule_id > $1
+ORDER BY schedule_id LIMIT $2
+
+-- name: retime
+-- The same times by other rules; not when somebody was quicker.
+UPDATE taskgate.schedule SET revision = revision + 1, next_at = $3, fire_at = $4
+WHERE schedule_id = $1 AND revision = $2
+
 -- name: delete
 DELETE FROM taskgate.schedule WHERE schedule_id = $1
 

@@ -8,6 +8,7 @@ so they fire in both passes of a repeated hour and have nothing to fire in a gap
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,6 +22,10 @@ from gateway.schedules.definition import ScheduleDefinition, Spec, zone_of
 #: A schedule without a time within so many years never fires.
 HORIZON = timedelta(days=366 * 50)
 
+#: A zone's rules move a time by less than this.
+_LARGEST_SHIFT = timedelta(days=1)
+
+_TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _NICKNAMES = {
@@ -47,7 +52,7 @@ class Timetable:
         definition = self._definition
         if definition.start_at is not None and definition.start_at > moment:
             # `start_at` itself may be a time of the schedule.
-            moment = definition.start_at - timedelta(microseconds=1)
+            moment = definition.start_at - _TICK
         found = [time for source in self._sources if (time := source.after(moment)) is not None]
         first = min(found, default=None)
         if first is None or (definition.end_at is not None and first > definition.end_at):
@@ -56,10 +61,19 @@ class Timetable:
 
     def between(self, begin: datetime, end: datetime) -> Iterator[datetime]:
         """The nominal times from `begin` to `end`, both included."""
-        time = self.after(begin - timedelta(microseconds=1))
+        time = self.after(begin - _TICK)
         while time is not None and time <= end:
             yield time
             time = self.after(time)
+
+    def counterpart(self, nominal: datetime, *, since: datetime) -> datetime | None:
+        """What the zones' present rules make of a time by earlier rules: the nearest one; if earlier, after `since`."""
+        following = self.after(nominal - _TICK)
+        if following == nominal:
+            return nominal
+        room = _LARGEST_SHIFT if following is None else min(following - nominal, _LARGEST_SHIFT)
+        last = deque(self.between(max(nominal - room, since + _TICK), nominal), maxlen=1)
+        return last[0] if last else following
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
         """The next nominal times after `moment`, at most `count`."""

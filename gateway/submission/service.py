@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
+from gateway.access.groups import MAINTENANCE, group_ids
 from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller
 from gateway.callbacks.address import CallbackRules, check_callback
@@ -23,7 +23,7 @@ from gateway.tasks.queries.task_log import TaskLog
 if TYPE_CHECKING:  # it knows the flag SDK
     from gateway.dispatch.capabilities import Capabilities
 
-#: The group of a task without a project is its tenant's own.
+#: How a client names the group that is a tenant's own, whatever its id is.
 TENANT_GROUP = "tenant:"
 #: How the types of steps of the built-in DAG begin; by themselves they work on whatever episode they are given.
 STEP_PREFIX = "episode."
@@ -58,11 +58,11 @@ class Retry(BaseModel):
 class TaskSubmission(BaseModel):
     """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
 
-    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>`; it defaults to the project, else
-    to the tenant. Tasks of one group run one after the other on the Redis queue. Of the active tasks of a tenant only
-    one may have a `unique_key`: with `on_conflict` "return" a second submission is answered with that task, else it is
-    refused. A task that has not started by its `deadline`, or `ttl_seconds` after it became due, fails and never
-    starts.
+    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group; it
+    defaults to the project, else to the tenant's own group. Tasks of one group run one after the other on the Redis
+    queue. Of the active tasks of a tenant only one may have a `unique_key`: with `on_conflict` "return" a second
+    submission is answered with that task, else it is refused. A task that has not started by its `deadline`, or
+    `ttl_seconds` after it became due, fails and never starts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -118,7 +118,8 @@ class SubmissionService:
         self._authorization = authorization
         self._callback_rules = callback_rules
         self._capabilities = capabilities
-        self._admitted: dict[tuple[str | None, ...], tuple[Admission, str]] = {}
+        self._admitted: dict[tuple[str | None, ...], tuple[Admission, str | None]] = {}
+        self._covered: dict[tuple[str | None, ...], list[str] | None] = {}
         self._parents: set[str] = set()
         self._memories: dict[str, str | None] = {}
 
@@ -136,12 +137,14 @@ class SubmissionService:
         place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
         if place not in self._admitted:
             self._admitted[place] = await self._admit(*place)
-        admission, group_id = self._admitted[place]
+        admission, named = self._admitted[place]
+        group_id = named or admission.group_of(submission.type)
         parent = submission.parent_task_id or None
         if parent is not None and parent not in self._parents:
             await self._task_log.get(parent, admission.caller)
             self._parents.add(parent)
-        await self._check_payload(submission.payload, admission, group_id)
+        covered = await self._groups_of(admission, submission.type, group_id)
+        await self._check_payload(submission, admission, group_id, covered)
         if submission.callback is not None:
             check_callback(submission.callback.url, self._callback_rules)
         if self._capabilities is not None and not_before is None:
@@ -156,6 +159,7 @@ class SubmissionService:
                 "project_id": admission.placement.project_id,
                 "user_id": admission.caller.user_id,
                 **({"task_group_id": group_id} if submission.type == "rebuild_communities" else {}),
+                **group_ids(covered),
             },
             placement=admission.placement,
             user_id=admission.caller.user_id,
@@ -172,34 +176,53 @@ class SubmissionService:
 
     async def _admit(
         self, project_id: str | None, tenant_id: str | None, group_id: str | None
-    ) -> tuple[Admission, str]:
-        """The caller, where the task belongs, its group. Raises `Forbidden` for a group that is not the caller's."""
+    ) -> tuple[Admission, str | None]:
+        """The caller, where the task belongs, and its group unless that follows from its type and project.
+
+        Raises `Forbidden` for a group that is not the caller's.
+        """
         if group_id is not None and not group_id.startswith(TENANT_GROUP):
             # A group that names a project is checked as one; beside another project it has to be of the same tenant.
-            admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)
+            try:
+                admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)
+            except Forbidden:
+                admission = await self._access.admit(self._authorization, project_id=project_id, tenant_id=tenant_id)
+                if group_id != admission.own_group:
+                    raise
+                return admission, group_id
             if project_id is not None and project_id != group_id:
                 placement = await self._access.place(admission.caller, project_id, tenant_id)
                 if placement.tenant_id != admission.placement.tenant_id:
                     raise Forbidden("group_id belongs to another tenant than project_id")
-                admission = Admission(admission.caller, placement, None)
+                admission = Admission(admission.caller, placement, None, admission.own_group)
             return admission, group_id
         if group_id is not None and project_id is None and tenant_id is None:
             tenant_id = group_id.removeprefix(TENANT_GROUP)
         admission = await self._access.admit(self._authorization, project_id=project_id, tenant_id=tenant_id)
-        own_group = f"{TENANT_GROUP}{admission.placement.tenant_id or ''}"
-        if group_id is not None and group_id != own_group:
+        if group_id is not None and group_id != f"{TENANT_GROUP}{admission.placement.tenant_id or ''}":
             raise Forbidden("You do not have access to this group")
-        return admission, group_id or project_id or own_group
+        # Who names the tenant means that one, also an administrator.
+        is_named = group_id is not None or (tenant_id is not None and project_id is None)
+        return admission, admission.own_group if is_named else None
 
-    async def _check_payload(self, payload: Mapping[str, Any], admission: Admission, group_id: str) -> None:
+    async def _groups_of(self, admission: Admission, task_type: str, group_id: str) -> list[str] | None:
+        place = (admission.placement.tenant_id, admission.placement.project_id, task_type, group_id)
+        if place not in self._covered:
+            self._covered[place] = await self._access.groups_of(admission, task_type, group_id)
+        return self._covered[place]
+
+    async def _check_payload(
+        self, submission: TaskSubmission, admission: Admission, group_id: str, covered: list[str] | None
+    ) -> None:
         """Handlers act on what the payload names, so it may name nothing that the caller was not admitted to."""
-        placement = admission.placement
+        payload, placement = submission.payload, admission.placement
         expected = {
             "group_id": group_id,
             "task_group_id": group_id,
             "project_id": placement.project_id,
             "tenant_id": placement.tenant_id,
             "user_id": admission.caller.user_id,
+            **({"group_ids": covered} if submission.type in MAINTENANCE else {}),
         }
         for name, value in expected.items():
             if payload.get(name) not in (None, value):

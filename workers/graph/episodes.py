@@ -53,6 +53,13 @@ SET n += $owner, n.status = 'Synced'
 """
 
 
+_OWNERS = """
+MATCH (e:Episodic) WHERE e.uuid IN $uuids AND e.tenant_id IS NOT NULL
+  AND (e.project_id IS NULL OR e.project_id = e.group_id)
+RETURN e.uuid AS uuid, e.tenant_id AS tenant_id, e.project_id AS project_id, e.user_id AS user_id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Extracted:
     """What an earlier run wrote of an episode: uuids of entities and of facts."""
@@ -113,3 +120,15 @@ async def mark_synced(driver: QueryDriver, uuid: str, group_id: str, owner: Mapp
     """Set the ids of `owner` that are given, and `status='Synced'`, on an episode of the group and its entities."""
     given = {key: value for key, value in owner.items() if value}
     await driver.execute_query(_SYNCED, uuid=uuid, group_id=group_id, owner=given)
+
+
+async def read_owners(driver: QueryDriver, uuids: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """The ids that `mark_synced` set on these episodes; without those on which it never did.
+
+    An episode that says of itself that it belongs to another project than its group's is not believed.
+    """
+    result = await driver.execute_query(_OWNERS, uuids=list(uuids), routing_="r")
+    return {
+        record["uuid"]: {key: record[key] for key in ("tenant_id", "project_id", "user_id")}
+        for record in result.records
+    }

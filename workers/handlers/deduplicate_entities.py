@@ -10,7 +10,7 @@ from workers.graph.communities import list_groups
 from workers.graph.merge import merge_group
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph
-from workers.handlers.payload import InvalidPayload, required_text
+from workers.handlers.payload import InvalidPayload, group_ids
 from workers.handlers.report import StepReport
 
 DEFAULT_THRESHOLD = 0.9
@@ -23,7 +23,9 @@ class DeduplicateEntitiesHandler(TaskHandler):
 
     Facts, mentions and memberships move to the survivor, and the duplicates are removed; with `dry_run` (which is the
     default) nothing is changed. The result is `{dry_run, duplicates_found, entities_merged, duplicate_groups}`, where
-    `duplicates_found` counts groups. Cut off and repeated, it goes on where it was.
+    `duplicates_found` counts groups of duplicates. It works on the graph's groups `group_ids`, else on `group_id`, each
+    for itself; `global` means all of them, and then no duplicates are listed. Cut off and repeated, it goes on where it
+    was.
     """
 
     @property
@@ -37,22 +39,24 @@ class DeduplicateEntitiesHandler(TaskHandler):
     async def process(self, payload: dict[str, Any], context: TaskContext) -> None:
         """Raises `InvalidPayload`, and what the graph raises."""
         report = StepReport(payload, context)
-        wanted = required_text(payload, "group_id")
+        groups = group_ids(payload, "group_id")
         threshold = _threshold(payload)
         dry_run = bool(payload.get("dry_run", True))
         graphiti = await open_graph(context)
 
         await report.step(10, "Looking for duplicates...")
-        groups = await list_groups(graphiti.driver) if wanted == ALL_GROUPS else [wanted]
+        is_everything = groups == [ALL_GROUPS]
+        if is_everything:
+            groups = await list_groups(graphiti.driver)
         found: list[DuplicateGroup] = []
         merged = 0
         for position, group_id in enumerate(groups):
             await report.step(20 + 70 * position // len(groups), f"Comparing group {position + 1} of {len(groups)}...")
             if dry_run:
-                found += await find_duplicate_groups(graphiti.driver, group_id, threshold)
+                found += await find_duplicate_groups(graphiti.driver, [group_id], threshold)
                 continue
             async with exclusive(graphiti, group_id):
-                duplicates = await find_duplicate_groups(graphiti.driver, group_id, threshold)
+                duplicates = await find_duplicate_groups(graphiti.driver, [group_id], threshold)
                 found += duplicates
                 merged += await _merge(graphiti.driver, duplicates)
         await report.step(
@@ -64,7 +68,8 @@ class DeduplicateEntitiesHandler(TaskHandler):
                 "entities_merged": merged,
                 "duplicate_groups": [
                     {"name": group.name, "count": group.count, "uuids": list(group.uuids)}
-                    for group in found[:LISTED_GROUPS]
+                    # Everybody in the administrator's tenant may read this, and these are names of other tenants.
+                    for group in ([] if is_everything else found[:LISTED_GROUPS])
                 ],
             },
         )

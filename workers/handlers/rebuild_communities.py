@@ -8,15 +8,15 @@ from gateway.graph.duplicates import ALL_GROUPS
 from workers.graph import communities
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph
-from workers.handlers.payload import required_text
+from workers.handlers.payload import group_ids
 from workers.handlers.report import StepReport
 
 
 class RebuildCommunitiesHandler(TaskHandler):
     """Removes a group's communities, detects them anew, names, embeds and saves them (contract §7).
 
-    The group is `task_group_id`; `global` means every group, one after the other. The result is
-    `{communities_count, edges_count}`. Repeated, it begins again.
+    The groups are those of `group_ids`, else `task_group_id`, one after the other; `global` means every group. The
+    result is `{communities_count, edges_count}`. Repeated, it begins again.
     """
 
     @property
@@ -30,9 +30,10 @@ class RebuildCommunitiesHandler(TaskHandler):
     async def process(self, payload: dict[str, Any], context: TaskContext) -> None:
         """Raises `InvalidPayload`, and what graphiti, the language model or the graph raise."""
         report = StepReport(payload, context)
-        wanted = required_text(payload, "task_group_id")
+        groups = group_ids(payload, "task_group_id")
         graphiti = await open_graph(context)
-        groups = await communities.list_groups(graphiti.driver) if wanted == ALL_GROUPS else [wanted]
+        if groups == [ALL_GROUPS]:
+            groups = await communities.list_groups(graphiti.driver)
         found = members = 0
         for position, group_id in enumerate(groups):
             steps = _Steps(report, position, len(groups))

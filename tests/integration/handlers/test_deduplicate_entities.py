@@ -11,6 +11,7 @@ from gateway.graph.address import GraphAddress
 from gateway.graph.duplicates import find_duplicate_groups
 from workers.handlers.add_episode import AddEpisodeHandler
 from workers.handlers.deduplicate_entities import DeduplicateEntitiesHandler
+from workers.handlers.payload import InvalidPayload
 from workers.handlers.rebuild_communities import RebuildCommunitiesHandler
 
 HANDLER = DeduplicateEntitiesHandler()
@@ -71,7 +72,7 @@ async def test_the_gateways_dry_run_sees_the_same_without_graphiti(
 ) -> None:
     address = GraphAddress.parse(neo4j_server)
     async with address.open_driver() as driver:
-        (found,) = await find_duplicate_groups(driver, bench.group_id, 0.9, database=address.database)
+        (found,) = await find_duplicate_groups(driver, [bench.group_id], 0.9, database=address.database)
 
     assert (found.name, found.count, found.uuids[0]) == ("Acme Corporation", 3, spellings)
 
@@ -147,3 +148,45 @@ async def test_the_merged_graph_goes_on_growing(bench: Any, spellings: str) -> N
 
     assert graph.names == ["Acme Corporation", "Alice", "Bob"]
     assert [fact["name"] for fact in graph.facts].count("WORKS_AT") == 1
+
+
+async def test_several_groups_each_for_itself(bench: Any, spellings: str) -> None:
+    """The same names in another group are others; a group that is not named is left alone."""
+    second, foreign = f"{bench.group_id}-second", f"{bench.group_id}-foreign"
+    for group in (second, foreign):
+        await bench.driver.execute_query(
+            "UNWIND ['Wonder Works', 'wonder works', 'Acme Corporation'] AS name CREATE (:Entity {uuid: randomUUID(),"
+            " name: name, group_id: $group, summary: '', created_at: datetime()})",
+            group=group,
+        )
+    groups = [bench.group_id, second]
+    await HANDLER.process(payload(bench, dry_run=True, group_ids=groups), bench.context)
+    assert bench.reports.result["duplicates_found"] == 2
+    await HANDLER.process(payload(bench, dry_run=False, group_ids=groups), bench.context)
+
+    assert bench.reports.result["entities_merged"] == 3
+    assert {group["name"].lower() for group in bench.reports.result["duplicate_groups"]} == {
+        "acme corporation",
+        "wonder works",
+    }
+    sizes = [len((await bench.read(group)).names) for group in (bench.group_id, second, foreign)]
+    assert sizes == [2, 2, 3]
+
+
+async def test_a_result_on_everything_names_nothing(bench: Any, spellings: str, monkeypatch: Any) -> None:
+    """Members of an administrator's tenant may read it."""
+
+    async def mine(_: Any) -> list[str]:
+        return [bench.group_id]  # the server is shared with other tests: not truly every group
+
+    monkeypatch.setattr("workers.handlers.deduplicate_entities.list_groups", mine)
+    await HANDLER.process({**payload(bench, dry_run=False), "group_id": "global"}, bench.context)
+
+    result = bench.reports.result
+    assert (result["duplicates_found"], result["entities_merged"], result["duplicate_groups"]) == (1, 2, [])
+
+
+@pytest.mark.parametrize("wrong", [[], "acme", [7], [""], {"a": 1}])
+async def test_groups_that_are_none(bench: Any, wrong: Any) -> None:
+    with pytest.raises(InvalidPayload):
+        await HANDLER.process(payload(bench, group_ids=wrong), bench.context)

@@ -100,3 +100,15 @@ async def test_a_new_episode_joins_its_community(bench: Any) -> None:
     assert community["members"] == ["Alice", "Bob", "Carol", "Dave"]
     assert (community["member_count"], community["project_id"], community["tenant_id"]) == (4, bench.group_id, "acme")
     assert "Dave knows Alice" in community["summary"]
+
+
+async def test_several_groups(bench: Any) -> None:
+    second, foreign = f"{bench.group_id}-second", f"{bench.group_id}-foreign"
+    await fill(bench, FRIENDS)
+    await fill(bench, TEAM, group_id=second)
+    await fill(bench, TEAM, group_id=foreign)
+    await HANDLER.process({**payload(bench.group_id), "group_ids": [bench.group_id, second]}, bench.context)
+
+    found = [len((await bench.read(group)).communities) for group in (bench.group_id, second, foreign)]
+    assert found == [1, 1, 0]
+    assert bench.reports.result == {"communities_count": 2, "edges_count": 6}

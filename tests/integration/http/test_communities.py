@@ -20,7 +20,7 @@ Count = Callable[..., Awaitable[int]]
 End = Callable[..., Awaitable[None]]
 
 
-@pytest.mark.parametrize(("query", "group"), [("", "global"), ("&project_id=p-ann", "p-ann")])
+@pytest.mark.parametrize(("query", "group"), [("", "t-ann"), ("&project_id=p-ann", "p-ann")])
 async def test_rebuild_in_background(client: httpx.AsyncClient, task_of: Any, query: str, group: str) -> None:
     answer = await client.post(f"{REBUILD}?background=true{query}")
     assert answer.status_code == 200
@@ -29,7 +29,10 @@ async def test_rebuild_in_background(client: httpx.AsyncClient, task_of: Any, qu
     assert body["task_url"] == f"/api/v1/tasks/{body['task_id']}"
     task = await task_of(body["task_id"])
     assert (task["task_type"], task["group_id"], task["entity_type"]) == ("rebuild_communities", group, "group")
-    assert {name: value for name, value in task["payload"].items() if name not in WIRE} == {"task_group_id": group}
+    assert {name: value for name, value in task["payload"].items() if name not in WIRE} == {
+        "task_group_id": group,
+        **({"group_ids": ["t-ann", "p-ann"]} if group == "t-ann" else {}),
+    }
 
 
 @pytest.fixture

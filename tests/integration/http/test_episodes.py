@@ -30,7 +30,7 @@ async def test_episode(client: httpx.AsyncClient, task_of: Any, query: str, stat
     task = await task_of(body["task_id"])
     assert {name: task[name] for name in ("task_type", "group_id", "entity_type", "entity_id", "tenant_id")} == {
         "task_type": "add_episode",
-        "group_id": "neo4j",
+        "group_id": "t-ann",
         "entity_type": "episode",
         "entity_id": body["id"],
         "tenant_id": "t-ann",
@@ -39,7 +39,7 @@ async def test_episode(client: httpx.AsyncClient, task_of: Any, query: str, stat
     assert payload["timestamp"] == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
     assert (payload["task_type"], payload["task_id"]) == ("add_episode", body["task_id"])
     assert {name: payload[name] for name in payload.keys() - WIRE} == {
-        "group_id": "neo4j",
+        "group_id": "t-ann",
         "name": body["name"],
         "content": content,
         "source_description": "text",

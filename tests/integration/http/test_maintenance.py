@@ -23,10 +23,10 @@ Count = Callable[..., Awaitable[int]]
 @pytest.mark.parametrize(
     ("body", "query", "entity_id", "to_process"),
     [
-        (None, "", "neo4j:recent", "recent episodes"),
+        (None, "", "t-ann:recent", "recent episodes"),
         ({}, "?project_id=p-ann", "p-ann:recent", "recent episodes"),
-        ({"episode_uuids": ["a", "b"], "rebuild_communities": True}, "", "neo4j:2", 2),
-        ({"episode_uuids": []}, "", "neo4j:recent", "recent episodes"),
+        ({"episode_uuids": ["a", "b"], "rebuild_communities": True}, "", "t-ann:2", 2),
+        ({"episode_uuids": []}, "", "t-ann:recent", "recent episodes"),
     ],
 )
 async def test_refresh(
@@ -49,8 +49,9 @@ async def test_refresh(
         "episode_uuids": (body or {}).get("episode_uuids") or None,
         "rebuild_communities": (body or {}).get("rebuild_communities", False),
         "tenant_id": "t-ann",
-        "project_id": None if group == "neo4j" else group,
+        "project_id": None if group == "t-ann" else group,
         "user_id": "ann",
+        **({"group_ids": ["t-ann", "p-ann"]} if group == "t-ann" else {}),
     }
 
 
@@ -68,13 +69,14 @@ async def test_deduplicate(client: httpx.AsyncClient, task_of: Any) -> None:
     assert (task["task_type"], task["entity_type"], task["entity_id"]) == (
         "deduplicate_entities",
         "deduplication",
-        "neo4j",
+        "t-ann",
     )
     assert {name: task["payload"][name] for name in task["payload"].keys() - WIRE} == {
-        "group_id": "neo4j",
+        "group_id": "t-ann",
         "similarity_threshold": 0.8,
         "dry_run": False,
         "project_id": None,
+        "group_ids": ["t-ann", "p-ann"],
     }
 
 

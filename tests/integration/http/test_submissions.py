@@ -21,7 +21,7 @@ async def test_defaults(client: httpx.AsyncClient, task_of: Any) -> None:
     assert set(body) == {"task_id", "status", "created_at", "task_url"}
     assert (body["status"], body["task_url"]) == ("pending", f"/api/v1/tasks/{body['task_id']}")
     task = await task_of(body["task_id"])
-    assert (task["task_type"], task["group_id"], task["tenant_id"]) == ("unheard_of", "tenant:t-ann", "t-ann")
+    assert (task["task_type"], task["group_id"], task["tenant_id"]) == ("unheard_of", "t-ann", "t-ann")
     assert (task["priority"], task["not_before"]) == (3, None)
     assert task["payload"]["a"] == [1, "ü"]
 
@@ -118,8 +118,9 @@ async def test_out_of_form(client: httpx.AsyncClient, database: Database, wrong:
     ("named", "group"),
     [
         ({"group_id": "p-ann"}, "p-ann"),
-        ({"group_id": "tenant:t-ann"}, "tenant:t-ann"),
-        ({"group_id": "tenant:t-ann", "project_id": "p-ann"}, "tenant:t-ann"),
+        ({"group_id": "tenant:t-ann"}, "t-ann"),
+        ({"group_id": "t-ann"}, "t-ann"),
+        ({"group_id": "tenant:t-ann", "project_id": "p-ann"}, "t-ann"),
         ({"group_id": "p-ann", "tenant_id": "t-ann"}, "p-ann"),
         ({"project_id": "p-ann", "group_id": ""}, "p-ann"),
     ],
@@ -133,6 +134,8 @@ async def test_groups(client: httpx.AsyncClient, task_of: Any, named: dict[str, 
     "named",
     [
         {"group_id": "neo4j"},
+        {"group_id": "global"},
+        {"group_id": "t-bob"},
         {"group_id": "p-bob"},
         {"group_id": "tenant:t-bob"},
         {"group_id": "tenant:t-bob", "tenant_id": "t-ann"},
@@ -172,7 +175,7 @@ async def test_what_became_of_it(client: httpx.AsyncClient, database: Database, 
     assert (view["status"], view["state"], view["backend"], view["attempts"]) == ("pending", "waiting", None, [])
     assert (view["priority"], view["group_id"], view["tenant_id"], view["user_id"]) == (
         2,
-        "tenant:t-ann",
+        "t-ann",
         "t-ann",
         "ann",
     )

@@ -67,7 +67,7 @@ NOW = datetime.now(UTC)
         ({"priority": [1, 2]}, ["failed"]),
         ({"tenant_id": "t-ann"}, ["other", "failed", "old"]),
         ({"project_id": "p-ann"}, ["old"]),
-        ({"group_id": "tenant:t-ann"}, ["other", "failed"]),
+        ({"group_id": "t-ann"}, ["other", "failed"]),
         ({"user_id": "ann", "type": "other"}, ["other"]),
         ({"entity_id": "e"}, ["failed"]),
         ({"unique_key": "u"}, ["old"]),

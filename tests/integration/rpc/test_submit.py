@@ -47,6 +47,20 @@ async def test_an_accepted_task_has_its_rows(face: Any) -> None:
     assert isinstance(payload["n"], int)
 
 
+async def test_a_built_in_type_without_a_project_works_on_its_tenant(face: Any) -> None:
+    request = SubmitRequest(task=NewTask(task_type="deduplicate_entities"))
+    answer = await face.tasks.Submit(request, metadata=face.ann)
+    row = await face.gateway.database.fetchrow(
+        "SELECT group_id, payload FROM task_logs WHERE id = $1", answer.task.task_id
+    )
+    payload = json.loads(row["payload"])
+    assert (row["group_id"], payload["group_id"], payload["group_ids"]) == ("t-ann", "t-ann", ["t-ann", "p-ann"])
+    request.task.payload.update({"group_ids": ["p-bob"]})
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await face.tasks.Submit(request, metadata=face.ann)
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_priority_and_delay_reach_the_dispatch_row(face: Any) -> None:
     task = new_task(priority=1)
     task.delay.FromTimedelta(timedelta(hours=2))

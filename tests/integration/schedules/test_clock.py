@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 
@@ -131,6 +133,60 @@ async def test_pause_and_resume(world: Any) -> None:
     await world.pass_time(hours=1)
     assert await world.history(schedule) == [("01:00", "fired"), ("02:00", "missed"), ("07:00", "fired")]
     assert (await world.reasons(schedule))[1] == "paused"
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_a_pause_between_a_time_and_its_firing(world: Any, renamed: bool) -> None:
+    """Neither of them was inside it."""
+    schedule = await world.create(jitter_seconds=3000, overlap="allow_all")
+    [(nominal, fire_at)] = world.schedules.upcoming(await world.schedules.get(schedule, world.caller), 1)
+    step = (fire_at - nominal) / 4
+    world.time.now = nominal + step
+    await world.change(schedule, paused=True)
+    world.time.now += step
+    if renamed:
+        await world.change(schedule, name="other")
+    world.time.now += step
+    await world.change(schedule, paused=False)
+    after = await world.schedules.get(schedule, world.caller)
+    assert (after.next_at, after.fire_at) == (nominal, fire_at)
+    assert [time for time, _ in world.schedules.upcoming(after, 1)] == [nominal]
+    await world.pass_time()
+    assert await world.history(schedule) == []
+    world.time.now = fire_at
+    await world.pass_time()
+    assert await world.history(schedule) == [("01:00", "fired")]
+
+
+@pytest.mark.parametrize("looked", [False, True])
+async def test_a_firing_inside_a_pause_is_missed(world: Any, looked: bool) -> None:
+    schedule = await world.create(jitter_seconds=3000, overlap="allow_all")
+    [(nominal, fire_at)] = world.schedules.upcoming(await world.schedules.get(schedule, world.caller), 1)
+    world.time.now = nominal + (fire_at - nominal) / 2
+    await world.change(schedule, paused=True)
+    world.time.now = fire_at
+    if looked:
+        await world.pass_time()
+    await world.change(schedule, paused=False)
+    await world.pass_time(seconds=1)
+    assert await world.history(schedule) == [("01:00", "missed")]
+
+
+async def test_a_time_inside_a_pause_is_missed(world: Any) -> None:
+    """Although its firing is not; what is missed ends with the pause, whatever was changed in it."""
+    schedule = await world.create(jitter_seconds=3000, overlap="allow_all")
+    [(nominal, fire_at)] = world.schedules.upcoming(await world.schedules.get(schedule, world.caller), 1)
+    await world.change(schedule, paused=True)
+    world.time.now = nominal + (fire_at - nominal) / 4
+    await world.change(schedule, name="other")
+    assert await world.history(schedule) == []
+    world.time.now = nominal + (fire_at - nominal) / 2
+    await world.change(schedule, paused=False)
+    world.time.now = fire_at
+    await world.pass_time()
+    [missed] = await world.schedules.history(schedule, world.caller, before=None, limit=9)
+    assert (missed["nominal_at"], missed["outcome"]) == (nominal, "missed")
+    assert missed["until_at"] == nominal + (fire_at - nominal) / 2
 
 
 async def test_one_that_cannot_be_read_stands_in_nobodys_way(world: Any) -> None:

@@ -124,12 +124,12 @@ class Graph:
 async def test_groups_do_not_mix() -> None:
     graph = Graph(("g1", "a", "Alice"), ("g1", "b", "alice"), ("g2", "c", "Alice"))
 
-    assert await find_duplicate_groups(graph, "global", 0.9) == [DuplicateGroup("Alice", 2, ("a", "b"), "g1")]
-    assert graph.asked["group_id"] is None
+    assert await find_duplicate_groups(graph, ["global"], 0.9) == [DuplicateGroup("Alice", 2, ("a", "b"), "g1")]
+    assert graph.asked["group_ids"] is None
 
 
 async def test_one_group_is_asked_for() -> None:
     graph = Graph()
 
-    assert await find_duplicate_groups(graph, "g1", 0.9) == []
-    assert graph.asked["group_id"] == "g1"
+    assert await find_duplicate_groups(graph, ["g1"], 0.9) == []
+    assert graph.asked["group_ids"] == ["g1"]

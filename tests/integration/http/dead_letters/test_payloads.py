@@ -168,6 +168,9 @@ async def test_what_a_corrected_payload_may_not_say(client, collect, database) -
         ({"patch": {"task_type": "probe", "note": MARK}}, 422),
         ({"patch": {"task_type": "probe", "tenant_id": "t-bob"}}, 403),
         ({"patch": {"task_type": "probe", "project_id": "p-bob"}}, 403),
+        ({"patch": {"task_type": "deduplicate_entities", "group_id": "p-bob"}}, 403),
+        ({"patch": {"task_type": "rebuild_communities", "task_group_id": "global"}}, 403),
+        ({"patch": {"task_type": "deduplicate_entities", "group_ids": ["p-ann", "p-bob"]}}, 403),
         ({"patch": {"task_type": "probe", "text": "x" * 9_800}}, 422),
     ):
         answer = await client.post(f"{API}/{letter}/redrive", json={"edit": edit})

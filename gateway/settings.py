@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
     )
+    enforce_legacy_roles: bool = Field(
+        False,
+        description="Roles and permissions of keys hold on legacy endpoints, too; otherwise what they would refuse is counted (`taskgate access legacy-use`)",
+    )
     stream_keepalive_seconds: float = Field(15.0, gt=0, description="Comment line on a quiet event stream")
     passthrough_timeout_seconds: float = Field(300.0, gt=0, description="Longest wait for the upstream's next bytes")
     communities_wait_seconds: float = Field(3600.0, gt=0, description="Longest wait of a rebuild with background=false")

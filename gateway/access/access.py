@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import orjson
 
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
 from gateway.access.questions import Question, Questions
+from gateway.access.rights import ProjectRole, Rights, Roles, level_of
+from gateway.access.verbs import ASKED, Verb
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.storage.database import Database
 
@@ -39,21 +44,20 @@ class Admission:
 class Access:
     """Answers who calls and what the caller may name. Every method raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, enforce_legacy: bool = False) -> None:
+        """`enforce_legacy`: roles and permissions hold on legacy endpoints, too, where they are counted otherwise."""
+        self._enforce_legacy = enforce_legacy
         self._questions = Questions(database)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database)
 
     async def authenticate(self, authorization: str | None) -> Caller:
-        """The caller behind an Authorization header. Raises `Unauthenticated` with the messages of contract §1."""
-        return self._identify(await self._questions.ask(Question(key_hash=hash_key(read_key(authorization)))))
+        """The caller behind an Authorization header, who may do what it asks for somewhere.
 
-    async def authenticate_administrator(self, authorization: str | None) -> Caller:
-        """The caller, who is a system administrator (contract §1). Raises `Unauthenticated`, `Forbidden`."""
-        caller = await self.authenticate(authorization)
-        if not caller.is_admin:
-            raise Forbidden("Only administrators may see this")
-        return caller
+        Raises `Unauthenticated` with the messages of contract §1, `Forbidden`.
+        """
+        question = Question(key_hash=hash_key(read_key(authorization)))
+        return self._identify(await self._questions.ask(question), question)
 
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
@@ -63,7 +67,7 @@ class Access:
             key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
         row = await self._questions.ask(question)
-        caller = self._identify(row)
+        caller = self._identify(row, question)
         return Admission(caller, _place(row, caller, question), row["project_role"])
 
     async def admit_user(
@@ -74,7 +78,8 @@ class Access:
         row = await self._questions.ask(question)
         if row["user_id"] is None or not row["user_is_active"]:
             raise Forbidden("The user on whose behalf this is done is not active")
-        caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]))
+        rights = Rights(Verb.SUBMIT, _roles(row, question))
+        caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]), rights)
         return Admission(caller, _place(row, caller, question), row["project_role"])
 
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
@@ -91,12 +96,16 @@ class Access:
         """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
         return self._watch.watching(caller.key_id, end)
 
+    async def legacy_use(self) -> list[dict[str, Any]]:
+        """By key and verb, what was done over legacy endpoints beyond roles and permissions, the most first."""
+        return await self._use.legacy_use()
+
     async def close(self) -> None:
         """Write down the last uses of keys; watch none any more."""
         await self._watch.close()
         await self._use.close()
 
-    def _identify(self, row: Any) -> Caller:
+    def _identify(self, row: Any, question: Question) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:
             raise Unauthenticated("Invalid API key")
         # Legacy does not say what a deactivated user gets; its keys are dead all the same.
@@ -105,7 +114,15 @@ class Access:
         if row["key_has_expired"]:
             raise Unauthenticated("API key has expired")
         self._use.note(row["key_id"])
-        return Caller(row["user_id"], row["key_id"], row["is_admin"], frozenset(row["tenant_ids"]))
+        asked, key_id = ASKED.get(), row["key_id"]
+        tolerated = asked.is_legacy and not self._enforce_legacy
+        rights = Rights(
+            asked.verb, _roles(row, question), partial(self._use.note_beyond_roles, key_id) if tolerated else None
+        )
+        # What was tolerated once needs no second look: a request is counted once.
+        is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()
+        tenant_ids = frozenset(row["tenant_ids"])
+        return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None)
 
 
 def _name(text: str | None) -> str | None:
@@ -118,6 +135,27 @@ def _name(text: str | None) -> str | None:
         return ""
 
 
+def _roles(row: Any, question: Question) -> Roles:
+    projects = {
+        project: ProjectRole(tenant, level_of(role))
+        for project, tenant, role in zip(
+            row["project_ids"] or (), row["project_tenants"] or (), row["project_roles"] or (), strict=True
+        )
+    }
+    if question.project_id is not None and row["project_role"] == "owner":
+        projects[question.project_id] = ProjectRole(row["project_tenant_id"], level_of("owner"))
+    tenants = zip(row["tenant_ids"], row["tenant_roles"], strict=True)
+    return Roles(row["is_admin"], {tenant: level_of(role) for tenant, role in tenants}, projects)
+
+
+def _permissions(text: str | None) -> frozenset[str]:
+    """The permissions of a key; none named: it is not restricted. What cannot be read permits nothing."""
+    named = orjson.loads(text) if text else None
+    if not named:
+        return frozenset()
+    return frozenset(map(str, named)) if isinstance(named, list) else frozenset({""})
+
+
 def _place(row: Any, caller: Caller, question: Question) -> Placement:
     if question.project_id is not None and not (
         row["project_is_known"] and (row["project_role"] is not None or caller.sees(row["project_tenant_id"]))
@@ -128,4 +166,5 @@ def _place(row: Any, caller: Caller, question: Question) -> Placement:
         row["tenant_is_known"] and (caller.sees(question.tenant_id) or question.tenant_id == row["project_tenant_id"])
     ):
         raise Forbidden(NO_TENANT)
+    caller.check(row["tenant_id"], question.project_id)
     return Placement(row["tenant_id"], question.project_id, Tier.of_plan(row["plan"]), row["plan"])

@@ -66,7 +66,7 @@ def build_ground(settings: Settings, engines: Mapping[str, WorkflowEnginePort] |
         lease=Lease(
             settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds
         ),
-        access=Access(database),
+        access=Access(database, enforce_legacy=settings.enforce_legacy_roles),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 
 
@@ -151,8 +152,17 @@ class Settings(BaseSettings):
     callback_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks that callbacks may go to although they are private, a JSON list of CIDRs"
     )
+    callback_ports: list[str] = Field(
+        [], description='Ports that callbacks may go to beside 80 and 443, a JSON list: `["8443", "9000-9099"]`'
+    )
     callback_ca_file: Path | None = Field(
         None, description="PEM; receivers' certificates are checked with it instead of the system's"
+    )
+    callback_lookup_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=120,
+        description="Longest wait for the look-up of a receiver's name, of `callback_timeout_seconds`",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
     callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")
@@ -235,6 +245,12 @@ class Settings(BaseSettings):
         """SQLAlchemy spellings (`postgresql+asyncpg://`) are accepted; asyncpg itself wants the plain one."""
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+    @field_validator("callback_ports")
+    @classmethod
+    def _ports(cls, texts: list[str]) -> list[str]:
+        ports_of(texts)
+        return texts
 
     @field_validator("redact")
     @classmethod

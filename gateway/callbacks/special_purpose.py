@@ -1,8 +1,8 @@
 """IANA's special-purpose address registries: no address in them is a receiver of callbacks.
 
 Every entry of https://www.iana.org/assignments/iana-ipv4-special-registry and …/iana-ipv6-special-registry, also those
-that are globally reachable (anycast services, AS112, AMT, ORCHIDv2): nobody serves HTTP there. Python's `ipaddress` is no
-substitute: that of 3.11 takes several of them for global.
+that are globally reachable (anycast services, AS112, AMT, ORCHIDv2): nobody serves HTTP there. Python's `ipaddress` is
+no substitute: that of 3.11 takes several of them for global.
 """
 
 from __future__ import annotations

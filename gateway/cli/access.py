@@ -9,12 +9,12 @@ from gateway.cli.flags import AsJson
 from gateway.cli.table import table
 from gateway.cli.text import print_json, utc
 
-access_app = typer.Typer(help="Roles and permissions.", no_args_is_help=True)
+access_app = typer.Typer(help="What keys do beyond their roles. For administrators.", no_args_is_help=True)
 
 
 @access_app.callback()
 def access() -> None:
-    """Roles and permissions."""
+    """What keys do beyond their roles. For administrators."""
 
 
 @access_app.command("legacy-use")

@@ -18,7 +18,7 @@ _LEVELS = {
 _NEEDED = {
     Level.MEMBER: "members, administrators and owners",
     Level.MANAGER: "administrators and owners of the tenant or project",
-    Level.OPERATOR: "system administrators",
+    Level.OPERATOR: "administrators",
 }
 
 
@@ -111,7 +111,7 @@ class Rights:
         return self._refuse(f"This key lacks the permission {needed}")
 
     def _require(self, level: Level, more: str = "") -> bool:
-        return level >= self.verb.level or self._refuse(f"This is for {_NEEDED[self.verb.level]}{more}")
+        return level >= self.verb.level or self._refuse(f"Only {_NEEDED[self.verb.level]} may do this{more}")
 
     def _refuse(self, why: str) -> bool:
         if self.refused is None:

@@ -1,7 +1,7 @@
 """Authentication and authorisation (contract §1, §4; quirks A1, C1), read from MemStack's own tables.
 
 Nothing is remembered from one request to the next, so a key that is revoked is refused at once. What keeps this
-cheap is that questions asked at the same moment travel in one statement.
+cheap is that lookups asked at the same moment travel in one statement.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
+from gateway.access.batched_lookup import BatchedLookups, Lookup
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
-from gateway.access.questions import Question, Questions
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
 from gateway.access.verbs import ASKED, Verb
 from gateway.errors import Forbidden, Unauthenticated
@@ -47,7 +47,7 @@ class Access:
     def __init__(self, database: Database, *, enforce_legacy: bool = False) -> None:
         """`enforce_legacy`: roles and permissions hold on legacy endpoints, too, where they are counted otherwise."""
         self._enforce_legacy = enforce_legacy
-        self._questions = Questions(database)
+        self._lookups = BatchedLookups(database)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database)
 
@@ -56,31 +56,31 @@ class Access:
 
         Raises `Unauthenticated` with the messages of contract §1, `Forbidden`.
         """
-        question = Question(key_hash=hash_key(read_key(authorization)))
-        return self._identify(await self._questions.ask(question), question)
+        lookup = Lookup(key_hash=hash_key(read_key(authorization)))
+        return self._identify(await self._lookups.ask(lookup), lookup)
 
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:
         """`authenticate` and `place` in one round trip."""
-        question = Question(
+        lookup = Lookup(
             key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
-        row = await self._questions.ask(question)
-        caller = self._identify(row, question)
-        return Admission(caller, _place(row, caller, question), row["project_role"])
+        row = await self._lookups.ask(lookup)
+        caller = self._identify(row, lookup)
+        return Admission(caller, _place(row, caller, lookup), row["project_role"])
 
     async def admit_user(
         self, user_id: str, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:
         """`admit` for a user who is not here, by the rights it has now. `Forbidden` also when it is not active."""
-        question = Question(user_id=_name(user_id), project_id=_name(project_id), tenant_id=_name(tenant_id))
-        row = await self._questions.ask(question)
+        lookup = Lookup(user_id=_name(user_id), project_id=_name(project_id), tenant_id=_name(tenant_id))
+        row = await self._lookups.ask(lookup)
         if row["user_id"] is None or not row["user_is_active"]:
             raise Forbidden("The user on whose behalf this is done is not active")
-        rights = Rights(Verb.SUBMIT, _roles(row, question))
+        rights = Rights(Verb.SUBMIT, _roles(row, lookup))
         caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]), rights)
-        return Admission(caller, _place(row, caller, question), row["project_role"])
+        return Admission(caller, _place(row, caller, lookup), row["project_role"])
 
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
         """Where a task belongs (contract §4): the tenant of the project; else the tenant named; else the caller's own.
@@ -89,8 +89,8 @@ class Access:
         any places its tasks nowhere (`tenant_id` None), where only administrators see them. Raises `Forbidden` for a
         project or tenant that does not exist or is not the caller's; administrators may name any that exists.
         """
-        question = Question(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
-        return _place(await self._questions.ask(question), caller, question)
+        lookup = Lookup(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
+        return _place(await self._lookups.ask(lookup), caller, lookup)
 
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
         """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
@@ -105,7 +105,7 @@ class Access:
         await self._watch.close()
         await self._use.close()
 
-    def _identify(self, row: Any, question: Question) -> Caller:
+    def _identify(self, row: Any, lookup: Lookup) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:
             raise Unauthenticated("Invalid API key")
         # Legacy does not say what a deactivated user gets; its keys are dead all the same.
@@ -117,7 +117,7 @@ class Access:
         asked, key_id = ASKED.get(), row["key_id"]
         tolerated = asked.is_legacy and not self._enforce_legacy
         rights = Rights(
-            asked.verb, _roles(row, question), partial(self._use.note_beyond_roles, key_id) if tolerated else None
+            asked.verb, _roles(row, lookup), partial(self._use.note_beyond_roles, key_id) if tolerated else None
         )
         # What was tolerated once needs no second look: a request is counted once.
         is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()
@@ -135,15 +135,15 @@ def _name(text: str | None) -> str | None:
         return ""
 
 
-def _roles(row: Any, question: Question) -> Roles:
+def _roles(row: Any, lookup: Lookup) -> Roles:
     projects = {
         project: ProjectRole(tenant, level_of(role))
         for project, tenant, role in zip(
             row["project_ids"] or (), row["project_tenants"] or (), row["project_roles"] or (), strict=True
         )
     }
-    if question.project_id is not None and row["project_role"] == "owner":
-        projects[question.project_id] = ProjectRole(row["project_tenant_id"], level_of("owner"))
+    if lookup.project_id is not None and row["project_role"] == "owner":
+        projects[lookup.project_id] = ProjectRole(row["project_tenant_id"], level_of("owner"))
     tenants = zip(row["tenant_ids"], row["tenant_roles"], strict=True)
     return Roles(row["is_admin"], {tenant: level_of(role) for tenant, role in tenants}, projects)
 
@@ -156,15 +156,15 @@ def _permissions(text: str | None) -> frozenset[str]:
     return frozenset(map(str, named)) if isinstance(named, list) else frozenset({""})
 
 
-def _place(row: Any, caller: Caller, question: Question) -> Placement:
-    if question.project_id is not None and not (
+def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
+    if lookup.project_id is not None and not (
         row["project_is_known"] and (row["project_role"] is not None or caller.sees(row["project_tenant_id"]))
     ):
         raise Forbidden(NO_PROJECT)
     # A tenant that is named beside a project does not decide where the task belongs, but C1 holds for it too.
-    if question.tenant_id is not None and not (
-        row["tenant_is_known"] and (caller.sees(question.tenant_id) or question.tenant_id == row["project_tenant_id"])
+    if lookup.tenant_id is not None and not (
+        row["tenant_is_known"] and (caller.sees(lookup.tenant_id) or lookup.tenant_id == row["project_tenant_id"])
     ):
         raise Forbidden(NO_TENANT)
-    caller.check(row["tenant_id"], question.project_id)
-    return Placement(row["tenant_id"], question.project_id, Tier.of_plan(row["plan"]), row["plan"])
+    caller.check(row["tenant_id"], lookup.project_id)
+    return Placement(row["tenant_id"], lookup.project_id, Tier.of_plan(row["plan"]), row["plan"])

@@ -45,6 +45,7 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "legacy_use",
     "health",
 )
 

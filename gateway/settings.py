@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 
 
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
+    )
+    enforce_legacy_roles: bool = Field(
+        False,
+        description="Roles and permissions of keys hold on legacy endpoints, too; otherwise what they would refuse is counted (`taskgate access legacy-use`)",
     )
     stream_keepalive_seconds: float = Field(15.0, gt=0, description="Comment line on a quiet event stream")
     passthrough_timeout_seconds: float = Field(300.0, gt=0, description="Longest wait for the upstream's next bytes")
@@ -147,8 +152,17 @@ class Settings(BaseSettings):
     callback_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks that callbacks may go to although they are private, a JSON list of CIDRs"
     )
+    callback_ports: list[str] = Field(
+        [], description='Ports that callbacks may go to beside 80 and 443, a JSON list: `["8443", "9000-9099"]`'
+    )
     callback_ca_file: Path | None = Field(
         None, description="PEM; receivers' certificates are checked with it instead of the system's"
+    )
+    callback_lookup_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=120,
+        description="Longest wait for the look-up of a receiver's name, of `callback_timeout_seconds`",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
     callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")
@@ -235,6 +249,12 @@ class Settings(BaseSettings):
         """SQLAlchemy spellings (`postgresql+asyncpg://`) are accepted; asyncpg itself wants the plain one."""
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+    @field_validator("callback_ports")
+    @classmethod
+    def _ports(cls, texts: list[str]) -> list[str]:
+        ports_of(texts)
+        return texts
 
     @field_validator("redact")
     @classmethod

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import orjson
 
 from gateway.access.batched_lookup import BatchedLookups, Lookup
 from gateway.access.groups import MAINTENANCE, SHARED_GROUP, covers_tenant, groups_of_tenant, own_group
@@ -17,6 +20,8 @@ from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
+from gateway.access.rights import ProjectRole, Rights, Roles, level_of
+from gateway.access.verbs import ASKED, Verb
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
@@ -56,23 +61,22 @@ class Admission:
 class Access:
     """Answers who calls and what the caller may name. Every method raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database, *, shared_default_group: bool = False) -> None:
+    def __init__(self, database: Database, *, shared_default_group: bool = False, enforce_legacy: bool = False) -> None:
+        """`enforce_legacy`: roles and permissions hold on legacy endpoints, too, where they are counted otherwise."""
         self._db = database
         self._is_shared = shared_default_group
+        self._enforce_legacy = enforce_legacy
         self._lookups = BatchedLookups(database)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database)
 
     async def authenticate(self, authorization: str | None) -> Caller:
-        """The caller behind an Authorization header. Raises `Unauthenticated` with the messages of contract §1."""
-        return self._identify(await self._lookups.ask(Lookup(key_hash=hash_key(read_key(authorization)))))
+        """The caller behind an Authorization header, who may do what it asks for somewhere.
 
-    async def authenticate_administrator(self, authorization: str | None) -> Caller:
-        """The caller, who is a system administrator (contract §1). Raises `Unauthenticated`, `Forbidden`."""
-        caller = await self.authenticate(authorization)
-        if not caller.is_admin:
-            raise Forbidden("Only administrators may see this")
-        return caller
+        Raises `Unauthenticated` with the messages of contract §1, `Forbidden`.
+        """
+        lookup = Lookup(key_hash=hash_key(read_key(authorization)))
+        return self._identify(await self._lookups.ask(lookup), lookup)
 
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
@@ -82,7 +86,7 @@ class Access:
             key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
         row = await self._lookups.ask(lookup)
-        caller = self._identify(row)
+        caller = self._identify(row, lookup)
         return self._admission(row, caller, lookup)
 
     async def admit_user(
@@ -93,7 +97,8 @@ class Access:
         row = await self._lookups.ask(lookup)
         if row["user_id"] is None or not row["user_is_active"]:
             raise Forbidden("The user on whose behalf this is done is not active")
-        caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]))
+        rights = Rights(Verb.SUBMIT, _roles(row, lookup))
+        caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]), rights)
         return self._admission(row, caller, lookup)
 
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
@@ -117,6 +122,10 @@ class Access:
         """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
         return self._watch.watching(caller.key_id, end)
 
+    async def legacy_use(self) -> list[dict[str, Any]]:
+        """By key and verb, what was done over legacy endpoints beyond roles and permissions, the most first."""
+        return await self._use.legacy_use()
+
     async def close(self) -> None:
         """Write down the last uses of keys; watch none any more."""
         await self._watch.close()
@@ -127,7 +136,7 @@ class Access:
         own = own_group(place.tenant_id, caller.user_id, is_taken=row["tenant_id_is_taken"])
         return Admission(caller, place, row["project_role"], SHARED_GROUP if self._is_shared else own)
 
-    def _identify(self, row: Any) -> Caller:
+    def _identify(self, row: Any, lookup: Lookup) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:
             raise Unauthenticated("Invalid API key")
         # Legacy does not say what a deactivated user gets; its keys are dead all the same.
@@ -136,7 +145,15 @@ class Access:
         if row["key_has_expired"]:
             raise Unauthenticated("API key has expired")
         self._use.note(row["key_id"])
-        return Caller(row["user_id"], row["key_id"], row["is_admin"], frozenset(row["tenant_ids"]))
+        asked, key_id = ASKED.get(), row["key_id"]
+        tolerated = asked.is_legacy and not self._enforce_legacy
+        rights = Rights(
+            asked.verb, _roles(row, lookup), partial(self._use.note_beyond_roles, key_id) if tolerated else None
+        )
+        # What was tolerated once needs no second look: a request is counted once.
+        is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()
+        tenant_ids = frozenset(row["tenant_ids"])
+        return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None)
 
 
 def _name(text: str | None) -> str | None:
@@ -149,6 +166,27 @@ def _name(text: str | None) -> str | None:
         return ""
 
 
+def _roles(row: Any, lookup: Lookup) -> Roles:
+    projects = {
+        project: ProjectRole(tenant, level_of(role))
+        for project, tenant, role in zip(
+            row["project_ids"] or (), row["project_tenants"] or (), row["project_roles"] or (), strict=True
+        )
+    }
+    if lookup.project_id is not None and row["project_role"] == "owner":
+        projects[lookup.project_id] = ProjectRole(row["project_tenant_id"], level_of("owner"))
+    tenants = zip(row["tenant_ids"], row["tenant_roles"], strict=True)
+    return Roles(row["is_admin"], {tenant: level_of(role) for tenant, role in tenants}, projects)
+
+
+def _permissions(text: str | None) -> frozenset[str]:
+    """The permissions of a key; none named: it is not restricted. What cannot be read permits nothing."""
+    named = orjson.loads(text) if text else None
+    if not named:
+        return frozenset()
+    return frozenset(map(str, named)) if isinstance(named, list) else frozenset({""})
+
+
 def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
     if lookup.project_id is not None and not (
         row["project_is_known"] and (row["project_role"] is not None or caller.sees(row["project_tenant_id"]))
@@ -159,4 +197,5 @@ def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
         row["tenant_is_known"] and (caller.sees(lookup.tenant_id) or lookup.tenant_id == row["project_tenant_id"])
     ):
         raise Forbidden(NO_TENANT)
+    caller.check(row["tenant_id"], lookup.project_id)
     return Placement(row["tenant_id"], lookup.project_id, Tier.of_plan(row["plan"]), row["plan"])

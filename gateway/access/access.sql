@@ -26,3 +26,14 @@ WHERE k.id = ANY ($1::text[]) AND k.is_active AND u.is_active AND (k.expires_at 
 -- name: projects
 -- The projects of tenant $1.
 SELECT p.id::text AS id FROM projects p WHERE p.tenant_id = $1 ORDER BY p.id
+
+-- name: beyond_roles
+-- Requests that a rule would have refused: by key $1 and verb $2, how many.
+INSERT INTO taskgate.legacy_use AS known (key_id, verb, requests)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+ON CONFLICT (key_id, verb) DO UPDATE SET requests = known.requests + excluded.requests, last_at = now()
+
+-- name: legacy_use
+SELECT l.key_id, k.name AS key_name, k.user_id, l.verb, l.requests, l.first_at, l.last_at
+FROM taskgate.legacy_use l LEFT JOIN api_keys k ON k.id = l.key_id
+ORDER BY l.requests DESC, l.key_id, l.verb

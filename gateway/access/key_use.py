@@ -1,14 +1,17 @@
-"""`api_keys.last_used_at`: set for every verified request, written for many at once."""
+"""What is known of the use of keys: the last time, and what went beyond their roles. Written for many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 
+from gateway.access.verbs import Verb
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -27,11 +30,24 @@ class KeyUse:
         self._db = database
         self._pause = pause
         self._used: dict[str, datetime] = {}
+        self._beyond: Counter[tuple[str, str]] = Counter()
         self._writer: asyncio.Task[None] | None = None
 
     def note(self, key_id: str) -> None:
         """A request with this key was verified just now."""
         self._used[key_id] = datetime.now(UTC)
+        self._write_later()
+
+    def note_beyond_roles(self, key_id: str, verb: Verb) -> None:
+        """A request over a legacy endpoint was served, which a rule would have refused."""
+        self._beyond[key_id, verb.name.lower()] += 1
+        self._write_later()
+
+    async def legacy_use(self) -> list[dict[str, Any]]:
+        """By key and verb, what went beyond its roles, the most first. Raises `DatabaseUnavailable`."""
+        return [dict(row) for row in await self._db.fetch(SQL.legacy_use)]
+
+    def _write_later(self) -> None:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
@@ -44,19 +60,23 @@ class KeyUse:
         await self._write()
 
     async def _write_soon(self) -> None:
-        while self._used:
+        while self._used or self._beyond:
             await asyncio.sleep(self._pause)
             await self._write()
 
     async def _write(self) -> None:
         used, self._used = self._used, {}
-        if not used:
-            return
+        beyond, self._beyond = self._beyond, Counter()
         try:
-            ids = sorted(used)
-            await self._db.execute(SQL.touch, ids, [used[key_id] for key_id in ids])
+            if used:
+                ids = sorted(used)
+                await self._db.execute(SQL.touch, ids, [used[key_id] for key_id in ids])
+            if beyond:
+                keys, verbs = zip(*beyond, strict=True)
+                await self._db.execute(SQL.beyond_roles, keys, verbs, list(beyond.values()))
         except asyncio.CancelledError:
             self._used = used | self._used
+            self._beyond += beyond
             raise
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
             # Worth a line, never a refusal: the requests themselves were served.

@@ -66,7 +66,11 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         lease=Lease(
             settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds
         ),
-        access=Access(database, shared_default_group=settings.shared_default_group),
+        access=Access(
+            database,
+            shared_default_group=settings.shared_default_group,
+            enforce_legacy=settings.enforce_legacy_roles,
+        ),
     )
 
 

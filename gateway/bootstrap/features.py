@@ -11,6 +11,7 @@ from gateway.bootstrap.dispatching import Dispatching, build_intake
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer, Patience
 from gateway.callbacks.deliveries import Deliveries
+from gateway.callbacks.ports import ports_of
 from gateway.callbacks.sending import Sender
 from gateway.callbacks.tenant_secrets import TenantSecrets
 from gateway.dags.limits import Limits
@@ -51,10 +52,14 @@ class CallbackParts:
 def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     """The deliverer connects to nobody before there is a callback."""
     settings, timeout = dependencies.settings, dependencies.settings.callback_timeout_seconds
-    rules = CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks))
+    rules = CallbackRules(
+        settings.callback_allow_private, tuple(settings.callback_networks), ports_of(settings.callback_ports)
+    )
     deliverer = Deliverer(
         dependencies.database,
-        Sender(rules, timeout=timeout, ca_file=settings.callback_ca_file),
+        Sender(
+            rules, timeout=timeout, lookup_seconds=settings.callback_lookup_seconds, ca_file=settings.callback_ca_file
+        ),
         patience=Patience(
             settings.callback_attempts, settings.callback_retry_seconds, settings.callback_longest_retry_seconds
         ),

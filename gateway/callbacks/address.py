@@ -9,13 +9,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import httpx
 
+from gateway.callbacks import special_purpose
 from gateway.callbacks.errors import CallbackRefused
+from gateway.callbacks.ports import WEB_PORTS, ports_of
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,20 +26,25 @@ LONGEST_URL: Final = 2048
 
 #: Names that stand for this machine or a private network, whatever a resolver says.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "intranet", "lan")
-#: IPv6 networks that carry an IPv4 address, and the bits below it.
-_CARRIERS = tuple(
-    (ipaddress.IPv6Network(network), shift)
-    for network, shift in (("64:ff9b::/96", 0), ("::/96", 0), ("2002::/16", 80), ("::ffff:0:0/96", 0))
+#: IPv6 networks in which a resolver or a gateway hides an IPv4 address, which then counts: mapped, and NAT64.
+_CARRIERS = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+#: The only public unicast addresses of IPv6; the rest of 2000::/3 and of IPv4 is public where no registry names it.
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+#: In no registry, and no receiver all the same: multicast, and Azure's wire server.
+_MORE_V4 = (ipaddress.IPv4Network("224.0.0.0/4"), ipaddress.IPv4Network("168.63.129.16/32"))
+#: What `allow_private` opens.
+_LOCAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7"),
+    )
 )
-#: Private, though they look public: Azure's wire server, the old 6to4 relays, IPv6's first private network.
-_MORE_PRIVATE = tuple(ipaddress.ip_network(network) for network in ("168.63.129.16/32", "192.88.99.0/24", "fec0::/10"))
-_EVERYBODY = ipaddress.IPv4Address("255.255.255.255")
 _NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackRules:
-    """What is allowed beyond public addresses.
+    """What is allowed beyond public addresses and the ports 80 and 443.
 
     `allow_private` opens loopback and private networks; link-local addresses, where clouds keep their metadata, need
     an entry in `networks` all the same.
@@ -45,17 +52,18 @@ class CallbackRules:
 
     allow_private: bool = False
     networks: tuple[Network, ...] = ()
+    ports: tuple[range, ...] = ()
 
     @classmethod
-    def of(cls, allow_private: bool, networks: Iterable[str]) -> CallbackRules:
-        """From settings. Raises `ValueError` for what is no network."""
-        return cls(allow_private, tuple(ipaddress.ip_network(network) for network in networks))
+    def of(cls, allow_private: bool, networks: Iterable[str], ports: Iterable[str] = ()) -> CallbackRules:
+        """From settings. Raises `ValueError` for what is no network or no port."""
+        return cls(allow_private, tuple(ipaddress.ip_network(network) for network in networks), ports_of(ports))
 
     def permits(self, address: Address) -> bool:
         """Whether a callback may be sent to this address."""
         if any(address in network for network in self.networks if network.version == address.version):
             return True
-        return all(self._permits_plain(plain) for plain in _seen_through(address))
+        return self._permits_plain(_seen_through(address))
 
     def permits_name(self, name: str) -> bool:
         """Whether a host name may be looked up at all."""
@@ -63,20 +71,23 @@ class CallbackRules:
             return True
         return not any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES)
 
+    def permits_port(self, port: int) -> bool:
+        """Whether a callback may be sent to this port."""
+        return any(port in ports for ports in (*WEB_PORTS, *self.ports))
+
     def _permits_plain(self, address: Address) -> bool:
-        if address.is_multicast or address.is_unspecified or address.is_link_local or address == _EVERYBODY:
-            return False
-        if address.is_reserved and not address.is_loopback:
-            return False
-        is_public = address.is_global and not any(
-            address in network for network in _MORE_PRIVATE if network.version == address.version
-        )
-        return is_public or self.allow_private
+        if self.allow_private and any(address in network for network in _LOCAL if network.version == address.version):
+            return True
+        if isinstance(address, ipaddress.IPv4Address):
+            return not any(address in network for network in (*special_purpose.IPV4, *_MORE_V4))
+        return address in _PUBLIC_V6 and not any(address in network for network in special_purpose.IPV6)
 
 
 def check_callback(url: str, rules: CallbackRules) -> None:
     """Raises `CallbackRefused` for a URL that no callback is sent to, as far as that is known without a resolver."""
-    host = host_of(parse_url(url))
+    parsed = parse_url(url)
+    check_port(parsed, rules)
+    host = host_of(parsed)
     address = literal(host)
     if address is None:
         if not rules.permits_name(host):
@@ -106,6 +117,17 @@ def parse_url(url: str) -> httpx.URL:
     return parsed
 
 
+def check_port(url: httpx.URL, rules: CallbackRules) -> None:
+    """Raises `CallbackRefused` for a port that no callback is sent to."""
+    if not rules.permits_port(port := port_of(url)):
+        raise CallbackRefused(f"Callbacks are not sent to port {port}.")
+
+
+def port_of(url: httpx.URL) -> int:
+    """The port that a URL names, or that its scheme stands for."""
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
 def host_of(url: httpx.URL) -> str:
     """The host as resolvers are asked for it."""
     return url.raw_host.decode("ascii").rstrip(".").lower()
@@ -123,14 +145,8 @@ def literal(host: str) -> Address | None:
         return None
 
 
-def _seen_through(address: Address) -> Iterator[Address]:
-    """The address itself, or the IPv4 address that it carries, and what else it may reach."""
-    if isinstance(address, ipaddress.IPv6Address):
-        for network, shift in _CARRIERS:
-            # `::` and `::1` are no carriers.
-            if address in network and int(address) > 1:
-                yield ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
-                return
-        if address.teredo is not None:
-            yield address.teredo[1]
-    yield address
+def _seen_through(address: Address) -> Address:
+    """The address itself, or the IPv4 address that it carries."""
+    if any(address in network for network in _CARRIERS if network.version == address.version):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

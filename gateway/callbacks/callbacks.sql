@@ -61,7 +61,9 @@ CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at
 SELECT /*columns*/ FROM taskgate.delivery d WHERE /*where*/ ORDER BY d.created_at DESC, d.id DESC LIMIT /*limit*/
 
 -- name: get
-SELECT /*columns*/, d.body FROM taskgate.delivery d WHERE d.id = $1
+SELECT /*columns*/, d.body, t.project_id
+FROM taskgate.delivery d LEFT JOIN taskgate.dispatch t ON t.task_id = d.task_id
+WHERE d.id = $1
 
 -- name: where_tenants
 d.tenant_id = ANY (:value::text[])
@@ -90,12 +92,8 @@ RETURNING id
 -- name: audit
 INSERT INTO taskgate.audit (actor, action, subject, detail) VALUES ($1, $2, $3, $4::jsonb)
 
--- name: role_in_tenant
--- What the caller is in the tenant; no row: the tenant does not exist.
-SELECT t.id, t.owner_id = $2 OR EXISTS (
-           SELECT 1 FROM user_tenants ut
-           WHERE ut.tenant_id = t.id AND ut.user_id = $2 AND ut.role::text IN ('owner', 'admin')) AS may_administer
-FROM tenants t WHERE t.id = $1
+-- name: is_tenant
+SELECT true FROM tenants WHERE id = $1
 
 -- name: lock_secrets
 -- Rotations of one tenant come one after the other.

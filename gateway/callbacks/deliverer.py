@@ -145,7 +145,7 @@ class Deliverer:
             if secrets:
                 headers = headers_for(row["id"], int(time.time()), row["body"], secrets)
                 headers |= {"Content-Type": "application/json", "User-Agent": "taskgate"}
-                answer = await self._sender.send(row["url"], headers, row["body"].encode())
+                answer = await self._sender.send(row["url"], headers, row["body"].encode(), tenant=tenant)
             else:
                 answer = Answer(error=NO_SECRET)
             await self._record(row["id"], row["attempts"], answer)

@@ -61,7 +61,9 @@ class Deliveries:
         row = await self._db.fetchrow(query, delivery_id) if storable(delivery_id) else None
         if row is None or not caller.sees(row["tenant_id"]):
             raise DeliveryNotFound
-        return dict(row)
+        delivery = dict(row)
+        caller.check(delivery["tenant_id"], delivery.pop("project_id"))
+        return delivery
 
     async def resend(self, caller: Caller, delivery_id: str, *, actor: str) -> None:
         """Send it again, under the same id. Raises `DeliveryNotFound`, `DeliveryNotDead`."""
@@ -71,6 +73,7 @@ class Deliveries:
 
     async def resend_dead(self, caller: Caller, which: DeliveryFilter, *, limit: int, actor: str) -> int:
         """Send again what was given up, so many of it, the newest first; how many."""
+        caller.check_all(which.tenant_id, None)
         which = DeliveryFilter(which.tenant_id, which.task_id, "dead", which.event)
         page, _ = await self.list(caller, which, limit=limit)
         return await self._again([delivery["id"] for delivery in page], actor) if page else 0

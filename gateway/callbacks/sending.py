@@ -6,26 +6,20 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeAlias
 
 import httpx
 
-from gateway.callbacks.address import Address, CallbackRules, host_of, literal, parse_url
+from gateway.callbacks.address import Address, CallbackRules, check_port, host_of, literal, parse_url, port_of
 from gateway.callbacks.errors import CallbackRefused
+from gateway.callbacks.lookups import Lookups, Resolver
 
 #: Addresses of one name that are tried, while none of them takes the connection.
 _MOST_ADDRESSES = 3
-#: Names looked up at once; a slow resolver must not take the threads that others need.
-_LOOKUPS = 4
-
-#: A name's addresses, asked of a resolver; runs in a thread. Raises `OSError`.
-Resolver: TypeAlias = Callable[[str, int], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ def ask_resolver(host: str, port: int) -> list[str]:
 class Sender:
     """Follows no redirect, uses no proxy, reads nothing of an answer but its headers.
 
-    `timeout` limits all of one attempt, the look-up included, in seconds.
+    `timeout` limits all of one attempt, the look-up included, `lookup_seconds` the look-up, in seconds.
     """
 
     def __init__(
@@ -59,21 +53,21 @@ class Sender:
         rules: CallbackRules,
         *,
         timeout: float,
+        lookup_seconds: float = 5.0,
         ca_file: Path | None = None,
         resolver: Resolver = ask_resolver,
     ) -> None:
         self._rules = rules
         self._timeout = timeout
         self._ca_file = ca_file
-        self._resolver = resolver
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="callback-dns")
+        self._lookups = Lookups(resolver, seconds=lookup_seconds)
         self._client: httpx.AsyncClient | None = None
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """One attempt; never raises."""
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes, *, tenant: str = "") -> Answer:
+        """One attempt, for a tenant; never raises."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._send(parse_url(url), headers, body)
+                return await self._send(parse_url(url), headers, body, tenant)
         except CallbackRefused as error:
             return Answer(error=error.message, final=True)
         except TimeoutError:
@@ -86,11 +80,12 @@ class Sender:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._lookups.close()
 
-    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes, tenant: str) -> Answer:
+        check_port(url, self._rules)
         host = host_of(url)
-        addresses = await self._addresses(host, url.port or (443 if url.scheme == "https" else 80))
+        addresses = await self._addresses(host, port_of(url), tenant)
         failed: Exception | None = None
         for address in addresses[:_MOST_ADDRESSES]:
             try:
@@ -100,7 +95,7 @@ class Sender:
         assert failed is not None
         raise failed
 
-    async def _addresses(self, host: str, port: int) -> list[Address]:
+    async def _addresses(self, host: str, port: int, tenant: str) -> list[Address]:
         """What the name stands for at this moment. Raises `CallbackRefused` if any of it is private."""
         spelt_out = literal(host)
         if spelt_out is not None:
@@ -108,15 +103,13 @@ class Sender:
         else:
             if not self._rules.permits_name(host):
                 raise CallbackRefused(f"{host} is a private name")
-            loop = asyncio.get_running_loop()
-            names = await loop.run_in_executor(self._threads, self._resolver, host, port)
-            found = [ipaddress.ip_address(name) for name in dict.fromkeys(names)]
+            found = [ipaddress.ip_address(name) for name in await self._lookups.addresses(tenant, host, port)]
         if not found:
             raise OSError("the name has no address")
         for address in found:
             if not self._rules.permits(address):
-                said = "is a private address" if host == str(address) else f"stands for {address}, which is private"
-                raise CallbackRefused(f"{host} {said}")
+                # Not which one: the tenant would learn the addresses of internal names.
+                raise CallbackRefused(f"{host} {'is' if spelt_out is not None else 'stands for'} a private address")
         return found
 
     async def _post(

@@ -12,7 +12,7 @@ import orjson
 from gateway.access.placement import Caller
 from gateway.callbacks.deliverer import NO_SECRET, SQL
 from gateway.callbacks.signing import create_secret
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import NotFound
 from gateway.storage.database import Database
 from gateway.tasks.queries.task_log import storable
 
@@ -54,10 +54,7 @@ class TenantSecrets:
         return [dict(row) for row in await self._db.fetch(SQL.list_secrets, tenant_id)]
 
     async def _check(self, caller: Caller, tenant_id: str) -> None:
-        row = None
-        if caller.sees(tenant_id) and storable(tenant_id):
-            row = await self._db.fetchrow(SQL.role_in_tenant, tenant_id, caller.user_id)
-        if row is None:
+        is_seen = caller.sees(tenant_id) and storable(tenant_id)
+        if not (is_seen and await self._db.fetchval(SQL.is_tenant, tenant_id)):
             raise NotFound("There is no such tenant")
-        if not (caller.is_admin or row["may_administer"]):
-            raise Forbidden("Only owners and administrators of the tenant see to its webhook secret")
+        caller.check(tenant_id)

@@ -160,6 +160,7 @@ class DagRuns:
         row = await self._db.fetchrow(SQL.get_run, run_id)
         if row is None or not caller.sees(row["tenant_id"]):
             raise DagRunNotFound
+        caller.check(row["tenant_id"], row["project_id"])
         return dict(row)
 
     async def list_runs(

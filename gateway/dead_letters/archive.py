@@ -89,6 +89,7 @@ class DeadLetters:
         row = await self._db.fetchrow(_GET, letter_id) if storable(letter_id) else None
         if row is None or not caller.sees(row["tenant_id"]):
             raise DeadLetterNotFound
+        caller.check(row["tenant_id"], row["project_id"])
         return row
 
     async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
@@ -114,6 +115,7 @@ class DeadLetters:
         why: str | None = None,
     ) -> Removal:
         """`dismiss` or `purge` a page of those that match. Raises `InvalidRequest` (the cursor)."""
+        caller.check_all(which.tenant_id, which.project_id)
         page = await self.list(caller, which, limit=limit, cursor=cursor)
         ids = [letter["id"] for letter in page.letters]
         done = 0 if dry_run or not ids else await self._remove(what, ids, actor, why)

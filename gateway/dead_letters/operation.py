@@ -33,6 +33,7 @@ class RedriveOperations:
 
         Raises `BackendNotAllowed` when that is so for all of the first of them.
         """
+        caller.check_all(which.tenant_id, which.project_id)
         now = datetime.now(UTC)
         until = _until(which, now)
         first = await self._redriver.redrive_many(caller, until, options, limit=_TRIED, dry_run=True)

@@ -9,8 +9,10 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from gateway.access.keys import read_key
+from gateway.access.verbs import ASKED, asked_by
 from gateway.http.json_body import decode_json
 from gateway.http.unknown_fields import with_hints
 
@@ -33,7 +35,19 @@ class JsonRequest(Request):
         return self._json
 
 
-class KeyedRoute(APIRoute):
+class RuledRoute(APIRoute):
+    """An endpoint with a verb in `access.verbs`, which decides who may use it. Without one it cannot be made."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.asked = asked_by(self.methods or (), self.path)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ASKED.set(self.asked)
+        await super().handle(scope, receive, send)
+
+
+class KeyedRoute(RuledRoute):
     """An endpoint for callers with a key.
 
     The endpoint itself asks `access` who calls, together with what else it needs to know. This class sees to it that

@@ -11,11 +11,10 @@ from gateway.access.placement import Tier
 from gateway.fleet.documents import document
 from gateway.fleet.signals import read_signals
 from gateway.http.acceptance import json_answer
-from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.observability.exposition import CONTENT_TYPE, render
-from gateway.observability.fleet_metrics import families
+from gateway.observability.fleet_metrics import beyond_roles, families
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 
@@ -61,13 +60,14 @@ class Scale(BaseModel):
 @router.get("/gateway/v1/scale", response_model=Scale, responses=problem_errors(403))
 async def get_scale(request: Request) -> Response:
     """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend. For administrators."""
-    await require_administrator(request)
+    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_answer(document(await read_signals(gateway_of(request).database)))
 
 
 @router.get("/metrics", include_in_schema=False)
 async def get_metrics(request: Request) -> Response:
-    """The signals in Prometheus's text format. For administrators."""
-    await require_administrator(request)
-    signals = await read_signals(gateway_of(request).database)
-    return Response(render(families(signals)), media_type=CONTENT_TYPE)
+    """The signals, and the use of legacy endpoints beyond roles, in Prometheus's text format. For administrators."""
+    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+    gateway = gateway_of(request)
+    signals, uses = await read_signals(gateway.database), await gateway.access.legacy_use()
+    return Response(render([*families(signals), beyond_roles(uses)]), media_type=CONTENT_TYPE)

@@ -12,7 +12,7 @@ from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
 from gateway.http.events import EventStream, event, keepalive
-from gateway.http.route import gateway_of
+from gateway.http.route import RuledRoute, gateway_of
 from gateway.http.task_answers import (
     StreamError,
     TaskLogResponse,
@@ -23,7 +23,7 @@ from gateway.http.task_answers import (
 from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
 from gateway.tasks.queries.task_row import Status, TaskRow
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], route_class=RuledRoute)
 
 
 async def _events(

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from gateway.fleet.fleet import BusyMember, Member
 from gateway.http.acceptance import json_answer
-from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
@@ -37,7 +36,7 @@ async def list_workers(
     offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> Response:
     """The workers, and how many of their slots are in use. For administrators."""
-    await require_administrator(request)
+    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     found = await gateway_of(request).fleet.members(
         kind=None if kind == "all" else kind, pool=pool, backend=backend, gone=gone, limit=limit, offset=offset
     )
@@ -47,5 +46,5 @@ async def list_workers(
 @router.get("/{process_id}", response_model=BusyMember, responses=problem_errors(403, 404))
 async def get_worker(request: Request, process_id: str) -> Response:
     """One process and the tasks that it runs. For administrators."""
-    await require_administrator(request)
+    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_answer(asdict(await gateway_of(request).fleet.member(process_id)))

@@ -7,6 +7,13 @@ ORDER BY tenant_id, project_id
 -- name: pauses
 SELECT pause_id, tenant_id, project_id, task_type, why, set_by, set_at FROM taskgate.pause ORDER BY set_at, pause_id
 
+-- name: pauses_for
+-- Those that hold tasks of the tenants $1, or everybody's. A project's pause is its tenant's, also when no tenant is named.
+SELECT p.pause_id, p.tenant_id, p.project_id, p.task_type, p.why, p.set_by, p.set_at
+FROM taskgate.pause p LEFT JOIN projects o ON o.id = p.project_id
+WHERE (p.tenant_id IS NULL AND p.project_id IS NULL) OR COALESCE(p.tenant_id, o.tenant_id) = ANY ($1::text[])
+ORDER BY p.set_at, p.pause_id
+
 -- name: weights
 SELECT tenant_id, weight FROM taskgate.tenant WHERE weight <> 1
 

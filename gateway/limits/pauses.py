@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from gateway.errors import NotFound
 from gateway.limits.limits import SQL, Limits, Pause
@@ -15,6 +16,10 @@ class Pauses:
     def __init__(self, database: Database, limits: Limits) -> None:
         self._db = database
         self._limits = limits
+
+    async def of_tenants(self, tenant_ids: Iterable[str]) -> list[Pause]:
+        """Those that hold tasks of these tenants or of everybody, the oldest first."""
+        return [Pause(**dict(row)) for row in await self._db.fetch(SQL.pauses_for, sorted(tenant_ids))]
 
     async def list(self) -> list[Pause]:
         """Every pause, the oldest first."""

@@ -5,6 +5,9 @@ Every gateway answers for the whole fleet, so several of them scraped give the s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from gateway.fleet.signals import Load, Signals
 from gateway.observability.exposition import Gauge
 
@@ -23,6 +26,14 @@ def families(signals: Signals) -> list[Gauge]:
         slots.set(pool.slots, **labels)
         pools.set(pool.load, **labels)
     return [*tasks.all(), *pools.all(), workers, slots]
+
+
+def beyond_roles(uses: Iterable[Mapping[str, Any]]) -> Gauge:
+    """What `Access.legacy_use` counted."""
+    gauge = Gauge("taskgate_legacy_beyond_roles", "Requests over legacy endpoints that a role would have refused")
+    for use in uses:
+        gauge.set(use["requests"], key_id=use["key_id"], verb=use["verb"])
+    return gauge
 
 
 class _LoadGauges:

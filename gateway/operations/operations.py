@@ -68,6 +68,7 @@ class Operations:
             raise InvalidRequest("filter selects every task; name at least one property.", field="filter")
         if (priority is not None) != (action == "reprioritise"):
             raise InvalidRequest("priority belongs to reprioritise, which needs it.", field="priority")
+        caller.check_all(selection.tenant_id, selection.project_id)
         now = datetime.now(UTC)
         wanted = Wanted(caller, upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids)
         first = await self._selector.positions(wanted, limit=SAMPLE)
@@ -132,7 +133,10 @@ class Operations:
 
     async def abort(self, operation_id: str, caller: Caller) -> Row:
         """End an operation after the tasks that it is at; one that is over stays as it is. Raises `NotFound`."""
-        await self.get(operation_id, caller)
+        operation = await self.get(operation_id, caller)
+        if operation["user_id"] != caller.user_id:
+            for tenant_id in operation["tenant_ids"] or ():
+                caller.check_all(tenant_id, None)
         await self._db.execute(SQL.abort, operation_id, caller.user_id)
         return await self.get(operation_id, caller)
 

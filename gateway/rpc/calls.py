@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.access.access import Access
 from gateway.access.keys import read_key
+from gateway.access.verbs import ASKED, METHODS, Asked
 from gateway.errors import InvalidRequest
 from gateway.rpc.failures import abort
 
@@ -46,6 +47,11 @@ def parse(request_type: type[Request], raw: bytes) -> Request:
         return request_type.FromString(raw)
     except (DecodeError, RecursionError):
         raise InvalidRequest(f"The request is not a valid {request_type.DESCRIPTOR.full_name}.") from None
+
+
+def asked_with(request_type: type[Message]) -> Asked:
+    """What the method with these requests asks for. Raises `KeyError` when it has no verb in `access.verbs`."""
+    return Asked(METHODS[request_type.DESCRIPTOR.name.removesuffix("Request")])
 
 
 async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
@@ -104,8 +110,10 @@ class KeyedCalls:
 
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
+        asked = asked_with(request_type)
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+            ASKED.set(asked)
             authorization = authorization_of(context)
             try:
                 read_key(authorization)
@@ -131,8 +139,10 @@ class KeyedCalls:
         `method` is given each request with its size in bytes; `answer` acts on what it made of them. In between, the
         client is known to have closed its side: to the receiver, a stream that was cut looks like one that ended.
         """
+        asked = asked_with(request_type)
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+            ASKED.set(asked)
             authorization = authorization_of(context)
 
             async def requests() -> AsyncIterator[tuple[int, Request]]:
@@ -156,8 +166,10 @@ class KeyedCalls:
         self, request_type: type[Request], method: Callable[[str | None, Request, Send], Awaitable[None]]
     ) -> Method:
         """One request, a stream of answers, which `method` sends one by one as bytes."""
+        asked = asked_with(request_type)
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
+            ASKED.set(asked)
             authorization = authorization_of(context)
             try:
                 read_key(authorization)

@@ -90,7 +90,7 @@ class TenantService:
         facts = facts_of(request)
         tenant_id = facts.pop("tenant_id", "")
         change = checked(TenantChange, facts)
-        caller = await self._access.authenticate_administrator(authorization)
+        caller = await self._access.authenticate(authorization)
         detail = await self._unbroken.run(self._service.change(caller, tenant_id, change))
         return ChangeTenantResponse(detail=_detail(detail))
 
@@ -104,7 +104,7 @@ class TenantService:
         """Replace a quota."""
         facts = facts_of(request)
         quota = checked(NewQuota, {**facts.get("limits", {}), **checked(Reason, facts).model_dump()}, "limits")
-        caller = await self._access.authenticate_administrator(authorization)
+        caller = await self._access.authenticate(authorization)
         work = self._service.set_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), quota)
         try:
             return SetQuotaResponse(quotas=_quotas(await self._unbroken.run(work)))
@@ -117,7 +117,7 @@ class TenantService:
         """Take a quota away."""
         facts = facts_of(request)
         why = checked(Reason, facts).why
-        caller = await self._access.authenticate_administrator(authorization)
+        caller = await self._access.authenticate(authorization)
         work = self._service.clear_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), why=why)
         await self._unbroken.run(work)
         return ClearQuotaResponse()
@@ -130,7 +130,7 @@ class TenantService:
     async def add_pause(self, authorization: str | None, request: AddPauseRequest) -> AddPauseResponse:
         """Start no such tasks."""
         asked = checked(NewPause, facts_of(request))
-        caller = await self._access.authenticate_administrator(authorization)
+        caller = await self._access.authenticate(authorization)
         pause, is_new = await self._unbroken.run(self._service.add_pause(caller, asked))
         return AddPauseResponse(pause=_pause(pause), existed=not is_new)
 
@@ -138,7 +138,7 @@ class TenantService:
         """Start them again."""
         facts = facts_of(request)
         why = checked(Reason, facts).why
-        caller = await self._access.authenticate_administrator(authorization)
+        caller = await self._access.authenticate(authorization)
         await self._unbroken.run(self._pauses.remove(facts.get("pause_id", ""), by=caller.user_id, why=why))
         return RemovePauseResponse()
 

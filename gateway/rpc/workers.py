@@ -50,7 +50,7 @@ class WorkerService:
         asked = facts_of(request)
         size = size_of(request.page_size, default=1000, largest=1000)
         offset = offset_of(request.page_token)
-        await self._access.authenticate_administrator(authorization)
+        await self._access.authenticate(authorization)
         kind = asked.get("kind", "worker")
         found = await self._fleet.members(
             kind=None if kind == "all" else kind,
@@ -67,14 +67,14 @@ class WorkerService:
     async def get(self, authorization: str | None, request: GetWorkerRequest) -> GetWorkerResponse:
         """One process and the tasks that it runs."""
         process_id = facts_of(request).get("process_id", "")
-        await self._access.authenticate_administrator(authorization)
+        await self._access.authenticate(authorization)
         member = asdict(await self._fleet.member(process_id))
         running = [{**task, "running": task["seconds"]} for task in member["running"]]
         return fill(GetWorkerResponse(), {"worker": member, "running": running})
 
     async def scale(self, authorization: str | None, request: GetScaleRequest) -> GetScaleResponse:
         """Autoscaling signals."""
-        await self._access.authenticate_administrator(authorization)
+        await self._access.authenticate(authorization)
         facts = document(await read_signals(self._database))
         for one in (*facts["signals"], *facts["pools"]):
             one["load"] = dict(one)

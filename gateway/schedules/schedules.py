@@ -73,6 +73,7 @@ class Schedules:
         row = await self._db.fetchrow(SQL.get, schedule_id)
         if row is None or not caller.sees(row["tenant_id"]):
             raise ScheduleNotFound
+        caller.check(row["tenant_id"], row["project_id"])
         return Schedule.of_row(row).retimed()
 
     async def page(

@@ -55,7 +55,7 @@ class TenantService:
         return {
             **self._shown(tenant),
             "quotas": await self._quotas.usage(tenant_id),
-            "pauses": [pause for pause in await self._pauses.list() if pause.tenant_id in (None, tenant_id)],
+            "pauses": await self._pauses.of_tenants([tenant_id]),
             "tasks": await self._tenants.counts(tenant_id),
             "held": await self._tenants.held(tenant_id),
         }
@@ -95,12 +95,7 @@ class TenantService:
 
     async def pauses(self, caller: Caller) -> list[Pause]:
         """Pauses of the caller's tenants, and those of everybody's tasks."""
-        found = [
-            pause for pause in await self._pauses.list() if pause.tenant_id is None or caller.sees(pause.tenant_id)
-        ]
-        if not caller.is_admin:
-            found = [pause for pause in found if pause.tenant_id is not None or pause.project_id is None]
-        return found
+        return await (self._pauses.list() if caller.is_admin else self._pauses.of_tenants(caller.tenant_ids))
 
     async def add_pause(self, caller: Caller, pause: NewPause) -> tuple[Pause, bool]:
         """Pause what fits; whether that is new. Raises `InvalidRequest`."""

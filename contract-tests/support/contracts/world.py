@@ -111,6 +111,7 @@ class World:
             "worker_drain_seconds": 0.2,
             "max_body_bytes": 1_000_000,
             "callback_allow_private": True,
+            "callback_ports": ["1-65535"],
             "callback_seconds": 0.1,
             **more,
         }

@@ -32,6 +32,7 @@ class DispatchView:
         task = await self._db.fetchrow(_TASK, task_id)
         if task is None or not caller.sees(task["tenant_id"]):
             raise TaskNotFound
+        caller.check(task["tenant_id"], task["project_id"])
         return dict(task), [dict(attempt) for attempt in await self._db.fetch(SQL.attempts, task_id)]
 
     async def project_of_memory(self, memory_id: str) -> str | None:

@@ -16,7 +16,8 @@ t.entity_type
 CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(t.payload::text, t.group_id) ELSE d.tenant_id END
 
 -- name: read
-SELECT /*columns*/, /*tenant*/ AS tenant_id
+SELECT /*columns*/, /*tenant*/ AS tenant_id,
+       CASE WHEN d.task_id IS NULL THEN t.group_id ELSE d.project_id END AS project_id
 FROM task_logs t
 LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
 WHERE t.id = ANY ($1::text[])

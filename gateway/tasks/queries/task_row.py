@@ -27,7 +27,8 @@ UNFINISHED = frozenset((Status.PENDING, Status.PROCESSING))
 class TaskRow:
     """A task. `status` is the shown one, in capitals; `result` is the text of a JSON object, unparsed, or None.
 
-    `tenant_id` is only read where visibility is decided (`TaskLog.get`, `TaskLog.read`), and None elsewhere.
+    `tenant_id` and `project_id` are only read where rights are decided (`TaskLog.get`, `TaskLog.read`), and None
+    elsewhere.
     """
 
     id: str
@@ -45,6 +46,7 @@ class TaskRow:
     entity_id: str | None
     entity_type: str | None
     tenant_id: str | None = None
+    project_id: str | None = None
 
     @classmethod
     def of(cls, record: asyncpg.Record) -> TaskRow:
@@ -67,6 +69,7 @@ class TaskRow:
             entity_id=record["entity_id"],
             entity_type=record["entity_type"],
             tenant_id=record.get("tenant_id"),
+            project_id=record.get("project_id"),
         )
 
     @property

@@ -9,12 +9,14 @@ import pytest
 
 from gateway.access.access import NO_PROJECT, NO_TENANT, Access
 from gateway.access.placement import Tier
+from gateway.access.verbs import ASKED, Asked, Verb
 from gateway.errors import Forbidden
 from gateway.storage.database import Database
 
 
 @pytest.fixture
 async def access(database: Database, key: str) -> AsyncIterator[Access]:
+    ASKED.set(Asked(Verb.READ))
     access = Access(database)
     yield access
     await access.close()

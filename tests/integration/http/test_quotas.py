@@ -204,6 +204,24 @@ async def test_pauses_over_http(served: Any, admin: dict[str, str], bob: dict[st
     assert (await client.delete(one, headers=admin)).status_code == 404
 
 
+async def test_a_pause_of_a_project_is_its_tenants(served: Any, admin: dict[str, str], bob: dict[str, str]) -> None:
+    """Also when the pause names no tenant: its reason and author are nobody else's business."""
+    client, _ = served
+    url = "/gateway/v1/pauses"
+
+    async def seen(where: str, headers: dict[str, str] | None = None) -> list[str]:
+        return [pause["why"] for pause in (await client.get(where, headers=headers)).json()["pauses"]]
+
+    for scope in ({"project_id": "p-bob"}, {"project_id": "p-ann"}, {"task_type": "probe"}):
+        why = next(iter(scope.values()))
+        assert (await client.post(url, json={**scope, "why": why}, headers=admin)).status_code == 201
+
+    assert await seen("/gateway/v1/tenants/t-ann") == await seen(url) == ["p-ann", "probe"]
+    assert await seen("/gateway/v1/tenants/t-bob", bob) == await seen(url, bob) == ["p-bob", "probe"]
+    assert await seen("/gateway/v1/tenants/t-bob", admin) == ["p-bob", "probe"]
+    assert await seen(url, admin) == ["p-bob", "p-ann", "probe"]
+
+
 async def test_on_the_command_line(run: Any, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKGATE_API_KEY", admin["Authorization"].removeprefix("Bearer "))
     code, out = await run("quota", "set", "t-ann", "--queued", "10", "--running", "2", "--why", "trial")

@@ -46,6 +46,7 @@ class World:
                 Placement(tenant, project, tier, tier.value),
                 None,
                 priority=fields.get("priority", 3),
+                dag_run_id=fields.get("dag_run_id"),
             )
             for n in range(count)
         ]

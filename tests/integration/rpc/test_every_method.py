@@ -107,7 +107,7 @@ async def test_every_method_looks_at_the_key_first(face: Any, refusal: Any, raw:
 async def test_bytes_that_are_no_message(face: Any) -> None:
     for method, kind in UNARY.items():
         if kind.DESCRIPTOR.fields:
-            assert await code_of(face, method, b"\xff\xff", face.ann) is Code.INVALID_ARGUMENT, method
+            assert await code_of(face, method, b"\xff\xff", face.root) is Code.INVALID_ARGUMENT, method
 
 
 async def test_what_is_for_administrators(face: Any, refusal: Any) -> None:

@@ -102,6 +102,7 @@ ONLY_HTTP = {
     "GET /gateway/v1/ready": "grpc.health.v1.Health by service",
     "HEAD /health": "load balancers ask so",
     "HEAD /gateway/v1/ready": "load balancers ask so",
+    "GET /gateway/v1/legacy-use": "about endpoints of existing clients, which are HTTP only",
     "GET /metrics": "Prometheus asks over HTTP",
 }
 

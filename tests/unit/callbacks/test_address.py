@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
+from gateway.callbacks import special_purpose
 from gateway.callbacks.address import CallbackRules, check_callback
 from gateway.callbacks.errors import CallbackRefused
 
@@ -64,7 +67,9 @@ MALFORMED = [
 ]
 PUBLIC = [
     "https://example.com/hook?a=b",
-    "http://93.184.216.34:8080/",
+    "http://93.184.216.34:443/",
+    "http://[::ffff:93.184.216.34]/",
+    "http://[64:ff9b::5db8:d822]/",
     "https://[2606:2800:220:1:248:1893:25c8:1946]/",
     "https://münchen.de/",
 ]
@@ -86,7 +91,7 @@ def test_public_addresses_are_allowed(url: str) -> None:
     check_callback(url, CallbackRules())
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://[::1]/", "http://10.2.3.4/", "http://localhost/"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "http://[::1]/", "http://10.2.3.4/", "http://localhost/"])
 def test_private_addresses_can_be_allowed(url: str) -> None:
     check_callback(url, CallbackRules(allow_private=True))
 
@@ -104,3 +109,56 @@ def test_single_networks_can_be_allowed() -> None:
     for url in ("http://10.2.0.1/", "http://127.0.0.1/"):
         with pytest.raises(CallbackRefused):
             check_callback(url, rules)
+
+
+REGISTERED = [*special_purpose.IPV4, *special_purpose.IPV6]
+#: Carries an IPv4 address, which decides.
+NAT64, MAPPED = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::ffff:0:0/96")
+
+
+@pytest.mark.parametrize("network", REGISTERED, ids=str)
+def test_no_special_purpose_address_is_a_receiver(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+    """The first, the last, and one in the middle of each block of IANA's registries."""
+    if network in (NAT64, MAPPED):
+        network = ipaddress.ip_network(f"{network[0xA000000]}/120")  # 10.0.0.0/24 in it
+    for address in (network[0], network[network.num_addresses // 2], network[-1]):
+        assert not CallbackRules().permits(address)
+
+
+def test_both_registries_are_whole() -> None:
+    assert (len(special_purpose.IPV4), len(special_purpose.IPV6)) == (26, 25)
+    assert len(set(REGISTERED)) == len(REGISTERED)
+
+
+def test_addresses_that_python_alone_would_let_through() -> None:
+    """If this list becomes empty, `ipaddress` has caught up with the registries."""
+    let_through = {str(network) for network in REGISTERED if network[0].is_global}
+    assert {"192.0.0.9/32", "192.88.99.0/24", "64:ff9b:1::/48", "2002::/16", "3fff::/20", "5f00::/16"} <= let_through
+
+
+@pytest.mark.parametrize(
+    "address", ["4000::1", "fec0::1", "ff02::1", "::2", "1::1", "224.0.0.1", "239.1.2.3", "168.63.129.16"]
+)
+def test_what_no_registry_names_and_nobody_receives_at(address: str) -> None:
+    assert not CallbackRules().permits(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("url", ["http://example.com:22/", "https://example.com:8443/", "http://[2606:2800::1]:6379/"])
+def test_ports_of_no_web_server_are_refused(url: str) -> None:
+    with pytest.raises(CallbackRefused, match="port"):
+        check_callback(url, CallbackRules(allow_private=True))
+
+
+def test_ports_can_be_allowed() -> None:
+    rules = CallbackRules.of(False, [], ["8443", "9000-9002"])
+    for port in (80, 443, 8443, 9000, 9002):
+        check_callback(f"https://example.com:{port}/", rules)
+    for port in (8442, 8999, 9003):
+        with pytest.raises(CallbackRefused):
+            check_callback(f"https://example.com:{port}/", rules)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "65536", "90-80", "1-70000", "-5"])
+def test_a_setting_that_is_no_port(text: str) -> None:
+    with pytest.raises(ValueError, match="no port"):
+        CallbackRules.of(False, [], [text])

@@ -40,6 +40,7 @@ async def run_gateway(database: Database, key: str) -> AsyncIterator[Callable[..
             "callback_longest_retry_seconds": 0.05,
             "callback_timeout_seconds": 60,
             "callback_allow_private": True,
+            "callback_ports": ["1-65535"],
         }
         gateway = build_gateway(Settings(database_url=database.url, **{**quick, **settings}), engines={})
         loops.append(asyncio.create_task(gateway.deliverer.run()))

@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
 
 from gateway.http.batches import PATH as BATCH_PATH
+from gateway.http.bodies import Bodies
 from gateway.http.guards import LEGACY_API, Guards
 from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
@@ -76,6 +77,12 @@ def create_app(gateway: Gateway) -> FastAPI:
         telemetry={"logs": False},
     )
     app.state.gateway = gateway
+    app.state.bodies = Bodies(
+        gateway.sandbox,
+        in_all=settings.max_held_bytes,
+        per_key=settings.max_held_bytes_per_key,
+        max_depth=settings.max_json_depth,
+    )
     routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
     for router in routers:
         # Not `include_router`, which would look for the route of each request twice.

@@ -139,6 +139,7 @@ def serve_http() -> Callable[..., Any]:
 
     @asynccontextmanager
     async def serve(gateway: Gateway) -> AsyncIterator[int]:
+        await gateway.feed.start()
         config = http_config(gateway)
         config.port, config.lifespan = 0, "off"
         server = Server(config, gateway)

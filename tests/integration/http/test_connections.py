@@ -13,7 +13,7 @@ import pytest
 
 from gateway.access.keys import create_key
 from gateway.bootstrap import build_gateway
-from gateway.http.connections import most_connections
+from gateway.http import connections
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
@@ -138,7 +138,7 @@ async def test_connections_have_a_limit_and_the_log_says_so_once(
             for _ in range(3):
                 reader, _ = await connect(port)
                 await ended(reader)
-        assert [record.message for record in caplog.records] == [
+        assert [record.message for record in caplog.records if record.name == connections.__name__] == [
             "more than 10 HTTP connections: further ones are refused (TASKGATE_MAX_CONNECTIONS)"
         ]
         for _, writer in kept:
@@ -195,5 +195,5 @@ async def test_all_unfinished_bodies_have_a_limit(served: Any, key: str, bob: di
 
 def test_connections_stay_below_the_limit_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    assert most_connections(10_000) == 768
-    assert most_connections(500) == 500
+    assert connections.most_connections(10_000) == 768
+    assert connections.most_connections(500) == 500

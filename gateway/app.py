@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
+from fastapi_offline import FastAPIOffline
 
 from gateway.http.batches import PATH as BATCH_PATH
 from gateway.http.bodies import Bodies
@@ -67,7 +69,8 @@ def create_app(gateway: Gateway) -> FastAPI:
             await passthrough.close()
             await gateway.close()
 
-    app = FastAPI(
+    make_app = FastAPIOffline if settings.api_docs else partial(FastAPI, openapi_url=None)
+    app = make_app(
         title="taskgate",
         version=taskgate_version(),
         description=_DESCRIPTION,

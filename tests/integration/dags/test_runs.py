@@ -212,7 +212,9 @@ async def test_a_tenant_on_redis_is_told_why_and_an_administrator_what_to_do(dag
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:taskgate:error:dag_needs_temporal"
     assert answer.json()["detail"] == "DAGs run on Temporal, and this tenant's tasks go to another backend."
-    told = await dags.admin.post("/gateway/v1/dag-runs", json={"dag": "flipped", "project_id": dags.home.project_id})
+    told = await dags.world.client(dags.world.admin).post(
+        "/gateway/v1/dag-runs", json={"dag": "flipped", "project_id": dags.home.project_id}
+    )
     assert "--stage live" in told.json()["detail"]
     # A run that is open ends where it began.
     GATES.pop(gate).set()

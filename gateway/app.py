@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
+from fastapi_offline import FastAPIOffline
 
 from gateway.http.batches import PATH as BATCH_PATH
+from gateway.http.bodies import Bodies
 from gateway.http.guards import LEGACY_API, Guards
 from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
@@ -67,7 +70,8 @@ def create_app(gateway: Gateway) -> FastAPI:
             await passthrough.close()
             await gateway.close()
 
-    app = FastAPI(
+    make_app = FastAPIOffline if settings.api_docs else partial(FastAPI, openapi_url=None)
+    app = make_app(
         title="taskgate",
         version=taskgate_version(),
         description=_DESCRIPTION,
@@ -77,6 +81,12 @@ def create_app(gateway: Gateway) -> FastAPI:
         telemetry={"logs": False},
     )
     app.state.gateway = gateway
+    app.state.bodies = Bodies(
+        gateway.sandbox,
+        in_all=settings.max_held_bytes,
+        per_key=settings.max_held_bytes_per_key,
+        max_depth=settings.max_json_depth,
+    )
     routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
     for router in routers:
         # Not `include_router`, which would look for the route of each request twice.

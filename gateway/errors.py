@@ -148,6 +148,14 @@ class TooManyOpen(ApiError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class TooMuchHeld(ApiError):
+    """The gateway holds as much of requests under way as it may."""
+
+    code = "too_much_held"
+    http_status = 503
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
 class IdempotencyMismatch(ApiError):
     """This Idempotency-Key was used before with another request."""
 

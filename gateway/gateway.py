@@ -39,6 +39,7 @@ from gateway.recovery.lease import Lease
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
+from gateway.sandbox.pool import Sandbox
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
 from gateway.settings import Settings
@@ -103,6 +104,7 @@ class Gateway:
     tenants: Tenants
     tier_mover: TierMover
     tenant_service: TenantService
+    sandbox: Sandbox
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -139,6 +141,7 @@ class Gateway:
             await self.notifier.close()
         await self.access.close()
         await self.dags.close()
+        await self.sandbox.close()
         await self.lease.close()
         for engine in self.engines.values():
             await engine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 
@@ -11,6 +12,7 @@ from sse_starlette.sse import AppStatus
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
 from gateway.gateway import Gateway
+from gateway.http.connections import BoundedProtocol, cut_slow_clients, most_connections
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
 
@@ -24,12 +26,16 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._gateway = gateway
         self._grpc: GrpcServer | None = None
+        self._cutting: asyncio.Task[None] | None = None
         self.failed = False
         """The gRPC face could not listen."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. A port that is taken ends the process."""
         await super().startup(sockets)
+        self._cutting = asyncio.create_task(
+            cut_slow_clients(self.server_state.connections, self._gateway.settings.client_seconds)
+        )
         if self.started and self._gateway.settings.grpc_enabled:
             self._grpc = GrpcServer(self._gateway)
             try:
@@ -49,6 +55,27 @@ class Server(uvicorn.Server):
         if self._grpc is not None:
             await self._grpc.stop()
         await super().shutdown(sockets)
+        if self._cutting is not None:
+            self._cutting.cancel()
+
+
+def http_config(gateway: Gateway) -> uvicorn.Config:
+    """How uvicorn serves a gateway."""
+    settings = gateway.settings
+    return uvicorn.Config(
+        create_app(gateway),
+        host=settings.http_host,
+        port=settings.http_port,
+        http=BoundedProtocol,
+        ws="none",
+        limit_concurrency=most_connections(settings.max_connections),
+        forwarded_allow_ips=settings.trusted_proxies,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        lifespan="on",
+    )
 
 
 async def serve(settings: Settings) -> None:
@@ -56,18 +83,7 @@ async def serve(settings: Settings) -> None:
     # Streams are ended by `Server.shutdown`, each after a whole event, not cut.
     AppStatus.enable_automatic_graceful_drain = False
     gateway = build_gateway(settings)
-    config = uvicorn.Config(
-        create_app(gateway),
-        host=settings.http_host,
-        port=settings.http_port,
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-        lifespan="on",
-    )
-    server = Server(config, gateway)
+    server = Server(http_config(gateway), gateway)
     await server.serve()
     if server.failed:
         raise SystemExit(1)

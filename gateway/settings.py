@@ -57,6 +57,25 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
+    max_held_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies under way; HTTP answers 503 beyond"
+    )
+    max_held_bytes_per_key: int = Field(
+        128 * 1024 * 1024, ge=1024, description="The same of one API key; HTTP answers 429 beyond"
+    )
+    max_connections: int = Field(
+        10_000, ge=10, description="HTTP connections at once; never more than three quarters of the open files allowed"
+    )
+    client_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A client that has not sent its request's head by then is cut, and one that sends its body slower than 16 kB/s after it",
+    )
+    trusted_proxies: list[str] = Field(
+        ["127.0.0.1", "::1"],
+        description="Addresses and networks (CIDR) of proxies in front, a JSON list: their `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `*`: everybody's",
+    )
+    api_docs: bool = Field(True, description="Serve `/docs`, the API's description as a page, and `/openapi.json`")
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"

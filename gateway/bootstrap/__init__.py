@@ -19,10 +19,14 @@ from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
+from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.tasks import fault_points
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.queries.task_log import TaskLog
+
+#: Memory of a child that looks at one large request.
+_SANDBOX_MEGABYTES = 1024
 
 __all__ = ["Gateway", "build_gateway"]
 
@@ -91,4 +95,5 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
         tenant_service=tenants.service,
+        sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

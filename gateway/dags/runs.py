@@ -91,7 +91,7 @@ class DagRuns:
         route = self._router.route(
             RouteQuery(place.tenant_id, RUN_TYPE, run_id, place.project_id, place.tier, place.plan)
         )
-        self._require_workflows(place.tenant_id, route)
+        self._require_workflows(admission, route)
         task = NewTask(
             task_type=RUN_TYPE,
             group_id=admission.group_of(RUN_TYPE),
@@ -138,10 +138,13 @@ class DagRuns:
 
         return await self._intake.submit([task], idempotency=idempotency, beside=beside)
 
-    def _require_workflows(self, tenant_id: str | None, route: Route) -> None:
+    def _require_workflows(self, admission: Admission, route: Route) -> None:
         engine = self._engines.get(route.backend)
         if engine is not None and Capability.WORKFLOWS in engine.capabilities:
             return
+        if not admission.caller.is_admin:
+            raise DagBackendMissing  # how the gateway is set up is for administrators
+        tenant_id = admission.placement.tenant_id
         able = sorted(name for name, one in self._engines.items() if Capability.WORKFLOWS in one.capabilities)
         why = f"tenant {tenant_id} is at stage {route.stage} ({route.reason}): its tasks go to {route.backend}"
         if not able:

@@ -65,6 +65,7 @@ class DeadLetters:
     async def get(self, caller: Caller, letter_id: str) -> dict[str, Any]:
         """One dead letter with its attempts, its payload and what that was before it was edited, redacted.
 
+        Stacks, which name files of the servers, are for administrators; others get None.
         Raises `DeadLetterNotFound`, also for one that the caller may not see.
         """
         row = await self.find(caller, letter_id)
@@ -80,7 +81,7 @@ class DeadLetters:
             **letter,
             "payload": shown(row["stored"], self._redaction),
             "payload_is_cut": False,
-            "history": [dict(attempt) for attempt in attempts],
+            "history": [{**attempt, "stack": attempt["stack"] if caller.is_admin else None} for attempt in attempts],
             "edits": [{**edit, "payload": shown(edit["payload"], self._redaction)} for edit in edits],
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
+from gateway.http.bodies import MOST_ERRORS
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
@@ -24,10 +26,8 @@ PATH = "/gateway/v1/tasks/batch"
 
 router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 
-#: Tasks that are looked at before other requests have their turn.
-_AT_A_TIME = 100
-#: Errors that an answer repeats.
-_MOST_ERRORS = 100
+#: Tasks are looked at for so long (seconds) before other requests have their turn.
+_AT_A_TIME = 0.005
 
 _SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/TaskSubmission"}}
 
@@ -98,21 +98,25 @@ class _Reading:
     async def read(self, items: list[Any]) -> list[Any]:
         """The errors of form that refuse them all. Raises, where that does, what `SubmissionService.prepare` raises."""
         wrong: list[Any] = []
+        began = time.monotonic()
         for index, item in enumerate(items):
-            if index % _AT_A_TIME == 0:
+            if time.monotonic() - began > _AT_A_TIME:
                 await asyncio.sleep(0)
+                began = time.monotonic()
             try:
                 submission = TaskSubmission.model_validate(item)
             except ValidationError as error:
-                found = with_hints(TaskSubmission, error.errors())
-                wrong += [{**each, "loc": ("body", "tasks", index, *each["loc"])} for each in found][:_MOST_ERRORS]
+                # Only those that are told: to guess what is meant takes long.
+                told = 1 if not self._refuse_all else max(1, MOST_ERRORS - len(wrong))
+                found = with_hints(TaskSubmission, error.errors(include_url=False)[:told])
+                wrong += [{**each, "loc": ("body", "tasks", index, *each["loc"])} for each in found]
                 text = f"{'.'.join(map(str, found[0]['loc'])) or 'task'}: {found[0]['msg']}"
                 self._refuse(index, problem(422, text, InvalidRequest.code))
                 continue
             if wrong and self._refuse_all:
                 continue
             await self._prepare(index, submission)
-        return wrong[:_MOST_ERRORS] if self._refuse_all else []
+        return wrong[:MOST_ERRORS] if self._refuse_all else []
 
     async def _prepare(self, index: int, submission: TaskSubmission) -> None:
         try:

@@ -52,7 +52,7 @@ class DeadLetter(BaseModel):
 class FailedAttempt(Attempt):
     """One run of a task's handler."""
 
-    stack: str | None = Field(description="Frames of the error and its causes, without values")
+    stack: str | None = Field(description="Frames of the error and its causes, without values; for administrators only")
 
 
 class PayloadEdit(BaseModel):

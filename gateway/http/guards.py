@@ -59,7 +59,7 @@ class Guards:
             error = {"type": "string_unsound", "loc": [place], "msg": "NUL characters and invalid UTF-8 are refused"}
             await invalid_answer(path, [error])(scope, receive, send)
             return
-        limit = self._larger_bodies.get(path, self._max_body_bytes)
+        limit = scope["taskgate.body_limit"] = self._larger_bodies.get(path, self._max_body_bytes)
         length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         if length is None:
             receive = _counted(receive, limit)

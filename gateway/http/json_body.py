@@ -26,17 +26,20 @@ def decode_json(body: bytes, *, max_depth: int) -> Any:
     Raises `json.JSONDecodeError` (FastAPI answers it 422) for text that is no JSON, and for JSON with NUL characters,
     with more than `max_depth` levels, or with integers beyond 64 bits.
     """
-    if body.startswith(_BOM):
-        body = body[len(_BOM) :]
-    value = orjson.loads(body)
+    value = decode_checked(body)
     if body.count(b"[") + body.count(b"{") > max_depth and _is_deeper(value, max_depth):
-        _refuse(f"nested deeper than {max_depth} levels")
+        refuse(f"nested deeper than {max_depth} levels")
     if _NUL in body and _has_nul(value):
-        _refuse("NUL characters cannot be stored")
+        refuse("NUL characters cannot be stored")
     if _LONG_NUMBER in body.translate(_DIGITS):
         # orjson turns integers beyond 64 bits into floats, which would change them silently.
-        json.loads(body, parse_int=_parse_int)
+        json.loads(body.removeprefix(_BOM), parse_int=_parse_int)
     return value
+
+
+def decode_checked(body: bytes) -> Any:
+    """The value of a JSON text that `decode_json` has let through, elsewhere. Raises `json.JSONDecodeError`."""
+    return orjson.loads(body[len(_BOM) :] if body.startswith(_BOM) else body)
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
@@ -72,9 +75,10 @@ def _has_nul(value: Any) -> bool:
 def _parse_int(digits: str) -> int:
     number = int(digits) if len(digits) <= 20 else _LARGEST + 1
     if not _SMALLEST <= number <= _LARGEST:
-        _refuse("integer beyond 64 bits")
+        refuse("integer beyond 64 bits")
     return number
 
 
-def _refuse(why: str) -> NoReturn:
+def refuse(why: str) -> NoReturn:
+    """Raises `json.JSONDecodeError`."""
     raise json.JSONDecodeError(why, "", 0)

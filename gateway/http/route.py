@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.requests import HTTPConnection
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, asked_by
-from gateway.http.json_body import decode_json
+from gateway.http.bodies import MOST_ERRORS, Bodies, is_small
+from gateway.http.json_body import decode_checked, decode_json
 from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
+
+#: The first piece of a body that follows its head within so many seconds is awaited before the key is looked up.
+_PROMPT = 0.1
 
 
 def gateway_of(request: HTTPConnection) -> Gateway:
@@ -26,13 +32,90 @@ def gateway_of(request: HTTPConnection) -> Gateway:
     return gateway
 
 
+def _bodies_of(request: HTTPConnection) -> Bodies:
+    bodies: Bodies = request.app.state.bodies
+    return bodies
+
+
 class JsonRequest(Request):
-    """A request whose JSON is decoded by `decode_json`."""
+    """A request whose body is bounded, and whose JSON is decoded by `decode_json`.
+
+    A body that comes in one piece together with its head is read at once, as it costs nothing more; for any other the
+    key is looked up before a further piece is read. `release` gives back the room that the body took.
+    """
+
+    _key_id: str | None = None
+    _held = 0
+    _refused: json.JSONDecodeError | None = None
+
+    async def body(self) -> bytes:
+        """Raises `Unauthenticated`, `TooManyOpen`, `TooMuchHeld`, `ClientDisconnect`."""
+        if not hasattr(self, "_body"):
+            self._body = await self._read()
+        return self._body
 
     async def json(self) -> Any:
+        if self._refused is not None:
+            raise self._refused
         if not hasattr(self, "_json"):
             self._json = decode_json(await self.body(), max_depth=gateway_of(self).settings.max_json_depth)
         return self._json
+
+    async def check(self, model: Any) -> None:
+        """See that the body can be decoded without holding up others. Raises `RequestValidationError`, as `body`."""
+        body = await self.body()
+        if is_small(body):
+            return
+        bodies = _bodies_of(self)
+        try:
+            errors = await bodies.check(body, model, await self._caller(), limit=self.scope["taskgate.body_limit"])
+        except json.JSONDecodeError as refused:
+            self._refused = refused
+            return
+        if errors:
+            raise RequestValidationError(errors)
+        self._json = decode_checked(body)
+
+    def release(self) -> None:
+        if self._key_id is not None and self._held:
+            _bodies_of(self).release(self._key_id, self._held)
+            self._held = 0
+
+    async def _read(self) -> bytes:
+        message = await self._first_message()
+        pieces = [_piece(message)]
+        if not message.get("more_body", False):
+            return pieces[0]
+        key_id, bodies = await self._caller(), _bodies_of(self)
+        while True:
+            size = len(pieces[-1])
+            bodies.hold(key_id, size)
+            self._held += size
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await self.receive()
+            pieces.append(_piece(message))
+
+    async def _first_message(self) -> Message:
+        try:
+            async with asyncio.timeout(_PROMPT):
+                return await self.receive()
+        except TimeoutError:
+            await self._caller()
+            return await self.receive()
+
+    async def _caller(self) -> str:
+        if self._key_id is None:
+            caller = await gateway_of(self).access.authenticate(self.headers.get("authorization"))
+            self._key_id = caller.key_id
+        return self._key_id
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    piece: bytes = message.get("body", b"")
+    return piece
 
 
 class RuledRoute(APIRoute):
@@ -61,20 +144,22 @@ class KeyedRoute(RuledRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        model = None if self.body_field is None else self.body_field.field_info.annotation
 
         async def handle_keyed(request: Request) -> Response:
             authorization = request.headers.get("authorization")
             read_key(authorization)
             request = JsonRequest(request.scope, request.receive)
-            if self.body_field is not None:
-                await request.body()  # here, because FastAPI answers any error while it reads one with 400
             try:
+                if self.body_field is not None:
+                    await request.check(model)  # here, because FastAPI answers any error while it reads one with 400
                 return await handle(request)
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
                 if self.body_field is None:
                     raise
-                model = self.body_field.field_info.annotation
-                raise RequestValidationError(with_hints(model, refused.errors(), at=1)) from None
+                raise RequestValidationError(with_hints(model, refused.errors()[:MOST_ERRORS], at=1)) from None
+            finally:
+                request.release()
 
         return handle_keyed

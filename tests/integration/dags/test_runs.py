@@ -196,7 +196,7 @@ async def test_the_stream_of_a_run(dags: Dags) -> None:
 
 
 @pytest.mark.parametrize("stage", ["off"])
-async def test_a_tenant_on_redis_is_told_why_and_what_to_do(dags: Dags, stage: str) -> None:
+async def test_a_tenant_on_redis_is_told_why_and_an_administrator_what_to_do(dags: Dags, stage: str) -> None:
     from gateway.routing.stages import Stage
 
     gate = f"gate-{secrets.token_hex(3)}"
@@ -211,7 +211,11 @@ async def test_a_tenant_on_redis_is_told_why_and_what_to_do(dags: Dags, stage: s
     answer = await dags.http.post("/gateway/v1/dag-runs", json={"dag": "flipped", "project_id": dags.home.project_id})
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:taskgate:error:dag_needs_temporal"
-    assert "--stage live" in answer.json()["detail"]
+    assert answer.json()["detail"] == "DAGs run on Temporal, and this tenant's tasks go to another backend."
+    told = await dags.world.client(dags.world.admin).post(
+        "/gateway/v1/dag-runs", json={"dag": "flipped", "project_id": dags.home.project_id}
+    )
+    assert "--stage live" in told.json()["detail"]
     # A run that is open ends where it began.
     GATES.pop(gate).set()
     document = await dags.ended(run_id)

@@ -18,6 +18,7 @@ from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.cli.main import app as command_line
+from gateway.serve import Server, http_config
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
@@ -130,6 +131,29 @@ def serve(database: Database) -> Serve:
             await gateway.close()
 
     return open_client
+
+
+@pytest.fixture
+def serve_http() -> Callable[..., Any]:
+    """Serves a gateway on a free port, as `taskgate serve` does: its port. The gateway itself stays at rest."""
+
+    @asynccontextmanager
+    async def serve(gateway: Gateway) -> AsyncIterator[int]:
+        await gateway.feed.start()
+        config = http_config(gateway)
+        config.port, config.lifespan = 0, "off"
+        server = Server(config, gateway)
+        serving = asyncio.create_task(server._serve())
+        try:
+            while not server.started:
+                await asyncio.sleep(0)
+            yield server.servers[0].sockets[0].getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+            await gateway.close()
+
+    return serve
 
 
 @pytest.fixture

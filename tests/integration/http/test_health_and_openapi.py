@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -81,3 +82,17 @@ async def test_openapi_names_every_endpoint_and_error(client: httpx.AsyncClient)
     assert "Idempotency-Key" in str(episode["parameters"])
     assert "HTTPBearer" not in str(schema)
     assert schema["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+
+
+async def test_the_page_of_the_api_needs_no_other_server(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    places = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(places) >= 2
+    assert [place for place in places if not place.startswith("/")] == []
+    assert {(await client.get(place)).status_code for place in places} == {200}
+
+
+async def test_the_page_of_the_api_may_be_switched_off(serve: Any) -> None:
+    async with serve(api_docs=False) as (client, _):
+        answers = [await client.get(path) for path in ("/docs", "/openapi.json")]
+    assert [answer.status_code for answer in answers] == [404, 404]

@@ -135,9 +135,15 @@ async def test_the_detail_has_every_attempt_and_a_redacted_payload(client, fail_
         "outcome": "failed",
         "error": "boom",
         "error_type": "RuntimeError",
-        "stack": "in probe",
+        "stack": None,
     }
     assert (letter["task_id"], letter["state"], letter["edits"]) == (task, "open", [])
+
+
+async def test_stacks_are_for_administrators(client, admin, fail_task) -> None:
+    task = await fail_task(tenant_id="t-ann")
+    seen = [(await client.get(f"{API}/{task}", headers=headers)).json() for headers in ({}, admin)]
+    assert [letter["history"][0]["stack"] for letter in seen] == [None, "in probe"]
 
 
 async def test_paths_and_names_to_hide_are_a_setting(serve, key, fail_task) -> None:

@@ -21,7 +21,7 @@ async def test_dead_letters(run, fail_task, database) -> None:
     assert (await run("dead-letter", "list", "--label", "a:c"))[1] == "no dead letters\n"
     assert len(json.loads((await run("dead-letter", "list", "--json", "--label", "a:b"))[1])) == 1
     code, text = await run("dead-letter", "show", first)
-    assert json.loads(text)["history"][0]["stack"] == "in probe"
+    assert json.loads(text)["history"][0]["error"] == "boom"
 
     code, text = await run("dead-letter", "redrive", first, "--patch", '{"name": "n"}', "--why", "typo")
     assert (code, text) == (0, f"redriven {first}: task {first}\n")

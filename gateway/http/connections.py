@@ -1,0 +1,110 @@
+"""What a connection may cost before the application has a request to look at: uvicorn itself has no limits for that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import Iterable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a request's head (and of trailers, and of anything else that gives the application nothing).
+MAX_HEAD_BYTES = 64 * 1024
+#: A body that comes slower (bytes a second) is cut.
+SLOWEST = 16 * 1024
+#: Connections beyond `limit_concurrency` that are still answered, with 503.
+_ANSWERED = 100
+
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def most_connections(wanted: int) -> int:
+    """So many, or three quarters of the process's limit of open files: the rest is for the servers it talks to."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY or files * 3 // 4 >= wanted:
+        return wanted
+    most = files * 3 // 4
+    log.warning("at most %d HTTP connections, as the limit of open files is %d", most, files)
+    return most
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with limits of connections, of a request's head and of its time.
+
+    `limit_concurrency` of the configuration bounds the connections. `cut_slow_clients` has to be called now and then.
+    """
+
+    _unread = 0
+    """Bytes that came without giving the application anything."""
+    _body_bytes = 0
+    _since: float | None = None
+    """When what is not yet complete began: a head, a body, or the wait for the first of them."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        limit = self.limit_concurrency
+        if limit is not None and len(self.connections) >= limit + _ANSWERED:
+            self.transport = transport
+            transport.abort()
+            if not getattr(self.server_state, "refusing", False):
+                self.server_state.refusing = True  # type: ignore[attr-defined]
+                log.error("more than %d HTTP connections: further ones are refused (TASKGATE_MAX_CONNECTIONS)", limit)
+            return
+        self._since = self.loop.time()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > MAX_HEAD_BYTES:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+        elif self._unread and self._since is None:
+            self._since = self.loop.time()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._since = self.loop.time()
+        self._body_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unread = 0
+        self._since = None
+        super().on_message_complete()
+
+    def cut_if_slow(self, now: float, seconds: float) -> None:
+        """End the connection when its client had more time than it may have for what it sends."""
+        if self._since is None:
+            return
+        if self.flow.read_paused:
+            self._since = now - self._body_bytes / SLOWEST  # the application is slow, not the client
+            return
+        # What is sent after the answer is read for nothing.
+        useful = 0 if self.cycle is not None and self.cycle.response_complete else self._body_bytes
+        if now - self._since > seconds + useful / SLOWEST:
+            self.transport.abort()
+
+
+async def cut_slow_clients(connections: Iterable[Any], seconds: float) -> None:
+    """For ever: end the connections of `BoundedProtocol` whose clients need longer than `seconds` for a head."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(min(1.0, seconds / 4))
+        now = loop.time()
+        for connection in list(connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.cut_if_slow(now, seconds)

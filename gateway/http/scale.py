@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
@@ -15,7 +16,8 @@ from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.observability.exposition import CONTENT_TYPE, render
-from gateway.observability.fleet_metrics import families
+from gateway.observability.fleet_metrics import families, stranded_gauge
+from gateway.routing.stranded import left_on_redis, stranded
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 
@@ -67,7 +69,9 @@ async def get_scale(request: Request) -> Response:
 
 @router.get("/metrics", include_in_schema=False)
 async def get_metrics(request: Request) -> Response:
-    """The signals in Prometheus's text format. For administrators."""
+    """The signals, and what is stranded, in Prometheus's text format. For administrators."""
     await require_administrator(request)
-    signals = await read_signals(gateway_of(request).database)
-    return Response(render(families(signals)), media_type=CONTENT_TYPE)
+    gateway = gateway_of(request)
+    signals, left = await asyncio.gather(read_signals(gateway.database), left_on_redis(gateway.database))
+    lost = stranded(left, lambda query: gateway.router.route(query).stage)
+    return Response(render([*families(signals), stranded_gauge(lost)]), media_type=CONTENT_TYPE)

@@ -5,8 +5,11 @@ Every gateway answers for the whole fleet, so several of them scraped give the s
 
 from __future__ import annotations
 
+from collections import Counter
+
 from gateway.fleet.signals import Load, Signals
 from gateway.observability.exposition import Gauge
+from gateway.routing.stranded import Left
 
 
 def families(signals: Signals) -> list[Gauge]:
@@ -23,6 +26,17 @@ def families(signals: Signals) -> list[Gauge]:
         slots.set(pool.slots, **labels)
         pools.set(pool.load, **labels)
     return [*tasks.all(), *pools.all(), workers, slots]
+
+
+def stranded_gauge(stranded: list[Left]) -> Gauge:
+    """`taskgate_tasks_stranded` by tenant and type; no values when nothing is."""
+    gauge = Gauge("taskgate_tasks_stranded", "Open tasks on Redis whose tenant is at stage complete")
+    counts: Counter[tuple[str | None, str]] = Counter()
+    for one in stranded:
+        counts[one.query.tenant_id, one.query.task_type] += one.tasks
+    for (tenant, task_type), tasks in counts.items():
+        gauge.set(tasks, tenant=tenant, task_type=task_type)
+    return gauge
 
 
 class _LoadGauges:

@@ -23,29 +23,6 @@ def serve() -> None:
 
 
 @app.command()
-def release() -> None:
-    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again."""
-    import asyncio
-
-    from gateway.settings import Settings
-    from gateway.storage.database import Database
-    from gateway.tasks.lifecycle.release import release as give_back
-
-    async def give_all() -> None:
-        # One statement gives back all that waits, which may be a million tasks.
-        database = Database(Settings().database_url, size=2, statement_timeout=600)
-        try:
-            done = await give_back(database)
-        finally:
-            await database.close()
-        print(f"{done.rows} waiting tasks given back to the legacy queue")
-        for (backend, state), tasks in done.left.items():
-            print(f"left: {tasks} tasks {state} on {backend}")
-
-    asyncio.run(give_all())
-
-
-@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as package_version

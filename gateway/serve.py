@@ -13,6 +13,7 @@ from gateway.bootstrap import build_gateway
 from gateway.gateway import Gateway
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
+from gateway.storage.preflight import check_database
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished."""
     # Streams are ended by `Server.shutdown`, each after a whole event, not cut.
     AppStatus.enable_automatic_graceful_drain = False
+    await check_database(settings.database_url)
     gateway = build_gateway(settings)
     config = uvicorn.Config(
         create_app(gateway),

@@ -30,6 +30,17 @@ def version() -> None:
     print(package_version("taskgate"))
 
 
+def _refused_settings() -> object:
+    """Say in one line what is wrong with the settings; the exit code, or None when they are right."""
+    from gateway.settings import read_settings
+
+    try:
+        read_settings()
+    except SystemExit as exit_:
+        return exit_.code
+    return None
+
+
 def main() -> None:
     """Entry point: errors that a person can act on are one line."""
     code: object = 0
@@ -39,12 +50,21 @@ def main() -> None:
         code = exit_.code
     except Exception as error:
         # Here, because help should not wait for what only errors need.
-        from gateway.errors import DatabaseUnavailable
+        from pydantic import ValidationError
+        from pydantic_settings import SettingsError
 
-        if not isinstance(error, DatabaseUnavailable):
+        from gateway.errors import DatabaseUnavailable
+        from gateway.storage.preflight import DatabaseUnfit
+
+        if isinstance(error, DatabaseUnfit):
+            print(f"taskgate: {error.message}", file=sys.stderr)
+        elif isinstance(error, DatabaseUnavailable):
+            print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
+        elif isinstance(error, ValidationError | SettingsError) and (refused := _refused_settings()):
+            code = refused
+        else:
             raise
-        print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
-        code = 1
+        code = code or 1
     from gateway.running import leave
 
     leave(code)

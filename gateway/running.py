@@ -20,9 +20,9 @@ def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """Run it until it returns."""
     import uvloop
 
-    from gateway.settings import Settings
+    from gateway.settings import read_settings
 
-    settings = Settings()
+    settings = read_settings()
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

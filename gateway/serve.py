@@ -15,6 +15,7 @@ from gateway.gateway import Gateway
 from gateway.http.connections import BoundedProtocol, cut_slow_clients, most_connections
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
+from gateway.storage.preflight import check_database
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished."""
     # Streams are ended by `Server.shutdown`, each after a whole event, not cut.
     AppStatus.enable_automatic_graceful_drain = False
+    await check_database(settings.database_url)
     gateway = build_gateway(settings)
     server = Server(http_config(gateway), gateway)
     await server.serve()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
@@ -284,3 +287,24 @@ class Settings(BaseSettings):
     @property
     def handler_modules(self) -> list[str]:
         return [name.strip() for name in self.handlers.split(",") if name.strip()]
+
+
+def read_settings() -> Settings:
+    """The settings, or the end of the process with one line that names the variable (`SystemExit`, code 2)."""
+    known = [f"TASKGATE_{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.startswith("TASKGATE_") and name not in known and (near := get_close_matches(name, known, 1, 0.88)):
+            _refuse(f"there is no setting {name}; perhaps {near[0]} is meant")
+    try:
+        return Settings()
+    except SettingsError as error:
+        _refuse(str(error))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = f"TASKGATE_{first['loc'][0]}".upper() if first["loc"] else "settings"
+        _refuse(f"{name}: {first['msg']}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"taskgate: {reason}\n")
+    raise SystemExit(2)

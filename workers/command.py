@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 import sys
 from typing import Annotated
@@ -35,10 +37,11 @@ def worker(
     SIGTERM drains and ends, SIGHUP replaces the processes one after the other. A process that dies is replaced.
     """
     # Here, because every `taskgate` command imports this module.
-    from gateway.settings import Settings
+    from gateway.settings import read_settings
+    from gateway.storage.preflight import check_database
     from workers.slots import slots_of
 
-    settings = Settings()
+    settings = read_settings()
     try:
         slots_of(slots or str(settings.worker_slots), settings.worker_slots)
     except ValueError as error:
@@ -48,6 +51,11 @@ def worker(
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
+    # As the worker processes have it, which `python -m` starts.
+    sys.path.append(os.getcwd())
+    for module in settings.handler_modules:
+        _check_module(module)
+    asyncio.run(check_database(settings.database_url))
     own = [sys.executable, "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
     own += ["--slots", slots] if slots else []
@@ -61,6 +69,16 @@ def worker(
     ]
     # In place of this process, which has loaded far more than a supervisor needs.
     os.execv(sys.executable, [*supervisor, "--", *own])
+
+
+def _check_module(name: str) -> None:
+    """A module that is nowhere would end each worker process as it starts, again and again."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise typer.BadParameter(f"TASKGATE_HANDLERS names a module {name!r} that cannot be found")
 
 
 def _backend(backend: str | None, pool: str | None) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
 from contracts.flag import Flag
 from deploy.local import taskgate
+from deploy.local.errors import StackError
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.routing.stages import Stage
@@ -80,7 +83,7 @@ async def test_waiting_redis_tasks_are_given_back_and_run_once(
     await eventually(lambda: rows.fetchval(query), lambda count: count == len(given) + 1, within=20)
     await gateway.close()
 
-    output = await taskgate.run("release", environment={"TASKGATE_DATABASE_URL": database_url})
+    output = await taskgate.run("release", "--yes", environment={"TASKGATE_DATABASE_URL": database_url})
 
     assert "9 waiting tasks given back" in output
     assert "left: 1 tasks queued on temporal" in output
@@ -89,7 +92,7 @@ async def test_waiting_redis_tasks_are_given_back_and_run_once(
     assert {status[task] for task in given} == {"PENDING"}
     # Still reserved: no legacy worker may take them (R2).
     assert {status[moved], status[later]} == {"PROCESSING"}
-    assert (await release(database)).rows == 0
+    assert (await release(database, None, by="ada")).rows == 0
 
     # Their rows are younger than the legacy system's 60 s, so recovery copies nothing.
     worker = LegacyWorkerProcess(redis_server, database_url, tmp_path / "effects.jsonl", recovery_seconds=0.2)
@@ -101,6 +104,43 @@ async def test_waiting_redis_tasks_are_given_back_and_run_once(
         await worker.stop()
     starts = [line["task"] for line in read_effects(tmp_path / "effects.jsonl") if line["event"] == "start"]
     assert sorted(starts) == sorted(given)
+
+
+async def lists(redis: Redis) -> list[str]:
+    """The ids of the tasks in all groups' lists."""
+    found = [await redis.lrange(key, 0, -1) async for key in redis.scan_iter("queue:group:*")]
+    return sorted(json.loads(payload)["task_id"] for payloads in found for payload in payloads)
+
+
+async def test_what_is_given_back_is_in_redis(
+    gateway: Gateway, redis: Redis, redis_server: str, rows: asyncpg.Connection, database_url: str
+) -> None:
+    tasks = [await submit(gateway, "stays", f"group-{number}") for number in range(4)]
+    query = "SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'"
+    await eventually(lambda: rows.fetchval(query), lambda count: count == len(tasks), within=20)
+    environment = {"TASKGATE_DATABASE_URL": database_url, "TASKGATE_REDIS_URL": redis_server}
+
+    # Beside a living gateway nothing is given back.
+    with pytest.raises(StackError, match=f"gateway {gateway.lease.process_id} .* --force"):
+        await taskgate.run("release", "--yes", environment=environment)
+    assert "4 waiting tasks would be given back" in await taskgate.run("release", "--dry-run", environment=environment)
+    await gateway.close()
+    # One lost with its list, one to be started again, two in their lists.
+    await redis.delete("queue:group:group-0")
+    await redis.delete("queue:group:group-1")
+    await rows.execute(
+        "UPDATE taskgate.dispatch SET state = 'waiting', backend = NULL, due_at = now() WHERE task_id = $1",
+        tasks[1],
+    )
+
+    output = await taskgate.run("release", "--yes", environment=environment)
+
+    assert "4 waiting tasks given back" in output
+    assert "2 of them were in none of redis's lists" in output
+    assert await lists(redis) == sorted(tasks)
+    assert set((await statuses(rows)).values()) == {"PENDING"}
+    audit = "SELECT detail->>'tasks' FROM taskgate.audit WHERE action = 'release'"
+    assert await rows.fetchval(audit) == "4"
 
 
 async def test_what_was_not_yet_pushed_is_pushed_by_legacy_recovery(
@@ -118,7 +158,7 @@ async def test_what_was_not_yet_pushed_is_pushed_by_legacy_recovery(
     await rows.execute("UPDATE taskgate.dispatch SET state = 'waiting', backend = NULL, due_at = now()")
     await redis.flushall()
 
-    assert (await release(database)).rows == len(tasks)
+    assert (await release(database, None, by="ada")).rows == len(tasks)
     await legacy_worker.start()
 
     async def ran() -> set[str]:

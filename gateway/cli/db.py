@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.settings import Settings
+from gateway.settings import Settings, read_settings
 
 # Alembic is imported where it is used: it takes longer than all else that a command needs.
 
@@ -20,7 +20,7 @@ def migrate_command() -> None:
     """Create or upgrade the gateway's own schema."""
     from gateway.storage.schema.migrate import migrate
 
-    asyncio.run(migrate(Settings().database_url))
+    asyncio.run(migrate(read_settings().database_url))
 
 
 @db_app.command()

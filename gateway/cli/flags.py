@@ -12,20 +12,24 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, NoReturn
 
 import typer
 
 from gateway.cli.actor import current_actor
+from gateway.cli.flag_ground import FlagGround, look, refuse_stranding
+from gateway.cli.flag_view import flag_view, override_changes, override_json, print_view
 from gateway.routing.errors import FlagChangeRefused, FlagError, FlagFileInvalid
 from gateway.routing.flag_document import Json, check_flag, oddities
-from gateway.routing.flag_edit import settings_of, with_rollout, with_stage, without_stage
-from gateway.routing.flag_file import FlagChange, FlagFile
-from gateway.routing.flag_text import default_unit, describe_default, describe_scope, foreign_rules
+from gateway.routing.flag_edit import with_rollout, with_stage, without_stage
+from gateway.routing.flag_file import FlagFile
+from gateway.routing.flag_text import default_unit, describe_scope
 from gateway.routing.flags import FlagSource
-from gateway.routing.query import Scope
+from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.router import configured_backends
 from gateway.routing.stages import Stage, backend_of, meaning
+from gateway.routing.stranded import Left, lines, stranded
 from gateway.settings import Settings
 
 flags_app = typer.Typer(help="Show and change the migration flag: who runs on which backend.", no_args_is_help=True)
@@ -41,21 +45,32 @@ StageName = Annotated[str, typer.Option("--stage", help="off, dualwrite, shadow,
 Why = Annotated[str, typer.Option("--why", help="The reason, for the record")]
 By = Annotated[str | None, typer.Option("--by", help="Who changes it; default: the user at the keyboard")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON")]
+Force = Annotated[bool, typer.Option("--force", help="Also when tasks are left on Redis")]
 
 
 @flags_app.command("show")
 def show(as_json: AsJson = False) -> None:
-    """The flag in force: the default, everybody who has a stage of their own, and the last change."""
+    """What is in force: overrides, the flag's default, everybody who has a stage of their own, and the last change."""
     settings = Settings()
     source = FlagSource.from_settings(settings)
+    ground = look(settings)
     with complaints():
-        flag = asyncio.run(_launchdarkly_flag(source)) if source.is_remote else _file_of(settings).read()
+        flag = None if source.is_remote else _file_of(settings).read()
+        flag, left = asyncio.run(_in_force(source, flag, ground))
     history = [] if source.is_remote or settings.flags_file is None else _file_of(settings).history()
-    view = _view(source, flag, history)
+    try:
+        check_flag(flag or {"on": True})
+    except FlagFileInvalid as error:
+        fail(f"{source.owner}: {error}", code=1)
+    view = flag_view(source, flag, history)
+    view["overrides"] = [override_json(row) for row in ground.overrides]
+    view["stranded"] = lines(left)
+    if ground.problem is not None:
+        view["notes"].append(f"overrides and what is left on redis are not shown: {ground.problem}")
     if as_json:
         typer.echo(json.dumps(view, indent=2, ensure_ascii=False))
     else:
-        _print_view(view)
+        print_view(view)
 
 
 @flags_app.command("set")
@@ -67,21 +82,27 @@ def set_stage(
     task_type: TaskType = None,
     default: Annotated[bool, typer.Option("--default", help="For all that nothing else is set for")] = False,
     by: By = None,
+    force: Force = False,
 ) -> None:
     """Put a tenant, a project, a task type, a combination of them, or the default at a stage."""
     with complaints():
         scope, wanted = scope_of(tenant, project, task_type, everything=default, option="--default"), stage_of(stage)
-        _change(lambda flag: with_stage(flag, scope, wanted), scope, by=by, why=why, stage=wanted)
+        _change(lambda flag: with_stage(flag, scope, wanted), scope, by=by, why=why, stage=wanted, force=force)
 
 
 @flags_app.command("unset")
 def unset_stage(
-    why: Why, tenant: Tenant = None, project: Project = None, task_type: TaskType = None, by: By = None
+    why: Why,
+    tenant: Tenant = None,
+    project: Project = None,
+    task_type: TaskType = None,
+    by: By = None,
+    force: Force = False,
 ) -> None:
     """Take the stage of a scope away: it follows what is less specific again, in the end the default."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=False, option=None)
-        _change(lambda flag: without_stage(flag, scope), scope, by=by, why=why)
+        _change(lambda flag: without_stage(flag, scope), scope, by=by, why=why, force=force)
 
 
 @flags_app.command("rollout")
@@ -94,6 +115,7 @@ def rollout(
         typer.Option("--by-task/--by-tenant", help="Whether single tasks or whole tenants move; default: as it is"),
     ] = None,
     by: By = None,
+    force: Force = False,
 ) -> None:
     """Move a percentage of the default to a stage; raising it later only ever adds."""
     with complaints():
@@ -103,7 +125,7 @@ def rollout(
             unit = default_unit(flag) or "tenant" if by_task is None else ("task" if by_task else "tenant")
             return with_rollout(flag, wanted, percent, by=unit, seed=secrets.randbelow(2**31))
 
-        _change(change, Scope(), by=by, why=why, stage=wanted)
+        _change(change, Scope(), by=by, why=why, stage=wanted, force=force)
 
 
 @flags_app.command("history")
@@ -111,14 +133,21 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest changes, at most so many")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Who changed what, when, and why; the newest change last."""
+    """Who changed what of the flag file and of the overrides, when, and why; the newest change last."""
     with complaints():
-        changes = _file_of(Settings()).history()[-limit:]
+        settings = Settings()
+        is_remote = FlagSource.from_settings(settings).is_remote
+        of_file = [] if is_remote else [asdict(change) for change in _file_of(settings).history()]
+    ground = look(settings, changes=limit)
+    of_overrides = override_changes(ground.override_changes)
+    changes = sorted(of_file + of_overrides, key=lambda change: datetime.fromisoformat(change["at"]))[-limit:]
+    if ground.problem is not None:
+        typer.echo(f"warning: changes of overrides are not shown: {ground.problem}", err=True)
     if as_json:
-        typer.echo(json.dumps([asdict(change) for change in changes], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(changes, indent=2, ensure_ascii=False))
         return
-    for change in changes:
-        typer.echo(f"{change.at}  {change.who}  {change.what}: {change.before} → {change.after}  ({change.why})")
+    for one in changes:
+        typer.echo(f"{one['at']}  {one['who']}  {one['what']}: {one['before']} → {one['after']}  ({one['why']})")
     if not changes:
         typer.echo("nothing is recorded")
 
@@ -177,7 +206,7 @@ def _file_of(settings: Settings) -> FlagFile:
 
 
 def _change(
-    change: Callable[[Json], Json], scope: Scope, *, by: str | None, why: str, stage: Stage | None = None
+    change: Callable[[Json], Json], scope: Scope, *, by: str | None, why: str, force: bool, stage: Stage | None = None
 ) -> None:
     settings = Settings()
     if FlagSource.from_settings(settings).is_remote:
@@ -187,10 +216,20 @@ def _change(
             code=1,
         )
     file = _file_of(settings)
+    ground = look(settings, scope)
+
+    def checked(flag: Json) -> Json:
+        changed = change(flag)
+        if not force:
+            refuse_stranding(flag, changed, settings.flag_key, ground)
+        return changed
+
     record = file.edit(
-        change, who=by or current_actor(), why=why, what=str(scope), describe=lambda flag: describe_scope(flag, scope)
+        checked, who=by or current_actor(), why=why, what=str(scope), describe=lambda flag: describe_scope(flag, scope)
     )
     typer.echo(f"{record.what}: {record.before} → {record.after}  (version {record.version}, {record.who})")
+    for warning in ground.unknown:
+        typer.echo(f"warning: {warning}; the stage is set all the same", err=True)
     if stage is not None:
         typer.echo(f"  {stage}: {meaning(stage)}")
         if backend_of(stage) not in configured_backends(settings):
@@ -201,58 +240,20 @@ def _change(
         typer.echo(f"  note: {oddity}")
 
 
-async def _launchdarkly_flag(source: FlagSource) -> Json | None:
+async def _in_force(source: FlagSource, flag: Json | None, ground: FlagGround) -> tuple[Json | None, list[Left]]:
+    """The flag, of LaunchDarkly when that owns it, and what is stranded under it and the overrides."""
     await source.start()
     try:
-        if source.document() is None:
-            fail(source.problem() or "LaunchDarkly has sent no flag", code=1)
-        return source.document()
+        if source.is_remote:
+            flag = source.document()
+            if flag is None:
+                fail(source.problem() or "LaunchDarkly has sent no flag", code=1)
+        overridden = {row.scope: row.stage for row in ground.overrides}
+
+        def stage_of(query: RouteQuery) -> Stage:
+            above = [overridden[scope] for scope in scopes_of(query) if scope in overridden]
+            return above[0] if above else source.evaluate(query).stage
+
+        return flag, stranded(ground.left, stage_of)
     finally:
         await source.close()
-
-
-def _view(source: FlagSource, flag: Json | None, changes: list[FlagChange]) -> Json:
-    if flag is None:
-        return {
-            "flag": source.flag_key,
-            "owner": source.owner,
-            "default": "off",
-            "settings": [],
-            "notes": [source.note()],
-        }
-    try:
-        check_flag(flag)
-    except FlagFileInvalid as error:
-        fail(f"{source.owner}: {error}", code=1)
-    ordered = sorted(settings_of(flag).items(), key=lambda setting: (-setting[0].rank, str(setting[0])))
-    return {
-        "flag": source.flag_key,
-        "owner": source.owner,
-        "version": flag.get("version"),
-        "on": bool(flag.get("on")),
-        "default": describe_default(flag),
-        "settings": [
-            {"tenant": scope.tenant_id, "project": scope.project_id, "type": scope.task_type, "stage": str(stage)}
-            for scope, stage in ordered
-        ],
-        "rules": foreign_rules(flag),
-        "notes": oddities(flag),
-        "last_change": asdict(changes[-1]) if changes else None,
-    }
-
-
-def _print_view(view: Json) -> None:
-    version = f", version {view['version']}" if view.get("version") is not None else ""
-    typer.echo(f"flag {view['flag']} ({view['owner']}{version})")
-    rows = [("default", view["default"])]
-    rows += [(str(Scope(item["tenant"], item["project"], item["type"])), item["stage"]) for item in view["settings"]]
-    width = max(len(name) for name, _ in rows)
-    for name, stage in rows:
-        note = f"  {meaning(Stage(stage))}" if stage in tuple(Stage) else ""
-        typer.echo(f"  {name:<{width}}  {stage:<9}{note}")
-    for rule in view.get("rules", []):
-        typer.echo(f"  rule: {rule}")
-    for note in view["notes"]:
-        typer.echo(f"  note: {note}")
-    if last := view.get("last_change"):
-        typer.echo(f"last change {last['at']} by {last['who']}: {last['what']}, {last['why']}")

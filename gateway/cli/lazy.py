@@ -25,6 +25,10 @@ COMMANDS = {
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
+    "release": (
+        "gateway.cli.release:release",
+        "Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.",
+    ),
     "route": ("gateway.cli.route:route_app", "Which backend a task goes to, and why."),
     "scale": ("gateway.cli.scale:scale_app", "How many workers each pool needs. For administrators."),
     "schedule": ("gateway.cli.schedule:schedule_app", "Tasks that are submitted again and again."),

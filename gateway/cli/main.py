@@ -23,34 +23,22 @@ def serve() -> None:
 
 
 @app.command()
-def release() -> None:
-    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again."""
-    import asyncio
-
-    from gateway.settings import Settings
-    from gateway.storage.database import Database
-    from gateway.tasks.lifecycle.release import release as give_back
-
-    async def give_all() -> None:
-        # One statement gives back all that waits, which may be a million tasks.
-        database = Database(Settings().database_url, size=2, statement_timeout=600)
-        try:
-            done = await give_back(database)
-        finally:
-            await database.close()
-        print(f"{done.rows} waiting tasks given back to the legacy queue")
-        for (backend, state), tasks in done.left.items():
-            print(f"left: {tasks} tasks {state} on {backend}")
-
-    asyncio.run(give_all())
-
-
-@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as package_version
 
     print(package_version("taskgate"))
+
+
+def _refused_settings() -> object:
+    """Say in one line what is wrong with the settings; the exit code, or None when they are right."""
+    from gateway.settings import read_settings
+
+    try:
+        read_settings()
+    except SystemExit as exit_:
+        return exit_.code
+    return None
 
 
 def main() -> None:
@@ -62,12 +50,21 @@ def main() -> None:
         code = exit_.code
     except Exception as error:
         # Here, because help should not wait for what only errors need.
-        from gateway.errors import DatabaseUnavailable
+        from pydantic import ValidationError
+        from pydantic_settings import SettingsError
 
-        if not isinstance(error, DatabaseUnavailable):
+        from gateway.errors import DatabaseUnavailable
+        from gateway.storage.preflight import DatabaseUnfit
+
+        if isinstance(error, DatabaseUnfit):
+            print(f"taskgate: {error.message}", file=sys.stderr)
+        elif isinstance(error, DatabaseUnavailable):
+            print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
+        elif isinstance(error, ValidationError | SettingsError) and (refused := _refused_settings()):
+            code = refused
+        else:
             raise
-        print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
-        code = 1
+        code = code or 1
     from gateway.running import leave
 
     leave(code)

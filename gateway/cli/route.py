@@ -15,9 +15,12 @@ import typer
 
 from gateway.access.placement import Tier
 from gateway.cli.actor import current_actor
+from gateway.cli.flag_ground import look, stranding
+from gateway.cli.flag_view import override_json
 from gateway.cli.flags import (
     AsJson,
     By,
+    Force,
     Project,
     StageName,
     TaskType,
@@ -38,7 +41,7 @@ from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import SQL, Override, Overrides, clear_override, load_overrides, set_override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Route, Router, configured_backends
-from gateway.routing.stages import meaning
+from gateway.routing.stages import Stage, meaning
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -83,6 +86,7 @@ def override_set(
         float | None, typer.Option("--minutes", help="How long it lasts; default: until cleared")
     ] = None,
     by: By = None,
+    force: Force = False,
 ) -> None:
     """Put a stage above the flag, in force in every gateway at once."""
     with complaints():
@@ -91,7 +95,13 @@ def override_set(
             raise FlagChangeRefused("say why")
         if minutes is not None and not 0 < minutes < 60 * 24 * 3650:
             raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
+        ground = look(Settings(), scope)
+        left = [one for one in ground.left if scope.covers(one.query)]
+        if wanted is Stage.COMPLETE and left and not force:
+            raise stranding(left)
     lasts = None if minutes is None else timedelta(minutes=minutes)
+    for warning in ground.unknown:
+        typer.echo(f"warning: {warning}; the override is set all the same", err=True)
     row = _with_database(lambda db: set_override(db, scope, wanted, by=by or current_actor(), why=why, lasts=lasts))
     typer.echo(_override_line(row))
     typer.echo(f"  {wanted}: {meaning(wanted)}")
@@ -121,7 +131,7 @@ def override_list(as_json: AsJson = False) -> None:
     """Every override in force."""
     rows = _with_database(load_overrides)
     if as_json:
-        typer.echo(json.dumps([_override_json(row) for row in rows], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([override_json(row) for row in rows], indent=2, ensure_ascii=False))
     elif not rows:
         typer.echo("no overrides: the flag decides")
     else:
@@ -208,7 +218,7 @@ def _answer(
         "usable": route.usable,
         "problem": route.problem,
         "flag": {"owner": owner, "says": flag_says, "reason": route.flag.reason if route.flag else None},
-        "override": None if route.override is None else _override_json(route.override),
+        "override": None if route.override is None else override_json(route.override),
         "problems": problems,
         "notes": notes,
     }
@@ -263,16 +273,3 @@ def _override_line(row: Override) -> str:
 
 def _scope_text(scope: Scope) -> str:
     return "everything" if scope.is_default else str(scope)
-
-
-def _override_json(row: Override) -> Json:
-    return {
-        "tenant": row.scope.tenant_id,
-        "project": row.scope.project_id,
-        "type": row.scope.task_type,
-        "stage": str(row.stage),
-        "why": row.why,
-        "by": row.set_by,
-        "at": row.set_at.isoformat(),
-        "expires_at": None if row.expires_at is None else row.expires_at.isoformat(),
-    }

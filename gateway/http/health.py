@@ -8,13 +8,16 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
 
+import asyncpg
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from backends.errors import EngineError
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
+from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
 from gateway.http.route import gateway_of
+from gateway.routing.stranded import left_on_redis, lines, stranded
 from gateway.storage.database import IS_WRITABLE, Database
 
 router = APIRouter(tags=["health"])
@@ -75,6 +78,8 @@ async def get_readiness(request: Request) -> Response:
         *(_look(gateway.engines[name].check_health()) for name in names),
     )
     problems = gateway.router.problems()
+    if database["status"] == "ok":
+        problems += await _stranded(gateway)
     if database["status"] != "ok":
         status = "unavailable"
     elif problems or any(part["status"] != "ok" for part in backends):
@@ -91,6 +96,17 @@ async def get_readiness(request: Request) -> Response:
     if status == "unavailable":
         return json_answer(content, 503, {"Retry-After": "2"})
     return json_answer(content)
+
+
+async def _stranded(gateway: Gateway) -> list[str]:
+    """What stage `complete` left on Redis, a line for each tenant."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            left = await left_on_redis(gateway.database)
+    except (TimeoutError, DatabaseUnavailable, asyncpg.UndefinedTableError):
+        return []
+    lost = stranded(left, lambda query: gateway.router.route(query).stage)
+    return [f"stranded: {line}, and stage complete gives redis up" for line in lines(lost)]
 
 
 async def _check_writable(database: Database) -> None:

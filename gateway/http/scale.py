@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +15,8 @@ from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.observability.exposition import CONTENT_TYPE, render
-from gateway.observability.fleet_metrics import beyond_roles, families
+from gateway.observability.fleet_metrics import beyond_roles, families, stranded_gauge
+from gateway.routing.stranded import left_on_redis, stranded
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 
@@ -66,8 +68,14 @@ async def get_scale(request: Request) -> Response:
 
 @router.get("/metrics", include_in_schema=False)
 async def get_metrics(request: Request) -> Response:
-    """The signals, and the use of legacy endpoints beyond roles, in Prometheus's text format. For administrators."""
-    await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+    """The signals, what is stranded, and the use of legacy endpoints beyond roles, in Prometheus's text format.
+
+    For administrators.
+    """
     gateway = gateway_of(request)
-    signals, uses = await read_signals(gateway.database), await gateway.access.legacy_use()
-    return Response(render([*families(signals), beyond_roles(uses)]), media_type=CONTENT_TYPE)
+    await gateway.access.authenticate(request.headers.get("authorization"))
+    signals, left, uses = await asyncio.gather(
+        read_signals(gateway.database), left_on_redis(gateway.database), gateway.access.legacy_use()
+    )
+    lost = stranded(left, lambda query: gateway.router.route(query).stage)
+    return Response(render([*families(signals), stranded_gauge(lost), beyond_roles(uses)]), media_type=CONTENT_TYPE)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
+from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.errors import TaskNotFound, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
 from gateway.http.documents import problem_errors
@@ -96,6 +97,7 @@ class TaskFacts(BaseModel):
 class TaskDispatch(TaskFacts):
     """Where a task was sent and how its runs ended."""
 
+    waiting_because: str | None = Field(description="Why it does not run yet, for people; null when it runs or is over")
     attempts: list[Attempt]
 
 
@@ -161,4 +163,5 @@ async def get_task(request: Request, task_id: str) -> Response:
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     task, attempts = await DispatchView(gateway.database).get(task_id, caller)
-    return json_answer({**facts(task), "attempts": attempts})
+    because = await WaitingReasons(gateway.database, gateway.router, gateway.engines).of(task)
+    return json_answer({**facts(task), "waiting_because": because, "attempts": attempts})

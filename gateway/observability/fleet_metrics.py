@@ -5,11 +5,13 @@ Every gateway answers for the whole fleet, so several of them scraped give the s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.fleet.signals import Load, Signals
 from gateway.observability.exposition import Gauge
+from gateway.routing.stranded import Left
 
 
 def families(signals: Signals) -> list[Gauge]:
@@ -33,6 +35,17 @@ def beyond_roles(uses: Iterable[Mapping[str, Any]]) -> Gauge:
     gauge = Gauge("taskgate_legacy_beyond_roles", "Requests over legacy endpoints that a role would have refused")
     for use in uses:
         gauge.set(use["requests"], key_id=use["key_id"], verb=use["verb"])
+    return gauge
+
+
+def stranded_gauge(stranded: list[Left]) -> Gauge:
+    """`taskgate_tasks_stranded` by tenant and type; no values when nothing is."""
+    gauge = Gauge("taskgate_tasks_stranded", "Open tasks on Redis whose tenant is at stage complete")
+    counts: Counter[tuple[str | None, str]] = Counter()
+    for one in stranded:
+        counts[one.query.tenant_id, one.query.task_type] += one.tasks
+    for (tenant, task_type), tasks in counts.items():
+        gauge.set(tasks, tenant=tenant, task_type=task_type)
     return gauge
 
 

@@ -181,6 +181,11 @@ class Overrides:
     def _take(self, rows: list[Override]) -> None:
         fresh = {row.scope: row for row in rows}
         changed = fresh != self._rows
+        for scope, row in fresh.items():
+            if row != self._rows.get(scope):
+                logger.info("Override for %s: stage %s, by %s (%s)", scope, row.stage, row.set_by, row.why)
+        for scope in self._rows.keys() - fresh.keys():
+            logger.info("The override for %s is gone", scope)
         self._rows = fresh
         self._report(None, changed=changed)
 

@@ -51,3 +51,18 @@ SELECT plan FROM tenants WHERE id = $1
 
 -- name: project_tenant
 SELECT tenant_id FROM projects WHERE id = $1
+
+-- name: left_on_redis
+-- Open tasks that Redis holds, or that run from there, by kind. The partial indexes over unfinished tasks serve it.
+SELECT d.tenant_id, t.plan, d.project_id, d.task_type, d.state, count(*) AS tasks
+FROM taskgate.dispatch d
+LEFT JOIN tenants t ON t.id = d.tenant_id
+WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'redis'
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 4, 5, 3
+
+-- name: override_changes
+-- The newest $1 changes of the override table.
+SELECT at, actor, action, subject, detail->>'stage' AS stage, detail->'before'->>'stage' AS before, why
+FROM taskgate.audit WHERE action LIKE 'route\_override.%'
+ORDER BY at DESC LIMIT $1

@@ -19,6 +19,7 @@ from taskgate.v1 import (
     TaskFacts,
 )
 
+from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.operations.operations import TaskSelection
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
@@ -43,6 +44,7 @@ class Selections:
         self._task_log = gateway.task_log
         self._database = gateway.database
         self._view = DispatchView(gateway.database)
+        self._reasons = WaitingReasons(gateway.database, gateway.router, gateway.engines)
         self._selector = TaskSelector(gateway.database)
         self._unbroken = unbroken
 
@@ -50,7 +52,8 @@ class Selections:
         """One task."""
         task_id = storable(request.task_id, "task_id")
         row, attempts = await self._view.get(task_id, await self._access.authenticate(authorization))
-        return fill(DescribeResponse(facts=_shown(row)), {"attempts": attempts})
+        known = {"attempts": attempts, "waiting_because": await self._reasons.of(row)}
+        return fill(DescribeResponse(facts=_shown(row)), known)
 
     async def select(self, authorization: str | None, request: SelectRequest) -> SelectResponse:
         """A page of tasks, newest first."""

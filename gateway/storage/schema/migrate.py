@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from gateway.storage.database import connect, translated
+from gateway.storage.preflight import DatabaseUnfit
 from gateway.storage.schema.statements import read
 
 #: Advisory lock: two gateways that start together migrate one after the other.
@@ -25,7 +28,7 @@ def _upgrade(connection: Connection, revision: str) -> None:
 
 
 async def migrate(database_url: str, revision: str = "head") -> None:
-    """Create or upgrade the schema `taskgate`. Raises `DatabaseUnavailable`."""
+    """Create or upgrade the schema `taskgate`. Raises `DatabaseUnavailable`, `DatabaseUnfit` (missing rights)."""
     # SQLAlchemy's own URLs know nothing of several hosts.
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -43,6 +46,12 @@ async def migrate(database_url: str, revision: str = "head") -> None:
                 await connection.commit()
                 await connection.run_sync(_upgrade, revision)
                 await connection.commit()
+    except DBAPIError as error:
+        # The driver's own error stands below two of SQLAlchemy's.
+        cause = error.orig and error.orig.__cause__
+        if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+            raise DatabaseUnfit(f"rights are missing in the database: {cause}") from error
+        raise
     finally:
         await engine.dispose()
 

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
+import asyncpg
+import orjson
+
+from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowStart
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.tasks.lifecycle", "release.sql")
+#: Legacy workers have time limits of their own.
+_UNUSED_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """How many rows were given back, and what is left: (backend, state) → tasks."""
+    """How many rows were given back, how many of them Redis had to be given, what is left: (backend, state) → tasks."""
 
     rows: int
+    pushed: int
     left: dict[tuple[str, str], int]
 
 
-async def release(database: Database) -> Released:
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """What a release would do, and who still lives: a release beside them takes from them what they work on."""
+
+    rows: int
+    left: dict[tuple[str, str], int]
+    living: list[str]
+
+
+async def plan_release(database: Database, lease_seconds: float) -> ReleasePlan:
+    """Changes nothing. Raises `DatabaseUnavailable`."""
+    living = [
+        f"{row['kind']} {row['process_id']} (process {row['pid']} on {row['host']})"
+        for row in await database.fetch(SQL.living, lease_seconds)
+    ]
+    return ReleasePlan(await database.fetchval(SQL.to_release), await _left(database), living)
+
+
+async def release(database: Database, redis: WorkflowEnginePort | None, *, by: str, forced: bool = False) -> Released:
     """Give every waiting Redis task back to the legacy system. To be run when no gateway does; repeatable.
 
-    From then on unmodified legacy workers do with these rows what they always did. Raises `DatabaseUnavailable`.
+    From then on unmodified legacy workers do with these rows what they always did. Those that are in none of Redis's
+    lists are pushed; without `redis`, or after a failure here, the legacy workers' recovery loop does that when they
+    are a minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
     """
-    rows = await database.fetch(SQL.release)
-    left = await database.fetch(SQL.left)
-    return Released(len(rows), {(row["backend"], row["state"]): row["tasks"] for row in left})
+    if redis is not None:
+        await redis.check_health()
+    rows = await database.fetch(SQL.release, by, forced)
+    pushed = 0 if redis is None else await _push_missing(redis, rows)
+    return Released(len(rows), pushed, await _left(database))
+
+
+async def _push_missing(redis: WorkflowEnginePort, rows: list[asyncpg.Record]) -> int:
+    refs = {WorkflowRef(row["id"], row["epoch"], row["group_id"], row["task_type"]): row for row in rows}
+    missing = await redis.find_lost(list(refs))
+    for ref in missing:
+        row = refs[ref]
+        # A start of its own: the one before may be marked as pushed, and lost with its list.
+        again = replace(ref, epoch=ref.epoch + 1)
+        await redis.start_workflow(
+            WorkflowStart(again, orjson.loads(row["payload"]), _UNUSED_TIMEOUT, priority=row["priority"])
+        )
+    return len(missing)
+
+
+async def _left(database: Database) -> dict[tuple[str, str], int]:
+    return {(row["backend"], row["state"]): row["tasks"] for row in await database.fetch(SQL.left)}

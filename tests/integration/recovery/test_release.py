@@ -14,7 +14,7 @@ async def test_what_legacy_workers_run_from_now_on_is_not_put_back_as_well(
     assert await transitions.claim(task, "redis", 1, "w1", with_payload=False)
     await new_reaper().tick()
     await transitions.stop(stopped)
-    done = await release(database)
+    done = await release(database, None, by="ada")
     assert done.rows == 1
     assert done.left == {("redis", "stopped, but still there"): 1}
     assert await database.fetchval("SELECT array_agg(kind) FROM taskgate.engine_duty") == ["cancel"]

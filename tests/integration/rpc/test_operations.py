@@ -170,11 +170,14 @@ async def test_tasks_by_their_properties(face: Any, refusal: Any) -> None:
 
 async def test_a_task_is_described(face: Any, refusal: Any) -> None:
     task_id = await face.submit(labels={"a": "b"}, unique_key="u")
+    waiting = await face.tasks.Describe(DescribeRequest(task_id=task_id), metadata=face.ann)
+    assert waiting.waiting_because.startswith("stage off asks for redis")
     await face.fail(task_id)
 
     shown = await face.tasks.Describe(DescribeRequest(task_id=task_id), metadata=face.ann)
 
     facts = shown.facts
+    assert not shown.HasField("waiting_because")
     assert (facts.task_id, facts.status, facts.state) == (
         task_id,
         TaskStatus.TASK_STATUS_FAILED,

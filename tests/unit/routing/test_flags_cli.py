@@ -53,7 +53,7 @@ def test_every_kind_of_scope(run: Run) -> None:
         ["--tenant", "acme", "--stage", "live"],
         ["--project", "p1", "--stage", "off"],
         ["--type", "backup", "--stage", "shadow"],
-        ["--tenant", "acme", "--type", "backup", "--stage", "COMPLETE"],
+        ["--tenant", "acme", "--type", "backup", "--stage", "COMPLETE", "--force"],
         ["--default", "--stage", "rampdown"],
     ):
         assert run("set", *arguments, "--why", "x", "--by", "bob").exit_code == 0

@@ -891,6 +891,9 @@ class DescribeResponse(_message.Message):
 
     FACTS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    WAITING_BECAUSE_FIELD_NUMBER: _builtins.int
+    waiting_because: _builtins.str
+    """Why it does not run yet, for people; absent when it runs or is over."""
     @_builtins.property
     def facts(self) -> Global___TaskFacts:
         """The task."""
@@ -904,12 +907,15 @@ class DescribeResponse(_message.Message):
         *,
         facts: Global___TaskFacts | None = ...,
         attempts: _abc.Iterable[Global___TaskAttempt] | None = ...,
+        waiting_because: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_waiting_because", b"_waiting_because", "facts", b"facts", "waiting_because", b"waiting_because"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "facts", b"facts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_waiting_because", b"_waiting_because", "attempts", b"attempts", "facts", b"facts", "waiting_because", b"waiting_because"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__waiting_because: _TypeAlias = _typing.Literal["waiting_because"]  # noqa: Y015
+    _WhichOneofArgType__waiting_because: _TypeAlias = _typing.Literal["_waiting_because", b"_waiting_because"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__waiting_because) -> _WhichOneofReturnType__waiting_because | None: ...
 
 Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 

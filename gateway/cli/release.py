@@ -1,0 +1,77 @@
+"""`taskgate release`: the gateway is taken out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from backends.errors import EngineError
+from gateway.cli.actor import current_actor
+from gateway.cli.flags import By, fail
+from gateway.engines import build_engines
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.release import Released, ReleasePlan, plan_release
+from gateway.tasks.lifecycle.release import release as give_back
+
+#: One statement gives back all that waits, which may be a million tasks (seconds).
+STATEMENT_SECONDS = 600.0
+
+
+def release(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also beside gateways and workers that live")] = False,
+    by: By = None,
+) -> None:
+    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.
+
+    To be run when no gateway and none of its workers runs.
+    """
+    settings = Settings()
+    plan = asyncio.run(_plan(settings))
+    alive = ", ".join(plan.living)
+    if dry_run:
+        typer.echo(f"{plan.rows} waiting tasks would be given back to the legacy queue")
+        if alive:
+            typer.echo(f"refused while these live: {alive}")
+        return
+    if alive and not force:
+        fail(f"these live, and work with the tasks: {alive}; stop them first, or insist with --force", code=1)
+    if not yes and not typer.confirm(f"Give {plan.rows} waiting tasks back to the legacy system?"):
+        raise typer.Exit(1)
+    try:
+        done = asyncio.run(_give_back(settings, by or current_actor(), forced=bool(plan.living)))
+    except EngineError as error:
+        fail(f"redis: {error.message}; run it again when redis is back", code=1)
+    typer.echo(f"{done.rows} waiting tasks given back to the legacy queue")
+    if not settings.redis_url:
+        typer.echo(
+            "warning: TASKGATE_REDIS_URL is not set: what is in no list there is left to the legacy recovery loop",
+            err=True,
+        )
+    elif done.pushed:
+        typer.echo(f"{done.pushed} of them were in none of redis's lists, and were pushed")
+    for (backend, state), tasks in done.left.items():
+        typer.echo(f"left: {tasks} tasks {state} on {backend}")
+
+
+async def _plan(settings: Settings) -> ReleasePlan:
+    database = Database(settings.database_url, size=2)
+    try:
+        return await plan_release(database, settings.lease_seconds)
+    finally:
+        await database.close()
+
+
+async def _give_back(settings: Settings, by: str, *, forced: bool) -> Released:
+    database = Database(settings.database_url, size=2, statement_timeout=STATEMENT_SECONDS)
+    engines = build_engines(settings.model_copy(update={"temporal_address": None}))
+    try:
+        return await give_back(database, engines.get("redis"), by=by, forced=forced)
+    finally:
+        for engine in engines.values():
+            await engine.close()
+        await database.close()

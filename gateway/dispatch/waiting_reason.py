@@ -1,0 +1,89 @@
+"""Why a task waits, in one sentence for people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from backends.errors import EngineError
+from backends.port import WorkflowEnginePort
+from gateway.access.placement import Tier
+from gateway.fleet.pools import pool_of
+from gateway.routing.router import RouteQuery, Router
+from gateway.routing.stages import REDIS
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+
+SQL = Queries("gateway.dispatch", "waiting_reason.sql")
+
+#: A backend that does not answer within this time (seconds) counts as away.
+PATIENCE = 1.0
+_HELD = {
+    "quota:running": "its tenant runs as many tasks as its quota allows",
+    "quota:running:project": "its project runs as many tasks as its quota allows",
+}
+
+
+class WaitingReasons:
+    """Looks at what a task needs next: its time, its limits, its backend, a worker, its group."""
+
+    def __init__(self, database: Database, router: Router, engines: Mapping[str, WorkflowEnginePort]) -> None:
+        self._db = database
+        self._router = router
+        self._engines = engines
+
+    async def of(self, task: Mapping[str, Any]) -> str | None:
+        """For a row of the dispatch view; None for a task that runs or is over. Raises `DatabaseUnavailable`."""
+        if task["state"] not in ("waiting", "starting", "queued"):
+            return None
+        tier = Tier.of_plan(await self._db.fetchval(SQL.plan, task["tenant_id"]))
+        backend, problem = self._destination(task, tier)
+        around = await self._db.fetchrow(SQL.surroundings, task["task_id"], backend, pool_of(backend, tier))
+        if around is None:
+            return None
+        if task["state"] == "waiting" and (reason := _held_back(task, around)) is not None:
+            return reason
+        if problem is not None:
+            return problem
+        if await self._is_away(backend):
+            return f"its backend {backend} is away"
+        if around["group_runs"] is not None:
+            return f"its group {task['group_id']} is locked: task {around['group_runs']} runs"
+        if around["workers"] == 0:
+            legacy = " (legacy workers are not seen)" if backend == REDIS else ""
+            return f"no live worker serves `{task['task_type']}` on {backend}{legacy}"
+        return (
+            f"it is queued on {backend} until a slot is free" if task["state"] == "queued" else "it is about to start"
+        )
+
+    def _destination(self, task: Mapping[str, Any], tier: Tier) -> tuple[str, str | None]:
+        """The backend that has the task or would get it, and why it cannot."""
+        if task["state"] != "waiting" and task["backend"] is not None:
+            return task["backend"], None
+        route = self._router.route(
+            RouteQuery(task["tenant_id"], task["task_type"], task["task_id"], task["project_id"], tier)
+        )
+        return route.backend, route.problem
+
+    async def _is_away(self, backend: str) -> bool:
+        engine = self._engines.get(backend)
+        if engine is None:
+            return True
+        try:
+            await asyncio.wait_for(engine.check_health(), PATIENCE)
+        except (TimeoutError, EngineError):
+            return True
+        return False
+
+
+def _held_back(task: Mapping[str, Any], around: asyncpg.Record) -> str | None:
+    if (held := task["held"]) is not None:
+        if held.startswith("paused:"):
+            return f"it is paused {around['pause'] or ''}".strip().removesuffix(":")
+        return _HELD.get(held, f"it is held back: {held}")
+    if around["is_early"]:
+        return f"it is not due before {max(task['not_before'] or around['due_at'], around['due_at']).isoformat()}"
+    return None

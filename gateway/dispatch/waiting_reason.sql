@@ -1,0 +1,17 @@
+-- What a task waits for.
+
+-- name: plan
+SELECT plan FROM tenants WHERE id = $1
+
+-- name: surroundings
+-- What a task that waits may wait for: workers that take its type ($2: the backend, $3: the tier's
+-- pool), and the task of its group that runs there.
+SELECT GREATEST(d.not_before, d.due_at) > now() AS is_early, d.due_at,
+       (SELECT count(*) FROM taskgate.process p
+        WHERE p.kind = 'worker' AND p.lost_at IS NULL AND p.renewed_at <> '-infinity' AND p.backend = $2
+          AND d.task_type = ANY (p.task_types) AND (p.pool IS NULL OR p.pool = $3)) AS workers,
+       (SELECT min(o.task_id) FROM taskgate.dispatch o
+        WHERE o.state = 'running' AND o.backend = 'redis' AND $2 = 'redis' AND o.group_id = d.group_id) AS group_runs,
+       (SELECT format('by %s: %s', p.set_by, COALESCE(p.why, '')) FROM taskgate.pause p
+        WHERE d.held = 'paused:' || p.pause_id) AS pause
+FROM taskgate.dispatch d WHERE d.task_id = $1

@@ -1,0 +1,97 @@
+"""Tasks that stage `complete` leaves on Redis, which may be taken away then (design §1)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.access.placement import Tier
+from gateway.routing.flag_document import Json
+from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import SQL, Executor
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Tasks of one kind and state that Redis holds, or that run from there."""
+
+    query: RouteQuery
+    state: str
+    tasks: int
+
+
+async def left_on_redis(db: Executor) -> list[Left]:
+    """Every kind of open task there. Raises `DatabaseUnavailable`."""
+    return [
+        Left(
+            RouteQuery(
+                row["tenant_id"], row["task_type"], "", row["project_id"], Tier.of_plan(row["plan"]), row["plan"]
+            ),
+            row["state"],
+            row["tasks"],
+        )
+        for row in await db.fetch(SQL.left_on_redis)
+    ]
+
+
+def stranded(left: Iterable[Left], stage_of: Callable[[RouteQuery], Stage]) -> list[Left]:
+    """Those at stage `complete`. A percentage by task is asked about tasks of the kind in general."""
+    return [one for one in left if stage_of(one.query) is Stage.COMPLETE]
+
+
+async def newly_stranded(left: list[Left], before: Json, after: Json, flag_key: str) -> list[Left]:
+    """Those that a change of the flag would bring to stage `complete`."""
+    was, becomes = await _stages(before, flag_key, left), await _stages(after, flag_key, left)
+    return [
+        one
+        for one, old, new in zip(left, was, becomes, strict=True)
+        if new is Stage.COMPLETE and old is not Stage.COMPLETE
+    ]
+
+
+def by_tenant(left: Iterable[Left]) -> dict[str | None, list[Left]]:
+    """The same, for each tenant."""
+    found: dict[str | None, list[Left]] = {}
+    for one in left:
+        found.setdefault(one.query.tenant_id, []).append(one)
+    return found
+
+
+def lines(left: Iterable[Left]) -> list[str]:
+    """One line per tenant: how many tasks, in which states, of which types."""
+    return [
+        f"{'tenant ' + tenant if tenant else 'no tenant'}: {_tasks(sum(one.tasks for one in found))} still on redis"
+        f" ({_counted((one.state, one.tasks) for one in found)};"
+        f" {_counted((one.query.task_type, one.tasks) for one in found)})"
+        for tenant, found in by_tenant(left).items()
+    ]
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
+def _counted(pairs: Iterable[tuple[str, int]]) -> str:
+    counts: Counter[str] = Counter()
+    for name, count in pairs:
+        counts[name] += count
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+async def _stages(flag: Json, flag_key: str, left: list[Left]) -> list[Stage]:
+    """The SDK evaluates, so that rules and percentages count as they do in a gateway."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "flag.json"
+        path.write_text(json.dumps({"flags": {flag_key: flag}}), encoding="utf-8")
+        source = FlagSource(flag_key=flag_key, file=path)
+        await source.start()
+        try:
+            return [source.evaluate(one.query).stage for one in left]
+        finally:
+            await source.close()

@@ -1,0 +1,94 @@
+"""Why a task waits, as `task show` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backends.errors import EngineUnavailable
+from backends.memory.engine import MemoryEngine
+from gateway.access.placement import Caller
+from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.routing.router import Router
+from gateway.routing.stages import Stage
+from gateway.routing.testing import StaticFlags
+from gateway.storage.database import Database
+from gateway.tasks.queries.dispatch_view import DispatchView
+
+NewRow = Callable[..., Awaitable[str]]
+ADMIN = Caller("ada", "k", is_admin=True, tenant_ids=frozenset())
+
+
+class Engine(MemoryEngine):
+    """Can be away."""
+
+    away = False
+
+    async def check_health(self) -> None:
+        if self.away:
+            raise EngineUnavailable
+
+
+@pytest.fixture
+def engines() -> dict[str, Engine]:
+    return {name: Engine(name=name) for name in ("redis", "temporal")}
+
+
+@pytest.fixture
+def why(database: Database, engines: dict[str, Engine]) -> Callable[[str], Awaitable[str | None]]:
+    router = Router(StaticFlags(Stage.OFF), None, configured=frozenset(engines))
+    reasons = WaitingReasons(database, router, engines)
+
+    async def ask(task_id: str) -> str | None:
+        task, _ = await DispatchView(database).get(task_id, ADMIN)
+        return await reasons.of(task)
+
+    return ask
+
+
+async def test_what_runs_or_is_over_waits_for_nothing(new_task: NewRow, why: Any) -> None:
+    assert await why(await new_task(state="running")) is None
+    assert await why(await new_task(state="completed")) is None
+
+
+async def test_a_backend_that_is_away(new_task: NewRow, why: Any, engines: dict[str, Engine]) -> None:
+    engines["redis"].away = True
+    assert await why(await new_task()) == "its backend redis is away"
+    # Where the flag sends it now.
+    assert await why(await new_task(state="waiting", backend=None)) == "its backend redis is away"
+
+
+async def test_no_live_worker_has_the_type(new_task: NewRow, new_worker: NewRow, why: Any) -> None:
+    await new_worker("w1", backend="temporal", task_types=["other"])
+    await new_worker("w2", backend="temporal", task_types=["probe"], lost_at=datetime.now(UTC))
+    await new_worker("w3", backend="temporal", task_types=["probe"], pool="A")
+    task_id = await new_task(backend="temporal")
+    assert await why(task_id) == "no live worker serves `probe` on temporal"
+    await new_worker("w4", backend="temporal", task_types=["probe"], pool="C")
+    assert await why(task_id) == "it is queued on temporal until a slot is free"
+
+
+async def test_a_group_that_is_locked(new_task: NewRow, new_worker: NewRow, why: Any) -> None:
+    await new_worker("w1", backend="redis", task_types=["probe"])
+    running = await new_task(state="running")
+    assert await why(await new_task()) == f"its group g is locked: task {running} runs"
+
+
+async def test_what_is_held_back(database: Database, new_task: NewRow, why: Any) -> None:
+    await database.execute(
+        "INSERT INTO taskgate.pause (pause_id, task_type, why, set_by) VALUES ('p1', 'probe', 'repairs', 'ada')"
+    )
+    assert await why(await new_task(state="waiting", held="paused:p1")) == "it is paused by ada: repairs"
+    assert (
+        await why(await new_task(state="waiting", held="quota:running"))
+        == "its tenant runs as many tasks as its quota allows"
+    )
+
+
+async def test_what_is_not_due(new_task: NewRow, why: Any) -> None:
+    at = datetime.now(UTC) + timedelta(hours=1)
+    task_id = await new_task(state="waiting", backend=None, not_before=at, due_at=at)
+    assert await why(task_id) == f"it is not due before {at.isoformat()}"

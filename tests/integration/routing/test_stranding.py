@@ -1,0 +1,145 @@
+"""Stage `complete` while tasks are left on Redis, and what the flag's commands say of overrides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gateway.cli.flags import flags_app
+from gateway.cli.route import route_app
+from gateway.routing.flag_file import FlagFile
+from gateway.routing.overrides import set_override
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
+from gateway.storage.database import Database
+
+Run = Callable[..., Awaitable[Result]]
+NewTaskRow = Callable[..., Awaitable[str]]
+LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
+
+
+@pytest_asyncio.fixture
+async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `taskgate flags …` against a database with the tenants `acme` and `umbrella`."""
+    await database.execute(
+        "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
+        "INSERT INTO tenants (id, name, owner_id, plan) VALUES ('acme', 'Acme', 'u', 'enterprise'),"
+        " ('umbrella', 'Umbrella', 'u', 'free')"
+    )
+    monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
+    monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
+    monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
+    monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
+    monkeypatch.setenv("USER", "ada")
+
+    async def run(*arguments: str) -> Result:
+        app, rest = (route_app, arguments[1:]) if arguments[0] == "route" else (flags_app, arguments)
+        return await asyncio.to_thread(CliRunner().invoke, app, list(rest))
+
+    return run
+
+
+@pytest_asyncio.fixture
+async def left(new_task: NewTaskRow) -> None:
+    """Three tasks of umbrella on Redis; others that are no reason to wait."""
+    for state in ("queued", "queued", "running"):
+        await new_task(tenant_id="umbrella", state=state)
+    await new_task(tenant_id="umbrella", state="completed")
+    await new_task(tenant_id="umbrella", state="queued", backend="temporal")
+
+
+def stages(tmp_path: Path) -> list[str]:
+    return [change.after for change in FlagFile(tmp_path / "flags.json", "task-backend").history()]
+
+
+@pytest.mark.usefixtures("left")
+async def test_complete_is_refused_while_tasks_are_left(run: Run, tmp_path: Path) -> None:
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert refused.exit_code == 2
+    assert LEFT in refused.stderr
+    assert "--force" in refused.stderr
+    assert stages(tmp_path) == []
+    assert (await run("set", "--tenant", "acme", "--stage", "complete", "--why", "x")).exit_code == 0
+    assert (await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x", "--force")).exit_code == 0
+    assert stages(tmp_path) == ["complete", "complete"]
+    # What is stranded already is no reason to refuse what has nothing to do with it.
+    assert (await run("set", "--tenant", "acme", "--stage", "live", "--why", "x")).exit_code == 0
+    assert f"stranded: {LEFT}" in (await run("show")).stdout
+    assert json.loads((await run("show", "--json")).stdout)["stranded"] == [LEFT]
+
+
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("set", "--default", "--stage", "complete"),
+        ("set", "--tenant", "umbrella", "--type", "probe", "--stage", "complete"),
+        ("rollout", "--stage", "complete", "--percent", "100"),
+        ("route", "override", "set", "--all", "--stage", "complete"),
+        ("route", "override", "set", "--tenant", "umbrella", "--stage", "complete"),
+    ],
+)
+async def test_every_way_to_complete_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    refused = await run(*arguments, "--why", "x")
+    assert (refused.exit_code, LEFT in refused.stderr) == (2, True)
+    assert (await run(*arguments, "--why", "x", "--force")).exit_code == 0
+
+
+@pytest.mark.usefixtures("left")
+async def test_unset_may_fall_to_complete(run: Run) -> None:
+    assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
+    assert (await run("set", "--default", "--stage", "complete", "--why", "x")).exit_code == 0
+    refused = await run("unset", "--tenant", "umbrella", "--why", "x")
+    assert (refused.exit_code, LEFT in refused.stderr) == (2, True)
+
+
+async def test_complete_is_refused_when_nobody_can_see_what_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert refused.exit_code == 2
+    assert "the database is not reachable" in refused.stderr
+    assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
+
+
+async def test_an_unknown_tenant_is_warned_of(run: Run, tmp_path: Path) -> None:
+    answer = await run("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
+    assert (answer.exit_code, stages(tmp_path)) == (0, ["live"])
+    assert answer.stderr == "warning: there is no tenant 'umbrela'; the stage is set all the same\n"
+
+
+async def test_overrides_are_shown_first_and_stand_in_the_history(run: Run, database: Database) -> None:
+    await run("set", "--tenant", "acme", "--stage", "live", "--why", "pilot")
+    await set_override(database, Scope("acme"), Stage.OFF, by="bob", why="errors")
+    shown = (await run("show")).stdout.splitlines()
+    assert shown[1] == "  override above it: tenant acme: off, by bob (errors)"
+    changes = json.loads((await run("history", "--json")).stdout)
+    assert [(one["who"], one["what"], one["before"], one["after"]) for one in changes] == [
+        ("ada", "tenant acme", "not set", "live"),
+        ("bob", "override for tenant acme", "not set", "off"),
+    ]
+
+
+@pytest.mark.usefixtures("left", "run")
+async def test_a_gateway_names_what_is_stranded_until_nothing_is(
+    run: Run, database: Database, database_url: str, redis_server: str, tmp_path: Path, serving: Callable[..., object]
+) -> None:
+    await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x", "--force")
+    flags = str(tmp_path / "flags.json")
+    async with (
+        serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]
+        httpx.AsyncClient(base_url=url) as http,
+    ):
+        ready = (await http.get("/gateway/v1/ready")).json()
+        assert ready["status"] == "degraded"
+        assert f"stranded: {LEFT}, and stage complete gives redis up" in ready["problems"]
+        await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
+        assert not [one for one in (await http.get("/gateway/v1/ready")).json()["problems"] if "stranded" in one]

@@ -125,7 +125,8 @@ async def test_dead_letters_by_filter(face: Any, operations: Any, letters: Any) 
     assert (done.done, done.action) == (2, OperationAction.OPERATION_ACTION_REDRIVE)
 
     await face.fail(mine[0])
-    purged = await letters.PurgeDeadLetters(PurgeDeadLettersRequest(filter=LetterFilter(), why="test"), metadata=face.ann)
+    every = PurgeDeadLettersRequest(filter=LetterFilter(), why="test")
+    purged = await letters.PurgeDeadLetters(every, metadata=face.ann)
     assert (purged.matched, purged.removed) == (1, 1)
     left = await letters.ListDeadLetters(ListDeadLettersRequest(), metadata=face.root)
     assert [letter.id for letter in left.dead_letters] == [foreign]

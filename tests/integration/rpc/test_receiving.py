@@ -83,13 +83,13 @@ async def test_unfinished_messages_of_one_key_leave_room_for_other_keys(
     submit = SubmitRequest(task=NewTask(task_type="probe"))
     async with asyncio.timeout(10):
         while True:
-            waiting = asyncio.ensure_future(face.tasks.Submit(submit, metadata=face.ann, timeout=0.5))
+            waiting = face.tasks.Submit(submit, metadata=face.ann, timeout=0.5)
             assert await face.submit("bob")
-            try:
+            with contextlib.suppress(grpc.aio.AioRpcError):
                 await waiting
-            except grpc.aio.AioRpcError as error:
-                assert error.code() is Code.DEADLINE_EXCEEDED
-                break
+                continue
+            break
+    assert await waiting.code() is Code.DEADLINE_EXCEEDED
     for _, writer in connections:
         writer.close()
     async with asyncio.timeout(10):

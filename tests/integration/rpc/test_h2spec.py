@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -33,9 +32,9 @@ async def bare_server() -> tuple[grpc.aio.Server, int]:
     return server, port
 
 
-async def cases(program: Path, port: int, report: Path, sections: Collection[str] = SECTIONS) -> tuple[set[str], int]:
+async def cases(program: Path, port: int, report: Path) -> tuple[set[str], int]:
     """The cases that failed, and how many there were."""
-    arguments = [*sections, "-p", str(port), "-P", "/taskgate.v1.TaskService/Get", "-o", "1", "-j", str(report)]
+    arguments = [*SECTIONS, "-p", str(port), "-P", "/taskgate.v1.TaskService/Get", "-o", "1", "-j", str(report)]
     process = await asyncio.create_subprocess_exec(
         str(program), *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
@@ -60,19 +59,9 @@ async def test_no_case_fails_but_what_the_library_fails(face: Any, tmp_path: Pat
     (bare, count), (ours, tried) = await asyncio.gather(
         cases(program, port, tmp_path / "bare.xml"), cases(program, face.server.port, tmp_path / "ours.xml")
     )
-    failed_first = len(bare)
-    for attempt in range(5):
-        if not (differing := ours - bare):
-            break
-        # h2spec waits for a second, and where a case races with the call's answer the bare servicer fails at times, too.
-        again = sorted({name.partition(":")[0] for name in differing})
-        (bare_again, _), (ours_again, _) = await asyncio.gather(
-            cases(program, port, tmp_path / f"bare-{attempt}.xml", again),
-            cases(program, face.server.port, tmp_path / f"ours-{attempt}.xml", again),
-        )
-        bare |= bare_again
-        ours -= differing - ours_again
+    if ours - bare:  # h2spec waits for a second; on a busy machine that may be too short
+        ours &= (await cases(program, face.server.port, tmp_path / "again.xml"))[0]
     await server.stop(None)
-    assert failed_first <= count - PASSED
     assert count == tried >= CASES
+    assert len(bare) <= count - PASSED
     assert ours - bare == set()

@@ -18,8 +18,9 @@ from google.protobuf.message import DecodeError, Message
 from gateway.access.access import Access
 from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, METHODS, Asked
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.rpc.failures import abort
+from gateway.rpc.receiving import Receiver
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 Send = Callable[[bytes], Awaitable[None]]
 
-#: Requests beyond this size (bytes) are taken apart for a caller whose key is valid, in a thread, so that nobody waits.
+#: Requests beyond this size (bytes) are taken apart in a thread, so that nobody waits.
 LARGE = 64 * 1024
 
 
@@ -52,13 +53,6 @@ def parse(request_type: type[Request], raw: bytes) -> Request:
 def asked_with(request_type: type[Message]) -> Asked:
     """What the method with these requests asks for. Raises `KeyError` when it has no verb in `access.verbs`."""
     return Asked(METHODS[request_type.DESCRIPTOR.name.removesuffix("Request")])
-
-
-async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
-    """The message of a call that has one. Raises `InvalidRequest` when the client closed its side without one."""
-    async for raw in incoming:
-        return raw
-    raise InvalidRequest("The request has no message, or only a part of one.")
 
 
 def authorization_of(context: Context) -> str | None:
@@ -100,13 +94,13 @@ class Unbroken:
 class KeyedCalls:
     """Makes handlers for calls that need a key.
 
-    As over HTTP, the answer to somebody without a valid key is UNAUTHENTICATED and nothing else, whatever was sent: a
-    missing or malformed key is refused before the request is parsed, an invalid request is reported only to those whose
-    key is valid.
+    As over HTTP, the answer to somebody without a valid key is UNAUTHENTICATED and nothing else, whatever was sent:
+    the key is looked at before the request is read, and an invalid request is reported only to those with a valid one.
     """
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._receiver = Receiver(access)
 
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
@@ -116,10 +110,7 @@ class KeyedCalls:
             ASKED.set(asked)
             authorization = authorization_of(context)
             try:
-                read_key(authorization)
-                raw = await only_message(incoming)
-                if len(raw) > LARGE:
-                    await self._access.authenticate(authorization)
+                raw = await self._receiver.message(authorization, incoming)
                 request = await apart(len(raw), parse, request_type, raw)
                 return (await method(authorization, request)).SerializeToString()
             except Exception as error:
@@ -172,8 +163,8 @@ class KeyedCalls:
             ASKED.set(asked)
             authorization = authorization_of(context)
             try:
-                read_key(authorization)
-                await method(authorization, parse(request_type, await only_message(incoming)), context.write)
+                raw = await self._receiver.message(authorization, incoming)
+                await method(authorization, await apart(len(raw), parse, request_type, raw), context.write)
             except Exception as error:
                 await self._refuse(context, authorization, error)
                 raise
@@ -183,7 +174,9 @@ class KeyedCalls:
     async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
         if isinstance(error, grpc.aio.AbortError) or context.done():
             return
-        if isinstance(error, InvalidRequest):
+        if isinstance(error, Unauthenticated):
+            self._receiver.distrust(authorization)
+        elif isinstance(error, InvalidRequest):
             try:
                 await self._access.authenticate(authorization)
             except Exception as refusal:  # noqa: BLE001 (answered)

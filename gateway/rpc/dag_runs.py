@@ -161,7 +161,7 @@ class DagRunService:
         """Approve or reject."""
         facts = facts_of(request)
         run_id, path = facts.pop("run_id", ""), facts.pop("path", "")
-        asked = checked(Approve, {"approved": True, **facts})
+        asked = checked(Approve, facts)
         caller = await self._access.authenticate(authorization)
         work = self._runs.approve(run_id, path, caller, approved=asked.approved, comment=asked.comment)
         await self._unbroken.run(work)

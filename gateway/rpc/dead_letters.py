@@ -118,7 +118,7 @@ class DeadLetterService:
         self, authorization: str | None, request: RedriveDeadLettersRequest
     ) -> RedriveDeadLettersResponse:
         """Redrive what matches, as an operation."""
-        asked = checked(RedriveByFilter, {"filter": {}, **facts_of(request)})
+        asked = checked(RedriveByFilter, facts_of(request))
         caller = await self._access.authenticate(authorization)
         options = RedriveOptions(caller.user_id, asked.backend, asked.spread_seconds, asked.why)
         begun = await self._unbroken.run(self._redrives.begin(caller, asked.filter, options, dry_run=asked.dry_run))
@@ -140,7 +140,7 @@ class DeadLetterService:
     ) -> dict[str, Any]:
         facts = facts_of(request)
         token = facts.pop("page_token", None)
-        asked = checked(ByFilter, {"filter": {}, **facts})
+        asked = checked(ByFilter, facts)
         caller = await self._access.authenticate(authorization)
         with own_token():
             work = self._letters.remove_many(

@@ -50,7 +50,7 @@ class OperationService:
 
     async def start(self, authorization: str | None, request: StartOperationRequest) -> StartOperationResponse:
         """Begin one, or say how many tasks it would be about."""
-        asked = checked(NewOperation, {"filter": {}, **facts_of(request)})
+        asked = checked(NewOperation, facts_of(request))
         caller = await self._access.authenticate(authorization)
         work = self._operations.begin(
             caller, asked.action, asked.filter, priority=asked.priority, dry_run=asked.dry_run, why=asked.why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -46,6 +47,12 @@ log = logging.getLogger(__name__)
 MOST_CALLS = 20_000
 #: Calls under way at once on one connection; a client waits with more.
 MOST_STREAMS = 2_000
+#: Open connections, where the process may have so many files: gRPC takes half of those at most.
+MOST_CONNECTIONS = 10_000
+#: A connection without a call is closed after this time (milliseconds).
+LONGEST_IDLE = 15 * 60 * 1000
+#: A connection that has not said so long (milliseconds) what it speaks is closed.
+LONGEST_HANDSHAKE = 20_000
 #: Bytes of the metadata of a call.
 LARGEST_METADATA = 16 * 1024
 #: A client that pings more often than this (milliseconds), so many times, is told to go away.
@@ -103,7 +110,8 @@ class GrpcServer:
         await server.start()
         self._server = server
         self._looking = asyncio.create_task(self._health.look(), name="grpc-health")
-        log.info("gRPC on %s:%d%s", host, self.port, "" if files is None else " (TLS)")
+        secure = "" if files is None else " (TLS)"
+        log.info("gRPC on %s:%d%s, up to %d connections", host, self.port, secure, most_connections())
 
     async def stop(self) -> None:
         """Take no more calls and let those under way end, for `drain_seconds` at most; streams are told to resume.
@@ -122,6 +130,12 @@ class GrpcServer:
         await self._unbroken.finish()
 
 
+def most_connections() -> int:
+    """Connections that are taken; further ones are closed at once."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 2)
+
+
 def options_of(settings: Settings) -> list[tuple[str, Any]]:
     """Options of the server (grpc/impl/channel_arg_names.h)."""
     return [
@@ -130,6 +144,9 @@ def options_of(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", LARGEST_METADATA // 2),
         ("grpc.absolute_max_metadata_size", LARGEST_METADATA),
         ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_allowed_incoming_connections", most_connections()),
+        ("grpc.max_connection_idle_ms", LONGEST_IDLE),
+        ("grpc.server_handshake_timeout_ms", LONGEST_HANDSHAKE),
         # Else two gateways on one port would share it silently.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),

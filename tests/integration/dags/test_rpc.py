@@ -133,7 +133,7 @@ async def test_the_first_answer_to_an_approval_counts(dags: Dags, runs: Any, dag
     request = ApproveDagNodeRequest(run_id=run_id, path="ok", approved=True, comment="fine")
     stranger = key_of((await dag_world.people.household()).owner)
     assert await refused(runs.ApproveDagNode(request, metadata=stranger)) is Code.NOT_FOUND
-    unknown = ApproveDagNodeRequest(run_id=run_id, path="nowhere")
+    unknown = ApproveDagNodeRequest(run_id=run_id, path="nowhere", approved=True)
     assert await refused(runs.ApproveDagNode(unknown, metadata=metadata)) is Code.NOT_FOUND
 
     assert (await runs.ApproveDagNode(request, metadata=metadata)).run.run_id == run_id

@@ -126,7 +126,7 @@ async def test_bad_requests_name_their_field(
 
 async def test_runs_that_do_not_exist(face: Any, runs: Any, refusal: Any) -> None:
     for call, request in (
-        (runs.ApproveDagNode, ApproveDagNodeRequest(run_id="x", path="a")),
+        (runs.ApproveDagNode, ApproveDagNodeRequest(run_id="x", path="a", approved=True)),
         (runs.SkipDagNode, SkipDagNodeRequest(run_id="x", path="a", reason="r")),
         (runs.SendDagSignal, SendDagSignalRequest(run_id="x", name="go")),
         (runs.GetDagNodeResult, GetDagNodeResultRequest(run_id="x", path="a")),
@@ -144,7 +144,8 @@ async def test_runs_that_do_not_exist(face: Any, runs: Any, refusal: Any) -> Non
         ("ListDagRuns", ListDagRunsRequest(status=DagStatus.DAG_STATUS_SKIPPED), "status"),
         ("SkipDagNode", SkipDagNodeRequest(run_id="x", path="a"), "reason"),
         ("SendDagSignal", SendDagSignalRequest(run_id="x", name="no name"), "name"),
-        ("ApproveDagNode", ApproveDagNodeRequest(run_id="x", path="a", comment="c" * 4001), "comment"),
+        ("ApproveDagNode", ApproveDagNodeRequest(run_id="x", path="a", comment="fine"), "approved"),
+        ("ApproveDagNode", ApproveDagNodeRequest(run_id="x", path="a", approved=True, comment="c" * 4001), "comment"),
     ],
 )
 async def test_bad_requests_about_runs(

@@ -125,7 +125,8 @@ async def test_dead_letters_by_filter(face: Any, operations: Any, letters: Any) 
     assert (done.done, done.action) == (2, OperationAction.OPERATION_ACTION_REDRIVE)
 
     await face.fail(mine[0])
-    purged = await letters.PurgeDeadLetters(PurgeDeadLettersRequest(why="test"), metadata=face.ann)
+    every = PurgeDeadLettersRequest(filter=LetterFilter(), why="test")
+    purged = await letters.PurgeDeadLetters(every, metadata=face.ann)
     assert (purged.matched, purged.removed) == (1, 1)
     left = await letters.ListDeadLetters(ListDeadLettersRequest(), metadata=face.root)
     assert [letter.id for letter in left.dead_letters] == [foreign]
@@ -134,11 +135,14 @@ async def test_dead_letters_by_filter(face: Any, operations: Any, letters: Any) 
 @pytest.mark.parametrize(
     ("method", "request_", "field"),
     [
-        ("RedriveDeadLetters", RedriveDeadLettersRequest(backend="paper"), "backend"),
+        ("RedriveDeadLetters", RedriveDeadLettersRequest(why="x"), "filter"),
+        ("DismissDeadLetters", DismissDeadLettersRequest(why="x"), "filter"),
+        ("PurgeDeadLetters", PurgeDeadLettersRequest(why="x"), "filter"),
+        ("RedriveDeadLetters", RedriveDeadLettersRequest(filter=LetterFilter(), backend="paper"), "backend"),
         ("RedriveDeadLetters", RedriveDeadLettersRequest(filter=LetterFilter(kind=9)), "filter.kind"),
-        ("DismissDeadLetters", DismissDeadLettersRequest(limit=0), "limit"),
-        ("PurgeDeadLetters", PurgeDeadLettersRequest(limit=1001), "limit"),
-        ("PurgeDeadLetters", PurgeDeadLettersRequest(page_token="?"), "page_token"),
+        ("DismissDeadLetters", DismissDeadLettersRequest(filter=LetterFilter(), limit=0), "limit"),
+        ("PurgeDeadLetters", PurgeDeadLettersRequest(filter=LetterFilter(), limit=1001), "limit"),
+        ("PurgeDeadLetters", PurgeDeadLettersRequest(filter=LetterFilter(), page_token="?"), "page_token"),
     ],
 )
 async def test_bad_filters(face: Any, letters: Any, refusal: Any, method: str, request_: Any, field: str) -> None:

@@ -717,7 +717,7 @@ class ApproveDagNodeRequest(_message.Message):
     path: _builtins.str
     """The node: `check`, or `check[3]` of a fan-out."""
     approved: _builtins.bool
-    """Absent: approved."""
+    """Approved or rejected; required."""
     comment: _builtins.str
     """Why, up to 4000 characters."""
     def __init__(

@@ -808,7 +808,7 @@ class RedriveDeadLettersRequest(_message.Message):
     """For the record, up to 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; absent: every open one."""
+        """Which ones; required. An empty one: every open one."""
 
     @_builtins.property
     def spread(self) -> _duration_pb2.Duration:
@@ -883,7 +883,7 @@ class DismissDeadLettersRequest(_message.Message):
     """For the record, up to 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; absent: every open one."""
+        """Which ones; required. An empty one: every open one."""
 
     def __init__(
         self,
@@ -960,7 +960,7 @@ class PurgeDeadLettersRequest(_message.Message):
     """For the record, up to 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; absent: every open one."""
+        """Which ones; required. An empty one: every open one."""
 
     def __init__(
         self,

@@ -234,7 +234,7 @@ class StartOperationRequest(_message.Message):
     """For the record, up to 1000 characters."""
     @_builtins.property
     def filter(self) -> _task_selection_pb2.TaskSelection:
-        """With which tasks; a filter that selects every task is refused."""
+        """With which tasks; required. A filter that selects every task is refused."""
 
     def __init__(
         self,

@@ -1,0 +1,121 @@
+"""What comes in is bounded: by the key, by the time it takes, by the number of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from taskgate.v1 import NewTask, StatsRequest, SubmitRequest
+
+from gateway.access.keys import create_key
+
+Code = grpc.StatusCode
+MEGABYTE = 1024 * 1024
+#: The head of a message of which nothing more follows.
+HALF = struct.pack(">BI", 0, MEGABYTE) + bytes(100)
+
+
+async def flood(face: Any, key: str) -> tuple[list[str], int]:
+    """60 messages of nearly 10 MB at once from another process, while others are answered; how each was answered, and
+    by how much this process, where the server is, had grown at most."""
+    me = psutil.Process()
+    before = most = me.memory_info().rss
+    address = f"127.0.0.1:{face.server.port}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(Path(__file__).with_name("flood.py")), address, key, "60", str(10 * MEGABYTE - 1024)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    answers = asyncio.create_task(process.communicate())
+    async with asyncio.timeout(120):
+        while not answers.done():
+            await face.tasks.Stats(StatsRequest(), metadata=face.ann, timeout=10)
+            most = max(most, me.memory_info().rss)
+    return (await answers)[0].decode().split(), most - before
+
+
+async def test_messages_under_an_unknown_key_are_not_read(face: Any) -> None:
+    answers, grown = await flood(face, create_key())
+    assert answers == ["UNAUTHENTICATED"] * 60
+    assert grown < 100 * MEGABYTE
+
+
+async def test_messages_under_a_key_do_not_hold_up_others(face: Any) -> None:
+    answers, _ = await flood(face, face.world.keys["bob"])
+    assert answers == ["INVALID_ARGUMENT"] * 60
+
+
+async def test_a_key_that_was_valid_is_refused_once_it_is_not(face: Any, refusal: Any) -> None:
+    await face.submit()
+    await face.gateway.database.execute("UPDATE api_keys SET is_active = false WHERE id = 'ann'")
+    submit = SubmitRequest(task=NewTask(task_type="probe"))
+    for _ in range(2):
+        refused = await refusal(face.tasks.Submit(submit, metadata=face.ann))
+        assert refused.code is Code.UNAUTHENTICATED
+
+
+async def test_a_message_that_does_not_come_is_not_waited_for(wire: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rpc.receiving.MESSAGE_SECONDS", 0.2)
+    reader, writer = await wire.connect()
+    writer.write(wire.opening("Submit") + wire.frame(0, 0, 1, HALF))
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"grpc-status")
+    writer.close()
+    assert answer
+
+
+async def test_unfinished_messages_of_one_key_leave_room_for_other_keys(
+    face: Any, wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ann's further calls wait; bob's are answered."""
+    monkeypatch.setattr("gateway.rpc.receiving.MOST_UNFINISHED", 2)
+    connections = []
+    for _ in range(2):
+        reader, writer = await wire.connect()
+        writer.write(wire.opening("Get") + wire.frame(0, 0, 1, HALF))
+        connections.append((reader, writer))
+    submit = SubmitRequest(task=NewTask(task_type="probe"))
+    async with asyncio.timeout(10):
+        while True:
+            waiting = face.tasks.Submit(submit, metadata=face.ann, timeout=0.5)
+            assert await face.submit("bob")
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await waiting
+                continue
+            break
+    assert await waiting.code() is Code.DEADLINE_EXCEEDED
+    for _, writer in connections:
+        writer.close()
+    async with asyncio.timeout(10):
+        assert await face.submit()
+
+
+async def test_no_more_connections_than_the_limit(faces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rpc.server.MOST_CONNECTIONS", 3)
+    face = await faces()
+    await face.tasks.Stats(StatsRequest(), metadata=face.ann)
+    connections = [await asyncio.open_connection("127.0.0.1", face.server.port) for _ in range(6)]
+    refused = 0
+    for reader, _ in connections:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                # The server speaks first, with its settings, on a connection that it takes.
+                refused += await _ends(reader)
+    assert refused == 4
+    assert (await face.tasks.Stats(StatsRequest(), metadata=face.ann)).total == 0
+    for _, writer in connections:
+        writer.close()
+
+
+async def _ends(reader: asyncio.StreamReader) -> bool:
+    """Whether the connection was closed before anything was said on it."""
+    try:
+        return not await reader.read(1)
+    except ConnectionResetError:
+        return True

@@ -48,11 +48,12 @@ def worker(
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
-    own = [sys.executable, "-m", "workers.main", "--backend", backend]
+    # -P: the folder where the command is called must not hide our packages; plug-ins are found there all the same.
+    own = [sys.executable, "-P", "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
     own += ["--slots", slots] if slots else []
     supervisor = [
-        *(sys.executable, "-m", "workers.supervisor"),
+        *(sys.executable, "-P", "-m", "workers.supervisor"),
         *("--processes", str(processes)),
         *("--drain", str(settings.worker_drain_seconds)),
         *("--memory", str(settings.worker_memory_mb << 20)),

@@ -91,7 +91,8 @@ def _clash(error: Exception) -> str | None:
     missed = getattr(error, "name", None) if isinstance(error, ImportError) else getattr(module, "__name__", None)
     name = str(missed or "").partition(".")[0]
     taken = sys.modules.get(name)
-    imported = [Path(place) for place in getattr(taken, "__path__", None) or [getattr(taken, "__file__", None)] if place]
+    places = getattr(taken, "__path__", None) or [getattr(taken, "__file__", None)]
+    imported = [Path(place) for place in places if place]
     for meant in (Path(folder, file) for folder in sys.path for file in (name, f"{name}.py") if imported):
         if meant.exists() and meant.resolve() not in [place.resolve() for place in imported]:
             return f"{meant} is hidden by {imported[0]}, which has the same name; rename the former"

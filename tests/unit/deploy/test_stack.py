@@ -116,3 +116,11 @@ def test_temporal_is_given_the_database_that_the_environment_names(
     assert isinstance(temporal, TemporalPart)
     sql = temporal.sql
     assert (sql.host, sql.port, sql.user, sql.password) == ("db.internal", 6543, "me", "se@cret")
+
+
+def test_a_foreign_server_on_our_default_port_is_the_one_that_is_named(
+    tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.ports.DEFAULT_PORTS", {"neo4j": listener})
+    monkeypatch.setenv("TASKGATE_GRAPH_URL", f"bolt://127.0.0.1:{listener}")
+    assert isinstance(EmbeddedStack(tmp_path, ["neo4j"]).parts["neo4j"], External)

@@ -89,7 +89,7 @@ async def test_a_clash_is_one_line_that_names_both(folder: Path, environment: di
 
 async def test_other_commands_start_too(folder: Path, environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "version"),
+        *(PROGRAM, "--version"),
         env=environment | {"PYTHONPATH": str(folder)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -53,5 +53,6 @@ def write_env(path: Path, variables: Mapping[str, str]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.touch(mode=0o600)
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    temporary.write_text(HEADER.format(path=path, programs=shlex.quote(str(Path(sys.executable).parent))) + "".join(lines))
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    temporary.write_text(HEADER.format(path=path, programs=programs) + "".join(lines))
     temporary.replace(path)

@@ -11,6 +11,7 @@ import pytest
 from deploy.local.env import NAMED_BY
 from deploy.local.errors import StackError
 from deploy.local.part import External, Part
+from deploy.local.ports import free_port
 from deploy.local.stack import NEEDS, SERVERS, EmbeddedStack
 from deploy.local.temporal import TemporalPart
 
@@ -76,6 +77,7 @@ async def test_a_named_server_that_does_not_answer_is_an_error(tmp_path: Path, m
 def test_a_shell_that_has_sourced_our_env_file_names_our_own_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TASKGATE_PORT_REDIS", str(free_port()))
     own = EmbeddedStack(tmp_path, ["redis"]).redis_url
     monkeypatch.setenv("TASKGATE_REDIS_URL", own)
     assert isinstance(EmbeddedStack(tmp_path, ["redis"]).parts["redis"], Part)

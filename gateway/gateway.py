@@ -15,13 +15,13 @@ from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
 from gateway.callbacks.deliveries import Deliveries
 from gateway.callbacks.tenant_secrets import TenantSecrets
-from gateway.dags.conductor import Conductor
 from gateway.dags.run_document import RunDocuments
+from gateway.dags.run_notifier import RunNotifier
 from gateway.dags.runs import DagRuns
 from gateway.dags.store import DagStore
 from gateway.dags.watch import RunWatch
 from gateway.dead_letters.archive import DeadLetters
-from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.collector import DeadLetterCollector
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.redrive import Redriver
 from gateway.dispatch.capabilities import Capabilities
@@ -49,7 +49,7 @@ from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.transitions import Transitions
 from gateway.tasks.queries.task_log import TaskLog
-from gateway.tenants.desk import TenantDesk
+from gateway.tenants.service import TenantService
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
 
@@ -81,7 +81,7 @@ class Gateway:
     dag_runs: DagRuns
     run_documents: RunDocuments
     run_watch: RunWatch
-    conductor: Conductor
+    run_notifier: RunNotifier
     lease: Lease
     callback_rules: CallbackRules
     capabilities: Capabilities
@@ -91,7 +91,7 @@ class Gateway:
     tenant_secrets: TenantSecrets
     dead_letters: DeadLetters
     redriver: Redriver
-    keeper: Keeper
+    collector: DeadLetterCollector
     clock: Clock
     schedules: Schedules
     operations: Operations
@@ -102,7 +102,7 @@ class Gateway:
     pauses: Pauses
     tenants: Tenants
     tier_mover: TierMover
-    tenant_desk: TenantDesk
+    tenant_service: TenantService
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -116,11 +116,11 @@ class Gateway:
         self._spawn("leader", self.leader.run)
         self._spawn("clock", self.clock.run)
         self._spawn("queues", self.queues.run)
-        self._spawn("conductor", self.conductor.run)
+        self._spawn("run_notifier", self.run_notifier.run)
         self._spawn("limits", self.task_limits.run)
         self._spawn("tiers", self.tier_mover.run)
         self._spawn("operations", self.operation_runner.run)
-        self._spawn("dead letters", self.keeper.run)
+        self._spawn("dead letters", self.collector.run)
         self._spawn("callbacks", self.deliverer.run)
 
     async def close(self) -> None:

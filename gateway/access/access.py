@@ -1,7 +1,7 @@
 """Authentication and authorisation (contract §1, §4; quirks A1, C1), read from MemStack's own tables.
 
 Nothing is remembered from one request to the next, so a key that is revoked is refused at once. What keeps this
-cheap is that questions asked at the same moment travel in one statement.
+cheap is that lookups asked at the same moment travel in one statement.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.access.batched_lookup import BatchedLookups, Lookup
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
-from gateway.access.questions import Question, Questions
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.storage.database import Database
 
@@ -40,13 +40,13 @@ class Access:
     """Answers who calls and what the caller may name. Every method raises `DatabaseUnavailable`."""
 
     def __init__(self, database: Database) -> None:
-        self._questions = Questions(database)
+        self._lookups = BatchedLookups(database)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database)
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header. Raises `Unauthenticated` with the messages of contract §1."""
-        return self._identify(await self._questions.ask(Question(key_hash=hash_key(read_key(authorization)))))
+        return self._identify(await self._lookups.ask(Lookup(key_hash=hash_key(read_key(authorization)))))
 
     async def authenticate_administrator(self, authorization: str | None) -> Caller:
         """The caller, who is a system administrator (contract §1). Raises `Unauthenticated`, `Forbidden`."""
@@ -59,23 +59,23 @@ class Access:
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:
         """`authenticate` and `place` in one round trip."""
-        question = Question(
+        lookup = Lookup(
             key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
-        row = await self._questions.ask(question)
+        row = await self._lookups.ask(lookup)
         caller = self._identify(row)
-        return Admission(caller, _place(row, caller, question), row["project_role"])
+        return Admission(caller, _place(row, caller, lookup), row["project_role"])
 
     async def admit_user(
         self, user_id: str, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:
         """`admit` for a user who is not here, by the rights it has now. `Forbidden` also when it is not active."""
-        question = Question(user_id=_name(user_id), project_id=_name(project_id), tenant_id=_name(tenant_id))
-        row = await self._questions.ask(question)
+        lookup = Lookup(user_id=_name(user_id), project_id=_name(project_id), tenant_id=_name(tenant_id))
+        row = await self._lookups.ask(lookup)
         if row["user_id"] is None or not row["user_is_active"]:
             raise Forbidden("The user on whose behalf this is done is not active")
         caller = Caller(row["user_id"], "", row["is_admin"], frozenset(row["tenant_ids"]))
-        return Admission(caller, _place(row, caller, question), row["project_role"])
+        return Admission(caller, _place(row, caller, lookup), row["project_role"])
 
     async def place(self, caller: Caller, project_id: str | None = None, tenant_id: str | None = None) -> Placement:
         """Where a task belongs (contract §4): the tenant of the project; else the tenant named; else the caller's own.
@@ -84,8 +84,8 @@ class Access:
         any places its tasks nowhere (`tenant_id` None), where only administrators see them. Raises `Forbidden` for a
         project or tenant that does not exist or is not the caller's; administrators may name any that exists.
         """
-        question = Question(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
-        return _place(await self._questions.ask(question), caller, question)
+        lookup = Lookup(user_id=caller.user_id, project_id=_name(project_id), tenant_id=_name(tenant_id))
+        return _place(await self._lookups.ask(lookup), caller, lookup)
 
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
         """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
@@ -118,14 +118,14 @@ def _name(text: str | None) -> str | None:
         return ""
 
 
-def _place(row: Any, caller: Caller, question: Question) -> Placement:
-    if question.project_id is not None and not (
+def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
+    if lookup.project_id is not None and not (
         row["project_is_known"] and (row["project_role"] is not None or caller.sees(row["project_tenant_id"]))
     ):
         raise Forbidden(NO_PROJECT)
     # A tenant that is named beside a project does not decide where the task belongs, but C1 holds for it too.
-    if question.tenant_id is not None and not (
-        row["tenant_is_known"] and (caller.sees(question.tenant_id) or question.tenant_id == row["project_tenant_id"])
+    if lookup.tenant_id is not None and not (
+        row["tenant_is_known"] and (caller.sees(lookup.tenant_id) or lookup.tenant_id == row["project_tenant_id"])
     ):
         raise Forbidden(NO_TENANT)
-    return Placement(row["tenant_id"], question.project_id, Tier.of_plan(row["plan"]), row["plan"])
+    return Placement(row["tenant_id"], lookup.project_id, Tier.of_plan(row["plan"]), row["plan"])

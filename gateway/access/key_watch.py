@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
-from gateway.access.questions import SQL
+from gateway.access.batched_lookup import SQL
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 

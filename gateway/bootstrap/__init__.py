@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
-from gateway.bootstrap.dependencies import build_ground
+from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.dispatching import build_dispatching
 from gateway.bootstrap.features import (
     build_callbacks,
@@ -30,29 +30,29 @@ __all__ = ["Gateway", "build_gateway"]
 def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePort] | None = None) -> Gateway:
     """Wire a gateway; `engines` replaces the configured ones (unit tests). No I/O."""
     fault_points.arm(settings.fault_point)
-    ground = build_ground(settings, engines)
-    database = ground.database
-    dispatching = build_dispatching(ground)
+    dependencies = build_dependencies(settings, engines)
+    database = dependencies.database
+    dispatching = build_dispatching(dependencies)
     task_log, operations = TaskLog(database), Operations(database)
-    callbacks = build_callbacks(ground)
-    letters = build_dead_letters(ground, operations)
-    schedules = build_schedules(ground, dispatching, task_log, callbacks)
-    dags = build_dags(ground, dispatching)
-    tenants = build_tenants(ground, dispatching)
+    callbacks = build_callbacks(dependencies)
+    letters = build_dead_letters(dependencies, operations)
+    schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
+    dags = build_dags(dependencies, dispatching)
+    tenants = build_tenants(dependencies, dispatching)
     return Gateway(
         settings=settings,
         database=database,
-        engines=ground.engines,
-        flags=ground.flags,
-        overrides=ground.overrides,
-        router=ground.router,
-        access=ground.access,
-        notifier=ground.notifier,
-        lease=ground.lease,
+        engines=dependencies.engines,
+        flags=dependencies.flags,
+        overrides=dependencies.overrides,
+        router=dependencies.router,
+        access=dependencies.access,
+        notifier=dependencies.notifier,
+        lease=dependencies.lease,
         task_log=task_log,
-        listener=ground.listener,
-        feed=ChangeFeed(ground.listener, task_log),
-        capabilities=Capabilities(database, ground.engines, ground.router),
+        listener=dependencies.listener,
+        feed=ChangeFeed(dependencies.listener, task_log),
+        capabilities=Capabilities(database, dependencies.engines, dependencies.router),
         fleet=Fleet(database),
         transitions=dispatching.transitions,
         dispatcher=dispatching.dispatcher,
@@ -67,15 +67,15 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         deliveries=callbacks.deliveries,
         tenant_secrets=callbacks.secrets,
         dead_letters=letters.archive,
-        keeper=letters.keeper,
+        collector=letters.collector,
         redriver=letters.redriver,
         redrive_operations=letters.operations,
         operations=operations,
         operation_runner=OperationRunner(
             database,
-            tuple(ground.engines.values()),
+            tuple(dependencies.engines.values()),
             dispatching.transitions,
-            ground.notifier,
+            dependencies.notifier,
             wake_dispatcher=dispatching.dispatcher.wake,
             cancel_soon=dispatching.duties.wake,
             letters=letters.operations,
@@ -86,9 +86,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         dag_runs=dags.runs,
         run_documents=dags.documents,
         run_watch=dags.watch,
-        conductor=dags.conductor,
+        run_notifier=dags.run_notifier,
         tenants=tenants.tenants,
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
-        tenant_desk=tenants.desk,
+        tenant_service=tenants.service,
     )

@@ -21,7 +21,7 @@ from gateway.tasks.changes.notifier import Notifier
 
 
 @dataclass(frozen=True)
-class Ground:
+class Dependencies:
     """Parts that need no other part than those before them."""
 
     settings: Settings
@@ -47,14 +47,14 @@ class Ground:
         return engine if isinstance(engine, RedisQueueEngine) else None
 
 
-def build_ground(settings: Settings, engines: Mapping[str, WorkflowEnginePort] | None) -> Ground:
+def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEnginePort] | None) -> Dependencies:
     """`engines` None: those that are configured."""
     database = Database(settings.database_url, size=settings.database_pool_size)
     if engines is None:
         engines = build_engines(settings)
     listener = Listener(database)
     flags, overrides = build_flags(settings), Overrides(database, listener)
-    return Ground(
+    return Dependencies(
         settings=settings,
         database=database,
         listener=listener,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backends.port import RetryPolicy
 from backends.redis_queue.wire import TYPES
-from gateway.bootstrap.dependencies import Ground
+from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
@@ -41,17 +41,17 @@ class Dispatching:
     leader: Leader
 
 
-def build_dispatching(ground: Ground) -> Dispatching:
-    settings, database = ground.settings, ground.database
+def build_dispatching(dependencies: Dependencies) -> Dispatching:
+    settings, database = dependencies.settings, dependencies.database
     retry = RetryPolicy(attempts=settings.task_attempts)
-    limits = Limits(database, ground.listener, recallable=ground.fenced)
+    limits = Limits(database, dependencies.listener, recallable=dependencies.fenced)
     quotas = Quotas(database, limits)
     queues = QueueNames(database, known=frozenset(TYPES))
-    dispatcher = _dispatcher(ground, queues, Gate(limits), retry)
-    duties = EngineDuties(database, ground.engines, wake_dispatcher=dispatcher.wake)
+    dispatcher = _dispatcher(dependencies, queues, Gate(limits), retry)
+    duties = EngineDuties(database, dependencies.engines, wake_dispatcher=dispatcher.wake)
     limits.wake, limits.cancel_soon = dispatcher.wake, duties.wake
     transitions = Transitions(
-        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
+        database, dependencies.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
     )
     return Dispatching(
         limits=limits,
@@ -60,27 +60,27 @@ def build_dispatching(ground: Ground) -> Dispatching:
         dispatcher=dispatcher,
         duties=duties,
         transitions=transitions,
-        intake=build_intake(ground, dispatcher, quotas),
-        leader=build_leader(ground, dispatcher, duties, retry),
+        intake=build_intake(dependencies, dispatcher, quotas),
+        leader=build_leader(dependencies, dispatcher, duties, retry),
     )
 
 
-def build_intake(ground: Ground, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
+def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
     """The way in to this dispatcher."""
     return Intake(
-        ground.database,
+        dependencies.database,
         dispatcher,
-        max_attempts=ground.settings.task_attempts,
-        idempotency_hours=ground.settings.idempotency_hours,
+        max_attempts=dependencies.settings.task_attempts,
+        idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
     )
 
 
-def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPolicy) -> Dispatcher:
-    settings, flags, lease, wanted = ground.settings, ground.flags, ground.lease, asyncio.Event()
+def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate, retry: RetryPolicy) -> Dispatcher:
+    settings, flags, lease, wanted = dependencies.settings, dependencies.flags, dependencies.lease, asyncio.Event()
     starter = Starter(
-        ground.database,
-        ground.engines,
+        dependencies.database,
+        dependencies.engines,
         owner_id=lambda: lease.process_id,
         concurrency=settings.dispatch_concurrency,
         fallback_seconds=settings.fallback_seconds,
@@ -89,15 +89,15 @@ def _dispatcher(ground: Ground, queues: QueueNames, gate: Gate, retry: RetryPoli
     )
     planner = Planner(
         starter.lanes,
-        ground.router,
+        dependencies.router,
         gate,
         StartBuilder(queues.name, retry),
         gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )
     return Dispatcher(
-        ground.database,
-        ground.listener,
+        dependencies.database,
+        dependencies.listener,
         starter,
         planner,
         gate,

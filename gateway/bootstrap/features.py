@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from backends.redis_queue.wire import TYPES
 from gateway.access.on_behalf import OnBehalf
-from gateway.bootstrap.dependencies import Ground
+from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.dispatching import Dispatching, build_intake
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer, Patience
 from gateway.callbacks.deliveries import Deliveries
 from gateway.callbacks.sending import Sender
 from gateway.callbacks.tenant_secrets import TenantSecrets
-from gateway.dags.conductor import Conductor
 from gateway.dags.limits import Limits
 from gateway.dags.run_document import RunDocuments
+from gateway.dags.run_notifier import RunNotifier
 from gateway.dags.runs import DagRuns
 from gateway.dags.store import DagStore
 from gateway.dags.watch import RunWatch
 from gateway.dead_letters.archive import DeadLetters
-from gateway.dead_letters.keeper import Keeper
+from gateway.dead_letters.collector import DeadLetterCollector
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.dead_letters.redaction import Redaction
@@ -29,11 +29,11 @@ from gateway.limits.pauses import Pauses
 from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
-from gateway.submission.service import SubmissionDesk
+from gateway.submission.service import SubmissionService
 from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
-from gateway.tenants.desk import TenantDesk
+from gateway.tenants.service import TenantService
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
 
@@ -48,12 +48,12 @@ class CallbackParts:
     secrets: TenantSecrets
 
 
-def build_callbacks(ground: Ground) -> CallbackParts:
+def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     """The deliverer connects to nobody before there is a callback."""
-    settings, timeout = ground.settings, ground.settings.callback_timeout_seconds
+    settings, timeout = dependencies.settings, dependencies.settings.callback_timeout_seconds
     rules = CallbackRules(settings.callback_allow_private, tuple(settings.callback_networks))
     deliverer = Deliverer(
-        ground.database,
+        dependencies.database,
         Sender(rules, timeout=timeout, ca_file=settings.callback_ca_file),
         patience=Patience(
             settings.callback_attempts, settings.callback_retry_seconds, settings.callback_longest_retry_seconds
@@ -67,8 +67,8 @@ def build_callbacks(ground: Ground) -> CallbackParts:
     return CallbackParts(
         rules,
         deliverer,
-        Deliveries(ground.database, deliverer.wake),
-        TenantSecrets(ground.database, deliverer.wake),
+        Deliveries(dependencies.database, deliverer.wake),
+        TenantSecrets(dependencies.database, deliverer.wake),
     )
 
 
@@ -77,31 +77,36 @@ class DeadLetterParts:
     """Where dead letters are kept, who keeps them, and how they are sent again: one by one, or by an operation."""
 
     archive: DeadLetters
-    keeper: Keeper
+    collector: DeadLetterCollector
     redriver: Redriver
     operations: RedriveOperations
 
 
-def build_dead_letters(ground: Ground, operations: Operations) -> DeadLetterParts:
-    settings, database, redis = ground.settings, ground.database, ground.redis
+def build_dead_letters(dependencies: Dependencies, operations: Operations) -> DeadLetterParts:
+    settings, database, redis = dependencies.settings, dependencies.database, dependencies.redis
     archive = DeadLetters(database, Redaction.of(settings.redact))
     payloads = PayloadRedriver(
         database,
-        build_intake(ground, WaitingDispatcher(database)),
-        ground.router,
+        build_intake(dependencies, WaitingDispatcher(database)),
+        dependencies.router,
         max_payload_bytes=settings.max_body_bytes,
     )
     redriver = Redriver(
-        database, archive, payloads, ground.router, ground.notifier, max_payload_bytes=settings.max_body_bytes
+        database,
+        archive,
+        payloads,
+        dependencies.router,
+        dependencies.notifier,
+        max_payload_bytes=settings.max_body_bytes,
     )
-    keeper = Keeper(
+    collector = DeadLetterCollector(
         database,
         None if redis is None else redis.dead,
         archive,
         seconds=settings.dead_letter_seconds,
         days=settings.dead_letter_days,
     )
-    return DeadLetterParts(archive, keeper, redriver, RedriveOperations(operations, archive, redriver))
+    return DeadLetterParts(archive, collector, redriver, RedriveOperations(operations, archive, redriver))
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,14 @@ class ScheduleParts:
 
 
 def build_schedules(
-    ground: Ground, dispatching: Dispatching, task_log: TaskLog, callbacks: CallbackParts
+    dependencies: Dependencies, dispatching: Dispatching, task_log: TaskLog, callbacks: CallbackParts
 ) -> ScheduleParts:
-    settings, database, access = ground.settings, ground.database, ground.access
+    settings, database, access = dependencies.settings, dependencies.database, dependencies.access
     clock = Clock(
         database,
         dispatching.intake,
         dispatching.transitions,
-        lambda user_id: SubmissionDesk(
+        lambda user_id: SubmissionService(
             OnBehalf(access, user_id), task_log, DispatchView(database), None, callbacks.rules
         ),
         sweep_seconds=settings.dispatch_sweep_seconds,
@@ -131,26 +136,26 @@ def build_schedules(
 
 @dataclass(frozen=True)
 class DagParts:
-    """Definitions, their runs and what is read of those; the conductor begins and stops them at the engine."""
+    """Definitions, their runs and what is read of those; the run_notifier begins and stops them at the engine."""
 
     store: DagStore
     runs: DagRuns
     documents: RunDocuments
     watch: RunWatch
-    conductor: Conductor
+    run_notifier: RunNotifier
 
 
-def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
-    database, limits, on_stop = ground.database, Limits.of(ground.settings), dispatching.duties.wake
+def build_dags(dependencies: Dependencies, dispatching: Dispatching) -> DagParts:
+    database, limits, on_stop = dependencies.database, Limits.of(dependencies.settings), dispatching.duties.wake
     store, watch = DagStore(database, limits, known_types=TYPES), RunWatch(database)
     runs = DagRuns(
         database,
         store,
         dispatching.intake,
         dispatching.transitions,
-        ground.router,
-        ground.engines,
-        ground.notifier,
+        dependencies.router,
+        dependencies.engines,
+        dependencies.notifier,
         limits,
         on_stop=on_stop,
     )
@@ -159,28 +164,30 @@ def build_dags(ground: Ground, dispatching: Dispatching) -> DagParts:
         runs,
         RunDocuments(database, runs, store),
         watch,
-        Conductor(database, ground.listener, ground.engines, ground.notifier, watch, on_stop=on_stop),
+        RunNotifier(
+            database, dependencies.listener, dependencies.engines, dependencies.notifier, watch, on_stop=on_stop
+        ),
     )
 
 
 @dataclass(frozen=True)
 class TenantParts:
-    """Tenants, what holds their tasks, what moves those to another tier, and the desk where that is changed."""
+    """Tenants, what holds their tasks, what moves those to another tier, and the service where that is changed."""
 
     tenants: Tenants
     pauses: Pauses
     mover: TierMover
-    desk: TenantDesk
+    service: TenantService
 
 
-def build_tenants(ground: Ground, dispatching: Dispatching) -> TenantParts:
-    database, limits = ground.database, dispatching.limits
+def build_tenants(dependencies: Dependencies, dispatching: Dispatching) -> TenantParts:
+    database, limits = dependencies.database, dispatching.limits
     tenants, pauses = Tenants(database), Pauses(database, limits)
     mover = TierMover(
         database,
-        ground.fenced,
+        dependencies.fenced,
         wake_dispatcher=dispatching.dispatcher.wake,
         cancel_soon=dispatching.duties.wake,
     )
-    desk = TenantDesk(tenants, dispatching.quotas, pauses, ground.router, limits, mover)
-    return TenantParts(tenants, pauses, mover, desk)
+    service = TenantService(tenants, dispatching.quotas, pauses, dependencies.router, limits, mover)
+    return TenantParts(tenants, pauses, mover, service)

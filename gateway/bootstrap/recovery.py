@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backends.port import RetryPolicy
-from gateway.bootstrap.dependencies import Ground
+from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
@@ -24,11 +24,13 @@ from gateway.tasks.lifecycle.transitions import Transitions
 FORGET_SECONDS = 3600.0
 
 
-def build_leader(ground: Ground, dispatcher: Dispatcher, duties: EngineDuties, retry: RetryPolicy) -> Leader:
-    settings, database = ground.settings, FencedDatabase(ground.database)
+def build_leader(
+    dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties, retry: RetryPolicy
+) -> Leader:
+    settings, database = dependencies.settings, FencedDatabase(dependencies.database)
     reaper = Reaper(
         database,
-        ground.notifier,
+        dependencies.notifier,
         limit=settings.lease_seconds,
         grace=settings.lease_grace_seconds,
         losses=settings.task_losses,
@@ -36,38 +38,38 @@ def build_leader(ground: Ground, dispatcher: Dispatcher, duties: EngineDuties, r
         on_duty=duties.wake,
     )
     transitions = Transitions(
-        database, ground.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
+        database, dependencies.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
     )
     pause = settings.reconcile_seconds
     chores = [
         Chore("reaping", reaper.tick, settings.reap_seconds),
-        Chore("reconciling", Reconciler(database, ground.engines, ground.notifier).tick, pause),
+        Chore("reconciling", Reconciler(database, dependencies.engines, dependencies.notifier).tick, pause),
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
     ]
-    for name, engine in ground.engines.items():
-        check = EngineCheck(database, engine, ground.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+    for name, engine in dependencies.engines.items():
+        check = EngineCheck(database, engine, dependencies.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
         chores += [
             Chore(f"comparing with {name}", check.tick, pause),
             Chore(f"checking the memory of {name}", check.check_memory, pause),
         ]
-    bridge = build_bridge(ground, database, wake=dispatcher.wake)
+    bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))
-    return Leader(database, lambda: ground.lease.process_id, chores)
+    return Leader(database, lambda: dependencies.lease.process_id, chores)
 
 
-def build_bridge(ground: Ground, database: Database, *, wake: Callable[[], None]) -> Bridge | None:
+def build_bridge(dependencies: Dependencies, database: Database, *, wake: Callable[[], None]) -> Bridge | None:
     """Only where there is a Redis queue that legacy producers write to."""
-    if ground.redis is None:
+    if dependencies.redis is None:
         return None
     return Bridge(
         database,
-        ground.redis.ingress,
-        ground.router,
-        ground.notifier,
-        enabled=ground.settings.ingress_bridge,
-        max_attempts=ground.settings.task_attempts,
+        dependencies.redis.ingress,
+        dependencies.router,
+        dependencies.notifier,
+        enabled=dependencies.settings.ingress_bridge,
+        max_attempts=dependencies.settings.task_attempts,
         wake=wake,
     )
 

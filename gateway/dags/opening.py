@@ -42,31 +42,31 @@ def sources(node: Node, *, whole: bool) -> Iterator[str]:
 
 
 class Opener:
-    """Opens nodes of one run into a `Batch`. `standing`: what is known of their paths already."""
+    """Opens nodes of one run into a `Batch`. `known_nodes`: what is known of their paths already."""
 
     def __init__(
         self,
         run: RunFacts,
         values: Values,
-        standing: Mapping[str, Mapping[str, Any]],
+        known_nodes: Mapping[str, Mapping[str, Any]],
         limits: Limits,
         subs: Mapping[str, DagVersion],
     ) -> None:
         self._run = run
         self._values = values
-        self._standing = standing
+        self._known_nodes = known_nodes
         self._limits = limits
         self._subs = subs
         self.batch = Batch()
 
     def anew(self) -> Opener:
         """The same, with nothing to be written yet."""
-        return Opener(self._run, self._values, self._standing, self._limits, self._subs)
+        return Opener(self._run, self._values, self._known_nodes, self._limits, self._subs)
 
     def open(self, name: str) -> list[Any]:
         """The answer to the workflow: see `workers.temporal.dag.state`."""
         node = self._run.dag.definition.nodes[name]
-        known = self._standing.get(name)
+        known = self._known_nodes.get(name)
         if known is not None:
             return self._known(name, known)
         condition = None
@@ -108,7 +108,7 @@ class Opener:
 
     def skip(self, name: str) -> list[Any]:
         """What it needs was skipped."""
-        known = self._standing.get(name)
+        known = self._known_nodes.get(name)
         if known is not None:
             return self._known(name, known)
         self.batch.decide(name, name, "skipped", by="upstream")
@@ -121,7 +121,7 @@ class Opener:
         done: list[int] = []
         for position in positions:
             path = path_of(name, position)
-            known = self._standing.get(path)
+            known = self._known_nodes.get(path)
             if known is not None:
                 state = self._known(path, known)[0]
                 if state != "o":
@@ -139,8 +139,8 @@ class Opener:
         node = self._run.dag.definition.nodes[name]
         assert node.compensate is not None
         path = path_of(name, position, undoes=True)
-        if path in self._standing:
-            return self._standing[path]["state"] not in _ENDS
+        if path in self._known_nodes:
+            return self._known_nodes[path]["state"] not in _ENDS
         try:
             payload = self._payload(node.compensate.input, item, position)
         except ExpressionFault as error:

@@ -12,7 +12,7 @@ SIGNAL_TYPE = "taskgate.signal"
 #: What stands in `task_logs.worker_id` of a run.
 RUNNER = "taskgate-dag"
 
-#: Wakes conductors that saw no run for a while.
+#: Wakes run notifiers that saw no run for a while.
 RUNS_CHANNEL = "taskgate_dag_runs"
 
 _NAMESPACE = uuid.UUID("6f3c9d1e-5a2b-4a41-9b57-0d2f6a1c7e10")

@@ -106,12 +106,12 @@ class RunReader:
         items: list[Any] = orjson.loads(text or "[]")
         return items
 
-    async def standing(self, run_id: str, paths: list[str]) -> dict[str, dict[str, Any]]:
+    async def nodes_at(self, run_id: str, paths: list[str]) -> dict[str, dict[str, Any]]:
         """Those of these nodes that were decided already, and how."""
-        return {row["path"]: dict(row) for row in await self._db.fetch(SQL.standing, run_id, paths)}
+        return {row["path"]: dict(row) for row in await self._db.fetch(SQL.nodes_at, run_id, paths)}
 
     async def opener(
-        self, run: RunFacts, paths: list[str], standing: dict[str, dict[str, Any]], wanted: Iterable[str]
+        self, run: RunFacts, paths: list[str], known_nodes: dict[str, dict[str, Any]], wanted: Iterable[str]
     ) -> Opener:
         """For these nodes, with the values of the `wanted` expressions."""
         subs = {
@@ -119,7 +119,7 @@ class RunReader:
             for node, pinned in run.dag.plan["subs"].items()
             if any(path.partition("[")[0] == node for path in paths)
         }
-        return Opener(run, await self._values(run, wanted), standing, self._limits, subs)
+        return Opener(run, await self._values(run, wanted), known_nodes, self._limits, subs)
 
     async def _values(self, run: RunFacts, wanted: Iterable[str]) -> Values:
         scope = Scope.of(run.dag.definition, self._limits.expression_length)

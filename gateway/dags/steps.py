@@ -79,12 +79,12 @@ class DagSteps:
     async def open(self, run_id: str, epoch: int, requests: list[list[Any]], percent: int) -> list[list[Any]]:
         """Open nodes; the answers are `workers.temporal.dag.state`'s."""
         paths = [path for request in requests for path in _paths(request)]
-        run, standing = await asyncio.gather(self._reader.facts(run_id, epoch), self._reader.standing(run_id, paths))
+        run, known_nodes = await asyncio.gather(self._reader.facts(run_id, epoch), self._reader.nodes_at(run_id, paths))
         nodes = run.dag.definition.nodes
         fans = [name for name, kind, *_ in requests if kind in ("items", "again")]
         items = {name: await self._reader.items(run_id, name) for name in fans}
         wanted = [source for name, kind, *_ in requests for source in sources(nodes[name], whole=kind == "open")]
-        opener = await self._reader.opener(run, paths, standing, wanted)
+        opener = await self._reader.opener(run, paths, known_nodes, wanted)
         if wanted:
             answers, batch = await self._confinement.open(opener, requests, items)
         else:
@@ -102,7 +102,7 @@ class DagSteps:
         items = await self._reader.items(run_id, name) if any(position is not None for position in done) else []
         wanted = expressions(compensation.input)
         paths = [path_of(name, position, undoes=True) for position in done]
-        opener = await self._reader.opener(run, paths, await self._reader.standing(run_id, paths), wanted)
+        opener = await self._reader.opener(run, paths, await self._reader.nodes_at(run_id, paths), wanted)
         if wanted:
             undoing, batch = await self._confinement.undo(opener, name, done, items)
         else:

@@ -79,7 +79,7 @@ LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 WHERE n.run_id = $1
 ORDER BY d.finished_at NULLS FIRST, n.path
 
--- name: standing
+-- name: nodes_at
 -- Nodes that were decided already, of these paths.
 SELECT n.path, n.verdict, n.again, n.task_id, json_array_length(n.items) AS items, d.state
 FROM taskgate.dag_node n

@@ -96,7 +96,7 @@ DELETE FROM taskgate.payload_edit WHERE edited_at < now() - make_interval(days =
 -- name: audit
 INSERT INTO taskgate.audit (actor, action, subject, detail, why) VALUES ($1, $2, $3, $4::jsonb, $5)
 
--- name: standing
+-- name: states
 -- Where dead tasks stand, in no order, for the choice of a backend.
 SELECT l.id, l.kind, l.state, l.closed_at, d.state AS dispatch_state, d.tenant_id, d.project_id, d.task_type, d.user_id,
        d.group_id, n.plan, t.status AS log_status

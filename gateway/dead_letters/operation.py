@@ -10,7 +10,7 @@ import orjson
 from gateway.access.placement import Caller
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.filter import LetterFilter
-from gateway.dead_letters.redrive import Redriven, Redriver, Wish
+from gateway.dead_letters.redrive import Redriven, RedriveOptions, Redriver
 from gateway.operations.operations import SAMPLE, Operations
 from gateway.storage.paging import Place
 
@@ -26,14 +26,16 @@ class RedriveOperations:
         self._letters = letters
         self._redriver = redriver
 
-    async def begin(self, caller: Caller, which: LetterFilter, wish: Wish, *, dry_run: bool) -> dict[str, Any]:
+    async def begin(
+        self, caller: Caller, which: LetterFilter, options: RedriveOptions, *, dry_run: bool
+    ) -> dict[str, Any]:
         """An operation on the caller's dead letters of this moment; a dry run only says how many there are.
 
         Raises `BackendNotAllowed` when that is so for all of the first of them.
         """
         now = datetime.now(UTC)
         until = _until(which, now)
-        first = await self._redriver.redrive_many(caller, until, wish, limit=_TRIED, dry_run=True)
+        first = await self._redriver.redrive_many(caller, until, options, limit=_TRIED, dry_run=True)
         return await self._operations.record(
             caller,
             "redrive",
@@ -42,8 +44,8 @@ class RedriveOperations:
             sample=first.ids[:SAMPLE],
             now=now,
             dry_run=dry_run,
-            why=wish.why,
-            letters={"backend": wish.backend, "spread_seconds": wish.spread_seconds},
+            why=options.why,
+            letters={"backend": options.backend, "spread_seconds": options.spread_seconds},
         )
 
     async def step(self, operation: Any, after: Place | None, *, limit: int) -> Redriven:
@@ -58,9 +60,9 @@ class RedriveOperations:
             late = (datetime.now(UTC) - begun).total_seconds()
             return max(0.0, spread * (seen + index) / total - late) if spread else 0.0
 
-        wish = Wish(operation["user_id"], how["backend"], why=operation["why"])
+        options = RedriveOptions(operation["user_id"], how["backend"], why=operation["why"])
         return await self._redriver.redrive_many(
-            caller, _until(which, begun), wish, limit=limit, after=after, pause_of=pause_of
+            caller, _until(which, begun), options, limit=limit, after=after, pause_of=pause_of
         )
 
 

@@ -30,7 +30,7 @@ GONE = "The task's row in task_logs is gone, or was changed by somebody else"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RedriveOptions:
     """How to redrive: `backend` None: as the flag says. `spread_seconds`: an operation takes so long."""
 
     actor: str
@@ -77,7 +77,7 @@ class Redriver:
         self._view = DispatchView(database)
         self._max_payload_bytes = max_payload_bytes
 
-    async def redrive(self, caller: Caller, letter_id: str, wish: Wish, edit: Edit | None = None) -> str:
+    async def redrive(self, caller: Caller, letter_id: str, options: RedriveOptions, edit: Edit | None = None) -> str:
         """Run one again, perhaps with another payload; the id of its task.
 
         Raises `DeadLetterNotFound`, `DeadLetterClosed`, `BackendNotAllowed`, `RedriveBlocked`; for an edit also
@@ -85,17 +85,17 @@ class Redriver:
         """
         letter = await self._letters.find(caller, letter_id)
         if letter["kind"] == "payload":
-            return await self._payloads.redrive(caller, letter, edit, actor=wish.actor, backend=wish.backend)
-        (row,) = await self._db.fetch(SQL.standing, [letter_id])
-        if (refusal := self._refusal(row, wish)) is not None:
+            return await self._payloads.redrive(caller, letter, edit, actor=options.actor, backend=options.backend)
+        (row,) = await self._db.fetch(SQL.states, [letter_id])
+        if (refusal := self._refusal(row, options)) is not None:
             raise refusal
         try:
             async with self._db.transaction() as db:
-                detail: dict[str, Any] = {"backend": wish.backend}
+                detail: dict[str, Any] = {"backend": options.backend}
                 if edit is not None:
-                    detail["edited_keys"] = await self._edit(db, row, edit, wish.actor)
-                if not await self._run_again(db, [letter_id], [0.0], wish, detail):
-                    (now,) = await db.fetch(SQL.standing, [letter_id])
+                    detail["edited_keys"] = await self._edit(db, row, edit, options.actor)
+                if not await self._run_again(db, [letter_id], [0.0], options, detail):
+                    (now,) = await db.fetch(SQL.states, [letter_id])
                     raise _closed(now) if now["dispatch_state"] != "failed" else RedriveBlocked(GONE)
         except asyncpg.UniqueViolationError:
             raise RedriveBlocked(UNIQUE) from None
@@ -106,7 +106,7 @@ class Redriver:
         self,
         caller: Caller,
         which: LetterFilter,
-        wish: Wish,
+        options: RedriveOptions,
         *,
         limit: int,
         after: Place | None = None,
@@ -119,14 +119,14 @@ class Redriver:
         """
         page = await self._letters.list(caller, which, limit=limit, cursor=None if after is None else after.cursor)
         answer = Redriven([Place(letter["died_at"], letter["id"]) for letter in page.letters])
-        rows = {row["id"]: row for row in await self._db.fetch(SQL.standing, [x["id"] for x in page.letters])}
+        rows = {row["id"]: row for row in await self._db.fetch(SQL.states, [x["id"] for x in page.letters])}
         ready: list[str] = []
         refusals: list[ApiError] = []
         for letter in page.letters:
             row = rows.get(letter["id"])
             if row is None:
                 continue
-            refusal = self._refusal(row, wish)
+            refusal = self._refusal(row, options)
             if letter["kind"] == "payload":
                 refusal = RedriveBlocked("It is no task: correct it, one at a time")
             if refusal is None:
@@ -139,46 +139,53 @@ class Redriver:
                 raise refusals[0]
             answer.done = ready
             return answer
-        await self._redrive_ready(ready, [pause_of(index) for index in range(len(ready))], wish, answer)
+        await self._redrive_ready(ready, [pause_of(index) for index in range(len(ready))], options, answer)
         for task_id in answer.done:
             self._notifier.changed(task_id)
         return answer
 
-    async def _redrive_ready(self, ids: Sequence[str], pauses: Sequence[float], wish: Wish, answer: Redriven) -> None:
+    async def _redrive_ready(
+        self, ids: Sequence[str], pauses: Sequence[float], options: RedriveOptions, answer: Redriven
+    ) -> None:
         if not ids:
             return
-        detail = {"backend": wish.backend}
+        detail = {"backend": options.backend}
         try:
             async with self._db.transaction() as db:
-                answer.done = await self._run_again(db, ids, pauses, wish, detail)
+                answer.done = await self._run_again(db, ids, pauses, options, detail)
         except asyncpg.UniqueViolationError:
             # One of them stands in the way of all: each for itself.
             for task_id, pause in zip(ids, pauses, strict=True):
                 try:
                     async with self._db.transaction() as db:
-                        answer.done += await self._run_again(db, [task_id], [pause], wish, detail)
+                        answer.done += await self._run_again(db, [task_id], [pause], options, detail)
                 except asyncpg.UniqueViolationError:
                     answer.skipped[task_id] = UNIQUE
         for task_id in set(ids).difference(answer.done, answer.skipped):
             answer.skipped[task_id] = DeadLetterClosed().message
 
     async def _run_again(
-        self, db: type_Connection, ids: Sequence[str], pauses: Sequence[float], wish: Wish, detail: Mapping[str, Any]
+        self,
+        db: type_Connection,
+        ids: Sequence[str],
+        pauses: Sequence[float],
+        options: RedriveOptions,
+        detail: Mapping[str, Any],
     ) -> list[str]:
-        done = [row["task_id"] for row in await db.fetch(SQL.redrive, ids, pauses, wish.backend)]
+        done = [row["task_id"] for row in await db.fetch(SQL.redrive, ids, pauses, options.backend)]
         if done:
-            await db.execute(SQL.sign, done, wish.actor)
-            await audit(db, wish.actor, "redrive", done, dict(detail), wish.why)
+            await db.execute(SQL.sign, done, options.actor)
+            await audit(db, options.actor, "redrive", done, dict(detail), options.why)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
         return done
 
-    def _refusal(self, row: Any, wish: Wish) -> ApiError | None:
+    def _refusal(self, row: Any, options: RedriveOptions) -> ApiError | None:
         """Why this task cannot be redriven so; None: it can."""
         if row["state"] == "redriven" or row["dispatch_state"] not in (None, "failed"):
             return _closed(row)
         if row["dispatch_state"] is None or row["log_status"] not in ("FAILED", "STOPPED"):
             return RedriveBlocked(GONE)
-        return check_backend(self._router, row, row["id"], wish.backend)
+        return check_backend(self._router, row, row["id"], options.backend)
 
     async def _edit(self, db: type_Connection, row: Any, edit: Edit, actor: str) -> list[str]:
         """Write the edited payload, and keep the one before; the names of the keys that changed."""

@@ -15,10 +15,10 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_ide
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.http.submissions import desk_of
+from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionDesk, TaskSubmission
+from gateway.submission.service import SubmissionService, TaskSubmission
 
 PATH = "/gateway/v1/tasks/batch"
 
@@ -77,7 +77,7 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
     if len(batch.tasks) > gateway.settings.max_batch_tasks:
         raise BodyTooLarge(f"A batch is at most {gateway.settings.max_batch_tasks} tasks.")
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    reading = _Reading(desk_of(request), refuse_all=batch.mode == "all")
+    reading = _Reading(service_of(request), refuse_all=batch.mode == "all")
     if wrong := await reading.read(batch.tasks):
         return invalid_answer(request.scope["path"], wrong)
     idempotency = await read_idempotency(request, caller, 202, b"")
@@ -88,15 +88,15 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
 class _Reading:
     """The tasks of one batch, and what is wrong with the others."""
 
-    def __init__(self, desk: SubmissionDesk, *, refuse_all: bool) -> None:
+    def __init__(self, service: SubmissionService, *, refuse_all: bool) -> None:
         self.tasks: list[NewTask] = []
-        self._desk = desk
+        self._service = service
         self._refuse_all = refuse_all
         self._items: list[dict[str, Any]] = []
         self._submissions: list[tuple[int, TaskSubmission]] = []
 
     async def read(self, items: list[Any]) -> list[Any]:
-        """The errors of form that refuse them all. Raises, where that does, what `SubmissionDesk.prepare` raises."""
+        """The errors of form that refuse them all. Raises, where that does, what `SubmissionService.prepare` raises."""
         wrong: list[Any] = []
         for index, item in enumerate(items):
             if index % _AT_A_TIME == 0:
@@ -116,7 +116,7 @@ class _Reading:
 
     async def _prepare(self, index: int, submission: TaskSubmission) -> None:
         try:
-            _, task = await self._desk.prepare(submission)
+            _, task = await self._service.prepare(submission)
         except ApiError as error:
             if self._refuse_all or error.http_status >= 500:
                 error.args = (f"tasks[{index}]: {error.message}",)

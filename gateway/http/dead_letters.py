@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
 from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
-from gateway.dead_letters.redrive import Wish
+from gateway.dead_letters.redrive import RedriveOptions
 from gateway.dead_letters.requests import ByFilter, Reasoned, Redrive, RedriveByFilter
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
@@ -148,8 +148,8 @@ async def redrive_dead_letters(request: Request, body: RedriveByFilter) -> Respo
     """Redrive what matches, as an operation (`/gateway/v1/operations`: progress, abort). 409 when the asked backend is
     not allowed for any of them."""
     gateway, caller = gateway_of(request), await _caller(request)
-    wish = Wish(caller.user_id, body.backend, body.spread_seconds, body.why)
-    begun = await gateway.redrive_operations.begin(caller, body.filter, wish, dry_run=body.dry_run)
+    options = RedriveOptions(caller.user_id, body.backend, body.spread_seconds, body.why)
+    begun = await gateway.redrive_operations.begin(caller, body.filter, options, dry_run=body.dry_run)
     gateway.operation_runner.wake()
     return json_answer(begun, 200 if body.dry_run else 202)
 
@@ -176,8 +176,8 @@ async def get_dead_letter(request: Request, id: str) -> Response:
 async def redrive_dead_letter(request: Request, id: str, body: Redrive | None = None) -> Response:
     """Run it again, perhaps with an edited payload. Of two redrives at once one has an effect, the other is 409."""
     caller, wanted = await _caller(request), body or Redrive()
-    wish = Wish(caller.user_id, wanted.backend, why=wanted.why)
-    task_id = await gateway_of(request).redriver.redrive(caller, id, wish, wanted.edit)
+    options = RedriveOptions(caller.user_id, wanted.backend, why=wanted.why)
+    task_id = await gateway_of(request).redriver.redrive(caller, id, options, wanted.edit)
     return json_answer({"task_id": task_id, "status": "pending", "task_url": f"/api/v1/tasks/{task_id}"}, 202)
 
 

@@ -42,7 +42,7 @@ async def list_pauses(request: Request) -> Response:
     """Pauses of the caller's tenants, and those of everybody's tasks."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    return json_answer({"pauses": [view(pause) for pause in await gateway.tenant_desk.pauses(caller)]})
+    return json_answer({"pauses": [view(pause) for pause in await gateway.tenant_service.pauses(caller)]})
 
 
 @router.post(
@@ -54,7 +54,7 @@ async def list_pauses(request: Request) -> Response:
 async def add_pause(request: Request, pause: NewPause) -> Response:
     """Accept such tasks and start none; what runs goes on. For administrators."""
     caller = await require_administrator(request)
-    added, is_new = await gateway_of(request).tenant_desk.add_pause(caller, pause)
+    added, is_new = await gateway_of(request).tenant_service.add_pause(caller, pause)
     return json_answer(view(added), 201 if is_new else 200)
 
 

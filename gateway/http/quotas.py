@@ -31,7 +31,7 @@ async def list_quotas(request: Request, tenant_id: str) -> Response:
     """The quotas of a tenant and its projects, and what is used of them."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    return json_answer({"quotas": await gateway.tenant_desk.quotas(caller, tenant_id)})
+    return json_answer({"quotas": await gateway.tenant_service.quotas(caller, tenant_id)})
 
 
 @router.put("/{tenant_id}/quotas", response_model=QuotaList, responses=problem_errors(403, 404))
@@ -39,7 +39,7 @@ async def set_quota(request: Request, tenant_id: str, quota: NewQuota, project_i
     """Replace a quota. One below what is queued or runs already is taken; nothing is dropped. For administrators."""
     caller = await require_administrator(request)
     return json_answer(
-        {"quotas": await gateway_of(request).tenant_desk.set_quota(caller, tenant_id, project_id, quota)}
+        {"quotas": await gateway_of(request).tenant_service.set_quota(caller, tenant_id, project_id, quota)}
     )
 
 
@@ -47,5 +47,5 @@ async def set_quota(request: Request, tenant_id: str, quota: NewQuota, project_i
 async def clear_quota(request: Request, tenant_id: str, project_id: Project = None, why: Why = None) -> Response:
     """Take a quota away; what waits for a slot goes on. For administrators."""
     caller = await require_administrator(request)
-    await gateway_of(request).tenant_desk.clear_quota(caller, tenant_id, project_id, why=why)
+    await gateway_of(request).tenant_service.clear_quota(caller, tenant_id, project_id, why=why)
     return Response(status_code=204)

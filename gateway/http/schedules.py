@@ -15,7 +15,7 @@ from gateway.access.placement import Caller
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.http.submissions import desk_of
+from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.moment import Moment
 from gateway.schedules.definition import Overlap, ScheduleDefinition
@@ -234,7 +234,7 @@ async def _caller(request: Request) -> Caller:
 
 
 async def _prepare(request: Request, action: TaskSubmission) -> tuple[Caller, NewTask]:
-    return await desk_of(request).prepare(action)
+    return await service_of(request).prepare(action)
 
 
 async def _change(request: Request, schedule_id: str, change: Any, *, is_action_new: bool) -> Response:

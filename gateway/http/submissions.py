@@ -14,7 +14,7 @@ from gateway.errors import TaskNotFound, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.submission.service import SubmissionDesk, TaskSubmission
+from gateway.submission.service import SubmissionService, TaskSubmission
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
 from gateway.tasks.queries.task_log import STATUS_WORDS
 
@@ -111,7 +111,7 @@ class TaskDispatch(TaskFacts):
 )
 async def submit_task(request: Request, submission: TaskSubmission) -> Response:
     """Submit a task. A type that no worker knows is accepted too; its task fails, and the message names the type."""
-    caller, task = await desk_of(request).prepare(submission)
+    caller, task = await service_of(request).prepare(submission)
     answer = _accepted(task.task_id, "pending", task.created_at)
     try:
         return await accept(request, caller, [task], answer, status=202)
@@ -121,12 +121,12 @@ async def submit_task(request: Request, submission: TaskSubmission) -> Response:
         return await _answer_active(request, caller, taken)
 
 
-def desk_of(request: Request) -> SubmissionDesk:
+def service_of(request: Request) -> SubmissionService:
     """Where the submissions of this request are turned into tasks."""
     gateway = gateway_of(request)
     view = DispatchView(gateway.database)
     authorization = request.headers.get("authorization")
-    return SubmissionDesk(
+    return SubmissionService(
         gateway.access, gateway.task_log, view, authorization, gateway.callback_rules, gateway.capabilities
     )
 

@@ -13,7 +13,7 @@ from gateway.http.administrators import require_administrator
 from gateway.http.documents import problem_errors
 from gateway.http.pauses import PauseView, view
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.tenants.desk import TenantChange, TierName
+from gateway.tenants.service import TenantChange, TierName
 
 router = APIRouter(prefix="/gateway/v1/tenants", tags=["tenants"], route_class=KeyedRoute)
 
@@ -72,7 +72,7 @@ async def list_tenants(
     """The caller's tenants; all of them for an administrator."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    found = await gateway.tenant_desk.page(caller, after=after, limit=limit)
+    found = await gateway.tenant_service.page(caller, after=after, limit=limit)
     following = found[-1]["tenant_id"] if len(found) == limit else None
     return json_answer({"tenants": found, "next": following})
 
@@ -82,7 +82,7 @@ async def get_tenant(request: Request, tenant_id: str) -> Response:
     """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    return json_answer(_shown(await gateway.tenant_desk.detail(caller, tenant_id)))
+    return json_answer(_shown(await gateway.tenant_service.detail(caller, tenant_id)))
 
 
 @router.put("/{tenant_id}", response_model=TenantDetail, responses=problem_errors(403, 404))
@@ -93,7 +93,7 @@ async def change_tenant(request: Request, tenant_id: str, change: TenantChange) 
     """
     gateway = gateway_of(request)
     caller = await require_administrator(request)
-    return json_answer(_shown(await gateway.tenant_desk.change(caller, tenant_id, change)))
+    return json_answer(_shown(await gateway.tenant_service.change(caller, tenant_id, change)))
 
 
 def _shown(detail: dict[str, Any]) -> dict[str, Any]:

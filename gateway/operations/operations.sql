@@ -79,5 +79,5 @@ SET priority = $2, state = 'waiting', cancel_epoch = epoch, cancel_backend = bac
 WHERE task_id = ANY ($1::text[]) AND state = 'queued' AND backend = ANY ($3::text[]) AND cancel_epoch IS NULL AND failures = 0
 RETURNING task_id
 
--- name: standing
+-- name: priorities
 SELECT task_id, state, backend, priority, failures FROM taskgate.dispatch WHERE task_id = ANY ($1::text[])

@@ -177,15 +177,15 @@ class OperationRunner:
 
     async def _reprioritise(self, task_ids: list[str], priority: int, chunk: _Chunk) -> None:
         changed = await self._db.fetch(SQL.reprioritise_waiting, task_ids, priority)
-        standing = {row["task_id"]: row for row in await self._db.fetch(SQL.standing, task_ids)}
-        already = {row["task_id"] for row in standing.values() if row["priority"] == priority}
+        found = {row["task_id"]: row for row in await self._db.fetch(SQL.priorities, task_ids)}
+        already = {row["task_id"] for row in found.values() if row["priority"] == priority}
         queued = [task_id for task_id in task_ids if task_id not in already]
         moved = await self._db.fetch(SQL.reprioritise_queued, queued, priority, self._movable) if queued else []
         done = {row["task_id"] for row in (*changed, *moved)} | already
         chunk.done += len(done)
         for task_id in task_ids:
             if task_id not in done:
-                chunk.note(task_id, _why_not(standing.get(task_id)))
+                chunk.note(task_id, _why_not(found.get(task_id)))
             else:
                 self._notifier.changed(task_id)
         if moved:

@@ -28,7 +28,7 @@ from taskgate.v1 import (
 
 from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import LetterFilter
-from gateway.dead_letters.redrive import Wish
+from gateway.dead_letters.redrive import RedriveOptions
 from gateway.dead_letters.requests import ByFilter, RedriveByFilter
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
@@ -97,8 +97,8 @@ class DeadLetterService:
             # An empty one is one.
             edit = checked(Edit, {kind: facts.get(kind, {})}, "edit")
         caller = await self._access.authenticate(authorization)
-        wish = Wish(caller.user_id, asked.backend, why=asked.why)
-        task_id = await self._unbroken.run(self._redriver.redrive(caller, request.id, wish, edit))
+        options = RedriveOptions(caller.user_id, asked.backend, why=asked.why)
+        task_id = await self._unbroken.run(self._redriver.redrive(caller, request.id, options, edit))
         return RedriveDeadLetterResponse(task_id=task_id)
 
     async def dismiss(self, authorization: str | None, request: DismissDeadLetterRequest) -> DismissDeadLetterResponse:
@@ -120,8 +120,8 @@ class DeadLetterService:
         """Redrive what matches, as an operation."""
         asked = checked(RedriveByFilter, {"filter": {}, **facts_of(request)})
         caller = await self._access.authenticate(authorization)
-        wish = Wish(caller.user_id, asked.backend, asked.spread_seconds, asked.why)
-        begun = await self._unbroken.run(self._redrives.begin(caller, asked.filter, wish, dry_run=asked.dry_run))
+        options = RedriveOptions(caller.user_id, asked.backend, asked.spread_seconds, asked.why)
+        begun = await self._unbroken.run(self._redrives.begin(caller, asked.filter, options, dry_run=asked.dry_run))
         self._runner.wake()
         return RedriveDeadLettersResponse(operation=shown(begun))
 

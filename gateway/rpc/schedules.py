@@ -93,8 +93,8 @@ class ScheduleService:
         """Create a schedule."""
         definition = self._definition(request)
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
-        desk = self._submitter.desk(authorization)
-        caller, task = await prepare(desk, definition.action, "definition.action")
+        service = self._submitter.service(authorization)
+        caller, task = await prepare(service, definition.action, "definition.action")
         with _own_words():
             schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
         idempotency = None
@@ -126,7 +126,7 @@ class ScheduleService:
             return checked(ScheduleDefinition, document | facts, _AT)
 
         async def prepare_action(action: TaskSubmission) -> tuple[Caller, NewTask]:
-            return await prepare(self._submitter.desk(authorization), action, f"{_AT}.action")
+            return await prepare(self._submitter.service(authorization), action, f"{_AT}.action")
 
         caller = await self._access.authenticate(authorization)
         is_action_new = "action" in (wanted or _DEFINITION)

@@ -25,7 +25,7 @@ from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
 from gateway.submission.idempotency import Idempotency, check_idempotency_key
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionDesk, TaskSubmission
+from gateway.submission.service import SubmissionService, TaskSubmission
 from gateway.tasks.queries.dispatch_view import DispatchView
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Submitter:
             raise invalid("task", "is required")
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         submission = await apart(request.ByteSize(), self.read, request.task, "task")
-        caller, task = await prepare(self.desk(authorization), submission, "task")
+        caller, task = await prepare(self.service(authorization), submission, "task")
         accepted = accepted_task(task)
         digest = None if key is None else fingerprint("Submit", [submission])
         try:
@@ -102,7 +102,7 @@ class Submitter:
     ) -> Batch:
         """Read a batch and check it; nothing is accepted."""
         caller = await self._access.authenticate(authorization)
-        desk = self.desk(authorization)
+        service = self.service(authorization)
         batch = Batch(caller, [], [], None)
         key: str | None = None
         size, first = 0, True
@@ -118,7 +118,7 @@ class Submitter:
                 self._check_room(len(batch.tasks) + 1, size)
                 at = f"tasks[{len(batch.tasks)}]"
                 submission = await apart(bytes_sent, self.read, request.task, at)
-                _, task = await prepare(desk, submission, at)
+                _, task = await prepare(service, submission, at)
                 batch.tasks.append(task)
                 batch.submissions.append(submission)
             else:
@@ -140,9 +140,9 @@ class Submitter:
         answer = orjson.loads(outcome if isinstance(outcome, str) else outcome.answer)
         return SubmitBatchResponse(task_ids=answer["task_ids"], replayed=replayed, active=answer.get("active"))
 
-    def desk(self, authorization: str | None) -> SubmissionDesk:
+    def service(self, authorization: str | None) -> SubmissionService:
         """Where the submissions of one call are turned into tasks."""
-        return SubmissionDesk(
+        return SubmissionService(
             self._access, self._task_log, self._view, authorization, self._callback_rules, self._capabilities
         )
 
@@ -157,10 +157,10 @@ class Submitter:
             raise BodyTooLarge(f"A batch is at most {self._settings.max_batch_bytes} bytes.")
 
 
-async def prepare(desk: SubmissionDesk, submission: TaskSubmission, at: str) -> tuple[Caller, NewTask]:
-    """As the desk does; its errors say what they are about in the words of the proto."""
+async def prepare(service: SubmissionService, submission: TaskSubmission, at: str) -> tuple[Caller, NewTask]:
+    """As the service does; its errors say what they are about in the words of the proto."""
     try:
-        return await desk.prepare(submission)
+        return await service.prepare(submission)
     except InvalidRequest as error:
         error.field = f"{at}.{field_of(error.field)}" if error.field else at
         raise

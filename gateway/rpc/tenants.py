@@ -38,7 +38,7 @@ from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import size_of
 from gateway.rpc.requests import Reason, storable
-from gateway.tenants.desk import TenantChange
+from gateway.tenants.service import TenantChange
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -51,7 +51,7 @@ class TenantService:
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
-        self._desk = gateway.tenant_desk
+        self._service = gateway.tenant_service
         self._pauses = gateway.pauses
         self._unbroken = unbroken
 
@@ -75,7 +75,7 @@ class TenantService:
         size = size_of(request.page_size, default=100, largest=1000)
         after = storable(request.page_token, "page_token")
         caller = await self._access.authenticate(authorization)
-        found = await self._desk.page(caller, after=after, limit=size + 1)
+        found = await self._service.page(caller, after=after, limit=size + 1)
         token = found[size - 1]["tenant_id"] if len(found) > size else ""
         return ListTenantsResponse(tenants=[fill(Tenant(), tenant) for tenant in found[:size]], next_page_token=token)
 
@@ -83,7 +83,7 @@ class TenantService:
         """One tenant with all that is known of it."""
         tenant_id = storable(request.tenant_id, "tenant_id")
         caller = await self._access.authenticate(authorization)
-        return GetTenantResponse(detail=_detail(await self._desk.detail(caller, tenant_id)))
+        return GetTenantResponse(detail=_detail(await self._service.detail(caller, tenant_id)))
 
     async def change(self, authorization: str | None, request: ChangeTenantRequest) -> ChangeTenantResponse:
         """Change tier or weight."""
@@ -91,21 +91,21 @@ class TenantService:
         tenant_id = facts.pop("tenant_id", "")
         change = checked(TenantChange, facts)
         caller = await self._access.authenticate_administrator(authorization)
-        detail = await self._unbroken.run(self._desk.change(caller, tenant_id, change))
+        detail = await self._unbroken.run(self._service.change(caller, tenant_id, change))
         return ChangeTenantResponse(detail=_detail(detail))
 
     async def quotas(self, authorization: str | None, request: ListQuotasRequest) -> ListQuotasResponse:
         """The quotas of a tenant."""
         tenant_id = storable(request.tenant_id, "tenant_id")
         caller = await self._access.authenticate(authorization)
-        return ListQuotasResponse(quotas=_quotas(await self._desk.quotas(caller, tenant_id)))
+        return ListQuotasResponse(quotas=_quotas(await self._service.quotas(caller, tenant_id)))
 
     async def set_quota(self, authorization: str | None, request: SetQuotaRequest) -> SetQuotaResponse:
         """Replace a quota."""
         facts = facts_of(request)
         quota = checked(NewQuota, {**facts.get("limits", {}), **checked(Reason, facts).model_dump()}, "limits")
         caller = await self._access.authenticate_administrator(authorization)
-        work = self._desk.set_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), quota)
+        work = self._service.set_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), quota)
         try:
             return SetQuotaResponse(quotas=_quotas(await self._unbroken.run(work)))
         except InvalidRequest as error:
@@ -118,20 +118,20 @@ class TenantService:
         facts = facts_of(request)
         why = checked(Reason, facts).why
         caller = await self._access.authenticate_administrator(authorization)
-        work = self._desk.clear_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), why=why)
+        work = self._service.clear_quota(caller, facts.get("tenant_id", ""), facts.get("project_id"), why=why)
         await self._unbroken.run(work)
         return ClearQuotaResponse()
 
     async def pauses(self, authorization: str | None, request: ListPausesRequest) -> ListPausesResponse:
         """The oldest first."""
         caller = await self._access.authenticate(authorization)
-        return ListPausesResponse(pauses=[_pause(pause) for pause in await self._desk.pauses(caller)])
+        return ListPausesResponse(pauses=[_pause(pause) for pause in await self._service.pauses(caller)])
 
     async def add_pause(self, authorization: str | None, request: AddPauseRequest) -> AddPauseResponse:
         """Start no such tasks."""
         asked = checked(NewPause, facts_of(request))
         caller = await self._access.authenticate_administrator(authorization)
-        pause, is_new = await self._unbroken.run(self._desk.add_pause(caller, asked))
+        pause, is_new = await self._unbroken.run(self._service.add_pause(caller, asked))
         return AddPauseResponse(pause=_pause(pause), existed=not is_new)
 
     async def remove_pause(self, authorization: str | None, request: RemovePauseRequest) -> RemovePauseResponse:

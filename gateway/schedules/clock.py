@@ -27,7 +27,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionDesk
+from gateway.submission.service import SubmissionService
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import Transitions
 
@@ -61,14 +61,14 @@ async def note_times(db: type_Connection, schedule: Schedule, due: Due, now: dat
 
 
 class Clock:
-    """`now` is the clock itself; `desk_of` gives the desk of the user on whose behalf a schedule submits."""
+    """`now` is the clock itself; `service_of` gives the service of the user on whose behalf a schedule submits."""
 
     def __init__(
         self,
         database: Database,
         intake: Intake,
         transitions: Transitions,
-        desk_of: Callable[[str], SubmissionDesk],
+        service_of: Callable[[str], SubmissionService],
         *,
         sweep_seconds: float,
         history_days: int,
@@ -78,7 +78,7 @@ class Clock:
         self._db = database
         self._intake = intake
         self._transitions = transitions
-        self._desk_of = desk_of
+        self._service_of = service_of
         self._sweep_seconds = sweep_seconds
         self._history_days = history_days
         self._forgotten_at = float("-inf")
@@ -209,7 +209,7 @@ class Clock:
         if not fired:
             return []
         try:
-            _, task = await self._desk_of(schedule.user_id).prepare(schedule.definition.action)
+            _, task = await self._service_of(schedule.user_id).prepare(schedule.definition.action)
         except DatabaseUnavailable:
             raise
         except ApiError as error:

@@ -95,7 +95,7 @@ class TaskSubmission(BaseModel):
         return labels
 
 
-class SubmissionDesk:
+class SubmissionService:
     """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
 
     Belongs to one request: what was found out for one submission of a batch holds for the others. Without

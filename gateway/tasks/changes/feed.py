@@ -43,7 +43,7 @@ class ChangeFeed:
         self._sweep_seconds = sweep_seconds
         self._gather_seconds = gather_seconds
         self._watched: dict[str, set[Subscription]] = {}
-        self._standing: dict[str, tuple[str, int]] = {}
+        self._last_told: dict[str, tuple[str, int]] = {}
         self._changed: dict[str, bool] = {}
         """Tasks to be read; True: for all who watch, False: for new subscriptions only."""
         self._has_changes = asyncio.Event()
@@ -128,7 +128,7 @@ class ChangeFeed:
         subscriptions.discard(subscription)
         if not subscriptions:
             self._watched.pop(subscription.task_id, None)
-            self._standing.pop(subscription.task_id, None)
+            self._last_told.pop(subscription.task_id, None)
             self._changed.pop(subscription.task_id, None)
             if not self._watched:
                 self._is_watched.clear()
@@ -169,12 +169,12 @@ class ChangeFeed:
             if subscriptions is None:
                 continue
             row = rows.get(task_id)
-            standing = None if row is None else (row.status, row.progress)
-            is_news = for_all or self._standing.get(task_id) != standing
-            if standing is None:
-                self._standing.pop(task_id, None)
+            latest = None if row is None else (row.status, row.progress)
+            is_news = for_all or self._last_told.get(task_id) != latest
+            if latest is None:
+                self._last_told.pop(task_id, None)
             else:
-                self._standing[task_id] = standing
+                self._last_told[task_id] = latest
             for subscription in subscriptions:
                 if is_news or subscription.is_fresh:
                     subscription.deliver(row)
@@ -191,18 +191,18 @@ class ChangeFeed:
         while True:
             await self._is_watched.wait()
             await asyncio.sleep(self._sweep_seconds)
-            unfinished = [task_id for task_id, (status, _) in self._standing.items() if status not in FINISHED]
+            unfinished = [task_id for task_id, (status, _) in self._last_told.items() if status not in FINISHED]
             for start in range(0, len(unfinished), _BATCH):
                 batch = unfinished[start : start + _BATCH]
                 try:
-                    standing = await self._task_log.standing(batch)
+                    latest = await self._task_log.progress_of(batch)
                 except DatabaseUnavailable:
                     break
                 except Exception:
                     log.exception("watched tasks could not be looked at")
                     break
                 self._to_read(
-                    (i for i in batch if i in self._standing and standing.get(i) != self._standing[i]), for_all=True
+                    (i for i in batch if i in self._last_told and latest.get(i) != self._last_told[i]), for_all=True
                 )
 
     # Listening ----------------------------------------------------------------------------------------------

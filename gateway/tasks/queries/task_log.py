@@ -100,9 +100,9 @@ class TaskLog:
         records = await self._db.fetch(_READ, [task_id for task_id in task_ids if storable(task_id)])
         return {record["id"]: TaskRow.of(record) for record in records}
 
-    async def standing(self, task_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+    async def progress_of(self, task_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Shown status and progress of those of the tasks that exist: one query."""
-        records = await self._db.fetch(SQL.standing, [task_id for task_id in task_ids if storable(task_id)])
+        records = await self._db.fetch(SQL.progress_of, [task_id for task_id in task_ids if storable(task_id)])
         return {record["id"]: (record["status"], record["progress"] or 0) for record in records}
 
     async def recent(

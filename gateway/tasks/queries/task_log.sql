@@ -21,7 +21,7 @@ FROM task_logs t
 LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
 WHERE t.id = ANY ($1::text[])
 
--- name: standing
+-- name: progress_of
 -- What a stream watches, of many tasks at once.
 SELECT t.id, taskgate.shown_status(t.status, t.started_at, t.worker_id) AS status, t.progress
 FROM task_logs t

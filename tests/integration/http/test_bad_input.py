@@ -210,7 +210,7 @@ async def test_what_nobody_foresaw(
 
 async def test_a_database_that_is_away(serve: Any, key: str) -> None:
     async with serve() as (client, gateway):
-        gateway.access._questions._db = gateway.intake._db = type(gateway.database)("postgresql://127.0.0.1:1/x")
+        gateway.access._lookups._db = gateway.intake._db = type(gateway.database)("postgresql://127.0.0.1:1/x")
         for url, body in [(EPISODES, {"content": "x"}), ("/gateway/v1/tasks", {"type": "x"})]:
             answer = await client.post(url, json=body, headers={"Authorization": key})
             assert answer.status_code == 503

@@ -58,7 +58,7 @@ async def test_a_reserved_row_is_pending_until_somebody_has_it(tasks: Any, task_
         await tasks.add(status="STOPPED"): "STOPPED",
     }
     assert {i: (await task_log.get(i, admin)).status for i in shown} == shown
-    assert {i: status for i, (status, _) in (await task_log.standing(shown)).items()} == shown
+    assert {i: status for i, (status, _) in (await task_log.progress_of(shown)).items()} == shown
     for status in ("Pending", "PROCESSING", "stopped"):
         found = {row.id for row in await task_log.recent(admin, status=status)}
         assert found == {i for i, s in shown.items() if s == status.upper()}

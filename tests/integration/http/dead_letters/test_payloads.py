@@ -55,7 +55,7 @@ def collect(redis: Redis, gateway: Gateway, database: Any) -> Any:
         known = {row["id"] for row in await database.fetch("SELECT id FROM taskgate.dead_letter")}
         for payload in payloads:
             await redis.rpush(wire.DEAD, entry(reason, group, payload, len(payload) if size is None else size))
-        assert await gateway.keeper.collect() == len(payloads)
+        assert await gateway.collector.collect() == len(payloads)
         assert await redis.llen(wire.DEAD) == 0
         rows = await database.fetch("SELECT id FROM taskgate.dead_letter ORDER BY died_at")
         return [row["id"] for row in rows if row["id"] not in known]
@@ -113,7 +113,7 @@ async def test_what_is_shown_of_them(client, collect) -> None:
 async def test_entries_that_somebody_else_wrote(redis, gateway, client, admin) -> None:
     entries = [b"{}", b"\xff", b"[1]", b'{"reason": 1, "group": 2, "payload": "!", "bytes": "x", "at": 1e300}', b"null"]
     await redis.rpush(wire.DEAD, *entries)
-    assert await gateway.keeper.collect() == len(entries)
+    assert await gateway.collector.collect() == len(entries)
     answer = await client.get(API, headers=admin)
     assert len(answer.json()["dead_letters"]) == len(entries)
     for letter in answer.json()["dead_letters"]:
@@ -125,7 +125,7 @@ async def test_an_entry_that_is_moved_twice_is_one(redis, gateway, database) -> 
     raw = entry("not JSON", b"g", b"x", 1)
     for _ in range(2):
         await redis.rpush(wire.DEAD, raw)
-        await asyncio.gather(gateway.keeper.collect(), gateway.keeper.collect())
+        await asyncio.gather(gateway.collector.collect(), gateway.collector.collect())
     assert await redis.llen(wire.DEAD) == 0
     assert await database.fetchval("SELECT count(*) FROM taskgate.dead_letter") == 1
 
@@ -187,5 +187,5 @@ async def test_while_redis_is_away_nothing_happens(database) -> None:
     engine = RedisQueueEngine("redis://127.0.0.1:1/0", timeout=1)
     gateway = build_gateway(Settings(database_url=database.url), engines={"redis": engine})
     with pytest.raises(EngineUnavailable):
-        await gateway.keeper.collect()
+        await gateway.collector.collect()
     await gateway.close()

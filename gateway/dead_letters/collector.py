@@ -23,7 +23,7 @@ AWAY_SECONDS = 30.0
 CLEAN_SECONDS = 3600.0
 
 
-class Keeper:
+class DeadLetterCollector:
     """Several gateways may do this at once: an entry that two move is one dead letter."""
 
     def __init__(

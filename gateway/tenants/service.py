@@ -31,7 +31,7 @@ class TenantChange(BaseModel):
     why: Annotated[str | None, Field(max_length=1000, description="For the audit")] = None
 
 
-class TenantDesk:
+class TenantService:
     """Every method raises `DatabaseUnavailable`; those about one tenant `TenantNotFound`, also for a foreign one; those
     that change something expect an administrator."""
 

@@ -27,7 +27,7 @@ from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
 
 log = logging.getLogger(__name__)
-SQL = Queries("gateway.dags", "conductor.sql")
+SQL = Queries("gateway.dags", "run_notifier.sql")
 
 #: The signal, as the workflow knows it.
 ENDED = "ended"
@@ -39,7 +39,7 @@ _GATHER_SECONDS = 0.002
 _PAUSE_PER_NODE, _LONGEST_PAUSE = 0.0005, 0.25
 
 
-class Conductor:
+class RunNotifier:
     """Belongs to one event loop; `run` works until it is cancelled."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Questions asked at the same moment travel together, and each gets its own answer."""
+"""Lookups asked at the same moment travel together, and each gets its own answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.access.questions import STATEMENTS, Question, Questions
+from gateway.access.batched_lookup import STATEMENTS, BatchedLookups, Lookup
 from gateway.errors import DatabaseUnavailable
 
 
 class FakeDatabase:
-    """Answers each question with its own key hash, once `go` is set."""
+    """Answers each lookup with its own key hash, once `go` is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -33,20 +33,20 @@ class FakeDatabase:
 async def test_one_question_goes_out_at_once_and_alone() -> None:
     database = FakeDatabase()
     database.go.set()
-    questions = Questions(database)  # type: ignore[arg-type]
-    assert await questions.ask(Question(key_hash="a")) == "a"
-    assert await questions.ask(Question(key_hash="b")) == "b"
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
+    assert await lookups.ask(Lookup(key_hash="a")) == "a"
+    assert await lookups.ask(Lookup(key_hash="b")) == "b"
     assert database.batches == [["a"], ["b"]]
 
 
-async def test_questions_that_wait_share_a_statement() -> None:
+async def test_lookups_that_wait_share_a_statement() -> None:
     database = FakeDatabase()
-    questions = Questions(database)  # type: ignore[arg-type]
-    first = asyncio.create_task(questions.ask(Question(key_hash="first")))
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
+    first = asyncio.create_task(lookups.ask(Lookup(key_hash="first")))
     await database.asked.acquire()
-    second = asyncio.create_task(questions.ask(Question(key_hash="second")))
+    second = asyncio.create_task(lookups.ask(Lookup(key_hash="second")))
     await database.asked.acquire()
-    rest = [asyncio.create_task(questions.ask(Question(key_hash=str(n)))) for n in range(20)]
+    rest = [asyncio.create_task(lookups.ask(Lookup(key_hash=str(n)))) for n in range(20)]
     await asyncio.sleep(0)
     assert len(database.batches) == STATEMENTS
     database.go.set()
@@ -56,10 +56,10 @@ async def test_questions_that_wait_share_a_statement() -> None:
 
 async def test_a_question_is_never_answered_by_an_earlier_statement() -> None:
     database = FakeDatabase()
-    questions = Questions(database)  # type: ignore[arg-type]
-    before = asyncio.create_task(questions.ask(Question(key_hash="k")))
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
+    before = asyncio.create_task(lookups.ask(Lookup(key_hash="k")))
     await database.asked.acquire()
-    after = asyncio.create_task(questions.ask(Question(key_hash="k")))
+    after = asyncio.create_task(lookups.ask(Lookup(key_hash="k")))
     await database.asked.acquire()
     database.go.set()
     await asyncio.gather(before, after)
@@ -69,12 +69,12 @@ async def test_a_question_is_never_answered_by_an_earlier_statement() -> None:
 async def test_one_refused_question_does_not_spoil_the_others() -> None:
     database = FakeDatabase()
     database.error["bad"] = ValueError("refused")
-    questions = Questions(database)  # type: ignore[arg-type]
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
     blockers = []
     for n in range(STATEMENTS):
-        blockers.append(asyncio.create_task(questions.ask(Question(key_hash=f"b{n}"))))
+        blockers.append(asyncio.create_task(lookups.ask(Lookup(key_hash=f"b{n}"))))
         await database.asked.acquire()
-    asked = [asyncio.create_task(questions.ask(Question(key_hash=name))) for name in ("good", "bad", "fine")]
+    asked = [asyncio.create_task(lookups.ask(Lookup(key_hash=name))) for name in ("good", "bad", "fine")]
     await asyncio.sleep(0)
     database.go.set()
     answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -88,20 +88,20 @@ async def test_an_absent_database_is_told_to_everybody_without_asking_again() ->
     database = FakeDatabase()
     database.go.set()
     database.error["a"] = DatabaseUnavailable()
-    questions = Questions(database)  # type: ignore[arg-type]
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
     answers = await asyncio.gather(
-        questions.ask(Question(key_hash="a")), questions.ask(Question(key_hash="a")), return_exceptions=True
+        lookups.ask(Lookup(key_hash="a")), lookups.ask(Lookup(key_hash="a")), return_exceptions=True
     )
     assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
     database.error.clear()
-    assert await questions.ask(Question(key_hash="a")) == "a"
+    assert await lookups.ask(Lookup(key_hash="a")) == "a"
 
 
 async def test_who_leaves_does_not_disturb_who_stays() -> None:
     database = FakeDatabase()
-    questions = Questions(database)  # type: ignore[arg-type]
-    leaves = asyncio.create_task(questions.ask(Question(key_hash="leaves")))
-    stays = asyncio.create_task(questions.ask(Question(key_hash="stays")))
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
+    leaves = asyncio.create_task(lookups.ask(Lookup(key_hash="leaves")))
+    stays = asyncio.create_task(lookups.ask(Lookup(key_hash="stays")))
     await database.asked.acquire()
     leaves.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -113,10 +113,10 @@ async def test_who_leaves_does_not_disturb_who_stays() -> None:
 async def test_no_question_is_left_when_the_last_statement_ends() -> None:
     database = FakeDatabase()
     database.go.set()
-    questions = Questions(database)  # type: ignore[arg-type]
+    lookups = BatchedLookups(database)  # type: ignore[arg-type]
 
     async def ask_on(name: str) -> None:
         for n in range(200):
-            assert await asyncio.wait_for(questions.ask(Question(key_hash=f"{name}{n}")), 5) == f"{name}{n}"
+            assert await asyncio.wait_for(lookups.ask(Lookup(key_hash=f"{name}{n}")), 5) == f"{name}{n}"
 
     await asyncio.gather(*(ask_on(name) for name in "abcdef"))

@@ -1,7 +1,7 @@
-"""Gathers questions that are asked at the same moment into one statement.
+"""Gathers lookups that are asked at the same moment into one statement.
 
-This is no cache: a question is only ever answered by a statement that was sent after it was asked. While few ask,
-each question goes out at once and alone; under load a statement carries all that came while the ones before it were
+This is no cache: a lookup is only ever answered by a statement that was sent after it was asked. While few ask,
+each lookup goes out at once and alone; under load a statement carries all that came while the ones before it were
 under way.
 """
 
@@ -18,14 +18,14 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.access", "access.sql")
 
-#: Questions in one statement, and statements under way at once. The second one keeps callers moving while the first
+#: Lookups in one statement, and statements under way at once. The second one keeps callers moving while the first
 #: waits for a connection.
 LARGEST_BATCH = 200
 STATEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Lookup:
     """What is asked of the database for one request: who (by key or by user), and what is named."""
 
     key_hash: str | None = None
@@ -34,19 +34,19 @@ class Question:
     tenant_id: str | None = None
 
 
-class Questions:
+class BatchedLookups:
     """Asks the database; as many callers as like to may ask at once."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._open: deque[tuple[Question, asyncio.Future[Any]]] = deque()
+        self._open: deque[tuple[Lookup, asyncio.Future[Any]]] = deque()
         self._asking = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Question) -> Any:
-        """The row of `access.sql:admit` for this question. Raises `DatabaseUnavailable`."""
+    async def ask(self, lookup: Lookup) -> Any:
+        """The row of `access.sql:admit` for this lookup. Raises `DatabaseUnavailable`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._open.append((question, answer))
+        self._open.append((lookup, answer))
         if self._asking < STATEMENTS:
             self._asking += 1
             task = asyncio.create_task(self._answer_all())
@@ -59,23 +59,23 @@ class Questions:
             while self._open:
                 batch = [self._open.popleft() for _ in range(min(len(self._open), LARGEST_BATCH))]
                 # Who has gone away in the meantime needs no answer.
-                await self._answer([(question, answer) for question, answer in batch if not answer.done()])
+                await self._answer([(lookup, answer) for lookup, answer in batch if not answer.done()])
         finally:
-            # In the same step as the last look at `_open`: a question that comes now starts a task of its own.
+            # In the same step as the last look at `_open`: a lookup that comes now starts a task of its own.
             self._asking -= 1
 
-    async def _answer(self, batch: list[tuple[Question, asyncio.Future[Any]]]) -> None:
+    async def _answer(self, batch: list[tuple[Lookup, asyncio.Future[Any]]]) -> None:
         if not batch:
             return
         try:
-            rows = await self._fetch([question for question, _ in batch])
+            rows = await self._fetch([lookup for lookup, _ in batch])
         except asyncio.CancelledError:
             for _, answer in batch:
                 answer.cancel()
             raise
         except Exception as error:  # noqa: BLE001 (whoever asked gets it)
             if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
-                # One question that PostgreSQL refuses must not spoil the others.
+                # One lookup that PostgreSQL refuses must not spoil the others.
                 for one in batch:
                     await self._answer([one])
                 return
@@ -87,11 +87,11 @@ class Questions:
             if not answer.done():
                 answer.set_result(row)
 
-    async def _fetch(self, questions: list[Question]) -> list[Any]:
+    async def _fetch(self, lookups: list[Lookup]) -> list[Any]:
         return await self._db.fetch(
             SQL.admit,
-            [question.key_hash for question in questions],
-            [question.user_id for question in questions],
-            [question.project_id for question in questions],
-            [question.tenant_id for question in questions],
+            [lookup.key_hash for lookup in lookups],
+            [lookup.user_id for lookup in lookups],
+            [lookup.project_id for lookup in lookups],
+            [lookup.tenant_id for lookup in lookups],
         )

@@ -37,8 +37,12 @@ def leave(code: object) -> None:
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
     number = code if isinstance(code, int) else int(code is not None)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # Whoever reads has enough, such as `head`; Python's own end would try again, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if "temporalio" in sys.modules:
         os._exit(number)
     sys.exit(number)

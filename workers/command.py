@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import sys
 from typing import Annotated
@@ -51,16 +50,13 @@ def worker(
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
-    # As the worker processes have it, which `python -m` starts.
-    sys.path.append(os.getcwd())
-    for module in settings.handler_modules:
-        _check_module(module)
     asyncio.run(check_database(settings.database_url))
-    own = [sys.executable, "-m", "workers.main", "--backend", backend]
+    # -P: the folder where the command is called must not hide our packages; plug-ins are found there all the same.
+    own = [sys.executable, "-P", "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
     own += ["--slots", slots] if slots else []
     supervisor = [
-        *(sys.executable, "-m", "workers.supervisor"),
+        *(sys.executable, "-P", "-m", "workers.supervisor"),
         *("--processes", str(processes)),
         *("--drain", str(settings.worker_drain_seconds)),
         *("--memory", str(settings.worker_memory_mb << 20)),
@@ -69,16 +65,6 @@ def worker(
     ]
     # In place of this process, which has loaded far more than a supervisor needs.
     os.execv(sys.executable, [*supervisor, "--", *own])
-
-
-def _check_module(name: str) -> None:
-    """A module that is nowhere would end each worker process as it starts, again and again."""
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        found = None
-    if found is None:
-        raise typer.BadParameter(f"TASKGATE_HANDLERS names a module {name!r} that cannot be found")
 
 
 def _backend(backend: str | None, pool: str | None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from gateway.recovery.guard import join_supervisor
 from gateway.running import leave, run
+from workers.handlers.loader import HandlerModuleError
 from workers.process import run_worker
 from workers.slots import slots_of
+from workers.supervisor import CANNOT_START
 
 
 def main() -> None:
@@ -31,6 +34,9 @@ def main() -> None:
         )
     except SystemExit as exit_:
         code = exit_.code
+    except HandlerModuleError as error:
+        sys.stderr.write(f"taskgate: {error}\n")
+        code = CANNOT_START
     leave(code)
 
 

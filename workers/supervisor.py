@@ -28,6 +28,8 @@ log = logging.getLogger("workers.supervisor")
 #: A process that lived for less than this did not start well: the next one waits longer.
 GOOD_LIFE_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+#: The exit code of a process that has said why it cannot start. When none runs beside it, it is not tried again.
+CANNOT_START = os.EX_CONFIG
 #: How long a rolling restart waits for a new process to take tasks.
 READY_SECONDS = 120.0
 MEMORY_SECONDS = 1.0
@@ -114,10 +116,11 @@ class Supervisor:
         self._ready_file = ready_file
         self._children: set[Child] = set()
         self._ending = asyncio.Event()
+        self._code = 0
         self._restart_wanted = asyncio.Event()
 
     async def run(self) -> int:
-        """The exit code: 0 after an orderly end."""
+        """The exit code: 0 after an orderly end, `CANNOT_START` when no process can."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
@@ -130,7 +133,7 @@ class Supervisor:
         for child in list(self._children):
             self._dismiss(child)
         await asyncio.gather(*keepers)
-        return 0
+        return self._code
 
     async def _keep(self, place: Place) -> None:
         """One process after the other, until the end."""
@@ -143,6 +146,10 @@ class Supervisor:
             child.close()
             lived = time.monotonic() - child.started
             if self._ending.is_set() or child.leaving:
+                continue
+            if code == CANNOT_START and not any(other.ready.is_set() for other in self._children):
+                self._code = code
+                self._ending.set()
                 continue
             log.warning("worker process %d ended with code %s after %.1f s; it is replaced", child.pid, code, lived)
             if lived >= GOOD_LIFE_SECONDS:
@@ -174,18 +181,26 @@ class Supervisor:
         child.send(signal.SIGTERM)
         asyncio.get_running_loop().call_later(self._drain + DRAIN_MARGIN, child.send, signal.SIGKILL)
 
-    async def _renew(self, place: Place) -> None:
-        """Another process in this place, without a gap."""
+    async def _renew(self, place: Place) -> bool:
+        """Another process in this place, without a gap; False when it cannot start, and the old one goes on."""
         old = place.child
         if old is None or old.leaving or place.next is not None:
-            return
+            return old is not None
         place.next = new = await self._start()
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await new.ready.wait()
-        except TimeoutError:
+        waits = [asyncio.create_task(new.ready.wait()), asyncio.create_task(new.process.wait())]
+        done, left = await asyncio.wait(waits, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in left:
+            wait.cancel()
+        if new.process.returncode == CANNOT_START and place.next is new:
+            place.next = None
+            self._children.discard(new)
+            new.close()
+            log.error("worker process %d cannot start; the one before it, %d, goes on", new.pid, old.pid)
+            return False
+        if not done:
             log.warning("worker process %d is not ready yet; the one before it ends all the same", new.pid)
         self._dismiss(old)
+        return True
 
     # Beside -------------------------------------------------------------------------------------------------
 
@@ -200,8 +215,7 @@ class Supervisor:
             log.info("rolling restart of %d worker processes", len(self._places))
             for place in self._places:
                 old = place.child
-                await self._renew(place)
-                if old is not None:
+                if await self._renew(place) and old is not None:
                     await old.process.wait()
 
     async def _watch_memory(self) -> None:

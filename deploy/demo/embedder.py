@@ -18,7 +18,7 @@ class HashingEmbedder(EmbedderClient):
 
     def __init__(self, dimensions: int) -> None:
         self._vectorizer = HashingVectorizer(n_features=dimensions, analyzer="char_wb", ngram_range=(3, 4))
-        log.warning("vectors come from feature hashing; set TASKGATE_EMBEDDER_URL for real embeddings")
+        log.info("vectors come from feature hashing; set TASKGATE_EMBEDDER_URL for real embeddings")
 
     async def create(self, input_data: str | list[str] | Iterable[int] | Iterable[Iterable[int]]) -> list[float]:
         """The vector of a text; of the first one when several are given, like graphiti's other embedders."""

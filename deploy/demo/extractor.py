@@ -33,7 +33,7 @@ class RuleExtractor(LLMClient):
 
     def __init__(self) -> None:
         super().__init__(LLMConfig(model="rules", small_model="rules"), cache=False)
-        log.warning("names and relations come from rules for simple English; set TASKGATE_LLM_URL for a language model")
+        log.info("names and relations come from rules for simple English; set TASKGATE_LLM_URL for a language model")
 
     async def generate_response(
         self,

@@ -5,7 +5,7 @@ WORKDIR /src
 RUN python -m venv /opt/taskgate
 COPY deploy/docker/gateway.lock ./
 RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r gateway.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md taskgate_command.py ./
 COPY backends ./backends
 COPY gateway ./gateway
 COPY workers ./workers

@@ -28,8 +28,8 @@ SHOWN_FACTS = 12
 
 NEXT = """
 What to look at next, with every address and key in the shell (set -a; . .local/env; set +a):
-  .venv/bin/taskgate task list       the tasks of both backends as one list
-  .venv/bin/taskgate flags show      the stage of each tenant
+  taskgate task list                 the tasks of both backends as one list
+  taskgate flags show                the stage of each tenant
   docs/how-to-move-a-tenant.md       what was done for acme here, step by step
   make status, make down             what runs, and its end"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,10 @@ NAMED_BY: Mapping[str, str] = {
     "neo4j": "TASKGATE_GRAPH_URL",
 }
 
-HEADER = "# Written by the embedded stack. Use it with: set -a; . {path}; set +a\n"
+# The second line, which is no variable for `read_env`, puts `taskgate` on the path of the shell, once.
+HEADER = """# Written by the embedded stack. Use it with: set -a; . {path}; set +a
+case ":$PATH:" in *:{programs}:*) ;; *) PATH={programs}:$PATH ;; esac
+"""
 
 
 def inherited() -> dict[str, str]:
@@ -49,5 +53,6 @@ def write_env(path: Path, variables: Mapping[str, str]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.touch(mode=0o600)
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    temporary.write_text(HEADER.format(path=path) + "".join(lines))
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    temporary.write_text(HEADER.format(path=path, programs=programs) + "".join(lines))
     temporary.replace(path)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from deploy.local.builds import Report
 from deploy.local.cache import file_lock
+from deploy.local.chosen_ports import ChosenPorts
 from deploy.local.env import NAMED_BY, read_env, write_env
 from deploy.local.errors import PartUnavailableError, StackError
 from deploy.local.gateway import GatewayPart, WorkerPart
 from deploy.local.neo4j import Neo4jPart
 from deploy.local.part import External, Part
-from deploy.local.ports import PortChoice, port
+from deploy.local.ports import PortChoice, free_port, is_free
 from deploy.local.postgres import PostgresPart, Programs
-from deploy.local.process import ManagedProcess, destroy_directory
+from deploy.local.process import destroy_directory
 from deploy.local.redis import RedisPart
 from deploy.local.teardown import stop_directory
 from deploy.local.template import prepared_cluster
@@ -77,7 +78,8 @@ class EmbeddedStack:
         self.temporal_namespace = namespace
         self.temporal_nodes: list[TemporalPart] = []
         self.parts: dict[str, Part | External] = {}
-        self._ports: PortChoice = ports
+        self._ports = ChosenPorts(self.directory, ports)
+        self._names_servers = ports == "default"
         self._report = report
         self._durable = durable
         for name in NEEDS:
@@ -140,6 +142,7 @@ class EmbeddedStack:
         """
         wanted = [name for name in self.parts if not only or name in _with_needs(only)]
         async with file_lock(self.directory / "run" / "stack.lock", lambda: self._report("another `up` is at work")):
+            self._say_ports()
             tasks: dict[str, asyncio.Task[None]] = {}
             for name in wanted:
                 needed = [tasks[need] for need in NEEDS[name] if need in tasks]
@@ -149,6 +152,7 @@ class EmbeddedStack:
             finally:
                 for task in tasks.values():
                     task.cancel()
+            self._ports.remember()
             gateway = self.parts.get("gateway")
             # Also when something failed: the keys that were seeded are told only once.
             self.write_env(gateway.keys if isinstance(gateway, GatewayPart) else {})
@@ -166,13 +170,16 @@ class EmbeddedStack:
 
     async def add_temporal_node(self) -> TemporalPart:
         """Starts one more Temporal server on the same database: together they are one cluster."""
-        node = self._temporal(f"temporal-{len(self.temporal_nodes) + 1}", port("temporal", "free"))
+        node = self._temporal(f"temporal-{len(self.temporal_nodes) + 1}", free_port())
         await node.start()
         return node
 
     def write_env(self, more: Mapping[str, str]) -> dict[str, str]:
         """Merges the stack's variables, and `more`, into the env file; returns the whole."""
         variables = {**read_env(self.env_file), **self.environment(), **more}
+        if key := variables.get("TASKGATE_ADMIN_KEY"):
+            # What `taskgate` shows the gateway.
+            variables["TASKGATE_API_KEY"] = key
         write_env(self.env_file, variables)
         return variables
 
@@ -184,9 +191,12 @@ class EmbeddedStack:
 
     def _external(self, part: Part) -> External | None:
         named_by = NAMED_BY.get(part.name)
-        url = os.environ.get(named_by, "") if named_by and self._ports == "default" else ""
-        # A shell that has sourced our env file names our own server.
-        return External(part.name, url, named_by) if named_by and url not in ("", part.url) else None
+        url = os.environ.get(named_by, "") if named_by and self._names_servers else ""
+        if not named_by or not url:
+            return None
+        # A shell that has sourced our env file names our own server, which may be down.
+        ours = url == part.url and (part.running or is_free(part.port))
+        return None if ours else External(part.name, url, named_by)
 
     def _make(self, name: str) -> Part:
         directory, number, report = self.directory, self._port(name), self._report
@@ -238,18 +248,18 @@ class EmbeddedStack:
     def _port(self, name: str) -> int:
         if name.startswith("worker"):
             return 0
-        if self._ports == "free":
-            # A stack on free ports that is found running keeps those that it has.
-            process, note = ("gateway", "grpc") if name == "grpc" else (name, "port")
-            recorded = ManagedProcess(process, self.directory).record().get(note)
-            if isinstance(recorded, int):
-                return recorded
-        return port({"gateway": "http"}.get(name, name.replace("-", "_")), self._ports)
+        return self._ports.choose({"gateway": "http"}.get(name, name.replace("-", "_")))
 
     def _url(self, name: str) -> str:
         if name not in self.parts:
             raise StackError(f"this stack has no {name}")
         return self.parts[name].url
+
+    def _say_ports(self) -> None:
+        for name, line in self._ports.moved.items():
+            part = self.parts.get({"http": "gateway", "grpc": "gateway"}.get(name, name.replace("_", "-")))
+            if isinstance(part, Part):
+                self._report(f"{part.name}: {line}")
 
     async def _bring_up(self, name: str, needed: Sequence[asyncio.Task[None]]) -> None:
         part = self.parts[name]
@@ -269,5 +279,5 @@ class EmbeddedStack:
             return PartStatus(part.name, "external" if await part.reachable() else "unreachable", part.url, None)
         process = part.process.find()
         if process is None:
-            return PartStatus(part.name, "stopped", part.url, None)
+            return PartStatus(part.name, "stopped", "-", None)
         return PartStatus(part.name, "healthy" if await part.healthy() else "unhealthy", part.url, process.pid)

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from gateway.cli.lazy import LazyGroup
 
 app = typer.Typer(
-    cls=LazyGroup, help="Migration gateway for task queues.", no_args_is_help=True, pretty_exceptions_enable=False
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version as package_version
+
+        typer.echo(package_version("taskgate"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version")
+    ] = False,
+) -> None:
+    """Migration gateway for task queues."""
 
 
 @app.command()
@@ -20,14 +41,6 @@ def serve() -> None:
     from gateway.serve import serve as run_gateway
 
     run(run_gateway)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    from importlib.metadata import version as package_version
-
-    print(package_version("taskgate"))
 
 
 def _refused_settings() -> object:

@@ -164,7 +164,7 @@ class IsolatedExecution:
         reading, writing = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "workers.execution.child", str(writing), str(os.getpid())),
+                *(sys.executable, "-P", "-m", "workers.execution.child", str(writing), str(os.getpid())),
                 env=self._environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=sys.stderr.fileno(),  # a handler's own words belong into the log

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -42,6 +45,9 @@ def load_registry(modules: Sequence[str] = ()) -> TaskRegistry:
     matter, so a handler written against MemStack's own loads unchanged. Raises `HandlerModuleError`, which names the
     module.
     """
+    if modules and (here := os.getcwd()) not in sys.path:
+        # Last: a folder of a plug-in's author must not hide a package of ours.
+        sys.path.append(here)
     registry = TaskRegistry()
     for built_in in BUILT_IN:
         registry.register(built_in())
@@ -65,20 +71,32 @@ def _load(name: str, registry: TaskRegistry) -> None:
     try:
         module = importlib.import_module(name)
     except Exception as error:
-        raise HandlerModuleError(
-            f"Handler module {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        reason = _clash(error) or f"{type(error).__name__}: {error}"
+        raise HandlerModuleError(f"Handler module {name!r} cannot be imported: {reason}") from error
     register = getattr(module, "register", None)
     if callable(register) and not inspect.isclass(register):
         try:
             register(registry)
         except Exception as error:
-            raise HandlerModuleError(
-                f"register() of handler module {name!r} failed: {type(error).__name__}: {error}"
-            ) from error
+            reason = _clash(error) or f"{type(error).__name__}: {error}"
+            raise HandlerModuleError(f"register() of handler module {name!r} failed: {reason}") from error
         return
     for handler in _find(module):
         registry.register(handler)
+
+
+def _clash(error: Exception) -> str | None:
+    """The folder that the failed import may have meant, when another of its name was imported before it."""
+    module = getattr(error, "obj", None)
+    missed = getattr(error, "name", None) if isinstance(error, ImportError) else getattr(module, "__name__", None)
+    name = str(missed or "").partition(".")[0]
+    taken = sys.modules.get(name)
+    places = getattr(taken, "__path__", None) or [getattr(taken, "__file__", None)]
+    imported = [Path(place) for place in places if place]
+    for meant in (Path(folder, file) for folder in sys.path for file in (name, f"{name}.py") if imported):
+        if meant.exists() and meant.resolve() not in [place.resolve() for place in imported]:
+            return f"{meant} is hidden by {imported[0]}, which has the same name; rename the former"
+    return None
 
 
 def _find(module: ModuleType) -> Iterator[TaskHandler]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.env import NAMED_BY, read_env
-from deploy.local.ports import free_port
+from deploy.local.ports import DEFAULT_PORTS, free_port
 from deploy.local.process import ManagedProcess, destroy_directory
 
 CHECKOUT = Path(__file__).parents[3]
@@ -60,7 +61,7 @@ async def test_up_status_and_down(directory: Path) -> None:
     assert code == 0
     assert output.count("healthy") == 2
 
-    code, _, errors = await run("up", *where, TASKGATE_PORT_POSTGRES=ports["TASKGATE_PORT_POSTGRES"])
+    code, _, errors = await run("up", *where, TASKGATE_PORT_REDIS=str(free_port()))
     assert code == 1
     assert errors.startswith("error: redis: is running on port ")
 
@@ -118,3 +119,53 @@ async def test_servers_of_a_test_run_end_with_it_however_it_ends(ending: signal.
     gone, alive = await asyncio.to_thread(psutil.wait_procs, [server, guardian], 30)
     assert (len(gone), alive) == (2, [])
     assert Path(directory).name not in os.listdir(tempfile.gettempdir())
+
+
+async def test_without_their_variables_the_ports_are_those_it_runs_on(directory: Path) -> None:
+    where = ("--dir", str(directory), "--only", "redis")
+    number = str(free_port())
+    await run("up", *where, TASKGATE_PORT_REDIS=number)
+
+    code, output, _ = await run("status", *where)
+    assert (code, output.split()[-4:-1]) == (0, ["redis", "healthy", f"redis://127.0.0.1:{number}/0"])
+    code, output, _ = await run("up", *where)
+    assert (code, f"redis: already running on port {number}" in output) == (0, True)
+
+
+async def test_a_second_stack_takes_free_ports_says_so_and_keeps_them(directory: Path) -> None:
+    where = ("--dir", str(directory), "--only", "redis")
+    with socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            foreign.bind(("127.0.0.1", DEFAULT_PORTS["redis"]))
+        except OSError:
+            pass  # another server of this machine has it, which serves as well
+        else:
+            foreign.listen()
+        code, output, errors = await run("up", *where)
+        assert (code, errors) == (0, "")
+        url = read_env(directory / "env")["TASKGATE_REDIS_URL"]
+        number = url.removeprefix("redis://127.0.0.1:").removesuffix("/0")
+        said = f"redis: port 6379 is taken, {number} is used instead; TASKGATE_PORT_REDIS chooses another"
+        assert said in output
+        await run("down", "--dir", str(directory))
+
+        # A shell may still have the address of the server that is down: it is ours, on the port it had.
+        code, output, _ = await run("up", *where, TASKGATE_REDIS_URL=url)
+    assert (code, f"redis: running on port {number}" in output) == (0, True)
+    assert "taken" not in output
+
+
+async def test_after_a_reboot_everything_starts_again(directory: Path) -> None:
+    where = ("--dir", str(directory), "--only", "postgres,redis")
+    assert (await run("up", *where))[0] == 0
+    pid_files = {name: ManagedProcess(name, directory) for name in ("postgres", "redis")}
+    for process in pid_files.values():
+        await process.kill()
+        assert process.pid_file.exists()
+
+    code, output, _ = await run("status", *where)
+    assert (code, output.count("stopped")) == (1, 2)
+    code, output, errors = await run("up", *where)
+    assert (code, errors) == (0, "")
+    assert output.count(": running on port") == 2

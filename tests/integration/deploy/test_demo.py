@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,11 @@ async def test_the_demo_finishes_on_both_backends(stack_factory: StackFactory) -
         assert f"Graph of {tenant.name} (group {tenant.name}-project): " in output
         assert f"{episodes} Episodic" in output
     assert "Alice Moreau  --" in output
+    for name in ("gateway", "worker-temporal", "worker-redis"):
+        log = (stack.directory / "logs" / f"{name}.log").read_text()
+        assert " INFO " in log
+        # Nothing went wrong, so nothing is said to have.
+        assert re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|Traceback)\b.*$", log, re.MULTILINE) == []
 
 
 async def test_without_a_stack_the_demo_says_what_to_do(tmp_path: Path) -> None:

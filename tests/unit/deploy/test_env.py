@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,11 @@ def test_children_do_not_inherit_servers_addresses(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TASKGATE_HANDLERS", "mine")
     assert not set(NAMED_BY.values()) & set(inherited())
     assert inherited()["TASKGATE_HANDLERS"] == "mine"
+
+
+def test_the_command_is_on_the_shells_path_once(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    write_env(file, AWKWARD)
+    script = f'PATH=/usr/bin:/bin; . "{file}"; . "{file}"; printf "%s" "$PATH"'
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert read == f"{Path(sys.executable).parent}:/usr/bin:/bin"

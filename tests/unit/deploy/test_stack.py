@@ -11,6 +11,7 @@ import pytest
 from deploy.local.env import NAMED_BY
 from deploy.local.errors import StackError
 from deploy.local.part import External, Part
+from deploy.local.ports import free_port
 from deploy.local.stack import NEEDS, SERVERS, EmbeddedStack
 from deploy.local.temporal import TemporalPart
 
@@ -76,6 +77,7 @@ async def test_a_named_server_that_does_not_answer_is_an_error(tmp_path: Path, m
 def test_a_shell_that_has_sourced_our_env_file_names_our_own_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TASKGATE_PORT_REDIS", str(free_port()))
     own = EmbeddedStack(tmp_path, ["redis"]).redis_url
     monkeypatch.setenv("TASKGATE_REDIS_URL", own)
     assert isinstance(EmbeddedStack(tmp_path, ["redis"]).parts["redis"], Part)
@@ -116,3 +118,11 @@ def test_temporal_is_given_the_database_that_the_environment_names(
     assert isinstance(temporal, TemporalPart)
     sql = temporal.sql
     assert (sql.host, sql.port, sql.user, sql.password) == ("db.internal", 6543, "me", "se@cret")
+
+
+def test_a_foreign_server_on_our_default_port_is_the_one_that_is_named(
+    tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.ports.DEFAULT_PORTS", {"neo4j": listener})
+    monkeypatch.setenv("TASKGATE_GRAPH_URL", f"bolt://127.0.0.1:{listener}")
+    assert isinstance(EmbeddedStack(tmp_path, ["neo4j"]).parts["neo4j"], External)

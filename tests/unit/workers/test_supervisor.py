@@ -26,6 +26,8 @@ with open(sys.argv[1], "a") as journal:
     journal.write(json.dumps({"pid": os.getpid(), "parent": os.getppid()}) + "\\n")
 if sys.argv[2] == "dies":
     sys.exit(3)
+if sys.argv[2] == "refuses" or sys.argv[2] == "refuses-when" and os.path.exists(sys.argv[3]):
+    sys.exit(os.EX_CONFIG)
 if sys.argv[2] == "renews":
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     signal.signal(signal.SIGALRM, lambda *_: line.extend(clock() + 0.4))
@@ -162,3 +164,21 @@ async def test_what_uses_too_much_memory_is_replaced(start: Start) -> None:
     supervised = await start("eats", str(60 * megabyte), memory=40 * megabyte)
     await supervised.until(lambda: len(supervised.children) >= 2)
     assert supervised.process.returncode is None
+
+
+async def test_it_ends_when_its_process_says_that_it_cannot_start(start: Start) -> None:
+    supervised = await start("refuses", processes=2)
+    assert await asyncio.wait_for(supervised.process.wait(), 20) == os.EX_CONFIG
+    assert len(supervised.children) <= 2
+
+
+async def test_a_rolling_restart_keeps_a_process_whose_next_cannot_start(start: Start, tmp_path: Path) -> None:
+    supervised = await start("refuses-when", str(tmp_path / "broken"))
+    await supervised.until(supervised.ready_file.exists)
+    (tmp_path / "broken").touch()
+    supervised.process.send_signal(signal.SIGHUP)
+    await supervised.until(lambda: len(supervised.children) == 2 and not is_alive(supervised.children[1]))
+    (tmp_path / "broken").unlink()
+    supervised.process.send_signal(signal.SIGHUP)
+    await supervised.until(lambda: len(supervised.children) == 3 and not is_alive(supervised.children[0]))
+    assert is_alive(supervised.children[2])

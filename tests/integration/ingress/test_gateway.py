@@ -13,7 +13,7 @@ import pytest
 from backends.memory.engine import MemoryEngine
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.bootstrap import build_gateway
-from gateway.bootstrap.dependencies import build_ground
+from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.recovery import build_bridge
 from gateway.routing.flag_edit import with_stage
 from gateway.routing.flag_file import FlagFile
@@ -75,7 +75,7 @@ async def test_off_by_default(producer, tasks, redis_server, temporal, flags_fil
     payload = await producer.push()
     await tasks.insert(payload["task_id"])
     engines = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
-    bridge = build_bridge(build_ground(settings, engines), tasks.database, wake=lambda: None)
+    bridge = build_bridge(build_dependencies(settings, engines), tasks.database, wake=lambda: None)
     assert bridge is not None
     for _ in range(3):
         await bridge.tick()

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gateway.cli.actor import current_actor
-from gateway.cli.flag_ground import FlagGround, look, refuse_stranding
+from gateway.cli.flag_facts import FlagFacts, look, refuse_stranding
 from gateway.cli.flag_view import flag_view, override_changes, override_json, print_view
 from gateway.routing.errors import FlagChangeRefused, FlagError, FlagFileInvalid
 from gateway.routing.flag_document import Json, check_flag, oddities
@@ -53,20 +53,20 @@ def show(as_json: AsJson = False) -> None:
     """What is in force: overrides, the flag's default, everybody who has a stage of their own, and the last change."""
     settings = Settings()
     source = FlagSource.from_settings(settings)
-    ground = look(settings)
+    facts = look(settings)
     with complaints():
         flag = None if source.is_remote else _file_of(settings).read()
-        flag, left = asyncio.run(_in_force(source, flag, ground))
+        flag, left = asyncio.run(_in_force(source, flag, facts))
     history = [] if source.is_remote or settings.flags_file is None else _file_of(settings).history()
     try:
         check_flag(flag or {"on": True})
     except FlagFileInvalid as error:
         fail(f"{source.owner}: {error}", code=1)
     view = flag_view(source, flag, history)
-    view["overrides"] = [override_json(row) for row in ground.overrides]
+    view["overrides"] = [override_json(row) for row in facts.overrides]
     view["stranded"] = lines(left)
-    if ground.problem is not None:
-        view["notes"].append(f"overrides and what is left on redis are not shown: {ground.problem}")
+    if facts.problem is not None:
+        view["notes"].append(f"overrides and what is left on redis are not shown: {facts.problem}")
     if as_json:
         typer.echo(json.dumps(view, indent=2, ensure_ascii=False))
     else:
@@ -138,11 +138,11 @@ def history(
         settings = Settings()
         is_remote = FlagSource.from_settings(settings).is_remote
         of_file = [] if is_remote else [asdict(change) for change in _file_of(settings).history()]
-    ground = look(settings, changes=limit)
-    of_overrides = override_changes(ground.override_changes)
+    facts = look(settings, changes=limit)
+    of_overrides = override_changes(facts.override_changes)
     changes = sorted(of_file + of_overrides, key=lambda change: datetime.fromisoformat(change["at"]))[-limit:]
-    if ground.problem is not None:
-        typer.echo(f"warning: changes of overrides are not shown: {ground.problem}", err=True)
+    if facts.problem is not None:
+        typer.echo(f"warning: changes of overrides are not shown: {facts.problem}", err=True)
     if as_json:
         typer.echo(json.dumps(changes, indent=2, ensure_ascii=False))
         return
@@ -216,19 +216,19 @@ def _change(
             code=1,
         )
     file = _file_of(settings)
-    ground = look(settings, scope)
+    facts = look(settings, scope)
 
     def checked(flag: Json) -> Json:
         changed = change(flag)
         if not force:
-            refuse_stranding(flag, changed, settings.flag_key, ground)
+            refuse_stranding(flag, changed, settings.flag_key, facts)
         return changed
 
     record = file.edit(
         checked, who=by or current_actor(), why=why, what=str(scope), describe=lambda flag: describe_scope(flag, scope)
     )
     typer.echo(f"{record.what}: {record.before} → {record.after}  (version {record.version}, {record.who})")
-    for warning in ground.unknown:
+    for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the stage is set all the same", err=True)
     if stage is not None:
         typer.echo(f"  {stage}: {meaning(stage)}")
@@ -240,7 +240,7 @@ def _change(
         typer.echo(f"  note: {oddity}")
 
 
-async def _in_force(source: FlagSource, flag: Json | None, ground: FlagGround) -> tuple[Json | None, list[Left]]:
+async def _in_force(source: FlagSource, flag: Json | None, facts: FlagFacts) -> tuple[Json | None, list[Left]]:
     """The flag, of LaunchDarkly when that owns it, and what is stranded under it and the overrides."""
     await source.start()
     try:
@@ -248,12 +248,12 @@ async def _in_force(source: FlagSource, flag: Json | None, ground: FlagGround) -
             flag = source.document()
             if flag is None:
                 fail(source.problem() or "LaunchDarkly has sent no flag", code=1)
-        overridden = {row.scope: row.stage for row in ground.overrides}
+        overridden = {row.scope: row.stage for row in facts.overrides}
 
         def stage_of(query: RouteQuery) -> Stage:
             above = [overridden[scope] for scope in scopes_of(query) if scope in overridden]
             return above[0] if above else source.evaluate(query).stage
 
-        return flag, stranded(ground.left, stage_of)
+        return flag, stranded(facts.left, stage_of)
     finally:
         await source.close()

@@ -15,7 +15,7 @@ import typer
 
 from gateway.access.placement import Tier
 from gateway.cli.actor import current_actor
-from gateway.cli.flag_ground import look, stranding
+from gateway.cli.flag_facts import look, stranding
 from gateway.cli.flag_view import override_json
 from gateway.cli.flags import (
     AsJson,
@@ -95,12 +95,12 @@ def override_set(
             raise FlagChangeRefused("say why")
         if minutes is not None and not 0 < minutes < 60 * 24 * 3650:
             raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
-        ground = look(Settings(), scope)
-        left = [one for one in ground.left if scope.covers(one.query)]
+        facts = look(Settings(), scope)
+        left = [one for one in facts.left if scope.covers(one.query)]
         if wanted is Stage.COMPLETE and left and not force:
             raise stranding(left)
     lasts = None if minutes is None else timedelta(minutes=minutes)
-    for warning in ground.unknown:
+    for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the override is set all the same", err=True)
     row = _with_database(lambda db: set_override(db, scope, wanted, by=by or current_actor(), why=why, lasts=lasts))
     typer.echo(_override_line(row))

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class FlagGround:
+class FlagFacts:
     """`problem` is why the database could not be asked; there is nothing else then."""
 
     left: list[Left] = field(default_factory=list)
@@ -37,11 +37,11 @@ class FlagGround:
     problem: str | None = None
 
 
-def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) -> FlagGround:
+def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) -> FlagFacts:
     """Ask the database, with the newest changes of overrides; one that is away or bare is a `problem`."""
 
-    async def ask(database: Database) -> FlagGround:
-        return FlagGround(
+    async def ask(database: Database) -> FlagFacts:
+        return FlagFacts(
             await left_on_redis(database),
             await load_overrides(database),
             await database.fetch(SQL.override_changes, changes),
@@ -51,20 +51,20 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) ->
     try:
         return asyncio.run(_with_database(settings, ask))
     except DatabaseUnavailable:
-        return FlagGround(problem="the database is not reachable (TASKGATE_DATABASE_URL)")
+        return FlagFacts(problem="the database is not reachable (TASKGATE_DATABASE_URL)")
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return FlagGround(problem="the database has no tables of the gateway (taskgate db migrate)")
+        return FlagFacts(problem="the database has no tables of the gateway (taskgate db migrate)")
 
 
-def refuse_stranding(before: Json, after: Json, flag_key: str, ground: FlagGround) -> None:
+def refuse_stranding(before: Json, after: Json, flag_key: str, facts: FlagFacts) -> None:
     """Raises `FlagChangeRefused` with what would be left on Redis."""
-    if ground.problem is not None:
+    if facts.problem is not None:
         if _at_complete(after) - _at_complete(before):
             raise FlagChangeRefused(
-                f"whether tasks are left on redis cannot be seen: {ground.problem}; --force changes it all the same"
+                f"whether tasks are left on redis cannot be seen: {facts.problem}; --force changes it all the same"
             )
         return
-    if ground.left and (left := asyncio.run(newly_stranded(ground.left, before, after, flag_key))):
+    if facts.left and (left := asyncio.run(newly_stranded(facts.left, before, after, flag_key))):
         raise stranding(left)
 
 

@@ -81,6 +81,15 @@ class WorkflowRef:
         return f"task-{self.task_id}" if self.epoch == 1 else f"task-{self.task_id}-{self.epoch}"
 
 
+def possible_starts(workflow_id: str) -> list[tuple[str, int]]:
+    """Task id and epoch of the starts with this workflow id: an epoch's suffix looks like part of a task's id."""
+    if not workflow_id.startswith("task-"):
+        return []
+    body = workflow_id.removeprefix("task-")
+    head, _, tail = body.rpartition("-")
+    return [(body, 1), (head, int(tail))] if head and tail.isdecimal() and int(tail) < 2**31 else [(body, 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowStart:
     """Everything an engine needs to start a task.
@@ -156,6 +165,9 @@ class WorkflowEnginePort(Protocol):
 
     async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
         """Make a start whose worker was lost run again at once; False when the engine no longer holds it."""
+
+    async def list_held(self, worker_id: str) -> Sequence[str]:
+        """Workflow ids of the starts that the engine handed to this worker (empty: it keeps no such list)."""
 
     async def release_worker(self, worker_id: str) -> int:
         """Take back what the engine handed to a lost worker and nobody claimed; how many (0: it keeps no such list)."""

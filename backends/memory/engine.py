@@ -126,6 +126,14 @@ class MemoryEngine:
         self.faults.after("requeue_workflow")
         return not record.state.is_terminal
 
+    async def list_held(self, worker_id: str) -> Sequence[str]:
+        self.faults.before("list_held")
+        return [
+            workflow_id
+            for workflow_id, record in self._records.items()
+            if record.run and record.run.worker_id == worker_id
+        ]
+
     async def release_worker(self, worker_id: str) -> int:
         self.faults.before("release_worker")
         held = [record for record in self._records.values() if record.run and record.run.worker_id == worker_id]

@@ -117,6 +117,11 @@ class RedisQueueEngine:
         """
         return await self._lists.requeue(ref, keep=_KEEP)
 
+    async def list_held(self, worker_id: str) -> Sequence[str]:
+        """Payloads without an epoch, which others pushed, are left out."""
+        with _reading():
+            return sorted(name for name in await self._lists.held_by(worker_id) if not name.endswith("*"))
+
     async def release_worker(self, worker_id: str) -> int:
         """Put back all that a dead worker held, as the next of their groups, and free its locks; returns how many.
 

@@ -47,6 +47,12 @@ class TaskLists:
         pages = walk(self._link, scripts.CONTENTS, (), lists)
         return {name.decode() async for page in pages for name in page.found}
 
+    async def held_by(self, worker_id: str) -> set[str]:
+        """As `contents`, of what this worker holds."""
+        groups = [group.decode() for group in await self._link.call("SMEMBERS", f"{wire.HELD}{worker_id}")]
+        pages = walk(self._link, scripts.CONTENTS, (), [f"{wire.OWN}{worker_id}:{group}" for group in groups])
+        return {name.decode() async for page in pages for name in page.found}
+
     async def take_out(self, ref: WorkflowRef) -> int:
         """Take all copies out of the group's list; how many. Misses what is taken or put back meanwhile."""
         pages = walk(self._link, scripts.TAKE_OUT, _needle(ref), [ref.group_id])

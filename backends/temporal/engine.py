@@ -157,6 +157,10 @@ class TemporalEngine:
                 raise
             raise CapabilityMissing("a task that runs as a standalone activity takes no signals") from None
 
+    async def list_held(self, worker_id: str) -> Sequence[str]:
+        """None: Temporal keeps no list by worker."""
+        return []
+
     async def release_worker(self, worker_id: str) -> int:
         """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
         return 0

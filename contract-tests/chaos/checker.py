@@ -18,6 +18,9 @@ LEGACY = "legacy"
 LEGACY_GRACE = 5.0
 #: A run whose claim was granted before the stop, so that its attempt was stopped, may begin so much after its answer.
 CLAIMED_GRACE = 1.0
+#: A stopped run whose worker hears nothing goes on beside a retry's until that worker has given its connections up
+#: (10 s) and has compared what it runs with its rows.
+DEAF_GRACE = 15.0
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
     if len(runs) > len(attempts):
         yield Violation("unexplained", task_id, f"{len(runs)} runs of the handler, {len(attempts)} recorded attempts")
     yield from _check_attempts(task_id, seen, attempts)
-    yield from _check_overlap(task_id, runs, history.kills)
+    yield from _check_overlap(task_id, seen, runs, history.kills)
     yield from _check_stops(task_id, seen, runs, attempts)
 
 
@@ -183,13 +186,19 @@ def _check_attempts(task_id: str, seen: Seen, attempts: list[AttemptRow]) -> Ite
         yield Violation("unexplained", task_id, "another attempt after a stop, and nobody retried it")
 
 
-def _check_overlap(task_id: str, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:
+def _check_overlap(task_id: str, seen: Seen, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:
     for before, after in pairwise(runs):
         end = before.end if before.end is not None else kills.get(before.pid)
         if end is None:
             yield Violation("overlap", task_id, f"a run in process {before.pid} never ended, another began")
-        elif after.start < end:
+        elif after.start < end and not _was_deaf(before.start, after.start, end, seen):
             yield Violation("overlap", task_id, f"a run began {end - after.start:.3f} s before the one before ended")
+
+
+def _was_deaf(began: float, retried: float, ended: float, seen: Seen) -> bool:
+    """The run was stopped, its task was retried, and it ended in time."""
+    stops = [stop for stop in seen.stops if began < stop.answered <= retried]
+    return any(ended < stop.answered + DEAF_GRACE and _retried_after(stop, seen) for stop in stops)
 
 
 def _check_stops(task_id: str, seen: Seen, runs: list[_Run], attempts: list[AttemptRow]) -> Iterable[Violation]:

@@ -47,6 +47,19 @@ def test_a_good_history_passes() -> None:
     assert check(good()) == []
 
 
+def with_a_deaf_worker(ends: float) -> History:
+    """The run of `b` that was stopped at 1.1 goes on until `ends`, beside the one that was retried."""
+    history = good()
+    history.effects += [Effect("b", "b0", "start", 0.5, 13), Effect("b", "b0", "cancelled", ends, 13)]
+    history.attempts["b"].insert(0, AttemptRow(0, "stopped"))
+    return history
+
+
+def test_a_stopped_run_of_a_deaf_worker_may_end_a_little_later() -> None:
+    assert check(with_a_deaf_worker(10.0)) == []
+    assert "overlap" in {violation.rule for violation in check(with_a_deaf_worker(20.0))}
+
+
 def lose(history: History) -> None:
     history.statuses = {**history.statuses, "a": "PROCESSING"}
 

@@ -82,8 +82,12 @@ async def test_what_is_released_by_worker_runs_again(harness: EngineHarness, eng
     await harness.take()
     worker_id = harness.worker_id
     await harness.lose_worker()
+    held = await engine.list_held(worker_id)
     if not await engine.release_worker(worker_id):
+        assert not held
         pytest.skip(f"{engine.name} keeps no list of what a worker was given")
+    assert held == [start.ref.workflow_id]
+    assert await engine.list_held(worker_id) == []
     running = await harness.take()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from backends.errors import AnswerLost, EngineError, EngineUnavailable
-from backends.port import WorkflowEnginePort, WorkflowRef
+from backends.port import WorkflowEnginePort, WorkflowRef, possible_starts
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.storage.database import Database
@@ -121,15 +121,30 @@ class EngineDuties:
                 if kind == "requeue":
                     return not row["stands"] or await engine.requeue_workflow(ref, "its worker was lost")
                 if kind == "release":
+                    await self._drop_ended(engine, ref.task_id)
                     await engine.release_worker(ref.task_id)
                 else:
                     await engine.cancel_workflow(ref, "Task stopped by user")
                 return True
         except (EngineError, TimeoutError) as error:
             return error
+        except DatabaseUnavailable:
+            raise
         except Exception as error:
             log.exception("%s of %s failed at %s", kind, row["subject"], engine.name)
             return error
+
+    async def _drop_ended(self, engine: WorkflowEnginePort, worker_id: str) -> None:
+        """The lost worker may have reported an end here and not there: a legacy worker would run that payload again.
+
+        Raises `DatabaseUnavailable` and what the engine raises.
+        """
+        held = [start for workflow_id in await engine.list_held(worker_id) for start in possible_starts(workflow_id)]
+        if held:
+            ids, epochs = (list(column) for column in zip(*held, strict=True))
+            for row in await self._db.fetch(SQL.not_open, ids, epochs, engine.name):
+                ref = WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+                await engine.cancel_workflow(ref, "its run had ended")
 
     async def _note_answers(
         self, backend: str, kind: str, told: Sequence[asyncpg.Record], gone: Sequence[asyncpg.Record]

@@ -34,6 +34,13 @@ RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
 -- Tasks before their duties, and in order, as everybody does who owes an engine something.
 SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_id FOR UPDATE
 
+-- name: not_open
+-- Of the starts that a lost worker held ($1 task ids, $2 epochs) those that are not open any more on engine $3.
+SELECT h.task_id, h.epoch, d.group_id, d.task_type
+FROM unnest($1::text[], $2::int[]) AS h (task_id, epoch)
+JOIN taskgate.dispatch d ON d.task_id = h.task_id
+WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.epoch <> h.epoch OR d.backend <> $3
+
 -- name: answered
 DELETE FROM taskgate.engine_duty WHERE duty_id = ANY ($1::bigint[])
 

@@ -17,7 +17,7 @@ from itertools import groupby
 import asyncpg
 
 from backends.errors import EngineError
-from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus
+from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from gateway.recovery.ended_lists import EndedLists
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.storage.database import Database
@@ -133,7 +133,7 @@ class EngineCheck:
 
     async def _merge_ended(self) -> None:
         ended = await self._ended.look()
-        candidates = {task_id for one in ended for task_id in _candidates(one.workflow_id)}
+        candidates = {task_id for one in ended for task_id, _ in possible_starts(one.workflow_id)}
         if candidates:
             ids = {one.workflow_id for one in ended}
             for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), self._engine.name):
@@ -228,12 +228,3 @@ def _words(status: WorkflowStatus) -> str | None:
 
 def _ref(row: asyncpg.Record) -> WorkflowRef:
     return WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
-
-
-def _candidates(workflow_id: str) -> list[str]:
-    """Task ids that this workflow id may belong to (the epoch's suffix looks like part of an id)."""
-    if not workflow_id.startswith("task-"):
-        return []
-    body = workflow_id.removeprefix("task-")
-    head, _, tail = body.rpartition("-")
-    return [body, head] if head and tail.isdigit() else [body]

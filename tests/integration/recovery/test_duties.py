@@ -254,6 +254,36 @@ async def test_a_worker_is_released_after_its_runs_were_taken_back(
     assert await database.fetchval(DUTIES) == 0
 
 
+@pytest.mark.parametrize("end", ["completed", "failed for now", "stopped"])
+async def test_what_a_lost_worker_had_ended_does_not_wait_again_for_a_legacy_worker(
+    end, database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench,
+    start_of,
+):  # fmt: skip
+    """It told PostgreSQL, and died before it told Redis. Whoever claims nothing would run it again."""
+    bench = await new_bench()
+    task, other = await new_task(), await new_task()
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    await redis_engine.start_workflow(start_of(task))
+    await bench.next()
+    await redis_engine.start_workflow(start_of(other, "h"))
+    await bench.next()
+    claim = await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
+    match end:
+        case "completed":
+            await transitions.complete(task, claim.attempt)
+        case "failed for now":
+            await transitions.fail(task, claim.attempt, "no luck", final=False, engine_retries=False)
+        case _:
+            await transitions.stop(task)
+    await bench.kill()
+    await new_reaper().tick()
+    duties = new_duties(redis_engine)
+    await duties.settle("redis", "requeue")
+    assert await duties.settle("redis", "release") == 1
+    assert await queue.llen("queue:group:g") == 0
+    assert await queue.llen("queue:group:h") == 1
+
+
 async def test_a_lost_run_that_its_engine_forgot_starts_anew(
     database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper
 ):

@@ -8,9 +8,8 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
-from gateway.cli.text import print_json
 
 tenant_app = typer.Typer(help="Tenants: tier, weight, what waits and why.", no_args_is_help=True)
 
@@ -60,9 +59,10 @@ def tier(
     tenant_id: Tenant,
     tier_name: Annotated[str, typer.Argument(help="enterprise, vip or standard", metavar="TIER")],
     why: Why = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a tenant's tier; its waiting work moves to the queues of the new one."""
-    _change(tenant_id, tier=tier_name, why=why)
+    _change(tenant_id, as_json=as_json, tier=tier_name, why=why)
 
 
 @tenant_app.command("weight")
@@ -70,15 +70,16 @@ def weight(
     tenant_id: Tenant,
     share: Annotated[float, typer.Argument(help="0.001 to 1000; others have 1", metavar="WEIGHT")],
     why: Why = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a tenant's share of the queues that it shares with others."""
-    _change(tenant_id, weight=share, why=why)
+    _change(tenant_id, as_json=as_json, weight=share, why=why)
 
 
-def _change(tenant_id: str, **change: Any) -> None:
+def _change(tenant_id: str, *, as_json: bool, **change: Any) -> None:
     with GatewayClient() as gateway:
         found = gateway.call("PUT", tenant_path(tenant_id), body=change)
-    typer.echo(f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}")
+    print_result(found, f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}", as_json=as_json)
 
 
 def tenant_path(tenant_id: str) -> str:

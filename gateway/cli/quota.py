@@ -17,7 +17,7 @@ Project = Annotated[str | None, typer.Option("--project", help="Of this project 
 
 @quota_app.command("set")
 def set_quota(
-    tenant_id: Tenant,
+    tenant: Tenant,
     project: Project = None,
     queued: Annotated[int | None, typer.Option("--queued", min=0, help="Tasks accepted and not begun")] = None,
     running: Annotated[int | None, typer.Option("--running", min=0, help="Tasks on an engine at once")] = None,
@@ -32,22 +32,22 @@ def set_quota(
     limits = {"queued": queued, "running": running, "per_minute": per_minute, "bytes_per_day": bytes_per_day}
     with GatewayClient() as gateway:
         answer = gateway.call(
-            "PUT", f"{tenant_path(tenant_id)}/quotas", body={**limits, "why": why}, query={"project_id": project}
+            "PUT", f"{tenant_path(tenant)}/quotas", body={**limits, "why": why}, query={"project_id": project}
         )
     print_result(answer["quotas"], quota_table(answer["quotas"]), as_json=as_json)
 
 
 @quota_app.command("show")
-def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
+def show(tenant: Tenant, as_json: AsJson = False) -> None:
     """Show the quotas of a tenant and its projects, and what is used of them."""
     with GatewayClient() as gateway:
-        quotas = gateway.get(f"{tenant_path(tenant_id)}/quotas")["quotas"]
+        quotas = gateway.get(f"{tenant_path(tenant)}/quotas")["quotas"]
     print_result(quotas, quota_table(quotas) if quotas else "no quotas", as_json=as_json)
 
 
 @quota_app.command("clear")
-def clear(tenant_id: Tenant, project: Project = None, why: Why = None, as_json: AsJson = False) -> None:
+def clear(tenant: Tenant, project: Project = None, why: Why = None, as_json: AsJson = False) -> None:
     """Take the quota of a tenant or project away."""
     with GatewayClient() as gateway:
-        gateway.call("DELETE", f"{tenant_path(tenant_id)}/quotas", query={"project_id": project, "why": why})
-    print_result({"tenant_id": tenant_id, "project_id": project}, "cleared", as_json=as_json)
+        gateway.call("DELETE", f"{tenant_path(tenant)}/quotas", query={"project_id": project, "why": why})
+    print_result({"tenant_id": tenant, "project_id": project}, "cleared", as_json=as_json)

@@ -36,7 +36,7 @@ def release(
     plan = asyncio.run(_plan(settings))
     alive = ", ".join(plan.living)
     if dry_run and as_json:
-        print_json({"rows": plan.rows, "living": plan.living, "left": _as_list(plan.left)})
+        print_json({"rows": plan.rows, "living": plan.living})
         return
     if dry_run:
         typer.echo(f"{plan.rows} waiting tasks would be given back to the legacy queue")
@@ -51,23 +51,20 @@ def release(
         done = asyncio.run(_give_back(settings, by or current_actor(), forced=bool(plan.living)))
     except EngineError as error:
         fail(f"redis: {error.message}; run it again when redis is back", code=1)
-    if as_json:
-        print_json({"rows": done.rows, "pushed": done.pushed, "left": _as_list(done.left)})
-    else:
-        typer.echo(f"{done.rows} waiting tasks given back to the legacy queue")
     if not settings.redis_url:
         typer.echo(
             "warning: TASKGATE_REDIS_URL is not set: what is in no list there is left to the legacy recovery loop",
             err=True,
         )
-    elif done.pushed and not as_json:
+    left = [{"backend": backend, "state": state, "tasks": tasks} for (backend, state), tasks in done.left.items()]
+    if as_json:
+        print_json({"rows": done.rows, "pushed": done.pushed, "left": left})
+        return
+    typer.echo(f"{done.rows} waiting tasks given back to the legacy queue")
+    if done.pushed:
         typer.echo(f"{done.pushed} of them were in none of redis's lists, and were pushed")
-    for (backend, state), tasks in () if as_json else done.left.items():
-        typer.echo(f"left: {tasks} tasks {state} on {backend}")
-
-
-def _as_list(left: dict[tuple[str, str], int]) -> list[dict[str, str | int]]:
-    return [{"backend": backend, "state": state, "tasks": tasks} for (backend, state), tasks in left.items()]
+    for one in left:
+        typer.echo(f"left: {one['tasks']} tasks {one['state']} on {one['backend']}")
 
 
 async def _plan(settings: Settings) -> ReleasePlan:

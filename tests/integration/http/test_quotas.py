@@ -233,7 +233,7 @@ async def test_on_the_command_line(run: Any, admin: dict[str, str], monkeypatch:
     code, out = await run("quota", "set", "--tenant", "t-ann", "--queued", "10", "--running", "2", "--why", "trial")
     assert (code, "0 of 10" in out) == (0, True), out
     assert "0 of 2" in (await run("quota", "show", "--tenant", "t-ann"))[1]
-    [quota] = await json_of("quota", "set", "--tenant", "t-ann", "--project", "p-ann", "--queued", "5")
+    _, quota = await json_of("quota", "set", "--tenant", "t-ann", "--project", "p-ann", "--queued", "5")
     assert (quota["project_id"], quota["limits"]["queued"]) == ("p-ann", 5)
     cleared = await json_of("quota", "clear", "--tenant", "t-ann", "--project", "p-ann")
     assert cleared == {"tenant_id": "t-ann", "project_id": "p-ann"}

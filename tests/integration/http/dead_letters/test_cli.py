@@ -62,6 +62,7 @@ async def test_callbacks(run, fail_task, database) -> None:
     shown = json.loads((await run("callback", "show", found[0]["id"]))[1])
     assert shown["body"]["type"] == "task.failed"
     assert (await run("callback", "resend", found[0]["id"]))[1] == f"sent again: {found[0]['id']}\n"
+    await database.execute("UPDATE taskgate.delivery SET state = 'dead'")
     assert json.loads((await run("callback", "resend", found[0]["id"], "--json"))[1]) == [{"id": found[0]["id"]}]
     assert json.loads((await run("callback", "resend", "--dead", "--task", "none", "--json"))[1]) == {"resent": 0}
     assert (await run("callback", "resend", "--dead", "--task", "none"))[1] == "sent again: 0 callbacks\n"

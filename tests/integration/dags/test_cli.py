@@ -56,7 +56,8 @@ async def test_from_a_file_to_the_end_of_a_run(dags: Dags, taskgate: Command, tm
     run_id = started.output.strip()
     await dags.until(run_id, "ok", "waiting")
     assert "waits for approval" in (await taskgate("status", run_id)).output
-    assert (await taskgate("approve", run_id, "ok", "--comment", "fine")).exit_code == 0
+    approved = await taskgate("approve", run_id, "ok", "--comment", "fine", "--json")
+    assert (approved.exit_code, json.loads(approved.stdout)["run_id"]) == (0, run_id), approved.output
     watched = await taskgate("watch", run_id)
     assert watched.exit_code == 0, watched.output
     assert watched.output.rstrip().endswith("completed")

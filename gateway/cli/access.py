@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
-from gateway.cli.text import print_json, utc
+from gateway.cli.text import utc
 
 access_app = typer.Typer(help="What keys do beyond their roles. For administrators.", no_args_is_help=True)
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
-from gateway.cli.text import print_json, utc
+from gateway.cli.text import utc
 
 callback_app = typer.Typer(help="Callbacks and the secrets that sign them.", no_args_is_help=True)
 
@@ -51,7 +51,9 @@ def list_callbacks(
 
 
 @callback_app.command("show")
-def show(callback_id: Annotated[str, typer.Argument(help="Id of the callback", metavar="ID")]) -> None:
+def show(
+    callback_id: Annotated[str, typer.Argument(help="Id of the callback", metavar="ID")], _as_json: AlwaysJson = False
+) -> None:
     """Show one with what is sent, as JSON."""
     with GatewayClient() as gateway:
         print_json(gateway.get(f"{_PATH}/{quote(callback_id, safe='')}"))
@@ -63,21 +65,22 @@ def resend(
     dead: Annotated[bool, typer.Option("--dead", help="All that were given up, rather than single ones")] = False,
     tenant: Tenant = None,
     task: Task = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send callbacks again: these, or with --dead those that were given up."""
     if dead == bool(callback_ids):
         fail("name callbacks, or --dead for those that were given up", code=2)
     with GatewayClient() as gateway:
-        for callback_id in callback_ids or []:
-            gateway.call("POST", f"{_PATH}/{quote(callback_id, safe='')}/resend")
-            typer.echo(f"sent again: {callback_id}")
-        if dead:
-            total = 0
-            while resent := gateway.call("POST", f"{_PATH}/resend", body={"tenant_id": tenant, "task_id": task})[
-                "resent"
-            ]:
-                total += resent
-            typer.echo(f"sent again: {total} callbacks")
+        if not dead:
+            with results(as_json=as_json) as say:
+                for callback_id in callback_ids or []:
+                    gateway.call("POST", f"{_PATH}/{quote(callback_id, safe='')}/resend")
+                    say({"id": callback_id}, f"sent again: {callback_id}")
+            return
+        total = 0
+        while resent := gateway.call("POST", f"{_PATH}/resend", body={"tenant_id": tenant, "task_id": task})["resent"]:
+            total += resent
+    print_result({"resent": total}, f"sent again: {total} callbacks", as_json=as_json)
 
 
 @callback_app.command("secret")
@@ -85,13 +88,18 @@ def secret(
     tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
     rotate: Annotated[bool, typer.Option("--rotate", help="Make a new secret, and print it")] = False,
     overlap: Annotated[float, typer.Option("--overlap", help="Hours that the one before it stays valid")] = 24.0,
+    as_json: AsJson = False,
 ) -> None:
     """Show which secrets of a tenant are valid; with --rotate make a new one."""
     path = f"/gateway/v1/tenants/{quote(tenant, safe='')}/webhook-secret"
     with GatewayClient() as gateway:
         if rotate:
-            typer.echo(gateway.call("POST", path, body={"overlap_hours": overlap})["secret"])
+            made = gateway.call("POST", path, body={"overlap_hours": overlap})
+            print_result(made, made["secret"], as_json=as_json)
             return
         found = gateway.get(path)["secrets"]
+    if as_json:
+        print_json(found)
+        return
     rows = [[s["id"], utc(s["created_at"]), s["created_by"], s["expires_at"] and utc(s["expires_at"])] for s in found]
     typer.echo(table(("id", "created", "by", "valid until"), rows) if rows else "no secret: make one with --rotate")

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from gateway.cli.flags import fail
+from gateway.cli.output import fail
 from gateway.settings import Settings
 
 

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
 
 dag_app = typer.Typer(help="DAGs: check, apply, compare and run them.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def validate(file: File, tenant: Tenant = None, any_types: AnyTypes = False, as_
     with GatewayClient() as gateway:
         answer = _send(gateway, "POST", f"{API}/validate", file, tenant_id=tenant, any_types=any_types)
     if as_json:
-        show(answer)
+        print_json(answer)
     elif answer["valid"]:
         typer.echo(f"{file}: valid, {answer['nodes']} nodes")
     for fault in () if as_json else answer["faults"]:
@@ -53,7 +53,7 @@ def apply(
         path = f"{API}/{quote(name, safe='')}"
         answer = _send(gateway, "PUT", path, file, tenant_id=tenant, label=label, any_types=any_types)
     if as_json:
-        show(answer)
+        print_json(answer)
     else:
         news = "new" if answer["is_new"] else "unchanged"
         typer.echo(f"{answer['name']}@{answer['version']} ({news}, {answer['nodes']} nodes)")
@@ -63,9 +63,9 @@ def apply(
 def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
     """The DAGs of a tenant, and the built-in ones."""
     with GatewayClient() as gateway:
-        answer = gateway.get(API, tenant_id=tenant)
+        found = gateway.get(API, tenant_id=tenant)["dags"]
     if as_json:
-        show(answer)
+        print_json(found)
         return
     rows = [
         (
@@ -76,7 +76,7 @@ def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
             "yes" if dag["built_in"] else "no",
             dag["description"],
         )
-        for dag in answer["dags"]
+        for dag in found
     ]
     typer.echo(table(("name", "in use", "latest", "nodes", "built in", "description"), rows))
 
@@ -92,7 +92,7 @@ def show_dag(
     with GatewayClient() as gateway:
         answer = gateway.get(f"{API}/{quote(name, safe='')}", tenant_id=tenant, version=version)
     if as_json:
-        show(answer)
+        print_json(answer)
     else:
         typer.echo(answer["source"] or yaml.safe_dump(answer["definition"], sort_keys=False), nl=False)
 
@@ -101,9 +101,9 @@ def show_dag(
 def list_versions(name: str, tenant: Tenant = None, as_json: AsJson = False) -> None:
     """The versions of a DAG, newest first."""
     with GatewayClient() as gateway:
-        answer = gateway.get(f"{API}/{quote(name, safe='')}/versions", tenant_id=tenant)
+        found = gateway.get(f"{API}/{quote(name, safe='')}/versions", tenant_id=tenant)["versions"]
     if as_json:
-        show(answer)
+        print_json(found)
         return
     rows = [
         (
@@ -113,7 +113,7 @@ def list_versions(name: str, tenant: Tenant = None, as_json: AsJson = False) -> 
             one.get("created_by"),
             one.get("created_at"),
         )
-        for one in answer["versions"]
+        for one in found
     ]
     typer.echo(table(("version", "label", "nodes", "by", "at"), rows))
 
@@ -131,7 +131,7 @@ def diff(
         path = f"{API}/{quote(name, safe='')}/diff"
         answer = gateway.get(path, tenant_id=tenant, before=before, after=after)
     if as_json:
-        show(answer)
+        print_json(answer)
         return
     typer.echo(f"{name}@{answer['before']} → {name}@{answer['after']}")
     for change in answer["changes"]:
@@ -143,18 +143,16 @@ def diff(
 
 @dag_app.command("rollback")
 def roll_back(
-    name: str, version: Annotated[str, typer.Argument(help="Number or label")], tenant: Tenant = None
+    name: str,
+    version: Annotated[str, typer.Argument(help="Number or label")],
+    tenant: Tenant = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let new runs use an earlier version again."""
     with GatewayClient() as gateway:
         path = f"{API}/{quote(name, safe='')}/rollback"
         answer = gateway.call("POST", path, body={"version": version}, query={"tenant_id": tenant})
-    typer.echo(f"new runs of {name} use version {answer['version']}")
-
-
-def show(answer: Any) -> None:
-    """As JSON."""
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    print_result(answer, f"new runs of {name} use version {answer['version']}", as_json=as_json)
 
 
 def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:

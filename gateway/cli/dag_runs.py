@@ -10,8 +10,8 @@ import typer
 import yaml
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.dag import Tenant, dag_app, show
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.dag import Tenant, dag_app
+from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
 
 API = "/gateway/v1/dag-runs"
@@ -60,10 +60,11 @@ def run(
     with GatewayClient() as gateway:
         answer = gateway.call("POST", API, body=body)
         if not follow:
-            show(answer) if as_json else typer.echo(answer["run_id"])
+            print_result(answer, answer["run_id"], as_json=as_json)
             return
-        typer.echo(answer["run_id"])
-        _follow(gateway, answer["run_id"])
+        if not as_json:
+            typer.echo(answer["run_id"])
+        _follow(gateway, answer["run_id"], as_json=as_json)
 
 
 def list_runs(
@@ -74,9 +75,9 @@ def list_runs(
 ) -> None:
     """The latest runs."""
     with GatewayClient() as gateway:
-        answer = gateway.get(API, dag=name, status=status, limit=limit)
+        found = gateway.get(API, dag=name, status=status, limit=limit)["runs"]
     if as_json:
-        show(answer)
+        print_json(found)
         return
     rows = [
         (
@@ -87,7 +88,7 @@ def list_runs(
             one["created_at"],
             one["error"],
         )
-        for one in answer["runs"]
+        for one in found
     ]
     typer.echo(table(("run", "dag", "status", "%", "created", "error"), rows))
 
@@ -97,7 +98,7 @@ def status(run_id: Run, as_json: AsJson = False) -> None:
     with GatewayClient() as gateway:
         answer = gateway.get(f"{API}/{_quoted(run_id)}")
     if as_json:
-        show(answer)
+        print_json(answer)
         return
     typer.echo(f"{answer['dag']}@{answer['version']}: {answer['status']}, {answer['progress']} %")
     if answer["error"]:
@@ -109,20 +110,20 @@ def status(run_id: Run, as_json: AsJson = False) -> None:
     typer.echo(table(("node", "type", "status", "attempt", "%", ""), rows))
 
 
-def watch(run_id: Run) -> None:
-    """Follow a run to its end; the exit code is 0, 3 (failed) or 4 (cancelled)."""
+def watch(run_id: Run, as_json: AsJson = False) -> None:
+    """Follow a run to its end; the exit code is 0, 3 (failed) or 4 (cancelled). With --json only the end is printed."""
     with GatewayClient() as gateway:
-        _follow(gateway, run_id)
+        _follow(gateway, run_id, as_json=as_json)
 
 
-def cancel(run_id: Run) -> None:
+def cancel(run_id: Run, as_json: AsJson = False) -> None:
     """Stop a run and everything open in it."""
-    _post(f"{_quoted(run_id)}/cancel")
+    _post(f"{_quoted(run_id)}/cancel", as_json=as_json)
 
 
-def retry(run_id: Run) -> None:
+def retry(run_id: Run, as_json: AsJson = False) -> None:
     """Go on where a failed or cancelled run ended; what was completed is kept."""
-    _post(f"{_quoted(run_id)}/retry")
+    _post(f"{_quoted(run_id)}/retry", as_json=as_json)
 
 
 def approve(
@@ -130,15 +131,18 @@ def approve(
     node: Node,
     reject: Annotated[bool, typer.Option("--reject")] = False,
     comment: Annotated[str | None, typer.Option("--comment")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Answer an approval."""
-    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/approve", {"approved": not reject, "comment": comment})
+    body = {"approved": not reject, "comment": comment}
+    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/approve", body, as_json=as_json)
 
 
 def signal(
     run_id: Run,
     name: Annotated[str, typer.Argument()],
     payload: Annotated[str, typer.Argument(help="YAML or JSON")] = "null",
+    as_json: AsJson = False,
 ) -> None:
     """Send a signal; its payload is the result of the node that waits for it."""
     with GatewayClient() as gateway:
@@ -148,30 +152,31 @@ def signal(
             content=json.dumps(_value(payload)).encode(),
             headers={"Content-Type": "application/json"},
         )
-    typer.echo(", ".join(answer["nodes"]) or "no node waits for it yet; it is kept")
+    print_result(answer, ", ".join(answer["nodes"]) or "no node waits for it yet; it is kept", as_json=as_json)
 
 
-def skip(run_id: Run, node: Node, why: Annotated[str, typer.Option("--why")]) -> None:
+def skip(run_id: Run, node: Node, why: Annotated[str, typer.Option("--why")], as_json: AsJson = False) -> None:
     """Have a node count as done without a result; in a failed run, `retry` goes on from there."""
-    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/skip", {"reason": why})
+    _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/skip", {"reason": why}, as_json=as_json)
 
 
-def _post(path: str, body: Any = None) -> None:
+def _post(path: str, body: Any = None, *, as_json: bool) -> None:
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{API}/{path}", body=body)
-    typer.echo(f"{answer['run_id']}: {answer['status']}")
+    print_result(answer, f"{answer['run_id']}: {answer['status']}", as_json=as_json)
 
 
-def _follow(gateway: GatewayClient, run_id: str) -> None:
+def _follow(gateway: GatewayClient, run_id: str, *, as_json: bool) -> None:
     shown: dict[str, str] = {}
     for name, data in gateway.events(f"{API}/{_quoted(run_id)}/stream"):
         for node in data.get("nodes", ()):
             text = f"{node['status']}{_note(node, before=': ')}"
             if node["status"] != "pending" and shown.get(node["path"]) != text:
                 shown[node["path"]] = text
-                typer.echo(f"  {node['path']}: {text}")
+                if not as_json:
+                    typer.echo(f"  {node['path']}: {text}")
         if name == "end":
-            typer.echo(f"{data['status']}" + (f": {data['error']}" if data["error"] else ""))
+            print_result(data, data["status"] + (f": {data['error']}" if data["error"] else ""), as_json=as_json)
             raise typer.Exit(_CODES[data["status"]])
     fail("the stream ended before the run did", code=1)
 

@@ -9,10 +9,10 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
 from gateway.cli.task import labels_of, progress_of, short, wait_for_end
-from gateway.cli.text import json_object, print_json, utc
+from gateway.cli.text import json_object, utc
 
 dead_letter_app = typer.Typer(
     help="Dead letters: tasks that failed for good, payloads that are no task.", no_args_is_help=True
@@ -86,7 +86,9 @@ def list_dead_letters(
 
 
 @dead_letter_app.command("show")
-def show(letter_id: Annotated[str, typer.Argument(help="Id of the dead letter", metavar="ID")]) -> None:
+def show(
+    letter_id: Annotated[str, typer.Argument(help="Id of the dead letter", metavar="ID")], _as_json: AlwaysJson = False
+) -> None:
     """Show a dead letter with every attempt's error and stack, and its payload, redacted; as JSON."""
     with GatewayClient() as gateway:
         print_json(gateway.get(_one(letter_id)))
@@ -105,6 +107,7 @@ def redrive(
     why: Why = None,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --all: wait for the end")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Run dead letters again: these, or with --all those that pass the filters."""
     if "labels" in which:
@@ -113,17 +116,21 @@ def redrive(
     with GatewayClient() as gateway:
         if not everything:
             edit = None if patch is None else {"patch": json_object(patch, "--patch")}
-            for letter_id in letter_ids or []:
-                body = {"backend": to, "edit": edit, "why": why}
-                answer = gateway.call("POST", f"{_one(letter_id)}/redrive", body=body)
-                typer.echo(f"redriven {letter_id}: task {answer['task_id']}")
+            body = {"backend": to, "edit": edit, "why": why}
+            with results(as_json=as_json) as say:
+                for letter_id in letter_ids or []:
+                    answer = gateway.call("POST", f"{_one(letter_id)}/redrive", body=body)
+                    say({"id": letter_id, **answer}, f"redriven {letter_id}: task {answer['task_id']}")
             return
         if patch is not None:
             fail("--patch is for single dead letters", code=2)
         asked = {"filter": which, "backend": to, "spread_seconds": spread, "why": why, "dry_run": dry_run}
         operation = gateway.call("POST", f"{_PATH}/redrive", body=asked)
         if not dry_run and wait:
-            operation = wait_for_end(gateway, operation, quiet=False)
+            operation = wait_for_end(gateway, operation, quiet=as_json)
+    if as_json:
+        print_json(operation)
+        return
     if dry_run:
         typer.echo(f"{operation['total']} dead letters, e.g. {', '.join(operation['sample']) or 'none'}")
         return
@@ -135,23 +142,42 @@ def redrive(
 @dead_letter_app.command("dismiss")
 @takes(FILTERS, without=("backend", "after", "label", "state"))
 def dismiss(
-    letter_ids: Ids = None, everything: Everything = False, *, which: Which, why: Why = None, dry_run: DryRun = False
+    letter_ids: Ids = None,
+    everything: Everything = False,
+    *,
+    which: Which,
+    why: Why = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Mark dead letters as done with: these, or with --all those that pass the filters."""
-    _remove("dismiss", letter_ids, which, why, everything=everything, dry_run=dry_run)
+    _remove("dismiss", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 
 @dead_letter_app.command("purge")
 @takes(FILTERS, without=("backend", "after", "label"))
 def purge(
-    letter_ids: Ids = None, everything: Everything = False, *, which: Which, why: Why = None, dry_run: DryRun = False
+    letter_ids: Ids = None,
+    everything: Everything = False,
+    *,
+    which: Which,
+    why: Why = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete dead letters: these, or with --all those that pass the filters. Tasks and task_logs stay."""
-    _remove("purge", letter_ids, which, why, everything=everything, dry_run=dry_run)
+    _remove("purge", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 
 def _remove(
-    what: str, letter_ids: list[str] | None, which: Which, why: str | None, *, everything: bool, dry_run: bool
+    what: str,
+    letter_ids: list[str] | None,
+    which: Which,
+    why: str | None,
+    *,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     _check_choice(letter_ids, which, everything=everything)
     asked: dict[str, Any] = {"filter": {"ids": letter_ids} if letter_ids else which, "dry_run": dry_run, "why": why}
@@ -164,7 +190,8 @@ def _remove(
             asked["cursor"] = report["next_cursor"]
             if asked["cursor"] is None:
                 break
-    typer.echo(f"{matched} dead letters" if dry_run else f"{what}: {removed} of {matched} dead letters")
+    text = f"{matched} dead letters" if dry_run else f"{what}: {removed} of {matched} dead letters"
+    print_result({"matched": matched, "removed": removed}, text, as_json=as_json)
 
 
 def _check_choice(letter_ids: list[str] | None, which: Which, *, everything: bool) -> None:

@@ -6,20 +6,20 @@ The flag file is edited; a flag that LaunchDarkly owns is shown, and changed the
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from gateway.cli.actor import current_actor
 from gateway.cli.flag_facts import FlagFacts, look, refuse_stranding
 from gateway.cli.flag_view import flag_view, override_changes, override_json, print_view
+from gateway.cli.output import AsJson, fail, print_json
 from gateway.routing.errors import FlagChangeRefused, FlagError, FlagFileInvalid
 from gateway.routing.flag_document import Json, check_flag, oddities
 from gateway.routing.flag_edit import with_rollout, with_stage, without_stage
@@ -44,7 +44,6 @@ TaskType = Annotated[str | None, typer.Option("--type", help="Task type, e.g. ad
 StageName = Annotated[str, typer.Option("--stage", help="off, dualwrite, shadow, live, rampdown or complete")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the record")]
 By = Annotated[str | None, typer.Option("--by", help="Who changes it; default: the user at the keyboard")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON")]
 Force = Annotated[bool, typer.Option("--force", help="Also when tasks are left on Redis")]
 
 
@@ -68,7 +67,7 @@ def show(as_json: AsJson = False) -> None:
     if facts.problem is not None:
         view["notes"].append(f"overrides and what is left on redis are not shown: {facts.problem}")
     if as_json:
-        typer.echo(json.dumps(view, indent=2, ensure_ascii=False))
+        print_json(view)
     else:
         print_view(view)
 
@@ -83,11 +82,20 @@ def set_stage(
     default: Annotated[bool, typer.Option("--default", help="For all that nothing else is set for")] = False,
     by: By = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a tenant, a project, a task type, a combination of them, or the default at a stage."""
     with complaints():
         scope, wanted = scope_of(tenant, project, task_type, everything=default, option="--default"), stage_of(stage)
-        _change(lambda flag: with_stage(flag, scope, wanted), scope, by=by, why=why, stage=wanted, force=force)
+        _change(
+            lambda flag: with_stage(flag, scope, wanted),
+            scope,
+            by=by,
+            why=why,
+            stage=wanted,
+            force=force,
+            as_json=as_json,
+        )
 
 
 @flags_app.command("unset")
@@ -98,11 +106,12 @@ def unset_stage(
     task_type: TaskType = None,
     by: By = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the stage of a scope away: it follows what is less specific again, in the end the default."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=False, option=None)
-        _change(lambda flag: without_stage(flag, scope), scope, by=by, why=why, force=force)
+        _change(lambda flag: without_stage(flag, scope), scope, by=by, why=why, force=force, as_json=as_json)
 
 
 @flags_app.command("rollout")
@@ -116,6 +125,7 @@ def rollout(
     ] = None,
     by: By = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Move a percentage of the default to a stage; raising it later only ever adds."""
     with complaints():
@@ -125,7 +135,7 @@ def rollout(
             unit = default_unit(flag) or "tenant" if by_task is None else ("task" if by_task else "tenant")
             return with_rollout(flag, wanted, percent, by=unit, seed=secrets.randbelow(2**31))
 
-        _change(change, Scope(), by=by, why=why, stage=wanted, force=force)
+        _change(change, Scope(), by=by, why=why, stage=wanted, force=force, as_json=as_json)
 
 
 @flags_app.command("history")
@@ -144,7 +154,7 @@ def history(
     if facts.problem is not None:
         typer.echo(f"warning: changes of overrides are not shown: {facts.problem}", err=True)
     if as_json:
-        typer.echo(json.dumps(changes, indent=2, ensure_ascii=False))
+        print_json(changes)
         return
     for one in changes:
         typer.echo(f"{one['at']}  {one['who']}  {one['what']}: {one['before']} → {one['after']}  ({one['why']})")
@@ -166,11 +176,6 @@ def complaints() -> Iterator[None]:
         fail(str(error), code=1)
     except OSError as error:
         fail(f"{error.filename or 'flag file'}: {error.strerror or error}", code=1)
-
-
-def fail(message: str, *, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(code)
 
 
 def stage_of(text: str) -> Stage:
@@ -206,7 +211,14 @@ def _file_of(settings: Settings) -> FlagFile:
 
 
 def _change(
-    change: Callable[[Json], Json], scope: Scope, *, by: str | None, why: str, force: bool, stage: Stage | None = None
+    change: Callable[[Json], Json],
+    scope: Scope,
+    *,
+    by: str | None,
+    why: str,
+    force: bool,
+    as_json: bool,
+    stage: Stage | None = None,
 ) -> None:
     settings = Settings()
     if FlagSource.from_settings(settings).is_remote:
@@ -227,17 +239,19 @@ def _change(
     record = file.edit(
         checked, who=by or current_actor(), why=why, what=str(scope), describe=lambda flag: describe_scope(flag, scope)
     )
-    typer.echo(f"{record.what}: {record.before} → {record.after}  (version {record.version}, {record.who})")
     for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the stage is set all the same", err=True)
+    notes = oddities(file.read() or {"on": True})
+    if stage is not None and backend_of(stage) not in configured_backends(settings):
+        notes.insert(0, f"{backend_of(stage)} is not configured in this environment; where that is so, tasks wait")
+    if as_json:
+        print_json({**asdict(record), "notes": notes})
+        return
+    typer.echo(f"{record.what}: {record.before} → {record.after}  (version {record.version}, {record.who})")
     if stage is not None:
         typer.echo(f"  {stage}: {meaning(stage)}")
-        if backend_of(stage) not in configured_backends(settings):
-            typer.echo(
-                f"  note: {backend_of(stage)} is not configured in this environment; where that is so, tasks wait"
-            )
-    for oddity in oddities(file.read() or {"on": True}):
-        typer.echo(f"  note: {oddity}")
+    for note in notes:
+        typer.echo(f"  note: {note}")
 
 
 async def _in_force(source: FlagSource, flag: Json | None, facts: FlagFacts) -> tuple[Json | None, list[Left]]:

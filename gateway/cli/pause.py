@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
-from gateway.cli.text import print_json, utc
+from gateway.cli.text import utc
 
 pause_app = typer.Typer(help="Pauses of tenants, projects and task types.", no_args_is_help=True)
 
@@ -25,11 +25,13 @@ def pause(
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start no task that fits all that is given; what runs goes on. Prints the id of the pause."""
     body = {"tenant_id": tenant, "project_id": project, "task_type": task_type, "why": why}
     with GatewayClient() as gateway:
-        typer.echo(gateway.call("POST", PATH, body=body)["pause_id"])
+        answer = gateway.call("POST", PATH, body=body)
+    print_result(answer, answer["pause_id"], as_json=as_json)
 
 
 @pause_app.command("list")
@@ -60,6 +62,7 @@ def resume(
     project: Project = None,
     task_type: TaskType = None,
     why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """End a pause: what waited starts."""
     with GatewayClient() as gateway:
@@ -71,4 +74,4 @@ def resume(
                 fail("there is no such pause; `taskgate pause list` shows those there are", code=2)
             pause_id = found[0]["pause_id"]
         gateway.call("DELETE", f"{PATH}/{pause_id}", query={"why": why})
-    typer.echo("resumed")
+    print_result({"pause_id": pause_id}, "resumed", as_json=as_json)

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_result
 from gateway.cli.tenant import Tenant, Why, quota_table, tenant_path
-from gateway.cli.text import print_json
 
 quota_app = typer.Typer(help="Quotas of tenants and projects.", no_args_is_help=True)
 
@@ -18,7 +17,7 @@ Project = Annotated[str | None, typer.Option("--project", help="Of this project 
 
 @quota_app.command("set")
 def set_quota(
-    tenant_id: Tenant,
+    tenant: Tenant,
     project: Project = None,
     queued: Annotated[int | None, typer.Option("--queued", min=0, help="Tasks accepted and not begun")] = None,
     running: Annotated[int | None, typer.Option("--running", min=0, help="Tasks on an engine at once")] = None,
@@ -27,30 +26,28 @@ def set_quota(
         int | None, typer.Option("--bytes-per-day", min=0, help="Bytes of payloads, a day in UTC")
     ] = None,
     why: Why = None,
+    as_json: AsJson = False,
 ) -> None:
     """Replace the quota of a tenant or project; what is left out is not limited."""
     limits = {"queued": queued, "running": running, "per_minute": per_minute, "bytes_per_day": bytes_per_day}
     with GatewayClient() as gateway:
         answer = gateway.call(
-            "PUT", f"{tenant_path(tenant_id)}/quotas", body={**limits, "why": why}, query={"project_id": project}
+            "PUT", f"{tenant_path(tenant)}/quotas", body={**limits, "why": why}, query={"project_id": project}
         )
-    typer.echo(quota_table(answer["quotas"]))
+    print_result(answer["quotas"], quota_table(answer["quotas"]), as_json=as_json)
 
 
 @quota_app.command("show")
-def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
+def show(tenant: Tenant, as_json: AsJson = False) -> None:
     """Show the quotas of a tenant and its projects, and what is used of them."""
     with GatewayClient() as gateway:
-        quotas = gateway.get(f"{tenant_path(tenant_id)}/quotas")["quotas"]
-    if as_json:
-        print_json(quotas)
-    else:
-        typer.echo(quota_table(quotas) if quotas else "no quotas")
+        quotas = gateway.get(f"{tenant_path(tenant)}/quotas")["quotas"]
+    print_result(quotas, quota_table(quotas) if quotas else "no quotas", as_json=as_json)
 
 
 @quota_app.command("clear")
-def clear(tenant_id: Tenant, project: Project = None, why: Why = None) -> None:
+def clear(tenant: Tenant, project: Project = None, why: Why = None, as_json: AsJson = False) -> None:
     """Take the quota of a tenant or project away."""
     with GatewayClient() as gateway:
-        gateway.call("DELETE", f"{tenant_path(tenant_id)}/quotas", query={"project_id": project, "why": why})
-    typer.echo("cleared")
+        gateway.call("DELETE", f"{tenant_path(tenant)}/quotas", query={"project_id": project, "why": why})
+    print_result({"tenant_id": tenant, "project_id": project}, "cleared", as_json=as_json)

@@ -9,7 +9,8 @@ import typer
 
 from backends.errors import EngineError
 from gateway.cli.actor import current_actor
-from gateway.cli.flags import By, fail
+from gateway.cli.flags import By
+from gateway.cli.output import AsJson, fail, print_json
 from gateway.engines import build_engines
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -25,6 +26,7 @@ def release(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also beside gateways and workers that live")] = False,
     by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.
 
@@ -33,6 +35,9 @@ def release(
     settings = Settings()
     plan = asyncio.run(_plan(settings))
     alive = ", ".join(plan.living)
+    if dry_run and as_json:
+        print_json({"rows": plan.rows, "living": plan.living})
+        return
     if dry_run:
         typer.echo(f"{plan.rows} waiting tasks would be given back to the legacy queue")
         if alive:
@@ -40,22 +45,26 @@ def release(
         return
     if alive and not force:
         fail(f"these live, and work with the tasks: {alive}; stop them first, or insist with --force", code=1)
-    if not yes and not typer.confirm(f"Give {plan.rows} waiting tasks back to the legacy system?"):
+    if not yes and not typer.confirm(f"Give {plan.rows} waiting tasks back to the legacy system?", err=as_json):
         raise typer.Exit(1)
     try:
         done = asyncio.run(_give_back(settings, by or current_actor(), forced=bool(plan.living)))
     except EngineError as error:
         fail(f"redis: {error.message}; run it again when redis is back", code=1)
-    typer.echo(f"{done.rows} waiting tasks given back to the legacy queue")
     if not settings.redis_url:
         typer.echo(
             "warning: TASKGATE_REDIS_URL is not set: what is in no list there is left to the legacy recovery loop",
             err=True,
         )
-    elif done.pushed:
+    left = [{"backend": backend, "state": state, "tasks": tasks} for (backend, state), tasks in done.left.items()]
+    if as_json:
+        print_json({"rows": done.rows, "pushed": done.pushed, "left": left})
+        return
+    typer.echo(f"{done.rows} waiting tasks given back to the legacy queue")
+    if done.pushed:
         typer.echo(f"{done.pushed} of them were in none of redis's lists, and were pushed")
-    for (backend, state), tasks in done.left.items():
-        typer.echo(f"left: {tasks} tasks {state} on {backend}")
+    for one in left:
+        typer.echo(f"left: {one['tasks']} tasks {one['state']} on {one['backend']}")
 
 
 async def _plan(settings: Settings) -> ReleasePlan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +17,6 @@ from gateway.cli.actor import current_actor
 from gateway.cli.flag_facts import look, stranding
 from gateway.cli.flag_view import override_json
 from gateway.cli.flags import (
-    AsJson,
     By,
     Force,
     Project,
@@ -27,10 +25,10 @@ from gateway.cli.flags import (
     Tenant,
     Why,
     complaints,
-    fail,
     scope_of,
     stage_of,
 )
+from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.dispatch.capabilities import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
@@ -69,7 +67,7 @@ def explain(
     query = RouteQuery(tenant, task_type, task or "", project)
     answer = asyncio.run(_explain(Settings(), query))
     if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
     else:
         _print_answer(answer)
 
@@ -87,6 +85,7 @@ def override_set(
     ] = None,
     by: By = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a stage above the flag, in force in every gateway at once."""
     with complaints():
@@ -103,8 +102,7 @@ def override_set(
     for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the override is set all the same", err=True)
     row = _with_database(lambda db: set_override(db, scope, wanted, by=by or current_actor(), why=why, lasts=lasts))
-    typer.echo(_override_line(row))
-    typer.echo(f"  {wanted}: {meaning(wanted)}")
+    print_result(override_json(row), f"{_override_line(row)}\n  {wanted}: {meaning(wanted)}", as_json=as_json)
 
 
 @override_app.command("clear")
@@ -115,6 +113,7 @@ def override_clear(
     task_type: TaskType = None,
     everything: Everything = False,
     by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take an override away; the flag decides again."""
     with complaints():
@@ -123,7 +122,8 @@ def override_clear(
             raise FlagChangeRefused("say why")
     if not _with_database(lambda db: clear_override(db, scope, by=by or current_actor(), why=why)):
         fail(f"there is no override for {scope}", code=2)
-    typer.echo(f"{scope}: the flag decides again")
+    cleared = {"tenant": scope.tenant_id, "project": scope.project_id, "type": scope.task_type}
+    print_result(cleared, f"{scope}: the flag decides again", as_json=as_json)
 
 
 @override_app.command("list")
@@ -131,7 +131,7 @@ def override_list(as_json: AsJson = False) -> None:
     """Every override in force."""
     rows = _with_database(load_overrides)
     if as_json:
-        typer.echo(json.dumps([override_json(row) for row in rows], indent=2, ensure_ascii=False))
+        print_json([override_json(row) for row in rows])
     elif not rows:
         typer.echo("no overrides: the flag decides")
     else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 from gateway.fleet.documents import pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, plan
@@ -24,10 +23,14 @@ Utilisation = Annotated[float, typer.Option("--utilisation", min=0.05, max=1.0, 
 
 @scale_app.command("signals")
 def show_signals(as_json: AsJson = False) -> None:
-    """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
+    """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend.
+
+    With --json one array of both: `tier` is null for a whole pool, `workers` and `slots` for a tier.
+    """
     answer = _ask()
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        of_pools = [{"tier": None, **one} for one in answer["pools"]]
+        print_json(of_pools + [{"workers": None, "slots": None, **one} for one in answer["signals"]])
         return
     figures = ("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds")
     shown = ("backlog", "oldest s", "running", "in/s", "out/s", "run s")
@@ -57,7 +60,7 @@ def show_plan(
     }
     plans = plan(pools_of(answer), PlanRules(rules))
     if as_json:
-        typer.echo(json.dumps([{**asdict(one), "change": one.change} for one in plans], indent=2))
+        print_json([{**asdict(one), "change": one.change} for one in plans])
         return
     typer.echo("\n".join(_text(one) for one in plans))
     for whole in (pool for pool in answer["pools"] if pool["pool"] is None):

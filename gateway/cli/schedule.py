@@ -9,9 +9,9 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AlwaysJson, AsJson, print_json, print_result
 from gateway.cli.table import table
-from gateway.cli.text import json_object, print_json, read_text, utc
+from gateway.cli.text import json_object, read_text, utc
 
 schedule_app = typer.Typer(help="Tasks that are submitted again and again.", no_args_is_help=True)
 
@@ -82,7 +82,7 @@ def create(
             print_json(created)
             return
         typer.echo(f"{created['schedule_id']}  {created['name']}")
-        typer.echo(_times(gateway.get(f"{_path(created['schedule_id'])}/next", count=3)))
+        typer.echo(_times(gateway.get(f"{_path(created['schedule_id'])}/next", count=3)["times"]))
 
 
 @schedule_app.command("list")
@@ -120,34 +120,36 @@ def list_schedules(
 
 
 @schedule_app.command("show")
-def show(schedule_id: Id) -> None:
+def show(schedule_id: Id, _as_json: AlwaysJson = False) -> None:
     """Print a schedule as JSON; a file for `create --file` after removing what the gateway added."""
     with GatewayClient() as gateway:
         print_json(gateway.get(_path(schedule_id)))
 
 
 @schedule_app.command("pause")
-def pause(schedule_id: Id, note: Why = None) -> None:
+def pause(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
     """Stop its clock; times that pass meanwhile are not made up for."""
     with GatewayClient() as gateway:
-        gateway.call("POST", f"{_path(schedule_id)}/pause", body={"note": note})
-    typer.echo("paused")
+        answer = gateway.call("POST", f"{_path(schedule_id)}/pause", body={"note": note})
+    print_result(answer, "paused", as_json=as_json)
 
 
 @schedule_app.command("resume")
-def resume(schedule_id: Id, note: Why = None) -> None:
+def resume(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
     """Let its clock go on."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/resume", body={"note": note})
-    typer.echo(f"next: {utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time")
+    text = f"next: {utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time"
+    print_result(answer, text, as_json=as_json)
 
 
 @schedule_app.command("run")
-def run(schedule_id: Id, overlap: Policy = None) -> None:
+def run(schedule_id: Id, overlap: Policy = None, as_json: AsJson = False) -> None:
     """Fire it now. Exit code 3 when that did not submit a task."""
     with GatewayClient() as gateway:
         firing = gateway.call("POST", f"{_path(schedule_id)}/run", body={"overlap": overlap})
-    typer.echo(" ".join(str(firing[name]) for name in ("outcome", "task_id", "reason") if firing[name]))
+    text = " ".join(str(firing[name]) for name in ("outcome", "task_id", "reason") if firing[name])
+    print_result(firing, text, as_json=as_json)
     if firing["outcome"] != "fired":
         raise typer.Exit(3)
 
@@ -158,12 +160,14 @@ def backfill(
     begin: Annotated[str, typer.Option("--from", help="First time, ISO 8601 with offset")],
     end: Annotated[str, typer.Option("--to", help="Last time, in the past")],
     overlap: Policy = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fire the times of a range in the past that have no task yet; one after the other if nothing else is said."""
     body = {"start_at": begin, "end_at": end} | ({} if overlap is None else {"overlap": overlap})
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/backfill", body=body)
-    typer.echo(f"{answer['noted']} of {answer['times']} times will be fired; the others have their task")
+    text = f"{answer['noted']} of {answer['times']} times will be fired; the others have their task"
+    print_result(answer, text, as_json=as_json)
 
 
 @schedule_app.command("next")
@@ -174,11 +178,8 @@ def next_times(
 ) -> None:
     """When it fires next, as if it were not paused."""
     with GatewayClient() as gateway:
-        answer = gateway.get(f"{_path(schedule_id)}/next", count=count)
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(_times(answer))
+        times = gateway.get(f"{_path(schedule_id)}/next", count=count)["times"]
+    print_result(times, _times(times), as_json=as_json)
 
 
 @schedule_app.command("history")
@@ -202,11 +203,11 @@ def history(
 
 
 @schedule_app.command("delete")
-def delete(schedule_id: Id) -> None:
+def delete(schedule_id: Id, as_json: AsJson = False) -> None:
     """Delete it and its history; its tasks stay."""
     with GatewayClient() as gateway:
         gateway.call("DELETE", _path(schedule_id))
-    typer.echo("deleted")
+    print_result({"schedule_id": schedule_id}, "deleted", as_json=as_json)
 
 
 def _path(schedule_id: str) -> str:
@@ -227,6 +228,6 @@ def _spec(spec: dict[str, Any]) -> str:
     return f"calendar{zone}" if spec["calendar"] else f"{len(spec['at'])} moments{zone}"
 
 
-def _times(answer: dict[str, Any]) -> str:
-    rows = [[one["local"], utc(one["fire_at"])] for one in answer["times"]]
+def _times(times: list[dict[str, Any]]) -> str:
+    rows = [[one["local"], utc(one["fire_at"])] for one in times]
     return table(("local time", "fires at"), rows) if rows else "it has no further time"

@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from gateway.cli.output import AsJson, fail, print_json
 from gateway.settings import Settings
 
 
@@ -30,8 +31,14 @@ def markdown() -> str:
 
 def settings(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/settings.md")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List every setting with its environment variable, default and meaning."""
+    if as_markdown and as_json:
+        fail("--json does not go together with --markdown", code=2)
+    if as_json:
+        print_json([{"variable": name, "default": default or None, "meaning": text} for name, default, text in rows()])
+        return
     if as_markdown:
         print(markdown(), end="")
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.access.placement import Tier
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.output import AsJson, fail, print_json
 from gateway.cli.table import table
 from gateway.errors import InvalidRequest
 from gateway.simulation.report import Report
@@ -50,7 +49,7 @@ def simulate(
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         fail(str(error), code=2)
     if as_json:
-        typer.echo(json.dumps(_document(report), indent=2))
+        print_json(_document(report))
     else:
         typer.echo(_text(report, sizes, time.perf_counter() - began))
 

@@ -12,9 +12,9 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
-from gateway.cli.flags import AsJson, fail
+from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
-from gateway.cli.text import json_object, json_value, print_json, read_text, utc
+from gateway.cli.text import json_object, json_value, read_text, utc
 
 task_app = typer.Typer(help="Tasks: submit, list, show, stop, retry, and all that pass a filter.", no_args_is_help=True)
 
@@ -108,10 +108,7 @@ def submit(
     asked = {name: value for name, value in body.items() if value is not None}
     with GatewayClient() as gateway:
         answer = gateway.call("POST", _PATH, body=asked, headers=headers)
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(answer["task_id"])
+    print_result(answer, answer["task_id"], as_json=as_json)
 
 
 def _submit_many(batch: dict[str, Any], headers: dict[str, str], *, as_json: bool) -> None:
@@ -191,22 +188,22 @@ def show(task_id: Id, as_json: AsJson = False) -> None:
 
 
 @task_app.command("stop")
-def stop(task_ids: Ids) -> None:
+def stop(task_ids: Ids, as_json: AsJson = False) -> None:
     """Stop pending or running tasks."""
-    _steer(task_ids, "stop", "stopped")
+    _steer(task_ids, "stop", "stopped", as_json=as_json)
 
 
 @task_app.command("retry")
-def retry(task_ids: Ids) -> None:
+def retry(task_ids: Ids, as_json: AsJson = False) -> None:
     """Run failed or stopped tasks again."""
-    _steer(task_ids, "retry", "retried")
+    _steer(task_ids, "retry", "retried", as_json=as_json)
 
 
-def _steer(task_ids: list[str], verb: str, done: str) -> None:
-    with GatewayClient() as gateway:
+def _steer(task_ids: list[str], verb: str, done: str, *, as_json: bool) -> None:
+    with GatewayClient() as gateway, results(as_json=as_json) as say:
         for task_id in task_ids:
             gateway.call("POST", f"/api/v1/tasks/{quote(task_id, safe='')}/{verb}")
-            typer.echo(f"{done} {task_id}")
+            say({"task_id": task_id}, f"{done} {task_id}")
 
 
 @task_app.command("bulk")

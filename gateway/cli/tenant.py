@@ -8,14 +8,13 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
-from gateway.cli.text import print_json
 
 tenant_app = typer.Typer(help="Tenants: tier, weight, what waits and why.", no_args_is_help=True)
 
 PATH = "/gateway/v1/tenants"
-Tenant = Annotated[str, typer.Argument(help="Id of the tenant", metavar="TENANT")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Tenant id")]
 Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit")]
 
 
@@ -38,10 +37,10 @@ def list_tenants(as_json: AsJson = False) -> None:
 
 
 @tenant_app.command("show")
-def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
+def show(tenant: Tenant, as_json: AsJson = False) -> None:
     """Show a tenant: quotas and what is used of them, pauses, unfinished tasks."""
     with GatewayClient() as gateway:
-        found = gateway.get(tenant_path(tenant_id))
+        found = gateway.get(tenant_path(tenant))
     if as_json:
         print_json(found)
         return
@@ -57,28 +56,30 @@ def show(tenant_id: Tenant, as_json: AsJson = False) -> None:
 
 @tenant_app.command("tier")
 def tier(
-    tenant_id: Tenant,
+    tenant: Tenant,
     tier_name: Annotated[str, typer.Argument(help="enterprise, vip or standard", metavar="TIER")],
     why: Why = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a tenant's tier; its waiting work moves to the queues of the new one."""
-    _change(tenant_id, tier=tier_name, why=why)
+    _change(tenant, as_json=as_json, tier=tier_name, why=why)
 
 
 @tenant_app.command("weight")
 def weight(
-    tenant_id: Tenant,
+    tenant: Tenant,
     share: Annotated[float, typer.Argument(help="0.001 to 1000; others have 1", metavar="WEIGHT")],
     why: Why = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a tenant's share of the queues that it shares with others."""
-    _change(tenant_id, weight=share, why=why)
+    _change(tenant, as_json=as_json, weight=share, why=why)
 
 
-def _change(tenant_id: str, **change: Any) -> None:
+def _change(tenant_id: str, *, as_json: bool, **change: Any) -> None:
     with GatewayClient() as gateway:
         found = gateway.call("PUT", tenant_path(tenant_id), body=change)
-    typer.echo(f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}")
+    print_result(found, f"{found['tenant_id']}: {found['tier']}, weight {found['weight']:g}", as_json=as_json)
 
 
 def tenant_path(tenant_id: str) -> str:

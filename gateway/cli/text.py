@@ -1,4 +1,4 @@
-"""What commands read and print: JSON, files, times."""
+"""What commands read: JSON, files, times."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from gateway.cli.flags import fail
+from gateway.cli.output import fail
 
 
 def read_text(file: Path) -> str:
@@ -40,7 +38,3 @@ def json_value(text: str, where: str) -> Any:
 def utc(text: str) -> str:
     """A time of the API, to the second."""
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def print_json(answer: Any) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.flags import AsJson
+from gateway.cli.output import AsJson, json_text
 from gateway.cli.table import table
 
 #: Cursor home, and clear: what a terminal does to show the next picture in place of the last.
@@ -55,10 +54,10 @@ def _picture(
 ) -> str:
     if process_id is not None:
         answer = gateway.get(f"/gateway/v1/workers/{quote(process_id, safe='')}")
-        return _as_json(answer) if as_json else _one(answer)
+        return json_text(answer) if as_json else _one(answer)
     kind = "all" if everything else "worker"
-    answer = gateway.get("/gateway/v1/workers", kind=kind, pool=pool, backend=backend, gone=everything)
-    return _as_json(answer) if as_json else _many(answer["workers"], datetime.now(UTC))
+    found = gateway.get("/gateway/v1/workers", kind=kind, pool=pool, backend=backend, gone=everything)["workers"]
+    return json_text(found) if as_json else _many(found, datetime.now(UTC))
 
 
 def _many(members: list[dict[str, Any]], now: datetime) -> str:
@@ -114,7 +113,3 @@ def _age(text: str, now: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
-
-
-def _as_json(answer: Any) -> str:
-    return json.dumps(answer, indent=2, ensure_ascii=False)

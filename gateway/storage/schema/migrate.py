@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -20,15 +21,20 @@ from gateway.storage.schema.statements import read
 _LOCK = 0x7461736B
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
+def _upgrade(connection: Connection, revision: str) -> str | None:
     config = Config()
     config.set_main_option("script_location", "gateway.storage.schema:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+    done = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})
+    return done.get_current_revision()
 
 
-async def migrate(database_url: str, revision: str = "head") -> None:
-    """Create or upgrade the schema `taskgate`. Raises `DatabaseUnavailable`, `DatabaseUnfit` (missing rights)."""
+async def migrate(database_url: str, revision: str = "head") -> str | None:
+    """Create or upgrade the schema `taskgate`; gives the revision that it is at.
+
+    Raises `DatabaseUnavailable`, `DatabaseUnfit` (missing rights).
+    """
     # SQLAlchemy's own URLs know nothing of several hosts.
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -44,8 +50,9 @@ async def migrate(database_url: str, revision: str = "head") -> None:
                     await asyncio.sleep(0.1)
                 await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
-                await connection.run_sync(_upgrade, revision)
+                reached = await connection.run_sync(_upgrade, revision)
                 await connection.commit()
+                return reached
     except DBAPIError as error:
         # The driver's own error stands below two of SQLAlchemy's.
         cause = error.orig and error.orig.__cause__

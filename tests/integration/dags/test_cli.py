@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -44,7 +45,10 @@ async def test_from_a_file_to_the_end_of_a_run(dags: Dags, taskgate: Command, tm
     assert "greet@2" in (await taskgate("apply", str(file), "--any-types", "--label", "polite")).output
     assert '+ /nodes/hello/input/value: "good day' in (await taskgate("diff", "greet", "1")).output
     assert "version 1" in (await taskgate("rollback", "greet", "1")).output
+    assert json.loads((await taskgate("rollback", "greet", "1", "--json")).stdout)["version"] == 1
     assert "1 *" in (await taskgate("versions", "greet")).output
+    assert [one["version"] for one in json.loads((await taskgate("versions", "greet", "--json")).stdout)] == [2, 1]
+    assert "greet" in [one["name"] for one in json.loads((await taskgate("list", "--json")).stdout)]
     assert "greet" in (await taskgate("list")).output
     assert "good day" in (await taskgate("show", "greet", "--version", "polite")).output
 
@@ -52,12 +56,16 @@ async def test_from_a_file_to_the_end_of_a_run(dags: Dags, taskgate: Command, tm
     run_id = started.output.strip()
     await dags.until(run_id, "ok", "waiting")
     assert "waits for approval" in (await taskgate("status", run_id)).output
-    assert (await taskgate("approve", run_id, "ok", "--comment", "fine")).exit_code == 0
+    approved = await taskgate("approve", run_id, "ok", "--comment", "fine", "--json")
+    assert (approved.exit_code, json.loads(approved.stdout)["run_id"]) == (0, run_id), approved.output
     watched = await taskgate("watch", run_id)
     assert watched.exit_code == 0, watched.output
     assert watched.output.rstrip().endswith("completed")
     assert "hello: completed" in watched.output
     assert "completed" in (await taskgate("runs", "greet")).output
+    ended = json.loads((await taskgate("watch", run_id, "--json")).stdout)
+    assert (ended["run_id"], ended["status"]) == (run_id, "completed")
+    assert [one["run_id"] for one in json.loads((await taskgate("runs", "greet", "--json")).stdout)] == [run_id]
 
 
 async def test_faults_stand_with_their_lines(taskgate: Command, tmp_path: Path) -> None:

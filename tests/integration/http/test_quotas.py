@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -223,19 +224,32 @@ async def test_a_pause_of_a_project_is_its_tenants(served: Any, admin: dict[str,
 
 
 async def test_on_the_command_line(run: Any, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def json_of(*words: str) -> Any:
+        code, out = await run(*words, "--json")
+        assert code == 0, out
+        return json.loads(out)
+
     monkeypatch.setenv("TASKGATE_API_KEY", admin["Authorization"].removeprefix("Bearer "))
-    code, out = await run("quota", "set", "t-ann", "--queued", "10", "--running", "2", "--why", "trial")
+    code, out = await run("quota", "set", "--tenant", "t-ann", "--queued", "10", "--running", "2", "--why", "trial")
     assert (code, "0 of 10" in out) == (0, True), out
-    assert "0 of 2" in (await run("quota", "show", "t-ann"))[1]
-    assert (await run("quota", "clear", "t-ann"))[0] == 0
-    assert (await run("quota", "clear", "t-ann"))[0] == 2
+    assert "0 of 2" in (await run("quota", "show", "--tenant", "t-ann"))[1]
+    _, quota = await json_of("quota", "set", "--tenant", "t-ann", "--project", "p-ann", "--queued", "5")
+    assert (quota["project_id"], quota["limits"]["queued"]) == ("p-ann", 5)
+    cleared = await json_of("quota", "clear", "--tenant", "t-ann", "--project", "p-ann")
+    assert cleared == {"tenant_id": "t-ann", "project_id": "p-ann"}
+    assert (await run("quota", "clear", "--tenant", "t-ann"))[0] == 0
+    assert (await run("quota", "clear", "--tenant", "t-ann"))[0] == 2
     code, pause_id = await run("pause", "set", "--tenant", "t-ann", "--why", "upgrade")
     assert code == 0
     assert pause_id.strip() in (await run("pause", "list"))[1]
-    assert "upgrade" in (await run("tenant", "show", "t-ann"))[1]
+    assert "upgrade" in (await run("tenant", "show", "--tenant", "t-ann"))[1]
     assert (await run("resume", "--tenant", "t-bob"))[0] == 2
     assert await run("resume", "--tenant", "t-ann") == (0, "resumed\n")
-    assert (await run("tenant", "tier", "t-ann", "gold"))[0] == 2
-    code, out = await run("tenant", "tier", "t-ann", "standard", "--why", "contract ended")
+    paused = await json_of("pause", "set", "--tenant", "t-ann", "--why", "again")
+    assert (paused["tenant_id"], paused["why"]) == ("t-ann", "again")
+    assert await json_of("resume", "--tenant", "t-ann") == {"pause_id": paused["pause_id"]}
+    assert (await run("tenant", "tier", "--tenant", "t-ann", "gold"))[0] == 2
+    code, out = await run("tenant", "tier", "--tenant", "t-ann", "standard", "--why", "contract ended")
     assert (code, out) == (0, "t-ann: standard, weight 1\n")
+    assert (await json_of("tenant", "weight", "--tenant", "t-ann", "3"))["weight"] == 3
     assert "standard" in (await run("tenant", "list"))[1]

@@ -89,6 +89,9 @@ async def test_the_commands(run: Any, load: None, people: Any, monkeypatch: pyte
     code, text = await run("scale", "signals")
     assert code == 0, text
     assert text.split()[:4] == ["pool", "backend", "workers", "slots"]
+    found = json.loads((await run("scale", "signals", "--json"))[1])
+    of_pool_a = [(one["tier"], one["workers"], one["backlog"]) for one in found if one["pool"] == "A"]
+    assert of_pool_a == [(None, 1, 2), ("enterprise", None, 2)]
     code, text = await run("scale", "plan", "--min", "3")
     assert code == 0, text
     assert "pool A (temporal): 1 → 3 workers (+2)" in text

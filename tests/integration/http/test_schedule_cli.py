@@ -64,6 +64,12 @@ async def test_the_commands(command: Command, tmp_path: Any) -> None:
     assert (await command("resume", schedule))[1].startswith("next: ")
     code, text = await command("history", schedule)
     assert (code, text.count("manual"), text.count("backfill")) == (0, 2, 3)
+    shown = json.loads((await command("pause", schedule, "--json"))[1])
+    assert (shown["schedule_id"], shown["paused"]) == (schedule, True)
+    assert json.loads((await command("resume", schedule, "--json"))[1])["paused"] is False
+    assert json.loads((await command("run", schedule, "--json"))[1])["outcome"] == "fired"
+    assert json.loads((await command(*backfill, "--json"))[1]) == {"times": 3, "noted": 0}
+    assert len(json.loads((await command("next", schedule, "--count", "2", "--json"))[1])) == 2
     assert (await command("delete", schedule)) == (0, "deleted\n")
     assert (await command("show", schedule)) == (2, "error: Schedule not found\n")
 

@@ -59,6 +59,9 @@ async def test_stop_and_retry(task: Command, database: Database) -> None:
     assert await task("stop", *ids) == (0, f"stopped {ids[0]}\nstopped {ids[1]}\n")
     assert (await task("stop", ids[0]))[0] == 2
     assert (await task("retry", ids[0]))[0] == 0
+    code, text = await task("retry", ids[1], ids[0], "--json")
+    refusal, done = text.split("\n", 1)
+    assert (code, refusal[:7], json.loads(done)) == (2, "error: ", [{"task_id": ids[1]}])
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", ids[0]) == "waiting"
 
 

@@ -96,7 +96,7 @@ async def test_the_command(run: Any, fleet: None, people: Any, key: str, monkeyp
     assert "3 workers on 1 hosts, 1 of 60 slots in use" in text
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["w-redis", "w-a", "w-silent"]
     _, text = await run("workers", "--json", "--all")
-    assert len(json.loads(text)["workers"]) == 6
+    assert len(json.loads(text)) == 6
     _, text = await run("workers", "w-a")
     assert "t-1" in text
     assert "t-ann" in text

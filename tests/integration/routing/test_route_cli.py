@@ -146,10 +146,13 @@ async def test_overrides_from_set_to_clear(run: Run, tmp_path: Path, database: D
     assert explanation["override"]["by"] == "ada"
     listed = json.loads((await run("override", "list", "--json")).stdout)
     assert [(row["tenant"], row["stage"], row["why"]) for row in listed] == [("acme", "off", "errors")]
-    assert (await run("override", "clear", "--tenant", "acme", "--why", "over")).exit_code == 0
+    again = await run("override", "set", "--tenant", "acme", "--stage", "shadow", "--why", "calm", "--json")
+    assert (json.loads(again.stdout)["tenant"], json.loads(again.stdout)["stage"]) == ("acme", "shadow")
+    cleared = await run("override", "clear", "--tenant", "acme", "--why", "over", "--json")
+    assert json.loads(cleared.stdout) == {"tenant": "acme", "project": None, "type": None}
     assert "no overrides" in (await run("override", "list")).stdout
     assert (await run("override", "clear", "--tenant", "acme", "--why", "over")).exit_code == 2
-    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE actor = 'ada'") == 2
+    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE actor = 'ada'") == 3
 
 
 async def test_the_kill_switch_for_all(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from gateway.cli.lazy import COMMANDS, load
 from gateway.cli.main import app
 
+#: Commands that end with no result: they run until they are told to stop.
+WITHOUT_RESULT = {("serve",), ("worker",)}
 PROGRAM = Path(sys.executable).with_name("taskgate")
 
 
@@ -30,6 +33,11 @@ def commands() -> Iterator[tuple[str, ...]]:
     yield from walk(typer.main.get_command(app), ())
 
 
+def single_commands() -> list[tuple[str, ...]]:
+    every = list(commands())
+    return [words for words in every if not any(other[:-1] == words for other in every)]
+
+
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_says_what_it_does(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, [*words, "-h"], prog_name="taskgate")
@@ -38,6 +46,12 @@ def test_every_command_says_what_it_does(words: tuple[str, ...]) -> None:
     assert lines[0].startswith(" ".join(("Usage: taskgate", *words)))
     assert lines[1][0].isupper()
     assert "Options" not in lines[1]
+
+
+@pytest.mark.parametrize("words", single_commands(), ids=" ".join)
+def test_every_result_can_be_had_as_json(words: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(app, [*words, "-h"], prog_name="taskgate").output
+    assert bool(re.search(r"^\W*--json\b", text, re.MULTILINE)) == (words not in WITHOUT_RESULT)
 
 
 def test_the_version() -> None:

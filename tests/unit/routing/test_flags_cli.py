@@ -48,6 +48,15 @@ def test_set_makes_the_file_and_records_who_and_why(run: Run, path: Path) -> Non
     assert (change.who, change.why) == ("ada", "pilot")
 
 
+def test_changes_as_json(run: Run) -> None:
+    change = json.loads(run("set", "--tenant", "acme", "--stage", "live", "--why", "pilot", "--json").stdout)
+    assert (change["what"], change["after"], change["version"], change["who"]) == ("tenant acme", "live", 1, "ada")
+    assert "temporal is not configured in this environment" in change["notes"][0]
+    change = json.loads(run("rollout", "--stage", "live", "--percent", "25", "--why", "x", "--json").stdout)
+    assert change["after"] == "off 75 %, live 25 % by tenant"
+    assert json.loads(run("unset", "--tenant", "acme", "--why", "x", "--json").stdout)["after"] == "not set"
+
+
 def test_every_kind_of_scope(run: Run) -> None:
     for arguments in (
         ["--tenant", "acme", "--stage", "live"],

@@ -22,10 +22,13 @@ async def test_dead_letters(run, fail_task, database) -> None:
     assert len(json.loads((await run("dead-letter", "list", "--json", "--label", "a:b"))[1])) == 1
     code, text = await run("dead-letter", "show", first)
     assert json.loads(text)["history"][0]["error"] == "boom"
+    assert await run("dead-letter", "show", first, "--json") == (code, text)
 
     code, text = await run("dead-letter", "redrive", first, "--patch", '{"name": "n"}', "--why", "typo")
     assert (code, text) == (0, f"redriven {first}: task {first}\n")
     assert (await run("dead-letter", "redrive", first))[0] == 2
+    dry = json.loads((await run("dead-letter", "redrive", "--all", "--type", "two", "--dry-run", "--json"))[1])
+    assert dry["total"] == 1
     code, text = await run("dead-letter", "redrive", second, "--to", "temporal")
     assert (code, text) == (2, "error: At stage off nothing is started on temporal\n")
     assert (await run("dead-letter", "redrive", "--all", "--type", "one", "--dry-run"))[1].startswith("2 dead letters")
@@ -35,6 +38,7 @@ async def test_dead_letters(run, fail_task, database) -> None:
     assert (await run("dead-letter", "dismiss", "--all", "--type", "two"))[1] == "dismiss: 1 of 1 dead letters\n"
     purge = ("dead-letter", "purge", "--all", "--state", "dismissed")
     assert (await run(*purge, "--dry-run"))[1] == "1 dead letters\n"
+    assert json.loads((await run(*purge, "--dry-run", "--json"))[1]) == {"matched": 1, "removed": 0}
     assert (await run(*purge))[1] == "purge: 1 of 1 dead letters\n"
     assert await database.fetchval("SELECT count(*) FROM task_logs") == 4
     assert (await run("dead-letter", "show", "none")) == (2, "error: There is no such dead letter\n")
@@ -46,6 +50,9 @@ async def test_callbacks(run, fail_task, database) -> None:
     assert "--rotate" in (await run("callback", "secret", "--tenant", "t-ann"))[1]
     assert (await run("callback", "secret", "--tenant", "t-ann", "--rotate"))[1].startswith("whsec_")
     assert "ann" in (await run("callback", "secret", "--tenant", "t-ann"))[1]
+    [kept] = json.loads((await run("callback", "secret", "--tenant", "t-ann", "--json"))[1])
+    made = json.loads((await run("callback", "secret", "--tenant", "t-ann", "--rotate", "--json"))[1])
+    assert (kept["created_by"], made["secret"][:6]) == ("ann", "whsec_")
     assert (await run("callback", "secret", "--tenant", "t-bob"))[0] == 2
     task = await fail_task(tenant_id="t-ann", callback='{"url": "http://127.0.0.1:1/"}')
     await database.execute("UPDATE taskgate.delivery SET state = 'dead', error = 'gone'")
@@ -55,5 +62,8 @@ async def test_callbacks(run, fail_task, database) -> None:
     shown = json.loads((await run("callback", "show", found[0]["id"]))[1])
     assert shown["body"]["type"] == "task.failed"
     assert (await run("callback", "resend", found[0]["id"]))[1] == f"sent again: {found[0]['id']}\n"
+    await database.execute("UPDATE taskgate.delivery SET state = 'dead'")
+    assert json.loads((await run("callback", "resend", found[0]["id"], "--json"))[1]) == [{"id": found[0]["id"]}]
+    assert json.loads((await run("callback", "resend", "--dead", "--task", "none", "--json"))[1]) == {"resent": 0}
     assert (await run("callback", "resend", "--dead", "--task", "none"))[1] == "sent again: 0 callbacks\n"
     assert (await run("callback", "resend"))[0] == 2

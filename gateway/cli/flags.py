@@ -58,7 +58,8 @@ def show(as_json: AsJson = False) -> None:
         flag, left = asyncio.run(_in_force(source, flag, facts))
     history = [] if source.is_remote or settings.flags_file is None else _file_of(settings).history()
     try:
-        check_flag(flag or {"on": True})
+        if flag is not None:
+            check_flag(flag)
     except FlagFileInvalid as error:
         fail(f"{source.owner}: {error}", code=1)
     view = flag_view(source, flag, history)

@@ -85,5 +85,7 @@ def _held_back(task: Mapping[str, Any], around: asyncpg.Record) -> str | None:
             return f"it is paused {around['pause'] or ''}".strip().removesuffix(":")
         return _HELD.get(held, f"it is held back: {held}")
     if around["is_early"]:
-        return f"it is not due before {max(task['not_before'] or around['due_at'], around['due_at']).isoformat()}"
+        return f"it is not due before {task['not_before'].isoformat()}"
+    if around["is_again"]:
+        return f"its last run failed; it runs again at {around['due_at'].isoformat()}"
     return None

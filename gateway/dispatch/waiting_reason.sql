@@ -6,7 +6,7 @@ SELECT plan FROM tenants WHERE id = $1
 -- name: surroundings
 -- What a task that waits may wait for: workers that take its type ($2: the backend, $3: the tier's
 -- pool), and the task of its group that runs there.
-SELECT GREATEST(d.not_before, d.due_at) > now() AS is_early, d.due_at,
+SELECT d.not_before > now() AS is_early, d.failures > 0 AND d.due_at > now() AS is_again, d.due_at,
        (SELECT count(*) FROM taskgate.process p
         WHERE p.kind = 'worker' AND p.lost_at IS NULL AND p.renewed_at <> '-infinity' AND p.backend = $2
           AND d.task_type = ANY (p.task_types) AND (p.pool IS NULL OR p.pool = $3)) AS workers,

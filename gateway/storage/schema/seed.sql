@@ -10,8 +10,8 @@ INSERT INTO user_roles (user_id, role_id) VALUES ('user-admin', 'role-admin') ON
 INSERT INTO users (id, email, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: key
-INSERT INTO api_keys (id, key_hash, name, user_id, permissions) VALUES ($1, $2, 'demo', $3, '["read", "write"]')
-ON CONFLICT (id) DO UPDATE SET key_hash = excluded.key_hash
+INSERT INTO api_keys (id, key_hash, name, user_id, permissions) VALUES ($1, $2, 'demo', $3, '["read", "write", "admin"]')
+ON CONFLICT (id) DO UPDATE SET key_hash = excluded.key_hash, permissions = excluded.permissions
 
 -- name: tenant
 INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING

@@ -57,6 +57,9 @@ async def test_what_runs_or_is_over_waits_for_nothing(new_task: NewRow, why: Any
 async def test_a_backend_that_is_away(new_task: NewRow, why: Any, engines: dict[str, Engine]) -> None:
     engines["redis"].away = True
     assert await why(await new_task()) == "its backend redis is away"
+    # Its next start is put off meanwhile.
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    assert await why(await new_task(state="waiting", due_at=later)) == "its backend redis is away"
     # Where the flag sends it now.
     assert await why(await new_task(state="waiting", backend=None)) == "its backend redis is away"
 
@@ -92,3 +95,5 @@ async def test_what_is_not_due(new_task: NewRow, why: Any) -> None:
     at = datetime.now(UTC) + timedelta(hours=1)
     task_id = await new_task(state="waiting", backend=None, not_before=at, due_at=at)
     assert await why(task_id) == f"it is not due before {at.isoformat()}"
+    task_id = await new_task(state="waiting", failures=1, due_at=at)
+    assert await why(task_id) == f"its last run failed; it runs again at {at.isoformat()}"

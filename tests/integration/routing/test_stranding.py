@@ -11,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from click.testing import Result
+from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from gateway.cli.flags import flags_app
@@ -134,6 +135,10 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
 ) -> None:
     await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x", "--force")
     flags = str(tmp_path / "flags.json")
+    async with Redis.from_url(redis_server) as redis:  # else the gateway starts what is gone from there again
+        for row in await database.fetch("SELECT task_id, group_id FROM taskgate.dispatch WHERE state = 'queued'"):
+            payload = json.dumps({"task_id": row["task_id"], "task_type": "probe", "timestamp": 1})
+            await redis.rpush(f"queue:group:{row['group_id']}", payload)
     async with (
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]
         httpx.AsyncClient(base_url=url) as http,

@@ -38,6 +38,12 @@ def settings(run: Run) -> dict[str, str]:
     return found
 
 
+def test_show_before_the_first_flag(run: Run) -> None:
+    shown = run("show")
+    assert shown.exit_code == 0, shown.output
+    assert "off" in shown.stdout
+
+
 def test_set_makes_the_file_and_records_who_and_why(run: Run, path: Path) -> None:
     answer = run("set", "--tenant", " acme ", "--stage", "live", "--why", "pilot")
     assert answer.exit_code == 0, answer.output

@@ -153,7 +153,7 @@ class TooMuchHeld(ApiError):
 
     code = "too_much_held"
     http_status = 503
-    grpc_status = "RESOURCE_EXHAUSTED"
+    grpc_status = "UNAVAILABLE"
 
 
 class IdempotencyMismatch(ApiError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 
-from contracts.people import Household
+from contracts.people import Household, Person
 from contracts.probes import BOARD
 from contracts.receiver import receiving
 from contracts.world import World
@@ -17,8 +17,8 @@ API = "/gateway/v1/dead-letters"
 QUICK = {"attempts": 3, "initial_seconds": 0.2, "coefficient": 2}
 
 
-async def letter(world: World, home: Household, task_id: str) -> dict[str, Any]:
-    answer = await world.client(home.owner).get(f"{API}/{task_id}")
+async def letter(world: World, home: Household, task_id: str, person: Person | None = None) -> dict[str, Any]:
+    answer = await world.client(person or home.owner).get(f"{API}/{task_id}")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -38,6 +38,8 @@ async def test_pauses_grow_and_every_attempt_is_kept(world: World, home: Househo
     assert (dead["reason"], dead["attempts"], dead["error"]) == ("attempts_exhausted", 3, "boom")
     for attempt in dead["history"]:
         assert (attempt["outcome"], attempt["error"], attempt["error_type"]) == ("failed", "boom", "RuntimeError")
+        assert attempt["stack"] is None  # paths of the server: administrators only
+    for attempt in (await letter(world, home, task_id, world.admin))["history"]:
         assert "probes.py" in attempt["stack"]
     waited = pauses(dead["history"])
     assert [pause >= timedelta(seconds=least) for pause, least in zip(waited, (0.2, 0.4), strict=True)] == [True, True]

@@ -51,6 +51,8 @@ class GroupAwareDriver(Neo4jDriver):
         self.locks = GroupLocks(self.client, address.database)
         # Neo4j warns of every property that no node has yet, in each query of a young graph.
         logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
+        # And of each transaction that waited for another one's lock, which it tries again by itself.
+        logging.getLogger("neo4j.session").setLevel(logging.ERROR)
         if self._init_task is not None:
             self._init_task.add_done_callback(_failed)
 

@@ -74,7 +74,10 @@ async def test_many_listen_on_one_connection(listener: Listener, admin: asyncpg.
     for subscriber, payload in ((first, "1"), (second, "1"), (other, "2")):
         await subscriber.until(lambda subscriber=subscriber: bool(subscriber.heard))
         assert subscriber.heard == [payload]
-    assert await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskgate'") == 1
+    connections = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskgate' AND datname = current_database()"
+    )
+    assert await admin.fetchval(connections) == 1
 
 
 @pytest.mark.parametrize("fault", ["vanished", "cut"])

@@ -104,6 +104,8 @@ ONLY_HTTP = {
     "HEAD /gateway/v1/ready": "load balancers ask so",
     "GET /gateway/v1/legacy-use": "about endpoints of existing clients, which are HTTP only",
     "GET /metrics": "Prometheus asks over HTTP",
+    "GET /docs": "a page for people",
+    "GET /docs/oauth2-redirect": "a page for people",
 }
 
 SERVICES = [

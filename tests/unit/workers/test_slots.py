@@ -72,10 +72,10 @@ def test_auto_goes_no_further_than_the_setting() -> None:
 def test_no_more_begin_than_claims_bear() -> None:
     fixed = FixedSlots(20)
     assert fixed.may_begin(3)
-    fixed.claimed(0.002)
+    fixed.claimed(0.006)
     for _ in range(200):
         fixed.may_begin(19)
-        fixed.claimed(0.02)
+        fixed.claimed(0.06)
     assert fixed.has_room(19)
     assert (fixed.may_begin(0), fixed.may_begin(1)) == (True, False)
 
@@ -83,10 +83,10 @@ def test_no_more_begin_than_claims_bear() -> None:
 def test_what_is_inside_its_handler_holds_nobody_up() -> None:
     fixed, told = FixedSlots(20), []
     fixed.on_room = lambda: told.append(1)
-    fixed.claimed(0.002)
+    fixed.claimed(0.006)
     for _ in range(200):
         fixed.may_begin(19)
-        fixed.claimed(0.02)
+        fixed.claimed(0.06)
     with fixed.inside(), fixed.inside():
         assert fixed.may_begin(2)
     assert (fixed.may_begin(2), len(told)) == (False, 2)

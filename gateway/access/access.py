@@ -21,7 +21,7 @@ from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Placement, Tier
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
-from gateway.access.verbs import ASKED, Verb
+from gateway.access.verbs import ASKED, Asked, Verb
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
@@ -136,6 +136,11 @@ class Access:
         own = own_group(place.tenant_id, caller.user_id, is_taken=row["tenant_id_is_taken"])
         return Admission(caller, place, row["project_role"], SHARED_GROUP if self._is_shared else own)
 
+    def _count_beyond_roles(self, asked: Asked, key_id: str, verb: Verb) -> None:
+        if not asked.is_counted:
+            asked.is_counted = True
+            self._use.note_beyond_roles(key_id, verb)
+
     def _identify(self, row: Any, lookup: Lookup) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:
             raise Unauthenticated("Invalid API key")
@@ -148,7 +153,7 @@ class Access:
         asked, key_id = ASKED.get(), row["key_id"]
         tolerated = asked.is_legacy and not self._enforce_legacy
         rights = Rights(
-            asked.verb, _roles(row, lookup), partial(self._use.note_beyond_roles, key_id) if tolerated else None
+            asked.verb, _roles(row, lookup), partial(self._count_beyond_roles, asked, key_id) if tolerated else None
         )
         # What was tolerated once needs no second look: a request is counted once.
         is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()

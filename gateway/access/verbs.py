@@ -124,12 +124,14 @@ METHODS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What a request asks for; `is_legacy`: over an endpoint whose clients were never held to their roles."""
 
     verb: Verb
     is_legacy: bool = False
+    is_counted: bool = False
+    """A rule would have refused it, and that was counted: once, however often the request asks who calls."""
 
 
 #: What the request asks for that is being answered. The faces set it before anything asks who calls.

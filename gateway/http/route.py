@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
@@ -126,7 +127,7 @@ class RuledRoute(APIRoute):
         self.asked = asked_by(self.methods or (), self.path)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ASKED.set(self.asked)
+        ASKED.set(replace(self.asked))
         await super().handle(scope, receive, send)
 
 

@@ -49,7 +49,7 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) ->
         )
 
     try:
-        return asyncio.run(_with_database(settings, ask))
+        return asyncio.run(with_database(settings, ask))
     except DatabaseUnavailable:
         return FlagFacts(problem="the database is not reachable (TASKGATE_DATABASE_URL)")
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
@@ -95,7 +95,8 @@ def _at_complete(flag: Json) -> set[str]:
     return set(reached_stages(flag).get(Stage.COMPLETE, ()))
 
 
-async def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+async def with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    """The result of `work`, whose database is closed after it."""
     database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
     try:
         return await work(database)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, TypeVar
@@ -14,7 +13,7 @@ import typer
 
 from gateway.access.placement import Tier
 from gateway.cli.actor import current_actor
-from gateway.cli.flag_facts import look, stranding
+from gateway.cli.flag_facts import look, stranding, with_database
 from gateway.cli.flag_view import override_json
 from gateway.cli.flags import (
     By,
@@ -249,17 +248,8 @@ def _print_answer(answer: Json) -> None:
 def _with_database(work: Callable[[Database], Awaitable[T]]) -> T:
     """Run `work` with the database; a database that cannot be used ends the command with exit code 1."""
 
-    async def run() -> T:
-        settings = Settings()
-        database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
-        try:
-            return await work(database)
-        finally:
-            with suppress(Exception):
-                await database.close()
-
     try:
-        return asyncio.run(run())
+        return asyncio.run(with_database(Settings(), work))
     except DatabaseUnavailable:
         fail("the database is not reachable (TASKGATE_DATABASE_URL)", code=1)
     except asyncpg.UndefinedTableError:

@@ -6,12 +6,12 @@ import asyncio
 import gc
 import json
 import socket
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from contracts.heartbeat import largest_hold
 from gateway.access.keys import create_key
 from gateway.bootstrap import build_gateway
 from gateway.settings import Settings
@@ -81,16 +81,6 @@ def send(port: int, path: str, key: str, body: bytes) -> int:
         connection.sendall(head.encode())
         connection.sendall(body)
         return int(connection.recv(65536).split()[1])
-
-
-async def largest_hold(until: asyncio.Future[Any]) -> float:
-    """How late the loop was at most, in looks of 5 ms."""
-    latest = 0.0
-    while not until.done():
-        before = time.monotonic()
-        await asyncio.sleep(0.005)
-        latest = max(latest, time.monotonic() - before - 0.005)
-    return latest
 
 
 @pytest.mark.parametrize("name", WORST)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from contracts.heartbeat import largest_hold
 from gateway.dags.checking import CHECK_SECONDS, Checker, Source
 from gateway.dags.errors import MOST_FAULTS, DagInvalid
 from gateway.dags.limits import Limits
@@ -55,16 +56,6 @@ async def checker() -> AsyncIterator[Checker]:
     await checker.check(Source(b"nodes: {a: {type: t}}"), None, {}, None)  # its process is there
     yield checker
     await checker.close()
-
-
-async def largest_hold(until: asyncio.Future[object]) -> float:
-    """How late the loop was at most, in looks of 5 ms."""
-    latest = 0.0
-    while not until.done():
-        before = time.monotonic()
-        await asyncio.sleep(0.005)
-        latest = max(latest, time.monotonic() - before - 0.005)
-    return latest
 
 
 @pytest.mark.parametrize("name", WORST)

@@ -21,11 +21,11 @@ from deploy.local.env import read_env
 from deploy.local.ports import free_port
 from deploy.local.stack import EmbeddedStack
 from tests.performance.submit import load
-from tests.performance.table import percentiles
+from tests.performance.table import paired_ratio, percentiles
 
 CONNECTIONS = 16
 REQUESTS = 4000
-ROUNDS = 7
+ROUNDS = 11
 METHOD = "/taskgate.v1.TaskService/Submit"
 PAYLOAD = {"content": "Ada Lovelace met Charles Babbage in London. " * 10, "name": "bench", "source_type": "text"}
 
@@ -134,11 +134,8 @@ async def compare(stack: EmbeddedStack, bare: str) -> dict[str, Any]:
         face: {**percentiles(latencies[face]), "per_s": round(sorted(rates[face])[ROUNDS // 2], 1)} for face in rates
     }
     for other in ("http", "bare"):
-        ratios = sorted(g / h for g, h in zip(rates["grpc"], rates[other], strict=True))
         figures[f"to_{other}"] = {
-            "per_s": round(ratios[ROUNDS // 2], 3),
-            "min": round(ratios[0], 3),
-            "max": round(ratios[-1], 3),
+            "per_s": paired_ratio(rates["grpc"], rates[other]),
             "p95": round(figures["grpc"]["p95_ms"] / figures[other]["p95_ms"], 2),
         }
     return figures

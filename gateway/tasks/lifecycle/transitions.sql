@@ -84,11 +84,9 @@ WITH claimed AS (
       AND (NOT $6 OR (d.backend = $2 AND ($3::int IS NULL OR d.epoch = $3) AND d.state || '' IN ('starting', 'queued')))
       AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
       AND EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $4 AND p.lost_at IS NULL)
-      -- A legacy worker that took another copy of it says so in task_logs alone, until the reconciler has merged that.
       AND EXISTS (SELECT 1 FROM task_logs t
                   WHERE t.id = d.task_id
-                    AND (NOT $6 OR d.backend <> 'redis' OR t.status = 'PENDING'
-                         OR (t.status = 'PROCESSING' AND (t.started_at IS NULL OR t.worker_id IS NULL))))
+                    AND (NOT $6 OR d.backend <> 'redis' OR NOT taskgate.legacy_has(t.status, t.started_at, t.worker_id)))
       AND NOT EXISTS (SELECT 1 FROM taskgate.pause p
                       WHERE (p.tenant_id IS NULL OR p.tenant_id = d.tenant_id)
                         AND (p.project_id IS NULL OR p.project_id = d.project_id)
@@ -120,7 +118,9 @@ WHERE d.task_id = $1 AND d.state || '' = 'running' AND d.worker_id = $2 AND d.cl
 SELECT d.state, d.backend, d.epoch, d.worker_id,
        EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive,
        d.expires_at IS NOT NULL AND d.attempt = 0 AND d.expires_at <= now() AS expired,
-       d.backend = 'redis' AND EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id AND t.started_at IS NOT NULL) AS legacy_has_it
+       d.backend = 'redis' AND EXISTS (SELECT 1 FROM task_logs t
+                                       WHERE t.id = d.task_id
+                                         AND taskgate.legacy_has(t.status, t.started_at, t.worker_id)) AS legacy_has_it
 FROM taskgate.dispatch d WHERE d.task_id = $1
 
 -- name: judge_foreign

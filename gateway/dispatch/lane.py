@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from backends.port import Capability, WorkflowEnginePort
-from gateway.dispatch.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
 from gateway.dispatch.engine_health import EngineHealth
 from gateway.dispatch.fair_scheduler import FairScheduler
-from gateway.dispatch.recent_tenants import RecentTenants
+from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
+from gateway.pacing.recent_tenants import RecentTenants
 
 #: A start may take so many times what it takes at best while several tenants have some.
 SHARED_TOLERANCE = 1.5

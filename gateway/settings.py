@@ -1,4 +1,7 @@
-"""Every setting, typed, with its environment variable (`TASKGATE_` + the field's name) and default."""
+"""Every setting, typed, with its environment variable (`TASKGATE_` + the field's name) and default.
+
+It is one class, and longer than other modules, so that one place answers which settings there are.
+"""
 
 from __future__ import annotations
 

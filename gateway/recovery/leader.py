@@ -14,7 +14,8 @@ import asyncpg
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
-from gateway.storage.database import Database, translated
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import translated
 
 log = logging.getLogger(__name__)
 

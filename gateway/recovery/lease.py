@@ -25,7 +25,8 @@ import uvloop
 
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.guard import GuardLine, clock
-from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database, uncertain
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import uncertain
 
 #: Rows of one transaction, and transactions at once. With one, the disk idles while PostgreSQL works.
 LARGEST_BATCH = 100

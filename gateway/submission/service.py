@@ -226,7 +226,7 @@ class SubmissionService:
         }
         for name, value in expected.items():
             if payload.get(name) not in (None, value):
-                raise Forbidden(f"payload.{name} is not where this task belongs")
+                raise Forbidden(f"payload.{name} does not belong to this task")
         if (memory_id := payload.get("memory_id")) is not None:
             known = await self._project_of(memory_id) if isinstance(memory_id, str) else None
             if known is None or known != placement.project_id:

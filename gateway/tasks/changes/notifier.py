@@ -1,7 +1,7 @@
 """Tells the change feeds of all gateways which tasks changed, with few notifications (design §3, change feed).
 
 `NOTIFY` takes a lock on the whole database at commit, so ids are gathered: the first one is sent at once, and those
-that follow within a few milliseconds share a notification. A notification that is lost because PostgreSQL is away is not
+that follow within a few milliseconds share a notification. A notification that is lost while PostgreSQL is away is not
 repeated: feeds read all watched tasks when they are connected again, and sweep from time to time.
 """
 

@@ -31,7 +31,7 @@ GONE = "The task's row in task_logs is gone, or was changed by somebody else"
 
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
-    """How to redrive. `backend` None: as the flag says. `spread_seconds`: the time over which an operation starts them."""
+    """How to redrive. `backend` None: as the flag says. `spread_seconds`: how long an operation takes to start them."""
 
     actor: str
     backend: str | None = None

@@ -44,7 +44,7 @@ class Sandbox:
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
 
-        The limit is `seconds` of processor time, which a busy machine does not change, and `WAIT` times that by the clock.
+        `seconds` limits processor time, which a busy machine does not change; the limit by the clock is `WAIT` times that.
         """
         future = self._started().schedule(_timed, args=(seconds, function, args, kwargs), timeout=WAIT * seconds)
         try:

@@ -44,7 +44,7 @@ class Sandbox:
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
 
-        `seconds` limits processor time, which a busy machine does not change; the limit by the clock is `WAIT` times that.
+        `seconds` limits the processor time; the limit by the clock is `WAIT` times that, for busy machines.
         """
         future = self._started().schedule(_timed, args=(seconds, function, args, kwargs), timeout=WAIT * seconds)
         try:

@@ -35,7 +35,7 @@ async def _caller(request: Request) -> Caller:
 
 
 @router.get("/stats", response_model=TaskStatsResponse, responses=legacy_errors())
-async def get_stats(request: Request) -> Response:
+async def get_task_stats(request: Request) -> Response:
     """Counts over the tasks that the caller may see."""
     return json_response(asdict(await gateway_of(request).task_log.stats(await _caller(request))))
 
@@ -54,7 +54,7 @@ async def get_status_breakdown(request: Request) -> Response:
 
 
 @router.get("/recent", response_model=list[TaskLogResponse], responses=legacy_errors())
-async def get_recent(
+async def list_recent_tasks(
     request: Request,
     status: Annotated[str | None, Query(description="In any case; `All Statuses` is no filter")] = None,
     task_type: Annotated[str | None, Query(description="`All Types` is no filter")] = None,
@@ -79,7 +79,7 @@ async def get_recent(
 
 
 @router.get("/", response_model=TaskList, responses=legacy_errors())
-async def list_tasks(
+async def list_legacy_tasks(
     request: Request,
     status: Annotated[
         str | None, Query(description="`pending`, `running`, `completed`, `failed` or `cancelled`, in any case")
@@ -92,7 +92,7 @@ async def list_tasks(
 
 
 @router.get("/{task_id}", response_model=TaskLogResponse, responses=legacy_errors(404))
-async def get_task(request: Request, task_id: str) -> Response:
+async def get_legacy_task(request: Request, task_id: str) -> Response:
     """One task. A task of a tenant that the caller does not belong to is not found."""
     return json_response(task_log_response(await gateway_of(request).task_log.get(task_id, await _caller(request))))
 

@@ -71,6 +71,7 @@ class ProcessIdentity:
     backend: str | None = None
     slots: int = 0
     task_types: tuple[str, ...] = ()
+    flag_owner: str | None = None
     process_id: str = field(default_factory=_new_id)
     lock_key: int = field(default_factory=_new_key)
 
@@ -217,6 +218,7 @@ class Lease:
             me.slots,
             list(me.task_types),
             me.lock_key,
+            me.flag_owner,
         )
         return row is not None
 

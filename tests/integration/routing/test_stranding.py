@@ -41,6 +41,11 @@ async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
     monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
     monkeypatch.setenv("USER", "ada")
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key, flag_owner)"
+        " VALUES ('g1', 'gateway', 'elsewhere', 1, '0', 7, $1)",
+        f"file {tmp_path / 'flags.json'}",
+    )
 
     async def run(*arguments: str) -> Result:
         app, rest = (route_app, arguments[1:]) if arguments[0] == "route" else (flags_app, arguments)

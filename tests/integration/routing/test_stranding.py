@@ -21,6 +21,7 @@ from gateway.routing.overrides import set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
+from tests.integration.conftest import key_of
 
 Run = Callable[..., Awaitable[Result]]
 NewTaskRow = Callable[..., Awaitable[str]]
@@ -148,8 +149,13 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]
         httpx.AsyncClient(base_url=url) as http,
     ):
+        http.headers = {"Authorization": f"Bearer {await key_of(database, 'root', admin=True)}"}
         ready = (await http.get("/gateway/v1/ready")).json()
         assert ready["status"] == "degraded"
         assert f"stranded: {LEFT}, and stage complete gives redis up" in ready["problems"]
+        told = (await http.get("/gateway/v1/ready", headers={"Authorization": ""})).json()["problems"]
+        assert told == [
+            "stranded: still on redis, which stage complete gives up: 3 (an administrator's key says which)"
+        ]
         await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
         assert not [one for one in (await http.get("/gateway/v1/ready")).json()["problems"] if "stranded" in one]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from gateway.access.placement import Caller
 from gateway.http.documents import legacy_errors
@@ -17,14 +20,19 @@ from gateway.http.task_answers import (
     TaskList,
     TaskLogResponse,
     TaskStatsResponse,
+    dump,
     json_response,
     task_list,
     task_log_response,
 )
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_row import TaskRow
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 
-_LARGEST_PAGE = 1000
+#: Tasks that are read at once.
+_PAGE = 1000
+_LARGEST_LIMIT = 2**63 - 1
 _LARGEST_OFFSET = 2**31 - 1
 
 _Text = Annotated[str | None, Query()]
@@ -61,21 +69,37 @@ async def list_recent_tasks(
     search: Annotated[str | None, Query(description="Part of the task's or the worker's id")] = None,
     entity_id: _Text = None,
     entity_type: _Text = None,
-    limit: Annotated[int, Query(ge=0, le=_LARGEST_PAGE)] = 50,
+    limit: Annotated[int, Query(ge=0, le=_LARGEST_LIMIT, description="At most so many, in one answer")] = 50,
     offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> Response:
     """Tasks, newest first."""
-    rows = await gateway_of(request).task_log.recent(
+    read = partial(
+        gateway_of(request).task_log.recent,
         await _caller(request),
         status=status,
         task_type=task_type,
         search=search,
         entity_id=entity_id,
         entity_type=entity_type,
-        limit=limit,
-        offset=offset,
     )
-    return json_response([task_log_response(row) for row in rows])
+    # Before the answer begins, so that what is wrong has a status.
+    rows = await read(limit=min(limit, _PAGE), offset=offset)
+    if len(rows) < _PAGE:
+        return json_response([task_log_response(row) for row in rows])
+    return StreamingResponse(_one_list(rows, read, limit), media_type="application/json")
+
+
+async def _one_list(
+    rows: list[TaskRow], read: Callable[..., Awaitable[list[TaskRow]]], limit: int
+) -> AsyncIterator[bytes]:
+    """The bytes of one JSON list that begins with these: the legacy server has no longest list, but a page of it is all
+    that stands in memory at a time."""
+    yield dump([task_log_response(row) for row in rows])[:-1]
+    while len(rows) == _PAGE and (limit := limit - _PAGE) > 0:
+        rows = await read(limit=min(limit, _PAGE), after=Position(rows[-1].created_at, rows[-1].id))
+        if rows:
+            yield b"," + dump([task_log_response(row) for row in rows])[1:-1]
+    yield b"]"
 
 
 @router.get("/", response_model=TaskList, responses=legacy_errors())

@@ -68,11 +68,12 @@ async def test_a_migration_without_rights_leaves_nothing(database_url: str) -> N
     connection = await asyncpg.connect(database_url)
     role = f"role_{database_url.rsplit('_', 1)[1]}"
     await connection.execute(f"DROP SCHEMA taskgate CASCADE; CREATE ROLE {role} LOGIN")
+    await connection.execute(f"ALTER TABLE task_logs OWNER TO {role}")
     said = await refusal("db", "migrate", DATABASE_URL=database_url.replace("postgres@", f"{role}@", 1))
     name = database_url.rsplit("/", 1)[1]
     assert said == f"taskgate: rights are missing in the database: permission denied for database {name}\n"
     assert await connection.fetchval("SELECT to_regnamespace('taskgate')") is None
-    await connection.execute(f"DROP ROLE {role}")
+    await connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
     await connection.close()
 
 

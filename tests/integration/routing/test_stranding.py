@@ -154,7 +154,7 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
         assert ready["status"] == "degraded"
         assert f"stranded: {LEFT}, and stage complete gives redis up" in ready["problems"]
         told = (await http.get("/gateway/v1/ready", headers={"Authorization": ""})).json()["problems"]
-        assert told == [
+        assert [line for line in told if "stranded" in line] == [
             "stranded: still on redis, which stage complete gives up: 3 (an administrator's key says which)"
         ]
         await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")

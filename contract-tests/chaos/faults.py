@@ -78,10 +78,12 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
-    """Its guard ends it before others may take over what it runs."""
+    """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    worker.hang()
-    if not await worker.died(30):
+    while not (hung := worker.hang()) & await world.pids_with_a_lease():
+        worker.resume()
+        await asyncio.sleep(1)
+    if not await worker.died(30, hung):
         raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
 
 

@@ -225,6 +225,18 @@ class World:
             await database.close()
         return [row["pid"] for row in rows]
 
+    async def pids_with_a_lease(self) -> set[int]:
+        """Worker processes whose lease was renewed just now, not merely begun."""
+        database = await self.database()
+        try:
+            rows = await database.fetch(
+                "SELECT pid FROM taskgate.process WHERE lost_at IS NULL AND renewed_at > started_at"
+                " AND renewed_at > now() - interval '2 seconds'"
+            )
+        finally:
+            await database.close()
+        return {row["pid"] for row in rows}
+
     async def count_open(self) -> int:
         """Tasks that are not over."""
         return len(await self.open_tasks())

@@ -38,7 +38,7 @@ LOCK_CLASS = 0x7467
 #: interpreter for ten seconds fit before the fence of the usual limit.
 RENEW_SECONDS = 3.0
 #: Without a renewal, a process cancels its runs after the first part of the limit, and its supervisor kills it after
-#: the second one. Other workers take its tasks over at the limit.
+#: the second part. Other workers take its tasks over at the limit.
 FENCE_AT, KILL_AT = 0.9, 0.95
 #: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
@@ -72,6 +72,7 @@ class ProcessIdentity:
     backend: str | None = None
     slots: int = 0
     task_types: tuple[str, ...] = ()
+    flag_owner: str | None = None
     process_id: str = field(default_factory=_new_id)
     lock_key: int = field(default_factory=_new_key)
 
@@ -84,8 +85,8 @@ class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
     `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and call `cleared`
-    at the end; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the
-    supervisor until when this process may run.
+    last; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
+    until when this process may run.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class Lease:
             me.slots,
             list(me.task_types),
             me.lock_key,
+            me.flag_owner,
         )
         return row is not None
 

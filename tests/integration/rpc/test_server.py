@@ -107,7 +107,7 @@ async def test_a_method_that_does_not_exist(face: Any, refusal: Any) -> None:
     assert refused.code is Code.UNIMPLEMENTED
 
 
-# TLS --------------------------------------------------------------------------------------------------------
+# Start and end ----------------------------------------------------------------------------------------------
 
 
 async def test_a_port_that_is_taken_is_an_error(face: Any) -> None:

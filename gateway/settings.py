@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_held_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies in memory; beyond, HTTP answers 503"
+        512 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of request bodies that arrive in several pieces, in memory; beyond, HTTP answers 503",
     )
     max_held_bytes_per_key: int = Field(
         128 * 1024 * 1024, ge=1024, description="The same for one API key; beyond, HTTP answers 429"
@@ -123,9 +125,15 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )
     reap_seconds: float = Field(0.2, gt=0, description="Pause between two looks for lost workers")
-    lease_seconds: float = Field(15.0, gt=0, description="A process that did not renew its lease for this long is lost")
+    lease_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="Hangs: a process that did not renew its lease for this long is lost",
+    )
     lease_grace_seconds: float = Field(
-        0.3, gt=0, description="A process whose lease lock is gone for this long is lost"
+        0.3,
+        gt=0,
+        description="Kills and cut connections: a process whose lease lock is gone for this long is lost",
     )
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
@@ -187,7 +195,7 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         le=120,
-        description="Longest wait for the look-up of a receiver's name, of `callback_timeout_seconds`",
+        description="Look-up of a receiver's name at most; part of `callback_timeout_seconds`, not added to it",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
     callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")

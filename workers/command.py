@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-#: Pools (design §4); `redis` serves the legacy queue.
+#: Pools; `redis` serves the legacy queue.
 POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
 
 Backend = Annotated[str | None, typer.Option(help="Backend whose tasks to run: redis or temporal (all of its queues)")]

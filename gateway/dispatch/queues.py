@@ -1,4 +1,4 @@
-"""Which task queue a task goes to (design §4)."""
+"""Which task queue a task goes to."""
 
 from __future__ import annotations
 

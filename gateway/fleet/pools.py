@@ -1,4 +1,4 @@
-"""Which pool of workers runs a task (design §4)."""
+"""Which pool of workers runs a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares open tasks with the state of one engine (design §3.5), and finds starts that the engine has lost.
+"""Compares open tasks with the state of one engine, and finds starts that the engine has lost.
 
 Exactly one gateway does this at a time (`gateway.recovery.leader`), in separate loops for each engine. Some facts are
 kept in memory between two looks (ends that may still be reported, the last page); if they are lost, the next look

@@ -1,6 +1,6 @@
 """The liveness lease of a process: a session lock in PostgreSQL, and a renewal that a separate thread writes.
 
-The lock is gone milliseconds after the process dies (design §3, measured there: 4 ms after SIGKILL). The renewal
+The lock is gone milliseconds after the process dies (measured: 4 ms after SIGKILL). The renewal
 finds what the lock cannot: a process that hangs, or a pooler that does not keep session locks. The thread has its own
 event loop and connection, so that a handler that blocks the worker's loop does not lose the lease.
 """

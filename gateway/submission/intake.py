@@ -1,4 +1,4 @@
-"""The one way in: a task is accepted when its row and its dispatch row are committed together (design §3)."""
+"""The one way in: a task is accepted when its row and its dispatch row are committed together."""
 
 from __future__ import annotations
 

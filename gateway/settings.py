@@ -14,6 +14,7 @@ from typing import Literal, NoReturn
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 
@@ -302,6 +303,11 @@ class Settings(BaseSettings):
     def _sound_rules(cls, value: list[str]) -> list[str]:
         Redaction.of(value)
         return value
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The gateway's policy, for tasks without their own."""
+        return RetryPolicy(attempts=self.task_attempts)
 
     @property
     def handler_modules(self) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-from backends.port import RetryPolicy
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.intake import Intake
@@ -33,8 +32,7 @@ class Dependencies:
         self.transitions = Transitions(
             self.database,
             self.notifier,
-            max_attempts=settings.task_attempts,
-            retry=RetryPolicy(attempts=settings.task_attempts),
+            retry=settings.retry_policy,
             fenced=settings.fence_enabled,
         )
         self.foreign = ForeignTasks(self.database, max_attempts=settings.task_attempts)

@@ -153,7 +153,7 @@ class Limits:
         self._announced.set()
 
     async def settle(self) -> None:
-        """Call paused tasks back from engines, release tasks that nothing holds any more. Raises `DatabaseUnavailable`."""
+        """Call paused tasks back from engines, release the others. Raises `DatabaseUnavailable`."""
         if self._pauses and self._recallable and await self._repeat(SQL.recall_paused, self._recallable, CHUNK):
             self.cancel_soon()
         freed = await self._repeat(SQL.release_unpaused, CHUNK)

@@ -10,6 +10,7 @@ from typing import Any
 
 from backends.port import RetryPolicy, WorkflowRef
 from gateway.access.placement import Placement
+from gateway.tasks.payload import without_wire_keys
 
 #: How the text of each payload begins that the gateway writes: white space, which no reader of JSON sees. Indexes of
 #: `task_logs` tell the gateway's own rows by it (migration 0004).
@@ -73,7 +74,7 @@ class NewTask:
 def wire_payload(task: NewTask) -> dict[str, Any]:
     """What stands in `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
     return {
-        **task.payload,
+        **without_wire_keys(task.payload),
         "task_type": task.task_type,
         "task_id": task.task_id,
         "timestamp": task.created_at.timestamp(),

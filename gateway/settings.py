@@ -61,7 +61,9 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_held_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies under way; HTTP answers 503 beyond"
+        512 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of all large request bodies (gRPC: messages) under way; HTTP answers 503 beyond",
     )
     max_held_bytes_per_key: int = Field(
         128 * 1024 * 1024, ge=1024, description="The same of one API key; HTTP answers 429 beyond"

@@ -28,13 +28,15 @@ from backends.redis_queue.link import Link
 from backends.redis_queue.lists import TaskLists
 
 KEEP_WAITING = timedelta(days=30)
-"""How long the marker of a start is kept that has not ended."""
+"""How long the marker of an open start is kept."""
 KEEP_ENDED = timedelta(days=7)
-"""How long the marker of a start is kept that has ended, with its result."""
+"""How long the marker of an ended start is kept, with its result."""
 _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
+_STARTS = 200
+"""Starts in one call of a script."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -55,7 +57,7 @@ class RedisQueueEngine:
         self._freshness = Freshness(self._link)
         self.ingress = Ingress(self._link)
         self.dead = DeadList(self._link)
-        """What producers that know nothing of the gateway push."""
+        """The payloads that legacy producers push."""
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
@@ -95,7 +97,7 @@ class RedisQueueEngine:
             pause = min(pause * 2, _LONGEST_LOOK)
 
     async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
-        """Take a waiting task out; a running one goes on, but is not put back when its worker is lost.
+        """Remove a waiting task; a running one goes on, but is not put back if its worker is lost.
 
         Raises `AnswerLost` when it may have happened; to cancel again is harmless.
         """
@@ -123,30 +125,27 @@ class RedisQueueEngine:
             return sorted(name for name in await self._lists.held_by(worker_id) if not name.endswith("*"))
 
     async def release_worker(self, worker_id: str) -> int:
-        """Put back all that a dead worker held, as the next of their groups, and free its locks; returns how many.
+        """Put back all payloads of a dead worker, as the next of their groups, and free its locks. Returns how many.
 
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
         return await sign_off(self._link, worker_id, keep=_KEEP)
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """One pass over the lists of each group, however many starts of it are asked for."""
-        groups: dict[str, list[WorkflowRef]] = {}
-        for ref in refs:
-            groups.setdefault(ref.group_id, []).append(ref)
-        lost: list[WorkflowRef] = []
-        for group, its in groups.items():
-            with _reading():
-                held = await self._lists.contents(group)
-            absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
-            # Taken and ended between two looks, or ended long ago: the marker knows.
-            lost += [ref for ref in absent if await self.get_workflow_status(ref) is None]
+        """One pass over the lists of all groups, however many starts are asked for."""
+        lost = list(refs)
+        with _reading():
+            for _ in range(2):  # a second look for what was put back, or taken and ended, during the first
+                if lost:
+                    held = await self._lists.contents({ref.group_id for ref in lost})
+                    absent = [r for r in lost if r.workflow_id not in held and f"task-{r.task_id}*" not in held]
+                    lost = await self._not_ended(absent)
         return lost
 
     async def keep_fresh(self) -> int:
-        """Renew the time of the gateway's payloads that wait for long; how many (contract R4).
+        """Renew the time of the gateway's payloads that have waited for long (contract R4). Returns how many.
 
-        A call looks at a share of what waits, the next call goes on from there.
+        A call checks a share of the waiting payloads, and the next call continues from there.
         """
         with _reading():
             return await self._freshness.renew()
@@ -167,7 +166,7 @@ class RedisQueueEngine:
         return ended
 
     async def get_incarnation(self) -> str:
-        """Changes when Redis was emptied, and when it was restarted, since a restart may lose the latest writes."""
+        """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""
         with _reading():
             return str((await self._link.run(scripts.INCARNATION, uuid.uuid4().hex)).decode())
 
@@ -200,6 +199,14 @@ class RedisQueueEngine:
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
             return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""
+
+    async def _not_ended(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        found: list[WorkflowRef] = []
+        for first in range(0, len(refs), _STARTS):
+            some = refs[first : first + _STARTS]
+            places = await self._link.run(scripts.NOT_ENDED, *(ref.workflow_id for ref in some))
+            found += [some[place] for place in places]
+        return found
 
     async def _marker(self, ref: WorkflowRef) -> tuple[str, str, str]:
         fields = await self._link.call("HMGET", f"{wire.START}{ref.workflow_id}", "state", "error", "result")

@@ -17,6 +17,7 @@ from gateway.bootstrap.features import (
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.limits.held_bytes import HeldBytes
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -95,5 +96,6 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
         tenant_service=tenants.service,
+        held=HeldBytes(in_all=settings.max_held_bytes, per_key=settings.max_held_bytes_per_key),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

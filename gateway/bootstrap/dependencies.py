@@ -53,7 +53,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     if engines is None:
         engines = build_engines(settings)
     listener = Listener(database)
-    flags, overrides = build_flags(settings), Overrides(database, listener)
+    flags, overrides = FlagSource.from_settings(settings, database, listener), Overrides(database, listener)
     return Dependencies(
         settings=settings,
         database=database,
@@ -77,13 +77,3 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
 def taskgate_version() -> str:
     return package_version("taskgate")
 
-
-def build_flags(settings: Settings) -> FlagSource:
-    """LaunchDarkly with an SDK key, else the flag file, else `off` for everybody."""
-    key = settings.launchdarkly_sdk_key
-    return FlagSource(
-        flag_key=settings.flag_key,
-        file=settings.flags_file,
-        sdk_key=key.get_secret_value() if key else None,
-        base_url=settings.launchdarkly_base_url,
-    )

@@ -63,6 +63,12 @@ def parse_document(text: str, flag_key: str) -> FlagData:
     return FlagData(features, segments)
 
 
+def numbered(items: dict[str, Json], version: int) -> dict[str, Json]:
+    """The same with another version. The SDK tells its listeners of a flag only when its version grew; who edits by
+    hand does not think of it."""
+    return {key: {**item, "version": version} for key, item in items.items()}
+
+
 def check_flag(flag: Mapping[str, Any]) -> None:
     """Raises `FlagFileInvalid` unless each way through the flag ends at a stage."""
     stages = flag.get("variations") or []

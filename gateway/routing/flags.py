@@ -1,4 +1,4 @@
-"""The migration flag: LaunchDarkly's SDK, fed by the LaunchDarkly service or by a file (design §5).
+"""The migration flag: LaunchDarkly's SDK, fed by the LaunchDarkly service, by rows of our schema, or by a file (design §5).
 
 `migration_variation` and its tracker are used, not the SDK's `Migrator`: that one calls both backends in the dual
 stages, so a task would run twice.
@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ldclient import Config, Context, LDClient
 from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
-from ldclient.interfaces import DataSourceState, FlagChange
+from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
 from ldclient.migrations import Operation, OpTracker, Origin
 from ldclient.migrations import Stage as SdkStage
 from ldclient.versioned_data_kind import FEATURES
@@ -29,7 +28,10 @@ from gateway.routing.file_source import FlagFileSource
 from gateway.routing.flag_document import Json, check_flag
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS, Stage
+from gateway.routing.table_source import FlagTableSource
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +70,14 @@ class FlagSource:
         *,
         flag_key: str = "task-backend",
         file: Path | None = None,
+        table: FlagTableSource | None = None,
         sdk_key: str | None = None,
         base_url: str | None = None,
     ) -> None:
+        """One of `file`, `table` and `sdk_key` feeds it; without any the stage is `off` for all."""
         self.flag_key = flag_key
-        self.file = None if sdk_key else file
+        self.file = file
+        self._table = table
         self._sdk_key = sdk_key
         self._base_url = base_url
         self._store: Any = InMemoryFeatureStore()  # type: ignore[no-untyped-call]
@@ -82,14 +87,17 @@ class FlagSource:
         self._listeners: list[Callable[[], None]] = []
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> FlagSource:
-        secret = settings.launchdarkly_sdk_key
-        return cls(
-            flag_key=settings.flag_key,
-            file=settings.flags_file,
-            sdk_key=secret.get_secret_value() if secret is not None else None,
-            base_url=settings.launchdarkly_base_url,
-        )
+    def from_settings(cls, settings: Settings, database: Database, listener: Listener) -> FlagSource:
+        """Fed by what the settings name. `listener` must not listen yet."""
+        match settings.flag_owner:
+            case "launchdarkly":
+                assert settings.launchdarkly_sdk_key is not None  # the settings see to it
+                key = settings.launchdarkly_sdk_key.get_secret_value()
+                return cls(flag_key=settings.flag_key, sdk_key=key, base_url=settings.launchdarkly_base_url)
+            case "file":
+                return cls(flag_key=settings.flag_key, file=settings.flags_file)
+            case _:
+                return cls(flag_key=settings.flag_key, table=FlagTableSource(database, listener, settings.flag_key))
 
     @property
     def is_remote(self) -> bool:
@@ -98,18 +106,22 @@ class FlagSource:
 
     @property
     def owner(self) -> str:
-        """Who holds the flag: `LaunchDarkly`, `file <path>`, or `nobody` (the stage is `off` for all)."""
+        """Who holds the flag: `LaunchDarkly`, `database`, `file <path>`, or `nobody` (the stage is `off` for all)."""
         if self.is_remote:
             return "LaunchDarkly"
+        if self._table is not None:
+            return "database"
         return f"file {self.file}" if self.file is not None else "nobody"
 
     async def start(self) -> None:
         """Begin to receive flags; returns after `START_SECONDS` at the latest."""
-        if self._client is None and (self._sdk_key or self.file is not None):
+        if self._client is None and (self.is_remote or self._table is not None or self.file is not None):
             self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
             self._client.flag_tracker.add_listener(self._flag_changed)
             if self.is_remote:
                 self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+            if self._table is not None:
+                await self._table.follow()
         self._notify()
 
     async def close(self) -> None:
@@ -118,6 +130,8 @@ class FlagSource:
         if client is None or self._closed:
             return
         self._closed = True
+        if self._table is not None:
+            await self._table.close()
         loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
         def close() -> None:
@@ -152,7 +166,7 @@ class FlagSource:
         """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.
 
         Its migration metrics show latency and errors by origin (`old` is Redis, `new` any other backend). Nothing is
-        recorded for a flag that comes from a file.
+        recorded for a flag of our own.
         """
         client = self._client
         if client is None or evaluation.tracker is None or not self.is_remote:
@@ -168,12 +182,20 @@ class FlagSource:
         flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
         return None if flag is None else dict(flag.to_json_dict())
 
+    @property
+    def version(self) -> int | None:
+        """The version of the flag in force; None when there is none."""
+        if (own := self._table or self._file_source) is not None:
+            return own.version
+        flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+        return None if flag is None else int(flag.version)
+
     def problem(self) -> str | None:
         """What keeps the flag from being up to date, in one line; None when all is well."""
         if self._client is None:
             return None
-        if self._file_source is not None:
-            return self._file_source.problem
+        if (own := self._table or self._file_source) is not None:
+            return own.problem
         status = self._client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
             kept = "the last known flags stay in force" if self._is_there() else "every tenant is at stage off"
@@ -194,7 +216,7 @@ class FlagSource:
             return None
         if self.file is not None:
             return f"the flag file {self.file} does not exist yet: every tenant is at stage off"
-        return "neither a LaunchDarkly SDK key nor a flag file is configured: every tenant is at stage off"
+        return "no flag has been set yet: every tenant is at stage off"
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on a thread of the SDK, after the flag or its problem may have changed."""
@@ -216,19 +238,17 @@ class FlagSource:
 
     def _config(self) -> Config:
         common = {"feature_store": self._store, "omit_anonymous_contexts": True, "diagnostic_opt_out": True}
-        if self.file is not None:
-            return Config(
-                "file",
-                update_processor_class=partial(self._make_file_source, self.file),
-                send_events=False,
-                **common,
-            )
+        if not self.is_remote:
+            return Config("own", update_processor_class=self._make_own_source, send_events=False, **common)
         if self._base_url is not None:
             common |= dict.fromkeys(("base_uri", "stream_uri", "events_uri"), self._base_url)
         return Config(self._sdk_key or "", http=HTTPConfig(connect_timeout=3, read_timeout=5), **common)
 
-    def _make_file_source(self, path: Path, config: Config, store: Any, ready: threading.Event) -> FlagFileSource:
-        self._file_source = FlagFileSource(path, self.flag_key, config, ready, self._notify)
+    def _make_own_source(self, config: Config, store: Any, ready: threading.Event) -> UpdateProcessor:
+        if self._table is not None:
+            return self._table.attach(config, ready, self._notify)
+        assert self.file is not None
+        self._file_source = FlagFileSource(self.file, self.flag_key, config, ready, self._notify)
         return self._file_source
 
 

@@ -1,13 +1,10 @@
 """The local override table above the flag: kill switch and guardrail, with an audit trail.
 
-Every gateway holds the whole table (a few rows) in memory. A change is announced on the channel
-`taskgate_overrides`; a slow poll catches what a lost connection or a transaction pooler (which passes no LISTEN)
-kept from being heard.
+Every gateway holds the whole table (a few rows) in memory. A change is announced on the channel `taskgate_overrides`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -17,10 +14,10 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
-from backends.errors import TaskgateError
+from gateway.routing.followed_table import POLL_SECONDS, FollowedTable
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
-from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
@@ -28,15 +25,14 @@ logger = logging.getLogger(__name__)
 
 SQL = Queries("gateway.routing", "routing.sql")
 CHANNEL: Final = "taskgate_overrides"
-#: Seconds between two looks at the table that nobody asked for.
-POLL_SECONDS: Final = 5.0
-#: Longest time that `start` waits for the first look (seconds).
-START_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A stage that stands above the flag for a scope, who set it, and why. `expires_at` None: until it is cleared."""
+    """A stage that stands above the flag for a scope, who set it, and why. `expires_at` None: until it is cleared.
+
+    No two settings of an override have the same `version`.
+    """
 
     scope: Scope
     stage: Stage
@@ -44,6 +40,7 @@ class Override:
     set_by: str
     set_at: datetime
     expires_at: datetime | None = None
+    version: int = 0
     ends: float | None = field(default=None, compare=False)
     """When it ends on this process's monotonic clock."""
 
@@ -100,32 +97,18 @@ class Overrides:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = database
-        self._listener = listener
-        listener.subscribe(CHANNEL, self._announced, missed=self._announced)
-        self._poll = poll
+        self._followed = FollowedTable(listener, CHANNEL, self.refresh, self._report, poll=poll)
         self._clock = clock
         self._rows: dict[Scope, Override] = {}
-        self._wake = asyncio.Event()
-        self._looked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._problem: str | None = None
 
     async def start(self) -> None:
-        """Begin to follow the table; returns after `START_SECONDS` at the latest, whether it could be read or not."""
-        self._listener.start()
-        if self._task is None:
-            self._task = asyncio.create_task(self._follow(), name="route-overrides")
-            try:
-                await asyncio.wait_for(self._looked.wait(), START_SECONDS)
-            except TimeoutError:
-                self._report("it could not be read in time")
+        """Begin to follow the table, as `FollowedTable.start`."""
+        await self._followed.start()
 
     async def close(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._followed.close()
 
     def find(self, query: RouteQuery) -> Override | None:
         """The override of the most specific scope that covers the task and has not expired; in memory."""
@@ -156,28 +139,6 @@ class Overrides:
         """Read the table now. Raises `DatabaseUnavailable`."""
         self._take(await load_overrides(self._db))
 
-    async def _follow(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._poll):
-                    rows = await load_overrides(self._db)
-                self._take(rows)
-            except (TaskgateError, OSError, *DRIVER_ERRORS, ValueError) as error:
-                self._report(str(error) or type(error).__name__)
-            await self._pause()
-
-    async def _pause(self) -> None:
-        # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    def _announced(self, _payload: str = "") -> None:
-        self._wake.set()
-
     def _take(self, rows: list[Override]) -> None:
         fresh = {row.scope: row for row in rows}
         changed = fresh != self._rows
@@ -190,7 +151,6 @@ class Overrides:
         self._report(None, changed=changed)
 
     def _report(self, reason: str | None, *, changed: bool = False) -> None:
-        self._looked.set()
         problem = None if reason is None else f"the override table cannot be followed ({reason}); the last rows hold"
         if problem is not None and self._problem is None:
             logger.warning("%s", problem)
@@ -212,5 +172,6 @@ def _override(row: asyncpg.Record) -> Override:
         set_by=row["set_by"],
         set_at=row["set_at"],
         expires_at=row["expires_at"],
+        version=row["version"],
         ends=None if left is None else time.monotonic() + left,
     )

@@ -94,7 +94,7 @@ async def test_without_any_source_everybody_is_off() -> None:
     evaluation = source.evaluate(ACME)
     assert (evaluation.stage, evaluation.known, source.owner) == (Stage.OFF, False, "nobody")
     assert source.problem() is None
-    assert "neither a LaunchDarkly SDK key nor a flag file" in (source.note() or "")
+    assert "no flag has been set yet" in (source.note() or "")
     source.record(evaluation, REDIS, timedelta(milliseconds=3))
     await source.close()
 

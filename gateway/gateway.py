@@ -31,6 +31,7 @@ from gateway.fleet.fleet import Fleet
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.observer import RoutingObserver
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -67,6 +68,7 @@ class Gateway:
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
+    observer: RoutingObserver
     router: Router
     access: Access
     notifier: Notifier
@@ -110,6 +112,7 @@ class Gateway:
     async def start(self) -> None:
         """Begin to work. PostgreSQL, engines and flag service may be away: what needs them waits for them."""
         await self.flags.start()
+        await self.observer.start()
         await self.overrides.start()
         await self.feed.start()
         self._spawn("lease", self._hold_lease)
@@ -136,6 +139,7 @@ class Gateway:
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()
+        await self.observer.close()
         await self.listener.close()
         with contextlib.suppress(Exception):
             await self.notifier.close()

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     flags_file: Path | None = Field(None, description="Flag file, in the format of LaunchDarkly's file data source")
     launchdarkly_sdk_key: SecretStr | None = Field(None, description="LaunchDarkly server-side SDK key")
     launchdarkly_base_url: str | None = Field(None, description="LaunchDarkly endpoint (relay proxy, private instance)")
+    launchdarkly_api_token: SecretStr | None = Field(
+        None, description="LaunchDarkly access token for its REST API: tells who changed the flag"
+    )
+    launchdarkly_api_url: str = Field("https://app.launchdarkly.com", description="LaunchDarkly's REST API")
     flag_key: str = Field("task-backend", description="Key of the migration flag")
 
     # Dispatch -----------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         engines=dependencies.engines,
         flags=dependencies.flags,
         overrides=dependencies.overrides,
+        observer=dependencies.observer,
         router=dependencies.router,
         access=dependencies.access,
         notifier=dependencies.notifier,

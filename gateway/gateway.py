@@ -31,6 +31,8 @@ from gateway.fleet.fleet import Fleet
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
 from gateway.migration.observer import RoutingObserver
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
@@ -70,6 +72,8 @@ class Gateway:
     overrides: Overrides
     observer: RoutingObserver
     router: Router
+    flip_log: FlipLog
+    explanations: Explanations
     access: Access
     notifier: Notifier
     transitions: Transitions

@@ -17,6 +17,8 @@ from gateway.bootstrap.features import (
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -51,6 +53,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         overrides=dependencies.overrides,
         observer=dependencies.observer,
         router=dependencies.router,
+        flip_log=FlipLog(database),
+        explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
         notifier=dependencies.notifier,
         lease=dependencies.lease,

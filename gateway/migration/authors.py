@@ -60,8 +60,8 @@ class Authors:
         row = await db.fetchrow(SQL.end_of_override, at.tenant_id, at.project_id, at.task_type, str(at))
         assert row is not None
         if row["expires_at"] is not None:
-            why = f"it expired; it was set by {row['set_by']}: {row['set_why']}"
-            return Author("", why, {"expired_at": row["expires_at"].isoformat()})
+            evidence = {"expired_at": row["expires_at"].isoformat(), "set_by": row["set_by"]}
+            return Author("", f"it expired; it was set because: {row['set_why']}", evidence)
         if row["actor"] is not None:
             return Author(row["actor"], row["why"] or "")
         return Author("", "its row was removed by hand")

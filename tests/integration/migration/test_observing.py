@@ -149,7 +149,7 @@ async def test_an_override_that_expires(database: Database, path: Path, new_rout
     await routing.until_stage(Stage.LIVE)
     await routing.until(lambda: routing.route().entry_id == 3)
     assert (await flips())[1:] == [
-        flip("override", "tenant:acme", "live", None, "", "it expired; it was set by ada: try")
+        flip("override", "tenant:acme", "live", None, "", "it expired; it was set because: try")
     ]
 
 

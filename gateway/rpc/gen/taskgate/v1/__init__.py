@@ -132,6 +132,19 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
+from taskgate.v1.migration_ledger_pb2 import Flip as Flip
+from taskgate.v1.migration_ledger_pb2 import LedgerBreak as LedgerBreak
+from taskgate.v1.migration_ledger_pb2 import LedgerEntry as LedgerEntry
+from taskgate.v1.migration_ledger_pb2 import ListFlipsRequest as ListFlipsRequest
+from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsResponse
+from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
+from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
 from taskgate.v1.operation_service_pb2 import AbortOperationRequest as AbortOperationRequest
 from taskgate.v1.operation_service_pb2 import AbortOperationResponse as AbortOperationResponse
 from taskgate.v1.operation_service_pb2 import GetOperationRequest as GetOperationRequest
@@ -395,6 +408,8 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "ExplainTaskRequest",
+    "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
     "FIRING_KIND_CLOCK",
     "FIRING_KIND_MANUAL",
@@ -408,6 +423,7 @@ __all__ = [
     "Firing",
     "FiringKind",
     "FiringOutcome",
+    "Flip",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -446,6 +462,8 @@ __all__ = [
     "LETTER_STATE_OPEN",
     "LETTER_STATE_REDRIVEN",
     "LETTER_STATE_UNSPECIFIED",
+    "LedgerBreak",
+    "LedgerEntry",
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
@@ -464,6 +482,8 @@ __all__ = [
     "ListDeadLettersResponse",
     "ListFiringsRequest",
     "ListFiringsResponse",
+    "ListFlipsRequest",
+    "ListFlipsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -483,6 +503,8 @@ __all__ = [
     "ListWorkersRequest",
     "ListWorkersResponse",
     "LoadFigures",
+    "MigrationServiceServicer",
+    "MigrationServiceStub",
     "NewTask",
     "ON_CONFLICT_REFUSE",
     "ON_CONFLICT_RETURN",
@@ -604,6 +626,7 @@ __all__ = [
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",
+    "TaskStart",
     "TaskState",
     "TaskStatus",
     "Tenant",
@@ -616,6 +639,8 @@ __all__ = [
     "UpdateScheduleResponse",
     "ValidateDagRequest",
     "ValidateDagResponse",
+    "VerifyLedgerRequest",
+    "VerifyLedgerResponse",
     "WORKER_KIND_ALL",
     "WORKER_KIND_GATEWAY",
     "WORKER_KIND_UNSPECIFIED",
@@ -639,6 +664,7 @@ __all__ = [
     "add_DagRunServiceServicer_to_server",
     "add_DagServiceServicer_to_server",
     "add_DeadLetterServiceServicer_to_server",
+    "add_MigrationServiceServicer_to_server",
     "add_OperationServiceServicer_to_server",
     "add_ScheduleServiceServicer_to_server",
     "add_TaskServiceServicer_to_server",

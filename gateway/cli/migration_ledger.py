@@ -1,4 +1,4 @@
-"""`taskgate migration ledger`: who changed the routing, what ran under each change, and whether that record is whole."""
+"""`taskgate migration ledger`: who changed the routing, what ran under each change, and whether that is all."""
 
 from __future__ import annotations
 

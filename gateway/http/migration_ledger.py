@@ -1,4 +1,4 @@
-"""`/gateway/v1/migration/ledger` and `/gateway/v1/tasks/{id}/why`: who changed what, and why a task ran where it did."""
+"""`/gateway/v1/migration/ledger` and `/gateway/v1/tasks/{id}/why`: who changed what, and why a task ran there."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.flip_log import LARGEST_PAGE
 from gateway.migration.verification import document, verify
+from gateway.moment import Moment
 
 router = APIRouter(prefix="/gateway/v1", tags=["migration"], route_class=KeyedRoute)
 
@@ -102,7 +103,7 @@ async def why(request: Request, task_id: str) -> Response:
 async def list_flips(
     request: Request,
     tenant_id: Annotated[str | None, Query(description="Those that may concern this tenant")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="ISO 8601 with offset")] = None,
+    since: Annotated[Moment | None, Query(description="ISO 8601 with offset")] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
     cursor: Annotated[str | None, Query()] = None,
 ) -> Response:

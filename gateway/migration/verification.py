@@ -51,7 +51,7 @@ async def verify(database: Database) -> Verdict:
         verdict.entries += len(rows)
     named = await database.fetchval(SQL.last_named)
     if named is not None and named > chain.last_id:
-        verdict.breaks.append(Break(chain.last_id + 1, f"entries {chain.last_id + 1} to {named} are gone from the end"))
+        verdict.breaks.append(Break(chain.last_id + 1, f"{_gone(chain.last_id + 1, named)} gone from the end"))
     del verdict.breaks[MOST_BREAKS:]
     verdict.last_id, verdict.last_hash = chain.last_id, chain.hash.hex()
     return verdict
@@ -87,7 +87,7 @@ class _Chain:
         for row in rows:
             entry = Entry(**{name: row[name] for name in Entry.__slots__})
             if entry.id != self.last_id + 1:
-                yield Break(entry.id, f"{_entries(self.last_id + 1, entry.id - 1)} before it gone")
+                yield Break(entry.id, f"{_gone(self.last_id + 1, entry.id - 1)} gone from before it")
             elif row["previous_hash"] != self.hash:
                 yield Break(entry.id, "it does not follow the entry before it: one of the two was put in, or replaced")
             if row["hash"] != hash_of(row["previous_hash"], entry):
@@ -95,7 +95,7 @@ class _Chain:
             self.last_id, self.hash = entry.id, row["hash"]
 
 
-def _entries(first: int, last: int) -> str:
+def _gone(first: int, last: int) -> str:
     return f"entry {first} is" if first == last else f"entries {first} to {last} are"
 
 

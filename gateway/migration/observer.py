@@ -89,7 +89,7 @@ class RoutingObserver:
                 return
             known = await _known(self._db, "flag")
         self._entries.put("flag", known)
-        self._entries.problem = None
+        self._entries.problem = self._stale_since = None
         self._in_force = snapshot
         self._flags.put_in_force(snapshot)
 

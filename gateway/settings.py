@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     flags_file: Path | None = Field(None, description="Flag file, in the format of LaunchDarkly's file data source")
     launchdarkly_sdk_key: SecretStr | None = Field(None, description="LaunchDarkly server-side SDK key")
     launchdarkly_base_url: str | None = Field(None, description="LaunchDarkly endpoint (relay proxy, private instance)")
+    launchdarkly_api_token: SecretStr | None = Field(
+        None, description="LaunchDarkly API access token that may change the flag; unset: it is changed in LaunchDarkly"
+    )
+    launchdarkly_api_url: str = Field("https://app.launchdarkly.com", description="LaunchDarkly's REST API")
+    launchdarkly_project: str = Field("default", description="Key of the flag's project in LaunchDarkly")
+    launchdarkly_environment: str = Field("production", description="Key of the flag's environment in LaunchDarkly")
     flag_key: str = Field("task-backend", description="Key of the migration flag")
 
     # Dispatch -----------------------------------------------------------------------------------------------

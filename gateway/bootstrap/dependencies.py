@@ -76,4 +76,3 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
 
 def taskgate_version() -> str:
     return package_version("taskgate")
-

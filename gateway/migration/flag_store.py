@@ -12,7 +12,7 @@ from typing import Protocol
 from backends.errors import TaskgateError
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.ledger import Flip, append
-from gateway.migration.stage_errors import FlagStoreUnavailable, StageChangeRefused
+from gateway.migration.stage_errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
 from gateway.migration.stage_flips import undone
 from gateway.routing import flag_table
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
@@ -95,6 +95,8 @@ async def recorded_first(database: Database, flips: Sequence[Flip]) -> AsyncIter
     await _append_all(database, flips)
     try:
         yield
+    except FlagOutcomeUnknown:
+        raise
     except TaskgateError as error:
         await _append_all(database, [undone(flip, error.message) for flip in flips])
         raise

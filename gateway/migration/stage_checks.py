@@ -33,8 +33,14 @@ async def unknown(db: Executor, scope: Scope) -> list[str]:
 
 
 async def check_known(db: Executor, scope: Scope, *, force: bool) -> list[str]:
-    """What is unknown of the scope and was insisted on. Raises `StageChangeRefused`, `DatabaseUnavailable`."""
-    found = await unknown(db, scope)
+    """What is unknown of the scope and was insisted on; nothing while the database is away.
+
+    Raises `StageChangeRefused`.
+    """
+    try:
+        found = await unknown(db, scope)
+    except (DatabaseUnavailable, *BARE):
+        return []
     if found and not force:
         raise StageChangeRefused(f"{'; '.join(found)}; --force (force: true) sets it all the same")
     return found

@@ -33,6 +33,12 @@ class FlagStoreUnavailable(ApiError):
     grpc_status = "UNAVAILABLE"
 
 
+class FlagOutcomeUnknown(FlagStoreUnavailable):
+    """What holds the flag did not say whether this was done; look before you repeat it."""
+
+    code = "flag_outcome_unknown"
+
+
 class StageVersionStale(ApiError):
     """The stages were changed meanwhile; look again, then repeat."""
 

@@ -23,8 +23,9 @@ def flag_flips(source: str, before: Mapping[str, Any], after: Mapping[str, Any],
     scopes = [Scope(), *sorted({*settings_of(before), *settings_of(after)}, key=str)]
     texts = {scope: (describe_scope(before, scope), describe_scope(after, scope)) for scope in scopes}
     changed = {scope_name(scope): pair for scope, pair in texts.items() if pair[0] != pair[1]}
+    who, why, version = change.who, change.why, str(change.version)
     return [
-        Flip(source, scope, _stage(was), _stage(becomes), change.who, change.why, str(change.version), _said(was, becomes))
+        Flip(source, scope, _stage(was), _stage(becomes), who, why, version, _said(was, becomes))
         for scope, (was, becomes) in (changed or {_EVERYTHING: (change.before, change.after)}).items()
     ]
 

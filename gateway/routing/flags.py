@@ -1,4 +1,4 @@
-"""The migration flag: LaunchDarkly's SDK, fed by the LaunchDarkly service, by rows of our schema, or by a file (design §5).
+"""The migration flag: LaunchDarkly's SDK, fed by its service, by rows of our schema, or by a file (design §5).
 
 `migration_variation` and its tracker are used, not the SDK's `Migrator`: that one calls both backends in the dual
 stages, so a task would run twice.

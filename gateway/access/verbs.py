@@ -30,7 +30,7 @@ class Verb(Enum):
     REDRIVE = ("write", Level.MEMBER, "Redrive and dismiss dead letters, send callbacks again")
     PURGE = ("write", Level.MANAGER, "Delete dead letters")
     SECRETS = ("admin", Level.MANAGER, "See and change the secrets of callbacks")
-    OBSERVE = ("read", Level.OPERATOR, "Look at workers, autoscaling signals, metrics, stages and the use of legacy endpoints")
+    OBSERVE = ("read", Level.OPERATOR, "Look at workers, autoscaling signals, metrics, stages, use of legacy endpoints")
     OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:

@@ -88,6 +88,7 @@ class StagesView(StagesInForce):
 
     source: str = Field(description="`database`, `file` or `launchdarkly`")
     problem: str | None = Field(description="Why what is held is not valid; the last known flag stays in force")
+    read_only: str | None = Field(description="Why the flag may not be changed from here; overrides may")
     stranded: list[str] = Field(description="Tasks that stage complete left on Redis")
     last_change: StageChange | None
 
@@ -113,7 +114,7 @@ async def _who(request: Request) -> str:
 
 @router.get("", response_model=StagesView, responses=problem_errors(403))
 async def get_stages(request: Request) -> Response:
-    """Stages, overrides, what is stranded, and the version that a change is based on. For administrators, as all here."""
+    """Stages, overrides, what is stranded, the version that a change is based on. For administrators, as all here."""
     await _who(request)
     return json_answer(await gateway_of(request).stages.view())
 

@@ -35,6 +35,8 @@ class FlagStore(Protocol):
 
     source: str
     """`file`, `database` or `launchdarkly`."""
+    refusal: str | None
+    """Why it may not be changed from here; None: it may."""
 
     async def held(self) -> Held:
         """What is there now, newer perhaps than what is in force here."""
@@ -56,6 +58,7 @@ class TableStore:
     """Rows of our schema: the change and its entries of the ledger are one transaction."""
 
     source = "database"
+    refusal = None
 
     def __init__(self, database: Database, flag_key: str) -> None:
         self._db = database
@@ -116,6 +119,7 @@ class FileStore:
     """
 
     source = "file"
+    refusal = None
 
     def __init__(self, database: Database, file: FlagFile, *, unrecorded: bool = False) -> None:
         self._db = database

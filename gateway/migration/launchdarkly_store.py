@@ -22,6 +22,10 @@ class ReadOnlyStore:
     """LaunchDarkly without an API token: what its stream said last."""
 
     source = "launchdarkly"
+    refusal = (
+        "LaunchDarkly owns the flag, and without TASKGATE_LAUNCHDARKLY_API_TOKEN it may not be changed from here:"
+        " change it there; in an emergency `taskgate route override set` stands above it"
+    )
 
     def __init__(self, flags: FlagSource) -> None:
         self._flags = flags
@@ -33,10 +37,7 @@ class ReadOnlyStore:
         return _held(flag, self._flags.flag_key)
 
     async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
-        raise StageChangeRefused(
-            "LaunchDarkly owns the flag, and without TASKGATE_LAUNCHDARKLY_API_TOKEN it may not be changed from here:"
-            " change it there; in an emergency `taskgate route override set` stands above it"
-        )
+        raise StageChangeRefused(self.refusal)
 
     async def changes(self, limit: int) -> list[FlagChange]:
         return []
@@ -46,6 +47,7 @@ class LaunchDarklyStore:
     """LaunchDarkly with an API token. The ledger is written first."""
 
     source = "launchdarkly"
+    refusal = None
 
     def __init__(self, database: Database, api: LaunchDarklyApi, flag_key: str) -> None:
         self._db = database
@@ -53,11 +55,11 @@ class LaunchDarklyStore:
         self._flag_key = flag_key
 
     async def held(self) -> Held:
-        return _held(flag_of(await self._api.flag(), self._api.environment), self._flag_key)
+        return _held(self._flag(await self._api.flag()), self._flag_key)
 
     async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
         shown, wanted = await self._api.flag(), document["flags"][self._flag_key]
-        if flag_of(shown, self._api.environment)["version"] != held.version:
+        if self._flag(shown)["version"] != held.version:
             raise FlagVersionStale
         patch = instructions(shown, self._api.environment, wanted)
         if not patch:
@@ -75,40 +77,30 @@ class LaunchDarklyStore:
         why = ""
         for attempt in range(ATTEMPTS):
             try:
-                return flag_of(await self._api.patch(patch, comment), self._api.environment)
+                return self._flag(await self._api.patch(patch, comment))
             except PatchConflict as error:
-                if (await self._now_unless_unknown())["version"] != version:
+                if self._flag(await self._now_unless_unknown())["version"] != version:
                     raise FlagVersionStale from None
                 raise StageChangeRefused(f"LaunchDarkly refuses this (409): {error}") from None
             except PatchUncertain as error:
                 why = str(error)
             await self._api.pause(attempt)
             there = await self._now_unless_unknown()
-            if there["version"] == version:
+            if self._flag(there)["version"] == version:
                 continue
-            if not instructions_left(there, wanted):
-                return there
-            raise FlagVersionStale
+            if instructions(there, self._api.environment, wanted):
+                raise FlagVersionStale
+            return self._flag(there)
         raise FlagStoreUnavailable(f"LaunchDarkly's API fails ({why}); {EMERGENCY}", retry_after=10)
 
     async def _now_unless_unknown(self) -> Json:
         try:
-            return flag_of(await self._api.flag(), self._api.environment)
+            return await self._api.flag()
         except FlagStoreUnavailable as error:
             raise FlagOutcomeUnknown from error
 
-
-def instructions_left(there: Json, wanted: Json) -> bool:
-    """Whether what is there is something else than what was wanted."""
-    return any(there[name] != wanted[name] for name in ("fallthrough", "rules")) or _targets(there) != _targets(wanted)
-
-
-def _targets(flag: Json) -> set[tuple[str, str, int]]:
-    return {
-        (target.get("contextKind") or "user", value, target["variation"])
-        for target in flag["contextTargets"]
-        for value in target["values"]
-    }
+    def _flag(self, shown: Json) -> Json:
+        return flag_of(shown, self._api.environment)
 
 
 def _held(flag: Json, flag_key: str) -> Held:

@@ -1,7 +1,7 @@
 """LaunchDarkly's REST form of a flag, as the SDK's JSON; and a change of that, as LaunchDarkly's semantic patch.
 
-LaunchDarkly gives rules ids of its own: a rule that taskgate wrote is known by its description, which is the id that it has
-in a flag of our own (`taskgate:…`). Pure functions.
+LaunchDarkly gives rules ids of its own: a rule that taskgate wrote is known by its description, which is the id that it
+has in a flag of our own (`taskgate:…`). Pure functions.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def instructions(shown: Mapping[str, Any], environment: str, after: Json) -> Ins
         raise StageChangeRefused("of a flag in LaunchDarkly stages and percentages are changed here, nothing else")
     ids = [variation["_id"] for variation in shown["variations"]]
     found: Instructions = []
-    if before["fallthrough"] != after["fallthrough"]:
-        served = _served(after["fallthrough"], ids)
+    served = _served(after["fallthrough"], ids)
+    if served != _served(before["fallthrough"], ids):
         found.append({"kind": "updateFallthroughVariationOrRollout", **served})
     found += _targets(before, after, ids)
     found += _rules(shown["environments"][environment].get("rules") or [], before, after, ids)

@@ -24,6 +24,11 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
     why: Why
     based_on: Annotated[Version, Field(description="The version that this change is based on; 0: there was none")]
+
+
+class Insisting(Change):
+    """A change that something may speak against."""
+
     force: bool = Field(False, description="Also for a tenant nobody knows, and when tasks are left on Redis")
 
 
@@ -59,17 +64,17 @@ class AnyScope(_Scoped):
         return self
 
 
-class SetStage(AnyScope):
+class SetStage(AnyScope, Insisting):
     """A stage in the flag."""
 
     stage: StageName
 
 
-class UnsetStage(OwnScope):
+class UnsetStage(OwnScope, Insisting):
     """No stage of its own: it follows what is less specific."""
 
 
-class SetRollout(Change):
+class SetRollout(Insisting):
     """A percentage of those that nothing else is set for; raising it later only ever adds."""
 
     stage: StageName
@@ -79,13 +84,13 @@ class SetRollout(Change):
     )
 
 
-class ImportFlags(Change):
+class ImportFlags(Insisting):
     """Everything that holds the flag, replaced by this document."""
 
     document: dict[str, Any] = Field(description="LaunchDarkly's flag data: `flags`, `segments`")
 
 
-class SetOverride(AnyScope):
+class SetOverride(AnyScope, Insisting):
     """A stage above the flag, at once."""
 
     stage: StageName

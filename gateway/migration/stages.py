@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from gateway.errors import DatabaseUnavailable
 from gateway.migration.flag_store import FlagStore, Held
 from gateway.migration.ledger import append
-from gateway.errors import DatabaseUnavailable
 from gateway.migration.stage_checks import (
     BARE,
     check_flag_stranding,
@@ -28,9 +28,9 @@ from gateway.migration.stage_checks import (
 from gateway.migration.stage_errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
 from gateway.migration.stage_flips import flag_flips, override_flip
 from gateway.migration.stage_requests import (
-    Change,
     ClearOverride,
     ImportFlags,
+    Insisting,
     SetOverride,
     SetRollout,
     SetStage,
@@ -98,10 +98,16 @@ class Stages:
             "owner": self._owner,
             "version": held.version,
             "problem": held.problem,
+            "read_only": self._store.refusal,
             **found,
             "problems": self._problems(),
             "last_change": asdict(last[-1]) if last else None,
         }
+
+    async def seen(self) -> int:
+        """The version that a change of the flag is based on now. Raises `StageChangeRefused` when there may be none."""
+        self._check_writable()
+        return (await self._store.held()).version
 
     async def history(self, limit: int) -> Json:
         """The newest `changes` of the flag and of the overrides, the oldest of them first; what is missing: `note`."""
@@ -138,6 +144,7 @@ class Stages:
 
     async def load(self, who: str, asked: ImportFlags) -> Changed:
         """Replace the whole document, also one that is not valid."""
+        self._check_writable()
         try:
             parse_document(json.dumps(asked.document), self._flag_key)
             flag = dict((asked.document.get("flags") or {})[self._flag_key])
@@ -191,11 +198,12 @@ class Stages:
     async def _edit(
         self,
         who: str,
-        asked: Change,
+        asked: Insisting,
         scope: Scope,
         change: Callable[[Json], Json],
         stage: Stage | None = None,
     ) -> Changed:
+        self._check_writable()
         held = await self._store.held()
         document = deepcopy(self._sound(held))
         warnings = await check_known(self._db, scope, force=asked.force)
@@ -211,7 +219,7 @@ class Stages:
     async def _change(
         self,
         who: str,
-        asked: Change,
+        asked: Insisting,
         held: Held,
         document: Json,
         what: str,
@@ -235,6 +243,10 @@ class Stages:
                 await self._check_version(asked.based_on, held)
                 raise StageVersionStale("the flag", asked.based_on, held.version) from None
         return Changed(done, warnings, written_notes(None, self._configured, after))
+
+    def _check_writable(self) -> None:
+        if self._store.refusal is not None:
+            raise StageChangeRefused(self._store.refusal)
 
     async def _check_version(self, based_on: int, held: Held) -> None:
         if based_on != held.version:

@@ -41,7 +41,7 @@ from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInva
 from gateway.routing.flag_document import Json, parse_document
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
 from gateway.routing.flag_file import FlagChange, now
-from gateway.routing.flag_text import default_unit, describe_scope
+from gateway.routing.flag_text import default_unit, describe_flag, describe_scope
 from gateway.routing.overrides import SQL, Override, clear_override, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -154,7 +154,7 @@ class Stages:
             raise StageChangeRefused(f"flag {self._flag_key!r} must stand under 'flags'") from None
         held = await self._store.held()
         document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
-        return await self._change(who, asked, held, document, "flags", lambda _: "imported", [])
+        return await self._change(who, asked, held, document, "flags", describe_flag, [])
 
     async def set_override(self, who: str, asked: SetOverride) -> tuple[Override, list[str]]:
         """Put a stage above the flag; what was insisted on."""

@@ -51,6 +51,7 @@ PARTS = (
     "migration_stages",
     "migration_stream",
     "legacy_use",
+    "migration_ledger",
     "health",
 )
 

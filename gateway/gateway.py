@@ -31,6 +31,9 @@ from gateway.fleet.fleet import Fleet
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
+from gateway.migration.observer import RoutingObserver
 from gateway.migration.stage_watch import StageWatch
 from gateway.migration.stages import Stages
 from gateway.operations.operations import Operations
@@ -69,7 +72,10 @@ class Gateway:
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
+    observer: RoutingObserver
     router: Router
+    flip_log: FlipLog
+    explanations: Explanations
     access: Access
     notifier: Notifier
     transitions: Transitions
@@ -114,6 +120,7 @@ class Gateway:
     async def start(self) -> None:
         """Begin to work. PostgreSQL, engines and flag service may be away: what needs them waits for them."""
         await self.flags.start()
+        await self.observer.start()
         await self.overrides.start()
         await self.feed.start()
         self._spawn("lease", self._hold_lease)
@@ -141,6 +148,7 @@ class Gateway:
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()
+        await self.observer.close()
         await self.listener.close()
         with contextlib.suppress(Exception):
             await self.notifier.close()

@@ -18,6 +18,8 @@ from gateway.bootstrap.migration import build_migration
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -51,7 +53,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         engines=dependencies.engines,
         flags=dependencies.flags,
         overrides=dependencies.overrides,
+        observer=dependencies.observer,
         router=dependencies.router,
+        flip_log=FlipLog(database),
+        explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
         notifier=dependencies.notifier,
         lease=dependencies.lease,

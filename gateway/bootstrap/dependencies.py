@@ -10,6 +10,10 @@ from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.access import Access
 from gateway.engines import build_engines
+from gateway.migration.authors import Authors
+from gateway.migration.entries import EntriesInForce
+from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
+from gateway.migration.observer import RoutingObserver
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
@@ -30,6 +34,7 @@ class Dependencies:
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
+    observer: RoutingObserver
     router: Router
     notifier: Notifier
     lease: Lease
@@ -53,7 +58,12 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     if engines is None:
         engines = build_engines(settings)
     listener = Listener(database)
-    flags, overrides = FlagSource.from_settings(settings, database, listener), Overrides(database, listener)
+    entries = EntriesInForce()
+    flags = FlagSource.from_settings(settings, database, listener, held=True)
+    observer = RoutingObserver(
+        database, listener, flags, entries, Authors(database, flags, _audit_log(settings, flags.is_remote))
+    )
+    overrides = Overrides(database, listener, load=observer.load_overrides)
     return Dependencies(
         settings=settings,
         database=database,
@@ -61,7 +71,8 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         engines=engines,
         flags=flags,
         overrides=overrides,
-        router=Router(flags, overrides, configured=frozenset(engines)),
+        observer=observer,
+        router=Router(flags, overrides, frozenset(engines), entries),
         notifier=Notifier(database),
         lease=Lease(
             settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds
@@ -76,3 +87,11 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
 
 def taskgate_version() -> str:
     return package_version("taskgate")
+
+
+def _audit_log(settings: Settings, is_remote: bool) -> LaunchDarklyAuditLog | None:
+    """LaunchDarkly's, with a token for it."""
+    token = settings.launchdarkly_api_token
+    if token is None or not is_remote:
+        return None
+    return LaunchDarklyAuditLog(settings.launchdarkly_api_url, token.get_secret_value())

@@ -157,7 +157,7 @@ async def _explain(settings: Settings, query: RouteQuery) -> Json:
         route = router.explain(query)
         if route.source == "flag" and not query.task_id and default_unit(flags.document()) == "task":
             notes.append("the default is a percentage by task, so each task may go elsewhere: name one with --task")
-        flag_says = flags.explain(query).stage
+        flag_says = flags.evaluate(query).stage
         problems = [problem for problem in router.problems() if problem != route.reason]
         answer = _answer(query, route, owner=flags.owner, flag_says=str(flag_says), notes=notes, problems=problems)
         return answer | {"cannot": await _cannot(database, settings, route.backend)}

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from backends.errors import TaskgateError
 from gateway.errors import DatabaseUnavailable
-from gateway.migration.ledger import Flip, append
+from gateway.migration.ledger import Flip
 from gateway.migration.stage_errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
-from gateway.migration.stage_flips import undone
+from gateway.migration.stage_flips import append_all, undone
 from gateway.routing import flag_table
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
@@ -81,8 +81,7 @@ class TableStore:
             if (newest[0] if newest else 0) != held.version:
                 raise FlagVersionStale
             done = await flag_table.add_version(connection, document, change, based_on=held.version)
-            for flip in flips:
-                await append(connection, flip)
+            await append_all(connection, flips)
             return done
 
     async def changes(self, limit: int) -> list[FlagChange]:
@@ -107,8 +106,7 @@ async def recorded_first(database: Database, flips: Sequence[Flip]) -> AsyncIter
 
 async def _append_all(database: Database, flips: Sequence[Flip]) -> None:
     async with database.transaction() as connection:
-        for flip in flips:
-            await append(connection, flip)
+        await append_all(connection, flips)
 
 
 class FileStore:

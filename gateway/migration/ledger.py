@@ -29,7 +29,7 @@ class Flip:
 
     `source`: `file`, `database`, `launchdarkly`, `override`, `genesis`. `scope`: `tenant:acme`, `project:p1`,
     `type:add_episode`, several joined by commas in the order project, tenant, type; `default`; `all`
-    (`gateway.migration.scopes`). `before` and `after` are None where nothing is set, or no single stage:
+    (`gateway.routing.scope_names`). `before` and `after` are None where nothing is set, or no single stage:
     `evidence["setting"]` says the latter in words. `who` is empty where the source names nobody.
     """
 
@@ -51,6 +51,11 @@ class Flip:
     def setting(self) -> str:
         """What is set now, in words; empty: nothing."""
         return str(self.evidence.get("setting") or self.after or "")
+
+    @property
+    def seen_as(self) -> str:
+        """Source and version, as other gateways compare them."""
+        return f"{self.source}:{self.version}"
 
 
 async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
@@ -88,5 +93,5 @@ async def append_locked(connection: type_Connection | asyncpg.Connection, flip: 
     )
     fields = (getattr(entry, name) for name in Entry.__slots__)
     await connection.execute(SQL.append, *fields, previous, hash_of(previous, entry))
-    await connection.execute(SQL.put_in_force, flip.layer, flip.scope, flip.setting, flip.version, entry.id)
+    await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry.id)
     return entry.id

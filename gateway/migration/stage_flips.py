@@ -1,50 +1,38 @@
-"""What a change of the flag or of an override means for the ledger: an entry for each scope whose setting changes."""
+"""What a change through the door means for the ledger: written with it, and taken back when it was not made after all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from gateway.migration.ledger import OVERRIDE, Flip
-from gateway.migration.scopes import scope_name
-from gateway.routing.flag_edit import settings_of
-from gateway.routing.flag_file import FlagChange
-from gateway.routing.flag_text import describe_scope
+from gateway.migration.flips import SEVERAL
+from gateway.migration.ledger import OVERRIDE, SQL, Flip, append
 from gateway.routing.query import Scope
+from gateway.routing.scope_names import scope_name
 from gateway.routing.stages import Stage
-
-#: Of a change that is about no scope of its own: rules by other hands, segments, the switch of the flag.
-_EVERYTHING = "all"
-
-
-def flag_flips(source: str, before: Mapping[str, Any], after: Mapping[str, Any], change: FlagChange) -> list[Flip]:
-    """One for each scope that is set otherwise; one for everything when no scope is."""
-    scopes = [Scope(), *sorted({*settings_of(before), *settings_of(after)}, key=str)]
-    texts = {scope: (describe_scope(before, scope), describe_scope(after, scope)) for scope in scopes}
-    changed = {scope_name(scope): pair for scope, pair in texts.items() if pair[0] != pair[1]}
-    who, why, version = change.who, change.why, str(change.version)
-    return [
-        Flip(source, scope, _stage(was), _stage(becomes), who, why, version, _said(was, becomes))
-        for scope, (was, becomes) in (changed or {_EVERYTHING: (change.before, change.after)}).items()
-    ]
+from gateway.storage.database import type_Connection
 
 
 def override_flip(scope: Scope, before: Stage | None, after: Stage | None, who: str, why: str, version: int) -> Flip:
     """Of an override that is set, replaced or cleared."""
-    return Flip(OVERRIDE, _EVERYTHING if scope.is_default else scope_name(scope), before, after, who, why, str(version))
+    return Flip(OVERRIDE, scope_name(scope), before, after, who, why, str(version))
 
 
 def undone(flip: Flip, reason: str) -> Flip:
     """The entry that takes another one back, whose change was not made."""
-    said = {"setting": flip.evidence.get("was", ""), "was": flip.evidence.get("setting", "")}
+    said = {
+        new: flip.evidence[old] for new, old in (("before", "setting"), ("setting", "before")) if old in flip.evidence
+    }
+    if flip.scope == SEVERAL:
+        said["scopes"] = {scope: pair[::-1] for scope, pair in flip.evidence["scopes"].items()}
     return replace(flip, before=flip.after, after=flip.before, why=f"not made: {reason}", evidence=said)
 
 
-def _stage(text: str) -> Stage | None:
-    """None where nothing is set, or a percentage."""
-    return Stage(text) if text in tuple(Stage) else None
-
-
-def _said(was: str, becomes: str) -> dict[str, str]:
-    return {name: "" if text == "not set" else text for name, text in (("was", was), ("setting", becomes))}
+async def append_all(connection: type_Connection, flips: Sequence[Flip]) -> None:
+    """Write the entries, as part of the transaction of the change itself. Raises as `append`."""
+    for flip in flips:
+        entry = await append(connection, flip)
+        if flip.scope == SEVERAL:
+            scopes: dict[str, list[str]] = flip.evidence["scopes"]
+            texts = [pair[1] for pair in scopes.values()]
+            await connection.execute(SQL.put_in_force, flip.layer, list(scopes), texts, flip.seen_as, entry)

@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.flag_store import FlagStore, Held
+from gateway.migration.flips import flips_of_change
 from gateway.migration.ledger import append
 from gateway.migration.stage_checks import (
     BARE,
@@ -26,7 +27,7 @@ from gateway.migration.stage_checks import (
     why_unseen,
 )
 from gateway.migration.stage_errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
-from gateway.migration.stage_flips import flag_flips, override_flip
+from gateway.migration.stage_flips import override_flip
 from gateway.migration.stage_requests import (
     ClearOverride,
     ImportFlags,
@@ -234,7 +235,14 @@ class Stages:
         if not asked.force:
             await check_flag_stranding(self._db, old, document, self._flag_key)
         change = FlagChange(now(), who, what, describe(before), describe(after), asked.why, after["version"])
-        flips = flag_flips(self._store.source, before, after, change)
+        flips = flips_of_change(
+            None if held.document is None else before,
+            after,
+            source=self._store.source,
+            who=who,
+            why=asked.why,
+            version=str(change.version),
+        )
         with _translated():
             try:
                 done = await self._store.write(held, document, change, flips)

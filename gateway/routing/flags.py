@@ -1,12 +1,14 @@
-"""The migration flag: LaunchDarkly's SDK, fed by its service, by rows of our schema, or by a file (design §5).
+"""The migration flag: LaunchDarkly's SDK, fed by LaunchDarkly, by rows of our schema, or by a file (design §5).
 
-`migration_variation` and its tracker are used, not the SDK's `Migrator`: that one calls both backends in the dual
-stages, so a task would run twice.
+The SDK's `Migrator` is not used: it calls both backends in the dual stages, so a task would run twice. Nor is its
+`migration_variation`, which keeps the reason of the evaluation to itself; the tracker is made here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from ldclient.versioned_data_kind import FEATURES
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
 from gateway.routing.flag_document import Json, check_flag
+from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS, Stage
 from gateway.routing.table_source import FlagTableSource
@@ -40,7 +43,7 @@ START_SECONDS = 1.0
 #: Longest wait of `close` for the last events to be sent (seconds).
 CLOSE_SECONDS = 2.0
 
-_STAGES = {stage: Stage(stage.value) for stage in SdkStage}
+_STAGES = {stage.value: stage for stage in Stage}
 _ORIGINS = {True: Origin.OLD, False: Origin.NEW}
 
 
@@ -49,7 +52,7 @@ class FlagEvaluation:
     """What the flag says for one task.
 
     `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
-    `off`. `reason` is the SDK's evaluation reason, given by `FlagSource.explain` only.
+    `off`. `reason` is the SDK's evaluation reason.
     """
 
     stage: Stage
@@ -73,31 +76,39 @@ class FlagSource:
         table: FlagTableSource | None = None,
         sdk_key: str | None = None,
         base_url: str | None = None,
+        held: bool = False,
     ) -> None:
-        """One of `file`, `table` and `sdk_key` feeds it; without any the stage is `off` for all."""
+        """One of `file`, `table` and `sdk_key` feeds it; without any the stage is `off` for all.
+
+        `held`: what is received is in force only by `put_in_force`.
+        """
         self.flag_key = flag_key
         self.file = file
         self._table = table
         self._sdk_key = sdk_key
         self._base_url = base_url
-        self._store: Any = InMemoryFeatureStore()  # type: ignore[no-untyped-call]
+        self._held = held
+        self._store: Any = HeldStore() if held else InMemoryFeatureStore()  # type: ignore[no-untyped-call]
         self._client: LDClient | None = None
         self._file_source: FlagFileSource | None = None
         self._closed = False
         self._listeners: list[Callable[[], None]] = []
 
     @classmethod
-    def from_settings(cls, settings: Settings, database: Database, listener: Listener) -> FlagSource:
+    def from_settings(
+        cls, settings: Settings, database: Database, listener: Listener, *, held: bool = False
+    ) -> FlagSource:
         """Fed by what the settings name. `listener` must not listen yet."""
         match settings.flag_owner:
             case "launchdarkly":
                 assert settings.launchdarkly_sdk_key is not None  # the settings see to it
                 key = settings.launchdarkly_sdk_key.get_secret_value()
-                return cls(flag_key=settings.flag_key, sdk_key=key, base_url=settings.launchdarkly_base_url)
+                return cls(flag_key=settings.flag_key, sdk_key=key, base_url=settings.launchdarkly_base_url, held=held)
             case "file":
-                return cls(flag_key=settings.flag_key, file=settings.flags_file)
+                return cls(flag_key=settings.flag_key, file=settings.flags_file, held=held)
             case _:
-                return cls(flag_key=settings.flag_key, table=FlagTableSource(database, listener, settings.flag_key))
+                table = FlagTableSource(database, listener, settings.flag_key)
+                return cls(flag_key=settings.flag_key, table=table, held=held)
 
     @property
     def is_remote(self) -> bool:
@@ -112,6 +123,11 @@ class FlagSource:
         if self._table is not None:
             return "database"
         return f"file {self.file}" if self.file is not None else "nobody"
+
+    @property
+    def source(self) -> str:
+        """`launchdarkly`, `database` or `file`."""
+        return "launchdarkly" if self.is_remote else "database" if self._table is not None else "file"
 
     async def start(self) -> None:
         """Begin to receive flags; returns after `START_SECONDS` at the latest."""
@@ -145,22 +161,40 @@ class FlagSource:
         except TimeoutError:
             logger.warning("LaunchDarkly did not take the last events within %s s; they are dropped", CLOSE_SECONDS)
 
-    def evaluate(self, query: RouteQuery) -> FlagEvaluation:
-        """The stage of this task; in memory, some 60 µs."""
-        client = self._client
-        if client is None or not self._is_there():
-            return FlagEvaluation(Stage.OFF, known=False)
-        stage, tracker = client.migration_variation(self.flag_key, context_of(query), SdkStage.OFF)
-        return FlagEvaluation(_STAGES[stage], known=True, tracker=tracker)
+    def received(self) -> Snapshot:
+        """The newest flags and segments, whether they are in force or not; for a source that is `held`."""
+        return self._store.received()  # type: ignore[no-any-return]
 
-    def explain(self, query: RouteQuery) -> FlagEvaluation:
-        """As `evaluate`, with the reason."""
+    def version_of(self, snapshot: Snapshot) -> str:
+        """The flag's version there; of a file, whose versions may repeat, with a hash of the flag."""
+        flag = snapshot[FEATURES].get(self.flag_key)
+        if flag is None:
+            return ""
+        if self.is_remote:
+            return str(flag.version)
+        if self._table is not None:
+            return str(self._table.version or "")
+        content = {name: value for name, value in flag.to_json_dict().items() if name != "version"}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return f"{self._file_source.version if self._file_source else ''}:{digest}"
+
+    def put_in_force(self, snapshot: Snapshot) -> None:
+        """Evaluate by these from now on."""
+        self._store.put_in_force(snapshot)
+        self._notify()
+
+    def evaluate(self, query: RouteQuery) -> FlagEvaluation:
+        """The stage of this task, and why; in memory, some 40 µs."""
         client = self._client
         if client is None or not self._is_there():
             return FlagEvaluation(Stage.OFF, known=False)
-        detail = client.variation_detail(self.flag_key, context_of(query), SdkStage.OFF.value)
-        stage = Stage(str(detail.value)) if detail.value in tuple(Stage) else Stage.OFF
-        return FlagEvaluation(stage, known=True, reason=dict(detail.reason))
+        context = context_of(query)
+        detail = client.variation_detail(self.flag_key, context, SdkStage.OFF.value)
+        tracker = None
+        if self.is_remote:
+            flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+            tracker = OpTracker(self.flag_key, flag, context, detail, SdkStage.OFF)
+        return FlagEvaluation(_STAGES.get(str(detail.value), Stage.OFF), True, tracker, detail.reason)
 
     def record(self, evaluation: FlagEvaluation, backend: str, latency: timedelta, *, failed: bool = False) -> None:
         """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.

@@ -33,7 +33,7 @@ class FollowedTable:
         poll: float,
     ) -> None:
         self._listener = listener
-        listener.subscribe(channel, self._announced, missed=self._announced)
+        listener.subscribe(channel, self.wake, missed=self.wake)
         self._name = channel
         self._look = look
         self._failed = failed
@@ -41,6 +41,7 @@ class FollowedTable:
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to follow the table; returns after `START_SECONDS` at the latest, whether it could be read or not."""
@@ -53,6 +54,7 @@ class FollowedTable:
                 self._failed("it could not be read in time")
 
     async def close(self) -> None:
+        self.wake_in(None)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -77,5 +79,12 @@ class FollowedTable:
         except TimeoutError:
             return
 
-    def _announced(self, _payload: str = "") -> None:
+    def wake(self, _payload: str = "") -> None:
+        """Look soon."""
         self._wake.set()
+
+    def wake_in(self, seconds: float | None) -> None:
+        """Look at that time, too, in place of the time that was given before; None: there is none."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.wake)

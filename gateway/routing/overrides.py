@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 SQL = Queries("gateway.routing", "routing.sql")
 CHANNEL: Final = "taskgate_overrides"
+#: The table is looked at so long after the first of its rows has expired (seconds): clocks may differ a little.
+EXPIRED_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ async def clear_override(db: Executor, scope: Scope, *, by: str, why: str) -> bo
 class Overrides:
     """The overrides in force, in memory; kept fresh by a task of its own between `start` and `close`.
 
-    While the database is away the last known rows stay in force. `clock` is monotonic, in seconds.
+    While the database is away the last known rows stay in force. `clock` is monotonic, in seconds. `load` reads the
+    rows; what it raises leaves the last ones in force.
     """
 
     def __init__(
@@ -100,8 +103,10 @@ class Overrides:
         *,
         poll: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        load: Callable[[Database], Awaitable[list[Override]]] = load_overrides,
     ) -> None:
         self._db = database
+        self._load = load
         self._followed = FollowedTable(listener, CHANNEL, self.refresh, self._report, poll=poll)
         self._clock = clock
         self._rows: dict[Scope, Override] = {}
@@ -142,7 +147,7 @@ class Overrides:
 
     async def refresh(self) -> None:
         """Read the table now. Raises `DatabaseUnavailable`."""
-        self._take(await load_overrides(self._db))
+        self._take(await self._load(self._db))
 
     def _take(self, rows: list[Override]) -> None:
         fresh = {row.scope: row for row in rows}
@@ -153,6 +158,8 @@ class Overrides:
         for scope in self._rows.keys() - fresh.keys():
             logger.info("The override for %s is gone", scope)
         self._rows = fresh
+        ends = [row.ends for row in rows if row.ends is not None]
+        self._followed.wake_in(max(min(ends) - self._clock(), 0) + EXPIRED_SECONDS if ends else None)
         self._report(None, changed=changed)
 
     def _report(self, reason: str | None, *, changed: bool = False) -> None:

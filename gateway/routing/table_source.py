@@ -118,7 +118,6 @@ class FlagTableSource(UpdateProcessor):
     async def _take(self, version: int, data: FlagData) -> None:
         sink = self._sink
         assert sink is not None
-        self.version = version
         if data != self._data:
             self._loads += 1
             self._data = data
@@ -126,6 +125,7 @@ class FlagTableSource(UpdateProcessor):
             await asyncio.to_thread(sink.init, {FEATURES: features, SEGMENTS: segments})
             sink.update_status(DataSourceState.VALID, None)
             logger.info("Flags of version %d read from the database", version)
+        self.version = version
 
     def _lost(self, reason: str) -> None:
         self._report(f"they cannot be read ({reason})")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class MigrationService:
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
-        self._parts = (StageCalls(gateway, unbroken),)
+        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway))
 
     def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""

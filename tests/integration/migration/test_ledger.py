@@ -37,10 +37,13 @@ async def test_an_entry_is_part_of_the_transaction_of_its_change(database: Datab
     }
     assert row["evidence"] == '{"ticket": "M-1"}'
 
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with database.transaction() as db:
             assert await append(db, TO_LIVE) == 2
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert [row["id"] for row in await rows(database)] == [1]
 
 

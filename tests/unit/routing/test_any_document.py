@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.migration.stage_flips import flag_flips
+from gateway.migration.flips import flips_of_change
 from gateway.migration.stage_view import stages_said
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.flag_document import parse_document
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
-from gateway.routing.flag_file import FlagChange
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 
@@ -24,7 +23,6 @@ FLAG = with_stage(new_flag(KEY), Scope("acme"), Stage.LIVE)
 FLAG = with_stage(FLAG, Scope("acme", None, "backup"), Stage.OFF)
 FLAG = with_rollout(FLAG, Stage.LIVE, 10, by="tenant", seed=1)
 FLAG["contextTargets"] = [{"contextKind": "tenant", "variation": 3, "values": ["umbrella"]}]
-CHANGE = FlagChange("2026-01-01T00:00:00+00:00", "ada", "flags", "a", "b", "y", 2)
 
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-2, 9), st.floats(), st.text(max_size=3), st.just("taskgate:x")),
@@ -60,7 +58,7 @@ def test_a_flag_with_anything_in_it(changes: list[tuple[tuple[Any, ...], Any]]) 
         return
     flag = document["flags"][KEY]
     stages_said(flag)
-    flag_flips("database", FLAG, flag, CHANGE)
+    flips_of_change(FLAG, flag, source="database", who="ada", why="y", version="2")
     with_stage(flag, Scope("initech"), Stage.LIVE)
 
 

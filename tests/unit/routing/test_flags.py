@@ -262,7 +262,7 @@ async def test_explain_gives_the_reason(watched: Watched, path: Path) -> None:
     await watched.start()
 
     def reason(query: RouteQuery) -> str:
-        evaluation = watched.source.explain(query)
+        evaluation = watched.source.evaluate(query)
         assert evaluation.stage is watched.stage(query)
         return describe_reason(watched.source.document() or {}, evaluation.reason or {}, query)
 
@@ -282,7 +282,7 @@ async def test_prerequisites_are_followed(watched: Watched, path: Path) -> None:
     write(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))
     await watched.start()
     assert watched.stage() is Stage.OFF
-    evaluation = watched.source.explain(ACME)
+    evaluation = watched.source.evaluate(ACME)
     assert "prerequisite flag 'gate'" in describe_reason(flag, evaluation.reason or {}, ACME)
     gate["fallthrough"] = {"variation": 1}
     replace(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))

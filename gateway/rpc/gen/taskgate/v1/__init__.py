@@ -132,9 +132,19 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
-from taskgate.v1.migration_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
-from taskgate.v1.migration_pb2_grpc import MigrationServiceStub as MigrationServiceStub
-from taskgate.v1.migration_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
+from taskgate.v1.migration_ledger_pb2 import Flip as Flip
+from taskgate.v1.migration_ledger_pb2 import LedgerBreak as LedgerBreak
+from taskgate.v1.migration_ledger_pb2 import LedgerEntry as LedgerEntry
+from taskgate.v1.migration_ledger_pb2 import ListFlipsRequest as ListFlipsRequest
+from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsResponse
+from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
+from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
 from taskgate.v1.migration_stages_pb2 import ClearOverrideRequest as ClearOverrideRequest
 from taskgate.v1.migration_stages_pb2 import ClearOverrideResponse as ClearOverrideResponse
 from taskgate.v1.migration_stages_pb2 import GetFlagDocumentRequest as GetFlagDocumentRequest
@@ -424,6 +434,8 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "ExplainTaskRequest",
+    "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
     "FIRING_KIND_CLOCK",
     "FIRING_KIND_MANUAL",
@@ -437,6 +449,7 @@ __all__ = [
     "Firing",
     "FiringKind",
     "FiringOutcome",
+    "Flip",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -481,6 +494,8 @@ __all__ = [
     "LETTER_STATE_OPEN",
     "LETTER_STATE_REDRIVEN",
     "LETTER_STATE_UNSPECIFIED",
+    "LedgerBreak",
+    "LedgerEntry",
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
@@ -499,6 +514,8 @@ __all__ = [
     "ListDeadLettersResponse",
     "ListFiringsRequest",
     "ListFiringsResponse",
+    "ListFlipsRequest",
+    "ListFlipsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -653,6 +670,7 @@ __all__ = [
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",
+    "TaskStart",
     "TaskState",
     "TaskStatus",
     "Tenant",
@@ -667,6 +685,8 @@ __all__ = [
     "UpdateScheduleResponse",
     "ValidateDagRequest",
     "ValidateDagResponse",
+    "VerifyLedgerRequest",
+    "VerifyLedgerResponse",
     "WORKER_KIND_ALL",
     "WORKER_KIND_GATEWAY",
     "WORKER_KIND_UNSPECIFIED",

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -27,12 +28,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MigrationServiceAsyncStub: ...
+    ListFlips: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]
+    """Changes of routing, newest first, with what ran under each."""
+    VerifyLedger: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.VerifyLedgerRequest, _migration_ledger_pb2.VerifyLedgerResponse]
+    """Looks at every entry of the ledger: its hash, its place in the chain."""
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]
+    """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
     GetStages: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]
     """Who is at which stage, the overrides above that, and the version that a change is based on."""
     WatchStages: _grpc.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]
@@ -58,9 +65,15 @@ class MigrationServiceStub:
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
+    """Changes of routing, newest first, with what ran under each."""
+    VerifyLedger: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.VerifyLedgerRequest, _migration_ledger_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
+    """Looks at every entry of the ledger: its hash, its place in the chain."""
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
     GetStages: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]  # type: ignore[assignment]
     """Who is at which stage, the overrides above that, and the version that a change is based on."""
     WatchStages: _aio.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]  # type: ignore[assignment]
@@ -85,7 +98,31 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Takes an override away: the flag decides again."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+
+    @_abc_1.abstractmethod
+    def ListFlips(
+        self,
+        request: _migration_ledger_pb2.ListFlipsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_ledger_pb2.ListFlipsResponse, _abc.Awaitable[_migration_ledger_pb2.ListFlipsResponse]]:
+        """Changes of routing, newest first, with what ran under each."""
+
+    @_abc_1.abstractmethod
+    def VerifyLedger(
+        self,
+        request: _migration_ledger_pb2.VerifyLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_ledger_pb2.VerifyLedgerResponse, _abc.Awaitable[_migration_ledger_pb2.VerifyLedgerResponse]]:
+        """Looks at every entry of the ledger: its hash, its place in the chain."""
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _migration_ledger_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_ledger_pb2.ExplainTaskResponse, _abc.Awaitable[_migration_ledger_pb2.ExplainTaskResponse]]:
+        """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
 
     @_abc_1.abstractmethod
     def GetStages(

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -18,7 +19,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in taskgate/v1/migration_pb2_grpc.py depends on'
+        + ' but the generated code in taskgate/v1/migration_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class MigrationServiceStub:
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -35,6 +36,21 @@ class MigrationServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListFlips = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListFlips',
+                request_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsResponse.FromString,
+                _registered_method=True)
+        self.VerifyLedger = channel.unary_unary(
+                '/taskgate.v1.MigrationService/VerifyLedger',
+                request_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerResponse.FromString,
+                _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ExplainTask',
+                request_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
         self.GetStages = channel.unary_unary(
                 '/taskgate.v1.MigrationService/GetStages',
                 request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesRequest.SerializeToString,
@@ -88,8 +104,29 @@ class MigrationServiceStub:
 
 
 class MigrationServiceServicer:
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
     """
+
+    def ListFlips(self, request, context):
+        """Changes of routing, newest first, with what ran under each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyLedger(self, request, context):
+        """Looks at every entry of the ledger: its hash, its place in the chain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainTask(self, request, context):
+        """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetStages(self, request, context):
         """Who is at which stage, the overrides above that, and the version that a change is based on.
@@ -165,6 +202,21 @@ class MigrationServiceServicer:
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListFlips': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlips,
+                    request_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsResponse.SerializeToString,
+            ),
+            'VerifyLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyLedger,
+                    request_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerResponse.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.SerializeToString,
+            ),
             'GetStages': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStages,
                     request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesRequest.FromString,
@@ -224,8 +276,89 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MigrationService:
-    """The move of tenants from the Redis queue to Temporal. For administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
     """
+
+    @staticmethod
+    def ListFlips(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListFlips',
+            taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__ledger__pb2.ListFlipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/VerifyLedger',
+            taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__ledger__pb2.VerifyLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ExplainTask',
+            taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetStages(request,

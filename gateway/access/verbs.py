@@ -128,7 +128,8 @@ METHODS = {
         Verb.PURGE: "PurgeDeadLetter PurgeDeadLetters",
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
-            ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages ListFlips VerifyLedger""",
+            ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
+            ListFlips VerifyLedger""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride""",

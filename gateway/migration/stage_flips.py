@@ -1,4 +1,4 @@
-"""What a change through the door means for the ledger: written with it, and taken back when it was not made after all."""
+"""Changes through the door in the ledger: written with them, and taken back when they were not made after all."""
 
 from __future__ import annotations
 

@@ -35,10 +35,11 @@ async def door(serve: Callable[..., Any], admin: dict[str, str]) -> Any:
         yield client
 
 
-async def flips(database: Database) -> list[tuple[Any, ...]]:
+async def flips(database: Database, scope: str = "tenant:t-ann") -> list[tuple[Any, ...]]:
+    """The entries of the ledger about this scope."""
     rows = await database.fetch(
-        "SELECT source, scope, before, after, who, why, version FROM taskgate.ledger"
-        " WHERE source != 'genesis' ORDER BY id"
+        "SELECT source, scope, before, after, who, why, version FROM taskgate.ledger WHERE scope = $1 ORDER BY id",
+        scope,
     )
     return [tuple(row) for row in rows]
 
@@ -79,8 +80,8 @@ async def test_percentages_and_the_default(door: httpx.AsyncClient, database: Da
     assert (await door.put(PATH + "/rollout", json=asked)).json()["after"] == "off 87.5 %, live 12.5 % by task"
     made = await door.put(PATH, json={"everything": True, "stage": "live", "why": "x", "based_on": 2})
     assert (made.json()["what"], made.json()["after"]) == ("default", "live")
-    assert [(scope, before, after) for _, scope, before, after, *_ in await flips(database)] == [
-        ("default", "off", None),
+    assert [(scope, before, after) for _, scope, before, after, *_ in await flips(database, "default")] == [
+        ("default", None, None),
         ("default", None, None),
         ("default", None, "live"),
     ]
@@ -299,6 +300,7 @@ async def test_the_stream_tells_of_flag_and_overrides(
 ) -> None:
     gateway = build_gateway(Settings(database_url=database.url), engines={})
     await gateway.flags.start()
+    await gateway.observer.start()
     await gateway.overrides.start()
     async with serve_http(gateway) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         http.headers.update(admin)
@@ -322,9 +324,9 @@ async def test_the_stream_tells_of_flag_and_overrides(
                 pass
             assert told["overrides"][0]["by"] == "root"
             await http.put(PATH, json={**ANN, "stage": "off", "based_on": 1})
-            while (told := await state())["version"] != 2:
+            while (told := await state())["settings"][0]["stage"] != "off":
                 pass
-            assert told["settings"][0]["stage"] == "off"
+            assert told["version"] == 2
 
 
 async def test_a_change_is_in_force_in_another_gateway_within_a_second(

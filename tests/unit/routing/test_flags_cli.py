@@ -19,7 +19,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "flags.json"
     monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(path))
     monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
-    for name in ("TASKGATE_LAUNCHDARKLY_SDK_KEY", "TASKGATE_TEMPORAL_ADDRESS", "TASKGATE_FLAG_KEY", "SUDO_USER"):
+    monkeypatch.setenv("TASKGATE_DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
+    for name in (
+        "TASKGATE_LAUNCHDARKLY_SDK_KEY",
+        "TASKGATE_TEMPORAL_ADDRESS",
+        "TASKGATE_FLAG_KEY",
+        "TASKGATE_API_KEY",
+        "SUDO_USER",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("USER", "ada")
     return path
@@ -142,7 +149,6 @@ def test_a_malformed_file_is_refused(run: Run, path: Path) -> None:
 
 def test_without_a_flag_file_the_database_holds_the_flag(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASKGATE_FLAGS_FILE")
-    monkeypatch.setenv("TASKGATE_DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
     answer = run("set", "--tenant", "acme", "--stage", "live", "--why", "x")
     assert answer.exit_code == 1
     assert answer.stderr == "error: the database is not reachable (TASKGATE_DATABASE_URL)\n"

@@ -48,6 +48,8 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "migration_stages",
+    "migration_stream",
     "legacy_use",
     "migration_ledger",
     "health",

@@ -34,6 +34,8 @@ from gateway.limits.quotas import Quotas
 from gateway.migration.explanation import Explanations
 from gateway.migration.flip_log import FlipLog
 from gateway.migration.observer import RoutingObserver
+from gateway.migration.stage_watch import StageWatch
+from gateway.migration.stages import Stages
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -110,6 +112,8 @@ class Gateway:
     tenants: Tenants
     tier_mover: TierMover
     tenant_service: TenantService
+    stages: Stages
+    stage_watch: StageWatch
     sandbox: Sandbox
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -140,6 +144,7 @@ class Gateway:
         await self.dispatcher.close()
         await self.deliverer.close()
         self.run_watch.end_streams()
+        self.stage_watch.end_streams()
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()

@@ -100,9 +100,11 @@ class Settings(BaseSettings):
     launchdarkly_sdk_key: SecretStr | None = Field(None, description="LaunchDarkly server-side SDK key")
     launchdarkly_base_url: str | None = Field(None, description="LaunchDarkly endpoint (relay proxy, private instance)")
     launchdarkly_api_token: SecretStr | None = Field(
-        None, description="LaunchDarkly access token for its REST API: tells who changed the flag"
+        None, description="LaunchDarkly access token for its REST API: changes the flag, and tells who changed it"
     )
     launchdarkly_api_url: str = Field("https://app.launchdarkly.com", description="LaunchDarkly's REST API")
+    launchdarkly_project: str = Field("default", description="Key of the flag's project in LaunchDarkly")
+    launchdarkly_environment: str = Field("production", description="Key of the flag's environment in LaunchDarkly")
     flag_key: str = Field("task-backend", description="Key of the migration flag")
 
     # Dispatch -----------------------------------------------------------------------------------------------

@@ -33,9 +33,9 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, the flip ledger and the use of legacy endpoints",
+        "Look at workers, autoscaling signals, metrics, stages, the flip ledger and the use of legacy endpoints",
     )
-    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas and pauses")
+    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:
         self.permission = permission
@@ -88,11 +88,17 @@ _RESOURCES = {
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use  GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification""",
+        GET /gateway/v1/legacy-use
+        GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
+        GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
+        GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
-        POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}""",
+        POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
+        PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
+        PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
 }
 #: The verb of each endpoint, by `METHOD /path`.
 ENDPOINTS = {
@@ -121,8 +127,12 @@ METHODS = {
             RedriveDeadLetter RedriveDeadLetters DismissDeadLetter DismissDeadLetters ResendCallback ResendCallbacks""",
         Verb.PURGE: "PurgeDeadLetter PurgeDeadLetters",
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
-        Verb.OBSERVE: "ListWorkers GetWorker GetScale ListFlips VerifyLedger",
-        Verb.OPERATE: "ChangeTenant SetQuota ClearQuota AddPause RemovePause",
+        Verb.OBSERVE: """
+            ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
+            ListFlips VerifyLedger""",
+        Verb.OPERATE: """
+            ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
+            SetOverride ClearOverride""",
     }.items()
     for name in names.split()
 }

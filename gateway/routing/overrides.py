@@ -66,6 +66,11 @@ async def load_overrides(db: Executor) -> list[Override]:
     return found
 
 
+async def lock_overrides(db: Executor) -> None:
+    """Until the end of the transaction nobody else who asks may change an override."""
+    await db.fetchrow(SQL.lock_overrides)
+
+
 async def set_override(
     db: Executor, scope: Scope, stage: Stage, *, by: str, why: str, lasts: timedelta | None = None
 ) -> Override:

@@ -29,6 +29,10 @@ FROM taskgate.route_override
 WHERE expires_at IS NULL OR expires_at > now()
 ORDER BY id
 
+-- name: lock_overrides
+-- Changes of the overrides, one after the other.
+SELECT pg_advisory_xact_lock(hashtext('taskgate.route_override'))
+
 -- name: set_override
 -- Row, audit and notification in one statement: all or nothing, on any connection.
 WITH before AS (

@@ -1,25 +1,13 @@
-"""`taskgate.v1.MigrationService`, on the use cases that HTTP uses, too."""
+"""`taskgate.v1.MigrationService`: each part of a move has its calls in a module of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from taskgate.v1 import (
-    ExplainTaskRequest,
-    ExplainTaskResponse,
-    Flip,
-    ListFlipsRequest,
-    ListFlipsResponse,
-    VerifyLedgerRequest,
-    VerifyLedgerResponse,
-)
-
-from gateway.migration.flip_log import LARGEST_PAGE
-from gateway.migration.verification import document, verify
-from gateway.rpc.calls import KeyedCalls, Method
-from gateway.rpc.messages import facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.migration_ledger import LedgerCalls
+from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -30,43 +18,11 @@ SERVICE = "taskgate.v1.MigrationService"
 class MigrationService:
     """The calls of the service. Each raises what the error tree has for it."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
-        self._database = gateway.database
-        self._flip_log = gateway.flip_log
-        self._explanations = gateway.explanations
+        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway))
 
     def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
-        return {
-            "ListFlips": calls.unary(ListFlipsRequest, self.list_flips),
-            "VerifyLedger": calls.unary(VerifyLedgerRequest, self.verify_ledger),
-            "ExplainTask": calls.unary(ExplainTaskRequest, self.explain_task),
-        }
-
-    async def list_flips(self, authorization: str | None, request: ListFlipsRequest) -> ListFlipsResponse:
-        """A page, newest first."""
-        facts = facts_of(request)
-        size = size_of(request.page_size, default=50, largest=LARGEST_PAGE)
-        await self._access.authenticate(authorization)
-        with own_token():
-            flips, following = await self._flip_log.page(
-                tenant_id=facts.get("tenant_id"),
-                since=facts.get("since"),
-                cursor=facts.get("page_token"),
-                limit=size,
-            )
-        found = [fill(Flip(), {"entry": flip, "tasks": flip["tasks"]}) for flip in flips]
-        return ListFlipsResponse(flips=found, next_page_token=following or "")
-
-    async def verify_ledger(self, authorization: str | None, request: VerifyLedgerRequest) -> VerifyLedgerResponse:
-        """The whole ledger."""
-        await self._access.authenticate(authorization)
-        return fill(VerifyLedgerResponse(), document(await verify(self._database)))
-
-    async def explain_task(self, authorization: str | None, request: ExplainTaskRequest) -> ExplainTaskResponse:
-        """Each start of a task."""
-        task_id = facts_of(request).get("task_id", "")
-        caller = await self._access.authenticate(authorization)
-        return fill(ExplainTaskResponse(), await self._explanations.why(task_id, caller))
+        return {name: method for part in self._parts for name, method in part.handlers(calls).items()}

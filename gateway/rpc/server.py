@@ -78,7 +78,7 @@ class GrpcServer:
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
-            migration.SERVICE: MigrationService(gateway),
+            migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))

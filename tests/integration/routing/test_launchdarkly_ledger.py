@@ -10,6 +10,7 @@ import pytest
 
 from gateway.migration.authors import Authors
 from gateway.migration.entries import EntriesInForce
+from gateway.migration.launchdarkly_api import LaunchDarklyApi
 from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
 from gateway.migration.observer import RoutingObserver
 from gateway.routing.flag_edit import new_flag, with_stage
@@ -36,7 +37,10 @@ async def observed(launchdarkly: Any, database: Database) -> AsyncIterator[Calla
     async def start(*, with_token: bool) -> FlagSource:
         listener = Listener(database)
         flags = FlagSource(flag_key=KEY, sdk_key=launchdarkly.sdk_key, base_url=launchdarkly.url, held=True)
-        log = LaunchDarklyAuditLog(launchdarkly.url, launchdarkly.api_token) if with_token else None
+        log = None
+        if with_token:
+            place = {"project": "default", "environment": "production", "flag_key": KEY}
+            log = LaunchDarklyAuditLog(LaunchDarklyApi(launchdarkly.url, launchdarkly.api_token, **place))
         observer = RoutingObserver(database, listener, flags, EntriesInForce(), Authors(database, flags, log))
         closing.extend((observer.close, listener.close, flags.close))
         await flags.start()

@@ -35,6 +35,7 @@ async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
     monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
     monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
+    monkeypatch.delenv("TASKGATE_API_KEY", raising=False)
     monkeypatch.delenv("SUDO_USER", raising=False)
     monkeypatch.setenv("USER", "ada")
 

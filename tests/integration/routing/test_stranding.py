@@ -40,6 +40,7 @@ async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
     monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
     monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
+    monkeypatch.delenv("TASKGATE_API_KEY", raising=False)
     monkeypatch.setenv("USER", "ada")
 
     async def run(*arguments: str) -> Result:
@@ -111,8 +112,12 @@ async def test_complete_is_refused_when_nobody_can_see_what_is_left(run: Run, mo
     assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
 
 
-async def test_an_unknown_tenant_is_warned_of(run: Run, tmp_path: Path) -> None:
-    answer = await run("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
+async def test_an_unknown_tenant_is_refused_unless_insisted_on(run: Run, tmp_path: Path) -> None:
+    arguments = ("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
+    refused = await run(*arguments)
+    assert (refused.exit_code, stages(tmp_path)) == (2, [])
+    assert refused.stderr == "error: there is no tenant 'umbrela'; --force (force: true) sets it all the same\n"
+    answer = await run(*arguments, "--force")
     assert (answer.exit_code, stages(tmp_path)) == (0, ["live"])
     assert answer.stderr == "warning: there is no tenant 'umbrela'; the stage is set all the same\n"
 

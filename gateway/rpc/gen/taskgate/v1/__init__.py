@@ -145,6 +145,30 @@ from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedge
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
+from taskgate.v1.migration_stages_pb2 import ClearOverrideRequest as ClearOverrideRequest
+from taskgate.v1.migration_stages_pb2 import ClearOverrideResponse as ClearOverrideResponse
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentRequest as GetFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentResponse as GetFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import GetStagesRequest as GetStagesRequest
+from taskgate.v1.migration_stages_pb2 import GetStagesResponse as GetStagesResponse
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentRequest as ImportFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentResponse as ImportFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import ListStageChangesRequest as ListStageChangesRequest
+from taskgate.v1.migration_stages_pb2 import ListStageChangesResponse as ListStageChangesResponse
+from taskgate.v1.migration_stages_pb2 import SetOverrideRequest as SetOverrideRequest
+from taskgate.v1.migration_stages_pb2 import SetOverrideResponse as SetOverrideResponse
+from taskgate.v1.migration_stages_pb2 import SetRolloutRequest as SetRolloutRequest
+from taskgate.v1.migration_stages_pb2 import SetRolloutResponse as SetRolloutResponse
+from taskgate.v1.migration_stages_pb2 import SetStageRequest as SetStageRequest
+from taskgate.v1.migration_stages_pb2 import SetStageResponse as SetStageResponse
+from taskgate.v1.migration_stages_pb2 import StageChange as StageChange
+from taskgate.v1.migration_stages_pb2 import StageOverride as StageOverride
+from taskgate.v1.migration_stages_pb2 import StageSetting as StageSetting
+from taskgate.v1.migration_stages_pb2 import Stages as Stages
+from taskgate.v1.migration_stages_pb2 import UnsetStageRequest as UnsetStageRequest
+from taskgate.v1.migration_stages_pb2 import UnsetStageResponse as UnsetStageResponse
+from taskgate.v1.migration_stages_pb2 import WatchStagesRequest as WatchStagesRequest
+from taskgate.v1.migration_stages_pb2 import WatchStagesResponse as WatchStagesResponse
 from taskgate.v1.operation_service_pb2 import AbortOperationRequest as AbortOperationRequest
 from taskgate.v1.operation_service_pb2 import AbortOperationResponse as AbortOperationResponse
 from taskgate.v1.operation_service_pb2 import GetOperationRequest as GetOperationRequest
@@ -369,6 +393,8 @@ __all__ = [
     "CancelDagRunResponse",
     "ChangeTenantRequest",
     "ChangeTenantResponse",
+    "ClearOverrideRequest",
+    "ClearOverrideResponse",
     "ClearQuotaRequest",
     "ClearQuotaResponse",
     "CompareDagVersionsRequest",
@@ -436,6 +462,8 @@ __all__ = [
     "GetDagSchemaResponse",
     "GetDeadLetterRequest",
     "GetDeadLetterResponse",
+    "GetFlagDocumentRequest",
+    "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
     "GetRequest",
@@ -444,10 +472,14 @@ __all__ = [
     "GetScaleResponse",
     "GetScheduleRequest",
     "GetScheduleResponse",
+    "GetStagesRequest",
+    "GetStagesResponse",
     "GetTenantRequest",
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "ImportFlagDocumentRequest",
+    "ImportFlagDocumentResponse",
     "LETTER_KIND_PAYLOAD",
     "LETTER_KIND_TASK",
     "LETTER_KIND_UNSPECIFIED",
@@ -496,6 +528,8 @@ __all__ = [
     "ListScheduleTimesResponse",
     "ListSchedulesRequest",
     "ListSchedulesResponse",
+    "ListStageChangesRequest",
+    "ListStageChangesResponse",
     "ListTenantsRequest",
     "ListTenantsResponse",
     "ListWebhookSecretsRequest",
@@ -582,12 +616,22 @@ __all__ = [
     "SelectResponse",
     "SendDagSignalRequest",
     "SendDagSignalResponse",
+    "SetOverrideRequest",
+    "SetOverrideResponse",
     "SetQuotaRequest",
     "SetQuotaResponse",
+    "SetRolloutRequest",
+    "SetRolloutResponse",
     "SetRunTimeRequest",
     "SetRunTimeResponse",
+    "SetStageRequest",
+    "SetStageResponse",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
+    "StageChange",
+    "StageOverride",
+    "StageSetting",
+    "Stages",
     "StartDagRunRequest",
     "StartDagRunResponse",
     "StartOperationRequest",
@@ -635,6 +679,8 @@ __all__ = [
     "TenantServiceStub",
     "TenantTier",
     "TierFigures",
+    "UnsetStageRequest",
+    "UnsetStageResponse",
     "UpdateScheduleRequest",
     "UpdateScheduleResponse",
     "ValidateDagRequest",
@@ -654,6 +700,8 @@ __all__ = [
     "WatchDagRunResponse",
     "WatchRequest",
     "WatchResponse",
+    "WatchStagesRequest",
+    "WatchStagesResponse",
     "WebhookSecret",
     "Worker",
     "WorkerKind",

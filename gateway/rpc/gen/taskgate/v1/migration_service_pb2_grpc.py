@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
+from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,56 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.FromString,
                 _registered_method=True)
+        self.GetStages = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetStages',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesResponse.FromString,
+                _registered_method=True)
+        self.WatchStages = channel.unary_stream(
+                '/taskgate.v1.MigrationService/WatchStages',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesResponse.FromString,
+                _registered_method=True)
+        self.ListStageChanges = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListStageChanges',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesResponse.FromString,
+                _registered_method=True)
+        self.SetStage = channel.unary_unary(
+                '/taskgate.v1.MigrationService/SetStage',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetStageRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetStageResponse.FromString,
+                _registered_method=True)
+        self.UnsetStage = channel.unary_unary(
+                '/taskgate.v1.MigrationService/UnsetStage',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageResponse.FromString,
+                _registered_method=True)
+        self.SetRollout = channel.unary_unary(
+                '/taskgate.v1.MigrationService/SetRollout',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutResponse.FromString,
+                _registered_method=True)
+        self.GetFlagDocument = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetFlagDocument',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentResponse.FromString,
+                _registered_method=True)
+        self.ImportFlagDocument = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ImportFlagDocument',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentResponse.FromString,
+                _registered_method=True)
+        self.SetOverride = channel.unary_unary(
+                '/taskgate.v1.MigrationService/SetOverride',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideResponse.FromString,
+                _registered_method=True)
+        self.ClearOverride = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ClearOverride',
+                request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationServiceServicer:
@@ -77,6 +128,77 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStages(self, request, context):
+        """Who is at which stage, the overrides above that, and the version that a change is based on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStages(self, request, context):
+        """What is in force on this gateway, at once and after each change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStageChanges(self, request, context):
+        """The newest changes of the flag and of the overrides, the oldest of them first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStage(self, request, context):
+        """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
+        version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnsetStage(self, request, context):
+        """Takes the stage of a scope away: it follows what is less specific again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRollout(self, request, context):
+        """Moves a percentage of the default to a stage; raising it later only ever adds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFlagDocument(self, request, context):
+        """All that holds the flag, as LaunchDarkly's JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportFlagDocument(self, request, context):
+        """Replaces all that holds the flag.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetOverride(self, request, context):
+        """Puts a stage above the flag, in force in every gateway at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearOverride(self, request, context):
+        """Takes an override away: the flag decides again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +216,56 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.ExplainTask,
                     request_deserializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'GetStages': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStages,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.GetStagesResponse.SerializeToString,
+            ),
+            'WatchStages': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStages,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesResponse.SerializeToString,
+            ),
+            'ListStageChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStageChanges,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesResponse.SerializeToString,
+            ),
+            'SetStage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStage,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetStageRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetStageResponse.SerializeToString,
+            ),
+            'UnsetStage': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnsetStage,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageResponse.SerializeToString,
+            ),
+            'SetRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRollout,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutResponse.SerializeToString,
+            ),
+            'GetFlagDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFlagDocument,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentResponse.SerializeToString,
+            ),
+            'ImportFlagDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportFlagDocument,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentResponse.SerializeToString,
+            ),
+            'SetOverride': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOverride,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideResponse.SerializeToString,
+            ),
+            'ClearOverride': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearOverride,
+                    request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +350,276 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ExplainTask',
             taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__ledger__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetStages',
+            taskgate_dot_v1_dot_migration__stages__pb2.GetStagesRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.GetStagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/WatchStages',
+            taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.WatchStagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStageChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListStageChanges',
+            taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.ListStageChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/SetStage',
+            taskgate_dot_v1_dot_migration__stages__pb2.SetStageRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.SetStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnsetStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/UnsetStage',
+            taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.UnsetStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/SetRollout',
+            taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.SetRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFlagDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetFlagDocument',
+            taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.GetFlagDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportFlagDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ImportFlagDocument',
+            taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.ImportFlagDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetOverride(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/SetOverride',
+            taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.SetOverrideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearOverride(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ClearOverride',
+            taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.FromString,
             options,
             channel_credentials,
             insecure,

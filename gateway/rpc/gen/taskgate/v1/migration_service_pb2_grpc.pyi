@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -39,6 +40,28 @@ class MigrationServiceStub:
     """Looks at every entry of the ledger: its hash, its place in the chain."""
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]
     """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+    GetStages: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]
+    """Who is at which stage, the overrides above that, and the version that a change is based on."""
+    WatchStages: _grpc.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]
+    """What is in force on this gateway, at once and after each change."""
+    ListStageChanges: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ListStageChangesRequest, _migration_stages_pb2.ListStageChangesResponse]
+    """The newest changes of the flag and of the overrides, the oldest of them first."""
+    SetStage: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetStageRequest, _migration_stages_pb2.SetStageResponse]
+    """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
+    version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+    """
+    UnsetStage: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.UnsetStageRequest, _migration_stages_pb2.UnsetStageResponse]
+    """Takes the stage of a scope away: it follows what is less specific again."""
+    SetRollout: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetRolloutRequest, _migration_stages_pb2.SetRolloutResponse]
+    """Moves a percentage of the default to a stage; raising it later only ever adds."""
+    GetFlagDocument: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetFlagDocumentRequest, _migration_stages_pb2.GetFlagDocumentResponse]
+    """All that holds the flag, as LaunchDarkly's JSON."""
+    ImportFlagDocument: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ImportFlagDocumentRequest, _migration_stages_pb2.ImportFlagDocumentResponse]
+    """Replaces all that holds the flag."""
+    SetOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetOverrideRequest, _migration_stages_pb2.SetOverrideResponse]
+    """Puts a stage above the flag, in force in every gateway at once."""
+    ClearOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]
+    """Takes an override away: the flag decides again."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -51,6 +74,28 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Looks at every entry of the ledger: its hash, its place in the chain."""
     ExplainTask: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]  # type: ignore[assignment]
     """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+    GetStages: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]  # type: ignore[assignment]
+    """Who is at which stage, the overrides above that, and the version that a change is based on."""
+    WatchStages: _aio.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]  # type: ignore[assignment]
+    """What is in force on this gateway, at once and after each change."""
+    ListStageChanges: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ListStageChangesRequest, _migration_stages_pb2.ListStageChangesResponse]  # type: ignore[assignment]
+    """The newest changes of the flag and of the overrides, the oldest of them first."""
+    SetStage: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetStageRequest, _migration_stages_pb2.SetStageResponse]  # type: ignore[assignment]
+    """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
+    version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+    """
+    UnsetStage: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.UnsetStageRequest, _migration_stages_pb2.UnsetStageResponse]  # type: ignore[assignment]
+    """Takes the stage of a scope away: it follows what is less specific again."""
+    SetRollout: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetRolloutRequest, _migration_stages_pb2.SetRolloutResponse]  # type: ignore[assignment]
+    """Moves a percentage of the default to a stage; raising it later only ever adds."""
+    GetFlagDocument: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetFlagDocumentRequest, _migration_stages_pb2.GetFlagDocumentResponse]  # type: ignore[assignment]
+    """All that holds the flag, as LaunchDarkly's JSON."""
+    ImportFlagDocument: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ImportFlagDocumentRequest, _migration_stages_pb2.ImportFlagDocumentResponse]  # type: ignore[assignment]
+    """Replaces all that holds the flag."""
+    SetOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetOverrideRequest, _migration_stages_pb2.SetOverrideResponse]  # type: ignore[assignment]
+    """Puts a stage above the flag, in force in every gateway at once."""
+    ClearOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]  # type: ignore[assignment]
+    """Takes an override away: the flag decides again."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -78,5 +123,87 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_ledger_pb2.ExplainTaskResponse, _abc.Awaitable[_migration_ledger_pb2.ExplainTaskResponse]]:
         """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+
+    @_abc_1.abstractmethod
+    def GetStages(
+        self,
+        request: _migration_stages_pb2.GetStagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.GetStagesResponse, _abc.Awaitable[_migration_stages_pb2.GetStagesResponse]]:
+        """Who is at which stage, the overrides above that, and the version that a change is based on."""
+
+    @_abc_1.abstractmethod
+    def WatchStages(
+        self,
+        request: _migration_stages_pb2.WatchStagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_migration_stages_pb2.WatchStagesResponse], _abc.AsyncIterator[_migration_stages_pb2.WatchStagesResponse]]:
+        """What is in force on this gateway, at once and after each change."""
+
+    @_abc_1.abstractmethod
+    def ListStageChanges(
+        self,
+        request: _migration_stages_pb2.ListStageChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.ListStageChangesResponse, _abc.Awaitable[_migration_stages_pb2.ListStageChangesResponse]]:
+        """The newest changes of the flag and of the overrides, the oldest of them first."""
+
+    @_abc_1.abstractmethod
+    def SetStage(
+        self,
+        request: _migration_stages_pb2.SetStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.SetStageResponse, _abc.Awaitable[_migration_stages_pb2.SetStageResponse]]:
+        """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
+        version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+        """
+
+    @_abc_1.abstractmethod
+    def UnsetStage(
+        self,
+        request: _migration_stages_pb2.UnsetStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.UnsetStageResponse, _abc.Awaitable[_migration_stages_pb2.UnsetStageResponse]]:
+        """Takes the stage of a scope away: it follows what is less specific again."""
+
+    @_abc_1.abstractmethod
+    def SetRollout(
+        self,
+        request: _migration_stages_pb2.SetRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.SetRolloutResponse, _abc.Awaitable[_migration_stages_pb2.SetRolloutResponse]]:
+        """Moves a percentage of the default to a stage; raising it later only ever adds."""
+
+    @_abc_1.abstractmethod
+    def GetFlagDocument(
+        self,
+        request: _migration_stages_pb2.GetFlagDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.GetFlagDocumentResponse, _abc.Awaitable[_migration_stages_pb2.GetFlagDocumentResponse]]:
+        """All that holds the flag, as LaunchDarkly's JSON."""
+
+    @_abc_1.abstractmethod
+    def ImportFlagDocument(
+        self,
+        request: _migration_stages_pb2.ImportFlagDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.ImportFlagDocumentResponse, _abc.Awaitable[_migration_stages_pb2.ImportFlagDocumentResponse]]:
+        """Replaces all that holds the flag."""
+
+    @_abc_1.abstractmethod
+    def SetOverride(
+        self,
+        request: _migration_stages_pb2.SetOverrideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.SetOverrideResponse, _abc.Awaitable[_migration_stages_pb2.SetOverrideResponse]]:
+        """Puts a stage above the flag, in force in every gateway at once."""
+
+    @_abc_1.abstractmethod
+    def ClearOverride(
+        self,
+        request: _migration_stages_pb2.ClearOverrideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_stages_pb2.ClearOverrideResponse, _abc.Awaitable[_migration_stages_pb2.ClearOverrideResponse]]:
+        """Takes an override away: the flag decides again."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -58,7 +58,7 @@ class TableStore:
     """Rows of our schema: the change and its entries of the ledger are one transaction."""
 
     source = "database"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, flag_key: str) -> None:
         self._db = database
@@ -117,7 +117,7 @@ class FileStore:
     """
 
     source = "file"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, file: FlagFile, *, unrecorded: bool = False) -> None:
         self._db = database

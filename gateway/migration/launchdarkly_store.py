@@ -22,7 +22,7 @@ class ReadOnlyStore:
     """LaunchDarkly without an API token: what its stream said last."""
 
     source = "launchdarkly"
-    refusal = (
+    refusal: str | None = (
         "LaunchDarkly owns the flag, and without TASKGATE_LAUNCHDARKLY_API_TOKEN it may not be changed from here:"
         " change it there; in an emergency `taskgate route override set` stands above it"
     )
@@ -47,7 +47,7 @@ class LaunchDarklyStore:
     """LaunchDarkly with an API token. The ledger is written first."""
 
     source = "launchdarkly"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, api: LaunchDarklyApi, flag_key: str) -> None:
         self._db = database

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flag_store import FlagStore, Held
 from gateway.migration.flips import flips_of_change
 from gateway.migration.ledger import append
+from gateway.migration.stage_changes import Changed, OverrideSet
 from gateway.migration.stage_checks import (
     BARE,
     check_flag_stranding,
@@ -51,30 +52,6 @@ from gateway.storage.database import Database
 
 #: Changes that somebody who is too late is shown.
 MEANWHILE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A change that was made. `warnings`: what was insisted on; `notes`: what may surprise."""
-
-    change: FlagChange
-    warnings: list[str]
-    notes: list[str]
-
-    def view(self) -> Json:
-        return {**asdict(self.change), "warnings": self.warnings, "notes": self.notes}
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideSet:
-    """An override that was set; `warnings` and `notes` as of `Changed`."""
-
-    override: Override
-    warnings: list[str]
-    notes: list[str]
-
-    def view(self) -> Json:
-        return {**override_view(self.override), "warnings": self.warnings, "notes": self.notes}
 
 
 class Stages:

@@ -32,6 +32,7 @@ from taskgate.v1 import (
 )
 
 from gateway.errors import ShuttingDown
+from gateway.migration.stage_changes import Changed
 from gateway.migration.stage_requests import (
     ClearOverride,
     ImportFlags,
@@ -40,7 +41,6 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stages import Changed
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 

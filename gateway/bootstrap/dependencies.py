@@ -12,6 +12,7 @@ from gateway.access.access import Access
 from gateway.engines import build_engines
 from gateway.migration.authors import Authors
 from gateway.migration.entries import EntriesInForce
+from gateway.migration.flag_stores import build_api
 from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
 from gateway.migration.observer import RoutingObserver
 from gateway.recovery.lease import Lease, ProcessIdentity
@@ -60,9 +61,9 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     listener = Listener(database)
     entries = EntriesInForce()
     flags = FlagSource.from_settings(settings, database, listener, held=True)
-    observer = RoutingObserver(
-        database, listener, flags, entries, Authors(database, flags, _audit_log(settings, flags.is_remote))
-    )
+    api = build_api(settings)
+    authors = Authors(database, flags, None if api is None else LaunchDarklyAuditLog(api))
+    observer = RoutingObserver(database, listener, flags, entries, authors)
     overrides = Overrides(database, listener, load=observer.load_overrides)
     return Dependencies(
         settings=settings,
@@ -87,11 +88,3 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
 
 def taskgate_version() -> str:
     return package_version("taskgate")
-
-
-def _audit_log(settings: Settings, is_remote: bool) -> LaunchDarklyAuditLog | None:
-    """LaunchDarkly's, with a token for it."""
-    token = settings.launchdarkly_api_token
-    if token is None or not is_remote:
-        return None
-    return LaunchDarklyAuditLog(settings.launchdarkly_api_url, token.get_secret_value())

@@ -26,7 +26,7 @@ class Author:
 class AuditLog(Protocol):
     """LaunchDarkly's record of changes."""
 
-    async def newest(self, flag_key: str) -> Author | None:
+    async def newest(self) -> Author | None:
         """Who changed the flag last; None: it does not say."""
 
 
@@ -51,7 +51,7 @@ class Authors:
             number = version.partition(":")[0]
             found = next((Author(one.who, one.why) for one in history[-1:] if str(one.version) == number), None)
         elif self._audit_log is not None:
-            found = await self._audit_log.newest(self._flags.flag_key)
+            found = await self._audit_log.newest()
         return found or Author("", f"seen in {self._flags.owner}; nobody is named")
 
     async def of_end(self, db: type_Connection, scope: str) -> Author:

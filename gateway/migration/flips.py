@@ -31,7 +31,7 @@ def flips_between(
         evidence = {} if old is None else {"before": old.text}
         if new is not None:
             evidence["setting"] = new.text
-        found.append(Flip(source, scope, old and old.stage, new and new.stage, who, why, version, evidence))
+        found.append(Flip(source, scope, _stage(old), _stage(new), who, why, version, evidence))
     return found
 
 
@@ -43,3 +43,7 @@ def flips_of_change(before: Json | None, after: Json, *, source: str, who: str, 
 
 def _text(setting: Setting | None) -> str:
     return "" if setting is None else setting.text
+
+
+def _stage(setting: Setting | None) -> Stage | None:
+    return None if setting is None else setting.stage

@@ -54,7 +54,12 @@ class RoutingObserver:
     async def start(self) -> None:
         """Begin to observe; returns when the flag is in force, or after a second."""
         loop = asyncio.get_running_loop()
-        self._flags.add_listener(lambda: loop.is_closed() or loop.call_soon_threadsafe(self._followed.wake))
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._followed.wake)
+
+        self._flags.add_listener(wake)
         await self._followed.start()
 
     async def close(self) -> None:
@@ -89,7 +94,7 @@ class RoutingObserver:
                 return
             known = await _known(self._db, "flag")
         self._entries.put("flag", known)
-        self._entries.problem = None
+        self._entries.problem = self._stale_since = None
         self._in_force = snapshot
         self._flags.put_in_force(snapshot)
 

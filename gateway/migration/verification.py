@@ -47,7 +47,7 @@ async def verify(database: Database) -> Verdict:
     verdict.expired_months = len(months)
     verdict.breaks += chain.follow_months(months)
     while rows := await database.fetch(SQL.chain, chain.last_id, TOGETHER):
-        verdict.breaks += await asyncio.to_thread(lambda rows=rows: list(chain.follow(rows)))
+        verdict.breaks += await asyncio.to_thread(chain.follow, rows)
         verdict.entries += len(rows)
     named = await database.fetchval(SQL.last_named)
     if named is not None and named > chain.last_id:
@@ -83,7 +83,10 @@ class _Chain:
                 yield Break(row["first_id"], f"the expired month {row['month']:%Y-%m} does not follow the one before")
             self.last_id, self.hash = row["last_id"], row["closing_hash"]
 
-    def follow(self, rows: Sequence[asyncpg.Record]) -> Iterator[Break]:
+    def follow(self, rows: Sequence[asyncpg.Record]) -> list[Break]:
+        return list(self._follow(rows))
+
+    def _follow(self, rows: Sequence[asyncpg.Record]) -> Iterator[Break]:
         for row in rows:
             entry = Entry(**{name: row[name] for name in Entry.__slots__})
             if entry.id != self.last_id + 1:

@@ -173,7 +173,8 @@ class Router:
             problem = f"stage {stage} asks for {backend}, which is not configured here; its tasks wait"
         elif self._entries is not None and not self._entries.is_ready:
             problem = "the flag was not yet compared with the ledger; tasks wait"
-        scope, why = override and override.scope, flag and flag.reason
+        scope = None if override is None else override.scope
+        why = None if flag is None else flag.reason
         return Route(
             backend,
             stage,

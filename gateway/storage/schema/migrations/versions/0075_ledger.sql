@@ -36,3 +36,18 @@ CREATE TABLE taskgate.routing_in_force (
     entry_id      bigint NOT NULL,
     PRIMARY KEY (layer, scope)
 );
+
+-- Nobody but the owner changes or deletes entries, whatever rights new tables give to others by default.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT table_name, grantee FROM information_schema.role_table_grants
+        WHERE table_schema = 'taskgate' AND table_name IN ('ledger', 'ledger_month') AND grantee <> current_user
+    LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON taskgate.%I FROM %s', one.table_name,
+                       CASE one.grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(one.grantee) END);
+    END LOOP;
+END
+$$;

@@ -42,6 +42,9 @@ class ReadOnlyStore:
     async def changes(self, limit: int) -> list[FlagChange]:
         return []
 
+    def version_of(self, flag: Json) -> str:
+        return str(flag["version"])
+
 
 class LaunchDarklyStore:
     """LaunchDarkly with an API token. The ledger is written first."""
@@ -71,6 +74,9 @@ class LaunchDarklyStore:
     async def changes(self, limit: int) -> list[FlagChange]:
         """As LaunchDarkly's audit log tells them; it names no version."""
         return [_change(entry) for entry in reversed(await self._api.audit_log(limit))]
+
+    def version_of(self, flag: Json) -> str:
+        return str(flag["version"])
 
     async def _patch(self, patch: Instructions, comment: str, version: int, wanted: Json) -> Json:
         """The flag as it is then. A patch whose outcome is unknown is looked for before it is sent again."""

@@ -239,7 +239,7 @@ class Stages:
             source=self._store.source,
             who=who,
             why=asked.why,
-            version=str(change.version),
+            version=self._store.version_of(after),
         )
         with _translated():
             try:

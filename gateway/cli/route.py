@@ -100,7 +100,8 @@ def override_set(
         row = scope_json(door.change(asked_of(SetOverride, **facts, why=why, based_on=seen, force=force)))
     for warning in row["warnings"]:
         typer.echo(f"warning: {warning}; the override is set all the same", err=True)
-    print_result(row, f"{override_line(row)}\n  {wanted}: {meaning(wanted)}", as_json=as_json)
+    lines = [override_line(row), f"  {wanted}: {meaning(wanted)}", *(f"  note: {note}" for note in row["notes"])]
+    print_result(row, "\n".join(lines), as_json=as_json)
 
 
 @override_app.command("clear")

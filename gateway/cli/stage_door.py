@@ -22,7 +22,6 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stage_view import override_view
 from gateway.migration.stages import Stages
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
@@ -146,8 +145,7 @@ class LocalDoor:
             case ImportFlags():
                 return (await stages.load(self._who, asked)).view()
             case SetOverride():
-                row, warnings = await stages.set_override(self._who, asked)
-                return {**override_view(row), "warnings": warnings}
+                return (await stages.set_override(self._who, asked)).view()
             case ClearOverride():
                 return await stages.clear_override(self._who, asked)
             case _:

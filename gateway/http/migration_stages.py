@@ -19,7 +19,6 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stage_view import override_view
 
 router = APIRouter(prefix="/gateway/v1/migration/stages", tags=["migration"], route_class=KeyedRoute)
 
@@ -66,6 +65,7 @@ class OverrideMade(OverrideView):
     """An override that was set."""
 
     warnings: list[str] = Field(description="What was insisted on")
+    notes: list[str] = Field(description="What may surprise")
 
 
 class StagesInForce(BaseModel):
@@ -161,8 +161,7 @@ async def import_flags(request: Request, asked: ImportFlags) -> Response:
 @router.put("/overrides", response_model=OverrideMade, responses=problem_errors(403, 409))
 async def set_override(request: Request, asked: SetOverride) -> Response:
     """Put a stage above the flag, in force in every gateway at once."""
-    row, warnings = await gateway_of(request).stages.set_override(await _who(request), asked)
-    return json_answer({**override_view(row), "warnings": warnings})
+    return json_answer((await gateway_of(request).stages.set_override(await _who(request), asked)).view())
 
 
 @router.delete("/overrides", status_code=204, responses=problem_errors(403, 409))

@@ -16,7 +16,7 @@ from gateway.migration.stage_errors import FlagOutcomeUnknown, FlagStoreUnavaila
 from gateway.migration.stage_flips import append_all, undone
 from gateway.routing import flag_table
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
-from gateway.routing.flag_document import Json, parse_document
+from gateway.routing.flag_document import Json, content_version, parse_document
 from gateway.routing.flag_file import FlagChange, FlagFile
 from gateway.storage.database import Database
 
@@ -53,12 +53,16 @@ class FlagStore(Protocol):
         """The newest changes, the oldest of them first."""
         ...
 
+    def version_of(self, flag: Json) -> str:
+        """What the ledger calls the version of this flag, whoever sees it."""
+        ...
+
 
 class TableStore:
     """Rows of our schema: the change and its entries of the ledger are one transaction."""
 
     source = "database"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, flag_key: str) -> None:
         self._db = database
@@ -86,6 +90,9 @@ class TableStore:
 
     async def changes(self, limit: int) -> list[FlagChange]:
         return await flag_table.changes(self._db, limit)
+
+    def version_of(self, flag: Json) -> str:
+        return str(flag["version"])
 
 
 @asynccontextmanager
@@ -117,7 +124,7 @@ class FileStore:
     """
 
     source = "file"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, file: FlagFile, *, unrecorded: bool = False) -> None:
         self._db = database
@@ -154,6 +161,9 @@ class FileStore:
 
     async def changes(self, limit: int) -> list[FlagChange]:
         return (await asyncio.to_thread(self._file.history))[-limit:]
+
+    def version_of(self, flag: Json) -> str:
+        return content_version(flag["version"], {**flag, "key": self._file.flag_key})
 
 
 def _reason(error: OSError) -> str:

@@ -72,6 +72,8 @@ class LaunchDarklyApi:
         body = {"environmentKey": self.environment, "comment": comment, "instructions": instructions}
         try:
             answer = await self._send("PATCH", self._path, json=body, headers={"Content-Type": _SEMANTIC})
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise _unavailable(f"cannot be reached ({type(error).__name__})") from error
         except httpx.TransportError as error:
             raise PatchUncertain(type(error).__name__) from error
         if answer.is_server_error:
@@ -97,7 +99,7 @@ class LaunchDarklyApi:
             if not answer.is_server_error:
                 return self._sound(answer)
             why = f"answers {answer.status_code}"
-        raise FlagStoreUnavailable(f"LaunchDarkly's API {why}; {EMERGENCY}", retry_after=PAUSE_WHEN_BUSY)
+        raise _unavailable(why)
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         if (left := self._busy_until - self._clock()) > 0:
@@ -127,6 +129,10 @@ class LaunchDarklyApi:
         except ValueError:
             raise FlagStoreUnavailable(f"what answers at {self._url} is not LaunchDarkly") from None
         return found
+
+
+def _unavailable(why: str) -> FlagStoreUnavailable:
+    return FlagStoreUnavailable(f"LaunchDarkly's API {why}; {EMERGENCY}", retry_after=PAUSE_WHEN_BUSY)
 
 
 def _busy(seconds: float) -> FlagStoreUnavailable:

@@ -22,7 +22,7 @@ class ReadOnlyStore:
     """LaunchDarkly without an API token: what its stream said last."""
 
     source = "launchdarkly"
-    refusal = (
+    refusal: str | None = (
         "LaunchDarkly owns the flag, and without TASKGATE_LAUNCHDARKLY_API_TOKEN it may not be changed from here:"
         " change it there; in an emergency `taskgate route override set` stands above it"
     )
@@ -42,12 +42,15 @@ class ReadOnlyStore:
     async def changes(self, limit: int) -> list[FlagChange]:
         return []
 
+    def version_of(self, flag: Json) -> str:
+        return str(flag["version"])
+
 
 class LaunchDarklyStore:
     """LaunchDarkly with an API token. The ledger is written first."""
 
     source = "launchdarkly"
-    refusal = None
+    refusal: str | None = None
 
     def __init__(self, database: Database, api: LaunchDarklyApi, flag_key: str) -> None:
         self._db = database
@@ -71,6 +74,9 @@ class LaunchDarklyStore:
     async def changes(self, limit: int) -> list[FlagChange]:
         """As LaunchDarkly's audit log tells them; it names no version."""
         return [_change(entry) for entry in reversed(await self._api.audit_log(limit))]
+
+    def version_of(self, flag: Json) -> str:
+        return str(flag["version"])
 
     async def _patch(self, patch: Instructions, comment: str, version: int, wanted: Json) -> Json:
         """The flag as it is then. A patch whose outcome is unknown is looked for before it is sent again."""

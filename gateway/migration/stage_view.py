@@ -13,7 +13,7 @@ from gateway.routing.flag_document import Json, oddities
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import describe_default, foreign_rules
 from gateway.routing.overrides import Override, load_overrides
-from gateway.routing.query import scopes_of
+from gateway.routing.query import Scope, scopes_of
 from gateway.routing.stages import Stage, backend_of
 from gateway.routing.stranded import Left, left_on_redis, lines, stages_under
 from gateway.storage.database import Database
@@ -89,6 +89,30 @@ def written_notes(stage: Stage | None, configured: frozenset[str], flag: Mapping
     if stage is not None and backend_of(stage) not in configured:
         notes.insert(0, f"{backend_of(stage)} is not configured in this environment; where that is so, tasks wait")
     return notes
+
+
+def override_notes(flag: Mapping[str, Any] | None, scope: Scope, stage: Stage) -> list[str]:
+    """What an override means for tasks that are moved from Redis because the flag says `rampdown`."""
+    if flag is None or stage is Stage.RAMPDOWN:
+        return []
+    stages = {str(one): text for one, text in settings_of(flag).items() if _overlap(one, scope)}
+    stages |= {} if str(scope) in stages else {"default": describe_default(flag)}
+    moving = [name for name, text in stages.items() if text == Stage.RAMPDOWN]
+    return [
+        f"the flag has {name} at rampdown: the move follows the override (live stops it, off sends back what nobody has"
+        " begun), and goes on when the override ends"
+        for name in moving
+    ]
+
+
+def _overlap(one: Scope, other: Scope) -> bool:
+    """Whether a task may belong to both."""
+    pairs = (
+        (one.tenant_id, other.tenant_id),
+        (one.project_id, other.project_id),
+        (one.task_type, other.task_type),
+    )
+    return all(a is None or b is None or a == b for a, b in pairs)
 
 
 async def _stranded(

@@ -11,14 +11,16 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flag_store import FlagStore, Held
 from gateway.migration.flips import flips_of_change
 from gateway.migration.ledger import append
+from gateway.migration.stage_changes import Changed, OverrideSet
 from gateway.migration.stage_checks import (
     BARE,
     check_flag_stranding,
@@ -37,7 +39,7 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stage_view import flag_view, override_change_view, override_view, written_notes
+from gateway.migration.stage_view import flag_view, override_change_view, override_notes, override_view, written_notes
 from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
@@ -50,18 +52,6 @@ from gateway.storage.database import Database
 
 #: Changes that somebody who is too late is shown.
 MEANWHILE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A change that was made. `warnings`: what was insisted on; `notes`: what may surprise."""
-
-    change: FlagChange
-    warnings: list[str]
-    notes: list[str]
-
-    def view(self) -> Json:
-        return {**asdict(self.change), "warnings": self.warnings, "notes": self.notes}
 
 
 class Stages:
@@ -157,8 +147,8 @@ class Stages:
         document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
         return await self._change(who, asked, held, document, "flags", describe_flag, [])
 
-    async def set_override(self, who: str, asked: SetOverride) -> tuple[Override, list[str]]:
-        """Put a stage above the flag; what was insisted on."""
+    async def set_override(self, who: str, asked: SetOverride) -> OverrideSet:
+        """Put a stage above the flag."""
         scope, stage = asked.scope, Stage(asked.stage)
         warnings = await check_known(self._db, scope, force=asked.force)
         if not asked.force:
@@ -169,7 +159,15 @@ class Stages:
             row = await set_override(connection, scope, stage, by=who, why=asked.why, lasts=lasts)
             was = None if before is None else before.stage
             await append(connection, override_flip(scope, was, stage, who, asked.why, row.version))
-        return row, warnings
+        return OverrideSet(row, warnings, override_notes(await self._flag_if_known(), scope, stage))
+
+    async def _flag_if_known(self) -> Json | None:
+        """An override does not wait for what holds the flag."""
+        try:
+            document = (await self._store.held()).document
+        except ApiError:
+            return None
+        return None if document is None else document["flags"][self._flag_key]
 
     async def clear_override(self, who: str, asked: ClearOverride) -> None:
         """Take the override of exactly this scope away."""
@@ -212,7 +210,7 @@ class Stages:
             document["flags"][self._flag_key] = change(document["flags"][self._flag_key])
         except FlagChangeRefused as error:
             raise StageChangeRefused(error.message) from None
-        describe = lambda flag: describe_scope(flag, scope)  # noqa: E731
+        describe = partial(describe_scope, scope=scope)
         changed = await self._change(who, asked, held, document, str(scope), describe, warnings)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
@@ -241,7 +239,7 @@ class Stages:
             source=self._store.source,
             who=who,
             why=asked.why,
-            version=str(change.version),
+            version=self._store.version_of(after),
         )
         with _translated():
             try:

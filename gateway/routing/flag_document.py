@@ -7,6 +7,7 @@ into force, so that the last good data stays.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ def numbered(items: dict[str, Json], version: int) -> dict[str, Json]:
     """The same with another version. The SDK tells its listeners of a flag only when its version grew; who edits by
     hand does not think of it."""
     return {key: {**item, "version": version} for key, item in items.items()}
+
+
+def content_version(version: object, flag: Mapping[str, Any]) -> str:
+    """The version of a flag in a file, where versions may repeat: with a hash of the flag."""
+    content = {name: value for name, value in flag.items() if name != "version"}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{version}:{digest}"
 
 
 def check_flag(flag: Mapping[str, Any]) -> None:

@@ -7,8 +7,6 @@ The SDK's `Migrator` is not used: it calls both backends in the dual stages, so 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -27,7 +25,7 @@ from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
-from gateway.routing.flag_document import Json, check_flag
+from gateway.routing.flag_document import Json, check_flag, content_version
 from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS, Stage
@@ -174,9 +172,7 @@ class FlagSource:
             return str(flag.version)
         if self._table is not None:
             return str(self._table.version or "")
-        content = {name: value for name, value in flag.to_json_dict().items() if name != "version"}
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-        return f"{self._file_source.version if self._file_source else ''}:{digest}"
+        return content_version(self._file_source.version if self._file_source else "", flag.to_json_dict())
 
     def put_in_force(self, snapshot: Snapshot) -> None:
         """Evaluate by these from now on."""

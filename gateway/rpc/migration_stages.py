@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 from taskgate.v1 import (
@@ -32,6 +32,7 @@ from taskgate.v1 import (
 )
 
 from gateway.errors import ShuttingDown
+from gateway.migration.stage_changes import Changed
 from gateway.migration.stage_requests import (
     ClearOverride,
     ImportFlags,
@@ -40,8 +41,6 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stage_view import override_view
-from gateway.migration.stages import Changed
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 
@@ -139,9 +138,8 @@ class StageCalls:
         """Put a stage above the flag."""
         asked = checked(SetOverride, facts_of(request))
         work = self._stages.set_override(await self._who(authorization), asked)
-        row, warnings = await self._unbroken.run(work)
-        facts: dict[str, Any] = {"override": override_view(row), "warnings": warnings}
-        return fill(SetOverrideResponse(), facts)
+        made = (await self._unbroken.run(work)).view()
+        return fill(SetOverrideResponse(), {**made, "override": made})
 
     async def clear_override(self, authorization: str | None, request: ClearOverrideRequest) -> ClearOverrideResponse:
         """Take an override away."""

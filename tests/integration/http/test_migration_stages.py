@@ -179,6 +179,18 @@ async def test_an_override_that_has_expired_is_none(door: httpx.AsyncClient, dat
     assert (await door.put(PATH + "/overrides", json={**asked, "stage": "live"})).status_code == 200
 
 
+async def test_an_override_during_a_move_says_what_becomes_of_it(door: httpx.AsyncClient) -> None:
+    await door.put(PATH, json={**ANN, "stage": "rampdown"})
+    asked = {"tenant_id": "t-ann", "task_type": "probe", "stage": "off", "why": "errors", "based_on": 0}
+    made = (await door.put(PATH + "/overrides", json=asked)).json()
+    assert made["notes"] == [
+        "the flag has tenant t-ann at rampdown: the move follows the override (live stops it, off sends back what"
+        " nobody has begun), and goes on when the override ends"
+    ]
+    other = (await door.put(PATH + "/overrides", json={**asked, "tenant_id": "t-bob"})).json()
+    assert other["notes"] == []
+
+
 async def test_a_ledger_that_cannot_be_written_refuses_every_change(
     door: httpx.AsyncClient, serve: Callable[..., Any], admin: dict[str, str], database: Database, tmp_path: Path
 ) -> None:

@@ -43,7 +43,8 @@ async def test_from_set_to_history(run_as_admin: Callable[..., Any], database: D
         ("default", "tenth"),
         ("tenant t-ann", "follows"),
     ]
-    assert await database.fetchval("SELECT count(*) FROM taskgate.ledger WHERE who = 'root'") == 3
+    entries = "SELECT count(*) FROM taskgate.ledger WHERE who = 'root' AND scope = 'tenant:t-ann'"
+    assert await database.fetchval(entries) == 2
 
 
 async def test_overrides(run_as_admin: Callable[..., Any]) -> None:

@@ -81,7 +81,7 @@ async def write(database: Database, version: int, stage: Stage | str) -> None:
         stage = json.dumps({"flags": {KEY: with_stage(new_flag(KEY), Scope("acme"), stage)}})
     await database.execute(
         "INSERT INTO taskgate.flag_version (version, based_on, document, what, before, after, who, why)"
-        " VALUES ($1, $1 - 1, $2::jsonb, 'w', 'b', 'a', 'ada', 'y')",
+        " VALUES ($1::bigint, $1 - 1, $2::jsonb, 'w', 'b', 'a', 'ada', 'y')",
         version,
         stage,
     )

@@ -195,6 +195,13 @@ async def test_these_rights_are_enough(installation: Installation) -> None:
         headers = {"Authorization": f"Bearer {keys['TASKGATE_ADMIN_KEY']}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
             await _administrate(client)
+            ledger = (await client.get("/gateway/v1/migration/ledger")).json()["flips"]
+            assert [flip["source"] for flip in ledger] == ["genesis"]
+    connection = await asyncpg.connect(installation.database_url(installation.role))
+    for statement in ("UPDATE taskgate.ledger SET who = 'mallory'", "DELETE FROM taskgate.ledger"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    await connection.close()
 
 
 async def _use(client: httpx.AsyncClient, project: str) -> None:

@@ -120,7 +120,7 @@ class RoutingObserver:
                         texts = {scope: "" for scope in known} | {scope: one.text for scope, one in wanted.items()}
                         changed = {scope: text for scope, text in texts.items() if text != _texts(known).get(scope, "")}
                         await db.execute(
-                            SQL.put_in_force, "flag", list(changed), list(changed.values()), flip.seen_as, entry
+                            SQL.put_in_force, "flag", list(changed), list(changed.values()), seen_as, entry
                         )
                     logger.info("Ledger entry %d: %s, %s", entry, flip.scope, flip.setting or "not set")
         except asyncpg.PostgresError as error:

@@ -186,7 +186,7 @@ async def test_versions_in_the_database_name_their_author(database: Database, ne
     first, second = await new_routing(), await new_routing()
     add = (
         "INSERT INTO taskgate.flag_version (version, based_on, document, what, before, after, who, why)"
-        " VALUES ($1, $1 - 1, $2::jsonb, '', '', '', 'ada', 'move')"
+        " VALUES ($1::bigint, $1 - 1, $2::jsonb, '', '', '', 'ada', 'move')"
     )
 
     def document(stage: Stage) -> str:

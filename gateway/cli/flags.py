@@ -245,7 +245,7 @@ def _change(door: StageDoor, model: type[Change], why: str, based_on: int | None
 
 def _print_change(made: Any, stage: Stage | None, *, as_json: bool) -> None:
     for warning in made["warnings"]:
-        typer.echo(f"warning: {warning}; the stage is set all the same", err=True)
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
         print_json(made)
         return

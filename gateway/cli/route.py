@@ -99,7 +99,7 @@ def override_set(
         facts = {**fields_of(scope), "everything": everything, "stage": wanted.value, "minutes": minutes}
         row = scope_json(door.change(asked_of(SetOverride, **facts, why=why, based_on=seen, force=force)))
     for warning in row["warnings"]:
-        typer.echo(f"warning: {warning}; the override is set all the same", err=True)
+        typer.echo(f"warning: {warning}", err=True)
     lines = [override_line(row), f"  {wanted}: {meaning(wanted)}", *(f"  note: {note}" for note in row["notes"])]
     print_result(row, "\n".join(lines), as_json=as_json)
 

@@ -135,6 +135,12 @@ class LocalDoor:
         return self._run(lambda stages: self._change(stages, asked))
 
     async def _change(self, stages: Stages, asked: Change) -> Any:
+        made = await self._make(stages, asked)
+        if made is not None and not isinstance(asked, SetOverride):
+            made["warnings"] += await stages.unfollowed(self._settings.lease_seconds)
+        return made
+
+    async def _make(self, stages: Stages, asked: Change) -> Any:
         match asked:
             case SetStage():
                 return (await stages.set(self._who, asked)).view()

@@ -15,7 +15,7 @@ from gateway.routing.stages import Stage
 from gateway.routing.stranded import Left, left_on_redis, lines, newly_stranded
 
 #: What a database answers that no gateway has migrated yet.
-BARE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+BARE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
 async def unknown(db: Executor, scope: Scope) -> list[str]:
@@ -33,7 +33,7 @@ async def unknown(db: Executor, scope: Scope) -> list[str]:
 
 
 async def check_known(db: Executor, scope: Scope, *, force: bool) -> list[str]:
-    """What is unknown of the scope and was insisted on; nothing while the database is away.
+    """What is unknown of the scope and was insisted on, as whole sentences; nothing while the database is away.
 
     Raises `StageChangeRefused`.
     """
@@ -43,7 +43,21 @@ async def check_known(db: Executor, scope: Scope, *, force: bool) -> list[str]:
         return []
     if found and not force:
         raise StageChangeRefused(f"{'; '.join(found)}; --force (force: true) sets it all the same")
-    return found
+    return [f"{what}; it is set all the same" for what in found]
+
+
+async def unfollowed(db: Executor, owner: str, lease_seconds: float) -> list[str]:
+    """Why changing the flag of this owner has no effect now; nothing when some gateway follows it, or nobody knows."""
+    try:
+        followed = [row["flag_owner"] for row in await db.fetch(SQL.followed, lease_seconds)]
+    except (DatabaseUnavailable, *BARE):
+        return []
+    if owner in followed:
+        return []
+    if not followed:
+        return [f"no gateway is running that follows {owner} (TASKGATE_FLAGS_FILE): the change has no effect yet"]
+    others = " and ".join(followed)
+    return [f"no running gateway follows {owner}, but {others} (TASKGATE_FLAGS_FILE): the change has no effect yet"]
 
 
 async def check_flag_stranding(db: Executor, before: Json, after: Json, flag_key: str) -> None:
@@ -77,7 +91,7 @@ def why_unseen(error: Exception) -> str:
     """Why the database says nothing of tasks and overrides."""
     if isinstance(error, DatabaseUnavailable):
         return "the database is not reachable (TASKGATE_DATABASE_URL)"
-    return "the database has no tables of the gateway (taskgate db migrate)"
+    return "the database lacks tables of the gateway (taskgate db migrate)"
 
 
 def _stranding(left: Sequence[Left]) -> StageChangeRefused:

@@ -95,7 +95,7 @@ def override_notes(flag: Mapping[str, Any] | None, scope: Scope, stage: Stage) -
     """What an override means for tasks that are moved from Redis because the flag says `rampdown`."""
     if flag is None or stage is Stage.RAMPDOWN:
         return []
-    stages = {str(one): text for one, text in settings_of(flag).items() if _overlap(one, scope)}
+    stages = {str(one): str(stage) for one, stage in settings_of(flag).items() if _overlap(one, scope)}
     stages |= {} if str(scope) in stages else {"default": describe_default(flag)}
     moving = [name for name, text in stages.items() if text == Stage.RAMPDOWN]
     return [

@@ -26,6 +26,7 @@ from gateway.migration.stage_checks import (
     check_flag_stranding,
     check_known,
     check_override_stranding,
+    unfollowed,
     why_unseen,
 )
 from gateway.migration.stage_errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
@@ -94,6 +95,10 @@ class Stages:
             "problems": self._problems(),
             "last_change": asdict(last[-1]) if last else None,
         }
+
+    async def unfollowed(self, lease_seconds: float) -> list[str]:
+        """Why a change has no effect because no running gateway follows this flag; for who changes it without one."""
+        return await unfollowed(self._db, self._owner, lease_seconds)
 
     async def seen(self) -> int:
         """The version that a change of the flag is based on now. Raises `StageChangeRefused` when there may be none."""

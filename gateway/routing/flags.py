@@ -120,7 +120,10 @@ class FlagSource:
             return "LaunchDarkly"
         if self._table is not None:
             return "database"
-        return f"file {self.file}" if self.file is not None else "nobody"
+        if self.file is None:
+            return "nobody"
+        # The full path, which other processes understand; a link as the last part is followed anew at each look.
+        return f"file {self.file.parent.resolve() / self.file.name}"
 
     @property
     def source(self) -> str:

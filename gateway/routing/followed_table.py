@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from backends.errors import TaskgateError
-from gateway.storage.database import DRIVER_ERRORS
+from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.listener import Listener
 
 #: Seconds between two looks at the table that nobody asked for: they catch what a lost connection or a transaction

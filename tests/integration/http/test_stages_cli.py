@@ -68,7 +68,7 @@ async def test_an_unknown_tenant_takes_force(run_as_admin: Callable[..., Any]) -
     assert output == "error: there is no tenant 't-nan'; --force (force: true) sets it all the same\n"
     code, output = await run_as_admin(*arguments, "--force")
     assert code == 0
-    assert "warning: there is no tenant 't-nan'; the stage is set all the same" in output
+    assert "warning: there is no tenant 't-nan'; it is set all the same" in output
 
 
 async def test_who_did_it_is_whose_key_it_was(run_as_admin: Callable[..., Any]) -> None:

@@ -48,7 +48,10 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "migration_stages",
+    "migration_stream",
     "legacy_use",
+    "migration_ledger",
     "health",
 )
 

@@ -33,6 +33,8 @@ class RunFacts:
     """Of the tenant."""
     stage: str | None = None
     """Of the tenant, when the run was started."""
+    entry_id: int | None = None
+    """The entry of the ledger behind it."""
     weight: float = 1.0
     """The tenant's weight."""
     held_back: bool = False

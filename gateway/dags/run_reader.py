@@ -84,6 +84,7 @@ class RunReader:
             dag,
             row["plan"],
             row["stage"],
+            row["entry_id"],
             row["weight"],
             row["held_back"],
         )

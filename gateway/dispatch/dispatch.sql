@@ -98,11 +98,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
 WHERE d.task_id = b.task_id
 
 -- name: postpone
--- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`release`).
+-- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`due_now`).
 UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs => $2 * (0.75 + random() / 2))
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
--- name: release
+-- name: due_now
 -- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
 UPDATE taskgate.dispatch SET due_at = now()
 WHERE backend = $1 AND state = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0

@@ -116,6 +116,9 @@ class Settings(BaseSettings):
         False, description="Adopt tasks that producers push into Redis directly, for tenants on another backend"
     )
     ingress_bridge_seconds: float = Field(1.0, gt=0, description="Pause between two looks of the ingress bridge")
+    past_gateway_seconds: float = Field(
+        5.0, gt=0, description="Pause between two looks for tasks that producers push into Redis past the gateway"
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

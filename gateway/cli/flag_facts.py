@@ -10,13 +10,16 @@ from typing import TypeVar
 
 import asyncpg
 
+from backends.errors import EngineError
+from gateway.engines import build_redis
 from gateway.errors import DatabaseUnavailable
+from gateway.ingress.foreign import resolve
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.overrides import SQL, Override, load_overrides
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
-from gateway.routing.stranded import Left, left_on_redis, lines, newly_stranded
+from gateway.routing.stranded import Left, lines, newly_stranded, of_foreign, open_on_redis
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
@@ -27,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FlagFacts:
-    """`problem` is why the database could not be asked; there is nothing else then."""
+    """`problem` is why the database could not be asked; there is nothing else then.
+
+    `redis_problem` is why Redis could not be asked what was pushed past the gateway.
+    """
 
     left: list[Left] = field(default_factory=list)
     overrides: list[Override] = field(default_factory=list)
@@ -35,17 +41,20 @@ class FlagFacts:
     unknown: list[str] = field(default_factory=list)
     """Tenants and projects of the scope that nobody knows, as whole sentences."""
     problem: str | None = None
+    redis_problem: str | None = None
 
 
 def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) -> FlagFacts:
     """Ask the database, with the newest changes of overrides; one that is away or bare is a `problem`."""
 
     async def ask(database: Database) -> FlagFacts:
+        beside, redis_problem = await _past_gateway(settings, database)
         return FlagFacts(
-            await left_on_redis(database),
+            await open_on_redis(database) + beside,
             await load_overrides(database),
             await database.fetch(SQL.override_changes, changes),
             await _unknown(database, scope or Scope()),
+            redis_problem=redis_problem,
         )
 
     try:
@@ -58,14 +67,18 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) ->
 
 def refuse_stranding(before: Json, after: Json, flag_key: str, facts: FlagFacts) -> None:
     """Raises `FlagChangeRefused` with what would be left on Redis."""
-    if facts.problem is not None:
-        if _at_complete(after) - _at_complete(before):
-            raise FlagChangeRefused(
-                f"whether tasks are left on redis cannot be seen: {facts.problem}; --force changes it all the same"
-            )
-        return
+    if _at_complete(after) - _at_complete(before):
+        refuse_unseen(facts)
     if facts.left and (left := asyncio.run(newly_stranded(facts.left, before, after, flag_key))):
         raise stranding(left)
+
+
+def refuse_unseen(facts: FlagFacts) -> None:
+    """Raises `FlagChangeRefused` when nobody can say what is left on Redis."""
+    if (problem := facts.problem or facts.redis_problem) is not None:
+        raise FlagChangeRefused(
+            f"whether tasks are left on redis cannot be seen: {problem}; --force changes it all the same"
+        )
 
 
 def stranding(left: list[Left]) -> FlagChangeRefused:
@@ -76,6 +89,18 @@ def stranding(left: list[Left]) -> FlagChangeRefused:
         + "  let them end first (stage live, and a worker on redis; `taskgate task list --filter backend=redis` lists"
         " them), or insist with --force"
     )
+
+
+async def _past_gateway(settings: Settings, database: Database) -> tuple[list[Left], str | None]:
+    """What producers pushed into Redis that PostgreSQL does not know, and why that could not be seen."""
+    if (redis := build_redis(settings)) is None:
+        return [], None
+    try:
+        return of_foreign(await resolve(database, await redis.take_stock())), None
+    except EngineError:
+        return [], "redis does not answer (TASKGATE_REDIS_URL)"
+    finally:
+        await redis.close()
 
 
 async def _unknown(database: Database, scope: Scope) -> list[str]:

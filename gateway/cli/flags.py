@@ -67,6 +67,8 @@ def show(as_json: AsJson = False) -> None:
     view["stranded"] = lines(left)
     if facts.problem is not None:
         view["notes"].append(f"overrides and what is left on redis are not shown: {facts.problem}")
+    if facts.redis_problem is not None:
+        view["notes"].append(f"what was pushed past the gateway is not shown: {facts.redis_problem}")
     if as_json:
         print_json(view)
     else:

@@ -13,7 +13,7 @@ import typer
 
 from gateway.access.placement import Tier
 from gateway.cli.actor import current_actor
-from gateway.cli.flag_facts import look, stranding, with_database
+from gateway.cli.flag_facts import look, refuse_unseen, stranding, with_database
 from gateway.cli.flag_view import override_json
 from gateway.cli.flags import (
     By,
@@ -95,8 +95,10 @@ def override_set(
             raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
         facts = look(Settings(), scope)
         left = [one for one in facts.left if scope.covers(one.query)]
-        if wanted is Stage.COMPLETE and left and not force:
-            raise stranding(left)
+        if wanted is Stage.COMPLETE and not force:
+            refuse_unseen(facts)
+            if left:
+                raise stranding(left)
     lasts = None if minutes is None else timedelta(minutes=minutes)
     for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the override is set all the same", err=True)

@@ -14,6 +14,7 @@ from click.testing import Result
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
+from backends.redis_queue import dead
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
 from gateway.routing.flag_file import FlagFile
@@ -28,7 +29,9 @@ LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
 
 
 @pytest_asyncio.fixture
-async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+async def run(
+    database: Database, database_url: str, redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
     """Runs `taskgate flags …` against a database with the tenants `acme` and `umbrella`."""
     await database.execute(
         "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
@@ -37,10 +40,12 @@ async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch
     )
     monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
     monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
-    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
+    monkeypatch.setenv("TASKGATE_REDIS_URL", redis_server)
     monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
     monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
     monkeypatch.setenv("USER", "ada")
+    async with Redis.from_url(redis_server) as redis:
+        await redis.flushall()
 
     async def run(*arguments: str) -> Result:
         app, rest = (route_app, arguments[1:]) if arguments[0] == "route" else (flags_app, arguments)
@@ -111,6 +116,37 @@ async def test_complete_is_refused_when_nobody_can_see_what_is_left(run: Run, mo
     assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
 
 
+async def test_complete_is_refused_while_redis_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://127.0.0.1:1/0")
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert (refused.exit_code, "redis does not answer (TASKGATE_REDIS_URL)" in refused.stderr) == (2, True)
+    refused = await run("route", "override", "set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert (refused.exit_code, "redis does not answer (TASKGATE_REDIS_URL)" in refused.stderr) == (2, True)
+    assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
+    monkeypatch.delenv("TASKGATE_REDIS_URL")
+    assert (await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")).exit_code == 0
+
+
+@pytest.mark.usefixtures("left")
+async def test_what_was_pushed_past_the_gateway_is_left_too(run: Run, database: Database, redis_server: str) -> None:
+    await database.execute(
+        "INSERT INTO projects (id, tenant_id, name, owner_id) VALUES ('p-acme', 'acme', 'p', 'u'),"
+        " ('p-umbrella', 'umbrella', 'p', 'u')"
+    )
+    async with Redis.from_url(redis_server) as redis:
+        for group, tenant in (("p-umbrella", "umbrella"), ("p-acme", None)):
+            facts = {"task_id": "t", "task_type": "add_episode", "timestamp": 1, "tenant_id": tenant}
+            await redis.rpush(f"queue:group:{group}", json.dumps(facts))
+        await redis.rpush("taskgate:dead", dead.entry("not JSON", b"p-acme", b"{", 1))
+    refused = await run("set", "--tenant", "acme", "--stage", "complete", "--why", "x")
+    assert refused.exit_code == 2
+    line = "tenant acme: 2 tasks still on redis (1 pushed past the gateway, 1 set aside; 1 add_episode, 1 unreadable)"
+    assert refused.stderr.splitlines()[1].strip() == line
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert "tenant umbrella: 4 tasks still on redis (2 queued, 1 running, 1 pushed past the gateway;" in refused.stderr
+    assert (await run("set", "--tenant", "acme", "--stage", "complete", "--why", "x", "--force")).exit_code == 0
+
+
 async def test_an_unknown_tenant_is_warned_of(run: Run, tmp_path: Path) -> None:
     answer = await run("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
     assert (answer.exit_code, stages(tmp_path)) == (0, ["live"])
@@ -137,7 +173,8 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
     flags = str(tmp_path / "flags.json")
     async with Redis.from_url(redis_server) as redis:  # else the gateway starts what is gone from there again
         for row in await database.fetch("SELECT task_id, group_id FROM taskgate.dispatch WHERE state = 'queued'"):
-            payload = json.dumps({"task_id": row["task_id"], "task_type": "probe", "timestamp": 1})
+            facts = {"task_id": row["task_id"], "task_type": "probe", "timestamp": 1, "dispatch_epoch": 1}
+            payload = json.dumps(facts)
             await redis.rpush(f"queue:group:{row['group_id']}", payload)
     async with (
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]

@@ -217,6 +217,7 @@ from taskgate.v1.task_pb2 import ON_CONFLICT_REFUSE as ON_CONFLICT_REFUSE
 from taskgate.v1.task_pb2 import ON_CONFLICT_RETURN as ON_CONFLICT_RETURN
 from taskgate.v1.task_pb2 import ON_CONFLICT_UNSPECIFIED as ON_CONFLICT_UNSPECIFIED
 from taskgate.v1.task_pb2 import OnConflict as OnConflict
+from taskgate.v1.task_pb2 import PastGateway as PastGateway
 from taskgate.v1.task_pb2 import RetryPolicy as RetryPolicy
 from taskgate.v1.task_pb2 import TASK_STATUS_COMPLETED as TASK_STATUS_COMPLETED
 from taskgate.v1.task_pb2 import TASK_STATUS_FAILED as TASK_STATUS_FAILED
@@ -510,6 +511,7 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PastGateway",
     "Pause",
     "PauseScheduleRequest",
     "PauseScheduleResponse",

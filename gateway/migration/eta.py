@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 Z = 1.645
 #: What comes meanwhile is added again and again; a drain whose end is not found by then has none.
 _ROUNDS = 60
-#: So that many chains are soon added up: lengths are rounded to powers of this, and more tenants than that count as one.
+#: Many chains are soon added up: lengths are rounded to powers of this, and more tenants than that count as one.
 _GRID, _MOST_TENANTS = 1.01, 50
 #: A drain that takes longer has no end worth naming (seconds).
 LONGEST = 366 * 86400.0

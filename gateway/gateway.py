@@ -31,6 +31,8 @@ from gateway.fleet.fleet import Fleet
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.drain import Drain
+from gateway.migration.watch import DrainWatch
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -104,6 +106,8 @@ class Gateway:
     tenants: Tenants
     tier_mover: TierMover
     tenant_service: TenantService
+    drain: Drain
+    drain_watch: DrainWatch
     sandbox: Sandbox
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -133,6 +137,7 @@ class Gateway:
         await self.dispatcher.close()
         await self.deliverer.close()
         self.run_watch.end_streams()
+        self.drain_watch.end_streams()
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()

@@ -30,7 +30,11 @@ class Verb(Enum):
     REDRIVE = ("write", Level.MEMBER, "Redrive and dismiss dead letters, send callbacks again")
     PURGE = ("write", Level.MANAGER, "Delete dead letters")
     SECRETS = ("admin", Level.MANAGER, "See and change the secrets of callbacks")
-    OBSERVE = ("read", Level.OPERATOR, "Look at workers, autoscaling signals, metrics and the use of legacy endpoints")
+    OBSERVE = (
+        "read",
+        Level.OPERATOR,
+        "Look at workers, autoscaling signals, metrics, drains and the use of legacy endpoints",
+    )
     OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas and pauses")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:
@@ -84,7 +88,8 @@ _RESOURCES = {
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use""",
+        GET /gateway/v1/legacy-use
+        GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -117,7 +122,7 @@ METHODS = {
             RedriveDeadLetter RedriveDeadLetters DismissDeadLetter DismissDeadLetters ResendCallback ResendCallbacks""",
         Verb.PURGE: "PurgeDeadLetter PurgeDeadLetters",
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
-        Verb.OBSERVE: "ListWorkers GetWorker GetScale",
+        Verb.OBSERVE: "ListWorkers GetWorker GetScale Drain WatchDrain",
         Verb.OPERATE: "ChangeTenant SetQuota ClearQuota AddPause RemovePause",
     }.items()
     for name in names.split()

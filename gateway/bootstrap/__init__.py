@@ -14,6 +14,7 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
+from gateway.bootstrap.migration import build_migration
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
@@ -43,6 +44,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
+    migration = build_migration(dependencies)
     return Gateway(
         settings=settings,
         database=database,
@@ -95,5 +97,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
         tenant_service=tenants.service,
+        drain=migration.drain,
+        drain_watch=migration.watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

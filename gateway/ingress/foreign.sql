@@ -25,7 +25,9 @@ WITH gone AS (
     SELECT DISTINCT COALESCE(tenant_id, ''), date_trunc('hour', now()), now(), 'payload' FROM seen
     ON CONFLICT (tenant_id, hour) DO UPDATE SET last_at = excluded.last_at, what = excluded.what
 )
-UPDATE taskgate.foreign_look SET looked_at = now()
+UPDATE taskgate.foreign_look
+SET looked_at = now(),
+    watched_since = CASE WHEN looked_at > now() - interval '15 minutes' THEN watched_since ELSE now() END
 
 -- name: note_rows
 -- Rows that others wrote since the last look, adopted since or not; with ten minutes for transactions that were open then, and for

@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     """Something is left that does not end by itself."""
     DRAINED = "drained"
     """Nothing is left of this tenant (of anybody); that nothing comes any more is not certain."""
-    SAFE = "safe to switch off"
+    SAFE = "safe_to_switch_off"
 
 
 @dataclass(slots=True)

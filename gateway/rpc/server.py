@@ -16,6 +16,7 @@ from gateway.rpc import (
     dags,
     dead_letters,
     health,
+    migration,
     operations,
     schedules,
     service,
@@ -29,6 +30,7 @@ from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
+from gateway.rpc.migration import MigrationService
 from gateway.rpc.operations import OperationService
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
@@ -72,6 +74,7 @@ class GrpcServer:
             dag_runs.SERVICE: DagRunService(gateway, self._unbroken),
             dead_letters.SERVICE: DeadLetterService(gateway, self._unbroken),
             schedules.SERVICE: ScheduleService(gateway, self._unbroken),
+            migration.SERVICE: MigrationService(gateway),
             operations.SERVICE: OperationService(gateway, self._unbroken),
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),

@@ -132,6 +132,24 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.migration_pb2 import DRAIN_VERDICT_BLOCKED as DRAIN_VERDICT_BLOCKED
+from taskgate.v1.migration_pb2 import DRAIN_VERDICT_DRAINED as DRAIN_VERDICT_DRAINED
+from taskgate.v1.migration_pb2 import DRAIN_VERDICT_DRAINING as DRAIN_VERDICT_DRAINING
+from taskgate.v1.migration_pb2 import DRAIN_VERDICT_SAFE_TO_SWITCH_OFF as DRAIN_VERDICT_SAFE_TO_SWITCH_OFF
+from taskgate.v1.migration_pb2 import DRAIN_VERDICT_UNSPECIFIED as DRAIN_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_pb2 import DrainCounts as DrainCounts
+from taskgate.v1.migration_pb2 import DrainEstimate as DrainEstimate
+from taskgate.v1.migration_pb2 import DrainLeft as DrainLeft
+from taskgate.v1.migration_pb2 import DrainReport as DrainReport
+from taskgate.v1.migration_pb2 import DrainRequest as DrainRequest
+from taskgate.v1.migration_pb2 import DrainResponse as DrainResponse
+from taskgate.v1.migration_pb2 import DrainVerdict as DrainVerdict
+from taskgate.v1.migration_pb2 import SlowTask as SlowTask
+from taskgate.v1.migration_pb2 import WatchDrainRequest as WatchDrainRequest
+from taskgate.v1.migration_pb2 import WatchDrainResponse as WatchDrainResponse
+from taskgate.v1.migration_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
+from taskgate.v1.migration_pb2_grpc import MigrationServiceStub as MigrationServiceStub
+from taskgate.v1.migration_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
 from taskgate.v1.operation_service_pb2 import AbortOperationRequest as AbortOperationRequest
 from taskgate.v1.operation_service_pb2 import AbortOperationResponse as AbortOperationResponse
 from taskgate.v1.operation_service_pb2 import GetOperationRequest as GetOperationRequest
@@ -372,6 +390,11 @@ __all__ = [
     "DAG_STATUS_SKIPPED",
     "DAG_STATUS_UNSPECIFIED",
     "DAG_STATUS_WAITING",
+    "DRAIN_VERDICT_BLOCKED",
+    "DRAIN_VERDICT_DRAINED",
+    "DRAIN_VERDICT_DRAINING",
+    "DRAIN_VERDICT_SAFE_TO_SWITCH_OFF",
+    "DRAIN_VERDICT_UNSPECIFIED",
     "Dag",
     "DagChange",
     "DagDocument",
@@ -396,6 +419,13 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "DrainCounts",
+    "DrainEstimate",
+    "DrainLeft",
+    "DrainReport",
+    "DrainRequest",
+    "DrainResponse",
+    "DrainVerdict",
     "FIRING_KIND_BACKFILL",
     "FIRING_KIND_CLOCK",
     "FIRING_KIND_MANUAL",
@@ -484,6 +514,8 @@ __all__ = [
     "ListWorkersRequest",
     "ListWorkersResponse",
     "LoadFigures",
+    "MigrationServiceServicer",
+    "MigrationServiceStub",
     "NewTask",
     "ON_CONFLICT_REFUSE",
     "ON_CONFLICT_RETURN",
@@ -568,6 +600,7 @@ __all__ = [
     "SetRunTimeResponse",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
+    "SlowTask",
     "StartDagRunRequest",
     "StartDagRunResponse",
     "StartOperationRequest",
@@ -629,6 +662,8 @@ __all__ = [
     "WORKER_STATE_UNSPECIFIED",
     "WatchDagRunRequest",
     "WatchDagRunResponse",
+    "WatchDrainRequest",
+    "WatchDrainResponse",
     "WatchRequest",
     "WatchResponse",
     "WebhookSecret",
@@ -641,6 +676,7 @@ __all__ = [
     "add_DagRunServiceServicer_to_server",
     "add_DagServiceServicer_to_server",
     "add_DeadLetterServiceServicer_to_server",
+    "add_MigrationServiceServicer_to_server",
     "add_OperationServiceServicer_to_server",
     "add_ScheduleServiceServicer_to_server",
     "add_TaskServiceServicer_to_server",

@@ -26,6 +26,7 @@ CREATE INDEX dead_letter_payloads ON taskgate.dead_letter (tenant_id, died_at) W
 CREATE TABLE taskgate.foreign_look (
     id          boolean PRIMARY KEY DEFAULT true CHECK (id),
     looked_at   timestamptz,                    -- at the engine, the last time that it answered
+    watched_since timestamptz,                  -- since when the engine was looked at without a long pause
     rows_at     timestamptz NOT NULL            -- rows of task_logs up to here were looked at
 );
 INSERT INTO taskgate.foreign_look (rows_at) VALUES (now() - interval '30 days');

@@ -44,11 +44,14 @@ class FlagFacts:
     redis_problem: str | None = None
 
 
-def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) -> FlagFacts:
-    """Ask the database, with the newest changes of overrides; one that is away or bare is a `problem`."""
+def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1, redis: bool = False) -> FlagFacts:
+    """Ask the database, with the newest changes of overrides; one that is away or bare is a `problem`.
+
+    `redis`: ask Redis, too, what was pushed past the gateway; that reads all that it holds.
+    """
 
     async def ask(database: Database) -> FlagFacts:
-        beside, redis_problem = await _past_gateway(settings, database)
+        beside, redis_problem = await _past_gateway(settings, database) if redis else ([], None)
         return FlagFacts(
             await open_on_redis(database) + beside,
             await load_overrides(database),

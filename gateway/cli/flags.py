@@ -52,7 +52,7 @@ def show(as_json: AsJson = False) -> None:
     """What is in force: overrides, the flag's default, everybody who has a stage of their own, and the last change."""
     settings = Settings()
     source = FlagSource.from_settings(settings)
-    facts = look(settings)
+    facts = look(settings, redis=True)
     with complaints():
         flag = None if source.is_remote else _file_of(settings).read()
         flag, left = asyncio.run(_in_force(source, flag, facts))
@@ -231,7 +231,7 @@ def _change(
             code=1,
         )
     file = _file_of(settings)
-    facts = look(settings, scope)
+    facts = look(settings, scope, redis=stage in (None, Stage.COMPLETE))
 
     def checked(flag: Json) -> Json:
         changed = change(flag)

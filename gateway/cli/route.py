@@ -93,7 +93,7 @@ def override_set(
             raise FlagChangeRefused("say why")
         if minutes is not None and not 0 < minutes < 60 * 24 * 3650:
             raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
-        facts = look(Settings(), scope)
+        facts = look(Settings(), scope, redis=wanted is Stage.COMPLETE)
         left = [one for one in facts.left if scope.covers(one.query)]
         if wanted is Stage.COMPLETE and not force:
             refuse_unseen(facts)

@@ -26,7 +26,7 @@ UNKNOWN = frozenset({Place.WAITING, Place.TAKEN, Place.HELD_ELSEWHERE, Place.SET
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Tasks of one kind that PostgreSQL does not know; `tenant_id` None: nobody can say whose they are."""
+    """Foreign tasks of one kind; `tenant_id` None: nobody can say whose they are."""
 
     tenant_id: str | None
     plan: str | None
@@ -48,9 +48,9 @@ class PastGateway:
     looked_at: datetime | None = None
 
 
-async def resolve(database: Database, stocks: Iterable[Stock]) -> list[Foreign]:
-    """Of what an engine holds, the foreign tasks that PostgreSQL does not know. Raises `DatabaseUnavailable`."""
-    found = [stock for stock in stocks if stock.is_foreign and stock.place in UNKNOWN]
+async def resolve(database: Database, stocks: Iterable[Stock], places: Collection[Place] = UNKNOWN) -> list[Foreign]:
+    """Whose the foreign tasks are that an engine holds in these places. Raises `DatabaseUnavailable`."""
+    found = [stock for stock in stocks if stock.is_foreign and stock.place in places]
     if not found:
         return []
     rows = await database.fetch(

@@ -74,6 +74,8 @@ class Share:
     """Rows that PostgreSQL has of them."""
     foreign_held: int = 0
     """Payloads past the gateway that legacy workers have."""
+    adopted_held: int = 0
+    """Those that workers of the gateway's own have, or had: PostgreSQL knows them once they are claimed."""
     came: int = 0
     ended: int = 0
 
@@ -136,6 +138,8 @@ def assemble(
             share.counts.on_legacy_workers += max(row["tasks"] - share.foreign_held, 0)
         else:
             share.counts.past_gateway = max(share.counts.past_gateway, row["tasks"])
+    for share in shares.values():
+        share.counts.running = max(share.counts.running, share.adopted_held)
     for row in rows.schedules:
         if goes_to_redis(row):
             share = shares[row["tenant_id"]]
@@ -187,6 +191,9 @@ def _add_foreign(share: Share, one: Foreign) -> None:
     counts = share.counts
     if one.place is Place.SET_ASIDE:
         counts.set_aside += one.tasks
+        return
+    if one.place is Place.HELD:
+        share.adopted_held += one.tasks
         return
     if one.last_at is not None:
         share.past_gateway_at = max(filter(None, (share.past_gateway_at, one.last_at)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from backends.errors import EngineError
-from backends.port import Stock, WorkflowEnginePort
+from backends.port import Place, Stock, WorkflowEnginePort
 from gateway.errors import TenantNotFound
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import resolve
@@ -120,7 +120,7 @@ class Drain:
     def _left_of(self, name: str | None, share: Share, reading: _Reading) -> tuple[Left, Judgement]:
         counts = share.counts
         blocked = _blocked(share, reading)
-        judgement = judge(counts, blocked, reading.whole, now=reading.at, quiet=self._quiet)
+        judgement = judge(counts, blocked, reading.whole, everybody=name == ALL, now=reading.at, quiet=self._quiet)
         shown = _copy(counts)
         shown.set_aside += share.set_aside_before
         left = Left(
@@ -151,7 +151,7 @@ class Drain:
         try:
             # Redis first: a payload becomes a row, and hardly ever a row a payload that PostgreSQL does not count.
             stocks, problem = await self._stock()
-            foreign = await resolve(self._db, stocks)
+            foreign = await resolve(self._db, stocks, frozenset(Place))
             rows = await read(self._db)
             now = self._clock()
             backlog = await asyncio.to_thread(assemble, rows, stocks, foreign, self._router.route)
@@ -183,6 +183,7 @@ class Drain:
             payloads,
             problem,
             self._router.short_of(Stage.COMPLETE),
+            self._router.doubts(),
             [Sighting(row["tenant_id"], row["last_at"], row["what"]) for row in sightings],
             watched,
         )

@@ -72,13 +72,14 @@ class Whole:
     """What is known of everybody. `redis_payloads` None: Redis could not be read, and `redis_problem` says why.
 
     `watched_since`: since when the gateway looks for foreign producers without a gap; None: it does not. `elsewhere`:
-    who may still be sent to Redis, or whose stage does not give it up.
+    who may still be sent to Redis, or whose stage does not give it up; `doubts`: why that is not certain.
     """
 
     counts: Counts
     redis_payloads: int | None
     redis_problem: str | None = None
     elsewhere: Sequence[str] = ()
+    doubts: Sequence[str] = ()
     sightings: Sequence[Sighting] = ()
     watched_since: datetime | None = None
 
@@ -92,15 +93,20 @@ class Judgement:
     missing: list[str] = field(default_factory=list)
 
 
-def judge(counts: Counts, blocked_by: Iterable[str], whole: Whole, *, now: datetime, quiet: timedelta) -> Judgement:
-    """The verdict on what is left of one scope. `quiet`: for so long nobody foreign must have been seen."""
+def judge(
+    counts: Counts, blocked_by: Iterable[str], whole: Whole, *, everybody: bool, now: datetime, quiet: timedelta
+) -> Judgement:
+    """The verdict on what is left of a tenant, or of `everybody`.
+
+    `quiet`: for so long nobody foreign must have been seen.
+    """
     blocked = list(blocked_by)
     if whole.redis_problem is not None:
         blocked.append(whole.redis_problem)
     missing = _missing(whole, now, quiet)
     if blocked:
         return Judgement(Verdict.BLOCKED, blocked, missing)
-    if not counts.is_empty:
+    if not counts.is_empty or (everybody and whole.redis_payloads):
         return Judgement(Verdict.DRAINING, [], missing)
     return Judgement(Verdict.DRAINED if missing else Verdict.SAFE, [], missing)
 
@@ -120,6 +126,7 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
             " they are copies; let a worker of the gateway take them out"
         )
     found += [f"{whom}: set stage complete" for whom in whole.elsewhere]
+    found += [f"whether all are at stage complete is not certain: {doubt}" for doubt in whole.doubts]
     for sighting in whole.sightings:
         if now - sighting.last_at < quiet:
             whose = f"of tenant {sighting.tenant_id}" if sighting.tenant_id else "of nobody's tenant"

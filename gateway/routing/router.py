@@ -124,8 +124,12 @@ class Router:
         Stages that ask for a backend which is not configured, a flag source or an override table that is not up to
         date. None of them keeps the gateway from accepting tasks.
         """
+        return self.doubts() + self._unserved()
+
+    def doubts(self) -> list[str]:
+        """Why the flag or the overrides may not be up to date here."""
         own = [self._flags.problem(), None if self._overrides is None else self._overrides.problem()]
-        return [problem for problem in own if problem is not None] + self._unserved()
+        return [problem for problem in own if problem is not None]
 
     def short_of(self, stage: Stage) -> list[str]:
         """Whom the flag or an override may keep from this stage, now or once one expires; each with its stage."""

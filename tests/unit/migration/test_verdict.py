@@ -16,7 +16,8 @@ EMPTY = Whole(Counts(), 0, watched_since=NOW - timedelta(days=30))
 
 
 def verdict(whole: Whole = EMPTY, counts: Counts | None = None, blocked: tuple[str, ...] = (), now: Any = NOW) -> Any:
-    return judge(counts or whole.counts, blocked, whole, now=now, quiet=QUIET)
+    everybody = counts is None
+    return judge(whole.counts if counts is None else counts, blocked, whole, everybody=everybody, now=now, quiet=QUIET)
 
 
 def test_safe_when_nothing_is_left_of_anybody() -> None:
@@ -38,7 +39,7 @@ def test_one_of_anybody_is_not_safe(place: str) -> None:
     ("change", "says"),
     [
         ({"redis_payloads": None}, "redis was not read"),
-        ({"redis_payloads": 1}, "redis holds 1 payloads"),
+        ({"doubts": ("LaunchDarkly is away",)}, "not certain: LaunchDarkly is away"),
         ({"elsewhere": ("tenant acme at live",)}, "tenant acme at live: set stage complete"),
         ({"watched_since": None}, "nobody looks"),
         ({"watched_since": NOW - timedelta(hours=1)}, "wait until 2026-11-21 12:00:00Z"),
@@ -51,6 +52,14 @@ def test_what_is_not_certain_is_not_safe(change: dict[str, Any], says: str) -> N
     assert found.verdict is Verdict.DRAINED
     [line] = found.missing
     assert says in line
+
+
+def test_a_payload_that_nobody_knows_is_not_safe() -> None:
+    left = replace(EMPTY, redis_payloads=1)
+    found = verdict(left)
+    assert (found.verdict, len(found.missing)) == (Verdict.DRAINING, 1)
+    assert "redis holds 1 payloads" in found.missing[0]
+    assert verdict(left, Counts()).verdict is Verdict.DRAINED
 
 
 def test_redis_away_blocks() -> None:

@@ -36,6 +36,8 @@ _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
+_STARTS = 200
+"""Starts that one script is told of."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -132,17 +134,14 @@ class RedisQueueEngine:
         return await sign_off(self._link, worker_id, keep=_KEEP)
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """One pass over the lists of each group, however many starts of it are asked for."""
-        groups: dict[str, list[WorkflowRef]] = {}
-        for ref in refs:
-            groups.setdefault(ref.group_id, []).append(ref)
-        lost: list[WorkflowRef] = []
-        for group, its in groups.items():
-            with _reading():
-                held = await self._lists.contents(group)
-            absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
-            # Taken and ended between two looks, or ended long ago: the marker knows.
-            lost += [ref for ref in absent if await self.get_workflow_status(ref) is None]
+        """One pass over the lists of all groups, however many starts are asked for."""
+        lost = list(refs)
+        with _reading():
+            for _ in range(2):  # a second look for what was put back, or taken and ended, during the first
+                if lost:
+                    held = await self._lists.contents({ref.group_id for ref in lost})
+                    absent = [r for r in lost if r.workflow_id not in held and f"task-{r.task_id}*" not in held]
+                    lost = await self._not_ended(absent)
         return lost
 
     async def keep_fresh(self) -> int:
@@ -207,6 +206,14 @@ class RedisQueueEngine:
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
             return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""
+
+    async def _not_ended(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        found: list[WorkflowRef] = []
+        for first in range(0, len(refs), _STARTS):
+            some = refs[first : first + _STARTS]
+            places = await self._link.run(scripts.NOT_ENDED, *(ref.workflow_id for ref in some))
+            found += [some[place] for place in places]
+        return found
 
     async def _marker(self, ref: WorkflowRef) -> tuple[str, str, str]:
         fields = await self._link.call("HMGET", f"{wire.START}{ref.workflow_id}", "state", "error", "result")

@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,9 +65,9 @@ class Stocktaking:
         async for page in walk(self._link, scripts.COUNT, (LARGEST_BYTES,), list[Argument](lists)):
             first, *kinds = page.found
             own += first
-            for number, *kind in _fours(kinds):
+            for number, fields, tasks, at in _fours(kinds):
                 group = lists[passed + number - 1][len(wire.GROUP) :] if names_group else None
-                found.append(_foreign(place, group, *kind))
+                found.append(_foreign(place, group, fields, tasks, at))
             passed += page.done
         return [Stock(place, False, own), *found] if own else found
 
@@ -91,7 +92,9 @@ class Stocktaking:
 
 
 def _fours(values: Sequence[Any]) -> Iterable[tuple[Any, bytes, int, bytes]]:
-    return (tuple(values[index : index + 4]) for index in range(0, len(values), 4))  # type: ignore[misc]
+    for index in range(0, len(values), 4):
+        first, fields, tasks, at = values[index : index + 4]
+        yield first, fields, tasks, at
 
 
 def _foreign(place: Place, group: bytes | None, fields: bytes, tasks: int, at: bytes) -> Stock:
@@ -126,15 +129,14 @@ def _time(at: bytes) -> datetime | None:
 
 def _merged(stocks: Iterable[Stock]) -> list[Stock]:
     """A kind once for each place, however many pages it was on."""
-    kinds: dict[Any, list[Stock]] = defaultdict(list)
+    kinds: dict[Stock, list[Stock]] = defaultdict(list)
     for one in stocks:
-        kinds[one.place, one.is_foreign, one.group_id, one.task_type, one.tenant_id, one.project_id].append(one)
+        kinds[replace(one, tasks=0, last_at=None)].append(one)
     return [
-        Stock(
-            *key[:2],
-            sum(one.tasks for one in found),
-            *key[2:],
-            max((one.last_at for one in found if one.last_at is not None), default=None),
+        replace(
+            kind,
+            tasks=sum(one.tasks for one in found),
+            last_at=max((one.last_at for one in found if one.last_at is not None), default=None),
         )
-        for key, found in kinds.items()
+        for kind, found in kinds.items()
     ]

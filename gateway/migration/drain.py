@@ -105,14 +105,14 @@ class Drain:
         if tenant_id is not None and tenant_id not in reading.stages:
             raise TenantNotFound
         backlog, whole = reading.backlog, reading.whole
+        shares = backlog.shares
         if tenant_id is None:
             total, judgement = self._left_of(ALL, _together(backlog), reading)
             names = [name for name, share in backlog.shares.items() if not share.counts.is_empty]
             tenants = [self._left_of(name, backlog.shares[name], reading)[0] for name in sorted(names, key=str)]
         else:
-            share = backlog.shares.get(tenant_id, Share())
-            (total, judgement), tenants = self._left_of(tenant_id, share, reading), []
-        shares = backlog.shares if tenant_id is None else {tenant_id: backlog.shares.get(tenant_id, Share())}
+            shares = {tenant_id: backlog.shares.get(tenant_id, Share())}
+            (total, judgement), tenants = self._left_of(tenant_id, shares[tenant_id], reading), []
         slowest = await self._slowest.find(shares, tenant_id) if total.counts.tasks else []
         known = sum(share.in_postgresql for share in shares.values())
         return Report(reading.at, total, judgement.missing, known, whole.redis_payloads, slowest, tenants)

@@ -47,7 +47,8 @@ class Counts:
     @property
     def tasks(self) -> int:
         """Without schedules."""
-        return sum(getattr(self, name) for name in self.__slots__) - self.schedules
+        everything: int = sum(getattr(self, name) for name in self.__slots__)
+        return everything - self.schedules
 
     @property
     def is_empty(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def past(place: Place) -> str:
     return "set aside" if place is Place.SET_ASIDE else "pushed past the gateway"
 
 
-def _left(row: Mapping[str, Any], state: str) -> Left:
+def _left(row: Any, state: str) -> Left:
     tier = Tier.of_plan(row["plan"])
     return Left(
         RouteQuery(row["tenant_id"], row["task_type"] or UNREADABLE, "", row["project_id"], tier, row["plan"]),

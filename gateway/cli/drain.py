@@ -61,10 +61,10 @@ def text_of(report: dict[str, Any]) -> str:
     whose = f"tenant {report['tenant_id']} ({report['stage']})" if report["tenant_id"] else "everybody"
     lines = [f"{whose} at {utc(report['at'])}: {report['verdict'].replace('_', ' ')}"]
     lines += [f"  blocked by: {line}" for line in report["blocked_by"]]
-    redis = "could not be read" if report["redis"] is None else f"holds {report['redis']} payloads"
-    lines.append(f"{report['tasks']} tasks left; postgresql has rows of {report['postgresql']}, redis {redis}")
+    redis = "redis could not be read" if report["redis"] is None else f"payloads in redis: {report['redis']}"
+    lines.append(f"tasks left: {report['tasks']} (rows in postgresql: {report['postgresql']}, {redis})")
     if report["tasks"]:
-        lines.append(f"in {report['rate_in']:g}/s, out {report['rate_out']:g}/s, gone {_eta(report)}")
+        lines.append(f"in {report['rate_in']:g}/s, out {report['rate_out']:g}/s; {_foretold(report)}")
     if report["past_gateway_at"]:
         lines.append(f"last pushed past the gateway at {utc(report['past_gateway_at'])}")
     if report["next_firing_at"]:
@@ -85,7 +85,7 @@ def _table(report: dict[str, Any]) -> str:
         [one["tenant_id"] or "(nobody)", one["verdict"].replace("_", " "), *_counts(one), _eta(one)]
         for one in report["tenants"]
     ]
-    return table(("tenant", "verdict", *_HEADER, "gone"), [*rows, whole])
+    return table(("tenant", "verdict", *_HEADER, "gone in"), [*rows, whole])
 
 
 def _counts(one: dict[str, Any]) -> list[int]:
@@ -94,11 +94,15 @@ def _counts(one: dict[str, Any]) -> list[int]:
     return [found[name] for name in _SHOWN]
 
 
-def _eta(one: dict[str, Any]) -> str:
-    if one["eta"] is None:
-        return f"nobody knows: {one['no_eta']}" if one["no_eta"] else "–"
-    eta = one["eta"]
-    return f"in {_span(eta['seconds'])} ({_span(eta['low'])} to {_span(eta['high'])})"
+def _foretold(report: dict[str, Any]) -> str:
+    eta = _eta(report)
+    return f"gone in {eta}" if eta is not None else f"nobody knows when it is gone: {report['no_eta']}"
+
+
+def _eta(one: dict[str, Any]) -> str | None:
+    if (eta := one["eta"]) is None:
+        return None
+    return f"{_span(eta['seconds'])} ({_span(eta['low'])} to {_span(eta['high'])})"
 
 
 def _span(seconds: float) -> str:

@@ -16,7 +16,7 @@ from gateway.ingress.foreign import resolve
 from gateway.migration.backlog import RATE_SECONDS, SQL, Backlog, Rows, Share, assemble, query_of, read
 from gateway.migration.eta import ALL, Estimate, NoEstimate, Work, estimate
 from gateway.migration.slowest import Slow, Slowest
-from gateway.migration.verdict import Counts, Judgement, Sighting, Verdict, Whole, judge
+from gateway.migration.verdict import Counts, Judgement, Sighting, Verdict, Whole, counted, judge
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, Stage
 from gateway.storage.database import Database
@@ -72,6 +72,8 @@ class _Reading:
     stages: Mapping[str | None, Stage]
     ends: Mapping[str | None, Estimate]
     no_eta: str | None
+    slowest: dict[str | None, list[Slow]] = field(default_factory=dict)
+    """Of those who asked."""
 
 
 class Drain:
@@ -113,7 +115,10 @@ class Drain:
         else:
             shares = {tenant_id: backlog.shares.get(tenant_id, Share())}
             (total, judgement), tenants = self._left_of(tenant_id, shares[tenant_id], reading), []
-        slowest = await self._slowest.find(shares, tenant_id) if total.counts.tasks else []
+        if tenant_id not in reading.slowest:
+            found = await self._slowest.find(shares, tenant_id) if total.counts.tasks else []
+            reading.slowest[tenant_id] = found
+        slowest = reading.slowest[tenant_id]
         known = sum(share.in_postgresql for share in shares.values())
         return Report(reading.at, total, judgement.missing, known, whole.redis_payloads, slowest, tenants)
 
@@ -206,15 +211,17 @@ def _blocked(share: Share, reading: _Reading) -> list[str]:
     """What does not end by itself."""
     counts, found = share.counts, []
     if counts.held_by_pause:
-        found.append(f"pauses hold {counts.held_by_pause} tasks: taskgate pause list, taskgate resume")
+        held = counted(counts.held_by_pause, "task")
+        found.append(f"pauses hold {held}: see taskgate pause list, and end them with taskgate resume")
     on_redis = counts.queued + counts.past_gateway
     if counts.held_by_quota and not on_redis + counts.running + counts.on_legacy_workers:
-        found.append(f"quotas hold {counts.held_by_quota} tasks and nothing of theirs runs: raise quota `running`")
+        held = counted(counts.held_by_quota, "task")
+        found.append(f"quotas hold {held}, and nothing runs that would make room: raise `running` (taskgate quota set)")
     if on_redis and not reading.backlog.slots:
-        found.append(f"no worker serves redis, where {on_redis} tasks wait: start one")
+        found.append(f"no worker serves redis, where {counted(on_redis, 'task')} should run: start one")
     if counts.schedules:
         next_at = "" if share.next_firing_at is None else f", next at {share.next_firing_at:%Y-%m-%d %H:%M:%SZ}"
-        found.append(f"{counts.schedules} schedules fire to redis{next_at}: move their tenant, or pause them")
+        found.append(f"{counted(counts.schedules, 'schedule')} to fire to redis{next_at}: move the tenant, or pause it")
     if counts.tasks and reading.no_eta is not None and reading.no_eta.startswith("as much"):
         found.append(f"{reading.no_eta}: move tenants whose new tasks go to {REDIS}, or add workers")
     return found

@@ -116,15 +116,15 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
     """Each that stands between now and switching Redis off, as one line that says what to do."""
     found = []
     if whole.counts.tasks:
-        found.append(f"{_tasks(whole.counts.tasks)} left: wait for their end")
+        found.append(f"{counted(whole.counts.tasks, 'task')} left: wait for the end")
     if whole.counts.schedules:
-        found.append(f"{whole.counts.schedules} schedules fire to redis: move their tenants, or pause them")
+        found.append(f"{counted(whole.counts.schedules, 'schedule')} to fire to redis: move the tenant, or pause it")
     if whole.redis_payloads is None:
         found.append("redis was not read")
     elif whole.redis_payloads and not whole.counts.tasks:
         found.append(
-            f"redis holds {whole.redis_payloads} payloads of tasks that are over or unknown in postgresql:"
-            " they are copies; let a worker of the gateway take them out"
+            f"redis holds {counted(whole.redis_payloads, 'payload')} of which postgresql counts no task:"
+            " let a worker of the gateway look at them"
         )
     found += [f"{whom}: set stage complete" for whom in whole.elsewhere]
     found += [f"whether all are at stage complete is not certain: {doubt}" for doubt in whole.doubts]
@@ -146,5 +146,5 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
     return found
 
 
-def _tasks(count: int) -> str:
-    return "1 task is" if count == 1 else f"{count} tasks are"
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -194,8 +194,10 @@ async def test_each_is_counted_in_one_place(
         "schedules": 1,
     }
     assert report.left.verdict is Verdict.BLOCKED
-    assert report.left.blocked_by[0] == "pauses hold 1 tasks: taskgate pause list, taskgate resume"
-    assert report.left.blocked_by[1].startswith("1 schedules fire to redis, next at ")
+    assert report.left.blocked_by[0] == (
+        "pauses hold 1 task: see taskgate pause list, and end them with taskgate resume"
+    )
+    assert report.left.blocked_by[1].startswith("1 schedule to fire to redis, next at ")
     assert (report.postgresql, report.redis) == (8, 4)
     whole = await drain.report()
     assert counts(whole) == counts(report)
@@ -250,4 +252,4 @@ async def test_without_a_worker_it_is_blocked(drain: Drain, redis: Redis, add: A
     await add("t")
     left = (await drain.report()).left
     assert left.verdict is Verdict.BLOCKED
-    assert left.blocked_by == ["no worker serves redis, where 1 tasks wait: start one"]
+    assert left.blocked_by == ["no worker serves redis, where 1 task should run: start one"]

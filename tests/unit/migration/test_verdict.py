@@ -58,7 +58,7 @@ def test_a_payload_that_nobody_knows_is_not_safe() -> None:
     left = replace(EMPTY, redis_payloads=1)
     found = verdict(left)
     assert (found.verdict, len(found.missing)) == (Verdict.DRAINING, 1)
-    assert "redis holds 1 payloads" in found.missing[0]
+    assert "redis holds 1 payload of which" in found.missing[0]
     assert verdict(left, Counts()).verdict is Verdict.DRAINED
 
 

@@ -89,8 +89,8 @@ def stranding(left: list[Left]) -> FlagChangeRefused:
     return FlagChangeRefused(
         "stage complete says that redis may go, but:\n"
         + "".join(f"  {line}\n" for line in lines(left))
-        + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left and why),"
-        " or insist with --force"
+        + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left and"
+        " why), or insist with --force"
     )
 
 

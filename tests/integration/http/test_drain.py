@@ -43,9 +43,9 @@ async def test_who_may(client: httpx.AsyncClient, admin: dict[str, str]) -> None
     for path in (PATH, f"{PATH}/stream"):
         assert (await client.get(path)).status_code == 403
         assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
-        for unknown in ("nobody", "a%00b"):
-            answer = await client.get(f"{path}?tenant_id={unknown}", headers=admin)
-            assert (answer.status_code, answer.json()["type"]) == (404, "urn:taskgate:error:tenant_not_found")
+        answer = await client.get(f"{path}?tenant_id=nobody", headers=admin)
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:taskgate:error:tenant_not_found")
+        assert (await client.get(f"{path}?tenant_id=a%00b", headers=admin)).status_code == 422
 
 
 async def test_a_stream(serve_http: Any, admin: dict[str, str], database: Database) -> None:

@@ -148,6 +148,7 @@ class Drain:
             return self._kept[1]
         if self._running is None:
             self._running = asyncio.create_task(self._read(), name="drain")
+            self._running.add_done_callback(_forget)
         # Shielded: whoever leaves does not take the reading from the others.
         return await asyncio.shield(self._running)
 
@@ -196,6 +197,12 @@ class Drain:
     def _stages(self, rows: Rows) -> dict[str | None, Stage]:
         queries = [query_of({**row, "task_type": "", "project_id": None}) for row in rows.tenants]
         return {query.tenant_id: self._router.route(query).stage for query in queries}
+
+
+def _forget(done: asyncio.Task[_Reading]) -> None:
+    """Everybody who asked may have left."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _ends(backlog: Backlog) -> tuple[dict[str | None, Estimate], str | None]:

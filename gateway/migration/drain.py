@@ -124,7 +124,7 @@ class Drain:
 
     def _left_of(self, name: str | None, share: Share, reading: _Reading) -> tuple[Left, Judgement]:
         counts = share.counts
-        blocked = _blocked(share, reading)
+        blocked = _blocked(name, share, reading)
         judgement = judge(counts, blocked, reading.whole, everybody=name == ALL, now=reading.at, quiet=self._quiet)
         shown = _copy(counts)
         shown.set_aside += share.set_aside_before
@@ -139,7 +139,7 @@ class Drain:
             share.came / RATE_SECONDS,
             share.ended / RATE_SECONDS,
             reading.ends.get(name) if counts.tasks else None,
-            reading.no_eta if counts.tasks else None,
+            reading.no_eta if counts.tasks and name not in reading.ends else None,
         )
         return left, judgement
 
@@ -211,10 +211,10 @@ def _ends(backlog: Backlog) -> tuple[dict[str | None, Estimate], str | None]:
     try:
         return estimate(work), None
     except NoEstimate as why:
-        return {}, str(why)
+        return why.others, str(why)
 
 
-def _blocked(share: Share, reading: _Reading) -> list[str]:
+def _blocked(name: str | None, share: Share, reading: _Reading) -> list[str]:
     """What does not end by itself."""
     counts, found = share.counts, []
     if counts.held_by_pause:
@@ -229,7 +229,7 @@ def _blocked(share: Share, reading: _Reading) -> list[str]:
     if counts.schedules:
         next_at = "" if share.next_firing_at is None else f", next at {share.next_firing_at:%Y-%m-%d %H:%M:%SZ}"
         found.append(f"{counted(counts.schedules, 'schedule')} to fire to redis{next_at}: move the tenant, or pause it")
-    if counts.tasks and reading.no_eta is not None and reading.no_eta.startswith("as much"):
+    if share.came and counts.tasks and reading.no_eta is not None and name not in reading.ends and reading.backlog.runs:
         found.append(f"{reading.no_eta}: move tenants whose new tasks go to {REDIS}, or add workers")
     return found
 

@@ -84,7 +84,11 @@ class Estimate:
 
 
 class NoEstimate(ValueError):
-    """Why nobody can say when it ends."""
+    """Why nobody can say when it ends; `others` are the tenants of whom it is known all the same."""
+
+    def __init__(self, why: str, others: Mapping[str | None, Estimate] | None = None) -> None:
+        super().__init__(why)
+        self.others = dict(others or {})
 
 
 @dataclass(slots=True)
@@ -102,13 +106,21 @@ class _Load:
 def estimate(work: Work) -> dict[str | None, Estimate]:
     """The end of each tenant's work, and, under the key `ALL`, of everybody's. Raises `NoEstimate`."""
     loads = [_load(chain, work) for chain in work.chains]
-    loads = [load for load in loads if load.work > 0 or load.not_before > 0]
-    if not loads:
+    if not any(load.work > 0 or load.not_before > 0 for load in loads):
         return {}
     if work.slots <= 0:
         raise NoEstimate("no worker serves Redis")
     ends = _settled(loads, work)
-    return {tenant: _interval(tenant, end, loads, work) for tenant, end in ends.items()}
+    if ends is not None:
+        return {tenant: _interval(tenant, end, loads, work) for tenant, end in ends.items()}
+    # Beside a backlog that grows for good, those to whom nothing comes have their share and end.
+    growing = {ALL, *(load.tenant_id for load in loads if load.arriving)}
+    ends = _ends([(load.tenant_id, load.work + load.arriving * LONGEST) for load in loads], work)
+    others = {tenant: end for tenant, end in ends.items() if tenant not in growing}
+    raise NoEstimate(
+        "as much comes as goes, or more",
+        {tenant: _interval(tenant, end, loads, work) for tenant, end in others.items()},
+    )
 
 
 ALL = "\0all"
@@ -135,8 +147,8 @@ def _load(chain: Chain, work: Work) -> _Load:
     return _Load(chain.tenant_id, left, arriving, variance, float(sum(chain.tasks.values())), last)
 
 
-def _settled(loads: Sequence[_Load], work: Work) -> dict[str | None, float]:
-    """With what comes until then: it lengthens the drain, and more comes meanwhile."""
+def _settled(loads: Sequence[_Load], work: Work) -> dict[str | None, float] | None:
+    """With what comes until then: it lengthens the drain, and more comes meanwhile. None: without end."""
     span = 0.0
     for _ in range(_ROUNDS):
         ends = _ends([(load.tenant_id, load.work + load.arriving * span) for load in loads], work)
@@ -148,7 +160,7 @@ def _settled(loads: Sequence[_Load], work: Work) -> dict[str | None, float]:
             return ends
         if span > LONGEST:
             break
-    raise NoEstimate("as much comes as goes, or more")
+    return None
 
 
 def _ends(chains: Sequence[tuple[str | None, float]], work: Work) -> dict[str | None, float]:

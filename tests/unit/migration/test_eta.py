@@ -184,6 +184,20 @@ def test_no_end_is_foretold_that_nobody_knows(change: dict[str, Any], why: str) 
         estimate(Work(**given))
 
 
+def test_a_tenant_to_whom_nothing_comes_ends_beside_one_that_grows() -> None:
+    chains = [Chain("a", "a", {"probe": 100}), Chain("b", "b", {"probe": 5}, arrivals={"probe": 9.0})]
+    with pytest.raises(NoEstimate) as caught:
+        estimate(Work(chains, {"probe": Runs(9, 0.5)}, 1))
+    assert caught.value.others.keys() == {"a"}
+    # They share the one slot.
+    assert caught.value.others["a"].seconds == pytest.approx(100, rel=0.02)
+
+
+def test_what_comes_to_other_groups_takes_slots_too() -> None:
+    chains = [Chain("a", "a", {"probe": 100}), Chain("b", "b", arrivals={"probe": 1.0})]
+    assert estimate(Work(chains, {"probe": Runs(9, 0.5)}, 1))[ALL].seconds == pytest.approx(100, rel=0.02)
+
+
 def test_nothing_left_is_no_estimate() -> None:
     assert estimate(Work([], {}, 0)) == {}
 

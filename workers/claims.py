@@ -1,4 +1,4 @@
-"""Asking for the right to run a task, and what to tell its engine when it is not granted."""
+"""Claims of tasks, and the answer to the engine if a claim is not granted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus
-from gateway.tasks.lifecycle.transitions import PayloadUnstorable, Transitions
+from gateway.tasks.lifecycle.foreign import ForeignTasks, PayloadUnstorable
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.slots import FixedSlots
@@ -21,7 +22,7 @@ HELD_PAUSE = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class _Asking:
-    """One offer's question; it may have to be asked several times, and is granted once."""
+    """The claim of one offer. It may have to be asked for several times, and is granted once."""
 
     token: int = field(default_factory=lambda: secrets.randbits(62))
     begun: bool = False
@@ -34,15 +35,22 @@ class Claims:
     """
 
     def __init__(
-        self, transitions: Transitions, worker_id: Callable[[], str], slots: FixedSlots, *, engine_retries: bool
+        self,
+        transitions: Transitions,
+        foreign: ForeignTasks,
+        worker_id: Callable[[], str],
+        slots: FixedSlots,
+        *,
+        engine_retries: bool,
     ) -> None:
         self._transitions = transitions
+        self._foreign = foreign
         self._worker_id = worker_id
         self._slots = slots
         self._engine_retries = engine_retries
         self._under_way: Counter[str] = Counter()
         self._overtaken: set[str] = set()
-        """Tasks that were told to stop while their claim was under way: its answer may be older than the stop."""
+        """Tasks that were stopped while their claim was under way, so that its answer may be older than the stop."""
 
     def stopped(self, task_id: str) -> None:
         """A task that does not run here was stopped."""
@@ -50,7 +58,7 @@ class Claims:
             self._overtaken.add(task_id)
 
     async def claim(self, assignment: Assignment) -> Claim | Outcome:
-        """The claim, looked at again if a stop came before its answer."""
+        """The claim; checked again if a stop came before its answer."""
         task_id = assignment.task_id
         self._under_way[task_id] += 1
         asking = _Asking()
@@ -88,14 +96,14 @@ class Claims:
             return claim
 
         foreign = pushed is not None and not asking.begun
-        if foreign and (wrong := await transitions.judge_foreign(task_id, group_id, pushed or {})) is not None:
+        if foreign and (wrong := await self._foreign.judge(task_id, group_id, pushed or {})) is not None:
             return Refused(wrong, set_aside=True)
         if (claim := await ask()) is not None:
             return claim
         status = await transitions.claim_status(task_id, worker_id)
         if status is None and pushed is not None:
             try:
-                adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
+                adopted = await self._foreign.adopt(task_id, group_id, assignment.task_type, pushed)
             except PayloadUnstorable as error:
                 return Refused(error.message, set_aside=True)
             if adopted and (claim := await ask()) is not None:
@@ -110,7 +118,7 @@ class Claims:
             return Refused("the gateway knows no such task", retry_in=None)
         current = status.backend == assignment.backend and assignment.epoch in (None, status.epoch)
         if current and status.state == "completed":
-            # The run before reported to PostgreSQL and died before it told the engine.
+            # The previous run reported to PostgreSQL, but died before it told the engine.
             return Completed(None)
         if current and status.state in ("starting", "queued"):
             if not status.worker_alive:

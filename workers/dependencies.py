@@ -1,4 +1,4 @@
-"""What runs of handlers need of PostgreSQL and the graph: the same in a worker and in a process of one handler."""
+"""Dependencies of handlers (PostgreSQL and the graph), for a worker and for the process of an isolated handler."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gateway.submission.start_plan import DispatcherPort
 from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
@@ -20,12 +21,12 @@ from workers.submit import Submitter
 
 
 class Dependencies:
-    """Opens nothing before it is used; `close` closes what was."""
+    """Opens each dependency on first use; `close` closes those that were opened."""
 
     def __init__(self, settings: Settings, *, pool_size: int, name: str) -> None:
         os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
-        # It writes each failed query with its parameters, which hold payloads, and raises the error all the same; so do
-        # several processes that make the same index at once, which is no failure.
+        # It logs each failed query with its parameters, which contain payloads, and also raises the error. It also logs
+        # an error when several processes create the same index at once, which is harmless.
         logging.getLogger("graphiti_core.driver").setLevel(logging.CRITICAL)
         self.database = Database(settings.database_url, size=pool_size, name=name)
         self.notifier = Notifier(self.database)
@@ -36,12 +37,13 @@ class Dependencies:
             retry=RetryPolicy(attempts=settings.task_attempts),
             fenced=settings.fence_enabled,
         )
+        self.foreign = ForeignTasks(self.database, max_attempts=settings.task_attempts)
         self.contexts = ContextFactory(settings, self.database)
         self._settings = settings
         self._intake = self.intake_to(WaitingDispatcher(self.database))
 
     def intake_to(self, dispatcher: DispatcherPort) -> Intake:
-        """The way in for tasks that tasks submit."""
+        """The intake for tasks that handlers submit."""
         return Intake(
             self.database,
             dispatcher,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from backends.redis_queue.wire import for_handler
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.claims import HELD_PAUSE, Claims
 from workers.execution.inline import InlineExecution
-from workers.execution.isolated import HandlerFailed, IsolatedExecution
-from workers.failure import ErrorNames, failure_of
+from workers.execution.isolated import IsolatedExecution
+from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
-from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.outcome import Assignment, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.progress import ProgressReporter
+from workers.reports import Reports
 from workers.slots import FixedSlots
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,6 @@ log = logging.getLogger(__name__)
 CANCEL_GRACE = 0.8
 #: Timers cannot be set for longer (seconds).
 LONGEST_TIMEOUT = 365 * 86400.0
-#: How much of an error's message the log shows (characters); the attempt keeps all of it.
-LONGEST_LOGGED = 2000
 TIMED_OUT = "timeout"
 
 
@@ -50,7 +50,7 @@ class _Run:
     reason: str | None = None
     """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
     abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done when nobody waits any longer for a handler that ignores its cancellation."""
+    """Done when the runner stops waiting for a handler that ignores its cancellation."""
 
     def abandon(self) -> None:
         if not self.abandoned.done():
@@ -69,6 +69,7 @@ class Runner:
     def __init__(
         self,
         transitions: Transitions,
+        foreign: ForeignTasks,
         registry: TaskRegistry,
         context: Callable[[Claim, ProgressReporter], TaskContext],
         worker_id: Callable[[], str],
@@ -83,12 +84,12 @@ class Runner:
         self._context = context
         self._worker_id = worker_id
         self._engine_retries = engine_retries
-        self._non_retryable = non_retryable or {}
         self._inline = InlineExecution()
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
-        self._claims = Claims(transitions, worker_id, self._slots, engine_retries=engine_retries)
+        self._claims = Claims(transitions, foreign, worker_id, self._slots, engine_retries=engine_retries)
+        self._reports = Reports(transitions, worker_id, non_retryable or {}, engine_retries=engine_retries)
         self._known = KnownTasks()
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
@@ -111,7 +112,7 @@ class Runner:
         try:
             claim = await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            # The claim may be granted already, its answer on the way: whoever does not take it up gives it back.
+            # The claim may already be granted, with its answer under way: give it back.
             await offer.finish(self._give_up(claiming))
             raise
         if not isinstance(claim, Claim):
@@ -140,7 +141,7 @@ class Runner:
     # Stopping -----------------------------------------------------------------------------------------------
 
     def stop(self, task_id: str, reason: str = "stopped") -> bool:
-        """Cancel a task that runs here; its result no longer counts."""
+        """Cancel a running task; its result no longer counts. Returns whether it runs here."""
         run = self._runs.get(task_id)
         if run is None:
             self._claims.stopped(task_id)
@@ -163,7 +164,7 @@ class Runner:
         self.stop_all("fenced")
 
     def resume(self) -> None:
-        """There is a lease again, or will be before a claim is granted."""
+        """There is a lease again, or will be before a claim can be granted."""
         self._suspended = False
 
     async def wait_idle(self) -> None:
@@ -172,14 +173,14 @@ class Runner:
             await asyncio.wait(busy)
 
     async def compare(self) -> None:
-        """Compare what runs here with the rows that carry this worker's name, both ways: a run that lost its claim is
-        cancelled, a row that nothing here knows of is handed back.
+        """Compare the runs in this process with the rows of this worker: a run that lost its claim is cancelled, a row
+        without a run is handed back.
         """
         await self._cancel_fenced()
         await self._hand_back_unknown()
 
     async def _hand_back_unknown(self) -> None:
-        """A claim that was granted to somebody who gave up, or whose question arrived late."""
+        """Hand back claims that were granted after their offer was given up."""
         before = self._known.tasks()
         for task_id, attempt in await self._transitions.running_on(self._worker_id()):
             if task_id in before or task_id in self._known.tasks():
@@ -209,15 +210,14 @@ class Runner:
         handler = self._registry.get_handler(claim.task_type)
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
-        # Redis payloads bring the time of their start along.
-        full = {"timestamp": time.time(), **payload, "task_type": claim.task_type, "task_id": claim.task_id}
+        full = for_handler(claim.task_id, claim.task_type, claim.group_id, payload)
         if self._isolated is not None and self._isolated.wants(handler):
             reporter.result = await self._isolated.run(claim, full)
         else:
             await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
     def _timeout_of(self, claim: Claim) -> float:
-        """Seconds. Whatever a foreign handler says, its failures must be reported."""
+        """The time limit in seconds. A foreign handler may define anything, and must not break the run."""
         try:
             own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
         except Exception:  # noqa: BLE001
@@ -226,8 +226,8 @@ class Runner:
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
-        """The engine takes the slot back: a run that has ended is reported; another is handed back, when its handler is
-        out of it.
+        """The engine takes the slot back. A run that has ended is reported; another one is handed back when its handler
+        has ended.
         """
         if not run.work.done():
             self._cancel(run, "drain")
@@ -241,23 +241,23 @@ class Runner:
             if not run.work.done():
                 log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
             elif not run.work.cancelled():
-                run.work.exception()  # seen: what a cancelled handler raises no longer matters
+                run.work.exception()  # retrieved: the exception of a cancelled handler does not matter
             if run.reason == "drain":
-                await until_stored(lambda: self._hand_back(claim))
+                await until_stored(lambda: self._reports.hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
             return Stopped(str(run.reason))
         error = self._error_of(run)
         fault_points.passing("before_report")
         if error is None:
-            outcome = await until_stored(lambda: self._report_success(claim, reporter))
+            outcome = await until_stored(lambda: self._reports.success(claim, reporter.result))
         else:
-            outcome = await until_stored(lambda: self._report_failure(claim, error))
+            outcome = await until_stored(lambda: self._reports.failure(claim, error))
         fault_points.passing("after_report")
         return outcome
 
     def _error_of(self, run: _Run) -> BaseException | None:
-        """How the handler ended. One that heeds no time limit is abandoned; one that completes all the same has
-        completed.
+        """The error of the handler. If it ignores its time limit, it is abandoned; if it completes nevertheless, that
+        counts.
         """
         error: BaseException | None = None
         if run.work.done():
@@ -273,33 +273,6 @@ class Runner:
             return late
         return error
 
-    async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
-        if await self._transitions.complete(claim.task_id, claim.attempt):
-            return Completed(reporter.result if isinstance(reporter.result, dict) else None)
-        return await self._after_fence(claim)
-
-    async def _report_failure(self, claim: Claim, error: BaseException) -> Outcome:
-        if isinstance(error, HandlerFailed):
-            failure = error.failure
-        else:
-            failure = failure_of(error, claim.task_type, self._non_retryable)
-        verdict = await self._transitions.fail(
-            claim.task_id,
-            claim.attempt,
-            failure.text,
-            final=failure.final,
-            engine_retries=self._engine_retries,
-            error_type=failure.error_type,
-            stack=failure.stack,
-            delay=failure.delay,
-        )
-        if verdict is None:
-            return await self._after_fence(claim)
-        level = logging.ERROR if verdict.retry_in is None else logging.WARNING
-        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
-        log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
-        return Failed(failure.text, failure.error_type, verdict.retry_in)
-
     async def _give_up(self, claiming: asyncio.Task[Claim | Outcome]) -> None:
         try:
             claim = await claiming
@@ -307,14 +280,4 @@ class Runner:
             log.debug("a claim that was given up: %s", type(error).__name__)
             return
         if isinstance(claim, Claim):
-            await until_stored(lambda: self._hand_back(claim))
-
-    async def _after_fence(self, claim: Claim) -> Outcome:
-        """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
-        status = await self._transitions.claim_status(claim.task_id, self._worker_id())
-        if status is not None and status.state == "completed" and status.epoch == claim.epoch:
-            return Completed(None)
-        return Stopped("fenced")
-
-    async def _hand_back(self, claim: Claim) -> bool:
-        return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
+            await until_stored(lambda: self._reports.hand_back(claim))

@@ -11,7 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gateway.tasks.fault_points import POINTS
-from world import SIDES, World
+from links import SIDES
+from world import World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
 
@@ -77,10 +78,12 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
-    """Its guard ends it before others may take over what it runs."""
+    """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    worker.hang()
-    if not await worker.died(30):
+    while not (hung := worker.hang()) & await world.pids_with_a_lease():
+        worker.resume()
+        await asyncio.sleep(1)
+    if not await worker.died(30, hung):
         raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
 
 
@@ -115,12 +118,12 @@ async def restart_postgres(world: World, chance: random.Random) -> None:
 
 async def cut_connection(world: World, chance: random.Random) -> None:
     """Between two of them nothing is open, and nothing can be opened."""
-    async with world.proxy.cut(world.next_link(chance)):
+    async with world.links.proxy.cut(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.1, 4))
 
 
 async def slow_connection(world: World, chance: random.Random) -> None:
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.requests_late = link.answers_late = chance.uniform(0.02, 0.4)
     await asyncio.sleep(chance.uniform(1, 4))
     link.requests_late = link.answers_late = 0.0
@@ -128,19 +131,19 @@ async def slow_connection(world: World, chance: random.Random) -> None:
 
 async def hung_connection(world: World, chance: random.Random) -> None:
     """Longer than a lease, now and then."""
-    async with world.proxy.hung(world.next_link(chance)):
+    async with world.links.proxy.hung(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.5, 5))
 
 
 async def swallowed_answers(world: World, chance: random.Random) -> None:
     """Requests arrive; nothing comes back."""
-    async with world.proxy.swallowed(world.next_link(chance)):
+    async with world.links.proxy.swallowed(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.5, 5))
 
 
 async def late_answers(world: World, chance: random.Random) -> None:
     """Requests arrive; each answer comes ten seconds later."""
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.answers_late = 10.0
     await asyncio.sleep(chance.uniform(1, 12))
     link.answers_late = 0.0
@@ -148,7 +151,7 @@ async def late_answers(world: World, chance: random.Random) -> None:
 
 async def vanished_connections(world: World, chance: random.Random) -> None:
     """What is open swallows everything for as long as anybody cares; what is opened anew works."""
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.silence()
     await asyncio.sleep(chance.uniform(5, 15))
     link.drop_silent()
@@ -158,19 +161,19 @@ async def leader_half_open(world: World, chance: random.Random) -> None:
     """The connection under which one gateway leads swallows everything; all others work."""
     if await world.silence_leader():
         await asyncio.sleep(chance.uniform(5, 10))
-    world.faulty["gateway-postgres"].drop_silent()
+    world.links.faulty["gateway-postgres"].drop_silent()
 
 
 async def hot_standby(world: World, chance: random.Random) -> None:
     """A fail-over: the endpoint of PostgreSQL leads to a standby, which refuses every write, and back."""
     link = f"{chance.choice(SIDES)}-postgres"
-    async with world.proxy.led_to(link, await world.standby()):
+    async with world.links.proxy.led_to(link, await world.standby()):
         await asyncio.sleep(chance.uniform(2, 8))
 
 
 async def temporal_refuses(world: World, chance: random.Random) -> None:
     """RESOURCE_EXHAUSTED for every call of one side."""
-    async with world.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):
+    async with world.links.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):
         await asyncio.sleep(chance.uniform(1, 4))
 
 

@@ -1,4 +1,4 @@
-"""What every part of a gateway stands on: settings, PostgreSQL, engines, the flag, access, the process's lease."""
+"""The dependencies of all parts of a gateway: settings, PostgreSQL, engines, the flag, access, the process's lease."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.tasks.changes.notifier import Notifier
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Parts that need no other part than those before them."""
+    """Parts that only need the ones before them."""
 
     settings: Settings
     database: Database
@@ -42,7 +42,7 @@ class Dependencies:
 
     @property
     def redis(self) -> RedisQueueEngine | None:
-        """The Redis queue, when there is one: legacy producers and workers leave things there."""
+        """The Redis queue, if there is one, where legacy producers and workers push payloads."""
         engine = self.engines.get("redis")
         return engine if isinstance(engine, RedisQueueEngine) else None
 
@@ -64,7 +64,9 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         router=Router(flags, overrides, configured=frozenset(engines)),
         notifier=Notifier(database),
         lease=Lease(
-            settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds
+            settings.database_url,
+            ProcessIdentity("gateway", taskgate_version(), flag_owner=flags.owner),
+            limit=settings.lease_seconds,
         ),
         access=Access(
             database,

@@ -40,6 +40,8 @@ class FlagFacts:
     override_changes: list[asyncpg.Record] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Tenants and projects of the scope that nobody knows, as whole sentences."""
+    followed: list[str] = field(default_factory=list)
+    """The owners of the flags that running gateways follow."""
     problem: str | None = None
     redis_problem: str | None = None
 
@@ -57,6 +59,7 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1, re
             await load_overrides(database),
             await database.fetch(SQL.override_changes, changes),
             await _unknown(database, scope or Scope()),
+            [row["flag_owner"] for row in await database.fetch(SQL.followed, settings.lease_seconds)],
             redis_problem=redis_problem,
         )
 
@@ -64,8 +67,8 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1, re
         return asyncio.run(with_database(settings, ask))
     except DatabaseUnavailable:
         return FlagFacts(problem="the database is not reachable (TASKGATE_DATABASE_URL)")
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return FlagFacts(problem="the database has no tables of the gateway (taskgate db migrate)")
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError):
+        return FlagFacts(problem="the database lacks tables of the gateway (taskgate db migrate)")
 
 
 def refuse_stranding(before: Json, after: Json, flag_key: str, facts: FlagFacts) -> None:
@@ -82,6 +85,15 @@ def refuse_unseen(facts: FlagFacts) -> None:
         raise FlagChangeRefused(
             f"whether tasks are left on redis cannot be seen: {problem}; --force changes it all the same"
         )
+
+
+def unfollowed(owner: str, facts: FlagFacts) -> str | None:
+    """Why changing the flag that `owner` holds has no effect now; None when one does, or nobody knows."""
+    if facts.problem is not None or owner in facts.followed:
+        return None
+    if not facts.followed:
+        return f"no gateway is running that follows {owner} (TASKGATE_FLAGS_FILE)"
+    return f"no running gateway follows {owner}, but {' and '.join(facts.followed)} (TASKGATE_FLAGS_FILE)"
 
 
 def stranding(left: list[Left]) -> FlagChangeRefused:

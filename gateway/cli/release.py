@@ -24,13 +24,13 @@ STATEMENT_SECONDS = 600.0
 def release(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also beside gateways and workers that live")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also while gateways and workers are running")] = False,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.
+    """Before the gateway is removed: give waiting Redis tasks back to the legacy system.
 
-    To be run when no gateway and none of its workers runs.
+    Run it when all gateways and their workers have stopped.
     """
     settings = Settings()
     plan = asyncio.run(_plan(settings))

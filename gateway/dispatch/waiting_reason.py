@@ -10,10 +10,11 @@ import asyncpg
 
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
+from backends.temporal.names import UNREGISTERED_QUEUE
 from gateway.access.placement import Tier
+from gateway.dispatch.unserved import no_worker
 from gateway.fleet.pools import pool_of
 from gateway.routing.router import RouteQuery, Router
-from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -28,7 +29,7 @@ _HELD = {
 
 
 class WaitingReasons:
-    """Looks at what a task needs next: its time, its limits, its backend, a worker, its group."""
+    """Checks what a task needs next: its time, its limits, its backend, a worker, its group."""
 
     def __init__(self, database: Database, router: Router, engines: Mapping[str, WorkflowEnginePort]) -> None:
         self._db = database
@@ -36,12 +37,14 @@ class WaitingReasons:
         self._engines = engines
 
     async def of(self, task: Mapping[str, Any]) -> str | None:
-        """For a row of the dispatch view; None for a task that runs or is over. Raises `DatabaseUnavailable`."""
+        """The reason for a row of the dispatch view; None if the task runs or is over. Raises `DatabaseUnavailable`."""
         if task["state"] not in ("waiting", "starting", "queued"):
             return None
         tier = Tier.of_plan(await self._db.fetchval(SQL.plan, task["tenant_id"]))
         backend, problem = self._destination(task, tier)
-        around = await self._db.fetchrow(SQL.surroundings, task["task_id"], backend, pool_of(backend, tier))
+        around = await self._db.fetchrow(
+            SQL.surroundings, task["task_id"], backend, pool_of(backend, tier), UNREGISTERED_QUEUE
+        )
         if around is None:
             return None
         if task["state"] == "waiting" and (reason := _held_back(task, around)) is not None:
@@ -53,8 +56,7 @@ class WaitingReasons:
         if around["group_runs"] is not None:
             return f"its group {task['group_id']} is locked: task {around['group_runs']} runs"
         if around["workers"] == 0:
-            legacy = " (legacy workers are not seen)" if backend == REDIS else ""
-            return f"no live worker serves `{task['task_type']}` on {backend}{legacy}"
+            return no_worker(task["task_type"], backend)
         return (
             f"it is queued on {backend} until a slot is free" if task["state"] == "queued" else "it is about to start"
         )

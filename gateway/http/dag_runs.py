@@ -134,13 +134,13 @@ async def get_run(
 
 @router.post("/{run_id}/cancel", response_model=RunSummary, responses=problem_errors(404, 409))
 async def cancel_run(request: Request, run_id: RunId) -> Response:
-    """Stop a run and everything open in it."""
+    """Stop a run and all its open nodes."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.cancel(run_id, caller))
 
 
 @router.post("/{run_id}/retry", response_model=RunSummary, responses=problem_errors(404, 409))
 async def retry_run(request: Request, run_id: RunId) -> Response:
-    """Go on where a failed or cancelled run ended; what was completed is kept."""
+    """Continue a failed or cancelled run; completed nodes keep their results."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.retry(run_id, caller))
 
 
@@ -165,10 +165,10 @@ async def skip_node(request: Request, run_id: RunId, path: NodePath, body: Annot
 
 
 @router.post("/{run_id}/signals/{name}", response_model=SignalReached, responses=problem_errors(404, 409))
-async def send_signal(
+async def send_run_signal(
     request: Request,
     run_id: RunId,
-    name: Annotated[str, Path(pattern=IDENTIFIER)],
+    name: Annotated[str, Path(pattern=IDENTIFIER, description="Name of the signal")],
     payload: Annotated[Any, Body()] = None,
 ) -> Response:
     """Send a signal; its payload, any JSON, is the result of the node that waits for it."""
@@ -178,7 +178,7 @@ async def send_signal(
 
 
 @router.get("/{run_id}/nodes/{path}/result", response_model=NodeResult, responses=problem_errors(404))
-async def get_result(request: Request, run_id: RunId, path: NodePath) -> Response:
+async def get_node_result(request: Request, run_id: RunId, path: NodePath) -> Response:
     """The result of a node, of any size."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))

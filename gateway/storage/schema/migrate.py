@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.storage.database import connect, translated
-from gateway.storage.preflight import DatabaseUnfit
+from gateway.storage.database import connect
+from gateway.storage.driver_errors import translated
+from gateway.storage.preflight import DatabaseUnfit, check_migratable
 from gateway.storage.schema.statements import read
 
 #: Advisory lock: two gateways that start together migrate one after the other.
@@ -33,9 +34,15 @@ def _upgrade(connection: Connection, revision: str) -> str | None:
 async def migrate(database_url: str, revision: str = "head") -> str | None:
     """Create or upgrade the schema `taskgate`; gives the revision that it is at.
 
-    Raises `DatabaseUnavailable`, `DatabaseUnfit` (missing rights).
+    Raises `DatabaseUnavailable`, `DatabaseUnfit` (not MemStack's database, or missing rights: nothing was changed).
     """
-    # SQLAlchemy's own URLs know nothing of several hosts.
+    with translated():
+        looking = await connect(database_url, name="taskgate migrate")
+        try:
+            await check_migratable(looking)
+        finally:
+            await looking.close()
+    # SQLAlchemy's URLs do not support several hosts.
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: connect(database_url, name="taskgate migrate"),
@@ -44,7 +51,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
     try:
         with translated():
             async with engine.connect() as guard, engine.connect() as connection:
-                # Neither the holder nor those who wait may keep a snapshot: CREATE INDEX CONCURRENTLY waits for those.
+                # Neither the holder nor waiting processes may keep a snapshot: CREATE INDEX CONCURRENTLY waits for it.
                 guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
                 while not await guard.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
                     await asyncio.sleep(0.1)
@@ -54,7 +61,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                 await connection.commit()
                 return reached
     except DBAPIError as error:
-        # The driver's own error stands below two of SQLAlchemy's.
+        # The driver's error is the cause of two of SQLAlchemy's.
         cause = error.orig and error.orig.__cause__
         if isinstance(cause, asyncpg.InsufficientPrivilegeError):
             raise DatabaseUnfit(f"rights are missing in the database: {cause}") from error

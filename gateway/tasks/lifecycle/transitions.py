@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
 import asyncpg
 
-from backends.errors import TaskgateError
 from backends.port import RetryPolicy
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
-from gateway.storage.database import UNSTORABLE, Database, type_Connection
+from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
-from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
+from gateway.tasks.payload import decode_payload, encode_json
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -25,12 +24,6 @@ DUE_CHANNEL = "taskgate_due"
 STOP_CHANNEL = "taskgate_stop"
 
 
-class PayloadUnstorable(TaskgateError):
-    """PostgreSQL cannot hold this payload."""
-
-    code = "payload_unstorable"
-
-
 class ChangeNotifier(Protocol):
     """Tells the change feed of every gateway that a task changed (`gateway.tasks.changes.notifier.Notifier`)."""
 
@@ -38,7 +31,7 @@ class ChangeNotifier(Protocol):
 
 
 class Transitions:
-    """Moves tasks from state to state, and says so to whoever listens."""
+    """Moves tasks from state to state, and notifies listeners."""
 
     def __init__(
         self,
@@ -72,7 +65,7 @@ class Transitions:
     ) -> Claim | None:
         """Ask for the right to run a task; None when it is not granted (`claim_status` says why).
 
-        Who never heard the answer asks `again` with the same `token`, and gets the claim that was granted, if one was.
+        If the answer was lost, ask `again` with the same `token`: the answer is the claim that was granted, if any.
         """
         given = (task_id, backend, epoch, worker_id, with_payload, self._fenced, token)
         row = await self._db.fetchrow(SQL.claim, *given)
@@ -95,49 +88,13 @@ class Transitions:
         )
 
     async def claim_status(self, task_id: str, worker_id: str) -> ClaimStatus | None:
-        """Why a claim was not granted; None when the gateway never heard of the task."""
+        """Why a claim was not granted; None if the gateway does not know the task."""
         row = await self._db.fetchrow(SQL.claim_status, task_id, worker_id)
         return None if row is None else ClaimStatus(**dict(row))
 
     async def running_on(self, worker_id: str) -> list[tuple[str, int]]:
         """The (task id, attempt) that this worker runs, as far as PostgreSQL knows."""
         return [(row["task_id"], row["attempt"]) for row in await self._db.fetch(SQL.running_on, worker_id)]
-
-    async def judge_foreign(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
-        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
-
-        A copy of the task's own payload can: the claim decides whether it is still wanted.
-        """
-        tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
-        row = await self._db.fetchrow(SQL.judge_foreign, task_id, tenant, project, group_id)
-        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
-            return None
-        if row["owner"] not in (None, row["claimed"]):
-            return "its task_id belongs to another tenant"
-        if row["state"] is not None or row["status"] in ("COMPLETED", "FAILED", "STOPPED"):
-            return f"duplicate task_id: there is another task with it ({row['state'] or row['status'].lower()})"
-        return None
-
-    async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
-        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over.
-
-        Raises `PayloadUnstorable`.
-        """
-        try:
-            row = await self._db.fetchrow(
-                SQL.adopt,
-                task_id,
-                group_id,
-                task_type,
-                encode_json({**payload, "task_type": task_type, "task_id": task_id}),
-                text_member(payload, "tenant_id"),
-                text_member(payload, "project_id"),
-                text_member(payload, "user_id"),
-                self._max_attempts,
-            )
-        except (*UNSTORABLE, ValueError) as error:
-            raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
-        return row is not None
 
     async def progress(
         self,
@@ -175,8 +132,8 @@ class Transitions:
     ) -> FailureVerdict | None:
         """The run failed; None when it was fenced off.
 
-        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause, which is
-        `delay` if that is given, else the policy's.
+        `final`: do not repeat it. `engine_retries`: the engine itself offers the task again after the pause, which is
+        `delay`, or by default the policy's.
         """
         policy = self._retry
         row = await self._db.fetchrow(
@@ -224,7 +181,7 @@ class Transitions:
         await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
 
     async def expire(self, *, task_id: str | None = None, limit: int = 1000) -> int:
-        """Fail tasks that no worker began by their deadline, or this one if it is such a task; how many there were."""
+        """Fail tasks that no worker began by their deadline, all or only this one. Returns how many there were."""
         rows = await self._db.fetch(SQL.expire, limit, task_id)
         for row in rows:
             self._notifier.changed(row["task_id"])
@@ -237,14 +194,14 @@ class Transitions:
     async def stop(self, task_id: str) -> None:
         """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
 
-        From the commit on no worker of the gateway's can claim or report it; its engine is told by a duty.
+        From the commit on, no worker of the gateway can claim or report it. A duty tells its engine.
         """
         async with self._db.transaction() as db:
             await self.stop_within(db, task_id)
         self.announce_stop(task_id)
 
     async def stop_within(self, db: type_Connection, task_id: str) -> None:
-        """`stop` as a part of the caller's transaction, who calls `announce_stop` after its commit."""
+        """`stop` in the caller's transaction. The caller calls `announce_stop` after its commit."""
         dispatch = await db.fetchrow(SQL.lock_task, task_id)
         row = await db.fetchrow(SQL.lock_log, task_id)
         if row is None:
@@ -263,7 +220,7 @@ class Transitions:
         await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
 
     def announce_stop(self, task_id: str) -> None:
-        """A stop is committed: streams hear of it, and its engine."""
+        """A stop is committed: notify streams, and the engine by its duty."""
         self._notifier.changed(task_id)
         self._on_stop()
 
@@ -271,7 +228,7 @@ class Transitions:
         """Run a failed or stopped task again (contract §2, T1).
 
         Raises `TaskNotFound`, `TaskNotRetryable`, and `UniqueKeyTaken` when another active task has its unique key. The
-        backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
+        backend is chosen again, by the tenant's present stage. Two retries at once have the effect of one.
         """
         try:
             await self._retry_task(task_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import pytest_asyncio
 from click.testing import Result
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
 from backends.redis_queue import dead
 from gateway.cli.flags import flags_app
@@ -22,6 +20,7 @@ from gateway.routing.overrides import set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
+from tests.integration.conftest import key_of
 
 Run = Callable[..., Awaitable[Result]]
 NewTaskRow = Callable[..., Awaitable[str]]
@@ -30,26 +29,22 @@ LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
 
 @pytest_asyncio.fixture
 async def run(
-    database: Database, database_url: str, redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command_line: Run, database: Database, redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    """Runs `taskgate flags …` against a database with the tenants `acme` and `umbrella`."""
-    await database.execute(
-        "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
-        "INSERT INTO tenants (id, name, owner_id, plan) VALUES ('acme', 'Acme', 'u', 'enterprise'),"
-        " ('umbrella', 'Umbrella', 'u', 'free')"
-    )
-    monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
-    monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
+    """Runs `taskgate flags …`, or `taskgate route …` if that is its first word; a gateway follows the flag file."""
     monkeypatch.setenv("TASKGATE_REDIS_URL", redis_server)
-    monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
-    monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
-    monkeypatch.setenv("USER", "ada")
     async with Redis.from_url(redis_server) as redis:
         await redis.flushall()
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key, flag_owner)"
+        " VALUES ('g1', 'gateway', 'elsewhere', 1, '0', 7, $1)",
+        f"file {tmp_path / 'flags.json'}",
+    )
 
     async def run(*arguments: str) -> Result:
-        app, rest = (route_app, arguments[1:]) if arguments[0] == "route" else (flags_app, arguments)
-        return await asyncio.to_thread(CliRunner().invoke, app, list(rest))
+        if arguments[0] == "route":
+            return await command_line(route_app, *arguments[1:])
+        return await command_line(flags_app, *arguments)
 
     return run
 
@@ -180,8 +175,13 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]
         httpx.AsyncClient(base_url=url) as http,
     ):
+        http.headers = {"Authorization": f"Bearer {await key_of(database, 'root', admin=True)}"}
         ready = (await http.get("/gateway/v1/ready")).json()
         assert ready["status"] == "degraded"
         assert f"stranded: {LEFT}, and stage complete gives redis up" in ready["problems"]
+        told = (await http.get("/gateway/v1/ready", headers={"Authorization": ""})).json()["problems"]
+        assert [line for line in told if "stranded" in line] == [
+            "stranded: still on redis, which stage complete gives up: 3 (an administrator's key says which)"
+        ]
         await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
         assert not [one for one in (await http.get("/gateway/v1/ready")).json()["problems"] if "stranded" in one]

@@ -20,6 +20,7 @@ async def test_tenants_whose_own_queues_a_pool_serves(
 ) -> None:
     """However their plan is written, and also while work waits in the queue of a tenant that left its tier."""
     plans = {"big": "Enterprise", "spaced": " enterprise\n", "vip": "VIP", "small": "standard", "gone": "free"}
+    await database.execute("INSERT INTO users (id, email, name) VALUES ('u', 'u@example.com', 'U')")
     for tenant_id, plan in plans.items():
         await database.execute(
             "INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'u', $2)", tenant_id, plan

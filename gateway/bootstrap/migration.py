@@ -1,4 +1,4 @@
-"""What tells how far a move is."""
+"""What a move of tenants needs: the door of the stages, what tells of them, and what is left for Redis."""
 
 from __future__ import annotations
 
@@ -8,25 +8,40 @@ from datetime import timedelta
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.migration.drain import Drain
+from gateway.migration.flag_stores import build_store
 from gateway.migration.slowest import Slowest
+from gateway.migration.stage_watch import StageWatch
+from gateway.migration.stages import Stages
 from gateway.migration.watch import DrainWatch
 
 
 @dataclass(frozen=True)
 class MigrationParts:
-    """What is left for Redis, and who watches that."""
+    """The door, and the watch of what is in force; what is left for Redis, and the watch of that."""
 
+    stages: Stages
+    stage_watch: StageWatch
     drain: Drain
-    watch: DrainWatch
+    drain_watch: DrainWatch
 
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
-    database, router = dependencies.database, dependencies.router
+    settings, database, flags = dependencies.settings, dependencies.database, dependencies.flags
+    router = dependencies.router
+    stages = Stages(
+        database,
+        build_store(settings, database, flags),
+        settings.flag_key,
+        flags.owner,
+        configured=frozenset(dependencies.engines),
+        problems=router.problems,
+        redis=dependencies.engines.get("redis"),
+    )
     drain = Drain(
         database,
         dependencies.engines.get("redis"),
         router,
         Slowest(database, WaitingReasons(database, router, dependencies.engines)),
-        quiet=timedelta(hours=dependencies.settings.drain_quiet_hours),
+        quiet=timedelta(hours=settings.drain_quiet_hours),
     )
-    return MigrationParts(drain, DrainWatch(drain))
+    return MigrationParts(stages, StageWatch(flags, dependencies.overrides, router), drain, DrainWatch(drain))

@@ -15,6 +15,7 @@ from gateway.cli.filters import Which, takes
 from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
+from gateway.cli.task_why import why
 from gateway.cli.text import json_object, json_value, read_text, utc
 
 task_app = typer.Typer(help="Tasks: submit, list, show, stop and retry them, also by filter.", no_args_is_help=True)
@@ -188,6 +189,9 @@ def show(task_id: Id, as_json: AsJson = False) -> None:
             for run in runs
         ]
         typer.echo(f"\n{table(header, rows)}")
+
+
+task_app.command("why")(why)
 
 
 @task_app.command("stop")

@@ -1,17 +1,14 @@
-"""`taskgate.v1.MigrationService`, on the use cases that HTTP uses, too."""
+"""`taskgate.v1.MigrationService`: each part of a move has its calls in a module of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from taskgate.v1 import DrainReport, DrainRequest, DrainResponse, WatchDrainRequest, WatchDrainResponse
-
-from gateway.errors import ShuttingDown
-from gateway.migration.documents import document
-from gateway.migration.drain import Report
-from gateway.rpc.calls import KeyedCalls, Method, Send
-from gateway.rpc.messages import facts_of, fill
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.migration_drain import DrainCalls
+from gateway.rpc.migration_ledger import LedgerCalls
+from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -22,42 +19,11 @@ SERVICE = "taskgate.v1.MigrationService"
 class MigrationService:
     """The calls of the service. Each raises what the error tree has for it."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
-        self._drain = gateway.drain
-        self._watch = gateway.drain_watch
-        self._quiet = gateway.settings.stream_keepalive_seconds
+        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway), DrainCalls(gateway))
 
     def handlers(self) -> Mapping[str, Method]:
         """A handler for each method."""
         calls = KeyedCalls(self._access)
-        return {
-            "Drain": calls.unary(DrainRequest, self.drain),
-            "WatchDrain": calls.streaming(WatchDrainRequest, self.watch_drain),
-        }
-
-    async def drain(self, authorization: str | None, request: DrainRequest) -> DrainResponse:
-        """A drain as it stands."""
-        tenant_id = facts_of(request).get("tenant_id")
-        await self._access.authenticate(authorization)
-        return DrainResponse(report=_shown(await self._drain.report(tenant_id)))
-
-    async def watch_drain(self, authorization: str | None, request: WatchDrainRequest, send: Send) -> None:
-        """A drain after each change. Raises `ShuttingDown` when the gateway ends, or the key is no longer valid."""
-        tenant_id = facts_of(request).get("tenant_id")
-        caller = await self._access.authenticate(authorization)
-        subscription = self._watch.subscribe(tenant_id).open()
-        try:
-            with self._access.watch_key(caller, subscription.close):
-                async for report in self._watch.follow(subscription, quiet=self._quiet):
-                    if report is not None:
-                        await send(WatchDrainResponse(report=_shown(report)).SerializeToString())
-        finally:
-            subscription.close()
-        await self._access.authenticate(authorization)
-        raise ShuttingDown(retry_after=1)
-
-
-def _shown(report: Report) -> DrainReport:
-    facts = document(report)
-    return fill(DrainReport(), {**facts, "left": facts})
+        return {name: method for part in self._parts for name, method in part.handlers(calls).items()}

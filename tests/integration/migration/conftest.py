@@ -1,110 +1,97 @@
-"""A drain over a real Redis and a real PostgreSQL, with tenants acme and globex."""
+"""Routers whose flag and overrides are recorded in the ledger, as in a gateway."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 
-from backends.redis_queue.engine import RedisQueueEngine
-from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.slowest import Slowest
-from gateway.routing.router import Router
-from gateway.routing.stages import Stage
-from gateway.routing.testing import StaticFlags, StaticOverrides
+from gateway.migration.authors import Authors
+from gateway.migration.entries import EntriesInForce
+from gateway.migration.observer import RoutingObserver
+from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import Overrides
+from gateway.routing.query import RouteQuery
+from gateway.routing.router import Route, Router
+from gateway.routing.stages import REDIS, TEMPORAL, Stage
+from gateway.routing.table_source import FlagTableSource
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
-QUIET = timedelta(hours=25)
+KEY = "task-backend"
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
+
+
+class Routing:
+    """One gateway's routing: `file` None: flags in the database."""
+
+    def __init__(self, database: Database, file: Path | None) -> None:
+        self._listener = Listener(database)
+        table = None if file is not None else FlagTableSource(database, self._listener, KEY)
+        self.flags = FlagSource(flag_key=KEY, file=file, table=table, held=True)
+        self.entries = EntriesInForce()
+        self.observer = RoutingObserver(
+            database, self._listener, self.flags, self.entries, Authors(database, self.flags, None)
+        )
+        self.overrides = Overrides(database, self._listener, load=self.observer.load_overrides)
+        self.router = Router(self.flags, self.overrides, frozenset({REDIS, TEMPORAL}), self.entries)
+
+    async def start(self) -> None:
+        await self.flags.start()
+        await self.observer.start()
+        await self.overrides.start()
+
+    async def close(self) -> None:
+        await self.overrides.close()
+        await self.observer.close()
+        await self._listener.close()
+        await self.flags.close()
+
+    def route(self, query: RouteQuery = ACME) -> Route:
+        return self.router.route(query)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+    async def until_stage(self, stage: Stage, query: RouteQuery = ACME) -> Route:
+        await self.until(lambda: self.route(query).stage is stage)
+        return self.route(query)
+
+
+NewRouting = Callable[..., Awaitable[Routing]]
 
 
 @pytest_asyncio.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-        await client.flushall()
+async def new_routing(database: Database) -> AsyncIterator[NewRouting]:
+    """Each call starts one more gateway's routing."""
+    started: list[Routing] = []
 
+    async def start(file: Path | None = None) -> Routing:
+        routing = Routing(database, file)
+        started.append(routing)
+        await routing.start()
+        return routing
 
-@pytest_asyncio.fixture
-async def engine(redis_server: str) -> AsyncIterator[RedisQueueEngine]:
-    engine = RedisQueueEngine(redis_server, timeout=2)
-    yield engine
-    await engine.close()
+    yield start
+    for routing in started:
+        await routing.close()
 
 
 @pytest.fixture
-def flags() -> StaticFlags:
-    """Everybody has left Redis, unless a test says otherwise."""
-    return StaticFlags(Stage.COMPLETE)
+def flips(database: Database) -> Callable[[], Awaitable[list[dict[str, Any]]]]:
+    """The entries but the first, as far as tests look at them."""
 
-
-@pytest_asyncio.fixture
-async def people(database: Database) -> None:
-    """Two tenants, and a leader that has looked for producers for a month."""
-    await database.execute("INSERT INTO users (id, email, name) VALUES ('u', 'u', 'u')")
-    for tenant in ("acme", "globex"):
-        await database.execute("INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'u', 'free')", tenant)
-        await database.execute(
-            "INSERT INTO projects (id, tenant_id, name, owner_id) VALUES ('p-' || $1, $1, $1, 'u')", tenant
+    async def read() -> list[dict[str, Any]]:
+        rows: list[asyncpg.Record] = await database.fetch(
+            "SELECT source, scope, before, after, who, why FROM taskgate.ledger WHERE source <> 'genesis' ORDER BY id"
         )
-    await database.execute(
-        "UPDATE taskgate.foreign_look SET looked_at = now(), watched_since = now() - interval '30 days'"
-    )
+        return [dict(row) for row in rows]
 
-
-NewDrain = Callable[..., Drain]
-
-
-@pytest.fixture
-def new_drain(database: Database, engine: RedisQueueEngine, flags: StaticFlags, people: None) -> NewDrain:
-    def make(redis: Any = engine) -> Drain:
-        router = Router(flags, StaticOverrides(), configured=frozenset({"redis", "temporal"}))
-        engines = {} if redis is None else {"redis": redis}
-        return Drain(database, redis, router, Slowest(database, WaitingReasons(database, router, engines)), quiet=QUIET)
-
-    return make
-
-
-@pytest.fixture
-def drain(new_drain: NewDrain) -> Drain:
-    return new_drain()
-
-
-NewTask = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-def add(database: Database) -> NewTask:
-    """A task of acme's with its rows; columns of `taskgate.dispatch` as expressions of SQL."""
-
-    async def add(task_id: str, **columns: str) -> None:
-        await database.execute(
-            "INSERT INTO task_logs (id, group_id, task_type, status, payload, created_at, completed_at)"
-            f" VALUES ($1, 'p-acme', 'probe', 'PROCESSING', E'\\t{{}}', now(), {columns.get('finished_at', 'NULL')})",
-            task_id,
-        )
-        values = {"tenant_id": "'acme'", "group_id": "'p-acme'", "task_type": "'probe'", "state": "'queued'", **columns}
-        if "backend" not in values and values["state"] != "'waiting'":
-            values["backend"] = "'redis'"
-        await database.execute(
-            f"INSERT INTO taskgate.dispatch (task_id, {', '.join(values)}) VALUES ($1, {', '.join(values.values())})",
-            task_id,
-        )
-
-    return add
-
-
-@pytest.fixture
-def payload() -> Callable[..., str]:
-    """What a legacy producer pushes."""
-
-    def make(group: str = "p-acme", **more: Any) -> str:
-        return json.dumps({"task_type": "add_episode", "task_id": "t", "timestamp": 1.5, "group_id": group, **more})
-
-    return make
+    return read

@@ -33,7 +33,7 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, the flip ledger, drains and legacy use",
+        "Look at workers, autoscaling signals, metrics, stages, drains, the ledger and the use of legacy endpoints",
     )
     OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
 

@@ -1,4 +1,4 @@
-"""What a move of tenants needs: the door of the stages, what tells of them, and what is left for Redis."""
+"""What a move of tenants needs: the door of the stages, and what tells how far it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.migration.watch import DrainWatch
 
 @dataclass(frozen=True)
 class MigrationParts:
-    """The door, and the watch of what is in force; what is left for Redis, and the watch of that."""
+    """The door, the watch of what is in force, what is left for Redis, and the watch of that."""
 
     stages: Stages
     stage_watch: StageWatch
@@ -27,19 +27,19 @@ class MigrationParts:
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
     settings, database, flags = dependencies.settings, dependencies.database, dependencies.flags
-    router = dependencies.router
+    router, redis = dependencies.router, dependencies.engines.get("redis")
     stages = Stages(
         database,
         build_store(settings, database, flags),
         settings.flag_key,
         flags.owner,
+        redis=redis,
         configured=frozenset(dependencies.engines),
         problems=router.problems,
-        redis=dependencies.engines.get("redis"),
     )
     drain = Drain(
         database,
-        dependencies.engines.get("redis"),
+        redis,
         router,
         Slowest(database, WaitingReasons(database, router, dependencies.engines)),
         quiet=timedelta(hours=settings.drain_quiet_hours),

@@ -170,17 +170,24 @@ class LocalDoor:
         settings = self._settings
         database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
         flags = FlagSource.from_settings(settings, database, Listener(database))
-        redis = build_redis(settings)
         if flags.is_remote:
             await flags.start()
+        redis = build_redis(settings)
         try:
             store = build_store(settings, database, flags, unrecorded=True)
-            configured = configured_backends(settings)
-            stages = Stages(database, store, settings.flag_key, flags.owner, configured=configured, redis=redis)
-            return await work(stages)
+            return await work(
+                Stages(
+                    database,
+                    store,
+                    settings.flag_key,
+                    flags.owner,
+                    redis=redis,
+                    configured=configured_backends(settings),
+                )
+            )
         finally:
+            await flags.close()
             if redis is not None:
                 await redis.close()
-            await flags.close()
             with suppress(Exception):
                 await database.close()

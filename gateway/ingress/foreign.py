@@ -12,7 +12,6 @@ from backends.port import Place, Stock, WorkflowEnginePort
 from gateway.access.access import NO_TENANT
 from gateway.access.placement import Caller
 from gateway.errors import Forbidden
-from gateway.routing.overrides import Executor
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.queries.task_log import storable
@@ -49,7 +48,7 @@ class PastGateway:
     looked_at: datetime | None = None
 
 
-async def resolve(database: Executor, stocks: Iterable[Stock], places: Collection[Place] = UNKNOWN) -> list[Foreign]:
+async def resolve(database: Database, stocks: Iterable[Stock], places: Collection[Place] = UNKNOWN) -> list[Foreign]:
     """Whose the foreign tasks are that an engine holds in these places. Raises `DatabaseUnavailable`."""
     found = [stock for stock in stocks if stock.is_foreign and stock.place in places]
     if not found:

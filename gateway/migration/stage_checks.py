@@ -15,7 +15,8 @@ from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.overrides import SQL, Executor
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
-from gateway.routing.stranded import Left, left_on_redis, lines, newly_stranded, of_foreign, open_on_redis
+from gateway.routing.stranded import Left, lines, newly_stranded, of_foreign, open_on_redis
+from gateway.storage.database import Database
 
 #: What a database answers that no gateway has migrated yet.
 BARE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
@@ -64,13 +65,17 @@ async def unfollowed(db: Executor, owner: str, lease_seconds: float) -> list[str
 
 
 async def check_flag_stranding(
-    db: Executor, redis: WorkflowEnginePort | None, before: Json, after: Json, flag_key: str
+    db: Database, redis: WorkflowEnginePort | None, before: Json, after: Json, flag_key: str
 ) -> None:
-    """Raises `StageChangeRefused` when tasks on Redis would be at `complete`, or nobody can see whether."""
-    flags = before["flags"].get(flag_key, {}), after["flags"][flag_key]
-    was, becomes = ({*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set() for flag in flags)
+    """Raises `StageChangeRefused` when tasks on Redis would be at `complete`, or nobody can see whether.
+
+    Redis is asked, too, what producers pushed past the gateway; only where somebody is at `complete` afterwards.
+    """
+    was, becomes = _at_complete(before, flag_key), _at_complete(after, flag_key)
+    if not becomes:
+        return
     try:
-        left = await (_left_now(db, redis) if becomes - was else left_on_redis(db))
+        left = await _left(db, redis)
     except (DatabaseUnavailable, EngineError, *BARE) as error:
         if becomes - was:
             raise unseen(error) from None
@@ -79,23 +84,26 @@ async def check_flag_stranding(
         raise _stranding(found)
 
 
-async def check_override_stranding(db: Executor, redis: WorkflowEnginePort | None, scope: Scope, stage: Stage) -> None:
+async def check_override_stranding(db: Database, redis: WorkflowEnginePort | None, scope: Scope, stage: Stage) -> None:
     """As `check_flag_stranding`. Raises `DatabaseUnavailable`, too."""
     if stage is not Stage.COMPLETE:
         return
     try:
-        left = [one for one in await _left_now(db, redis) if scope.covers(one.query)]
+        left = [one for one in await _left(db, redis) if scope.covers(one.query)]
     except EngineError as error:
         raise unseen(error) from None
     if left:
         raise _stranding(left)
 
 
-async def _left_now(db: Executor, redis: WorkflowEnginePort | None) -> list[Left]:
-    """With what Redis holds past the gateway at this moment. Raises `DatabaseUnavailable`, `EngineError`."""
-    if redis is None:
-        return await left_on_redis(db)
-    return of_foreign(await resolve(db, await redis.take_stock())) + await open_on_redis(db)
+async def _left(db: Database, redis: WorkflowEnginePort | None) -> list[Left]:
+    beside = [] if redis is None else of_foreign(await resolve(db, await redis.take_stock()))
+    return await open_on_redis(db) + beside
+
+
+def _at_complete(document: Json, flag_key: str) -> set[str]:
+    flag = document["flags"].get(flag_key, {})
+    return {*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set()
 
 
 def unseen(error: Exception) -> StageChangeRefused:
@@ -106,7 +114,7 @@ def unseen(error: Exception) -> StageChangeRefused:
 
 
 def why_unseen(error: Exception) -> str:
-    """Why nothing is known of tasks and overrides."""
+    """Why nothing can be said of tasks and overrides."""
     if isinstance(error, EngineError):
         return "redis does not answer (TASKGATE_REDIS_URL)"
     if isinstance(error, DatabaseUnavailable):
@@ -118,6 +126,6 @@ def _stranding(left: Sequence[Left]) -> StageChangeRefused:
     return StageChangeRefused(
         "stage complete says that redis may go, but:\n"
         + "".join(f"  {line}\n" for line in lines(left))
-        + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left"
-        " and why), or insist with --force (force: true)"
+        + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left and"
+        " why), or insist with --force (force: true)"
     )

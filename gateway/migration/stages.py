@@ -70,19 +70,19 @@ class Stages:
         flag_key: str,
         owner: str,
         *,
+        redis: WorkflowEnginePort | None = None,
         configured: frozenset[str],
         problems: Callable[[], list[str]] = list,
-        redis: WorkflowEnginePort | None = None,
     ) -> None:
-        """`configured` are the backends there are; `problems` is what routing complains of; `redis` is asked what
-        producers pushed past the gateway before stage `complete` is set."""
+        """`redis` is asked what was pushed past the gateway before a stage becomes `complete`; `configured` are the
+        backends there are; `problems` is what routing complains of."""
         self._db = database
+        self._redis = redis
         self._store = store
         self._flag_key = flag_key
         self._owner = owner
         self._configured = configured
         self._problems = problems
-        self._redis = redis
 
     async def view(self) -> Json:
         """Who is at which stage, as the flag says now, and the overrides above it."""

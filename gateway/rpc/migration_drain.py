@@ -1,4 +1,4 @@
-"""Drains in `taskgate.v1.MigrationService`, on the use cases that HTTP uses, too."""
+"""The calls of `MigrationService` about drains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DrainCalls:
-    """The calls about drains. Each raises what the error tree has for it."""
+    """Each raises what the error tree has for it."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._access = gateway.access

@@ -75,7 +75,6 @@ class GrpcServer:
             dag_runs.SERVICE: DagRunService(gateway, self._unbroken),
             dead_letters.SERVICE: DeadLetterService(gateway, self._unbroken),
             schedules.SERVICE: ScheduleService(gateway, self._unbroken),
-            migration.SERVICE: MigrationService(gateway),
             operations.SERVICE: OperationService(gateway, self._unbroken),
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),

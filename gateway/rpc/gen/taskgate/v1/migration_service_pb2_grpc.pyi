@@ -41,10 +41,6 @@ class MigrationServiceStub:
     """Looks at every entry of the ledger: its hash, its place in the chain."""
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]
     """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
-    Drain: _grpc.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]
-    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
-    WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
-    """The same at once and after each change. It goes on when nothing is left: something may come again."""
     GetStages: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]
     """Who is at which stage, the overrides above that, and the version that a change is based on."""
     WatchStages: _grpc.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]
@@ -67,6 +63,10 @@ class MigrationServiceStub:
     """Puts a stage above the flag, in force in every gateway at once."""
     ClearOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]
     """Takes an override away: the flag decides again."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]
+    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
+    """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -79,10 +79,6 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Looks at every entry of the ledger: its hash, its place in the chain."""
     ExplainTask: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]  # type: ignore[assignment]
     """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
-    Drain: _aio.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]  # type: ignore[assignment]
-    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
-    WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
-    """The same at once and after each change. It goes on when nothing is left: something may come again."""
     GetStages: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]  # type: ignore[assignment]
     """Who is at which stage, the overrides above that, and the version that a change is based on."""
     WatchStages: _aio.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]  # type: ignore[assignment]
@@ -105,6 +101,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Puts a stage above the flag, in force in every gateway at once."""
     ClearOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]  # type: ignore[assignment]
     """Takes an override away: the flag decides again."""
+    Drain: _aio.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]  # type: ignore[assignment]
+    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
+    """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -132,22 +132,6 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_ledger_pb2.ExplainTaskResponse, _abc.Awaitable[_migration_ledger_pb2.ExplainTaskResponse]]:
         """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
-
-    @_abc_1.abstractmethod
-    def Drain(
-        self,
-        request: _migration_drain_pb2.DrainRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_migration_drain_pb2.DrainResponse, _abc.Awaitable[_migration_drain_pb2.DrainResponse]]:
-        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
-
-    @_abc_1.abstractmethod
-    def WatchDrain(
-        self,
-        request: _migration_drain_pb2.WatchDrainRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
-        """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
     @_abc_1.abstractmethod
     def GetStages(
@@ -230,5 +214,21 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.ClearOverrideResponse, _abc.Awaitable[_migration_stages_pb2.ClearOverrideResponse]]:
         """Takes an override away: the flag decides again."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _migration_drain_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_drain_pb2.DrainResponse, _abc.Awaitable[_migration_drain_pb2.DrainResponse]]:
+        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+
+    @_abc_1.abstractmethod
+    def WatchDrain(
+        self,
+        request: _migration_drain_pb2.WatchDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
+        """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

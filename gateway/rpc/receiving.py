@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.access.access import Access
@@ -114,7 +114,7 @@ class Incoming:
         key = await self._receiver.known(self._authorization)
         await key.unfinished.acquire()
         self._until_the_end.callback(key.unfinished.release)
-        raw = await self._kept(key, only_message(incoming))
+        raw = await self._kept(key, lambda: only_message(incoming))
         assert raw is not None
         if len(raw) <= SMALL:
             await self.release()
@@ -131,7 +131,7 @@ class Incoming:
         messages = aiter(incoming)
         if isinstance(messages, AsyncGenerator):
             self._until_the_end.push_async_callback(messages.aclose)
-        while (raw := await self._kept(key, _next(messages, MESSAGE_SECONDS))) is not None:
+        while (raw := await self._kept(key, lambda: _next(messages, MESSAGE_SECONDS))) is not None:
             size = len(raw)
             async with self._turn(key, raw):
                 request = await self._parsed(request_type, raw)
@@ -146,12 +146,12 @@ class Incoming:
         receiver = self._receiver
         return await parse_apart(request_type, raw, receiver.sandbox, largest=receiver.largest)
 
-    async def _kept(self, key: _Key, reading: Awaitable[bytes | None]) -> bytes | None:
+    async def _kept(self, key: _Key, read: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
         """A message, whose room is given back when the call ends. The only one of a key does not wait for others'."""
         async with self._receiver.unfinished if key.reading else contextlib.nullcontext():
             key.reading += 1
             try:
-                raw = await reading
+                raw = await read()
             finally:
                 key.reading -= 1
         if raw is not None and len(raw) > SMALL:

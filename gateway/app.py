@@ -41,6 +41,7 @@ PARTS = (
     "workers",
     "scale",
     "dead_letters",
+    "drain",
     "dags",
     "dag_stream",
     "dag_runs",
@@ -48,7 +49,10 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "migration_stages",
+    "migration_stream",
     "legacy_use",
+    "migration_ledger",
     "health",
 )
 

@@ -10,10 +10,10 @@ WITH started AS (
     WHERE t.id = d.task_id AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
       AND t.status = 'PROCESSING' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL
       AND ($2::float8 IS NULL OR t.started_at > now() - make_interval(secs => $2))
-    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at, d.stage, d.rule, d.entry_id
 ), history AS (
-    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at)
-    SELECT task_id, attempt, epoch, backend, worker_id, started_at FROM started
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, stage, rule, entry_id)
+    SELECT task_id, attempt, epoch, backend, worker_id, started_at, stage, rule, entry_id FROM started
     ON CONFLICT DO NOTHING
 )
 SELECT task_id FROM started

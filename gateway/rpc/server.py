@@ -16,6 +16,7 @@ from gateway.rpc import (
     dags,
     dead_letters,
     health,
+    migration,
     operations,
     schedules,
     service,
@@ -29,6 +30,7 @@ from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
+from gateway.rpc.migration import MigrationService
 from gateway.rpc.operations import OperationService
 from gateway.rpc.receiving import Receiver
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
@@ -77,6 +79,7 @@ class GrpcServer:
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
+            migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
         self.calls = KeyedCalls(gateway.access, receiver)

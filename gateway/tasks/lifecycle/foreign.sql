@@ -28,8 +28,9 @@ WITH log AS (
     LEFT JOIN projects p2 ON p2.id = $2
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
-                               state, backend, stage, epoch, max_attempts, queued_at)
-SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now()
+                               state, backend, stage, epoch, max_attempts, queued_at, rule, entry_id)
+SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now(),
+       'producer', (SELECT max(id) FROM taskgate.ledger)
 FROM known k
 WHERE k.status IS NULL OR k.status IN ('PENDING', 'PROCESSING')
 ON CONFLICT (task_id) DO NOTHING

@@ -132,6 +132,58 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_BLOCKED as DRAIN_VERDICT_BLOCKED
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINED as DRAIN_VERDICT_DRAINED
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINING as DRAIN_VERDICT_DRAINING
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_SAFE_TO_SWITCH_OFF as DRAIN_VERDICT_SAFE_TO_SWITCH_OFF
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_UNSPECIFIED as DRAIN_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_drain_pb2 import DrainCounts as DrainCounts
+from taskgate.v1.migration_drain_pb2 import DrainEstimate as DrainEstimate
+from taskgate.v1.migration_drain_pb2 import DrainLeft as DrainLeft
+from taskgate.v1.migration_drain_pb2 import DrainReport as DrainReport
+from taskgate.v1.migration_drain_pb2 import DrainRequest as DrainRequest
+from taskgate.v1.migration_drain_pb2 import DrainResponse as DrainResponse
+from taskgate.v1.migration_drain_pb2 import DrainVerdict as DrainVerdict
+from taskgate.v1.migration_drain_pb2 import SlowTask as SlowTask
+from taskgate.v1.migration_drain_pb2 import WatchDrainRequest as WatchDrainRequest
+from taskgate.v1.migration_drain_pb2 import WatchDrainResponse as WatchDrainResponse
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
+from taskgate.v1.migration_ledger_pb2 import Flip as Flip
+from taskgate.v1.migration_ledger_pb2 import LedgerBreak as LedgerBreak
+from taskgate.v1.migration_ledger_pb2 import LedgerEntry as LedgerEntry
+from taskgate.v1.migration_ledger_pb2 import ListFlipsRequest as ListFlipsRequest
+from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsResponse
+from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
+from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
+from taskgate.v1.migration_stages_pb2 import ClearOverrideRequest as ClearOverrideRequest
+from taskgate.v1.migration_stages_pb2 import ClearOverrideResponse as ClearOverrideResponse
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentRequest as GetFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentResponse as GetFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import GetStagesRequest as GetStagesRequest
+from taskgate.v1.migration_stages_pb2 import GetStagesResponse as GetStagesResponse
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentRequest as ImportFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentResponse as ImportFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import ListStageChangesRequest as ListStageChangesRequest
+from taskgate.v1.migration_stages_pb2 import ListStageChangesResponse as ListStageChangesResponse
+from taskgate.v1.migration_stages_pb2 import SetOverrideRequest as SetOverrideRequest
+from taskgate.v1.migration_stages_pb2 import SetOverrideResponse as SetOverrideResponse
+from taskgate.v1.migration_stages_pb2 import SetRolloutRequest as SetRolloutRequest
+from taskgate.v1.migration_stages_pb2 import SetRolloutResponse as SetRolloutResponse
+from taskgate.v1.migration_stages_pb2 import SetStageRequest as SetStageRequest
+from taskgate.v1.migration_stages_pb2 import SetStageResponse as SetStageResponse
+from taskgate.v1.migration_stages_pb2 import StageChange as StageChange
+from taskgate.v1.migration_stages_pb2 import StageOverride as StageOverride
+from taskgate.v1.migration_stages_pb2 import StageSetting as StageSetting
+from taskgate.v1.migration_stages_pb2 import Stages as Stages
+from taskgate.v1.migration_stages_pb2 import UnsetStageRequest as UnsetStageRequest
+from taskgate.v1.migration_stages_pb2 import UnsetStageResponse as UnsetStageResponse
+from taskgate.v1.migration_stages_pb2 import WatchStagesRequest as WatchStagesRequest
+from taskgate.v1.migration_stages_pb2 import WatchStagesResponse as WatchStagesResponse
 from taskgate.v1.operation_service_pb2 import AbortOperationRequest as AbortOperationRequest
 from taskgate.v1.operation_service_pb2 import AbortOperationResponse as AbortOperationResponse
 from taskgate.v1.operation_service_pb2 import GetOperationRequest as GetOperationRequest
@@ -217,6 +269,7 @@ from taskgate.v1.task_pb2 import ON_CONFLICT_REFUSE as ON_CONFLICT_REFUSE
 from taskgate.v1.task_pb2 import ON_CONFLICT_RETURN as ON_CONFLICT_RETURN
 from taskgate.v1.task_pb2 import ON_CONFLICT_UNSPECIFIED as ON_CONFLICT_UNSPECIFIED
 from taskgate.v1.task_pb2 import OnConflict as OnConflict
+from taskgate.v1.task_pb2 import PastGateway as PastGateway
 from taskgate.v1.task_pb2 import RetryPolicy as RetryPolicy
 from taskgate.v1.task_pb2 import TASK_STATUS_COMPLETED as TASK_STATUS_COMPLETED
 from taskgate.v1.task_pb2 import TASK_STATUS_FAILED as TASK_STATUS_FAILED
@@ -356,6 +409,8 @@ __all__ = [
     "CancelDagRunResponse",
     "ChangeTenantRequest",
     "ChangeTenantResponse",
+    "ClearOverrideRequest",
+    "ClearOverrideResponse",
     "ClearQuotaRequest",
     "ClearQuotaResponse",
     "CompareDagVersionsRequest",
@@ -371,6 +426,11 @@ __all__ = [
     "DAG_STATUS_SKIPPED",
     "DAG_STATUS_UNSPECIFIED",
     "DAG_STATUS_WAITING",
+    "DRAIN_VERDICT_BLOCKED",
+    "DRAIN_VERDICT_DRAINED",
+    "DRAIN_VERDICT_DRAINING",
+    "DRAIN_VERDICT_SAFE_TO_SWITCH_OFF",
+    "DRAIN_VERDICT_UNSPECIFIED",
     "Dag",
     "DagChange",
     "DagDocument",
@@ -395,6 +455,15 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "DrainCounts",
+    "DrainEstimate",
+    "DrainLeft",
+    "DrainReport",
+    "DrainRequest",
+    "DrainResponse",
+    "DrainVerdict",
+    "ExplainTaskRequest",
+    "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
     "FIRING_KIND_CLOCK",
     "FIRING_KIND_MANUAL",
@@ -408,6 +477,7 @@ __all__ = [
     "Firing",
     "FiringKind",
     "FiringOutcome",
+    "Flip",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -420,6 +490,8 @@ __all__ = [
     "GetDagSchemaResponse",
     "GetDeadLetterRequest",
     "GetDeadLetterResponse",
+    "GetFlagDocumentRequest",
+    "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
     "GetRequest",
@@ -428,10 +500,14 @@ __all__ = [
     "GetScaleResponse",
     "GetScheduleRequest",
     "GetScheduleResponse",
+    "GetStagesRequest",
+    "GetStagesResponse",
     "GetTenantRequest",
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "ImportFlagDocumentRequest",
+    "ImportFlagDocumentResponse",
     "LETTER_KIND_PAYLOAD",
     "LETTER_KIND_TASK",
     "LETTER_KIND_UNSPECIFIED",
@@ -446,6 +522,8 @@ __all__ = [
     "LETTER_STATE_OPEN",
     "LETTER_STATE_REDRIVEN",
     "LETTER_STATE_UNSPECIFIED",
+    "LedgerBreak",
+    "LedgerEntry",
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
@@ -464,6 +542,8 @@ __all__ = [
     "ListDeadLettersResponse",
     "ListFiringsRequest",
     "ListFiringsResponse",
+    "ListFlipsRequest",
+    "ListFlipsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -476,6 +556,8 @@ __all__ = [
     "ListScheduleTimesResponse",
     "ListSchedulesRequest",
     "ListSchedulesResponse",
+    "ListStageChangesRequest",
+    "ListStageChangesResponse",
     "ListTenantsRequest",
     "ListTenantsResponse",
     "ListWebhookSecretsRequest",
@@ -483,6 +565,8 @@ __all__ = [
     "ListWorkersRequest",
     "ListWorkersResponse",
     "LoadFigures",
+    "MigrationServiceServicer",
+    "MigrationServiceStub",
     "NewTask",
     "ON_CONFLICT_REFUSE",
     "ON_CONFLICT_RETURN",
@@ -510,6 +594,7 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PastGateway",
     "Pause",
     "PauseScheduleRequest",
     "PauseScheduleResponse",
@@ -560,12 +645,23 @@ __all__ = [
     "SelectResponse",
     "SendDagSignalRequest",
     "SendDagSignalResponse",
+    "SetOverrideRequest",
+    "SetOverrideResponse",
     "SetQuotaRequest",
     "SetQuotaResponse",
+    "SetRolloutRequest",
+    "SetRolloutResponse",
     "SetRunTimeRequest",
     "SetRunTimeResponse",
+    "SetStageRequest",
+    "SetStageResponse",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
+    "SlowTask",
+    "StageChange",
+    "StageOverride",
+    "StageSetting",
+    "Stages",
     "StartDagRunRequest",
     "StartDagRunResponse",
     "StartOperationRequest",
@@ -604,6 +700,7 @@ __all__ = [
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",
+    "TaskStart",
     "TaskState",
     "TaskStatus",
     "Tenant",
@@ -612,10 +709,14 @@ __all__ = [
     "TenantServiceStub",
     "TenantTier",
     "TierFigures",
+    "UnsetStageRequest",
+    "UnsetStageResponse",
     "UpdateScheduleRequest",
     "UpdateScheduleResponse",
     "ValidateDagRequest",
     "ValidateDagResponse",
+    "VerifyLedgerRequest",
+    "VerifyLedgerResponse",
     "WORKER_KIND_ALL",
     "WORKER_KIND_GATEWAY",
     "WORKER_KIND_UNSPECIFIED",
@@ -627,8 +728,12 @@ __all__ = [
     "WORKER_STATE_UNSPECIFIED",
     "WatchDagRunRequest",
     "WatchDagRunResponse",
+    "WatchDrainRequest",
+    "WatchDrainResponse",
     "WatchRequest",
     "WatchResponse",
+    "WatchStagesRequest",
+    "WatchStagesResponse",
     "WebhookSecret",
     "Worker",
     "WorkerKind",
@@ -639,6 +744,7 @@ __all__ = [
     "add_DagRunServiceServicer_to_server",
     "add_DagServiceServicer_to_server",
     "add_DeadLetterServiceServicer_to_server",
+    "add_MigrationServiceServicer_to_server",
     "add_OperationServiceServicer_to_server",
     "add_ScheduleServiceServicer_to_server",
     "add_TaskServiceServicer_to_server",

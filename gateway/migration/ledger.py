@@ -12,7 +12,8 @@ import asyncpg
 from gateway.migration.chain import OPENING, Entry, hash_of
 from gateway.migration.errors import LedgerUnwritable
 from gateway.routing.stages import Stage
-from gateway.storage.database import translated, type_Connection
+from gateway.storage.database import type_Connection
+from gateway.storage.driver_errors import translated
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.migration", "ledger.sql")

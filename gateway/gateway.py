@@ -29,6 +29,7 @@ from gateway.dispatch.capabilities import Capabilities
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
+from gateway.limits.held_bytes import HeldBytes
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
@@ -116,6 +117,7 @@ class Gateway:
     stages: Stages
     stage_watch: StageWatch
     sandbox: Sandbox
+    held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_held_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies in memory; beyond, HTTP answers 503"
+        512 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of all large request bodies and gRPC messages in memory; beyond, HTTP answers 503",
     )
     max_held_bytes_per_key: int = Field(
         128 * 1024 * 1024, ge=1024, description="The same for one API key; beyond, HTTP answers 429"

@@ -18,6 +18,7 @@ from gateway.bootstrap.migration import build_migration
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.limits.held_bytes import HeldBytes
 from gateway.migration.explanation import Explanations
 from gateway.migration.flip_log import FlipLog
 from gateway.operations.operations import Operations
@@ -102,6 +103,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
         tenant_service=tenants.service,
+        held=HeldBytes(in_all=settings.max_held_bytes, per_key=settings.max_held_bytes_per_key),
         stages=migration.stages,
         stage_watch=migration.stage_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),

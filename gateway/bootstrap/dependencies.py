@@ -1,4 +1,4 @@
-"""What every part of a gateway stands on: settings, PostgreSQL, engines, the flag, access, the process's lease."""
+"""The dependencies of all parts of a gateway: settings, PostgreSQL, engines, the flag, access, the process's lease."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gateway.tasks.changes.notifier import Notifier
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Parts that need no other part than those before them."""
+    """Parts that only need the ones before them."""
 
     settings: Settings
     database: Database
@@ -48,7 +48,7 @@ class Dependencies:
 
     @property
     def redis(self) -> RedisQueueEngine | None:
-        """The Redis queue, when there is one: legacy producers and workers leave things there."""
+        """The Redis queue, if there is one, where legacy producers and workers push payloads."""
         engine = self.engines.get("redis")
         return engine if isinstance(engine, RedisQueueEngine) else None
 

@@ -1,7 +1,7 @@
-"""Nodes that the process which opens them starts itself, so that a chain does not wait for a dispatcher's look.
+"""Direct starts: the process that opens nodes starts them itself, so that chains do not wait for a dispatcher's look.
 
-Only the plain case: few tasks with a handler, nothing that holds tasks back, and an engine with nothing else to do.
-Whatever else there is, dispatchers weigh, which know who waits beside.
+Only in the simple case: few tasks with a handler, no rule that holds tasks back, and an engine with nothing else to do.
+All other tasks are left to dispatchers, which know the other tasks that wait.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DirectStarts:
         self._starts = StartBuilder(queue_of, retry)
 
     def plan(self, run: RunFacts, tasks: Sequence[NewTask]) -> list[StartPlan] | None:
-        """How these nodes of the run begin; None: dispatchers say so."""
+        """The start plans of these nodes; None: left to dispatchers."""
         if not tasks or run.held_back or self._lane.is_down or self._lane.pending + len(tasks) > FEW:
             return None
         if any(task.task_type not in self._task_types or task.held is not None for task in tasks):

@@ -1,8 +1,8 @@
 -- Payloads that the gateway did not push.
 
 -- name: judge
--- What the gateway knows of a task whose payload somebody else pushed: its owner (contract §4, last paragraph), and who the
--- payload says that it is. No row: nothing is known.
+-- The known task of a payload that somebody else pushed: its owner (contract §4, last paragraph), and the owner that the payload
+-- claims. No row: there is no such task.
 SELECT d.state, l.status, l.payload::text AS payload, COALESCE($2, p1.tenant_id, p2.tenant_id) AS claimed,
        CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner
 FROM (SELECT $1::text AS id) one

@@ -48,6 +48,7 @@ class Load:
             await self._gateway.intake.submit(
                 [NewTask("probe", "g", {}, Placement("acme", None), None) for _ in range(40)]
             )
+            await asyncio.sleep(0.02)
 
     async def until(self, tenant: str | None, stage: Stage) -> None:
         """Wait until the gateway routes so, and a few tasks have gone that way."""
@@ -62,8 +63,9 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(database: Database, **settings: Any) -> AsyncIterator[tuple[Gateway, Load]]:
-    engines = {name: MemoryEngine(name=name) for name in ("redis", "temporal")}
+async def loaded(
+    database: Database, engines: dict[str, MemoryEngine], **settings: Any
+) -> AsyncIterator[tuple[Gateway, Load]]:
     gateway = build_gateway(Settings(database_url=database.url, **settings), engines=engines)
     await gateway.start()
     load = Load(gateway)
@@ -119,6 +121,7 @@ async def test_every_start_is_joined(database: Database, launchdarkly: Any, tmp_
         " VALUES ('old', 'g', 'probe', 'queued', 'redis', 'off', 1)"
     )
     path = tmp_path / "flags.json"
+    engines = {name: MemoryEngine(name=name) for name in ("redis", "temporal")}
 
     async def put_file(flag: dict[str, Any]) -> None:
         fresh = path.with_suffix(".new")
@@ -126,7 +129,7 @@ async def test_every_start_is_joined(database: Database, launchdarkly: Any, tmp_
         fresh.replace(path)
 
     await put_file(new_flag(KEY))
-    async with loaded(database, flags_file=path) as (_, load):
+    async with loaded(database, engines, flags_file=path) as (_, load):
         await flip_flag(put_file, load)
         await flip_overrides(database, load)
 
@@ -139,11 +142,13 @@ async def test_every_start_is_joined(database: Database, launchdarkly: Any, tmp_
         )
 
     await put_row(new_flag(KEY) | {"version": 1})
-    async with loaded(database) as (_, load):
+    async with loaded(database, engines) as (_, load):
         await flip_flag(put_row, load)
 
     launchdarkly.put(new_flag(KEY) | {"version": 1})
-    async with loaded(database, launchdarkly_sdk_key=launchdarkly.sdk_key, launchdarkly_base_url=launchdarkly.url) as (
+    async with loaded(
+        database, engines, launchdarkly_sdk_key=launchdarkly.sdk_key, launchdarkly_base_url=launchdarkly.url
+    ) as (
         _,
         load,
     ):

@@ -19,10 +19,8 @@ class MigrationService:
     """The calls of the service. Each raises what the error tree has for it."""
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
-        self._access = gateway.access
         self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway))
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {name: method for part in self._parts for name, method in part.handlers(calls).items()}

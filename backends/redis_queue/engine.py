@@ -35,6 +35,8 @@ _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
+_AT_ONCE = 200
+"""Starts that one script takes back."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -47,7 +49,9 @@ class RedisQueueEngine:
     """
 
     name = "redis"
-    capabilities = frozenset({Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS})
+    capabilities = frozenset(
+        {Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS, Capability.WITHDRAW}
+    )
 
     def __init__(self, url: str, *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
@@ -129,13 +133,23 @@ class RedisQueueEngine:
         """
         return await sign_off(self._link, worker_id, keep=_KEEP)
 
+    async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """What a worker has is in its own list, or in that of legacy workers, which are not looked at.
+
+        Copies without an epoch, which the legacy recovery made, stay where they are.
+        """
+        withdrawn: list[WorkflowRef] = []
+        for group, its in _by_group(refs).items():
+            for first in range(0, len(its), _AT_ONCE):
+                some = its[first : first + _AT_ONCE]
+                taken = await self._lists.withdraw(group, [ref.workflow_id for ref in some], keep=_KEEP)
+                withdrawn += [ref for ref in some if ref.workflow_id in taken]
+        return withdrawn
+
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """One pass over the lists of each group, however many starts of it are asked for."""
-        groups: dict[str, list[WorkflowRef]] = {}
-        for ref in refs:
-            groups.setdefault(ref.group_id, []).append(ref)
         lost: list[WorkflowRef] = []
-        for group, its in groups.items():
+        for group, its in _by_group(refs).items():
             with _reading():
                 held = await self._lists.contents(group)
             absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
@@ -205,6 +219,13 @@ class RedisQueueEngine:
         fields = await self._link.call("HMGET", f"{wire.START}{ref.workflow_id}", "state", "error", "result")
         state, error, result = ((field or b"").decode() for field in fields)
         return state, error, result
+
+
+def _by_group(refs: Sequence[WorkflowRef]) -> dict[str, list[WorkflowRef]]:
+    groups: dict[str, list[WorkflowRef]] = {}
+    for ref in refs:
+        groups.setdefault(ref.group_id, []).append(ref)
+    return groups
 
 
 @contextmanager

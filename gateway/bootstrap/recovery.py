@@ -9,6 +9,7 @@ from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
+from gateway.migration.rampdown import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
@@ -53,6 +54,16 @@ def build_leader(
             Chore(f"comparing with {name}", check.tick, pause),
             Chore(f"checking the memory of {name}", check.check_memory, pause),
         ]
+    rampdown = Rampdown(
+        database,
+        dependencies.engines,
+        dependencies.router,
+        is_down=dispatcher.is_down,
+        wake=dispatcher.wake,
+        on_duty=duties.wake,
+        fenced=settings.fence_enabled,
+    )
+    chores.append(Chore("ramping down", rampdown.tick, pause))
     bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))

@@ -28,7 +28,7 @@ _PAGE, _REWAIT, _RECALL = (
     block.replace(":why_it_stays", SQL.why_it_stays) for block in (SQL.page, SQL.rewait, SQL.recall)
 )
 
-#: Tasks that are moved at once. A tenant of which so many wait to be started is given no more: the pace is the dispatcher's.
+#: Tasks that are moved at once. Who has so many waiting to be started is given no more: the dispatcher sets the pace.
 PAGE: Final = 100
 #: Pause between two looks while tasks are moved, and while there is nothing to be moved of a tenant (seconds).
 FEED_SECONDS: Final = 0.05

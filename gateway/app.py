@@ -49,6 +49,7 @@ PARTS = (
     "quotas",
     "pauses",
     "legacy_use",
+    "migration_rampdown",
     "health",
 )
 

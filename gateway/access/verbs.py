@@ -84,7 +84,7 @@ _RESOURCES = {
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use""",
+        GET /gateway/v1/legacy-use  GET /gateway/v1/migration/rampdown""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas

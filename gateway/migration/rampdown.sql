@@ -81,3 +81,12 @@ WITH moved AS (
     RETURNING d.task_id
 )
 SELECT task_id, pg_notify('taskgate_due', '') FROM moved
+
+-- name: held
+-- Open tasks of tenant $1, by what a rampdown asks of them. `why`: why a start that its engine holds begins there.
+SELECT d.backend, d.state, d.stage, d.project_id, d.task_type, d.held IS NOT NULL AS is_held,
+       d.state || '' = 'waiting' AND d.due_at > now() AS is_later, CASE WHEN d.state || '' = 'queued' THEN :why_it_stays END AS why,
+       count(*) AS tasks
+FROM taskgate.dispatch d
+WHERE d.tenant_id = $1 AND d.state = ANY ('{waiting,starting,queued,running}'::text[])
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8

@@ -1,4 +1,4 @@
-"""A move that is cut short, anywhere and by anything, is finished by whoever leads next, and loses or doubles nothing."""
+"""A move that is cut short, anywhere and by anything, is finished by whoever leads next; nothing is lost or doubled."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def test_back_in_mid_move_leaves_the_rest_in_redis(move):
     await leader._look()
     await move.start_waiting()
     move.put(Stage.OFF)
-    await move.leader().tick()
+    await move.leader()._look()
     states = list((await move.states()).values())
     assert (states.count("waiting redis"), states.count("queued redis")) == (100, 50)
     assert len(await move.in_redis()) == 50

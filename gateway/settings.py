@@ -260,7 +260,8 @@ class Settings(BaseSettings):
     # For the fault suite -------------------------------------------------------------------------------------
     fault_point: str = Field("", description="Fault suite only: die at this step of a task's way, `name:count`")
     fence_enabled: bool = Field(
-        True, description="Fault suite only: false lets workers run without a claim, to prove that the checker sees it"
+        True,
+        description="Fault suite only: false lets workers run without a claim, and rampdown move what it did not ask Redis for, to prove that the checker sees it",
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")

@@ -10,17 +10,21 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
+from gateway.routing.stages import Stage
 from gateway.tasks.fault_points import POINTS
-from world import SIDES, World
+from world import SIDES, TENANTS, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
 
 GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
+RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
+#: Longest wait for tasks that a rampdown can move.
+QUEUED_SECONDS = 5.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 
@@ -41,6 +45,25 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
         await gateway.kill()
     await gateway.start()
     await world.gateway_is_back(number)
+
+
+async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
+    """At a step of a move: what it had taken out of Redis, and what it had written, is found by the next leader."""
+    number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
+    gateway = world.gateways[number]
+    others = [other for other in world.gateways if other is not gateway]
+    await asyncio.gather(*(one.kill() for one in world.gateways))
+    await gateway.start(TASKGATE_FAULT_POINT=f"{chance.choice(RAMPDOWN_POINTS)}:{chance.randint(1, 2)}")
+    await world.gateway_is_back(number)
+    await world.set_stage(tenant, Stage.OFF)
+    deadline = time.monotonic() + QUEUED_SECONDS
+    while not await world.waits_in_redis(tenant) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    await world.set_stage(tenant, Stage.RAMPDOWN)
+    if not await gateway.died(5):
+        await gateway.kill()
+    await asyncio.gather(*(one.start() for one in [gateway, *others]))
+    await asyncio.gather(*(world.gateway_is_back(other) for other in range(len(world.gateways))))
 
 
 async def kill_worker(world: World, chance: random.Random) -> None:
@@ -214,6 +237,7 @@ FAULTS: dict[str, Fault] = {
         copies_in_redis,
         worker_dies_at_a_step,
         gateway_dies_at_a_step,
+        leader_dies_in_a_rampdown,
         worker_hangs_past_its_lease,
         restart_redis,
         empty_redis,
@@ -243,6 +267,7 @@ BESIDE_LEGACY = (
     "kill_worker_of_a_dag",
     "worker_dies_at_a_step",
     "gateway_dies_at_a_step",
+    "leader_dies_in_a_rampdown",
     "worker_hangs_past_its_lease",
     "restart_temporal",
     "cut_connection",

@@ -138,19 +138,23 @@ class Rampdown:
             self._on_duty()
         else:
             fault_points.passing("before_withdraw")
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    withdrawn = await engine.withdraw_not_begun(refs)
-            except (EngineError, TimeoutError) as error:
-                log.debug("%s gives nothing back now: %s", engine.name, type(error).__name__)
-                return 0
+            withdrawn = await self._withdraw(engine, refs) if self._fenced else refs
             fault_points.passing("after_withdraw")
-            moved = await self._write(_REWAIT, withdrawn if self._fenced else refs, engine, target)
+            moved = await self._write(_REWAIT, withdrawn, engine, target)
             fault_points.passing("after_rewait")
         if moved:
-            log.debug("%d tasks moved from %s to %s", moved, engine.name, target)
+            log.info("%d tasks moved from %s to %s", moved, engine.name, target)
             self._wake()
         return moved
+
+    async def _withdraw(self, engine: WorkflowEnginePort, refs: Sequence[WorkflowRef]) -> Sequence[WorkflowRef]:
+        """What the engine has given back. An answer that was lost is given again when it is asked next."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await engine.withdraw_not_begun(refs)
+        except (EngineError, TimeoutError) as error:
+            log.debug("%s gives nothing back now: %s", engine.name, type(error).__name__)
+            return []
 
     async def _write(self, query: str, refs: Sequence[WorkflowRef], engine: WorkflowEnginePort, target: str) -> int:
         # In one order, in which all lock them.

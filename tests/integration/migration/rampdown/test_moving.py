@@ -211,11 +211,13 @@ async def test_a_copy_finds_no_claim(move, transitions, new_worker):
     assert await transitions.claim("a", "temporal", 2, "w1", with_payload=False) is not None
 
 
-async def test_without_asking_redis_a_task_would_run_twice(move):
-    """The fence taken away: what a legacy worker has taken is started on Temporal as well."""
+async def test_without_asking_redis_tasks_would_run_twice(move):
+    """The fence taken away: they are started on Temporal, and legacy workers have them or will take them."""
     await move.hold("taken")
     await move.queue.lmove("queue:group:g", "queue:processing:global", "LEFT", "LEFT")
+    await move.hold("waits")
     move.put(Stage.RAMPDOWN)
     await move.run(move.leader(fenced=False))
-    assert await move.states() == {"taken": "queued temporal"}
+    assert await move.states() == {"taken": "queued temporal", "waits": "queued temporal"}
     assert await move.queue.llen("queue:processing:global") == 1
+    assert await move.in_redis() == {"waits"}

@@ -113,7 +113,8 @@ async def test_an_engine_that_is_away_did_nothing(harness: EngineHarness, engine
     start = new_start()
     await engine.start_workflow(start)
     await harness.break_connection()
-    with pytest.raises(EngineUnavailable):
+    # An engine that still believes in its connection may not know how far the question got.
+    with pytest.raises((EngineUnavailable, AnswerLost)):
         await engine.withdraw_not_begun([start.ref])
     await harness.restore_connection()
     assert (await harness.take()).assignment.task_id == start.ref.task_id

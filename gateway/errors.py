@@ -80,7 +80,7 @@ class ScheduleNotFound(ApiError):
 
 
 class TaskNotWaiting(ApiError):
-    """Only a task that waits for its time can be given another one."""
+    """The time of a task can only be changed while it waits."""
 
     code = "task_not_waiting"
     http_status = 409
@@ -88,7 +88,7 @@ class TaskNotWaiting(ApiError):
 
 
 class TooManySchedules(ApiError):
-    """The tenant has as many schedules as it may have."""
+    """The tenant has reached its limit of schedules."""
 
     code = "too_many_schedules"
     http_status = 409
@@ -149,7 +149,7 @@ class TooManyOpen(ApiError):
 
 
 class TooMuchHeld(ApiError):
-    """The gateway holds as much of requests under way as it may."""
+    """The gateway has too many large requests in memory; try again."""
 
     code = "too_much_held"
     http_status = 503
@@ -230,7 +230,7 @@ class NothingAccepted(DatabaseUnavailable):
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The database did not say whether this was done; look before you repeat it."""
+    """The database did not confirm whether this was done; check before you repeat it."""
 
     code = "outcome_unknown"
 
@@ -239,7 +239,7 @@ class OutcomeUnknown(DatabaseUnavailable):
     ) -> None:
         if task_ids and message is None:
             which = f"task {task_ids[0]} was" if len(task_ids) == 1 else f"these {len(task_ids)} tasks were"
-            message = f"The database did not say whether {which} accepted; look before you submit again."
+            message = f"The database did not confirm whether {which} accepted; check before you submit again."
         super().__init__(message, retry_after=retry_after)
         self.task_ids = task_ids
         """The tasks that may have been accepted, all or none."""
@@ -258,7 +258,7 @@ class ShuttingDown(ApiError):
 
 
 class BackendNotConfigured(ApiError):
-    """The backend that this needs is not configured."""
+    """The required backend is not configured."""
 
     code = "backend_not_configured"
     http_status = 503

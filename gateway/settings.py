@@ -1,4 +1,7 @@
-"""Every setting, typed, with its environment variable (`TASKGATE_` + the field's name) and default."""
+"""Every setting, typed, with its environment variable (`TASKGATE_` + the field's name) and default.
+
+It is one class, and longer than other modules, so that one place answers which settings there are.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address of the HTTP face")
     http_port: int = Field(8080, description="Port of the HTTP face")
     allowed_origins: list[str] = Field(
-        ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: every one"
+        ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: all"
     )
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
     grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
@@ -45,10 +48,10 @@ class Settings(BaseSettings):
     grpc_reflection: bool = Field(True, description="gRPC clients may ask for the protos (grpcurl, without a key)")
     grpc_tls_certificate: Path | None = Field(None, description="PEM chain of the gRPC face; unset: no TLS")
     grpc_tls_key: Path | None = Field(
-        None, description="PEM key for `grpc_tls_certificate`; both are read anew when changed"
+        None, description="PEM key for `grpc_tls_certificate`; both files are read again when they change"
     )
     grpc_tls_client_ca: Path | None = Field(
-        None, description="PEM; gRPC clients must show a certificate of these (mTLS)"
+        None, description="PEM; gRPC clients must present a certificate of one of these authorities (mTLS)"
     )
     grpc_keepalive_seconds: float = Field(30.0, ge=1, description="Ping on a quiet gRPC connection")
     grpc_keepalive_timeout_seconds: float = Field(
@@ -61,10 +64,10 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_held_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies under way; HTTP answers 503 beyond"
+        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies in memory; beyond, HTTP answers 503"
     )
     max_held_bytes_per_key: int = Field(
-        128 * 1024 * 1024, ge=1024, description="The same of one API key; HTTP answers 429 beyond"
+        128 * 1024 * 1024, ge=1024, description="The same for one API key; beyond, HTTP answers 429"
     )
     max_connections: int = Field(
         10_000, ge=10, description="HTTP connections at once; never more than three quarters of the open files allowed"
@@ -72,20 +75,20 @@ class Settings(BaseSettings):
     client_seconds: float = Field(
         30.0,
         gt=0,
-        description="A client that has not sent its request's head by then is cut, and one that sends its body slower than 16 kB/s after it",
+        description="A connection is closed if the head of a request takes longer, or if its body is slower than 16 kB/s after this time",
     )
     trusted_proxies: list[str] = Field(
         ["127.0.0.1", "::1"],
         description="Addresses and networks (CIDR) of proxies in front, a JSON list: their `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `*`: everybody's",
     )
-    api_docs: bool = Field(True, description="Serve `/docs`, the API's description as a page, and `/openapi.json`")
+    api_docs: bool = Field(True, description="Serve `/docs`, the description of the API, and `/openapi.json`")
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
     )
     enforce_legacy_roles: bool = Field(
         False,
-        description="Roles and permissions of keys hold on legacy endpoints, too; otherwise what they would refuse is counted (`taskgate access legacy-use`)",
+        description="Enforce roles and permissions of keys on legacy endpoints, too; otherwise requests that would be refused are counted (`taskgate access legacy-use`)",
     )
     stream_keepalive_seconds: float = Field(15.0, gt=0, description="Comment line on a quiet event stream")
     passthrough_timeout_seconds: float = Field(300.0, gt=0, description="Longest wait for the upstream's next bytes")
@@ -102,7 +105,7 @@ class Settings(BaseSettings):
     # Dispatch -----------------------------------------------------------------------------------------------
     dispatch_concurrency: int = Field(64, ge=1, description="Engine starts under way at once, per backend")
     dispatch_sweep_seconds: float = Field(
-        1.0, gt=0, description="Longest pause between looks for due tasks nobody announced"
+        1.0, gt=0, description="Longest pause between looks for due tasks without a notification"
     )
     fallback_seconds: float = Field(
         0.0,
@@ -128,7 +131,7 @@ class Settings(BaseSettings):
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
     non_retryable_errors: dict[str, list[str]] = Field(
         {},
-        description='Errors that are not worth another attempt: JSON, task type (or `*`) to names of exception classes, e.g. `{"add_episode": ["ValueError"]}`',
+        description='Errors after which a task is not tried again: JSON, task type (or `*`) to names of exception classes, e.g. `{"add_episode": ["ValueError"]}`',
     )
 
     # Dead letters -------------------------------------------------------------------------------------------
@@ -141,7 +144,7 @@ class Settings(BaseSettings):
             *("password", "passwd", "secret", "token", "api_key", "authorization", "cookie", "credentials"),
             *("private_key", "content"),
         ],
-        description="What of a dead letter's payload is not shown, a JSON list: key names (at every depth, also as the end of a longer name) and paths (`$.a.b[*]`)",
+        description="Parts of a dead letter's payload that are hidden, a JSON list: key names (at every depth, also as the end of a longer name) and paths (`$.a.b[*]`)",
     )
 
     # DAGs ---------------------------------------------------------------------------------------------------
@@ -153,7 +156,7 @@ class Settings(BaseSettings):
     dag_max_items: int = Field(10_000, ge=1, le=100_000, description="Items of one fan-out")
     dag_max_width: int = Field(1_000, ge=1, le=10_000, description="Items of a fan-out that run at once")
     dag_history_events: int = Field(
-        4_000, ge=20, le=10_000, description="A run goes on under a new Temporal history after so many events"
+        4_000, ge=20, le=10_000, description="A run continues with a new Temporal history after so many events"
     )
     dag_max_depth: int = Field(4, ge=1, le=10, description="DAGs inside DAGs")
     dag_max_document_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Bytes of a definition")
@@ -203,35 +206,42 @@ class Settings(BaseSettings):
     )
 
     task_losses: int = Field(
-        5, ge=1, le=100, description="A task under which so many workers in a row were lost is a dead letter"
+        5,
+        ge=1,
+        le=100,
+        description="A task becomes a dead letter when so many workers in a row were lost while they ran it",
     )
 
     # Workers ------------------------------------------------------------------------------------------------
     handlers: str = Field("", description="Comma-separated modules with further task handlers (plug-ins)")
     worker_slots: int = Field(20, ge=1, description="Tasks that one worker process runs at once")
     worker_memory_mb: int = Field(
-        0, ge=0, description="A worker process that uses more drains and is replaced; 0: no limit"
+        0, ge=0, description="A worker process that uses more is drained and replaced; 0: no limit"
     )
     isolated_types: str = Field(
         "", description="Comma-separated task types whose handlers run in processes of their own; `*`: all"
     )
     isolated_memory_mb: int = Field(
-        0, ge=0, description="A handler in a process of its own that uses more fails; 0: no limit"
+        0, ge=0, description="A handler in a process of its own fails if it uses more; 0: no limit"
     )
     worker_drain_seconds: float = Field(30.0, ge=0, description="Grace for running tasks when a worker is told to end")
     unserved_type_seconds: float = Field(
         60.0,
         ge=0,
-        description="On Redis a task of a type that no living worker has fails after this; until then it waits",
+        description="On Redis, a task fails if no living worker has had a handler of its type for this time; until then it waits",
     )
     ready_file: Path | None = Field(None, description="File that a worker creates once it polls")
     temporal_standalone_activities: bool | None = Field(
         None, description="Use standalone activities; unset: ask the server"
     )
     temporal_heartbeat_seconds: float = Field(
-        30.0, ge=1, description="A task on Temporal whose worker is silent for so long goes to another (last net)"
+        30.0,
+        ge=1,
+        description="A task on Temporal goes to another worker if its worker is silent for this time; leases usually notice a lost worker much earlier",
     )
-    temporal_inline_payload_bytes: int = Field(128 * 1024, ge=0, description="Larger payloads travel by reference")
+    temporal_inline_payload_bytes: int = Field(
+        128 * 1024, ge=0, description="Larger payloads stay in PostgreSQL; Temporal gets a reference"
+    )
 
     # Graph --------------------------------------------------------------------------------------------------
     llm_url: str | None = Field(None, description="OpenAI-compatible base URL; for extraction")
@@ -245,12 +255,12 @@ class Settings(BaseSettings):
     embedder_model: str = Field("text-embedding-3-small", description="Embedding model")
     models_module: str | None = Field(
         None,
-        description="Module whose `language_model()` and `embedder(dimensions)` stand in for a URL that is unset, e.g. `deploy.demo`",
+        description="Module whose `language_model()` and `embedder(dimensions)` replace a URL that is unset, e.g. `deploy.demo`",
     )
     embedder_dimensions: int = Field(1024, ge=8, le=8192, description="Length of an embedding")
     shared_default_group: bool = Field(
         False,
-        description="Without a project all tenants use one group of the graph, as the legacy system had it; only for installations with one tenant",
+        description="Tasks without a project use one group of the graph for all tenants, as in the legacy system; only for installations with one tenant",
     )
 
     # Command line ---------------------------------------------------------------------------------------------
@@ -258,10 +268,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="Key that commands send to it")
 
     # For the fault suite -------------------------------------------------------------------------------------
-    fault_point: str = Field("", description="Fault suite only: die at this step of a task's way, `name:count`")
+    fault_point: str = Field("", description="Fault suite only: the process kills itself at this step, `name:count`")
     fence_enabled: bool = Field(
         True,
-        description="Fault suite only: false lets workers run without a claim, and rampdown move what it did not ask Redis for, to prove that the checker sees it",
+        description="Fault suite only: false lets workers run tasks without a claim, and rampdown move tasks without asking Redis, to prove that the checker notices it",
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")

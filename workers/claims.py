@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus
-from gateway.tasks.lifecycle.transitions import PayloadUnstorable, Transitions
+from gateway.tasks.lifecycle.foreign import ForeignTasks, PayloadUnstorable
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.slots import FixedSlots
@@ -34,9 +35,16 @@ class Claims:
     """
 
     def __init__(
-        self, transitions: Transitions, worker_id: Callable[[], str], slots: FixedSlots, *, engine_retries: bool
+        self,
+        transitions: Transitions,
+        foreign: ForeignTasks,
+        worker_id: Callable[[], str],
+        slots: FixedSlots,
+        *,
+        engine_retries: bool,
     ) -> None:
         self._transitions = transitions
+        self._foreign = foreign
         self._worker_id = worker_id
         self._slots = slots
         self._engine_retries = engine_retries
@@ -88,14 +96,14 @@ class Claims:
             return claim
 
         foreign = pushed is not None and not asking.begun
-        if foreign and (wrong := await transitions.judge_foreign(task_id, group_id, pushed or {})) is not None:
+        if foreign and (wrong := await self._foreign.judge(task_id, group_id, pushed or {})) is not None:
             return Refused(wrong, set_aside=True)
         if (claim := await ask()) is not None:
             return claim
         status = await transitions.claim_status(task_id, worker_id)
         if status is None and pushed is not None:
             try:
-                adopted = await transitions.adopt(task_id, group_id, assignment.task_type, pushed)
+                adopted = await self._foreign.adopt(task_id, group_id, assignment.task_type, pushed)
             except PayloadUnstorable as error:
                 return Refused(error.message, set_aside=True)
             if adopted and (claim := await ask()) is not None:

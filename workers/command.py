@@ -12,7 +12,7 @@ import typer
 #: Pools by what they serve (design §4); `redis` is the legacy queue's.
 POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
 
-Backend = Annotated[str | None, typer.Option(help="Whose tasks to run: redis or temporal (all of its queues)")]
+Backend = Annotated[str | None, typer.Option(help="Backend whose tasks to run: redis or temporal (all of its queues)")]
 Pool = Annotated[
     str | None,
     typer.Option(help="A (enterprise tenants), B (VIP tenants), C (the shared queues of standard tenants) or redis"),
@@ -20,7 +20,7 @@ Pool = Annotated[
 Slots = Annotated[
     str | None,
     typer.Option(
-        help="Tasks at once in a process, or 'auto': as many as the machine bears, TASKGATE_WORKER_SLOTS at most"
+        help="Tasks at once in a process, or 'auto': as memory and processors allow, at most TASKGATE_WORKER_SLOTS"
     ),
 ]
 

@@ -13,6 +13,7 @@ from gateway.submission.start_plan import DispatcherPort
 from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.context import ContextFactory, ProgressSink
 from workers.handlers.base import TaskContext
@@ -36,6 +37,7 @@ class Dependencies:
             retry=RetryPolicy(attempts=settings.task_attempts),
             fenced=settings.fence_enabled,
         )
+        self.foreign = ForeignTasks(self.database, max_attempts=settings.task_attempts)
         self.contexts = ContextFactory(settings, self.database)
         self._settings = settings
         self._intake = self.intake_to(WaitingDispatcher(self.database))

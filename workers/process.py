@@ -84,6 +84,7 @@ class Worker:
         )
         self._runner = Runner(
             self._dependencies.transitions,
+            self._dependencies.foreign,
             self._registry,
             self._dependencies.context,
             lambda: self._lease.process_id,

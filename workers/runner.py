@@ -12,16 +12,18 @@ from typing import Any
 
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.claims import HELD_PAUSE, Claims
 from workers.execution.inline import InlineExecution
-from workers.execution.isolated import HandlerFailed, IsolatedExecution
-from workers.failure import ErrorNames, failure_of
+from workers.execution.isolated import IsolatedExecution
+from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
-from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.outcome import Assignment, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.progress import ProgressReporter
+from workers.reports import Reports
 from workers.slots import FixedSlots
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,6 @@ log = logging.getLogger(__name__)
 CANCEL_GRACE = 0.8
 #: Timers cannot be set for longer (seconds).
 LONGEST_TIMEOUT = 365 * 86400.0
-#: How much of an error's message the log shows (characters); the attempt keeps all of it.
-LONGEST_LOGGED = 2000
 TIMED_OUT = "timeout"
 
 
@@ -69,6 +69,7 @@ class Runner:
     def __init__(
         self,
         transitions: Transitions,
+        foreign: ForeignTasks,
         registry: TaskRegistry,
         context: Callable[[Claim, ProgressReporter], TaskContext],
         worker_id: Callable[[], str],
@@ -83,12 +84,12 @@ class Runner:
         self._context = context
         self._worker_id = worker_id
         self._engine_retries = engine_retries
-        self._non_retryable = non_retryable or {}
         self._inline = InlineExecution()
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
         self._runs: dict[str, _Run] = {}
-        self._claims = Claims(transitions, worker_id, self._slots, engine_retries=engine_retries)
+        self._claims = Claims(transitions, foreign, worker_id, self._slots, engine_retries=engine_retries)
+        self._reports = Reports(transitions, worker_id, non_retryable or {}, engine_retries=engine_retries)
         self._known = KnownTasks()
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
@@ -243,15 +244,15 @@ class Runner:
             elif not run.work.cancelled():
                 run.work.exception()  # seen: what a cancelled handler raises no longer matters
             if run.reason == "drain":
-                await until_stored(lambda: self._hand_back(claim))
+                await until_stored(lambda: self._reports.hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
             return Stopped(str(run.reason))
         error = self._error_of(run)
         fault_points.passing("before_report")
         if error is None:
-            outcome = await until_stored(lambda: self._report_success(claim, reporter))
+            outcome = await until_stored(lambda: self._reports.success(claim, reporter.result))
         else:
-            outcome = await until_stored(lambda: self._report_failure(claim, error))
+            outcome = await until_stored(lambda: self._reports.failure(claim, error))
         fault_points.passing("after_report")
         return outcome
 
@@ -273,33 +274,6 @@ class Runner:
             return late
         return error
 
-    async def _report_success(self, claim: Claim, reporter: ProgressReporter) -> Outcome:
-        if await self._transitions.complete(claim.task_id, claim.attempt):
-            return Completed(reporter.result if isinstance(reporter.result, dict) else None)
-        return await self._after_fence(claim)
-
-    async def _report_failure(self, claim: Claim, error: BaseException) -> Outcome:
-        if isinstance(error, HandlerFailed):
-            failure = error.failure
-        else:
-            failure = failure_of(error, claim.task_type, self._non_retryable)
-        verdict = await self._transitions.fail(
-            claim.task_id,
-            claim.attempt,
-            failure.text,
-            final=failure.final,
-            engine_retries=self._engine_retries,
-            error_type=failure.error_type,
-            stack=failure.stack,
-            delay=failure.delay,
-        )
-        if verdict is None:
-            return await self._after_fence(claim)
-        level = logging.ERROR if verdict.retry_in is None else logging.WARNING
-        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
-        log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
-        return Failed(failure.text, failure.error_type, verdict.retry_in)
-
     async def _give_up(self, claiming: asyncio.Task[Claim | Outcome]) -> None:
         try:
             claim = await claiming
@@ -307,14 +281,4 @@ class Runner:
             log.debug("a claim that was given up: %s", type(error).__name__)
             return
         if isinstance(claim, Claim):
-            await until_stored(lambda: self._hand_back(claim))
-
-    async def _after_fence(self, claim: Claim) -> Outcome:
-        """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
-        status = await self._transitions.claim_status(claim.task_id, self._worker_id())
-        if status is not None and status.state == "completed" and status.epoch == claim.epoch:
-            return Completed(None)
-        return Stopped("fenced")
-
-    async def _hand_back(self, claim: Claim) -> bool:
-        return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
+            await until_stored(lambda: self._reports.hand_back(claim))

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import psutil
 
-from gateway.dispatch.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
-from gateway.dispatch.recent_tenants import RecentTenants
+from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
+from gateway.pacing.recent_tenants import RecentTenants
 
 #: Parts of the machine that may be in use when another task is begun.
 MEMORY_TARGET, CPU_TARGET = 0.85, 0.9

@@ -35,8 +35,8 @@ _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
-_AT_ONCE = 200
-"""Starts that one script takes back."""
+_STARTS = 200
+"""Starts that one script is told of."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -134,27 +134,30 @@ class RedisQueueEngine:
         return await sign_off(self._link, worker_id, keep=_KEEP)
 
     async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """What a worker has is in its own list, or in that of legacy workers, which are not looked at.
+        """A worker's payloads are in its own list, or in the list of legacy workers; neither is looked at.
 
-        Copies without an epoch, which the legacy recovery made, stay where they are.
+        Copies without an epoch, which the legacy recovery makes, stay where they are.
         """
+        groups: dict[str, list[WorkflowRef]] = {}
+        for ref in refs:
+            groups.setdefault(ref.group_id, []).append(ref)
         withdrawn: list[WorkflowRef] = []
-        for group, its in _by_group(refs).items():
-            for first in range(0, len(its), _AT_ONCE):
-                some = its[first : first + _AT_ONCE]
+        for group, its in groups.items():
+            for first in range(0, len(its), _STARTS):
+                some = its[first : first + _STARTS]
                 taken = await self._lists.withdraw(group, [ref.workflow_id for ref in some], keep=_KEEP)
                 withdrawn += [ref for ref in some if ref.workflow_id in taken]
         return withdrawn
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """One pass over the lists of each group, however many starts of it are asked for."""
-        lost: list[WorkflowRef] = []
-        for group, its in _by_group(refs).items():
-            with _reading():
-                held = await self._lists.contents(group)
-            absent = [ref for ref in its if ref.workflow_id not in held and f"task-{ref.task_id}*" not in held]
-            # Taken and ended between two looks, or ended long ago: the marker knows.
-            lost += [ref for ref in absent if await self.get_workflow_status(ref) is None]
+        """One pass over the lists of all groups, however many starts are asked for."""
+        lost = list(refs)
+        with _reading():
+            for _ in range(2):  # a second look for what was put back, or taken and ended, during the first
+                if lost:
+                    held = await self._lists.contents({ref.group_id for ref in lost})
+                    absent = [r for r in lost if r.workflow_id not in held and f"task-{r.task_id}*" not in held]
+                    lost = await self._not_ended(absent)
         return lost
 
     async def keep_fresh(self) -> int:
@@ -215,17 +218,18 @@ class RedisQueueEngine:
                 return marker
             return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""
 
+    async def _not_ended(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        found: list[WorkflowRef] = []
+        for first in range(0, len(refs), _STARTS):
+            some = refs[first : first + _STARTS]
+            places = await self._link.run(scripts.NOT_ENDED, *(ref.workflow_id for ref in some))
+            found += [some[place] for place in places]
+        return found
+
     async def _marker(self, ref: WorkflowRef) -> tuple[str, str, str]:
         fields = await self._link.call("HMGET", f"{wire.START}{ref.workflow_id}", "state", "error", "result")
         state, error, result = ((field or b"").decode() for field in fields)
         return state, error, result
-
-
-def _by_group(refs: Sequence[WorkflowRef]) -> dict[str, list[WorkflowRef]]:
-    groups: dict[str, list[WorkflowRef]] = {}
-    for ref in refs:
-        groups.setdefault(ref.group_id, []).append(ref)
-    return groups
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from backends.port import WorkflowRef
 from backends.redis_queue import scripts, wire
@@ -40,20 +40,19 @@ class TaskLists:
                 return True
         return False
 
-    async def contents(self, group: str) -> set[str]:
-        """The workflow ids of a group's starts in any list, `task-<id>*` for a payload without epoch.
+    async def contents(self, groups: Collection[str]) -> set[str]:
+        """The workflow ids of these groups' starts in any list, `task-<id>*` for a payload without epoch.
 
         Misses what is put back meanwhile.
         """
-        lists = [f"{wire.GROUP}{group}", *await self._workers_lists(group)]
-        pages = walk(self._link, scripts.CONTENTS, (), lists)
-        return {name.decode() async for page in pages for name in page.found}
+        lists = [*(f"{wire.GROUP}{group}" for group in groups), wire.PROCESSING]
+        for worker in await self.workers():
+            lists += [f"{wire.OWN}{worker}:{group}" for group in await self._groups_of(worker) if group in groups]
+        return await self._read(lists)
 
     async def held_by(self, worker_id: str) -> set[str]:
         """As `contents`, of what this worker holds."""
-        groups = [group.decode() for group in await self._link.call("SMEMBERS", f"{wire.HELD}{worker_id}")]
-        pages = walk(self._link, scripts.CONTENTS, (), [f"{wire.OWN}{worker_id}:{group}" for group in groups])
-        return {name.decode() async for page in pages for name in page.found}
+        return await self._read([f"{wire.OWN}{worker_id}:{group}" for group in await self._groups_of(worker_id)])
 
     async def take_out(self, ref: WorkflowRef) -> int:
         """Take all copies out of the group's list; how many. Misses what is taken or put back meanwhile."""
@@ -89,6 +88,13 @@ class TaskLists:
     async def workers(self) -> frozenset[str]:
         """The gateway's own workers that may hold payloads, dead ones included."""
         return frozenset(worker.decode() for worker in await self._link.call("SMEMBERS", wire.WORKERS))
+
+    async def _read(self, lists: Sequence[str]) -> set[str]:
+        pages = walk(self._link, scripts.CONTENTS, (), lists)
+        return {name.decode() async for page in pages for name in page.found}
+
+    async def _groups_of(self, worker_id: str) -> list[str]:
+        return [group.decode() for group in await self._link.call("SMEMBERS", f"{wire.HELD}{worker_id}")]
 
     async def _workers_lists(self, group: str) -> list[str]:
         return [wire.PROCESSING, *(f"{wire.OWN}{worker}:{group}" for worker in await self.workers())]

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from gateway.routing.stages import Stage
 from gateway.tasks.fault_points import POINTS
-from world import SIDES, TENANTS, World
+from links import SIDES
+from world import TENANTS, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
 
@@ -48,7 +49,7 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
-    """At a step of a move: what it had taken out of Redis, and what it had written, is found by the next leader."""
+    """At a step of a move. The next leader finds what was taken out of Redis, and what was written."""
     number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
@@ -100,10 +101,12 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
-    """Its guard ends it before others may take over what it runs."""
+    """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    worker.hang()
-    if not await worker.died(30):
+    while not (hung := worker.hang()) & await world.pids_with_a_lease():
+        worker.resume()
+        await asyncio.sleep(1)
+    if not await worker.died(30, hung):
         raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
 
 
@@ -138,12 +141,12 @@ async def restart_postgres(world: World, chance: random.Random) -> None:
 
 async def cut_connection(world: World, chance: random.Random) -> None:
     """Between two of them nothing is open, and nothing can be opened."""
-    async with world.proxy.cut(world.next_link(chance)):
+    async with world.links.proxy.cut(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.1, 4))
 
 
 async def slow_connection(world: World, chance: random.Random) -> None:
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.requests_late = link.answers_late = chance.uniform(0.02, 0.4)
     await asyncio.sleep(chance.uniform(1, 4))
     link.requests_late = link.answers_late = 0.0
@@ -151,19 +154,19 @@ async def slow_connection(world: World, chance: random.Random) -> None:
 
 async def hung_connection(world: World, chance: random.Random) -> None:
     """Longer than a lease, now and then."""
-    async with world.proxy.hung(world.next_link(chance)):
+    async with world.links.proxy.hung(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.5, 5))
 
 
 async def swallowed_answers(world: World, chance: random.Random) -> None:
     """Requests arrive; nothing comes back."""
-    async with world.proxy.swallowed(world.next_link(chance)):
+    async with world.links.proxy.swallowed(world.links.next(chance)):
         await asyncio.sleep(chance.uniform(0.5, 5))
 
 
 async def late_answers(world: World, chance: random.Random) -> None:
     """Requests arrive; each answer comes ten seconds later."""
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.answers_late = 10.0
     await asyncio.sleep(chance.uniform(1, 12))
     link.answers_late = 0.0
@@ -171,7 +174,7 @@ async def late_answers(world: World, chance: random.Random) -> None:
 
 async def vanished_connections(world: World, chance: random.Random) -> None:
     """What is open swallows everything for as long as anybody cares; what is opened anew works."""
-    link = world.faulty[world.next_link(chance)]
+    link = world.links.faulty[world.links.next(chance)]
     link.silence()
     await asyncio.sleep(chance.uniform(5, 15))
     link.drop_silent()
@@ -181,19 +184,19 @@ async def leader_half_open(world: World, chance: random.Random) -> None:
     """The connection under which one gateway leads swallows everything; all others work."""
     if await world.silence_leader():
         await asyncio.sleep(chance.uniform(5, 10))
-    world.faulty["gateway-postgres"].drop_silent()
+    world.links.faulty["gateway-postgres"].drop_silent()
 
 
 async def hot_standby(world: World, chance: random.Random) -> None:
     """A fail-over: the endpoint of PostgreSQL leads to a standby, which refuses every write, and back."""
     link = f"{chance.choice(SIDES)}-postgres"
-    async with world.proxy.led_to(link, await world.standby()):
+    async with world.links.proxy.led_to(link, await world.standby()):
         await asyncio.sleep(chance.uniform(2, 8))
 
 
 async def temporal_refuses(world: World, chance: random.Random) -> None:
     """RESOURCE_EXHAUSTED for every call of one side."""
-    async with world.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):
+    async with world.links.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):
         await asyncio.sleep(chance.uniform(1, 4))
 
 

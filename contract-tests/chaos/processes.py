@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from deploy.local import taskgate
@@ -99,10 +99,10 @@ class Service:
     def is_alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def died(self, within: float) -> bool:
-        """Whether it, or the process under it, dies by itself within so many seconds."""
+    async def died(self, within: float, below: Collection[int] = ()) -> bool:
+        """Whether it, one of the processes under it, or of those `below` it before, dies within so many seconds."""
         process, deadline = self._require(), time.monotonic() + within
-        before = set(_children(process.pid))
+        before = {*_children(process.pid), *below}
         while time.monotonic() < deadline:
             if process.returncode is not None or before - set(_children(process.pid)):
                 return True
@@ -123,10 +123,13 @@ class Service:
         for child in _children(self._require().pid):
             os.kill(child, signal.SIGKILL)
 
-    def hang(self) -> None:
-        for child in _children(self._require().pid):
+    def hang(self) -> set[int]:
+        """Stop the processes under it; which they are."""
+        children = set(_children(self._require().pid))
+        for child in children:
             os.kill(child, signal.SIGSTOP)
             self._hung[child] = time.monotonic()
+        return children
 
     def resume(self) -> None:
         for child in [child for child in self._hung if is_alive(child)]:

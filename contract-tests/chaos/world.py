@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import re
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -27,8 +25,6 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
-from deploy.local.toxiproxy import ToxiproxyPart
-from faulty_link import FaultyLink
 from gateway.recovery.leader import LEADER_KEY
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.routing.flag_edit import with_stage
@@ -36,6 +32,7 @@ from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.schema.seed import SQL as SEED_SQL
+from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
 
@@ -48,12 +45,6 @@ LEGACY_WORKER = HERE.parent / "legacy" / "worker.py"
 LEGACY_SECONDS = os.environ.get("LEGACY_SECONDS") or "2"
 #: Beside legacy workers our own of Redis start once those have run so many tasks: later they leave them little.
 HEAD_START = 3
-SIDES = ("gateway", "worker")
-SERVERS = {
-    "postgres": "TASKGATE_DATABASE_URL",
-    "redis": "TASKGATE_REDIS_URL",
-    "temporal": "TASKGATE_TEMPORAL_ADDRESS",
-}
 
 
 class World:
@@ -79,15 +70,10 @@ class World:
         self.grpc_addresses: list[str] = []
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
-        self.proxy = ToxiproxyPart(directory, free_port(), lambda _: None)
-        self.faulty: dict[str, FaultyLink] = {}
-        """By the name of its link, between that and the server."""
+        self.links = Links(directory)
         self.refusing = RefusingServer()
         self._standby: StandbyPart | None = None
-        self.links: dict[str, str] = {}
-        """`gateway-postgres` and so on: the address of each link, as the environment names the server."""
         self._legacy_workers = legacy_workers
-        self._deck: list[str] = []
         self._fenced = fenced
         self._asks_redis = asks_redis
         self._temporal_servers = temporal_servers
@@ -97,7 +83,8 @@ class World:
         await self.stack.start()
         for _ in range(self._temporal_servers - 1):
             await self.stack.add_temporal_node()
-        await self._link()
+        await self.refusing.start()
+        await self.links.open(self.stack)
         environment = self.environment()
         await taskgate.run("db", "legacy", "--create", environment=environment)
         await taskgate.run("db", "migrate", environment=environment)
@@ -178,8 +165,7 @@ class World:
         }
 
     def _service(self, name: str, arguments: list[str], side: str, **more: str) -> Service:
-        links = {variable: self.links[f"{side}-{server}"] for server, variable in SERVERS.items()}
-        environment = {**self.environment(), **links, **more}
+        environment = {**self.environment(), **self.links.environment(side), **more}
         return Service(name, arguments, environment, self.directory / f"{name}.log", self.kills)
 
     def _legacy(self, name: str) -> Program:
@@ -188,23 +174,6 @@ class World:
         pauses = ["--recovery-seconds", LEGACY_SECONDS, "--stale-seconds", LEGACY_SECONDS]
         argv = [sys.executable, str(LEGACY_WORKER), *servers, *pauses]
         return Program(argv, {**self.environment(), "CHAOS_WORKER": "legacy"}, self.directory / f"{name}.log")
-
-    async def _link(self) -> None:
-        """A link of its own between each side and each server; of several Temporal servers each side has another."""
-        await self.proxy.start()
-        await self.refusing.start()
-        nodes = self.stack.temporal_nodes
-        for number, side in enumerate(SIDES):
-            direct = self.stack.environment() | {SERVERS["temporal"]: nodes[number % len(nodes)].url}
-            for server, variable in SERVERS.items():
-                address = urlsplit(direct[variable] if "://" in direct[variable] else f"//{direct[variable]}")
-                assert address.hostname is not None
-                assert address.port is not None
-                upstream, name = f"{address.hostname}:{address.port}", f"{side}-{server}"
-                self.faulty[name] = FaultyLink(address.hostname, address.port)
-                await self.faulty[name].open()
-                listens = await self.proxy.link(name, f"127.0.0.1:{self.faulty[name].port}")
-                self.links[name] = direct[variable].replace(upstream, listens)
 
     async def _healthy(self, url: str, within: float = 180) -> None:
         deadline = time.monotonic() + within
@@ -252,11 +221,6 @@ class World:
         logs = [path.read_text() for path in self.directory.glob("gateway-*.log")]
         return sum(int(tasks) for log in logs for tasks in re.findall(r"(\d+) tasks moved from redis", log))
 
-    def next_link(self, chance: random.Random) -> str:
-        """Each link before any comes again."""
-        self._deck = self._deck or chance.sample(sorted(self.links), len(self.links))
-        return self._deck.pop()
-
     async def standby(self) -> str:
         """`host:port` of a hot standby of PostgreSQL, made by the first who asks."""
         if self._standby is None:
@@ -278,7 +242,7 @@ class World:
             )
         finally:
             await database.close()
-        return port is not None and bool(self.faulty["gateway-postgres"].silence(port))
+        return port is not None and bool(self.links.faulty["gateway-postgres"].silence(port))
 
     async def limit_redis(self, size: int) -> None:
         """Redis refuses what would need memory beyond so many bytes; 0: nothing."""
@@ -307,6 +271,18 @@ class World:
         finally:
             await database.close()
         return [row["pid"] for row in rows]
+
+    async def pids_with_a_lease(self) -> set[int]:
+        """Worker processes whose lease was renewed just now, not merely begun."""
+        database = await self.database()
+        try:
+            rows = await database.fetch(
+                "SELECT pid FROM taskgate.process WHERE lost_at IS NULL AND renewed_at > started_at"
+                " AND renewed_at > now() - interval '2 seconds'"
+            )
+        finally:
+            await database.close()
+        return {row["pid"] for row in rows}
 
     async def count_open(self) -> int:
         """Tasks that are not over."""
@@ -360,5 +336,5 @@ class World:
         for service in self.gateways + self.workers:
             service.resume()
         await asyncio.gather(*(program.end() for program in [*self.legacy, *self.workers, *self.gateways]))
-        await asyncio.gather(self.refusing.stop(), *(link.close() for link in self.faulty.values()))
+        await asyncio.gather(self.refusing.stop(), self.links.close())
         await self.stack.stop()

@@ -129,8 +129,7 @@ async def test_a_running_task_is_stopped_in_its_handler_and_retried(world: World
     async with world.held(home) as (task_id, hold):
         await world.flip()
         stopped = (await rpc.tasks.Stop(StopRequest(task_id=task_id), metadata=rpc.of(home.owner))).task
-        async with asyncio.timeout(1):
-            await hold.cancelled.wait()
+        await hold.until_cancelled()
         assert (stopped.status, stopped.error) == (FAILED, "Task stopped by user")
         same(stopped, await show(world, home, task_id))
         hold.release()

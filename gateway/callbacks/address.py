@@ -99,21 +99,21 @@ def check_callback(url: str, rules: CallbackRules) -> None:
 def parse_url(url: str) -> httpx.URL:
     """The URL as it will be sent to. Raises `CallbackRefused` for what cannot be one."""
     if len(url) > LONGEST_URL:
-        raise CallbackRefused(f"The URL of a callback is at most {LONGEST_URL} characters long.")
+        raise CallbackRefused(f"The URL of a callback may have at most {LONGEST_URL} characters.")
     # What a parser would drop or turn around may hide where the request goes.
     if not url.isprintable() or " " in url or "\\" in url:
-        raise CallbackRefused("The URL of a callback holds characters that no URL has.")
+        raise CallbackRefused("The URL of a callback contains characters that are not allowed.")
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError, TypeError):
         raise CallbackRefused("The URL of a callback is not valid.") from None
     if parsed.scheme not in ("http", "https"):
-        raise CallbackRefused("A callback is sent over http or https.")
+        raise CallbackRefused("The URL of a callback must be http or https.")
     host, port = parsed.raw_host.decode("ascii", "replace"), 80 if parsed.port is None else parsed.port
     if not (":" in host or _NAME.fullmatch(host)) or len(host) > 253 or not 0 < port < 2**16:
-        raise CallbackRefused("The URL of a callback names no host, or no port, that can exist.")
+        raise CallbackRefused("The URL of a callback has no valid host, or no valid port.")
     if parsed.userinfo or parsed.fragment:
-        raise CallbackRefused("The URL of a callback has no user, password or fragment.")
+        raise CallbackRefused("The URL of a callback must not have a user, password or fragment.")
     return parsed
 
 

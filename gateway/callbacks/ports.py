@@ -18,6 +18,6 @@ def ports_of(texts: Iterable[str]) -> tuple[range, ...]:
         bounds = _FORM.fullmatch(text)
         ports = range(int(bounds[1]), int(bounds[2] or bounds[1]) + 1) if bounds else range(0)
         if not ports or ports[0] < 1 or ports[-1] >= 2**16:
-            raise ValueError(f"{text!r} is no port and no range of ports")
+            raise ValueError(f"{text!r} is neither a port nor a range of ports")
         found.append(ports)
     return tuple(found)

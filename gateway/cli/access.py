@@ -9,17 +9,17 @@ from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 from gateway.cli.text import utc
 
-access_app = typer.Typer(help="What keys do beyond their roles. For administrators.", no_args_is_help=True)
+access_app = typer.Typer(help="Requests of keys beyond their roles. For administrators.", no_args_is_help=True)
 
 
 @access_app.callback()
 def access() -> None:
-    """What keys do beyond their roles. For administrators."""
+    """Requests of keys beyond their roles. For administrators."""
 
 
 @access_app.command("legacy-use")
 def legacy_use(as_json: AsJson = False) -> None:
-    """List what keys do over legacy endpoints that TASKGATE_ENFORCE_LEGACY_ROLES would refuse."""
+    """List requests to legacy endpoints that TASKGATE_ENFORCE_LEGACY_ROLES would refuse."""
     with GatewayClient() as gateway:
         uses = gateway.get("/gateway/v1/legacy-use")["uses"]
     if as_json:

@@ -25,7 +25,7 @@ def list_callbacks(
     tenant: Tenant = None,
     task: Task = None,
     state: Annotated[str | None, typer.Option("--state", help="pending, delivered or dead")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="So many at most")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Highest number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List callbacks, newest first."""
@@ -54,7 +54,7 @@ def list_callbacks(
 def show(
     callback_id: Annotated[str, typer.Argument(help="Id of the callback", metavar="ID")], _as_json: AlwaysJson = False
 ) -> None:
-    """Show one with what is sent, as JSON."""
+    """Show a callback and its content, as JSON."""
     with GatewayClient() as gateway:
         print_json(gateway.get(f"{_PATH}/{quote(callback_id, safe='')}"))
 
@@ -62,12 +62,12 @@ def show(
 @callback_app.command("resend")
 def resend(
     callback_ids: Annotated[list[str] | None, typer.Argument(help="Ids of callbacks", metavar="ID…")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="All that were given up, rather than single ones")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="All that were given up, instead of single ones")] = False,
     tenant: Tenant = None,
     task: Task = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send callbacks again: these, or with --dead those that were given up."""
+    """Send callbacks again: these, or with --dead all that were given up."""
     if dead == bool(callback_ids):
         fail("name callbacks, or --dead for those that were given up", code=2)
     with GatewayClient() as gateway:
@@ -87,7 +87,7 @@ def resend(
 def secret(
     tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
     rotate: Annotated[bool, typer.Option("--rotate", help="Make a new secret, and print it")] = False,
-    overlap: Annotated[float, typer.Option("--overlap", help="Hours that the one before it stays valid")] = 24.0,
+    overlap: Annotated[float, typer.Option("--overlap", help="Hours for which the previous secret stays valid")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Show which secrets of a tenant are valid; with --rotate make a new one."""

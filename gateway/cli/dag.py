@@ -18,13 +18,13 @@ dag_app = typer.Typer(help="DAGs: check, apply, compare and run them.", no_args_
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Default: your own tenant")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON")]
-AnyTypes = Annotated[bool, typer.Option("--any-types", help="Do not ask whether there are handlers for the types")]
+AnyTypes = Annotated[bool, typer.Option("--any-types", help="Do not check whether the types have handlers")]
 API = "/gateway/v1/dags"
 
 
 @dag_app.command("validate")
 def validate(file: File, tenant: Tenant = None, any_types: AnyTypes = False, as_json: AsJson = False) -> None:
-    """Say everything that is wrong with a definition; exit code 2 when anything is."""
+    """Print all errors of a definition; exit code 2 if there are any."""
     with GatewayClient() as gateway:
         answer = _send(gateway, "POST", f"{API}/validate", file, tenant_id=tenant, any_types=any_types)
     if as_json:
@@ -46,7 +46,7 @@ def apply(
     any_types: AnyTypes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a definition the version that new runs use. Runs under way keep theirs."""
+    """Make a definition the version that new runs use. Open runs keep their version."""
     with GatewayClient() as gateway:
         if name is None:
             name = _name_in(file)
@@ -148,7 +148,7 @@ def roll_back(
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let new runs use an earlier version again."""
+    """Make an earlier version the one that new runs use."""
     with GatewayClient() as gateway:
         path = f"{API}/{quote(name, safe='')}/rollback"
         answer = gateway.call("POST", path, body={"version": version}, query={"tenant_id": tenant})

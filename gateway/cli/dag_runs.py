@@ -45,10 +45,10 @@ def run(
     project: Annotated[str | None, typer.Option("--project")] = None,
     tenant: Tenant = None,
     priority: Annotated[int, typer.Option("--priority", min=1, max=5)] = 3,
-    follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end")] = False,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow the run to its end")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a run; with --watch the exit code says how it ended."""
+    """Start a run. With --watch, the exit code says how it ended."""
     body = {
         "dag": name,
         "version": version,
@@ -117,12 +117,12 @@ def watch(run_id: Run, as_json: AsJson = False) -> None:
 
 
 def cancel(run_id: Run, as_json: AsJson = False) -> None:
-    """Stop a run and everything open in it."""
+    """Stop a run and all its open nodes."""
     _post(f"{_quoted(run_id)}/cancel", as_json=as_json)
 
 
 def retry(run_id: Run, as_json: AsJson = False) -> None:
-    """Go on where a failed or cancelled run ended; what was completed is kept."""
+    """Continue a failed or cancelled run; completed nodes keep their results."""
     _post(f"{_quoted(run_id)}/retry", as_json=as_json)
 
 
@@ -156,7 +156,7 @@ def signal(
 
 
 def skip(run_id: Run, node: Node, why: Annotated[str, typer.Option("--why")], as_json: AsJson = False) -> None:
-    """Have a node count as done without a result; in a failed run, `retry` goes on from there."""
+    """Skip a node: it counts as done, without a result. In a failed run, a `retry` then continues behind it."""
     _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/skip", {"reason": why}, as_json=as_json)
 
 

@@ -28,9 +28,7 @@ def migrate_command(as_json: AsJson = False) -> None:
 
 @db_app.command()
 def legacy(
-    create: Annotated[
-        bool, typer.Option("--create", help="Create MemStack's own tables where they are missing")
-    ] = False,
+    create: Annotated[bool, typer.Option("--create", help="Create MemStack's own tables if they are missing")] = False,
     as_json: AsJson = False,
 ) -> None:
     """MemStack's own tables, for a database that has none (embedded stack)."""
@@ -47,7 +45,7 @@ def legacy(
 
 @db_app.command("seed")
 def seed_command(
-    keys_from: Annotated[Path | None, typer.Option(help="Keep the keys that this env file holds")] = None,
+    keys_from: Annotated[Path | None, typer.Option(help="Keep the keys in this env file")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Demo tenants with a project, a user and a key each, and an administrator; prints KEY=VALUE lines."""

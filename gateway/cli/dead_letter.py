@@ -15,7 +15,7 @@ from gateway.cli.task import labels_of, progress_of, short, wait_for_end
 from gateway.cli.text import json_object, utc
 
 dead_letter_app = typer.Typer(
-    help="Dead letters: tasks that failed for good, payloads that are no task.", no_args_is_help=True
+    help="Dead letters: tasks that failed for good, and invalid payloads.", no_args_is_help=True
 )
 
 _PATH = "/gateway/v1/dead-letters"
@@ -35,8 +35,8 @@ Before = Annotated[str | None, typer.Option("--before", help="Died before this t
 Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
 State = Annotated[str | None, typer.Option("--state", help="open (default), redriven or dismissed")]
 Why = Annotated[str | None, typer.Option("--why", help="For the audit")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many there are")]
-Everything = Annotated[bool, typer.Option("--all", help="All that pass the filters, rather than single ones")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the matches")]
+Everything = Annotated[bool, typer.Option("--all", help="All that match the filters, instead of single ones")]
 
 FILTERS: dict[str, tuple[str, Any]] = {
     "tenant": ("tenant_id", Tenant),
@@ -59,7 +59,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
 def list_dead_letters(
     *,
     which: Which,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Highest number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
@@ -89,7 +89,7 @@ def list_dead_letters(
 def show(
     letter_id: Annotated[str, typer.Argument(help="Id of the dead letter", metavar="ID")], _as_json: AlwaysJson = False
 ) -> None:
-    """Show a dead letter with every attempt's error and stack, and its payload, redacted; as JSON."""
+    """Show a dead letter as JSON: its redacted payload, and error and stack of every attempt."""
     with GatewayClient() as gateway:
         print_json(gateway.get(_one(letter_id)))
 
@@ -102,14 +102,14 @@ def redrive(
     *,
     which: Which,
     to: Annotated[str | None, typer.Option("--to", help="redis or temporal; default: as the flag says")] = None,
-    spread: Annotated[float, typer.Option("--spread", help="With --all: start them over so many seconds")] = 0.0,
+    spread: Annotated[float, typer.Option("--spread", help="With --all: spread the starts over these seconds")] = 0.0,
     patch: Annotated[str | None, typer.Option("--patch", help="Change the payload first (JSON merge patch)")] = None,
     why: Why = None,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --all: wait for the end")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run dead letters again: these, or with --all those that pass the filters."""
+    """Run dead letters again: these, or with --all those that match the filters."""
     if "labels" in which:
         which["labels"] = labels_of(which["labels"])
     _check_choice(letter_ids, which, everything=everything)
@@ -150,7 +150,7 @@ def dismiss(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Mark dead letters as done with: these, or with --all those that pass the filters."""
+    """Mark dead letters as handled: these, or with --all those that match the filters."""
     _remove("dismiss", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 
@@ -165,7 +165,7 @@ def purge(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete dead letters: these, or with --all those that pass the filters. Tasks and task_logs stay."""
+    """Delete dead letters: these, or with --all those that match the filters. Tasks and task_logs stay."""
     _remove("purge", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 

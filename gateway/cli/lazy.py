@@ -14,13 +14,13 @@ PLUGINS = "taskgate.commands"
 
 #: By name: where the command is, and the line about it in the list of commands.
 COMMANDS = {
-    "access": ("gateway.cli.access:access_app", "What keys do beyond their roles. For administrators."),
+    "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
     "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
     "db": ("gateway.cli.db:db_app", "The database."),
     "dead-letter": (
         "gateway.cli.dead_letter:dead_letter_app",
-        "Dead letters: tasks that failed for good, payloads that are no task.",
+        "Dead letters: tasks that failed for good, and invalid payloads.",
     ),
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
     "migration": ("gateway.cli.migration:migration_app", "The move of tenants between backends. For administrators."),
@@ -28,25 +28,25 @@ COMMANDS = {
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
     "release": (
         "gateway.cli.release:release",
-        "Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.",
+        "Before the gateway is removed: give waiting Redis tasks back to the legacy system.",
     ),
     "route": ("gateway.cli.route:route_app", "Which backend a task goes to, and why."),
     "scale": ("gateway.cli.scale:scale_app", "How many workers each pool needs. For administrators."),
-    "schedule": ("gateway.cli.schedule:schedule_app", "Tasks that are submitted again and again."),
-    "task": ("gateway.cli.task:task_app", "Tasks: submit, list, show, stop, retry, and all that pass a filter."),
-    "tenant": ("gateway.cli.tenant:tenant_app", "Tenants: tier, weight, what waits and why."),
-    "resume": ("gateway.cli.pause:resume", "End a pause: what waited starts."),
+    "schedule": ("gateway.cli.schedule:schedule_app", "Schedules: tasks that are submitted repeatedly."),
+    "task": ("gateway.cli.task:task_app", "Tasks: submit, list, show, stop and retry them, also by filter."),
+    "tenant": ("gateway.cli.tenant:tenant_app", "Tenants: tier, weight, waiting tasks and the reasons."),
+    "resume": ("gateway.cli.pause:resume", "End a pause: waiting tasks start."),
     "settings": (
         "gateway.cli.settings:settings",
         "List every setting with its environment variable, default and meaning.",
     ),
     "simulate": (
         "gateway.cli.simulate:simulate",
-        "Simulate worker pools over a virtual clock: waits per tier, use of the slots, fairness.",
+        "Simulate worker pools on a virtual clock: waits per tier, use of the slots, fairness.",
     ),
     "workers": (
         "gateway.cli.workers:workers",
-        "Show the workers: pool, host, version, slots, what runs, when they were last seen. For administrators.",
+        "Show the workers: pool, host, version, slots, running tasks, last sign of life. For administrators.",
     ),
 }
 

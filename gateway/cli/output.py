@@ -11,7 +11,7 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON")]
 #: Of commands that print JSON in any case.
-AlwaysJson = Annotated[bool, typer.Option("--json", help="As it is without: the answer is JSON")]
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Has no effect: the answer is always JSON")]
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -27,7 +27,7 @@ def pause(
     task_type: TaskType = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start no task that fits all that is given; what runs goes on. Prints the id of the pause."""
+    """Start no task that matches all given options; running tasks go on. Prints the id of the pause."""
     body = {"tenant_id": tenant, "project_id": project, "task_type": task_type, "why": why}
     with GatewayClient() as gateway:
         answer = gateway.call("POST", PATH, body=body)
@@ -36,7 +36,7 @@ def pause(
 
 @pause_app.command("list")
 def list_pauses(as_json: AsJson = False) -> None:
-    """List what is paused."""
+    """List the pauses."""
     with GatewayClient() as gateway:
         found = gateway.get(PATH)["pauses"]
     if as_json:
@@ -57,14 +57,14 @@ def list_pauses(as_json: AsJson = False) -> None:
 
 
 def resume(
-    pause_id: Annotated[str | None, typer.Argument(help="Id of the pause; or say what is paused")] = None,
+    pause_id: Annotated[str | None, typer.Argument(help="Id of the pause; or name it by the options")] = None,
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
     why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a pause: what waited starts."""
+    """End a pause: waiting tasks start."""
     with GatewayClient() as gateway:
         if pause_id is None:
             wanted = (tenant, project, task_type)

@@ -23,12 +23,12 @@ def set_quota(
     running: Annotated[int | None, typer.Option("--running", min=0, help="Tasks on an engine at once")] = None,
     per_minute: Annotated[int | None, typer.Option("--per-minute", min=0, help="Tasks accepted in 60 s")] = None,
     bytes_per_day: Annotated[
-        int | None, typer.Option("--bytes-per-day", min=0, help="Bytes of payloads, a day in UTC")
+        int | None, typer.Option("--bytes-per-day", min=0, help="Bytes of payloads per day (UTC)")
     ] = None,
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replace the quota of a tenant or project; what is left out is not limited."""
+    """Replace all quotas of a tenant or project; those that are left out have no limit."""
     limits = {"queued": queued, "running": running, "per_minute": per_minute, "bytes_per_day": bytes_per_day}
     with GatewayClient() as gateway:
         answer = gateway.call(
@@ -39,7 +39,7 @@ def set_quota(
 
 @quota_app.command("show")
 def show(tenant: Tenant, as_json: AsJson = False) -> None:
-    """Show the quotas of a tenant and its projects, and what is used of them."""
+    """Show the quotas of a tenant and its projects, and their use."""
     with GatewayClient() as gateway:
         quotas = gateway.get(f"{tenant_path(tenant)}/quotas")["quotas"]
     print_result(quotas, quota_table(quotas) if quotas else "no quotas", as_json=as_json)
@@ -47,7 +47,7 @@ def show(tenant: Tenant, as_json: AsJson = False) -> None:
 
 @quota_app.command("clear")
 def clear(tenant: Tenant, project: Project = None, why: Why = None, as_json: AsJson = False) -> None:
-    """Take the quota of a tenant or project away."""
+    """Remove the quotas of a tenant or project."""
     with GatewayClient() as gateway:
         gateway.call("DELETE", f"{tenant_path(tenant)}/quotas", query={"project_id": project, "why": why})
     print_result({"tenant_id": tenant, "project_id": project}, "cleared", as_json=as_json)

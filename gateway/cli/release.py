@@ -24,7 +24,7 @@ STATEMENT_SECONDS = 600.0
 def release(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also beside gateways and workers that live")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also while gateways and workers are running")] = False,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:

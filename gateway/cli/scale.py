@@ -16,9 +16,9 @@ from gateway.fleet.plan import PlanRules, PoolPlan, plan
 scale_app = typer.Typer(help="How many workers each pool needs. For administrators.", no_args_is_help=True)
 
 SlotsPerWorker = Annotated[int, typer.Option("--slots-per-worker", min=1, help="Slots of one worker process")]
-Smallest = Annotated[int, typer.Option("--min", min=0, help="Workers of a pool, at least")]
-Largest = Annotated[int, typer.Option("--max", min=1, help="Workers of a pool, at most")]
-Utilisation = Annotated[float, typer.Option("--utilisation", min=0.05, max=1.0, help="How busy workers should be")]
+Smallest = Annotated[int, typer.Option("--min", min=0, help="Fewest workers of a pool")]
+Largest = Annotated[int, typer.Option("--max", min=1, help="Most workers of a pool")]
+Utilisation = Annotated[float, typer.Option("--utilisation", min=0.05, max=1.0, help="Target utilisation of slots")]
 
 
 @scale_app.command("signals")

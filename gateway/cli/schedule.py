@@ -13,7 +13,7 @@ from gateway.cli.output import AlwaysJson, AsJson, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import json_object, read_text, utc
 
-schedule_app = typer.Typer(help="Tasks that are submitted again and again.", no_args_is_help=True)
+schedule_app = typer.Typer(help="Schedules: tasks that are submitted repeatedly.", no_args_is_help=True)
 
 _PATH = "/gateway/v1/schedules"
 Id = Annotated[str, typer.Argument(help="Id of the schedule", metavar="ID")]
@@ -25,7 +25,7 @@ Policy = Annotated[
 
 @schedule_app.command("create")
 def create(
-    name: Annotated[str | None, typer.Option("--name", help="What people call it")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="A name for people")] = None,
     task_type: Annotated[str | None, typer.Option("--type", help="Type of its tasks, e.g. rebuild_communities")] = None,
     payload: Annotated[str, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = "{}",
     cron: Annotated[
@@ -34,18 +34,18 @@ def create(
     every: Annotated[int | None, typer.Option("--every", help="Interval in seconds")] = None,
     at: Annotated[list[str] | None, typer.Option("--at", help="A date and time, ISO 8601; repeatable")] = None,
     timezone: Annotated[str | None, typer.Option("--timezone", help="IANA name; default UTC")] = None,
-    jitter: Annotated[float | None, typer.Option("--jitter", help="Fire up to so many seconds later")] = None,
+    jitter: Annotated[float | None, typer.Option("--jitter", help="Longest random delay, in seconds")] = None,
     overlap: Policy = None,
     catch_up: Annotated[
-        float | None, typer.Option("--catch-up", help="Make up for times missed so many seconds")
+        float | None, typer.Option("--catch-up", help="Fire missed times that are at most this many seconds old")
     ] = None,
-    start: Annotated[str | None, typer.Option("--start", help="No time before this, ISO 8601 with offset")] = None,
-    end: Annotated[str | None, typer.Option("--end", help="No time after this, ISO 8601 with offset")] = None,
-    runs: Annotated[int | None, typer.Option("--runs", help="End after so many tasks")] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First possible time, ISO 8601 with offset")] = None,
+    end: Annotated[str | None, typer.Option("--end", help="Last possible time, ISO 8601 with offset")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", help="Number of tasks after which it ends")] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
     project: Annotated[str | None, typer.Option("--project", help="Project of its tasks")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant of its tasks; default: your own")] = None,
-    paused: Annotated[bool, typer.Option("--paused", help="Do not start its clock yet")] = False,
+    paused: Annotated[bool, typer.Option("--paused", help="Create it paused")] = False,
     note: Why = None,
     file: Annotated[
         Path | None,
@@ -121,14 +121,14 @@ def list_schedules(
 
 @schedule_app.command("show")
 def show(schedule_id: Id, _as_json: AlwaysJson = False) -> None:
-    """Print a schedule as JSON; a file for `create --file` after removing what the gateway added."""
+    """Print a schedule as JSON. Without the fields that the gateway added, it is a file for `create --file`."""
     with GatewayClient() as gateway:
         print_json(gateway.get(_path(schedule_id)))
 
 
 @schedule_app.command("pause")
 def pause(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
-    """Stop its clock; times that pass meanwhile are not made up for."""
+    """Pause a schedule. Times that pass during the pause do not fire later."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/pause", body={"note": note})
     print_result(answer, "paused", as_json=as_json)
@@ -136,7 +136,7 @@ def pause(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
 
 @schedule_app.command("resume")
 def resume(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
-    """Let its clock go on."""
+    """Resume a schedule."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/resume", body={"note": note})
     text = f"next: {utc(answer['next_at'])}" if answer["next_at"] else "resumed; it has no further time"
@@ -145,7 +145,7 @@ def resume(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
 
 @schedule_app.command("run")
 def run(schedule_id: Id, overlap: Policy = None, as_json: AsJson = False) -> None:
-    """Fire it now. Exit code 3 when that did not submit a task."""
+    """Fire a schedule now. Exit code 3 if that submitted no task."""
     with GatewayClient() as gateway:
         firing = gateway.call("POST", f"{_path(schedule_id)}/run", body={"overlap": overlap})
     text = " ".join(str(firing[name]) for name in ("outcome", "task_id", "reason") if firing[name])
@@ -162,7 +162,7 @@ def backfill(
     overlap: Policy = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fire the times of a range in the past that have no task yet; one after the other if nothing else is said."""
+    """Fire the times of a range in the past that have no task yet; by default one after the other."""
     body = {"start_at": begin, "end_at": end} | ({} if overlap is None else {"overlap": overlap})
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{_path(schedule_id)}/backfill", body=body)
@@ -176,7 +176,7 @@ def next_times(
     count: Annotated[int, typer.Option("--count", min=1, max=100, help="How many")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """When it fires next, as if it were not paused."""
+    """Show the next times of a schedule, as if it were not paused."""
     with GatewayClient() as gateway:
         times = gateway.get(f"{_path(schedule_id)}/next", count=count)["times"]
     print_result(times, _times(times), as_json=as_json)
@@ -188,7 +188,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What became of its times, the latest first."""
+    """Show the result of each time, the latest first."""
     with GatewayClient() as gateway:
         firings = gateway.get(f"{_path(schedule_id)}/history", limit=limit)["firings"]
     if as_json:
@@ -204,7 +204,7 @@ def history(
 
 @schedule_app.command("delete")
 def delete(schedule_id: Id, as_json: AsJson = False) -> None:
-    """Delete it and its history; its tasks stay."""
+    """Delete a schedule and its history; its tasks stay."""
     with GatewayClient() as gateway:
         gateway.call("DELETE", _path(schedule_id))
     print_result({"schedule_id": schedule_id}, "deleted", as_json=as_json)

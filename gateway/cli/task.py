@@ -16,7 +16,7 @@ from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
 from gateway.cli.text import json_object, json_value, read_text, utc
 
-task_app = typer.Typer(help="Tasks: submit, list, show, stop, retry, and all that pass a filter.", no_args_is_help=True)
+task_app = typer.Typer(help="Tasks: submit, list, show, stop and retry them, also by filter.", no_args_is_help=True)
 
 _PATH = "/gateway/v1/tasks"
 _OPERATIONS = "/gateway/v1/operations"
@@ -56,28 +56,28 @@ def submit(
     tenant: Tenant = None,
     group: Annotated[str | None, typer.Option("--group", help="Group; default: the project, else the tenant")] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
-    delay: Annotated[float | None, typer.Option("--delay", help="Run after so many seconds")] = None,
+    delay: Annotated[float | None, typer.Option("--delay", help="Run after this many seconds")] = None,
     run_at: Annotated[str | None, typer.Option("--at", help="Run at this time, ISO 8601 with offset")] = None,
-    deadline: Annotated[str | None, typer.Option("--deadline", help="Fail when not started by then, ISO 8601")] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", help="Fail if not started by then, ISO 8601")] = None,
     ttl: Annotated[
-        float | None, typer.Option("--ttl", help="Fail when not started so many seconds after its time")
+        float | None, typer.Option("--ttl", help="Fail if not started this many seconds after it is due")
     ] = None,
-    unique_key: Annotated[str | None, typer.Option("--unique-key", help="Only one active task has it")] = None,
-    existing: Annotated[bool, typer.Option("--existing", help="Print the active task that has the unique key")] = False,
+    unique_key: Annotated[str | None, typer.Option("--unique-key", help="Only one active task may have it")] = None,
+    existing: Annotated[bool, typer.Option("--existing", help="If the unique key is taken, print that task")] = False,
     attempts: Annotated[int | None, typer.Option("--attempts", help="Runs before it is a dead letter")] = None,
     label: Label = None,
-    parent: Annotated[str | None, typer.Option("--parent", help="Id of the task that it belongs to")] = None,
-    callback: Annotated[str | None, typer.Option("--callback", help="URL that is told of its end")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help="Id of the parent task")] = None,
+    callback: Annotated[str | None, typer.Option("--callback", help="URL that gets a request at its end")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", help="Submitting again with it makes no second task")
+        str | None, typer.Option("--idempotency-key", help="A repeated submission with this key makes no second task")
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="Many tasks: a JSON array of submissions (- is standard input)")
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="With --file: accept the others when one is refused")] = False,
+    each: Annotated[bool, typer.Option("--each", help="With --file: refuse only the invalid tasks")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a task and print its id; with --file many, and print how many were accepted."""
+    """Submit a task and print its id. With --file, submit many and print how many were accepted."""
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     if file is not None:
         tasks = json_value(read_text(file), str(file))
@@ -130,7 +130,7 @@ def _submit_many(batch: dict[str, Any], headers: dict[str, str], *, as_json: boo
 def list_tasks(
     *,
     which: Which,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Highest number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
@@ -161,7 +161,7 @@ def list_tasks(
 
 @task_app.command("show")
 def show(task_id: Id, as_json: AsJson = False) -> None:
-    """Show what the gateway knows of a task, and each of its runs."""
+    """Show a task and each of its attempts."""
     with GatewayClient() as gateway:
         task = gateway.get(f"{_PATH}/{quote(task_id, safe='')}")
     if as_json:
@@ -215,12 +215,12 @@ def bulk(
     task_id: Annotated[list[str] | None, typer.Option("--id", help="These tasks; repeatable")] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="For reprioritise: 1 is first, 5 last")] = None,
     why: Annotated[str | None, typer.Option("--why", help="For the audit")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many tasks there are")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the tasks")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Act upon each of the tasks that are there now and pass the filters. Ctrl-C leaves the operation running."""
+    """Apply an action to all tasks that exist now and match the filters. Ctrl-C leaves the operation running."""
     label = which.pop("labels", [])
     asked = _asked(which)
     if label:

@@ -11,7 +11,7 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
 
-tenant_app = typer.Typer(help="Tenants: tier, weight, what waits and why.", no_args_is_help=True)
+tenant_app = typer.Typer(help="Tenants: tier, weight, waiting tasks and the reasons.", no_args_is_help=True)
 
 PATH = "/gateway/v1/tenants"
 Tenant = Annotated[str, typer.Option("--tenant", help="Tenant id")]
@@ -38,7 +38,7 @@ def list_tenants(as_json: AsJson = False) -> None:
 
 @tenant_app.command("show")
 def show(tenant: Tenant, as_json: AsJson = False) -> None:
-    """Show a tenant: quotas and what is used of them, pauses, unfinished tasks."""
+    """Show a tenant: its quotas and their use, pauses, unfinished tasks."""
     with GatewayClient() as gateway:
         found = gateway.get(tenant_path(tenant))
     if as_json:
@@ -61,18 +61,18 @@ def tier(
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's tier; its waiting work moves to the queues of the new one."""
+    """Change a tenant's tier; its waiting tasks move to the queues of the new tier."""
     _change(tenant, as_json=as_json, tier=tier_name, why=why)
 
 
 @tenant_app.command("weight")
 def weight(
     tenant: Tenant,
-    share: Annotated[float, typer.Argument(help="0.001 to 1000; others have 1", metavar="WEIGHT")],
+    share: Annotated[float, typer.Argument(help="0.001 to 1000; the default is 1", metavar="WEIGHT")],
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's share of the queues that it shares with others."""
+    """Change a tenant's weight: its share of the queues that it shares with others."""
     _change(tenant, as_json=as_json, weight=share, why=why)
 
 

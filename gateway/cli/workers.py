@@ -21,16 +21,16 @@ _HEADER = ("worker", "pool", "backend", "host", "pid", "version", "slots", "used
 
 
 def workers(
-    process_id: Annotated[str | None, typer.Argument(help="One worker, with what it runs")] = None,
+    process_id: Annotated[str | None, typer.Argument(help="One worker, with its running tasks")] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="Only this pool: A, B, C or redis")] = None,
     backend: Annotated[str | None, typer.Option("--backend", help="Only this backend: temporal or redis")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Gateways too, and what went within a day")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C")] = False,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Pause between two pictures")] = 2.0,
-    times: Annotated[int | None, typer.Option("--times", min=1, help="End --watch after so many pictures")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also gateways, and those gone within a day")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat the output until Ctrl-C")] = False,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Pause between two outputs")] = 2.0,
+    times: Annotated[int | None, typer.Option("--times", min=1, help="End --watch after this many outputs")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the workers: pool, host, version, slots, what runs, when they were last seen. For administrators."""
+    """Show the workers: pool, host, version, slots, running tasks, last sign of life. For administrators."""
     with GatewayClient() as gateway:
         try:
             for turn in count(1):

@@ -18,7 +18,7 @@ async def run_in(store: DagStore, task: Mapping[str, Any]) -> tuple[DagVersion, 
     if task["task_type"] != RUN_TYPE:
         built_in = DAG_OF_TYPE.get(task["task_type"])
         if built_in is None:
-            raise DagNotFound(f"No DAG carries out tasks of type {task['task_type']!r}")
+            raise DagNotFound(f"There is no DAG for tasks of type {task['task_type']!r}")
         # Its steps read the payload of the task themselves.
         return await store.get("", built_in), {"episode": None}
     payload = decode_payload(task["payload"])

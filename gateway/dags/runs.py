@@ -188,7 +188,7 @@ class DagRuns:
         await self.row(run_id, caller)
         row = await self._db.fetchrow(SQL.node_result, run_id, path)
         if row is None:
-            raise DagRunNotFound(f"The run has no node {path!r} that was reached yet")
+            raise DagRunNotFound(f"The run has no node {path!r} that has been reached yet")
         if row["verdict"] != "expanded":
             return {"task_id": row["task_id"], "status": row["state"] or row["verdict"], "result": row["result"]}
         items = await self._db.fetch(SQL.item_results, run_id, path)
@@ -236,14 +236,14 @@ class DagRuns:
             return
         node = next(iter(await self._db.fetch(SQL.nodes, run_id, [path], True, 1)), None)
         if node is None:
-            raise DagRunNotFound(f"The run has no node {path!r} that was reached yet")
+            raise DagRunNotFound(f"The run has no node {path!r} that has been reached yet")
         if node["task_type"] != APPROVAL_TYPE:
-            raise DagRunConflict(f"{path} is no approval")
+            raise DagRunConflict(f"{path} is not an approval")
         if node["answer"] is not None:
             given = orjson.loads(node["answer"])
             word = "approved" if given["approved"] else "rejected"
             raise DagRunConflict(f"{path} was {word} already, by {given['by']} at {given['at']}")
-        raise DagRunConflict(f"{path} waits for no approval any more; it is {node['verdict'] or node['state']}")
+        raise DagRunConflict(f"{path} no longer waits for an approval; it is {node['verdict'] or node['state']}")
 
     async def signal(self, run_id: str, name: str, payload: Any, caller: Caller) -> list[str]:
         """Send a signal; the nodes that got it (none: it is kept for one to come). Raises `DagRunConflict`."""

@@ -69,7 +69,7 @@ def check_place(after: Mapping[str, Any], before: Mapping[str, Any], place: Mapp
     for key in place_keys(place["task_type"]):
         own = None if key == "group_ids" else place["group_id" if key == "task_group_id" else key]
         if after.get(key) not in (None, own, before.get(key)):
-            raise Forbidden(f"payload.{key} is not where this task belongs")
+            raise Forbidden(f"payload.{key} does not belong to this task")
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ class PayloadRedriver:
             place = task.placement
             route = self._router.route(RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id))
             if backend != route.backend:
-                raise BackendNotAllowed(f"A payload becomes a new task, and the flag sends that to {route.backend}")
+                raise BackendNotAllowed(f"A payload becomes a new task, and the flag sends it to {route.backend}")
 
         async def close(db: type_Connection) -> None:
             if await db.fetchval(SQL.close_payload, letter["id"], actor, task.task_id) is None:
@@ -70,7 +70,7 @@ class PayloadRedriver:
         """What is to be run. An edit names type and id like the payload itself."""
         found = bytes(letter["found"] or b"")
         if (edit is None or edit.payload is None) and (letter["bytes"] or 0) > len(found):
-            raise RedriveBlocked("Only its beginning was kept: give a whole payload")
+            raise RedriveBlocked("Only the beginning of this payload was kept: give a whole one")
         if edit is not None:
             before, given = _object(found), edit.payload or edit.patch or {}
             names = {name: given.get(name, before.get(name)) for name in ("task_type", "task_id")}
@@ -79,8 +79,8 @@ class PayloadRedriver:
             return wire.decode(found)
         except wire.NotATask as error:
             if edit is not None:
-                raise InvalidRequest(f"The edited payload is no task: {error}", field="edit") from None
-            raise RedriveBlocked(f"It is no task: {error}") from None
+                raise InvalidRequest(f"The edited payload is not a valid task: {error}", field="edit") from None
+            raise RedriveBlocked(f"It is not a valid task: {error}") from None
 
     async def _task(self, caller: Caller, letter: Any, message: wire.TaskMessage) -> NewTask:
         payload = without_wire_keys(message.payload)
@@ -88,7 +88,7 @@ class PayloadRedriver:
             orjson.dumps(payload)
         except TypeError:
             # What JSON can spell and orjson refuses: lone surrogates, integers beyond 64 bits.
-            raise RedriveBlocked("It holds what cannot be stored unchanged") from None
+            raise RedriveBlocked("It contains values that cannot be stored unchanged") from None
         group = letter["group_id"] or ""
         project = text_member(payload, "project_id")
         place = await self._db.fetchrow(
@@ -118,7 +118,7 @@ def _check_groups(payload: Mapping[str, Any], found: Mapping[str, Any], group: s
     """Raises `Forbidden` for a payload that names other groups than its own and those that were found in it."""
     for key in ("group_id", "task_group_id", "group_ids"):
         if payload.get(key) not in (None, group, found.get(key)):
-            raise Forbidden(f"payload.{key} is not where this payload was found")
+            raise Forbidden(f"payload.{key} does not belong to this payload")
 
 
 def row_of(dead: DeadPayload) -> tuple[Any, ...]:

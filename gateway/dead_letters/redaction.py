@@ -37,7 +37,7 @@ class Redaction:
             if rule.startswith("$"):
                 paths.append(_steps(rule))
             elif not (name := _normal(rule)):
-                raise ValueError(f"{rule!r} names no key")
+                raise ValueError(f"{rule!r} contains no key name")
             else:
                 names.add(name)
                 plain.append("[_-]?".join(re.escape(word) for word in re.split("[_-]+", rule) if word))
@@ -121,7 +121,7 @@ def _steps(path: str) -> tuple[str, ...]:
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
-            raise ValueError(f"{path!r} is no path like $.a.b[*]")
+            raise ValueError(f"{path!r} is not a path like $.a.b[*]")
         steps.append(step["name"] or step["index"])
         at = step.end()
     if not steps:

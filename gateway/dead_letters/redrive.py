@@ -128,7 +128,7 @@ class Redriver:
                 continue
             refusal = self._refusal(row, options)
             if letter["kind"] == "payload":
-                refusal = RedriveBlocked("It is no task: correct it, one at a time")
+                refusal = RedriveBlocked("It is not a valid task: correct it, one at a time")
             if refusal is None:
                 ready.append(letter["id"])
             else:
@@ -225,4 +225,4 @@ def check_backend(router: Router, row: Mapping[str, Any], task_id: str, backend:
 
 def _closed(row: Any) -> DeadLetterClosed:
     state = row["dispatch_state"]
-    return DeadLetterClosed(f"This dead letter was redriven already; its task is {state}")
+    return DeadLetterClosed(f"This dead letter was already redriven; its task is {state}")

@@ -1,4 +1,4 @@
-"""What the backend that a task would go to now can do with it; asked before anything is accepted."""
+"""Whether the backend to which a task would go now can do what is asked for; checked before it is accepted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gateway.errors import PriorityNotServed
 from gateway.routing.router import RouteQuery, Router
 from gateway.storage.database import Database
 
-#: The priority of a task that says nothing.
+#: The default priority of a task.
 ORDINARY: Final = 3
-#: For so long it is remembered that a backend has workers that know priorities (seconds).
+#: How long to remember that a backend has workers that know priorities (seconds).
 REMEMBERED_SECONDS: Final = 60.0
 
 
 async def serves_priority(database: Database, engine: WorkflowEnginePort) -> bool:
-    """Whether workers that know priorities serve the engine: legacy workers know none, and nobody sees them.
+    """Whether workers that know priorities serve the engine. Legacy workers do not know them, and are not registered.
 
-    One of ours that ended within the last day may be back any moment. Raises `DatabaseUnavailable`.
+    A worker of ours that ended within the last day counts, because it may be back soon. Raises `DatabaseUnavailable`.
     """
     if Capability.PRIORITY not in engine.capabilities:
         return False

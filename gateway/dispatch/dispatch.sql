@@ -1,7 +1,7 @@
--- What the dispatcher asks of PostgreSQL. A row that is taken is locked: each by one gateway at a time.
+-- Statements of the dispatcher. Rows that it takes are locked, so each is taken by one gateway at a time.
 
 -- name: take_waiting
--- Tasks whose time has come, the longest due first. $1: rows; $2: full backends, what waits for them (`postpone`) is passed by.
+-- Tasks whose time has come, the longest due first. $1: rows; $2: full backends; tasks that wait for them (`postpone`) are passed over.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
@@ -18,7 +18,7 @@ LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: take_repeats
--- Starts whose owner is gone, or gave up to know what became of them. $1: rows; $2: backends that take them now.
+-- Starts whose owner is gone, or could not find out their outcome. $1: rows; $2: backends that take them now.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
@@ -83,7 +83,7 @@ FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
 WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
-  -- Written so that no index of waiting tasks fits: without statistics of a crowd that just came, all of it would be read.
+  -- Written so that no index of waiting tasks can be used: without statistics of a new crowd, the planner would read all of it.
   AND d.state || '' = 'waiting' AND COALESCE(d.held, '') = ''
 FOR UPDATE OF d SKIP LOCKED
 
@@ -101,7 +101,7 @@ UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs =
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
 -- name: release
--- The backend is back: what waits for it is due now. Starts under way are not touched: their owners repeat what they must.
+-- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
 UPDATE taskgate.dispatch SET due_at = now()
 WHERE backend = $1 AND state = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
 
@@ -116,14 +116,14 @@ FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
 WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state || '' = 'starting'
 
 -- name: renew
--- The owner $3 still has these starts on their way: nobody repeats them for $4 seconds.
+-- The owner $3 still has these starts under way: nobody repeats them for $4 seconds.
 UPDATE taskgate.dispatch d SET due_at = now() + make_interval(secs => $4)
 FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
 WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
 
 -- name: put_back
--- The engine certainly did nothing: the tasks wait, and their epochs are free again. What another than the owner $3 has
--- repeated meanwhile is left alone, because the engine may have that. $4: seconds, about.
+-- The engine certainly did nothing: the tasks wait, and their epochs are free again. A start that another process than the
+-- owner $3 has repeated meanwhile is not changed, because the engine may have it. $4: seconds, about.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', epoch = d.epoch - 1, stage = NULL, owner_id = NULL,
     due_at = now() + make_interval(secs => $4 * (0.75 + random() / 2))
@@ -131,13 +131,13 @@ FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
 WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
 
 -- name: repeat_later
--- The engine may have it: the same start is repeated after $4 seconds, by whoever looks then.
+-- The engine may have it: the same start is repeated after $4 seconds, by any gateway.
 UPDATE taskgate.dispatch SET owner_id = NULL, due_at = now() + make_interval(secs => $4)
 WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 
 -- name: evacuate
--- The backend is down for too long, and all its workers claim before they run: what nobody claimed certainly never ran,
--- and never will under this epoch. It waits again; the engine is told when it is back.
+-- The backend is down for too long, and all its workers claim before they run. A task that nobody has claimed has certainly
+-- not run, and will not run under this epoch. It waits again, and the engine gets a cancel when it is back.
 UPDATE taskgate.dispatch
 SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL,
     due_at = CASE WHEN failures > 0 THEN GREATEST(due_at, now()) ELSE now() END

@@ -20,15 +20,14 @@ from gateway.storage.listener import Listener
 from gateway.submission.start_plan import REPEAT_SECONDS, StartPlan
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
-#: Of a look for due tasks, so many times as long is left to tasks that are new before the next.
+#: The pause between two looks for due tasks, as a multiple of a look, while new tasks come: it is left to those.
 LEFT_TO_OTHERS = 3.0
 
 
 class Dispatcher:
-    """Starts due tasks as they are planned. `wanted` is set when somebody wants waiting tasks to be looked at.
+    """Starts due tasks. `wanted` is set when waiting tasks should be looked at soon.
 
-    Several gateways share the work: a row is taken with `FOR UPDATE SKIP LOCKED`; the id of a start makes its
-    repetition harmless.
+    Several gateways share the work: a row is taken with `FOR UPDATE SKIP LOCKED`, and a repeated start has the same id.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Dispatcher:
         self._wanted = wanted
         self._owner_id = owner_id
         self._sweep_seconds = sweep_seconds
-        # Intake asks for each task: no method of our own in between.
+        # Intake calls it for each task, so there is no wrapper.
         self.plan = planner.plan
 
     # DispatcherPort (the fast path) -----------------------------------------------------------------------
@@ -90,7 +89,7 @@ class Dispatcher:
             group.create_task(self._starter.run())
 
     async def close(self) -> None:
-        """Let the starts under way end; what is left is repeated by the next gateway."""
+        """Let the starts under way end; another gateway repeats the rest."""
         await self._starter.close()
 
     # Sweeping -----------------------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ class Dispatcher:
             try:
                 began = time.monotonic()
                 while await self.sweep():
-                    # Most of the time is left to those whose tasks come meanwhile.
+                    # Most of the time is left to new tasks of others.
                     await asyncio.sleep(LEFT_TO_OTHERS * (time.monotonic() - began) if self._due.is_shared else 0)
                     began = time.monotonic()
                 pause = await self._pause()
@@ -118,7 +117,7 @@ class Dispatcher:
         return self._sweep_seconds if seconds is None else min(max(float(seconds), 0.02), self._sweep_seconds)
 
     async def sweep(self) -> bool:
-        """Take due tasks once, start them in their lanes; whether there may be more."""
+        """Take due tasks once, and start them in their lanes. Returns whether there may be more."""
         plans: list[StartPlan] = []
         async with self._db.transaction() as db:
             rows, is_more = await self._due.take(db)
@@ -127,7 +126,7 @@ class Dispatcher:
             if gone := [row["task_id"] for row in rows if row["row_gone"]]:
                 await db.execute(SQL.drop_gone, gone)
             kept = [row for row in rows if not row["row_gone"]]
-            # Ours are not repeated, however late their renewal is (PostgreSQL was away, this process stood still).
+            # Our own starts are not repeated, even if renewed late (PostgreSQL was away, or this process hung).
             own = {row["task_id"] for row in kept if (row["task_id"], row["epoch"]) in self._starter.open}
             held: dict[str, list[str]] = {}
             planned: Counter[str] = Counter()
@@ -145,11 +144,11 @@ class Dispatcher:
             self._starter.begin(plan)
         if own:
             await self._starter.open.renew(older_than=0)
-        # Tasks that a full lane left where they are are no progress: the next look comes after a pause.
+        # If full lanes left all tasks where they are, there was no progress: the next look comes after a pause.
         return is_more and left < len(rows)
 
     async def _postpone(self, db: type_Connection, held: Mapping[str, list[str]], planned: Mapping[str, int]) -> int:
-        """Tasks by the backend that cannot take them; how many wait for no more than room in its lane."""
+        """Record which backend cannot take these tasks yet. Returns how many only wait for room in its lane."""
         left = 0
         for backend, ids in held.items():
             lane = self._lanes.get(backend)

@@ -1,4 +1,4 @@
-"""Which due tasks are looked at next: by their time, and tenants in turn while there are more than one look takes."""
+"""Which due tasks are taken next: by their time, or tenants in turn while there are more than one look takes."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from gateway.storage.database import type_Connection
 
 #: Rows of one look, at most.
 MOST = 100
-#: The same while somebody's new tasks come: those wait for it at each of their steps.
+#: The same while new tasks come, which a look delays at each of their steps.
 MOST_SHARED = 8
-#: Rows of a look while a lane is full, at least: most of a crowd turns out to wait for it, which is written down once.
+#: Rows of a look while a lane is full, at least: most tasks of a crowd wait for it, and are marked so once.
 FEWEST_BESIDE = 32
-#: Between two looks by time while there is a crowd (seconds), to see its end.
+#: Pause between two looks by time while there is a crowd (seconds); they show when it has ended.
 BY_TIME_SECONDS = 2.0
-#: Tenants of one look in turn.
+#: Tenants in one look that goes by tenant.
 TENANTS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look takes, decided by the lanes alone."""
+    """What one look takes; the lanes decide it."""
 
     rows: int
     """Waiting tasks, at most."""
     repeats: int
     """Starts to repeat, at most."""
     full: list[str]
-    """Backends that have enough to do; what is known to wait for them is left where it is."""
+    """Backends that have enough to do; tasks that are marked as waiting for them are passed over."""
     ready: list[str]
     """Backends whose unconfirmed starts may be repeated now."""
     guarded: list[str]
-    """Backends that newcomers use and that tell of claims: a crowd waits here rather than before the workers there."""
+    """Backends that newcomers use and whose workers claim: a crowd waits in the gateway instead of in their queues."""
     ahead: int
-    """So many unclaimed tasks on guarded backends a tenant may have; with more it is passed over."""
+    """A tenant with so many unclaimed tasks on guarded backends is passed over."""
     exempt: str
-    """A tenant to which that does not apply: the only newcomer. '' if there are several, or none."""
+    """The only newcomer, to whom that does not apply. '' if there are several, or none."""
 
 
 def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
-    """The next look; None while no lane has room: whoever ends a start looks again."""
+    """The next look; None while no lane has room. The end of a start causes a new look."""
     full = [name for name, lane in lanes.items() if not lane.has_room]
     if len(full) == len(lanes):
         return None
@@ -85,11 +85,11 @@ class DueTasks:
 
     @property
     def is_shared(self) -> bool:
-        """Whether somebody's new tasks come meanwhile."""
+        """Whether new tasks of others come meanwhile."""
         return any(lane.newcomers.names for lane in self._lanes.values())
 
     async def take(self, db: type_Connection) -> tuple[list[asyncpg.Record], bool]:
-        """Some due tasks, locked; and whether there may be more. Starts to repeat come beside those that wait."""
+        """Some due tasks, locked, and whether there may be more. Starts to repeat come in addition to waiting tasks."""
         look = plan_look(self._lanes)
         if look is None:
             return [], False
@@ -109,7 +109,7 @@ class DueTasks:
         return rows, bool(rows) or not is_last
 
     async def _next_tenants(self, db: type_Connection, look: Look) -> tuple[Collection[str], bool]:
-        """Those who are next and may have a turn; whether they are the last of the round."""
+        """The tenants that are next and may have a turn, and whether they are the last of the round."""
         after, self._last_tenant = self._last_tenant, ""
         found = await db.fetch(SQL.next_tenants, after, TENANTS, look.guarded, look.ahead)
         if len(found) == TENANTS:

@@ -18,8 +18,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 class EngineHealth:
     """Down from the first refusal until a probe, after a pause, is answered.
 
-    Pauses grow until a start is carried out: a probe that is answered does not say that there is room for starts. A
-    refusal of a single start, because of what is in it, is an answer.
+    Pauses grow until a start succeeds, because an answered probe does not mean that there is room for starts. A refusal
+    of a single start because of its content counts as an answer.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,16 +38,16 @@ class EngineHealth:
         return 0.0 if self._down_since is None else self._clock() - self._down_since
 
     def failed(self) -> bool:
-        """The engine was not reached, or has no room; True when it was up until now."""
+        """The engine was not reached, or has no room. Returns whether it was up until now."""
         if self._down_since is not None:
-            return False  # those that were under way together count once
+            return False  # failures of starts that were under way together count once
         self._down_since = self._clock()
         self._went_down.set()
         log.warning("backend %s is down; its tasks wait", self._name)
         return True
 
     def worked(self) -> None:
-        """The engine carried a start out. One that was sent before it went down says nothing of now."""
+        """The engine carried a start out. A start that was sent before the engine went down does not count."""
         if self._down_since is None:
             self._pauses = 0
 

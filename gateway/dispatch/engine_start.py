@@ -1,4 +1,4 @@
-"""What an engine is told of a start, whoever makes it: a gateway, or the worker that opened the node of a DAG."""
+"""The message for a start on an engine, made by a gateway, or by a worker that opened a node of a DAG."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def timeout_of(task_type: str) -> timedelta:
 
 
 class StartBuilder:
-    """`retry` holds where a task says nothing of its own."""
+    """`retry`: the policy of tasks that have none of their own."""
 
     def __init__(self, name_queue: QueueNamer, retry: RetryPolicy) -> None:
         self._name_queue = name_queue
@@ -46,8 +46,8 @@ class StartBuilder:
     ) -> WorkflowStart:
         """The start of a task of that tenant.
 
-        `weight`: the tenant's share beside those of others. `queue`: the one that an earlier try was sent to.
-        `workflow`: what carries it out instead of a handler.
+        `weight`: the tenant's weight. `queue`: the one that an earlier try was sent to. `workflow`: the workflow that
+        runs it instead of a handler.
         """
         return WorkflowStart(
             ref=ref,

@@ -1,4 +1,4 @@
-"""Who may start next: tenants take turns, so that none stands before another with all that it has."""
+"""Which tenant may start next: tenants take turns, so that many tasks of one do not delay another."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 
 class FairScheduler:
-    """Slots for what is under way at once: as many as `limit()` says.
+    """Slots for starts under way: as many as `limit()` says.
 
-    A tenant with nothing under way need not wait, as long as fewer than `most` are. One that has more waiting leaves
-    its slot empty for `rest(tenant)` seconds after each.
+    A tenant with no start under way gets a slot at once while fewer than `most` are taken. A tenant with more starts
+    waiting leaves its slot empty for `rest(tenant)` seconds after each.
     """
 
     def __init__(self, limit: Callable[[], int], most: int, rest: Callable[[str], float] = lambda _: 0.0) -> None:

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from backends.port import Capability, WorkflowEnginePort
-from gateway.dispatch.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
 from gateway.dispatch.engine_health import EngineHealth
 from gateway.dispatch.fair_scheduler import FairScheduler
-from gateway.dispatch.recent_tenants import RecentTenants
+from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
+from gateway.pacing.recent_tenants import RecentTenants
 
-#: A start may take so many times what it takes at best while several tenants have some.
+#: Tolerance (times the baseline) while several tenants have starts.
 SHARED_TOLERANCE = 1.5
-#: Several tenants share a backend while each had a start within this time (seconds).
+#: A tenant shares a backend for so long after its last start (seconds).
 SHARED_SECONDS = 5.0
-#: A tenant whose new task went to a backend within this time uses it beside what waited (seconds).
+#: A tenant counts as a newcomer for so long after its last new task (seconds).
 NEWCOMER_SECONDS = 1.0
-#: New tasks for each start that may be under way that are taken on before further ones wait in PostgreSQL.
+#: New tasks in the lane for each start that may be under way; further ones wait in PostgreSQL.
 NEW_PER_START = 8
 
 
@@ -47,26 +47,26 @@ class Lane:
 
     @property
     def limit(self) -> int:
-        """So many starts go at once without one having to wait for another."""
+        """How many starts may go at once."""
         return self._limit.current
 
     @property
     def has_room(self) -> bool:
-        """Whether it takes tasks that waited. They leave room for new ones, so that no crowd stands before those."""
+        """Whether it takes waiting tasks. They leave room for new tasks, so that a crowd does not delay those."""
         return self.pending < 2 * self._limit.current
 
     @property
     def batch(self) -> int:
-        """So many of those it takes at a time, while it has room."""
+        """How many waiting tasks it takes at a time, while it has room."""
         return 2 * self._limit.current
 
     def takes_beside(self, planned: int) -> bool:
-        """Whether it takes another task that waited, beside so many that are about to begin."""
+        """Whether it takes another waiting task, in addition to so many that are about to begin."""
         return self.has_room and planned < self.batch
 
     @property
     def tells_claims(self) -> bool:
-        """Whether it is known what waits there for a worker: legacy workers claim nothing."""
+        """Whether the number of tasks that wait there for a worker is known; legacy workers do not claim."""
         return Capability.FENCED in self.engine.capabilities
 
     def begin(self) -> None:
@@ -82,7 +82,7 @@ class Lane:
 
     @asynccontextmanager
     async def slot(self, tenant_id: str | None) -> AsyncIterator[None]:
-        """One start at the engine, when it is the tenant's turn; what it takes sets the limit."""
+        """One start at the engine, when it is the tenant's turn. Its time adjusts the limit."""
         if self._tenants.note(tenant_id):
             self._limit.narrow(SHARED_TOLERANCE)
         async with self._scheduler.slot(tenant_id or ""):
@@ -99,5 +99,5 @@ class Lane:
             self._limit.refused()
 
     def _rest(self, tenant: str) -> float:
-        """While others' new tasks come, a crowd leaves an engine to them that is slow even with one start at a time."""
+        """The pause of a crowd after a start while others have new tasks, if even one start at a time is too slow."""
         return self._limit.rest if self.newcomers.names - {tenant} else 0.0

@@ -1,4 +1,4 @@
-"""Starts that this process has begun and not yet written the outcome of. They are its own, and nobody repeats them."""
+"""Starts that this process has begun and whose outcome is not yet written. It owns them, and nobody repeats them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gateway.submission.start_plan import REPEAT_SECONDS
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.dispatch", "dispatch.sql")
 
-#: Pause before a task whose backend is down is looked at again (about); the backend's return cuts it short.
+#: Pause before a look at a task whose backend is down (seconds, about); it ends early when the backend is back.
 DOWN_SECONDS = 5.0
-#: The owner renews its starts so often: twice it may fail.
+#: How often the owner renews its starts; a renewal may fail twice.
 RENEW_SECONDS = REPEAT_SECONDS / 3
-#: How long an outcome may wait for others (seconds): the first, and while there is no end of them.
+#: How long an outcome waits for others (seconds): the first one, and while more keep coming.
 FIRST_WRITE_PAUSE, LAST_WRITE_PAUSE = 0.005, 0.04
 
 #: Task id and epoch.
@@ -31,9 +31,10 @@ Key = tuple[str, int]
 
 
 class OpenStarts:
-    """`owner_id` names this process in the rows of its starts, and what is taken back must still bear that name.
+    """`owner_id` names this process in the rows of its starts.
 
-    So a start that another process has repeated, because this one was taken for dead, is left to that one.
+    A start is taken back only while its row has that name: if another process has repeated it because this one seemed
+    dead, it belongs to the other one.
     """
 
     def __init__(self, database: Database, owner_id: Callable[[], str]) -> None:
@@ -61,12 +62,12 @@ class OpenStarts:
         self._to_write.set()
 
     def put_back(self, ref: WorkflowRef) -> None:
-        """The engine certainly has nothing of it: the task waits again."""
+        """The engine certainly does not have it: the task waits again."""
         self._put_back.append((ref.task_id, ref.epoch))
         self._to_write.set()
 
     async def repeat_later(self, ref: WorkflowRef, seconds: float) -> None:
-        """The engine may have it: the same start is repeated, by whoever looks then."""
+        """The engine may have it: the same start will be repeated, by any gateway."""
         await self._end(ref, SQL.repeat_later, seconds)
 
     async def refuse(self, ref: WorkflowRef, why: str) -> None:
@@ -101,7 +102,7 @@ class OpenStarts:
                 self._begun_at.pop(key, None)
 
     async def renew(self, *, older_than: float) -> None:
-        """Those that were begun so many seconds ago are still on their way. Raises `DatabaseUnavailable`."""
+        """Renew starts under way that were begun so many seconds ago. Raises `DatabaseUnavailable`."""
         async with self._writing:
             past = time.monotonic() - older_than
             batch = [key for key, begun_at in self._begun_at.items() if begun_at <= past]
@@ -114,7 +115,7 @@ class OpenStarts:
             busy = self._to_write.is_set()
             await self._to_write.wait()
             self._to_write.clear()
-            # Many outcomes, one statement. Nobody waits for them: a worker may claim before.
+            # One statement for many outcomes. Nobody waits for it: a worker can claim a task before.
             pause = min(2 * pause, LAST_WRITE_PAUSE) if busy else FIRST_WRITE_PAUSE
             await asyncio.sleep(pause)
             try:
@@ -133,6 +134,6 @@ class OpenStarts:
 
 
 def _columns(batch: list[Key]) -> tuple[list[str], list[int]]:
-    """In one order, in which all lock them."""
+    """Sorted: everybody locks rows in this order."""
     batch = sorted(batch)
     return [task_id for task_id, _ in batch], [epoch for _, epoch in batch]

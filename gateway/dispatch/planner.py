@@ -1,4 +1,4 @@
-"""What becomes of a task that is due: which backend it goes to, and what the engine is told of it. No I/O."""
+"""The plan for a due task: its backend, and the message for the engine. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WorkflowNamer = Callable[[str | None, str], str | None]
 
 
 class Planner:
-    """Plans starts into these lanes. `gives_up_on` tells whether what waits for a lane may go to another one."""
+    """Plans starts into these lanes. `gives_up_on` tells whether tasks that wait for a lane may go to another one."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Planner:
         return starting(route.backend, str(route.stage), start, flag=route.flag)
 
     def plan_due(self, row: asyncpg.Record, planned: Mapping[str, int]) -> StartPlan:
-        """What becomes of a due row, beside so many on each backend; without a `start` if its own cannot take it."""
+        """The plan for a due row, after `planned` others on each backend; no `start` if its backend cannot take it."""
         place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
@@ -102,7 +102,7 @@ class Planner:
         )
 
     def _lane_for(self, route: Route, *, may_change: bool) -> Lane | None:
-        """The lane of the route's backend; when that is down for too long, the other's, if the stage allows it."""
+        """The lane of the route's backend; if that is down for too long, the other one, if the stage allows it."""
         lane = self._lanes.get(route.backend)
         if not route.usable or lane is None:
             return None
@@ -113,7 +113,7 @@ class Planner:
         return next((other for other in self._lanes.values() if other is not lane and not other.is_down), None)
 
     def _may_still_run(self, row: asyncpg.Record, route: Route) -> bool:
-        """A stopped start that its engine was not yet told of, where workers run without a claim: wait for that.
+        """Whether to wait until the engine knows of a stopped start, because its workers run without a claim.
 
         At stage `complete` that engine may be gone for good, so nothing waits for it.
         """
@@ -123,7 +123,7 @@ class Planner:
         return any(lane is not None and Capability.FENCED not in lane.engine.capabilities for lane in lanes)
 
     def _route(self, row: asyncpg.Record, place: Placement) -> Route:
-        """Where the flag sends the task; where a redrive wants it instead, if its stage still allows that."""
+        """Where the flag sends the task, or where a redrive wants it, if the stage still allows that."""
         route = self._router.route(
             RouteQuery(place.tenant_id, row["task_type"], row["task_id"], place.project_id, place.tier, place.plan)
         )
@@ -135,12 +135,12 @@ class Planner:
         return route
 
     def _workflow_of(self, backend: str, tenant_id: str | None, task_type: str) -> str | None:
-        """The workflow that carries out tasks of this type there, None: a handler does."""
+        """The workflow that runs tasks of this type there; None: a handler runs them."""
         able = Capability.WORKFLOWS in self._lanes[backend].engine.capabilities
         return self._name_workflow(tenant_id, task_type) if able else None
 
     def _pin(self, route: Route) -> Route:
-        """Runs of DAGs and their nodes stay where workflows are, whatever the flag says meanwhile."""
+        """Runs of DAGs and their nodes stay on the backend with workflows, even if the flag changes."""
         for name, lane in self._lanes.items():
             if Capability.WORKFLOWS in lane.engine.capabilities:
                 return replace(route, backend=name, usable=True, problem=None, flag=None)
@@ -148,5 +148,5 @@ class Planner:
 
 
 def _own_retry(row: asyncpg.Record) -> RetryOverride:
-    """What the task was submitted with. Its attempts are those of the row in any case."""
+    """The retry override of the submission. The number of attempts is always that of the row."""
     return RetryOverride(row["max_attempts"], row["retry_initial"], row["retry_coefficient"], row["retry_maximum"])

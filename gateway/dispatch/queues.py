@@ -34,7 +34,7 @@ def queue_of(tenant_id: str | None, tier: Tier, task_type: str) -> str:
 
 
 class QueueNames:
-    """Knows the task types that workers have handlers for; a task of any other goes where it fails with a message."""
+    """Knows the task types for which workers have handlers. A task of another type goes to a queue where it fails."""
 
     def __init__(self, database: Database, *, known: frozenset[str]) -> None:
         self._db = database
@@ -48,12 +48,12 @@ class QueueNames:
         return queue_of(tenant_id, tier, task_type)
 
     async def learn(self) -> None:
-        """Learn of plug-in types from the workers' leases. Raises `DatabaseUnavailable`."""
+        """Read plug-in types from the workers' leases. Raises `DatabaseUnavailable`."""
         rows = await self._db.fetch(SQL.known_types)
         self._known = self._built_in | {row["task_type"] for row in rows}
 
     async def run(self) -> None:
-        """Learn from time to time, until cancelled."""
+        """Read them from time to time, until cancelled."""
         while True:
             with contextlib.suppress(DatabaseUnavailable):
                 await self.learn()

@@ -1,4 +1,4 @@
-"""Tells engines of starts, each backend in its own lane, and says what became of them."""
+"""Sends starts to engines, each backend in its own lane, and records their outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # workers use it, and need no flag SDK
 
 log = logging.getLogger(__name__)
 
-#: No engine is waited for longer than this (seconds): a start without an answer is uncertain then, a probe has failed.
+#: Longest wait for an engine (seconds): after it a start is uncertain, and a probe has failed.
 ANSWER_SECONDS = 10.0
 
 #: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
@@ -32,7 +32,7 @@ FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
 
 
 class Starter:
-    """Carries out start plans. `wake` makes the dispatcher look again; `fallback_seconds` 0: nothing gives up waiting.
+    """Carries out start plans. `wake` makes the dispatcher look again. `fallback_seconds` 0: tasks keep their backend.
 
     `owner_id` names this process in the rows of starts that it has planned.
     """
@@ -72,14 +72,14 @@ class Starter:
         return 0 < self._fallback_seconds <= lane.health.down_seconds
 
     async def run(self) -> None:
-        """Write down what became of starts and probe engines that are down, until cancelled."""
+        """Write outcomes of starts, and probe engines that are down, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.open.run())
             for lane in self.lanes.values():
                 group.create_task(self._recover_forever(lane))
 
     async def close(self) -> None:
-        """Let the starts under way end; what is left is repeated by the next gateway."""
+        """Let the starts under way end; another gateway repeats the rest."""
         if self._starts:
             await asyncio.wait(self._starts, timeout=5)
         with contextlib.suppress(DatabaseUnavailable):
@@ -98,7 +98,7 @@ class Starter:
                 fault_points.passing("after_start")
         except EngineUnavailable:
             lane.failed()
-            if plan.repeated:  # its first try may have been carried out: it stays with its backend and epoch
+            if plan.repeated:  # an earlier try may have been carried out, so it keeps its backend and epoch
                 await self.open.repeat_later(ref, 1.0)
             else:
                 self.open.put_back(ref)
@@ -123,7 +123,7 @@ class Starter:
                 self._record_flag(plan.flag, lane.engine.name, timedelta(seconds=time.monotonic() - began), failed)
 
     async def _refuse(self, lane: Lane, plan: StartPlan, why: str) -> None:
-        """The engine will never take it; but it may have taken an earlier try, and is asked."""
+        """The engine refuses it; ask whether it has taken an earlier try."""
         assert plan.start is not None
         ref = plan.start.ref
         try:
@@ -138,7 +138,7 @@ class Starter:
             await self.open.refuse(ref, why)
 
     async def _recover_forever(self, lane: Lane) -> None:
-        """After each of its pauses, ask an engine that is down whether it is back."""
+        """Probe an engine that is down, after each of its pauses."""
         while True:
             await lane.health.until_down()
             await asyncio.sleep(lane.health.next_pause())
@@ -154,7 +154,7 @@ class Starter:
             self._wake()
 
     async def _leave(self, lane: Lane) -> None:
-        """Its tasks may go elsewhere, if it is certain that none of them ever runs there."""
+        """Let its tasks go to the other backend, if it is certain that none of them can still run there."""
         if Capability.FENCED in lane.engine.capabilities:
             await self._record(SQL.evacuate, lane.engine.name)
             self._wake()

@@ -28,7 +28,7 @@ _HELD = {
 
 
 class WaitingReasons:
-    """Looks at what a task needs next: its time, its limits, its backend, a worker, its group."""
+    """Checks what a task needs next: its time, its limits, its backend, a worker, its group."""
 
     def __init__(self, database: Database, router: Router, engines: Mapping[str, WorkflowEnginePort]) -> None:
         self._db = database
@@ -36,7 +36,7 @@ class WaitingReasons:
         self._engines = engines
 
     async def of(self, task: Mapping[str, Any]) -> str | None:
-        """For a row of the dispatch view; None for a task that runs or is over. Raises `DatabaseUnavailable`."""
+        """The reason for a row of the dispatch view; None if the task runs or is over. Raises `DatabaseUnavailable`."""
         if task["state"] not in ("waiting", "starting", "queued"):
             return None
         tier = Tier.of_plan(await self._db.fetchval(SQL.plan, task["tenant_id"]))

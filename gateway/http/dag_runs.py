@@ -134,13 +134,13 @@ async def get_run(
 
 @router.post("/{run_id}/cancel", response_model=RunSummary, responses=problem_errors(404, 409))
 async def cancel_run(request: Request, run_id: RunId) -> Response:
-    """Stop a run and everything open in it."""
+    """Stop a run and all its open nodes."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.cancel(run_id, caller))
 
 
 @router.post("/{run_id}/retry", response_model=RunSummary, responses=problem_errors(404, 409))
 async def retry_run(request: Request, run_id: RunId) -> Response:
-    """Go on where a failed or cancelled run ended; what was completed is kept."""
+    """Continue a failed or cancelled run; completed nodes keep their results."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.retry(run_id, caller))
 
 

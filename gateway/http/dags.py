@@ -227,7 +227,7 @@ async def compare_versions(
 async def roll_back(
     request: Request, name: Name, rollback: Annotated[Rollback, Body()], tenant_id: Tenant = None
 ) -> Response:
-    """Let new runs use an earlier version again."""
+    """Make an earlier version the one that new runs use."""
     admission = await admit(request, tenant_id)
     version = await gateway_of(request).dags.roll_back(tenant_of(admission), name, str(rollback.version))
     return json_answer(shown(version))

@@ -181,7 +181,7 @@ async def pause_schedule(request: Request, schedule_id: str, body: Note | None =
 
 @router.post("/{schedule_id}/resume", response_model=ScheduleView, responses=problem_errors(404, 409))
 async def resume_schedule(request: Request, schedule_id: str, body: Note | None = None) -> Response:
-    """Let its clock go on."""
+    """Resume a schedule."""
     return await _pause(request, schedule_id, body, is_paused=False)
 
 

@@ -25,7 +25,8 @@ from gateway.access.placement import Tier
 from gateway.ingress.waiting import Waiting
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
-from gateway.storage.database import UNSTORABLE, Database
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import UNSTORABLE
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import ChangeNotifier
 from gateway.tasks.payload import text_member

@@ -22,7 +22,8 @@ SELECT id FROM held WHERE id IS NOT NULL
 CASE WHEN d.dag_run_id IS NOT NULL THEN 'dag'
      WHEN d.wanted_backend = d.backend THEN 'redrive'
      WHEN NOT EXISTS (SELECT 1 FROM task_logs t
-                      WHERE t.id = d.task_id AND t.status = 'PROCESSING' AND t.started_at IS NULL AND t.worker_id IS NULL)
+                      WHERE t.id = d.task_id AND t.status = 'PROCESSING'
+                        AND NOT taskgate.legacy_has(t.status, t.started_at, t.worker_id))
          THEN 'legacy_worker'
      WHEN EXISTS (SELECT 1 FROM taskgate.attempt a
                   WHERE a.task_id = d.task_id AND a.epoch = d.epoch

@@ -67,7 +67,7 @@ class Operations:
         if not asked:
             raise InvalidRequest("filter selects every task; name at least one property.", field="filter")
         if (priority is not None) != (action == "reprioritise"):
-            raise InvalidRequest("priority belongs to reprioritise, which needs it.", field="priority")
+            raise InvalidRequest("priority is required for reprioritise, and not allowed otherwise.", field="priority")
         caller.check_all(selection.tenant_id, selection.project_id)
         now = datetime.now(UTC)
         wanted = Wanted(caller, upto(selection, now), selection.labels, ACTIONABLE[action], selection.ids)

@@ -1,1 +1,1 @@
-"""What went wrong and is put right."""
+"""Detects and repairs lost workers, lost starts, and differences between the tables and the engines."""

@@ -1,4 +1,4 @@
-"""What engines have to be told stands in PostgreSQL until they have answered (ADR 21). Every gateway tells them."""
+"""Duties: messages to engines, kept in PostgreSQL until they are confirmed (ADR 21). Every gateway sends them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from gateway.storage.queries import Queries
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "duties.sql")
 
-#: Seconds between two looks that nobody asked for.
+#: Longest pause between two looks (seconds).
 LOOK_SECONDS: Final = 1.0
-#: Duties that an engine is told at once, the oldest and the newest, and how long it may take over each (seconds).
+#: Duties in one page, the oldest and the newest, and how long the engine may take for each (seconds).
 OLDEST, NEWEST = 24, 8
 TELL_SECONDS: Final = 2.0
-#: A page that a gateway took and died with is taken by another one after this (seconds).
+#: If a gateway dies with a page, another one takes it after this (seconds).
 HOLD_SECONDS: Final = 5.0
-#: The longest pause of a duty that fails again and again while its engine answers others (seconds).
+#: Longest pause of a duty that keeps failing while its engine confirms others (seconds).
 LONGEST_PAUSE: Final = 60.0
-#: Every so many looks the duties of engines that are not configured here are counted.
+#: Number of looks between two counts of the duties of engines that are not configured here.
 COUNT_EVERY: Final = 60
 
 
@@ -75,7 +75,7 @@ class EngineDuties:
             await asyncio.gather(*at_work, return_exceptions=True)
 
     async def settle(self, backend: str, kind: str) -> int:
-        """Tell this engine all of this kind that is due; how many it answered. Raises `DatabaseUnavailable`."""
+        """Send this engine all due duties of this kind. Returns how many it confirmed. Raises `DatabaseUnavailable`."""
         engine, total = self._engines[backend], 0
         while rows := await self._db.fetch(SQL.take, backend, kind, OLDEST, NEWEST, HOLD_SECONDS):
             answers = await asyncio.gather(*(self._tell(engine, kind, row) for row in rows))
@@ -104,8 +104,8 @@ class EngineDuties:
     async def _work(self, backend: str, kind: str) -> None:
         try:
             if not await self.settle(backend, kind):
-                await asyncio.sleep(LOOK_SECONDS)  # it is away; whoever wakes us up does not make it come back
-            self.wake()  # what came meanwhile
+                await asyncio.sleep(LOOK_SECONDS)  # it is away, and a wake-up does not change that
+            self.wake()  # duties that came meanwhile
         except DatabaseUnavailable:
             log.debug("%ss of %s wait for PostgreSQL", kind, backend)
         except Exception:
@@ -114,7 +114,7 @@ class EngineDuties:
             del self._at_work[backend, kind]
 
     async def _tell(self, engine: WorkflowEnginePort, kind: str, row: asyncpg.Record) -> bool | Exception:
-        """False when the engine does not hold the start any more; the error when it did not answer."""
+        """False if the engine no longer has the start; the error if it did not answer."""
         ref = WorkflowRef(row["subject"], row["epoch"], row["group_id"], row["task_type"])
         try:
             async with asyncio.timeout(TELL_SECONDS):
@@ -135,7 +135,7 @@ class EngineDuties:
             return error
 
     async def _drop_ended(self, engine: WorkflowEnginePort, worker_id: str) -> None:
-        """The lost worker may have reported an end here and not there: a legacy worker would run that payload again.
+        """Drop starts whose end was reported here, but not to the engine: a legacy worker would run them again.
 
         Raises `DatabaseUnavailable` and what the engine raises.
         """

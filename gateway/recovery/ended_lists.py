@@ -1,4 +1,4 @@
-"""What engines list as ended, asked for as often as it takes and no oftener: most of it was reported long since."""
+"""Reads what engines list as ended, as seldom as possible, because most of it was reported long before."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from datetime import UTC, datetime, timedelta
 
 from backends.port import EndedWorkflow, WorkflowEnginePort
 
-#: How late visibility is, mostly and at worst. Each look lists again what ended meanwhile.
+#: How late visibility usually is, and at worst. Each look goes back by this time.
 VISIBILITY, LATEST_VISIBILITY = timedelta(seconds=5), timedelta(seconds=20)
-#: While much ends, of what completed: everybody's own workers report that before their engine knows.
+#: The same for completed tasks while many end, because workers report those before the engine knows.
 VISIBILITY_OF_MANY = timedelta(seconds=2)
-#: The first look goes so far back.
+#: How far the first look goes back.
 FIRST = timedelta(minutes=10)
-#: What an engine lists as ended, per second on average; after a longer list the next ones leave out what completed, for
-#: so much time, at most this many seconds.
+#: Highest average number of listed ends per second. After a longer list, completed tasks are left out until the average
+#: is reached, but at most for so many seconds.
 LISTED_PER_SECOND, LONGEST_PAUSE = 100, 5.0
-#: Every so many looks go back as far as visibility can be late.
+#: One of so many looks goes back as far as visibility can be late.
 FAR_EVERY = 10
 
 
 @dataclass(slots=True)
 class _Place:
-    """Where the lists of one engine, of all that ended or of what did not complete, go on."""
+    """Where the next list of one engine begins: of all ends, or of those that did not complete."""
 
     since: datetime
     looks: int = 0
 
     def step(self, now: datetime, visibility: timedelta) -> None:
-        """Visibility is written some time after the fact: look back a little each time, and now and then further."""
+        """The time from which to list. Visibility is late, so each look goes back a little, some further."""
         self.looks += 1
         self.since = now - (LATEST_VISIBILITY if self.looks % FAR_EVERY == 0 else visibility)
 
 
 class EndedLists:
-    """Belongs to a reconciler, and to one engine."""
+    """The lists of one engine."""
 
     def __init__(self, engine: WorkflowEnginePort) -> None:
         self._engine = engine
@@ -44,7 +44,7 @@ class EndedLists:
         self._all_at = datetime.min.replace(tzinfo=UTC)
 
     async def look(self) -> Sequence[EndedWorkflow]:
-        """What ended since the last look, and some of it once more. Raises `EngineError`."""
+        """The tasks that ended since the last look; some may be listed again. Raises `EngineError`."""
         now = datetime.now(UTC)
         if now < self._all_at:
             place = self._unsuccessful = self._unsuccessful or _Place(now - VISIBILITY)

@@ -1,8 +1,8 @@
-"""Compares what is open here with what one engine says of it (design §3.5), and finds what that engine forgot.
+"""Compares open tasks with the state of one engine (design §3.5), and finds starts that the engine has lost.
 
-Exactly one gateway does this at a time (`gateway.recovery.leader`), for each engine in loops of its own. What is
-remembered between two looks (ends that may still be reported, the page that was looked at) costs a second look when it
-is lost.
+Exactly one gateway does this at a time (`gateway.recovery.leader`), in separate loops for each engine. Some facts are
+kept in memory between two looks (ends that may still be reported, the last page); if they are lost, the next look
+collects them again.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ PAGE, WAITING_PAGE = 50, 20
 MEMORY_PAGE, MEMORY_PARTS = 2000, 4
 #: Longest look at an engine, and longest comparison of a page with its memory (seconds).
 LOOK_SECONDS, MEMORY_SECONDS = 10.0, 60.0
-#: A row that an engine ended may still be reported by its worker within this time.
+#: How long to wait for the worker's report of a task that its engine has ended (seconds).
 REPORT_GRACE = timedelta(seconds=1)
-#: Ends that are asked about at a time.
+#: Ends that are looked up at a time.
 ASKED_AT_ONCE = 16
 
 _OUTCOMES = {
@@ -51,7 +51,7 @@ _OUTCOMES = {
 
 
 class EngineCheck:
-    """Belongs to one engine. An engine that is away is left for later."""
+    """The checks of one engine. If the engine is away, they are done later."""
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class EngineCheck:
         self._wake = wake
         self._ticks = 0
         self._pages: dict[bool, str] = {}
-        """By whether waiting ones are among them: the last task that was looked at."""
+        """The last task of the last page: of all open tasks, and of those that do not wait."""
         self._ended = EndedLists(engine)
         self._suspected: dict[WorkflowRef, datetime] = {}
 
     async def tick(self) -> None:
-        """Compare what ended, and a page of what is open. Raises `DatabaseUnavailable`."""
+        """Compare the tasks that ended, and a page of the open ones. Raises `DatabaseUnavailable`."""
         self._ticks += 1
         if self._is_down(self._engine.name):
             return
@@ -90,9 +90,9 @@ class EngineCheck:
         await self._settle()
 
     async def check_memory(self) -> None:
-        """Start again what an engine forgot, when it has another memory than the one that was seen last.
+        """Start lost tasks again, if the engine's data is not the same as at the last look.
 
-        How far that has come stands in PostgreSQL: it is finished, whoever leads meanwhile. Raises
+        The progress is stored in PostgreSQL, so the next leader can finish it. Raises
         `DatabaseUnavailable`.
         """
         name = self._engine.name
@@ -120,7 +120,7 @@ class EngineCheck:
             log.debug("the memory of %s is checked later: %s", name, type(error).__name__)
 
     async def _compare_memory(self, rows: Sequence[asyncpg.Record]) -> None:
-        """In parts, side by side. A part that fails while others do not is left to the ordinary looks."""
+        """Compare in parts at the same time. If only some parts fail, the regular looks see to those."""
         parts: list[list[asyncpg.Record]] = [[] for _ in range(MEMORY_PARTS)]
         for number, (_, group) in enumerate(groupby(rows, lambda row: row["group_id"])):
             parts[number % MEMORY_PARTS] += group
@@ -142,7 +142,7 @@ class EngineCheck:
                     self._suspect(ref)
 
     async def _restart_lost(self, rows: Sequence[asyncpg.Record]) -> None:
-        """Start again what the engine knows nothing of; a run goes on without its engine."""
+        """Start tasks again that the engine does not know. A running task goes on without its engine."""
         lost = await self._engine.find_lost([_ref(row) for row in rows if row["state"] == "queued"])
         if not lost:
             return
@@ -153,17 +153,17 @@ class EngineCheck:
 
     async def _check_page(self) -> None:
         if Capability.FENCED not in self._engine.capabilities:
-            # Its lists are searched, and legacy workers' ends come from task_logs: seldom, and all in one pass.
+            # Redis searches its lists, and ends by legacy workers are in task_logs: seldom, and in one pass.
             if self._ticks % FULL_EVERY == 5:
                 await self._restart_lost(await self._silent(UNFENCED_SILENT_SECONDS, 500, everything=True))
             return
-        everything = self._ticks % FULL_EVERY == 1  # asking costs the engine as much as a start does
+        everything = self._ticks % FULL_EVERY == 1  # a question costs the engine as much as a start
         page = WAITING_PAGE if everything else PAGE
         rows = await self._silent(SILENT_SECONDS, page, everything=everything)
         await asyncio.gather(*(self._check(row) for row in rows))
 
     async def _silent(self, seconds: float, page: int, *, everything: bool) -> Sequence[asyncpg.Record]:
-        """The next page of starts that are open for so long; those that wait only with `everything`."""
+        """The next page of starts that have been open for so long; waiting ones only with `everything`."""
         after = self._pages.get(everything, "")
         rows = await self._db.fetch(SQL.silent_starts, self._engine.name, after, seconds, page, everything)
         self._pages[everything] = rows[-1]["task_id"] if len(rows) == page else ""
@@ -181,15 +181,15 @@ class EngineCheck:
             and row["state"] == "queued"
             and Capability.FENCED in self._engine.capabilities
         ):
-            # Handed to a worker that died before its claim.
+            # It was given to a worker that died before its claim.
             await self._engine.requeue_workflow(ref, "nobody claimed it")
 
     def _suspect(self, ref: WorkflowRef) -> None:
-        """The engine ended it, and it is open here: its worker may be about to report it."""
+        """The engine ended it, and it is open here; its worker may be about to report it."""
         self._suspected.setdefault(ref, datetime.now(UTC))
 
     async def _settle(self) -> None:
-        """End what the engine ended and nobody has reported since."""
+        """End tasks that the engine has ended and that nobody has reported since."""
         now = datetime.now(UTC)
         limit = asyncio.Semaphore(ASKED_AT_ONCE)
 
@@ -202,8 +202,8 @@ class EngineCheck:
         await asyncio.gather(*(settle(ref) for ref, first in self._suspected.items() if now - first >= REPORT_GRACE))
 
     async def _end(self, ref: WorkflowRef) -> None:
-        """End it as the engine did, unless that goes on with it: what was reset there has one run that ended, and
-        another that did not.
+        """End it as the engine did, unless the engine continues it: after a reset there is one run that ended, and
+        another one that is open.
         """
         async with asyncio.timeout(LOOK_SECONDS):
             status = await self._engine.get_workflow_status(ref)
@@ -217,7 +217,7 @@ class EngineCheck:
 
 
 def _words(status: WorkflowStatus) -> str | None:
-    """What is said of such an end."""
+    """The error message of such an end."""
     if status.state is WorkflowState.COMPLETED:
         return None
     if status.state is WorkflowState.FAILED and status.error:

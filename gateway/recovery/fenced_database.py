@@ -1,4 +1,4 @@
-"""The leader's way to PostgreSQL: its writes carry the number of its term, and are refused once somebody else leads."""
+"""The leader's database: its writes carry the number of its term, and are refused once another gateway leads."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.recovery", "leader.sql")
 
-#: The advisory lock that the statements of a term share, and the next term begins with (process locks have keys ≥ 0).
+#: The advisory lock that the statements of a term share, and that a new term takes (process locks have keys ≥ 0).
 TERM_KEY = -2
 
 
 class LeadershipLost(TaskgateError):
-    """This gateway does not lead, or not any more."""
+    """This gateway is not the leader, or no longer."""
 
     code = "leadership_lost"
 
 
 class FencedDatabase(Database):
-    """The same pool, for what only the leader may do: each statement is a transaction that first checks `term`.
+    """The pool of a database, for statements of the leader: each is a transaction that first checks `term`.
 
-    Everything raises `LeadershipLost` besides what `Database` raises. While a statement of a term is under way, no
-    other term begins; so at most one gateway acts at any time, whatever each believes.
+    Methods raise `LeadershipLost`, and what `Database` raises. No new term begins while a statement of the present one
+    is under way. So at most one gateway acts as leader at any time, whatever each of them believes.
     """
 
     def __init__(self, database: Database) -> None:
@@ -36,13 +36,13 @@ class FencedDatabase(Database):
         self.url = database.url
         self._confirm = database._confirm
         self.term: int | None = None
-        """The term of which this gateway is the leader; None: of none."""
+        """The term that this gateway leads; None: it does not lead."""
 
     async def open(self) -> asyncpg.Pool:
         return await self._shared.open()
 
     async def close(self) -> None:
-        """Nothing: the pool is another one's."""
+        """Does nothing: the pool belongs to another object."""
 
     def replace_connections(self, since: float) -> None:
         self._shared.replace_connections(since)
@@ -52,7 +52,7 @@ class FencedDatabase(Database):
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[type_Connection]:
-        """A connection, in a transaction of the term. Raises `LeadershipLost`, `DatabaseUnavailable`."""
+        """A connection with a transaction of the term. Raises `LeadershipLost`, `DatabaseUnavailable`."""
         if self.term is None:
             raise LeadershipLost
         async with self._shared.transaction() as connection:

@@ -1,8 +1,8 @@
 """The guard line: a worker process tells its supervisor until when it may run (ADR 8).
 
-Whoever stands still past the end of its lease must not wake up beside the one that took its tasks over. It cannot see
-to that itself; its supervisor kills it at the deadline, and a process that is stopped dies of SIGKILL like any other.
-Standard library only: the supervisor is to stay small.
+A process that hangs past the end of its lease must not wake up while another one runs its tasks. It cannot ensure that
+itself, so its supervisor kills it at the deadline; SIGKILL also ends a stopped process. Only the standard library is
+used, to keep the supervisor small.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _READY = "ready"
 
 
 def clock() -> float:
-    """Seconds on a clock that all processes of a host share, and that goes on while the host sleeps."""
+    """Seconds of a clock that all processes of a host share, and that also runs while the host sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class GuardLine:
-    """The worker's end. May be used from any thread; words that the supervisor is too busy to read are dropped."""
+    """The worker's end; for any thread. If the supervisor is too busy to read, messages are dropped."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -35,7 +35,7 @@ class GuardLine:
         os.set_inheritable(descriptor, False)
 
     def extend(self, deadline: float) -> None:
-        """Be killed at this time of `clock`, unless another word comes before; infinity: never."""
+        """Have this process killed at this time of `clock`, unless another message comes before; infinity: never."""
         self._say(repr(deadline))
 
     def ready(self) -> None:
@@ -48,7 +48,7 @@ class GuardLine:
 
 
 class GuardEnd:
-    """The supervisor's end: what a process said last."""
+    """The supervisor's end: the last message of a process."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -58,7 +58,7 @@ class GuardEnd:
         os.set_blocking(descriptor, False)
 
     def read(self) -> bool:
-        """Take in what has come; False when the process closed its end."""
+        """Read new messages. Returns False if the process has closed its end."""
         try:
             data = os.read(self.descriptor, 65536)
         except BlockingIOError:
@@ -76,11 +76,11 @@ class GuardEnd:
 
 
 def die_with(parent: int) -> None:
-    """From now on, the end of the process that started this one is the end of this one too."""
+    """From now on, this process is killed when its parent ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os._exit(1)  # it died before we had asked to be told
+        os._exit(1)  # it died before the request took effect
 
 
 def join_supervisor() -> GuardLine | None:

@@ -1,4 +1,4 @@
-"""What is known of other processes of this host."""
+"""Facts about other processes of this host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_alive(pid: int) -> bool:
 
 
 def resident_bytes(pid: int) -> int:
-    """Its resident memory; 0 when it is gone, or not ours to look at."""
+    """Its resident memory; 0 if it is gone, or if we may not read it."""
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""One gateway reaps, reconciles, adopts and lets tasks expire, whichever; who leads proves it each second (ADR 21)."""
+"""The leader: the one gateway that reaps, reconciles, adopts and lets tasks expire (ADR 21)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import asyncpg
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
-from gateway.storage.database import Database, translated
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import translated
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,17 @@ log = logging.getLogger(__name__)
 LEADER_KEY: Final = -1
 #: Pause between two tries to become the leader (seconds).
 STAND_SECONDS: Final = 0.5
-#: Each so often the leader asks PostgreSQL whether it still leads, and waits so long for the answer: whoever was cut
-#: off knows it three seconds later.
+#: How often the leader asks PostgreSQL whether it still leads, and how long it waits for the answer (seconds): a leader
+#: that is cut off knows it after three seconds.
 PROOF_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
-#: A new term waits so long for statements of the one before.
+#: How long a new term waits for statements of the previous one (seconds).
 TERM_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """What a leader does again and again, with a pause of so many seconds, whatever becomes of its other chores."""
+    """A job that a leader repeats with a pause of so many seconds, independently of its other jobs."""
 
     name: str
     tick: Callable[[], Awaitable[object]]
@@ -40,13 +41,13 @@ class Chore:
 
 
 class Leader:
-    """Leads whenever nobody else does. Its chores write through `database`, which knows the term."""
+    """Leads if no other gateway does. Its jobs write through `database`, which knows the term."""
 
     def __init__(self, database: FencedDatabase, holder: Callable[[], str], chores: Sequence[Chore]) -> None:
         self._db = database
         self._holder = holder
         self._chores = chores
-        # The server ends the session of a host that vanished, and with it the lock, within some three seconds.
+        # If a host vanishes, the server ends its session, and with it the lock, within some three seconds.
         self._sessions = Database(database.url, acquire_timeout=ANSWER_SECONDS, name="taskgate leader", alert=True)
 
     async def run(self) -> None:
@@ -86,7 +87,7 @@ class Leader:
             await asyncio.gather(*loops, return_exceptions=True)
 
     async def _repeat(self, chore: Chore) -> None:
-        """Until the term is over: what goes wrong in one chore is no reason for the others to stop."""
+        """Run all jobs until the term is over; an error in one does not stop the others."""
         while True:
             try:
                 await chore.tick()

@@ -1,4 +1,4 @@
-"""One liveness lease per process: a session lock in PostgreSQL, and a renewal that a thread of its own writes.
+"""The liveness lease of a process: a session lock in PostgreSQL, and a renewal that a separate thread writes.
 
 The lock is gone milliseconds after the process dies (design §3, measured there: 4 ms after SIGKILL). The renewal
 finds what the lock cannot: a process that hangs, or a pooler that does not keep session locks. The thread has its own
@@ -25,26 +25,27 @@ import uvloop
 
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.guard import GuardLine, clock
-from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "lease.sql")
 
-#: First half of the advisory lock's key ("tg" in ASCII); the second is the process's own.
+#: First half of the advisory lock's key ("tg" in ASCII); the second half is different for each process.
 LOCK_CLASS = 0x7467
 #: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
 #: interpreter for ten seconds fit before the fence of the usual limit.
 RENEW_SECONDS = 3.0
-#: Parts of the limit after which a process that could not renew cancels what it runs, and after which its supervisor
-#: kills it: both before others take its tasks over, which is at the limit.
+#: Without a renewal, a process cancels its runs after the first part of the limit, and its supervisor kills it after the
+#: second part. Other workers take its tasks over at the limit.
 FENCE_AT, KILL_AT = 0.9, 0.95
-#: A process that was taken for dead has so long to cancel what it runs (seconds).
+#: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
 
 
 def host_identity() -> str:
-    """Names the set of processes whose pids can be compared: host, boot, pid namespace."""
+    """Identifies a set of processes whose pids can be compared: host, boot, pid namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     try:
         namespace = Path("/proc/self/ns/pid").readlink()
@@ -63,7 +64,7 @@ def _new_key() -> int:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """What a process says of itself in `taskgate.process`. `process_id` is `<hostname>-<8 hex>` (contract §5)."""
+    """The data of a process in `taskgate.process`. `process_id` is `<hostname>-<8 hex>` (contract §5)."""
 
     kind: str
     version: str
@@ -82,9 +83,9 @@ class ProcessIdentity:
 class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
-    `on_lost` is called in the caller's event loop: cancel everything that runs, and say `cleared` when nothing does any
-    more; only then a new lease is taken. Without `on_lost` the process runs nothing that could matter. Over `guard` the
-    supervisor hears until when this process may run.
+    `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and call `cleared`
+    at the end; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
+    until when this process may run.
     """
 
     def __init__(
@@ -117,20 +118,20 @@ class Lease:
         return self._identity.process_id
 
     async def start(self) -> None:
-        """Return once the lease is held, which needs PostgreSQL; waits for it."""
+        """Return once the lease is held; waits for PostgreSQL."""
         self._owner = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(self._held)
 
     def cleared(self) -> None:
-        """Nothing runs any more that began under the lost lease."""
+        """Everything that began under the lost lease has ended."""
         if not self._clear.is_set():
             self._excuse()
             self._clear.set()
 
     async def close(self) -> None:
-        """Give the lease back: nobody takes this process for lost."""
+        """Give the lease back, so that this process is not declared lost."""
         if self._thread is None or self._loop is None or self._ending is None:
             return
         with contextlib.suppress(RuntimeError):
@@ -177,7 +178,7 @@ class Lease:
         connection.add_termination_listener(lambda _: stirred.set())
         me, pause = self._identity, min(RENEW_SECONDS, self._limit / 5)
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
-            return  # our former session is not yet gone on the server
+            return  # our previous session still exists on the server
         asked = clock()
         if not await self._register(connection):
             self._lose("it was taken for dead")
@@ -221,25 +222,25 @@ class Lease:
         return row is not None
 
     def _renew(self, asked: float) -> None:
-        """The lease holds from the moment of the question: the answer may have been on its way for long."""
+        """The lease holds from the moment when it was asked for, because the answer may have been late."""
         self._renewed = asked
         if self._guard is not None:
             self._guard.extend(asked + self._limit * KILL_AT)
 
     def _excuse(self) -> None:
-        """Nothing runs here that could matter: the supervisor need not watch."""
+        """No tasks run here: the supervisor need not watch."""
         if self._guard is not None:
             self._guard.extend(inf)
 
     async def _watch(self) -> None:
-        """Wakes when a renewal stays away. Renewals look, too: the clock of pauses stands still on a suspended host."""
+        """Checks that renewals come. Each renewal checks it as well, because timers stop while a host is suspended."""
         while True:
             left = self._renewed + self._limit * FENCE_AT - clock()
             await asyncio.sleep(max(left, self._limit / 50))
             self._lose_if_late()
 
     def _lose_if_late(self) -> None:
-        """Without a renewal for almost the limit, others are about to take over: stop before they start."""
+        """Without a renewal for almost the limit, other workers are about to take over: stop before they start."""
         if self._held.done() and self._clear.is_set() and clock() - self._renewed > self._limit * FENCE_AT:
             self._lose("it could not be renewed")
 

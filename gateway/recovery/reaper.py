@@ -1,7 +1,7 @@
-"""Finds lost workers within a fraction of a second, and takes back what they ran (design §3).
+"""Finds lost workers within a fraction of a second, and takes their tasks back (design §3).
 
-Exactly one gateway does this at a time (`gateway.recovery.leader`). What it remembers between two looks is only since
-when a process is silent: the next leader counts anew.
+Exactly one gateway does this at a time (`gateway.recovery.leader`). Between two looks it only remembers since when each
+process is silent; a new leader starts to count again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from gateway.tasks.lifecycle.transitions import ChangeNotifier
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "reaper.sql")
 
-#: A renewal is due every three seconds; from here on it is counted how long it stays away (seconds).
+#: A renewal is due every three seconds. After this time without one, the process counts as silent (seconds).
 LATE_SECONDS = 4.0
-#: After a pause between two looks, nobody knows what happened in between: counting begins anew.
+#: After a longer gap between two looks, counting starts again, because renewals may have been missed (seconds).
 GAP_SECONDS = 1.0
-#: When this gateway has just come to PostgreSQL, others may still be on their way back to it.
+#: When this gateway has just reconnected to PostgreSQL, others may still be about to (seconds).
 RETURN_SECONDS = 3.0
-#: Runs that a process began while it was declared lost are looked for at every tenth tick.
+#: At every tenth tick, look for runs that a process began while it was declared lost.
 TAKE_BACK_EVERY = 10
 
 
 class Reaper:
     """One `tick` looks at every lease once. Times in seconds: `limit` without renewal, `grace` without lock.
 
-    No engine is asked for anything here: what engines have to be told is a duty (`gateway.recovery.duties`), and
-    `on_duty` says that there are new ones. `losses`: a task under which so many workers in a row were lost is a dead
-    letter.
+    Engines are not called here: messages to them are duties (`gateway.recovery.duties`), and `on_duty` is called when
+    there are new ones. `losses`: a task of which so many workers in a row were lost becomes a dead letter.
     """
 
     def __init__(
@@ -59,14 +58,14 @@ class Reaper:
         self._on_duty = on_duty
         self._late = min(LATE_SECONDS, limit / 2)
         self._silent: dict[str, tuple[str, float]] = {}
-        """The renewal that was seen last, and since when there is no other."""
+        """The last renewal that was seen, and since when there was no newer one."""
         self._looked = 0.0
         self._came_at = 0.0
         self._missing: dict[str, float] = {}
         self._ticks = 0
 
     async def tick(self) -> None:
-        """Declare lost processes lost, and owe their engines the word. Raises `DatabaseUnavailable`."""
+        """Declare processes lost, and record the duties for their engines. Raises `DatabaseUnavailable`."""
         self._ticks += 1
         suspects = await self._db.fetch(SQL.suspects, LOCK_CLASS, self._late)
         now = time.monotonic()
@@ -90,24 +89,24 @@ class Reaper:
         now = time.monotonic()
         since = self._missing.setdefault(row["process_id"], now)
         if row["host"] == host_identity():
-            # Here the process itself can be asked: only its connection may have been cut.
+            # It runs on this host, so it can be checked: perhaps only its connection was cut.
             return not is_alive(row["pid"])
         grace = self._grace if now - self._came_at > RETURN_SECONDS else max(self._grace, RETURN_SECONDS)
         return now - since >= grace
 
     def _is_silent(self, row: asyncpg.Record) -> bool:
-        """Whether its renewal has stayed away for the limit, on our own clock."""
+        """Whether there was no renewal for the limit, by our own clock."""
         now, key = time.monotonic(), row["process_id"]
         renewed, since = self._silent.get(key, ("", now))
         if renewed != row["renewed"]:
-            # It has just become late, before our eyes; else the server's clock has jumped, or we were away.
+            # It has become late while we looked; otherwise the server's clock has jumped, or we were away.
             fresh = 0 <= row["silent"] - self._late < min(GAP_SECONDS, now - self._came_at)
             since = now - row["silent"] if fresh else now
             self._silent[key] = (row["renewed"], since)
         return now - since > self._limit
 
     async def _declare_lost(self, lost: Sequence[asyncpg.Record]) -> None:
-        """With what their engines are owed, in one transaction: whoever leads next finds all of it or nothing."""
+        """Declare them lost and record the duties, in one transaction: the next leader finds all of it or nothing."""
         starts = 0
         async with self._db.transaction() as db:
             for row in lost:

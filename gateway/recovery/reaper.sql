@@ -80,8 +80,7 @@ FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)
 WHERE d.task_id = gone.task_id AND d.epoch = gone.epoch AND d.state || '' = 'queued'
   AND (d.backend <> 'redis' OR NOT EXISTS (
       SELECT 1 FROM task_logs t
-      WHERE t.id = d.task_id
-        AND (t.status NOT IN ('PENDING', 'PROCESSING') OR (t.started_at IS NOT NULL AND t.worker_id IS NOT NULL))))
+      WHERE t.id = d.task_id AND taskgate.legacy_has(t.status, t.started_at, t.worker_id)))
 RETURNING d.task_id
 
 -- name: forget_processes

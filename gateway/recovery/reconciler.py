@@ -1,4 +1,4 @@
-"""Merges what others wrote into the rows: legacy workers, and hands (design §3.5).
+"""Merges changes that legacy workers and people made to `task_logs` (design §3.5).
 
 One `tick` is one comparison; exactly one gateway does this at a time (`gateway.recovery.leader`).
 """
@@ -14,15 +14,15 @@ from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
 
 SQL = Queries("gateway.recovery", "reconciler.sql")
 
-#: Seconds that the quick comparison looks back; the complete one runs every `FULL_EVERY` ticks.
+#: How far the quick comparison looks back (seconds); the complete one runs every `FULL_EVERY` ticks.
 RECENT = 15.0
 FULL_EVERY = 10
-#: Rows that are gone are looked for at every second tick.
+#: Look for deleted rows at every second tick.
 ROWLESS_EVERY = 2
 
 
 class Reconciler:
-    """Compares `dispatch` and `task_logs`, and makes them agree."""
+    """Compares `taskgate.dispatch` and `task_logs`, and merges the differences."""
 
     def __init__(self, database: Database, engines: Mapping[str, WorkflowEnginePort], notifier: ChangeNotifier) -> None:
         self._db = database

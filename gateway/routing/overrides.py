@@ -20,7 +20,8 @@ import asyncpg
 from backends.errors import TaskgateError
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
-from gateway.storage.database import DRIVER_ERRORS, Database
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 

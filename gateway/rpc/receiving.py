@@ -34,7 +34,7 @@ async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
                 return raw
     except TimeoutError:
         raise InvalidRequest(f"The request did not arrive within {MESSAGE_SECONDS:g} s.") from None
-    raise InvalidRequest("The request has no message, or only a part of one.")
+    raise InvalidRequest("The request has no message, or an incomplete one.")
 
 
 @dataclass(slots=True)

@@ -183,7 +183,7 @@ class ScheduleService:
         return PauseScheduleResponse(schedule=await self._pause(authorization, facts_of(request), is_paused=True))
 
     async def resume(self, authorization: str | None, request: ResumeScheduleRequest) -> ResumeScheduleResponse:
-        """Let its clock go on."""
+        """Resume a schedule."""
         return ResumeScheduleResponse(schedule=await self._pause(authorization, facts_of(request), is_paused=False))
 
     async def _pause(self, authorization: str | None, asked: Mapping[str, Any], *, is_paused: bool) -> ScheduleMessage:

@@ -153,7 +153,7 @@ class ScheduleDefinition(BaseModel):
     def _repeatable(cls, value: TaskSubmission) -> TaskSubmission:
         for name in ("run_at", "deadline", "idempotency_key"):
             if getattr(value, name, None) is not None:
-                raise ValueError(f"{name} would make every firing but one void")
+                raise ValueError(f"{name} would skip every firing but one")
         return value
 
     @model_validator(mode="after")

@@ -32,6 +32,6 @@ async def redefine(
     if prepare is not None:
         _, task = await prepare(change(schedule.definition).action)
         if task.placement.tenant_id != schedule.tenant_id:
-            raise InvalidRequest("A schedule stays with its tenant.", field="action.tenant_id")
+            raise InvalidRequest("The tenant of a schedule cannot be changed.", field="action.tenant_id")
         author = (caller.user_id, task.placement.project_id)
     return await schedules.change(schedule_id, caller, change, author=author)

@@ -170,7 +170,7 @@ class Schedules:
         schedule = await self.get(schedule_id, caller)
         now = self._clock.now()
         if end > now:
-            raise InvalidRequest("A backfill ends in the past.", field="end_at")
+            raise InvalidRequest("A backfill must end in the past.", field="end_at")
         if begin > end:
             raise InvalidRequest("start_at is after end_at.", field="start_at")
         # What the schedule's own start cuts off may be wanted here.
@@ -178,7 +178,7 @@ class Schedules:
         table = Timetable(schedule_id, definition)
         times = await asyncio.to_thread(lambda: list(islice(table.between(begin, end), MOST_BACKFILLED + 1)))
         if len(times) > MOST_BACKFILLED:
-            raise InvalidRequest(f"More than {MOST_BACKFILLED} times; name a shorter range.", field="end_at")
+            raise InvalidRequest(f"More than {MOST_BACKFILLED} times; give a shorter range.", field="end_at")
         noted = await self._note(schedule, "backfill", overlap, times) if times else 0
         self._clock.wake()
         return len(times), noted
@@ -200,7 +200,7 @@ class Schedules:
     async def history(
         self, schedule_id: str, caller: Caller, *, before: datetime | None, limit: int
     ) -> list[dict[str, Any]]:
-        """What became of its times, the latest first."""
+        """Show the result of each time, the latest first."""
         await self.get(schedule_id, caller)
         return [dict(row) for row in await self._db.fetch(SQL.history, schedule_id, before, limit)]
 

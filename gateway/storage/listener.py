@@ -12,7 +12,8 @@ import asyncpg
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
-from gateway.storage.database import DRIVER_ERRORS, IS_WRITABLE, Database, translated
+from gateway.storage.database import IS_WRITABLE, Database
+from gateway.storage.driver_errors import DRIVER_ERRORS, translated
 
 log = logging.getLogger(__name__)
 

@@ -39,5 +39,5 @@ class Place:
                 raise ValueError
             at = at.astimezone(UTC)
         except (ValueError, TypeError, OverflowError):
-            raise InvalidRequest("cursor is not one that this list gave.", field="cursor") from None
+            raise InvalidRequest("cursor is not valid for this list.", field="cursor") from None
         return cls(at, row_id)

@@ -1,4 +1,4 @@
-"""Gathers acceptances of the same moment: many tasks, one transaction, one wait for the disk."""
+"""Commits tasks that are accepted at the same moment in one transaction, with one wait for the disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database, uncertain
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import uncertain
 
 #: Rows of one transaction, and transactions at once. With one, the disk idles while PostgreSQL works.
 LARGEST_BATCH = 100
@@ -20,7 +21,7 @@ Row = tuple[Any, ...]
 class Acceptances:
     """Runs `statement` once for each row; rows that wait at the same time share a transaction.
 
-    A lone row does not wait for company. A row that PostgreSQL refuses fails alone.
+    A single row is written at once. A row that PostgreSQL refuses fails alone.
     """
 
     def __init__(self, database: Database, statement: str) -> None:
@@ -33,7 +34,7 @@ class Acceptances:
     async def add(self, row: Row) -> None:
         """Return when the row is committed.
 
-        Raises `OutcomeUnknown` when it may be, `DatabaseUnavailable` when it is not, or what PostgreSQL says of it.
+        Raises `OutcomeUnknown` if it may be committed, `DatabaseUnavailable` if it is not, or PostgreSQL's own error.
         """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
@@ -48,7 +49,7 @@ class Acceptances:
         try:
             await self._write_all()
         finally:
-            # In the same step as the last look at `_waiting`: a row that comes now starts a writer of its own.
+            # No await since `_waiting` was checked: a row that comes from now on starts a new writer.
             self._writing -= 1
 
     async def _write_all(self) -> None:
@@ -80,7 +81,7 @@ class Acceptances:
                     await connection.executemany(self._statement, rows)
 
     async def _each(self, batch: list[tuple[Row, asyncio.Future[None]]]) -> None:
-        """One of them was refused, and all rolled back: each for itself."""
+        """One row was refused, and all were rolled back: write each by itself."""
         for row, committed in batch:
             try:
                 await self._commit([row])

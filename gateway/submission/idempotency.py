@@ -1,4 +1,4 @@
-"""What is remembered of a request that carried an `Idempotency-Key`."""
+"""Requests with an `Idempotency-Key`, and their stored answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_idempotency_key(key: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """What is remembered of a request with an `Idempotency-Key`: the answer that its first execution gives.
+    """A request with an `Idempotency-Key`, and the answer of its first execution.
 
     `fingerprint` is a digest of method, path and body; `answer` is the JSON text of the response.
     """
@@ -44,7 +44,7 @@ class Replay:
 
 
 async def recall(db: type_Connection, key: Idempotency, memory_seconds: float) -> Replay | None:
-    """Remember this request, or the answer to an earlier one with the same key. Raises `IdempotencyMismatch`."""
+    """Store this request, or return the answer to an earlier one with the same key. Raises `IdempotencyMismatch`."""
     fresh = await db.fetchval(
         SQL.remember, key.user_id, key.key, key.fingerprint, key.status, key.answer, memory_seconds
     )

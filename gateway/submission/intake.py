@@ -22,27 +22,27 @@ from gateway.tasks import fault_points
 
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
 
-#: So many tasks that come together are started at once; of more, none stands before what others submit meanwhile.
+#: Up to so many tasks of one submission are started at once. Larger batches wait, so that they do not delay others.
 FEW = 32
 
-#: The answer to a batch, given the active tasks with unique keys of its tasks, and the quotas that others are over,
-#: both by the place of the task.
+#: Makes the answer to a batch from the active tasks that have the unique keys of its tasks, and from the quotas that
+#: its tasks exceed. Both are by the index of the task in the batch.
 Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 
-#: Statements that belong into the transaction of an acceptance (e.g. the row in `memories`).
+#: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
 
 
-#: Whether a commit whose answer was lost was made is asked for so long (seconds).
+#: How long to look for the rows of a commit whose answer was lost (seconds).
 LOOK_SECONDS = 3.0
 
 
 class _NotSeen(Exception):
-    """The tasks are not there, as far as can be seen."""
+    """The tasks were not found."""
 
 
 class Intake:
-    """Accepts tasks; from its commit on, a task cannot be lost. Without `quotas` none are charged."""
+    """Accepts tasks. Once committed, a task cannot be lost. Without `quotas` none are charged."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Intake:
     ) -> Replay | None:
         """Accept all tasks, or none. A `Replay` is the answer of an earlier request with the same key.
 
-        `beside` and `after` belong to the transaction, before and after the tasks are written. `plans`: how each of
-        them begins, where that is not the dispatcher's to plan.
+        `beside` and `after` run in the same transaction, before and after the tasks are written. `plans`: the start
+        plans of the tasks, if the dispatcher is not to make them.
 
         Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
@@ -103,8 +103,8 @@ class Intake:
     ) -> Replay | str:
         """Accept those tasks whose unique keys are free, and return `answer`.
 
-        That is given, for each of the others, the active task that has its key, or the quota that it is over (as a
-        `whole` they are over a quota together: `QuotaExceeded`); what it raises refuses them all.
+        `answer` gets for each other task the active task that has its key, or the quota that it exceeds. If it raises,
+        all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
         plans = [self._plan(task, len(tasks)) for task in tasks]
@@ -140,7 +140,7 @@ class Intake:
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
-        """Keep an answer that no new task belongs to; a `Replay` is the answer that was kept before.
+        """Store an answer without a new task. A `Replay` is the answer that was stored before.
 
         Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
         """
@@ -166,8 +166,8 @@ class Intake:
         return None
 
     async def _resolve(self, error: DatabaseUnavailable, task_ids: Sequence[str]) -> None:
-        """Return when these tasks are accepted all the same. Raises `NothingAccepted` when they are known not to be,
-        else `OutcomeUnknown`."""
+        """Return if these tasks turn out to be accepted. Raises `NothingAccepted` if they certainly are not, else
+        `OutcomeUnknown`."""
         if not isinstance(error, OutcomeUnknown):
             raise NothingAccepted(retry_after=error.retry_after) from error
         if not task_ids:
@@ -182,7 +182,7 @@ class Intake:
             raise OutcomeUnknown(task_ids=task_ids, retry_after=error.retry_after) from error
 
     async def _see(self, task_ids: Sequence[str]) -> None:
-        """Raises `_NotSeen` unless these tasks are there: they may yet come, or PostgreSQL cannot be asked."""
+        """Raises `_NotSeen` unless these tasks are there. They may still come, or PostgreSQL cannot be asked."""
         try:
             if await self._db.fetchval(SQL.count_accepted, task_ids) < len(task_ids):
                 raise _NotSeen
@@ -192,7 +192,7 @@ class Intake:
     async def _charge(
         self, db: type_Connection, tasks: Sequence[NewTask], these: Iterable[int], *, whole: bool
     ) -> dict[int, QuotaExceeded]:
-        """Charge these of the tasks: as a `whole`, or each for itself; which of them are over a quota then.
+        """Charge these tasks, as a `whole` or one by one. Returns the quotas that are exceeded, by task.
 
         Raises `QuotaExceeded` for the whole.
         """
@@ -206,12 +206,12 @@ class Intake:
         return {limited[place]: error for place, error in over.items()}
 
     def _is_limited(self, task: NewTask) -> bool:
-        """Steps of a DAG are not asked: their run was."""
+        """Steps of a DAG are not charged: their run was."""
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
     def _plan(self, task: NewTask, company: int) -> StartPlan:
-        """How a task is recorded that comes with so many others, itself included."""
+        """The start plan of a task from a submission of so many tasks."""
         if company <= FEW:
             return self._dispatcher.plan(task)
         return waiting(task.not_before)

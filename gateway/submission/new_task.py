@@ -1,4 +1,4 @@
-"""A task that is to be accepted, and what is written of it: for the database, and for the wire."""
+"""A task that is to be accepted, and its payload in the database and on the wire."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from backends.port import RetryPolicy, WorkflowRef
 from gateway.access.placement import Placement
 
-#: How the text of each payload begins that the gateway writes: white space, which no reader of JSON sees. Indexes of
-#: `task_logs` tell the gateway's own rows by it (migration 0004).
+#: Each payload that the gateway writes begins with this white space, which readers of JSON ignore. Indexes of
+#: `task_logs` recognise the gateway's own rows by it (migration 0004).
 MARK = "\t"
 
 
 @dataclass(frozen=True, slots=True)
 class RetryOverride:
-    """What a task asks for in place of the gateway's policy; None: as the policy says. Pauses in seconds."""
+    """The retry policy of one task; None: as in the gateway's policy. Pauses in seconds."""
 
     attempts: int | None = None
     initial: float | None = None
@@ -26,7 +26,7 @@ class RetryOverride:
     maximum: float | None = None
 
     def over(self, policy: RetryPolicy) -> RetryPolicy:
-        """This override upon the gateway's policy."""
+        """The gateway's policy with this override."""
         return RetryPolicy(
             policy.initial if self.initial is None else timedelta(seconds=self.initial),
             policy.coefficient if self.coefficient is None else self.coefficient,
@@ -42,10 +42,9 @@ NO_OVERRIDE = RetryOverride()
 class NewTask:
     """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
 
-    `unique_key`: of the active tasks of its tenant only one may have it. `retry` None: the gateway's policy.
-    `expires_at`: a task that no worker has begun by then fails. `callback`: whom to tell of the end, `{"url": …}`.
-    `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
-    `held`: why it is not started until somebody says so.
+    `unique_key`: only one active task of its tenant may have it. `retry` None: the gateway's policy. `expires_at`: if
+    no worker has begun the task by then, it fails. `callback`: where to report its end, `{"url": …}`. `schedule_id`,
+    `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of. `held`: why it is not started yet.
     """
 
     task_type: str
@@ -71,7 +70,7 @@ class NewTask:
 
 
 def wire_payload(task: NewTask) -> dict[str, Any]:
-    """What stands in `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
+    """The value of `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
     return {
         **task.payload,
         "task_type": task.task_type,

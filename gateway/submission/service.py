@@ -1,4 +1,4 @@
-"""What a client may ask for when it submits a task, and how that becomes a task: the same over HTTP and gRPC."""
+"""Submissions: what a client may ask for, and how that becomes a task; the same over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from gateway.tasks.queries.task_log import TaskLog
 if TYPE_CHECKING:  # it knows the flag SDK
     from gateway.dispatch.capabilities import Capabilities
 
-#: How a client names the group that is a tenant's own, whatever its id is.
+#: Prefix by which a client names a tenant's own group.
 TENANT_GROUP = "tenant:"
-#: How the types of steps of the built-in DAG begin; by themselves they work on whatever episode they are given.
+#: Prefix of the types of the built-in DAG's steps. A step works on any episode that its payload names.
 STEP_PREFIX = "episode."
 
 LONGEST_DELAY = timedelta(days=366)
@@ -38,7 +38,7 @@ Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_i
 
 
 class Retry(BaseModel):
-    """How failed runs are repeated, where it differs from the gateway's policy: the pause is `initial_seconds`, times
+    """The retry policy of one task, where it differs from the gateway's. The pause is `initial_seconds`, multiplied by
     `coefficient` after each further failure, at most `maximum_seconds`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -60,9 +60,9 @@ class TaskSubmission(BaseModel):
 
     `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group; it
     defaults to the project, else to the tenant's own group. Tasks of one group run one after the other on the Redis
-    queue. Of the active tasks of a tenant only one may have a `unique_key`: with `on_conflict` "return" a second
-    submission is answered with that task, else it is refused. A task that has not started by its `deadline`, or
-    `ttl_seconds` after it became due, fails and never starts.
+    queue. Only one active task of a tenant may have a `unique_key`. With `on_conflict` "return" the answer to a second
+    submission is that task; otherwise it is refused. A task that has not started by its `deadline`, or `ttl_seconds`
+    after it became due, fails and never starts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,9 +98,8 @@ class TaskSubmission(BaseModel):
 class SubmissionService:
     """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
 
-    Belongs to one request: what was found out for one submission of a batch holds for the others. Without
-    `capabilities` it is not asked whether the backend can do what is wanted: a schedule's firing follows the flag
-    wherever it leads.
+    Made for one request: facts that were looked up for one submission of a batch are used for the others. Without
+    `capabilities`, priorities are not checked against the backend: a firing of a schedule follows the flag anyway.
     """
 
     def __init__(
@@ -177,12 +176,12 @@ class SubmissionService:
     async def _admit(
         self, project_id: str | None, tenant_id: str | None, group_id: str | None
     ) -> tuple[Admission, str | None]:
-        """The caller, where the task belongs, and its group unless that follows from its type and project.
+        """The caller, the task's placement, and its group unless that follows from its type and project.
 
         Raises `Forbidden` for a group that is not the caller's.
         """
         if group_id is not None and not group_id.startswith(TENANT_GROUP):
-            # A group that names a project is checked as one; beside another project it has to be of the same tenant.
+            # A group that is a project is checked like one. Beside another project, both must be of one tenant.
             try:
                 admission = await self._access.admit(self._authorization, project_id=group_id, tenant_id=tenant_id)
             except Forbidden:
@@ -201,7 +200,7 @@ class SubmissionService:
         admission = await self._access.admit(self._authorization, project_id=project_id, tenant_id=tenant_id)
         if group_id is not None and group_id != f"{TENANT_GROUP}{admission.placement.tenant_id or ''}":
             raise Forbidden("You do not have access to this group")
-        # Who names the tenant means that one, also an administrator.
+        # A tenant that is given counts, also for an administrator.
         is_named = group_id is not None or (tenant_id is not None and project_id is None)
         return admission, admission.own_group if is_named else None
 
@@ -214,7 +213,7 @@ class SubmissionService:
     async def _check_payload(
         self, submission: TaskSubmission, admission: Admission, group_id: str, covered: list[str] | None
     ) -> None:
-        """Handlers act on what the payload names, so it may name nothing that the caller was not admitted to."""
+        """Handlers use tenants, projects and groups in the payload, so all of them must be the caller's."""
         payload, placement = submission.payload, admission.placement
         expected = {
             "group_id": group_id,
@@ -226,7 +225,7 @@ class SubmissionService:
         }
         for name, value in expected.items():
             if payload.get(name) not in (None, value):
-                raise Forbidden(f"payload.{name} is not where this task belongs")
+                raise Forbidden(f"payload.{name} does not belong to this task")
         if (memory_id := payload.get("memory_id")) is not None:
             known = await self._project_of(memory_id) if isinstance(memory_id, str) else None
             if known is None or known != placement.project_id:
@@ -239,7 +238,7 @@ class SubmissionService:
 
 
 class RunAt(BaseModel):
-    """Another time for a task: one of the two; a `run_at` in the past means now."""
+    """A new time for a task: one of the two fields. A `run_at` in the past means now."""
 
     model_config = ConfigDict(extra="forbid")
     delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None

@@ -1,4 +1,4 @@
-"""How a task begins: at an engine at once, or by waiting; and who says so."""
+"""Whether a task starts on an engine at once or waits, and who decides that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.submission.new_task import NewTask
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
     from gateway.routing.flags import FlagEvaluation
 
-#: A start that its owner neither confirms nor renews for so long is repeated (seconds).
+#: A start is repeated if its owner neither confirms nor renews it for so long (seconds).
 REPEAT_SECONDS: Final = 10.0
 
 
@@ -20,8 +20,8 @@ REPEAT_SECONDS: Final = 10.0
 class StartPlan:
     """How the dispatcher wants a task recorded: `starting` on a backend at once, or `waiting`.
 
-    `due_at` is when whoever sweeps looks at the row: the repetition of a start nobody confirmed, or the task's time.
-    `held` is why nobody is to look at it, whatever its time.
+    `due_at` is when a sweep looks at the row: to repeat an unconfirmed start, or at the task's time. `held`: why no
+    sweep takes it, even when it is due.
     """
 
     state: str
@@ -41,7 +41,7 @@ class StartPlan:
 
 
 def waiting(due_at: datetime | None = None, backend: str | None = None, *, held: str | None = None) -> StartPlan:
-    """The task waits, until now if no time is given. `backend`: the one that cannot take it yet."""
+    """The task waits; without a time it is due now. `backend`: the one that cannot take it yet."""
     return StartPlan("waiting", due_at or datetime.now(UTC), backend, held=held)
 
 

@@ -1,4 +1,4 @@
-"""Keys that only one active task of a tenant may have; an index of `taskgate.dispatch` sees to it."""
+"""Keys that only one active task of a tenant may have; an index of `taskgate.dispatch` enforces it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
 
-#: The index, by which PostgreSQL names what was violated.
+#: Name of the index in PostgreSQL's error.
 INDEX = "dispatch_unique_key"
 
-#: How often an acceptance is tried whose key is free whenever somebody looks.
+#: How often to try an acceptance that fails although its key is free at each look.
 TRIES = 5
 
 T = TypeVar("T")
 
 
 class Keyed(Protocol):
-    """A task, as far as its key goes."""
+    """The part of a task that concerns its key."""
 
     @property
     def task_id(self) -> str: ...
@@ -41,7 +41,7 @@ class UniqueKeys:
         self._db = database
 
     async def find(self, tasks: Sequence[Keyed]) -> dict[int, str]:
-        """For each of these tasks whose key an active task has: its index, and that task's id."""
+        """The ids of active tasks that have the key of one of these tasks, by the index of the latter."""
         keyed = [(index, task) for index, task in enumerate(tasks) if task.unique_key is not None]
         if not keyed:
             return {}
@@ -50,14 +50,14 @@ class UniqueKeys:
         return {keyed[row["n"] - 1][0]: row["task_id"] for row in rows}
 
     async def guard(self, tasks: Sequence[Keyed], accept: Callable[[], Awaitable[T]], *, refuse: bool = True) -> T:
-        """Accept these tasks. Raises `UniqueKeyTaken`; without `refuse`, `accept` leaves out what is taken itself."""
+        """Accept these tasks. Raises `UniqueKeyTaken`; without `refuse`, `accept` leaves out tasks with a taken key."""
         for tried in range(1, TRIES + 1):
             try:
                 return await accept()
             except asyncpg.UniqueViolationError as error:
                 if error.constraint_name != INDEX or tried == TRIES:
                     raise
-                # Whoever had the key may have ended since: then it is free.
+                # The task that had the key may have ended since: then the key is free.
                 if refuse and (taken := await self.find(tasks)):
                     index, task_id = min(taken.items())
                     raise UniqueKeyTaken(task_id, index=index) from error
@@ -65,7 +65,7 @@ class UniqueKeys:
 
 
 def repeated_keys(tasks: Sequence[Keyed]) -> dict[int, str]:
-    """For each of these tasks that has the key of an earlier one: its index, and the earlier one's id."""
+    """The ids of earlier tasks of the list that have the same key, by the index of the later ones."""
     first: dict[tuple[str | None, str], str] = {}
     repeated = {}
     for index, task in enumerate(tasks):

@@ -1,4 +1,4 @@
-"""The dispatcher of those who start no task themselves."""
+"""The dispatcher of processes that start no tasks themselves."""
 
 from __future__ import annotations
 

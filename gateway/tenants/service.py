@@ -82,7 +82,7 @@ class TenantService:
         await self._tenants.get(tenant_id, caller)
         limits = quota.model_dump(exclude={"why"})
         if all(limit is None for limit in limits.values()):
-            raise InvalidRequest("Give at least one limit; DELETE takes a quota away.", field="queued")
+            raise InvalidRequest("Give at least one limit; DELETE removes a quota.", field="queued")
         if project_id:
             await self._tenants.check_project(project_id, tenant_id)
         await self._quotas.set(tenant_id, project_id or "", **limits, by=caller.user_id, why=quota.why)

@@ -4,7 +4,8 @@
 -- MOST_BYTES but for the last: what is longer is seen page by page, a script each (see walk, and pages.py).
 
 local FINAL = { completed = true, failed = true, cancelled = true, terminated = true, timed_out = true }
-local MOST, MOST_BYTES = 200, 512 * 1024
+-- A walk reads up to AT_ONCE payloads in one command, as Redis looks for a place in a long list from its end.
+local MOST, MOST_BYTES, AT_ONCE = 200, 512 * 1024, 16
 
 local function now()
   local time = redis.call('TIME')
@@ -83,8 +84,9 @@ end
 -- With `ends`, only so many at each end of a list are shown.
 -- Returns how many lists were seen whole, and `seen` and `length` of the next.
 local function walk(lists, seen, length, ends, visit)
-  local count, bytes = 0, 0
+  local count, bytes, largest = 0, 0, MOST_BYTES
   for number, list in ipairs(lists) do
+    local page = {}
     local is_now = redis.pcall('LLEN', list)
     is_now = type(is_now) == 'number' and is_now or 0
     seen = math.max(0, seen - math.max(0, length - is_now))
@@ -93,10 +95,16 @@ local function walk(lists, seen, length, ends, visit)
         return number - 1, seen, is_now
       end
       if ends and seen == ends and is_now > 2 * ends then
-        seen = is_now - ends
+        seen, page = is_now - ends, {}
       end
-      local payload = redis.call('LINDEX', list, -1 - seen)
-      count, bytes, seen = count + 1, bytes + #payload, seen + 1
+      if #page == 0 then
+        local room = math.floor((MOST_BYTES - bytes) / largest)
+        local most = math.max(1, math.min(AT_ONCE, MOST - count, room))
+        page = redis.call('LRANGE', list, -seen - most, -1 - seen)
+        largest = 1
+      end
+      local payload = table.remove(page)
+      count, bytes, seen, largest = count + 1, bytes + #payload, seen + 1, math.max(largest, #payload)
       local word = visit(payload, number, -seen)
       if word == 'enough' then
         return number - 1, seen, is_now

@@ -36,6 +36,11 @@ class Hold:
     def release(self) -> None:
         self._released.set()
 
+    async def until_cancelled(self) -> None:
+        """Wait for the cancellation; raises `TimeoutError` when none comes."""
+        async with asyncio.timeout(30):
+            await self.cancelled.wait()
+
     async def keep(self, *, stubborn: bool) -> None:
         """The run's side: wait."""
         self.started.set()

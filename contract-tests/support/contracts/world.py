@@ -113,6 +113,7 @@ class World:
             "callback_allow_private": True,
             "callback_ports": ["1-65535"],
             "callback_seconds": 0.1,
+            "dead_letter_seconds": 0.1,
             **more,
         }
         return Settings(**values)

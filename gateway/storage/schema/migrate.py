@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.storage.database import connect, translated
+from gateway.storage.database import connect
+from gateway.storage.driver_errors import translated
 from gateway.storage.preflight import DatabaseUnfit
 from gateway.storage.schema.statements import read
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import asyncpg
 
-from gateway.storage.database import connect, translated
+from gateway.storage.database import connect
+from gateway.storage.driver_errors import translated
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.storage.schema", "seed.sql")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
 import asyncpg
 
-from backends.errors import TaskgateError
 from backends.port import RetryPolicy
 from gateway.errors import TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
-from gateway.storage.database import UNSTORABLE, Database, type_Connection
+from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
-from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
+from gateway.tasks.payload import decode_payload, encode_json
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -23,12 +22,6 @@ SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
 #: NOTIFY channels. `changes` feeds streams, `due` wakes dispatchers, `stop` reaches the worker that runs a task.
 DUE_CHANNEL = "taskgate_due"
 STOP_CHANNEL = "taskgate_stop"
-
-
-class PayloadUnstorable(TaskgateError):
-    """PostgreSQL cannot hold this payload."""
-
-    code = "payload_unstorable"
 
 
 class ChangeNotifier(Protocol):
@@ -102,42 +95,6 @@ class Transitions:
     async def running_on(self, worker_id: str) -> list[tuple[str, int]]:
         """The (task id, attempt) that this worker runs, as far as PostgreSQL knows."""
         return [(row["task_id"], row["attempt"]) for row in await self._db.fetch(SQL.running_on, worker_id)]
-
-    async def judge_foreign(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
-        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
-
-        A copy of the task's own payload can: the claim decides whether it is still wanted.
-        """
-        tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
-        row = await self._db.fetchrow(SQL.judge_foreign, task_id, tenant, project, group_id)
-        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
-            return None
-        if row["owner"] not in (None, row["claimed"]):
-            return "its task_id belongs to another tenant"
-        if row["state"] is not None or row["status"] in ("COMPLETED", "FAILED", "STOPPED"):
-            return f"duplicate task_id: there is another task with it ({row['state'] or row['status'].lower()})"
-        return None
-
-    async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
-        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over.
-
-        Raises `PayloadUnstorable`.
-        """
-        try:
-            row = await self._db.fetchrow(
-                SQL.adopt,
-                task_id,
-                group_id,
-                task_type,
-                encode_json({**payload, "task_type": task_type, "task_id": task_id}),
-                text_member(payload, "tenant_id"),
-                text_member(payload, "project_id"),
-                text_member(payload, "user_id"),
-                self._max_attempts,
-            )
-        except (*UNSTORABLE, ValueError) as error:
-            raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
-        return row is not None
 
     async def progress(
         self,

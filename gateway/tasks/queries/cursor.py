@@ -25,7 +25,7 @@ def position_at(cursor: str | None, filters: Any) -> Position | None:
     digest, _, rest = cursor.partition(".")
     place = Place.of(rest or cursor)
     if place is None or digest != _digest(filters):
-        raise InvalidRequest("cursor belongs to a list with other filters.", field="cursor")
+        raise InvalidRequest("cursor was made for other filters.", field="cursor")
     return Position(place.at, place.id)
 
 

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.env import NAMED_BY, read_env
-from deploy.local.ports import DEFAULT_PORTS, free_port
+from deploy.local.ports import free_port
 from deploy.local.process import ManagedProcess, destroy_directory
 
 CHECKOUT = Path(__file__).parents[3]
@@ -28,10 +28,20 @@ async def directory(tmp_path: Path) -> AsyncIterator[Path]:
     await destroy_directory(tmp_path / "local")
 
 
-async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+#: `deploy.local` on a machine where another server has Redis's usual port.
+TAKEN_PORT = """
+import runpy
+from deploy.local.ports import DEFAULT_PORTS
+DEFAULT_PORTS["redis"] = {port}
+runpy.run_module("deploy.local", run_name="__main__", alter_sys=True)
+"""
+
+
+async def run(*arguments: str, taken_port: int | None = None, **environment: str) -> tuple[int, str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in NAMED_BY.values()}
+    command = ("-m", "deploy.local") if taken_port is None else ("-c", TAKEN_PORT.format(port=taken_port))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", *arguments),
+        *(sys.executable, *command, *arguments),
         cwd=CHECKOUT,
         env={**clean, **environment},
         stdout=asyncio.subprocess.PIPE,
@@ -134,24 +144,18 @@ async def test_without_their_variables_the_ports_are_those_it_runs_on(directory:
 
 async def test_a_second_stack_takes_free_ports_says_so_and_keeps_them(directory: Path) -> None:
     where = ("--dir", str(directory), "--only", "redis")
-    with socket.socket() as foreign:
-        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            foreign.bind(("127.0.0.1", DEFAULT_PORTS["redis"]))
-        except OSError:
-            pass  # another server of this machine has it, which serves as well
-        else:
-            foreign.listen()
-        code, output, errors = await run("up", *where)
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        code, output, errors = await run("up", *where, taken_port=taken)
         assert (code, errors) == (0, "")
         url = read_env(directory / "env")["TASKGATE_REDIS_URL"]
         number = url.removeprefix("redis://127.0.0.1:").removesuffix("/0")
-        said = f"redis: port 6379 is taken, {number} is used instead; TASKGATE_PORT_REDIS chooses another"
+        said = f"redis: port {taken} is taken, {number} is used instead; TASKGATE_PORT_REDIS chooses another"
         assert said in output
         await run("down", "--dir", str(directory))
 
         # A shell may still have the address of the server that is down: it is ours, on the port it had.
-        code, output, _ = await run("up", *where, TASKGATE_REDIS_URL=url)
+        code, output, _ = await run("up", *where, taken_port=taken, TASKGATE_REDIS_URL=url)
     assert (code, f"redis: running on port {number}" in output) == (0, True)
     assert "taken" not in output
 

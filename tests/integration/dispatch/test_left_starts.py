@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from contracts.least import least
 from contracts.slow_engines import SerialEngine
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
@@ -21,11 +23,12 @@ RATE = 100.0
 LEAVE = """
 WITH logs AS (
     INSERT INTO task_logs (id, group_id, task_type, status, payload, progress, retry_count)
-    SELECT 'left-' || n, 'g', 'probe', 'PROCESSING', '{"task_id": "x", "task_type": "probe", "timestamp": 1}', 0, 0
+    SELECT 'left-' || $2::text || '-' || n, 'g', 'probe', 'PROCESSING',
+        '{"task_id": "x", "task_type": "probe", "timestamp": 1}', 0, 0
     FROM generate_series(1, $1::int) n
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, state, backend, stage, epoch, queue, due_at)
-SELECT 'left-' || n, 'g', 'probe', 'initech', 'starting', 'redis', 'off', 1, 'shared-probe', now()
+SELECT 'left-' || $2 || '-' || n, 'g', 'probe', 'initech', 'starting', 'redis', 'off', 1, 'shared-probe', now()
 FROM generate_series(1, $1::int) n
 """
 
@@ -49,21 +52,25 @@ def tasks(count: int, tenant: str) -> list[NewTask]:
 
 async def leave(gateway: Gateway, database: Database) -> float:
     """What `declare_lost` leaves of a gateway's starts; when."""
-    await database.execute(LEAVE, LEFT)
+    await database.execute(LEAVE, LEFT, secrets.token_hex(4))
     gateway.dispatcher.wake()
     return time.monotonic()
 
 
 async def test_alone_they_go_as_quickly_as_new_ones(gateway: Gateway, engine: SerialEngine, database: Database) -> None:
-    began = time.monotonic()
-    for task in tasks(NEW, "umbrella"):
-        await gateway.intake.submit([task])
-    await engine.until_taken(NEW)
-    rate = NEW / (time.monotonic() - began)
-    left_at = await leave(gateway, database)
-    await engine.until_taken(NEW + LEFT)
-    assert engine.taken_at[NEW] - left_at < 1.0
-    assert LEFT / (engine.taken_at[-1] - left_at) >= 0.8 * rate
+    async def compare() -> float:
+        """Seconds for one of those that were left, as a part of the seconds for a new one."""
+        before = len(engine.taken)
+        began = time.monotonic()
+        for task in tasks(NEW, "umbrella"):
+            await gateway.intake.submit([task])
+        await engine.until_taken(before + NEW)
+        new = (time.monotonic() - began) / NEW
+        left_at = await leave(gateway, database)
+        await engine.until_taken(before + NEW + LEFT)
+        return (engine.taken_at[-1] - left_at) / LEFT / new
+
+    assert await least(compare, 1.25) < 1.25
     assert max(engine.taken.values()) == 1
 
 
@@ -85,17 +92,18 @@ async def test_beside_new_tasks_neither_waits_for_the_other(
     gateway: Gateway, engine: SerialEngine, database: Database
 ) -> None:
     await leave(gateway, database)
-    waits: list[float] = []
+    overtaken: list[int] = []
+    """How many of those that were left went before each new task, once it was accepted."""
     while sum(task_id.startswith("left-") for task_id in engine.taken) < LEFT:
         (new,) = tasks(1, "umbrella")
-        asked = time.monotonic()
+        before = len(engine.taken)
         await gateway.intake.submit([new])
         async with asyncio.timeout(10):
             while new.task_id not in engine.taken:
                 await asyncio.sleep(0.005)
-        waits.append(time.monotonic() - asked)
+        overtaken.append(list(engine.taken).index(new.task_id) - before)
         await asyncio.sleep(0.1)
-    # It takes a start in 10 ms; of the crowd's a few may be under way.
-    assert sorted(waits)[len(waits) // 2] < 0.5
-    assert engine.taken_at[-1] - engine.taken_at[0] < 3 * LEFT / RATE
+    # A few may be under way already.
+    assert sorted(overtaken)[len(overtaken) // 2] < 50
+    assert len(overtaken) < LEFT / 3
     assert max(engine.taken.values()) == 1

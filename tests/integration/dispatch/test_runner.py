@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers import runner as module
 from workers.handlers.base import TaskHandler, TaskRegistry
@@ -105,14 +106,14 @@ def handler() -> Reporting:
 
 
 @pytest.fixture
-async def runner(disturbed: Disturbed, handler: Reporting, new_worker: Any) -> Runner:
+async def runner(database: Database, disturbed: Disturbed, handler: Reporting, new_worker: Any) -> Runner:
     registry, worker = TaskRegistry(), await new_worker()
     registry.register(handler)
 
     def context(claim: Claim, reporter: ProgressReporter) -> Any:
         return reporter
 
-    return Runner(disturbed, registry, context, lambda: worker, engine_retries=False)
+    return Runner(disturbed, ForeignTasks(database), registry, context, lambda: worker, engine_retries=False)
 
 
 def assignment(task: str) -> Assignment:

@@ -143,7 +143,7 @@ async def test_a_commit_of_which_nothing_is_known_names_its_tasks(
         [task_id] = [row["id"] for row in await _rows(link)]
         assert (
             answer.json()["detail"]
-            == f"The database did not say whether task {task_id} was accepted; look before you submit again."
+            == f"The database did not confirm whether task {task_id} was accepted; check before you submit again."
         )
 
 

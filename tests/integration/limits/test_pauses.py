@@ -61,7 +61,7 @@ async def test_a_claim_is_refused_for_now(world):
     [task] = await world.submit()
     await world.database.execute("INSERT INTO taskgate.pause VALUES ('x', 'initech', NULL, NULL, 'test', 'root')")
     assert await world.claim(task) is None
-    runner = Runner(world.gateway.transitions, None, None, lambda: "w1", engine_retries=True)  # type: ignore[arg-type]
+    runner = Runner(world.gateway.transitions, None, None, None, lambda: "w1", engine_retries=True)  # type: ignore[arg-type]
     outcome = await runner.run(Assignment(task, "temporal", 1, None, "add_episode", "g0"))
     assert outcome == Refused("it is paused", retry_in=HELD_PAUSE)
     await world.database.execute("DELETE FROM taskgate.pause")

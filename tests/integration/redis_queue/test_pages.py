@@ -56,6 +56,13 @@ async def test_large_payloads_make_short_pages(link: Link, redis: Redis) -> None
     assert found == [2, 2, 2, 2, 2]
 
 
+async def test_small_payloads_before_large_ones_are_all_seen(link: Link, redis: Redis) -> None:
+    """How many are read in one command follows the largest so far; a page may end within them."""
+    await redis.rpush(_QUEUE, *(payload(number, "x" * (300_000 if number < 40 else 10)) for number in range(100)))
+    seen = [name async for page in walk(link, scripts.CONTENTS, (), [_QUEUE]) for name in page.found]
+    assert seen == [f"task-{number}".encode() for number in reversed(range(100))]
+
+
 async def test_all_copies_of_a_cancelled_start_are_taken_out(
     engine: RedisQueueEngine, redis: Redis, link: Link
 ) -> None:

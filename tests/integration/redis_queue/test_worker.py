@@ -190,15 +190,12 @@ async def test_told_to_stop_it_takes_nothing_more_and_finishes_what_runs(
 
 
 async def test_a_gateway_push_is_run_at_once(engine: RedisQueueEngine, start_worker: StartWorker) -> None:
-    worker = await start_worker()
-    loop = asyncio.get_running_loop()
-    waits = []
-    for _ in range(21):
-        begun = loop.time()
-        await _start(engine, "g")
-        await worker.run_next()
-        waits.append(loop.time() - begun)
-    assert sorted(waits)[10] < 0.05, "half of them took longer than the lists are looked at anyway"
+    """It wakes the worker, which looks at the lists by itself only once an hour here."""
+    worker = await start_worker(poll_seconds=3600)
+    async with asyncio.timeout(60):
+        for _ in range(20):
+            await _start(engine, "g")
+            await worker.run_next()
 
 
 async def test_a_task_that_is_left_to_others_keeps_its_place(

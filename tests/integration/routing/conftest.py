@@ -1,15 +1,25 @@
-"""A small stand-in for LaunchDarkly: its streaming protocol (server-sent `put`, `patch`, `delete`), and its events."""
+"""A small stand-in for LaunchDarkly: its streaming protocol (server-sent `put`, `patch`, `delete`), and its events.
+
+And commands of `taskgate`, run against a database of the test's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gateway.storage.database import Database
 
 
 class LaunchDarklyServer:
@@ -119,3 +129,29 @@ async def launchdarkly() -> AsyncIterator[LaunchDarklyServer]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest_asyncio.fixture
+async def command_line(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Awaitable[Result]]:
+    """Runs a command of an application, as `ada`; there are the tenants `acme` (enterprise, with the project `p1`),
+    `initech` and `umbrella` (free), and a flag file that nobody has written yet."""
+    await database.execute(
+        "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
+        "INSERT INTO tenants (id, name, owner_id, plan) VALUES ('acme', 'Acme', 'u', 'Enterprise'),"
+        " ('initech', 'Initech', 'u', 'free'), ('umbrella', 'Umbrella', 'u', 'free');"
+        "INSERT INTO projects (id, tenant_id, name, owner_id) VALUES ('p1', 'acme', 'P', 'u')"
+    )
+    monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
+    monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
+    monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
+    monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setenv("USER", "ada")
+
+    async def run(app: typer.Typer, *arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+    return run

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from click.testing import Result
-from typer.testing import CliRunner
 
 from gateway.cli.route import route_app
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
@@ -21,27 +19,10 @@ Run = Callable[..., Awaitable[Result]]
 KEY = "task-backend"
 
 
-@pytest_asyncio.fixture
-async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `taskgate route …` against a database with the tenants `acme` (enterprise) and `initech` (free)."""
-    await database.execute(
-        "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
-        "INSERT INTO tenants (id, name, owner_id, plan) VALUES ('acme', 'Acme', 'u', 'Enterprise'),"
-        " ('initech', 'Initech', 'u', 'free');"
-        "INSERT INTO projects (id, tenant_id, name, owner_id) VALUES ('p1', 'acme', 'P', 'u')"
-    )
-    monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
-    monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
-    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
-    monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
-    monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
-    monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setenv("USER", "ada")
-
-    async def run(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, route_app, list(arguments))
-
-    return run
+@pytest.fixture
+def run(command_line: Run) -> Run:
+    """Runs `taskgate route …`."""
+    return partial(command_line, route_app)
 
 
 def write_flag(directory: Path, flag: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import pytest_asyncio
 from click.testing import Result
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
@@ -27,24 +25,14 @@ NewTaskRow = Callable[..., Awaitable[str]]
 LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
 
 
-@pytest_asyncio.fixture
-async def run(database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `taskgate flags …` against a database with the tenants `acme` and `umbrella`."""
-    await database.execute(
-        "INSERT INTO users (id, email, name) VALUES ('u', 'u@example.org', 'u') ON CONFLICT DO NOTHING;"
-        "INSERT INTO tenants (id, name, owner_id, plan) VALUES ('acme', 'Acme', 'u', 'enterprise'),"
-        " ('umbrella', 'Umbrella', 'u', 'free')"
-    )
-    monkeypatch.setenv("TASKGATE_DATABASE_URL", database_url)
-    monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(tmp_path / "flags.json"))
-    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
-    monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
-    monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
-    monkeypatch.setenv("USER", "ada")
+@pytest.fixture
+def run(command_line: Run) -> Run:
+    """Runs `taskgate flags …`, or `taskgate route …` if that is its first word."""
 
     async def run(*arguments: str) -> Result:
-        app, rest = (route_app, arguments[1:]) if arguments[0] == "route" else (flags_app, arguments)
-        return await asyncio.to_thread(CliRunner().invoke, app, list(rest))
+        if arguments[0] == "route":
+            return await command_line(route_app, *arguments[1:])
+        return await command_line(flags_app, *arguments)
 
     return run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,9 +15,12 @@ import pytest
 from deploy.local.errors import PartUnavailableError
 from deploy.local.h2spec import PROGRAM
 
-SECTIONS = ("http2", "hpack")
-#: Cases of these sections; and those that the library passes, at least (it closes where h2spec expects an answer).
+#: The chapters are tried beside each other: most of the time h2spec waits for an answer that does not come.
+CHAPTERS = ("http2/3", "http2/4", "http2/5", "http2/6", "http2/7", "http2/8", "hpack")
+#: Cases of these chapters; and those that the library passes, at least (it closes where h2spec expects an answer).
 CASES, PASSED = 100, 40
+#: h2spec waits for a second, and some cases race in the library itself: a fault of ours fails this many times.
+TRIES = 3
 
 
 async def bare_server() -> tuple[grpc.aio.Server, int]:
@@ -32,22 +37,31 @@ async def bare_server() -> tuple[grpc.aio.Server, int]:
     return server, port
 
 
-async def cases(program: Path, port: int, report: Path) -> tuple[set[str], int]:
-    """The cases that failed, and how many there were."""
-    arguments = [*SECTIONS, "-p", str(port), "-P", "/taskgate.v1.TaskService/Get", "-o", "1", "-j", str(report)]
+async def cases(program: Path, port: int, chapter: str, report: Path) -> dict[str, bool]:
+    """Whether each case failed."""
+    arguments = [chapter, "-p", str(port), "-P", "/taskgate.v1.TaskService/Get", "-o", "1", "-j", str(report)]
     process = await asyncio.create_subprocess_exec(
         str(program), *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     async with asyncio.timeout(280):
         await process.wait()
-    found = {
+    return {
         f"{suite.get('package')}: {case.get('classname')}": any(
             case.find(kind) is not None for kind in ("failure", "error")
         )
         for suite in ElementTree.parse(report).getroot().iter("testsuite")
         for case in suite.iter("testcase")
     }
-    return {name for name, has_failed in found.items() if has_failed}, len(found)
+
+
+async def failing(program: Path, port: int, chapters: Iterable[str], directory: Path) -> tuple[set[str], int]:
+    """The cases that failed, and how many there were."""
+    reports = (directory / f"{port}-{number}.xml" for number in itertools.count())
+    parts = await asyncio.gather(
+        *(cases(program, port, chapter, report) for chapter, report in zip(chapters, reports, strict=False))
+    )
+    found = {name: failed for part in parts for name, failed in part.items()}
+    return {name for name, failed in found.items() if failed}, len(found)
 
 
 async def test_no_case_fails_but_what_the_library_fails(face: Any, tmp_path: Path) -> None:
@@ -56,12 +70,19 @@ async def test_no_case_fails_but_what_the_library_fails(face: Any, tmp_path: Pat
     except PartUnavailableError as error:
         pytest.skip(str(error))
     server, port = await bare_server()
-    (bare, count), (ours, tried) = await asyncio.gather(
-        cases(program, port, tmp_path / "bare.xml"), cases(program, face.server.port, tmp_path / "ours.xml")
-    )
-    if ours - bare:  # h2spec waits for a second; on a busy machine that may be too short
-        ours &= (await cases(program, face.server.port, tmp_path / "again.xml"))[0]
-    await server.stop(None)
+
+    async def both(chapters: Iterable[str]) -> tuple[tuple[set[str], int], tuple[set[str], int]]:
+        return await asyncio.gather(
+            failing(program, port, chapters, tmp_path), failing(program, face.server.port, chapters, tmp_path)
+        )
+
+    (bare, count), (ours, tried) = await both(CHAPTERS)
     assert count == tried >= CASES
     assert len(bare) <= count - PASSED
+    for _ in range(TRIES - 1):
+        if own := ours - bare:
+            (also_bare, _), (again, _) = await both({name.partition(":")[0] for name in own})
+            bare |= also_bare
+            ours &= again
+    await server.stop(None)
     assert ours - bare == set()

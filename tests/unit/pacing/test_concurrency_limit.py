@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dispatch.concurrency_limit import ALONE_TOLERANCE, BASELINE_SECONDS, FIRST, LEAST, ConcurrencyLimit
+from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, BASELINE_SECONDS, FIRST, LEAST, ConcurrencyLimit
 
 TOLERANCE = 1.2
 #: Two at a time: from the third on each waits for the others.

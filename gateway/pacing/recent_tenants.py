@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class RecentTenants:
-    """Those noted within the last so many seconds. Tasks without a tenant count as one tenant, ''."""
+    """Tenants that were noted within the last so many seconds. Tasks without a tenant count as one tenant, ''."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -16,7 +16,7 @@ class RecentTenants:
         self._noted_at: dict[str, float] = {}
 
     def note(self, tenant_id: str | None) -> bool:
-        """Something of the tenant's comes; True when a single tenant has become several."""
+        """Note a tenant. Returns whether a single tenant has become several."""
         several = self.are_several
         self._noted_at.pop(tenant_id or "", None)
         self._noted_at[tenant_id or ""] = self._clock()

@@ -9,24 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-#: Tolerance (times the baseline) while one tenant has a server alone: many calls at once cost a server less each.
+#: Tolerance (times the baseline) while only one tenant uses a server, because many calls at once cost less each.
 ALONE_TOLERANCE = 5.0
-#: What is left of a limit whose calls take too long.
+#: Factor on the limit when calls take too long.
 DECREASE = 0.8
 #: Weight of the newest call in the mean.
 NEWEST = 0.15
-#: A baseline counts for one to two of these (seconds), so that a server that became slower for good is not starved.
+#: A baseline holds for one to two of these (seconds): a server that has become slower for good must get calls again.
 BASELINE_SECONDS = 180.0
-#: No baseline is less (seconds): a few milliseconds are this process's own work, and tell nothing of the server.
-#: Without it a crowd on Redis, whose baseline is 1 ms, had 30 starts a second instead of 130 beside others.
+#: Least baseline (seconds): a few milliseconds are this process's own work, and say nothing about the server. Without
+#: it, a crowd on Redis, whose baseline is 1 ms, had 30 starts a second instead of 130 while others had tasks.
 LEAST_BASELINE = 0.005
 FIRST = 4.0
-#: Below one: one call at a time with a rest after it, so that calls take this part of the time at least.
+#: Least limit. Below one means one call at a time with a pause after it; calls take at least this part of the time.
 LEAST = 0.25
 
 
 class RollingMinimum:
-    """The least value of the last one to two periods (seconds)."""
+    """The least value of the last one to two periods (given in seconds)."""
 
     def __init__(self, period: float, clock: Callable[[], float]) -> None:
         self._period = period
@@ -46,7 +46,7 @@ class RollingMinimum:
 
 
 class ConcurrencyLimit:
-    """At most `most`. Callers say how long each call took, and which tolerance (times the baseline) holds."""
+    """A limit of at most `most`. Callers report the time of each call, and the tolerance (times the baseline)."""
 
     def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = float(most)
@@ -57,12 +57,12 @@ class ConcurrencyLimit:
 
     @property
     def current(self) -> int:
-        """So many may be under way; one at least."""
+        """How many calls may be under way; at least one."""
         return max(int(self._limit), 1)
 
     @property
     def rest(self) -> float:
-        """Seconds to leave a server alone after a call, when even one at a time is too much for it."""
+        """Pause after a call (seconds), if even one call at a time is too much for the server."""
         return 0.0 if self._limit >= 1 else self._mean * (1 / self._limit - 1)
 
     @property
@@ -70,18 +70,18 @@ class ConcurrencyLimit:
         return max(self._baseline.value, LEAST_BASELINE)
 
     def narrow(self, tolerance: float) -> None:
-        """Go at once to what fits a tighter tolerance, rather than call by call."""
+        """Reduce the limit at once to fit a tighter tolerance, instead of step by step."""
         if self._mean:
             fitting = self._limit * tolerance * self._best / self._mean
             self._limit = min(max(fitting, 1.0), self._limit)
 
     def answered(self, seconds: float, under_way: int, tolerance: float) -> None:
-        """A call took so long, with so many under way, itself included."""
+        """A call took so long, with so many under way (including itself)."""
         self._mean += NEWEST * (seconds - self._mean) if self._mean else seconds
         self._baseline.add(self._mean)
         self._answers += 1
         if self._answers < self._limit:
-            return  # what the last change did is not felt yet
+            return  # the last change has had no effect yet
         self._answers = 0
         if self._mean > tolerance * self._best:
             self._limit = max(self._limit * DECREASE, LEAST)
@@ -91,5 +91,5 @@ class ConcurrencyLimit:
             self._limit = min(self._limit + 1, self._most)
 
     def refused(self) -> None:
-        """The server had no room, or was away: half of it when it is back."""
+        """The server had no room, or was away: continue with half the limit."""
         self._limit = min(max(self._limit / 2, 1.0), self._limit)

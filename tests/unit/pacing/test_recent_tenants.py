@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dispatch.recent_tenants import RecentTenants
+from gateway.pacing.recent_tenants import RecentTenants
 
 SECONDS = 5.0
 

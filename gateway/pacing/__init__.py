@@ -1,0 +1,1 @@
+"""How much is under way at once, and for whom."""

@@ -1,0 +1,64 @@
+"""Tasks whose payloads the gateway did not push: legacy producers did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backends.errors import TaskgateError
+from gateway.storage.database import Database
+from gateway.storage.driver_errors import UNSTORABLE
+from gateway.storage.queries import Queries
+from gateway.tasks.payload import decode_payload, encode_json, text_member, without_wire_keys
+
+SQL = Queries("gateway.tasks.lifecycle", "foreign.sql")
+
+
+class PayloadUnstorable(TaskgateError):
+    """PostgreSQL cannot hold this payload."""
+
+    code = "payload_unstorable"
+
+
+class ForeignTasks:
+    """Judges and adopts what legacy producers pushed into Redis."""
+
+    def __init__(self, database: Database, *, max_attempts: int = 3) -> None:
+        self._db = database
+        self._max_attempts = max_attempts
+
+    async def judge(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
+        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
+
+        A copy of the task's own payload can: the claim decides whether it is still wanted.
+        """
+        tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
+        row = await self._db.fetchrow(SQL.judge, task_id, tenant, project, group_id)
+        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
+            return None
+        if row["owner"] not in (None, row["claimed"]):
+            return "its task_id belongs to another tenant"
+        if row["state"] is not None or row["status"] in ("COMPLETED", "FAILED", "STOPPED"):
+            return f"duplicate task_id: there is another task with it ({row['state'] or row['status'].lower()})"
+        return None
+
+    async def adopt(self, task_id: str, group_id: str, task_type: str, payload: Mapping[str, Any]) -> bool:
+        """Take a task that a legacy producer pushed into the gateway's care; False when its row says it is over.
+
+        Raises `PayloadUnstorable`.
+        """
+        try:
+            row = await self._db.fetchrow(
+                SQL.adopt,
+                task_id,
+                group_id,
+                task_type,
+                encode_json({**payload, "task_type": task_type, "task_id": task_id}),
+                text_member(payload, "tenant_id"),
+                text_member(payload, "project_id"),
+                text_member(payload, "user_id"),
+                self._max_attempts,
+            )
+        except (*UNSTORABLE, ValueError) as error:
+            raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
+        return row is not None

@@ -1,0 +1,36 @@
+-- Payloads that the gateway did not push.
+
+-- name: judge
+-- What the gateway knows of a task whose payload somebody else pushed: its owner (contract §4, last paragraph), and who the
+-- payload says that it is. No row: nothing is known.
+SELECT d.state, l.status, l.payload::text AS payload, COALESCE($2, p1.tenant_id, p2.tenant_id) AS claimed,
+       CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner
+FROM (SELECT $1::text AS id) one
+LEFT JOIN taskgate.dispatch d ON d.task_id = one.id
+LEFT JOIN task_logs l ON l.id = one.id
+LEFT JOIN projects p1 ON p1.id = $3
+LEFT JOIN projects p2 ON p2.id = $4
+WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL
+
+-- name: adopt
+-- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
+-- A row that says it is finished or stopped is not adopted (R9).
+WITH log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress)
+    VALUES ($1, $2, $3, 'PROCESSING', now(), 0, $4::json, 0)
+    ON CONFLICT (id) DO NOTHING
+), known AS (
+    SELECT t.group_id, t.created_at, t.status,
+           COALESCE(p1.tenant_id, p2.tenant_id) AS project_tenant
+    FROM (SELECT 1) one
+    LEFT JOIN task_logs t ON t.id = $1
+    LEFT JOIN projects p1 ON p1.id = $6
+    LEFT JOIN projects p2 ON p2.id = $2
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
+                               state, backend, stage, epoch, max_attempts, queued_at)
+SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now()
+FROM known k
+WHERE k.status IS NULL OR k.status IN ('PENDING', 'PROCESSING')
+ON CONFLICT (task_id) DO NOTHING
+RETURNING task_id

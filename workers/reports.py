@@ -1,0 +1,78 @@
+"""What PostgreSQL is told at the end of a run, and what the engine is told then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
+from workers.execution.isolated import HandlerFailed
+from workers.failure import ErrorNames, failure_of
+from workers.outcome import Completed, Failed, Outcome, Stopped
+
+log = logging.getLogger(__name__)
+
+#: How much of an error's message the log shows (characters); the attempt keeps all of it.
+LONGEST_LOGGED = 2000
+
+
+class Reports:
+    """The reports of one worker process. Each raises `DatabaseUnavailable`, and may then be repeated.
+
+    `non_retryable`, `engine_retries`: see `workers.runner.Runner`.
+    """
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        worker_id: Callable[[], str],
+        non_retryable: ErrorNames,
+        *,
+        engine_retries: bool,
+    ) -> None:
+        self._transitions = transitions
+        self._worker_id = worker_id
+        self._non_retryable = non_retryable
+        self._engine_retries = engine_retries
+
+    async def success(self, claim: Claim, result: Any) -> Outcome:
+        """The handler returned."""
+        if await self._transitions.complete(claim.task_id, claim.attempt):
+            return Completed(result if isinstance(result, dict) else None)
+        return await self._after_fence(claim)
+
+    async def failure(self, claim: Claim, error: BaseException) -> Outcome:
+        """The handler raised this error, or took too long."""
+        if isinstance(error, HandlerFailed):
+            failure = error.failure
+        else:
+            failure = failure_of(error, claim.task_type, self._non_retryable)
+        verdict = await self._transitions.fail(
+            claim.task_id,
+            claim.attempt,
+            failure.text,
+            final=failure.final,
+            engine_retries=self._engine_retries,
+            error_type=failure.error_type,
+            stack=failure.stack,
+            delay=failure.delay,
+        )
+        if verdict is None:
+            return await self._after_fence(claim)
+        level = logging.ERROR if verdict.retry_in is None else logging.WARNING
+        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
+        log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
+        return Failed(failure.text, failure.error_type, verdict.retry_in)
+
+    async def hand_back(self, claim: Claim) -> bool:
+        """The run is given up unfinished: the task waits again."""
+        return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
+
+    async def _after_fence(self, claim: Claim) -> Outcome:
+        """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
+        status = await self._transitions.claim_status(claim.task_id, self._worker_id())
+        if status is not None and status.state == "completed" and status.epoch == claim.epoch:
+            return Completed(None)
+        return Stopped("fenced")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
 from gateway.callbacks.address import CallbackRules
@@ -112,6 +113,7 @@ class Gateway:
         await self.flags.start()
         await self.overrides.start()
         await self.feed.start()
+        self._spawn("backends", self._say_what_is_away)
         self._spawn("lease", self._hold_lease)
         self._spawn("dispatcher", self.dispatcher.run)
         self._spawn("duties", self.duties.run)
@@ -147,6 +149,14 @@ class Gateway:
             await engine.close()
         await self.flags.close()
         await self.database.close()
+
+    async def _say_what_is_away(self) -> None:
+        """Later on, the dispatcher says so of backends that it needs."""
+        for name, engine in self.engines.items():
+            try:
+                await engine.check_health()
+            except EngineError as error:
+                log.warning("tasks on %s wait until it is there: %s", name, error.message)
 
     async def _hold_lease(self) -> None:
         await self.lease.start()

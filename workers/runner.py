@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from backends.redis_queue.wire import for_handler
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -210,8 +210,7 @@ class Runner:
         handler = self._registry.get_handler(claim.task_type)
         if handler is None:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
-        # Redis payloads bring the time of their start along.
-        full = {"timestamp": time.time(), **payload, "task_type": claim.task_type, "task_id": claim.task_id}
+        full = for_handler(claim.task_id, claim.task_type, claim.group_id, payload)
         if self._isolated is not None and self._isolated.wants(handler):
             reporter.result = await self._isolated.run(claim, full)
         else:

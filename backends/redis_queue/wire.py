@@ -125,12 +125,7 @@ def encode(ref: WorkflowRef, payload: Mapping[str, Any], *, now: float | None = 
 
     `now` is Unix time in seconds, for `timestamp`. Raises `StartRefused` for what JSON cannot express.
     """
-    body = dict(payload)
-    wire = TYPES.get(ref.task_type)
-    group_key = wire.group_key if wire else "group_id"
-    body.setdefault(group_key, ref.group_id)
-    if group_key != "group_id":
-        body.pop("group_id", None)
+    body = with_group(ref.task_type, ref.group_id, payload)
     message = {
         "task_type": ref.task_type,
         "task_id": ref.task_id,
@@ -142,6 +137,22 @@ def encode(ref: WorkflowRef, payload: Mapping[str, Any], *, now: float | None = 
         return json.dumps(message).encode()
     except (TypeError, ValueError, RecursionError):
         raise StartRefused(f"the payload of task {ref.task_id} cannot be written as JSON") from None
+
+
+def with_group(task_type: str, group_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload with its group under the one key that handlers of the type know it by."""
+    wire = TYPES.get(task_type)
+    group_key = wire.group_key if wire else "group_id"
+    body = {group_key: group_id, **payload}
+    if group_key != "group_id":
+        body.pop("group_id", None)
+    return body
+
+
+def for_handler(task_id: str, task_type: str, group_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a handler is given, whichever backend brought the task, and whoever left out some of its keys."""
+    body = with_group(task_type, group_id, payload)
+    return {"timestamp": time.time(), **body, "task_type": task_type, "task_id": task_id}
 
 
 def decode(raw: bytes) -> TaskMessage:

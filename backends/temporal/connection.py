@@ -197,12 +197,6 @@ class Connection:
         request = DescribeNamespaceRequest(namespace=self._namespace)
         try:
             return await self.call(client.workflow_service.describe_namespace, request, Purpose.READ)
-        except EngineUnavailable as error:
-            if isinstance(error.__cause__, RPCError) and is_namespace_missing(error.__cause__):
-                raise EngineUnavailable(
-                    f"Temporal at {self._address} has no namespace {self._namespace!r}: register it"
-                ) from error
-            raise
         except WorkflowNotFound as error:
             raise EngineUnavailable(error.message) from error
 

@@ -49,6 +49,10 @@ class Unsupported(EngineError):
     code = "unsupported"
 
 
+class NamespaceMissing(EngineUnavailable):
+    """The namespace does not exist in Temporal: create it, as docs/install.md says."""
+
+
 class AttributesUnknown(StartRefused):
     """The namespace does not have our search attributes."""
 
@@ -87,7 +91,9 @@ def never_sent(error: RPCError) -> bool:
 def translate(error: RPCError, purpose: Purpose) -> EngineError:
     """The port's error for one gRPC error."""
     text = f"Temporal: {error.message}"
-    if never_sent(error) or is_namespace_missing(error):
+    if is_namespace_missing(error):
+        return NamespaceMissing(f"{text} Create it with `temporal operator namespace create` (docs/install.md).")
+    if never_sent(error):
         return EngineUnavailable(text)
     if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message:
         return AttributesUnknown(text)

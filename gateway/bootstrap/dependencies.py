@@ -64,7 +64,9 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         router=Router(flags, overrides, configured=frozenset(engines)),
         notifier=Notifier(database),
         lease=Lease(
-            settings.database_url, ProcessIdentity("gateway", taskgate_version()), limit=settings.lease_seconds
+            settings.database_url,
+            ProcessIdentity("gateway", taskgate_version(), flag_owner=flags.owner),
+            limit=settings.lease_seconds,
         ),
         access=Access(
             database,

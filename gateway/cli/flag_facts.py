@@ -34,6 +34,8 @@ class FlagFacts:
     override_changes: list[asyncpg.Record] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Tenants and projects of the scope that nobody knows, as whole sentences."""
+    followed: list[str] = field(default_factory=list)
+    """The owners of the flags that running gateways follow."""
     problem: str | None = None
 
 
@@ -46,14 +48,15 @@ def look(settings: Settings, scope: Scope | None = None, *, changes: int = 1) ->
             await load_overrides(database),
             await database.fetch(SQL.override_changes, changes),
             await _unknown(database, scope or Scope()),
+            [row["flag_owner"] for row in await database.fetch(SQL.followed, settings.lease_seconds)],
         )
 
     try:
         return asyncio.run(with_database(settings, ask))
     except DatabaseUnavailable:
         return FlagFacts(problem="the database is not reachable (TASKGATE_DATABASE_URL)")
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return FlagFacts(problem="the database has no tables of the gateway (taskgate db migrate)")
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError):
+        return FlagFacts(problem="the database lacks tables of the gateway (taskgate db migrate)")
 
 
 def refuse_stranding(before: Json, after: Json, flag_key: str, facts: FlagFacts) -> None:
@@ -66,6 +69,15 @@ def refuse_stranding(before: Json, after: Json, flag_key: str, facts: FlagFacts)
         return
     if facts.left and (left := asyncio.run(newly_stranded(facts.left, before, after, flag_key))):
         raise stranding(left)
+
+
+def unfollowed(owner: str, facts: FlagFacts) -> str | None:
+    """Why changing the flag that `owner` holds has no effect now; None when one does, or nobody knows."""
+    if facts.problem is not None or owner in facts.followed:
+        return None
+    if not facts.followed:
+        return f"no gateway is running that follows {owner} (TASKGATE_FLAGS_FILE)"
+    return f"no running gateway follows {owner}, but {' and '.join(facts.followed)} (TASKGATE_FLAGS_FILE)"
 
 
 def stranding(left: list[Left]) -> FlagChangeRefused:

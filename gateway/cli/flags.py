@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.actor import current_actor
-from gateway.cli.flag_facts import FlagFacts, look, refuse_stranding
+from gateway.cli.flag_facts import FlagFacts, look, refuse_stranding, unfollowed
 from gateway.cli.flag_view import flag_view, override_changes, override_json, print_view
 from gateway.cli.output import AsJson, fail, print_json
 from gateway.routing.errors import FlagChangeRefused, FlagError, FlagFileInvalid
@@ -222,7 +222,8 @@ def _change(
     stage: Stage | None = None,
 ) -> None:
     settings = Settings()
-    if FlagSource.from_settings(settings).is_remote:
+    source = FlagSource.from_settings(settings)
+    if source.is_remote:
         fail(
             "LaunchDarkly owns the flag (TASKGATE_LAUNCHDARKLY_SDK_KEY is set): change it there; "
             "in an emergency `taskgate route override set` stands above it",
@@ -242,6 +243,8 @@ def _change(
     )
     for warning in facts.unknown:
         typer.echo(f"warning: {warning}; the stage is set all the same", err=True)
+    if (without_effect := unfollowed(source.owner, facts)) is not None:
+        typer.echo(f"warning: {without_effect}: the change has no effect yet", err=True)
     notes = oddities(file.read() or {"on": True})
     if stage is not None and backend_of(stage) not in configured_backends(settings):
         notes.insert(0, f"{backend_of(stage)} is not configured in this environment; where that is so, tasks wait")

@@ -10,10 +10,11 @@ import asyncpg
 
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
+from backends.temporal.names import UNREGISTERED_QUEUE
 from gateway.access.placement import Tier
+from gateway.dispatch.unserved import no_worker
 from gateway.fleet.pools import pool_of
 from gateway.routing.router import RouteQuery, Router
-from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -41,7 +42,9 @@ class WaitingReasons:
             return None
         tier = Tier.of_plan(await self._db.fetchval(SQL.plan, task["tenant_id"]))
         backend, problem = self._destination(task, tier)
-        around = await self._db.fetchrow(SQL.surroundings, task["task_id"], backend, pool_of(backend, tier))
+        around = await self._db.fetchrow(
+            SQL.surroundings, task["task_id"], backend, pool_of(backend, tier), UNREGISTERED_QUEUE
+        )
         if around is None:
             return None
         if task["state"] == "waiting" and (reason := _held_back(task, around)) is not None:
@@ -53,8 +56,7 @@ class WaitingReasons:
         if around["group_runs"] is not None:
             return f"its group {task['group_id']} is locked: task {around['group_runs']} runs"
         if around["workers"] == 0:
-            legacy = " (legacy workers are not seen)" if backend == REDIS else ""
-            return f"no live worker serves `{task['task_type']}` on {backend}{legacy}"
+            return no_worker(task["task_type"], backend)
         return (
             f"it is queued on {backend} until a slot is free" if task["state"] == "queued" else "it is about to start"
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
@@ -20,6 +20,9 @@ from gateway.http.route import KeyedRoute, gateway_of
 router = APIRouter(prefix="/gateway/v1", tags=["callbacks"], route_class=KeyedRoute)
 
 _LARGEST_PAGE = 200
+
+CallbackId = Annotated[str, Path(description="Id of the callback, the `webhook-id` of what is sent")]
+TenantId = Annotated[str, Path(description="Id of the tenant")]
 
 
 class CallbackDelivery(BaseModel):
@@ -113,14 +116,14 @@ async def resend_callbacks(request: Request, body: Resend) -> Response:
 
 
 @router.get("/callbacks/{id}", response_model=CallbackDetail, responses=problem_errors(404))
-async def get_callback(request: Request, id: str) -> Response:
+async def get_callback(request: Request, id: CallbackId) -> Response:
     """One callback with the body that is sent."""
     row = await gateway_of(request).deliveries.get(await _caller(request), id)
     return json_answer({**row, "body": orjson.Fragment(row["body"])})
 
 
-@router.post("/callbacks/{id}/resend", status_code=202, responses=problem_errors(404, 409))
-async def resend_callback(request: Request, id: str) -> Response:
+@router.post("/callbacks/{id}/resend", status_code=202, response_class=Response, responses=problem_errors(404, 409))
+async def resend_callback(request: Request, id: CallbackId) -> Response:
     """Send one again that was given up or delivered, under the same `webhook-id`."""
     caller = await _caller(request)
     await gateway_of(request).deliveries.resend(caller, id, actor=caller.user_id)
@@ -133,7 +136,7 @@ async def resend_callback(request: Request, id: str) -> Response:
     response_model=SecretMade,
     responses=problem_errors(403, 404),
 )
-async def rotate_webhook_secret(request: Request, id: str, body: Rotation | None = None) -> Response:
+async def rotate_webhook_secret(request: Request, id: TenantId, body: Rotation | None = None) -> Response:
     """A new secret for the tenant's callbacks. Until the overlap is over they carry a signature by each of the two."""
     caller, overlap = await _caller(request), (body or Rotation()).overlap
     made = await gateway_of(request).tenant_secrets.rotate(caller, id, overlap, actor=caller.user_id)
@@ -141,6 +144,6 @@ async def rotate_webhook_secret(request: Request, id: str, body: Rotation | None
 
 
 @router.get("/tenants/{id}/webhook-secret", response_model=SecretList, responses=problem_errors(403, 404))
-async def list_webhook_secrets(request: Request, id: str) -> Response:
+async def list_webhook_secrets(request: Request, id: TenantId) -> Response:
     """The tenant's valid secrets, without the secrets themselves."""
     return json_answer({"secrets": await gateway_of(request).tenant_secrets.list(await _caller(request), id)})

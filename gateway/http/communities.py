@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.access.access import Access, Admission
@@ -33,6 +33,11 @@ class RebuildAnswer(BaseModel):
     task_url: str | None = None
 
 
+ProjectOrTenant = Annotated[
+    str | None, Query(description="The graph of this project; left out, of all of the caller's tenant")
+]
+
+
 async def rebuild_task(access: Access, admission: Admission) -> NewTask:
     """The task that rebuilds the communities of the project, else of the tenant (administrators: the whole graph)."""
     group_id = admission.group_of("rebuild_communities")
@@ -55,7 +60,11 @@ async def rebuild_task(access: Access, admission: Admission) -> NewTask:
     responses=legacy_errors(403, 429, 502, 504),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
-async def rebuild_communities(request: Request, background: bool = False, project_id: str | None = None) -> Response:
+async def rebuild_communities(
+    request: Request,
+    background: Annotated[bool, Query(description="`true`: answer at once; `false`: at the end")] = False,
+    project_id: ProjectOrTenant = None,
+) -> Response:
     """Rebuild communities. With `background=false` the answer waits for the end.
 
     A rebuild that fails or is stopped is answered 502, one that outlasts the longest wait 504; it then goes on, and

@@ -165,10 +165,10 @@ async def skip_node(request: Request, run_id: RunId, path: NodePath, body: Annot
 
 
 @router.post("/{run_id}/signals/{name}", response_model=SignalReached, responses=problem_errors(404, 409))
-async def send_signal(
+async def send_run_signal(
     request: Request,
     run_id: RunId,
-    name: Annotated[str, Path(pattern=IDENTIFIER)],
+    name: Annotated[str, Path(pattern=IDENTIFIER, description="Name of the signal")],
     payload: Annotated[Any, Body()] = None,
 ) -> Response:
     """Send a signal; its payload, any JSON, is the result of the node that waits for it."""
@@ -178,7 +178,7 @@ async def send_signal(
 
 
 @router.get("/{run_id}/nodes/{path}/result", response_model=NodeResult, responses=problem_errors(404))
-async def get_result(request: Request, run_id: RunId, path: NodePath) -> Response:
+async def get_node_result(request: Request, run_id: RunId, path: NodePath) -> Response:
     """The result of a node, of any size."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))

@@ -21,7 +21,7 @@ from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
 
-Name = Annotated[DagName, Path()]
+Name = Annotated[DagName, Path(description="Name of the DAG")]
 Tenant = Annotated[str | None, Query(description="Default: the caller's own tenant")]
 AnyTypes = Annotated[bool, Query(description="Do not ask whether there are handlers for the task types")]
 Version = Annotated[str | None, Query(max_length=100, description="Number or label; default: the one new runs use")]
@@ -130,7 +130,7 @@ class Rollback(BaseModel):
 
 
 @router.get("/schema", responses=problem_errors())
-async def get_schema(request: Request) -> dict[str, Any]:
+async def get_dag_schema(request: Request) -> dict[str, Any]:
     """The JSON Schema of a definition."""
     await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_schema()
@@ -165,7 +165,7 @@ async def apply_dag(
     request: Request,
     name: Name,
     tenant_id: Tenant = None,
-    label: Annotated[Label | None, Query()] = None,
+    label: Annotated[Label | None, Query(description="A name for the new version")] = None,
     any_types: AnyTypes = False,
 ) -> Response:
     """Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
@@ -200,14 +200,14 @@ async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> 
 
 
 @router.get("/{name}/versions", response_model=DagVersions, responses=problem_errors(403, 404))
-async def list_versions(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
+async def list_dag_versions(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
     """The latest 200 versions, newest first."""
     admission = await admit(request, tenant_id)
     return json_answer({"versions": await gateway_of(request).dags.versions(tenant_of(admission), name)})
 
 
 @router.get("/{name}/diff", response_model=DagDifference, responses=problem_errors(403, 404))
-async def compare_versions(
+async def compare_dag_versions(
     request: Request,
     name: Name,
     before: Annotated[str, Query(max_length=100, description="Number or label")],
@@ -224,7 +224,7 @@ async def compare_versions(
 
 
 @router.post("/{name}/rollback", response_model=DagDocument, responses=problem_errors(403, 404))
-async def roll_back(
+async def roll_back_dag(
     request: Request, name: Name, rollback: Annotated[Rollback, Body()], tenant_id: Tenant = None
 ) -> Response:
     """Make an earlier version the one that new runs use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
@@ -20,9 +20,11 @@ from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt
 from gateway.moment import Moment
 
-router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead letters"], route_class=KeyedRoute)
+router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead-letters"], route_class=KeyedRoute)
 
 _LARGEST_PAGE = 200
+
+Id = Annotated[str, Path(description="Id of the dead letter")]
 
 
 class DeadLetter(BaseModel):
@@ -107,8 +109,8 @@ async def list_dead_letters(
     project_id: Text | None = None,
     type: Text | None = None,
     backend: Text | None = None,
-    kind: Kind | None = None,
-    reason: Reason | None = None,
+    kind: Annotated[Kind | None, Query(description="`task`, or `payload`: what is no task")] = None,
+    reason: Annotated[Reason | None, Query(description="Only those that failed for good for this reason")] = None,
     error: Annotated[Text | None, Query(description="A part of the error's text, whatever its case")] = None,
     error_type: Text | None = None,
     died_after: Moment | None = None,
@@ -167,13 +169,13 @@ async def purge_dead_letters(request: Request, body: ByFilter) -> Response:
 
 
 @router.get("/{id}", response_model=DeadLetterDetail, responses=problem_errors(404))
-async def get_dead_letter(request: Request, id: str) -> Response:
+async def get_dead_letter(request: Request, id: Id) -> Response:
     """One dead letter: every attempt with its error and stack, and the payload, redacted."""
     return json_answer(await gateway_of(request).dead_letters.get(await _caller(request), id))
 
 
 @router.post("/{id}/redrive", status_code=202, response_model=Accepted, responses=problem_errors(403, 404, 409))
-async def redrive_dead_letter(request: Request, id: str, body: Redrive | None = None) -> Response:
+async def redrive_dead_letter(request: Request, id: Id, body: Redrive | None = None) -> Response:
     """Run it again, perhaps with an edited payload. Of two redrives at once one has an effect, the other is 409."""
     caller, wanted = await _caller(request), body or Redrive()
     options = RedriveOptions(caller.user_id, wanted.backend, why=wanted.why)
@@ -182,7 +184,7 @@ async def redrive_dead_letter(request: Request, id: str, body: Redrive | None = 
 
 
 @router.post("/{id}/dismiss", status_code=204, responses=problem_errors(404))
-async def dismiss_dead_letter(request: Request, id: str, body: Reasoned | None = None) -> Response:
+async def dismiss_dead_letter(request: Request, id: Id, body: Reasoned | None = None) -> Response:
     """It needs nothing any more; it is still found with `state=dismissed`."""
     caller = await _caller(request)
     why = body.why if body else None
@@ -191,7 +193,7 @@ async def dismiss_dead_letter(request: Request, id: str, body: Reasoned | None =
 
 
 @router.delete("/{id}", status_code=204, responses=problem_errors(404))
-async def purge_dead_letter(request: Request, id: str) -> Response:
+async def purge_dead_letter(request: Request, id: Id) -> Response:
     """Delete the dead letter. The task and its row in `task_logs` stay."""
     caller = await _caller(request)
     await gateway_of(request).dead_letters.purge(caller, id, actor=caller.user_id)

@@ -10,6 +10,9 @@ from gateway.http.problems import PROBLEM
 
 Responses = dict[int | str, dict[str, Any]]
 
+#: Where the document holds the schema of a model. `gateway.http.openapi` adds those that FastAPI does not know.
+REFERENCE = "#/components/schemas/{model}"
+
 
 class Detail(BaseModel):
     """An error as legacy clients know it."""
@@ -75,11 +78,8 @@ def legacy_errors(*statuses: int) -> Responses:
 
 def problem_errors(*statuses: int) -> Responses:
     """Documentation of problem details; 401, 413, 422, 500 and 503 are always among them."""
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    schema["properties"]["errors"] = {"type": ["array", "null"], "items": {"type": "object"}}
     return {
-        status: {"description": _WHY[status], "content": {PROBLEM: {"schema": schema}}, **_extra(status)}
+        status: {"description": _WHY[status], "content": {PROBLEM: {"schema": _reference(Problem)}}, **_extra(status)}
         for status in sorted({401, 413, 422, 500, 503, *statuses})
     }
 
@@ -94,7 +94,7 @@ def event_stream(**events: type[BaseModel]) -> dict[str, Any]:
                 "data": {
                     "type": "string",
                     "contentMediaType": "application/json",
-                    "contentSchema": data.model_json_schema(),
+                    "contentSchema": _reference(data),
                 },
             },
             "required": ["event", "data"],
@@ -102,6 +102,10 @@ def event_stream(**events: type[BaseModel]) -> dict[str, Any]:
         for name, data in events.items()
     ]
     return {"text/event-stream": {"itemSchema": {"oneOf": items}}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
 def _extra(status: int) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
@@ -50,8 +50,12 @@ class EpisodeAccepted(BaseModel):
     responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
-async def create_episode(request: Request, episode: EpisodeCreate, background: bool = False) -> Response:
-    """Add an episode to the knowledge graph, in a task. `background` only changes the wording of the answer."""
+async def create_episode(
+    request: Request,
+    episode: EpisodeCreate,
+    background: Annotated[bool, Query(description="Only changes the wording of the answer")] = False,
+) -> Response:
+    """Add an episode to the knowledge graph, in a task."""
     admission = await gateway_of(request).access.admit(
         request.headers.get("authorization"), project_id=episode.project_id, tenant_id=episode.tenant_id
     )

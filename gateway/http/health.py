@@ -13,14 +13,18 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from backends.errors import EngineError
-from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
+from gateway.access.keys import Unauthenticated
+from gateway.access.verbs import ASKED, Asked, Verb
+from gateway.dispatch.unserved import lines as unserved_lines
+from gateway.dispatch.unserved import unserved
+from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
-from gateway.http.route import gateway_of
+from gateway.http.route import gateway_of, operation_id
 from gateway.routing.stranded import left_on_redis, lines, stranded
 from gateway.storage.database import IS_WRITABLE, Database
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
 #: A part that does not answer within this time (seconds) counts as away.
 _PATIENCE = 2.0
@@ -70,7 +74,10 @@ async def get_health() -> Response:
     responses={503: {"model": Readiness, "description": "The database is away; nothing can be accepted"}},
 )
 async def get_readiness(request: Request) -> Response:
-    """Whether the gateway can do its work, part by part. Only a database that is away makes it 503."""
+    """Whether the gateway can do its work, part by part. Only a database that is away makes it 503.
+
+    It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
+    """
     gateway = gateway_of(request)
     names = list(gateway.engines)
     database, *backends = await asyncio.gather(
@@ -79,7 +86,7 @@ async def get_readiness(request: Request) -> Response:
     )
     problems = gateway.router.problems()
     if database["status"] == "ok":
-        problems += await _stranded(gateway)
+        problems += await _waiting(gateway, in_full=await _is_operator(request))
     if database["status"] != "ok":
         status = "unavailable"
     elif problems or any(part["status"] != "ok" for part in backends):
@@ -98,15 +105,29 @@ async def get_readiness(request: Request) -> Response:
     return json_answer(content)
 
 
-async def _stranded(gateway: Gateway) -> list[str]:
-    """What stage `complete` left on Redis, a line for each tenant."""
+async def _is_operator(request: Request) -> bool:
+    ASKED.set(Asked(Verb.OBSERVE))
+    try:
+        await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+    except (Unauthenticated, Forbidden, DatabaseUnavailable):
+        return False
+    return True
+
+
+async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
+    """Tasks that stage `complete` left on Redis, and those that no live worker takes."""
     try:
         async with asyncio.timeout(_PATIENCE):
-            left = await left_on_redis(gateway.database)
+            left, idle = await asyncio.gather(left_on_redis(gateway.database), unserved(gateway.database))
     except (TimeoutError, DatabaseUnavailable, asyncpg.UndefinedTableError):
         return []
     lost = stranded(left, lambda query: gateway.router.route(query).stage)
-    return [f"stranded: {line}, and stage complete gives redis up" for line in lines(lost)]
+    if in_full:
+        return [f"stranded: {line}, and stage complete gives redis up" for line in lines(lost)] + unserved_lines(idle)
+    count, waiting = sum(one.tasks for one in lost), idle.total()
+    found = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
+    found += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
+    return [f"{line} (an administrator's key says which)" for line in found]
 
 
 async def _check_writable(database: Database) -> None:

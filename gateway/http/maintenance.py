@@ -17,7 +17,7 @@ from gateway.access.access import Access, Admission
 from gateway.access.groups import group_ids
 from gateway.graph.preview import find_duplicates
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
-from gateway.http.communities import rebuild_task
+from gateway.http.communities import ProjectOrTenant, rebuild_task
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.submission.new_task import NewTask
@@ -105,8 +105,8 @@ class Optimized(BaseModel):
     responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
-async def refresh_incrementally(
-    request: Request, refresh: IncrementalRefresh | None = None, project_id: str | None = None
+async def refresh_graph(
+    request: Request, refresh: IncrementalRefresh | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
     """Put episodes through the graph again, in a task."""
     refresh = refresh or IncrementalRefresh()
@@ -127,8 +127,8 @@ async def refresh_incrementally(
     responses=legacy_errors(403, 429),
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
-async def deduplicate(
-    request: Request, deduplication: Deduplication | None = None, project_id: str | None = None
+async def deduplicate_entities(
+    request: Request, deduplication: Deduplication | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
     """Merge entities with near-identical names, in a task. A dry run only says which, at once and without a task."""
     deduplication = deduplication or Deduplication()
@@ -157,8 +157,8 @@ async def deduplicate(
 @router.post(
     "/optimize", response_model=Optimized, responses=legacy_errors(403, 429), openapi_extra=IDEMPOTENCY_PARAMETER
 )
-async def optimize(
-    request: Request, optimization: Optimization | None = None, project_id: str | None = None
+async def optimize_graph(
+    request: Request, optimization: Optimization | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
     """Run several operations, each in a task of its own; all tasks are accepted, or none. A dry run creates no task."""
     optimization = optimization or Optimization()

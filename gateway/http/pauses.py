@@ -58,7 +58,7 @@ async def add_pause(request: Request, pause: NewPause) -> Response:
 
 
 @router.delete("/{pause_id}", status_code=204, responses=problem_errors(403, 404))
-async def resume(
+async def remove_pause(
     request: Request,
     pause_id: str,
     why: Annotated[str | None, Query(max_length=1000, description="For the audit")] = None,

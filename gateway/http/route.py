@@ -119,11 +119,16 @@ def _piece(message: Message) -> bytes:
     return piece
 
 
+def operation_id(route: APIRoute) -> str:
+    """What generated clients call the method of an endpoint. FastAPI's own names hold path and method, too."""
+    return route.name
+
+
 class RuledRoute(APIRoute):
     """An endpoint with a verb in `access.verbs`, which decides who may use it. Without one it cannot be made."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **{**options, "generate_unique_id_function": operation_id})
         self.asked = asked_by(self.methods or (), self.path)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -204,7 +204,9 @@ async def backfill_schedule(request: Request, schedule_id: str, body: Backfill) 
 
 
 @router.get("/{schedule_id}/next", response_model=NextTimes, responses=problem_errors(404))
-async def next_times(request: Request, schedule_id: str, count: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+async def list_next_times(
+    request: Request, schedule_id: str, count: Annotated[int, Query(ge=1, le=100, description="How many")] = 10
+) -> Response:
     """When it fires next."""
     schedules = gateway_of(request).schedules
     schedule = await schedules.get(schedule_id, await _caller(request))
@@ -216,13 +218,13 @@ async def next_times(request: Request, schedule_id: str, count: Annotated[int, Q
 
 
 @router.get("/{schedule_id}/history", response_model=History, responses=problem_errors(404))
-async def schedule_history(
+async def get_schedule_history(
     request: Request,
     schedule_id: str,
-    before: Moment | None = None,
+    before: Annotated[Moment | None, Query(description="The last `nominal_at` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
-    """What became of its times, the latest first; `before` is the last `nominal_at` of the page before."""
+    """What became of its times, the latest first."""
     caller = await _caller(request)
     moment = None if before is None else in_utc(before)
     firings = await gateway_of(request).schedules.history(schedule_id, caller, before=moment, limit=limit)

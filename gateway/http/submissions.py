@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
+from gateway.callbacks.callback import Callback
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.errors import TaskNotFound, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
@@ -87,7 +88,7 @@ class TaskFacts(BaseModel):
     unique_key: str | None
     deadline: datetime | None = Field(description="A task that has not started by then fails")
     retry: RetryPauses | None = Field(description="Pauses that it was submitted with, in seconds")
-    callback: dict[str, Any] | None
+    callback: Callback | None
     schedule_id: str | None
     dag_run_id: str | None
     held: str | None = Field(description="Why it is held back")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from gateway.access.placement import Caller
 from gateway.http.documents import legacy_errors
@@ -17,14 +20,19 @@ from gateway.http.task_answers import (
     TaskList,
     TaskLogResponse,
     TaskStatsResponse,
+    dump,
     json_response,
     task_list,
     task_log_response,
 )
+from gateway.tasks.queries.task_log import Position
+from gateway.tasks.queries.task_row import TaskRow
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 
-_LARGEST_PAGE = 1000
+#: Tasks that are read at once.
+_PAGE = 1000
+_LARGEST_LIMIT = 2**63 - 1
 _LARGEST_OFFSET = 2**31 - 1
 
 _Text = Annotated[str | None, Query()]
@@ -35,7 +43,7 @@ async def _caller(request: Request) -> Caller:
 
 
 @router.get("/stats", response_model=TaskStatsResponse, responses=legacy_errors())
-async def get_stats(request: Request) -> Response:
+async def get_task_stats(request: Request) -> Response:
     """Counts over the tasks that the caller may see."""
     return json_response(asdict(await gateway_of(request).task_log.stats(await _caller(request))))
 
@@ -54,32 +62,48 @@ async def get_status_breakdown(request: Request) -> Response:
 
 
 @router.get("/recent", response_model=list[TaskLogResponse], responses=legacy_errors())
-async def get_recent(
+async def list_recent_tasks(
     request: Request,
     status: Annotated[str | None, Query(description="In any case; `All Statuses` is no filter")] = None,
     task_type: Annotated[str | None, Query(description="`All Types` is no filter")] = None,
     search: Annotated[str | None, Query(description="Part of the task's or the worker's id")] = None,
     entity_id: _Text = None,
     entity_type: _Text = None,
-    limit: Annotated[int, Query(ge=0, le=_LARGEST_PAGE)] = 50,
+    limit: Annotated[int, Query(ge=0, le=_LARGEST_LIMIT, description="At most so many, in one answer")] = 50,
     offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> Response:
     """Tasks, newest first."""
-    rows = await gateway_of(request).task_log.recent(
+    read = partial(
+        gateway_of(request).task_log.recent,
         await _caller(request),
         status=status,
         task_type=task_type,
         search=search,
         entity_id=entity_id,
         entity_type=entity_type,
-        limit=limit,
-        offset=offset,
     )
-    return json_response([task_log_response(row) for row in rows])
+    # Before the answer begins, so that what is wrong has a status.
+    rows = await read(limit=min(limit, _PAGE), offset=offset)
+    if len(rows) < _PAGE:
+        return json_response([task_log_response(row) for row in rows])
+    return StreamingResponse(_one_list(rows, read, limit), media_type="application/json")
+
+
+async def _one_list(
+    rows: list[TaskRow], read: Callable[..., Awaitable[list[TaskRow]]], limit: int
+) -> AsyncIterator[bytes]:
+    """The bytes of one JSON list that begins with these: the legacy server has no longest list, but a page of it is all
+    that stands in memory at a time."""
+    yield dump([task_log_response(row) for row in rows])[:-1]
+    while len(rows) == _PAGE and (limit := limit - _PAGE) > 0:
+        rows = await read(limit=min(limit, _PAGE), after=Position(rows[-1].created_at, rows[-1].id))
+        if rows:
+            yield b"," + dump([task_log_response(row) for row in rows])[1:-1]
+    yield b"]"
 
 
 @router.get("/", response_model=TaskList, responses=legacy_errors())
-async def list_tasks(
+async def list_legacy_tasks(
     request: Request,
     status: Annotated[
         str | None, Query(description="`pending`, `running`, `completed`, `failed` or `cancelled`, in any case")
@@ -92,7 +116,7 @@ async def list_tasks(
 
 
 @router.get("/{task_id}", response_model=TaskLogResponse, responses=legacy_errors(404))
-async def get_task(request: Request, task_id: str) -> Response:
+async def get_legacy_task(request: Request, task_id: str) -> Response:
     """One task. A task of a tenant that the caller does not belong to is not found."""
     return json_response(task_log_response(await gateway_of(request).task_log.get(task_id, await _caller(request))))
 

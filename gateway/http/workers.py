@@ -28,8 +28,8 @@ class Workers(BaseModel):
 @router.get("", response_model=Workers, responses=problem_errors(403))
 async def list_workers(
     request: Request,
-    kind: Annotated[Literal["worker", "gateway", "all"], Query()] = "worker",
-    pool: Annotated[str | None, Query()] = None,
+    kind: Annotated[Literal["worker", "gateway", "all"], Query(description="Which processes")] = "worker",
+    pool: Annotated[str | None, Query(description="Only those of pool A, B, C or redis")] = None,
     backend: Annotated[str | None, Query()] = None,
     gone: Annotated[bool, Query(description="Also those that ended or were lost within a day")] = False,
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _LARGEST_PAGE,

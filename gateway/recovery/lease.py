@@ -37,8 +37,8 @@ LOCK_CLASS = 0x7467
 #: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
 #: interpreter for ten seconds fit before the fence of the usual limit.
 RENEW_SECONDS = 3.0
-#: Without a renewal, a process cancels its runs after the first part of the limit, and its supervisor kills it after the
-#: second part. Other workers take its tasks over at the limit.
+#: Without a renewal, a process cancels its runs after the first part of the limit, and its supervisor kills it after
+#: the second part. Other workers take its tasks over at the limit.
 FENCE_AT, KILL_AT = 0.9, 0.95
 #: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
@@ -72,6 +72,7 @@ class ProcessIdentity:
     backend: str | None = None
     slots: int = 0
     task_types: tuple[str, ...] = ()
+    flag_owner: str | None = None
     process_id: str = field(default_factory=_new_id)
     lock_key: int = field(default_factory=_new_key)
 
@@ -83,8 +84,8 @@ class ProcessIdentity:
 class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
-    `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and call `cleared`
-    at the end; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
+    `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and at the end call
+    `cleared`; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
     until when this process may run.
     """
 
@@ -218,6 +219,7 @@ class Lease:
             me.slots,
             list(me.task_types),
             me.lock_key,
+            me.flag_owner,
         )
         return row is not None
 

@@ -7,8 +7,8 @@ SELECT pg_try_advisory_lock($1::int, $2::int)
 -- No row comes back when this process was declared lost: it must not go on under the same name.
 -- `server_started` tells a lock that a restart of PostgreSQL took from one that was lost with its process.
 INSERT INTO taskgate.process AS p (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key,
-                                   server_started)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_postmaster_start_time())
+                                   flag_owner, server_started)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, pg_postmaster_start_time())
 ON CONFLICT (process_id) DO UPDATE SET renewed_at = now(), server_started = pg_postmaster_start_time()
     WHERE p.lost_at IS NULL AND p.lock_key = excluded.lock_key
 RETURNING 1

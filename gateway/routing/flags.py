@@ -101,7 +101,10 @@ class FlagSource:
         """Who holds the flag: `LaunchDarkly`, `file <path>`, or `nobody` (the stage is `off` for all)."""
         if self.is_remote:
             return "LaunchDarkly"
-        return f"file {self.file}" if self.file is not None else "nobody"
+        if self.file is None:
+            return "nobody"
+        # The full path, which other processes understand; a link as the last part is followed anew at each look.
+        return f"file {self.file.parent.resolve() / self.file.name}"
 
     async def start(self) -> None:
         """Begin to receive flags; returns after `START_SECONDS` at the latest."""

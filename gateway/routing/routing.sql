@@ -66,3 +66,10 @@ ORDER BY 1, 4, 5, 3
 SELECT at, actor, action, subject, detail->>'stage' AS stage, detail->'before'->>'stage' AS before, why
 FROM taskgate.audit WHERE action LIKE 'route\_override.%'
 ORDER BY at DESC LIMIT $1
+
+-- name: followed
+-- The flags that running gateways follow; one whose lease was not renewed for $1 seconds is none.
+SELECT DISTINCT flag_owner FROM taskgate.process
+WHERE kind = 'gateway' AND flag_owner IS NOT NULL
+  AND lost_at IS NULL AND renewed_at > now() - make_interval(secs => $1)
+ORDER BY flag_owner

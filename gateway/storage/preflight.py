@@ -12,11 +12,26 @@ from gateway.storage.database import connect
 
 #: A database that does not answer within this time (seconds) is away; whoever starts waits for it elsewhere.
 PATIENCE = 3.0
+#: Tables of MemStack without which neither the migrations nor a gateway can work.
+_LEGACY = (
+    *("task_logs", "users", "roles", "user_roles", "api_keys", "tenants", "projects"),
+    *("user_tenants", "user_projects", "memories"),
+)
 _FIT = """
-SELECT to_regclass('task_logs') IS NOT NULL AS has_legacy, to_regclass('taskgate.dispatch') IS NOT NULL AS is_migrated,
+SELECT to_regclass('taskgate.dispatch') IS NOT NULL AS is_migrated,
+       (SELECT t FROM unnest($1::text[]) t WHERE to_regclass(t) IS NULL LIMIT 1) AS missing_table,
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p
              WHERE to_regclass('task_logs') IS NOT NULL AND NOT has_table_privilege('task_logs', p)) AS missing,
        current_user AS who, current_database() AS name
+"""
+
+
+_MIGRATABLE = """
+SELECT current_database() AS name, current_user AS who,
+       (SELECT t FROM unnest($1::text[]) t WHERE to_regclass(t) IS NULL LIMIT 1) AS missing_table,
+       to_regclass('taskgate.alembic_version') IS NOT NULL OR pg_has_role(c.relowner, 'USAGE') AS may_index,
+       c.relowner::regrole::text AS owner
+FROM (SELECT to_regclass('task_logs') AS oid) t LEFT JOIN pg_class c ON c.oid = t.oid
 """
 
 
@@ -32,7 +47,7 @@ async def check_database(url: str) -> None:
         async with asyncio.timeout(PATIENCE):
             connection = await connect(url, name="taskgate start")
             try:
-                found = await connection.fetchrow(_FIT)
+                found = await connection.fetchrow(_FIT, _LEGACY)
             finally:
                 await connection.close()
     except (DatabaseUnavailable, TimeoutError, OSError):
@@ -42,10 +57,26 @@ async def check_database(url: str) -> None:
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseUnfit(f"rights are missing in the database: {error}") from error
     assert found is not None
-    if not found["has_legacy"]:
-        raise DatabaseUnfit(f"database {found['name']} has no table task_logs: is TASKGATE_DATABASE_URL MemStack's?")
+    _check_legacy(found)
     if found["missing"]:
         rights = ", ".join(found["missing"])
         raise DatabaseUnfit(f"rights are missing: GRANT {rights} ON task_logs TO {found['who']}")
     if not found["is_migrated"]:
         raise DatabaseUnfit(f"database {found['name']} has no tables of the gateway: run `taskgate db migrate`")
+
+
+async def check_migratable(connection: asyncpg.Connection) -> None:
+    """Whether a migration can be carried through, asked before it changes anything. Raises `DatabaseUnfit`."""
+    found = await connection.fetchrow(_MIGRATABLE, _LEGACY)
+    assert found is not None
+    _check_legacy(found)
+    if not found["may_index"]:
+        raise DatabaseUnfit(
+            f"rights are missing: task_logs gets indexes, so its owner has to migrate (as {found['owner']}, or after "
+            f"GRANT {found['owner']} TO {found['who']})"
+        )
+
+
+def _check_legacy(found: asyncpg.Record) -> None:
+    if missing := found["missing_table"]:
+        raise DatabaseUnfit(f"database {found['name']} has no table {missing}: is TASKGATE_DATABASE_URL MemStack's?")

@@ -17,6 +17,7 @@ import pytest
 
 from contracts.world import Servers
 from deploy.local.ports import free_port
+from gateway.access.keys import create_key, hash_key
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
 
@@ -64,6 +65,19 @@ def servers(database_url: str, redis_server: str, temporal_server: str, temporal
         temporal_namespace=temporal_namespace,
         graph_url=None,
     )
+
+
+async def key_of(database: Database, user_id: str, *, admin: bool = False) -> str:
+    """An API key of a new user, who is in no tenant."""
+    key = create_key()
+    await database.execute("INSERT INTO users (id, email, name) VALUES ($1, $1, $1)", user_id)
+    await database.execute(
+        "INSERT INTO api_keys (id, key_hash, name, user_id) VALUES ($1, $1, 'test', $2)", hash_key(key), user_id
+    )
+    if admin:
+        await database.execute("INSERT INTO roles (id, name) VALUES ('r1', 'admin') ON CONFLICT DO NOTHING")
+        await database.execute("INSERT INTO user_roles (user_id, role_id) VALUES ($1, 'r1')", user_id)
+    return key
 
 
 class Changes:

@@ -14,13 +14,16 @@ import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.converter import PayloadCodec
+from temporalio.service import RPCError
 from temporalio.worker import FixedSizeSlotSupplier, PollerBehaviorSimpleMaximum, Worker, WorkerTuner
 
-from backends.errors import EngineUnavailable
+from backends.errors import EngineError
 from backends.temporal import names
 from backends.temporal.connection import SETTLE_SECONDS, connect
+from backends.temporal.errors import Purpose, translate
 from backends.temporal.payloads import data_converter
 from workers.outcome import TaskRunner
 from workers.slots import Slots
@@ -187,25 +190,35 @@ class TemporalWorkerPool:
 
     async def _connected(self) -> Client:
         """The client of this process, waited for."""
-        pause = FIRST_PAUSE
-        while True:
-            async with self._connecting:
-                if self._client is not None:
-                    return self._client
+        pause, said = FIRST_PAUSE, ""
+        async with self._connecting:
+            while self._client is None:
                 try:
-                    self._client = await connect(
-                        self._address,
-                        self._namespace,
-                        tls=self._tls,
-                        identity=self._worker_id,
-                        timeout=CONNECT_SECONDS,
-                        converter=self._converter,
-                    )
-                    return self._client
-                except EngineUnavailable as error:
-                    log.warning("no Temporal yet, again in %.1f s: %s", pause, error)
+                    self._client = await self._connect()
+                except EngineError as error:
+                    if error.message != said:
+                        log.warning("tasks wait until Temporal is there: %s", error.message)
+                        said = error.message
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
+            return self._client
+
+    async def _connect(self) -> Client:
+        """A client whose namespace is there, too. Raises `EngineError`."""
+        client = await connect(
+            self._address,
+            self._namespace,
+            tls=self._tls,
+            identity=self._worker_id,
+            timeout=CONNECT_SECONDS,
+            converter=self._converter,
+        )
+        request = DescribeNamespaceRequest(namespace=self._namespace)
+        try:
+            await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=CONNECT_SECONDS))
+        except RPCError as error:
+            raise translate(error, Purpose.READ) from error
+        return client
 
     def _worker(self, client: Client, queue: str) -> Worker:
         if queue == names.WORKFLOW_QUEUE:

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.storage.database import connect
 from gateway.storage.driver_errors import translated
-from gateway.storage.preflight import DatabaseUnfit
+from gateway.storage.preflight import DatabaseUnfit, check_migratable
 from gateway.storage.schema.statements import read
 
 #: Advisory lock: two gateways that start together migrate one after the other.
@@ -34,8 +34,14 @@ def _upgrade(connection: Connection, revision: str) -> str | None:
 async def migrate(database_url: str, revision: str = "head") -> str | None:
     """Create or upgrade the schema `taskgate`; gives the revision that it is at.
 
-    Raises `DatabaseUnavailable`, `DatabaseUnfit` (missing rights).
+    Raises `DatabaseUnavailable`, `DatabaseUnfit` (not MemStack's database, or missing rights: nothing was changed).
     """
+    with translated():
+        looking = await connect(database_url, name="taskgate migrate")
+        try:
+            await check_migratable(looking)
+        finally:
+            await looking.close()
     # SQLAlchemy's own URLs know nothing of several hosts.
     engine = create_async_engine(
         "postgresql+asyncpg://",

@@ -118,9 +118,10 @@ class TaskLog:
         entity_type: str | None = None,
         limit: int = 50,
         offset: int = 0,
+        after: Position | None = None,
     ) -> Rows:
-        """`GET /recent`: newest first. `All Statuses`, `All Types` and empty words are no filter; a status that does
-        not exist has no tasks."""
+        """`GET /recent`: newest first, perhaps `after` a place. `All Statuses`, `All Types` and empty words are no
+        filter; a status that does not exist has no tasks."""
         wanted: Status | None = None
         if status and status.casefold() != "all statuses":
             if status.upper() not in Status.__members__:
@@ -128,7 +129,7 @@ class TaskLog:
             wanted = Status(status.upper())
         if task_type and task_type.casefold() == "all types":
             task_type = None
-        which = TaskFilter(wanted, task_type or None, search or None, entity_id or None, entity_type or None)
+        which = TaskFilter(wanted, task_type or None, search or None, entity_id or None, entity_type or None, after)
         return await self.select(caller, which, limit=limit, offset=offset)
 
     async def list(self, caller: Caller, *, status: str | None = None, limit: int = 50) -> Rows:

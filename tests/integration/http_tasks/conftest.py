@@ -79,6 +79,24 @@ class World:
         )
         return task_id
 
+    async def add_many(self, count: int) -> list[str]:
+        """Tasks of acme, of which ten at a time are equally old; their ids, in the order of lists."""
+        rows = await self.database.fetch(
+            "WITH added AS ("
+            " INSERT INTO task_logs (id, group_id, task_type, status, created_at, payload)"
+            " SELECT gen_random_uuid(), 'g', 'probe', 'PROCESSING', "
+            " $2::timestamptz - n / 10 * interval '1 s', '{}'::json"
+            " FROM generate_series(1, $1) AS n RETURNING *"
+            "), dispatched AS ("
+            " INSERT INTO taskgate.dispatch"
+            " (task_id, tenant_id, group_id, task_type, state, backend, created_at, epoch)"
+            " SELECT id, 'acme', 'g', task_type, 'queued', 'temporal', created_at, 1 FROM added"
+            ") SELECT id FROM added ORDER BY created_at DESC, id DESC",
+            count,
+            START,
+        )
+        return [row["id"] for row in rows]
+
     async def row(self, task_id: str) -> dict[str, Any]:
         """The row as it is stored."""
         record = await self.database.fetchrow("SELECT * FROM task_logs WHERE id = $1", task_id)

@@ -19,15 +19,21 @@ from gateway.routing.overrides import set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
+from tests.integration.conftest import key_of
 
 Run = Callable[..., Awaitable[Result]]
 NewTaskRow = Callable[..., Awaitable[str]]
 LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
 
 
-@pytest.fixture
-def run(command_line: Run) -> Run:
-    """Runs `taskgate flags …`, or `taskgate route …` if that is its first word."""
+@pytest_asyncio.fixture
+async def run(command_line: Run, database: Database, tmp_path: Path) -> Run:
+    """Runs `taskgate flags …`, or `taskgate route …` if that is its first word; a gateway follows the flag file."""
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key, flag_owner)"
+        " VALUES ('g1', 'gateway', 'elsewhere', 1, '0', 7, $1)",
+        f"file {tmp_path / 'flags.json'}",
+    )
 
     async def run(*arguments: str) -> Result:
         if arguments[0] == "route":
@@ -131,8 +137,13 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]
         httpx.AsyncClient(base_url=url) as http,
     ):
+        http.headers = {"Authorization": f"Bearer {await key_of(database, 'root', admin=True)}"}
         ready = (await http.get("/gateway/v1/ready")).json()
         assert ready["status"] == "degraded"
         assert f"stranded: {LEFT}, and stage complete gives redis up" in ready["problems"]
+        told = (await http.get("/gateway/v1/ready", headers={"Authorization": ""})).json()["problems"]
+        assert [line for line in told if "stranded" in line] == [
+            "stranded: still on redis, which stage complete gives up: 3 (an administrator's key says which)"
+        ]
         await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
         assert not [one for one in (await http.get("/gateway/v1/ready")).json()["problems"] if "stranded" in one]

@@ -130,10 +130,61 @@ def test_both_registries_are_whole() -> None:
     assert len(set(REGISTERED)) == len(REGISTERED)
 
 
-def test_addresses_that_python_alone_would_let_through() -> None:
-    """If this list becomes empty, `ipaddress` has caught up with the registries."""
-    let_through = {str(network) for network in REGISTERED if network[0].is_global}
-    assert {"192.0.0.9/32", "192.88.99.0/24", "64:ff9b:1::/48", "2002::/16", "3fff::/20", "5f00::/16"} <= let_through
+#: Addresses that `ipaddress` of Python 3.11 calls global and that are no receivers, by the reason.
+STRICTER = {
+    "registered since Python's list was made": ("64:ff9b:1::/48", "100:0:0:1::/64", "3fff::/20", "5f00::/16"),
+    "the whole block is registered, of which Python names the parts that are not globally reachable": ("192.0.0.0/24",),
+    "registered as globally reachable, for a service that is not HTTP": (
+        *("192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48"),
+    ),
+    "a deprecated anycast of relays": ("192.88.99.0/24",),
+    "carries an IPv4 address, which decides, or may reach any": ("64:ff9b::/96", "2002::/16"),
+    "multicast": ("224.0.0.0/4", "ff00::/8"),
+    "not assigned by IANA, which gives out 2000::/3 alone": (
+        *(
+            "::/8",
+            "100::/8",
+            "200::/7",
+            "400::/6",
+            "800::/5",
+            "1000::/4",
+            "4000::/3",
+            "6000::/3",
+            "8000::/3",
+            "a000::/3",
+        ),
+        *("c000::/3", "e000::/4", "f000::/5", "f800::/6", "fe00::/9"),
+    ),
+    "deprecated site-local": ("fec0::/10",),
+}
+
+
+def edges() -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The first and the last address of each network that either side knows, and their neighbours."""
+    known = set(REGISTERED)
+    for constants in (ipaddress._IPv4Constants, ipaddress._IPv6Constants):  # type: ignore[attr-defined]
+        for value in vars(constants).values():
+            known.update(each for each in (value if isinstance(value, list) else [value]) if hasattr(each, "prefixlen"))
+    found = set()
+    for network in known:
+        for number in (int(network[0]), int(network[-1])):
+            for near in (number - 1, number, number + 1):
+                if 0 <= near < 2**network.max_prefixlen:
+                    found.add(type(network[0])(near))
+    return found
+
+
+def test_every_difference_from_python_is_explained() -> None:
+    rules, explained = CallbackRules(), [ipaddress.ip_network(each) for some in STRICTER.values() for each in some]
+    differing = {address for address in edges() if rules.permits(address) != address.is_global}
+    assert len(differing) > 50
+    assert [str(address) for address in differing if rules.permits(address)] == []
+    unexplained = [
+        address
+        for address in differing
+        if not any(address in network for network in explained if network.version == address.version)
+    ]
+    assert [str(address) for address in sorted(unexplained, key=str)] == []
 
 
 @pytest.mark.parametrize(

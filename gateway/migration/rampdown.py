@@ -76,10 +76,10 @@ class Rampdown:
 
     async def tick(self) -> None:
         """Move what may move, as quickly as it is started, until nothing is left. Raises `DatabaseUnavailable`."""
-        while await self._look():
+        while await self.look():
             await asyncio.sleep(FEED_SECONDS)
 
-    async def _look(self) -> bool:
+    async def look(self) -> bool:
         """Move a page of each tenant on each engine; whether there may be more."""
         is_under_way = False
         is_reached = self._router.reaches(Stage.RAMPDOWN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +47,14 @@ class Move:
     """What was started on Temporal, in this order."""
     told: int = 0
 
-    def leader(self, engine: WorkflowEnginePort | None = None, *, fenced: bool = True) -> Rampdown:
+    def leader(
+        self,
+        engine: WorkflowEnginePort | None = None,
+        *,
+        database: Database | None = None,
+        configured: Collection[str] = ("redis", "temporal"),
+        fenced: bool = True,
+    ) -> Rampdown:
         """One that has just begun to lead."""
         engines = {"redis": engine or self.redis, "temporal": self.temporal}
 
@@ -55,9 +62,9 @@ class Move:
             self.told += 1
 
         return Rampdown(
-            self.database,
+            database or self.database,
             engines,
-            Router(self.flags, self.overrides, configured=frozenset(engines)),
+            Router(self.flags, self.overrides, configured=frozenset(configured)),
             is_down=self.down.__contains__,
             wake=lambda: None,
             on_duty=on_duty,

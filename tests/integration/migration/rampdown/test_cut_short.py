@@ -55,10 +55,8 @@ async def test_a_leader_that_is_none_any_more_writes_nothing(move):
     """It may have asked Redis; what it was given back is the next leader's."""
     await move.hold("a")
     move.put(Stage.RAMPDOWN)
-    leader = move.leader()
-    leader._db = FencedDatabase(move.database)
     with pytest.raises(LeadershipLost):
-        await leader.tick()
+        await move.leader(database=FencedDatabase(move.database)).tick()
     assert await move.states() == {"a": "queued redis"}
     await move.run()
     assert move.started == ["a"]
@@ -80,7 +78,7 @@ async def test_redis_away_in_mid_move_and_back(move, distant_redis, redis_proxy)
         await move.hold(f"t{number}")
     move.put(Stage.RAMPDOWN)
     leader = move.leader(distant_redis)
-    await leader._look()
+    await leader.look()
     await move.start_waiting()
     await redis_proxy.refuse()
     await asyncio.wait_for(leader.tick(), 10)
@@ -125,7 +123,7 @@ async def test_an_override_in_mid_move_holds_the_rest(move):
         await move.hold(f"t{number}")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    await leader._look()
+    await leader.look()
     move.overrides.put(Scope("acme"), Stage.LIVE)
     await move.run(leader)
     assert len(await move.in_redis()) == 50

@@ -80,10 +80,10 @@ async def test_back_in_mid_move_leaves_the_rest_in_redis(move):
         await move.hold(f"t{number}")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    await leader._look()
+    await leader.look()
     await move.start_waiting()
     move.put(Stage.OFF)
-    await move.leader()._look()
+    await move.leader().look()
     states = list((await move.states()).values())
     assert (states.count("waiting redis"), states.count("queued redis")) == (100, 50)
     assert len(await move.in_redis()) == 50

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from gateway.migration import rampdown
+from gateway.recovery.reconciler import Reconciler
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 
@@ -41,7 +43,7 @@ async def test_the_order_is_kept(move):
         ),
     )
     move.put(Stage.RAMPDOWN)
-    await move.leader()._look()
+    await move.leader().look()
     await move.start_waiting()
     assert move.started == ["b", "a", "e", "c", "d"]
 
@@ -52,7 +54,7 @@ async def test_a_crowd_moves_in_its_order(move):
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
     for _ in range(4):
-        await leader._look()
+        await leader.look()
         await move.start_waiting()
     assert sorted(move.started) == sorted(tasks)
     assert [move.started[first : first + 100] for first in (0, 100, 200)] == [
@@ -87,7 +89,7 @@ async def test_a_tenant_is_given_no_more_than_it_starts(move):
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
     for _ in range(5):
-        assert await leader._look()
+        assert await leader.look()
     states = list((await move.states()).values())
     assert (states.count("waiting temporal"), states.count("queued redis")) == (100, 200)
     assert len(await move.in_redis()) == 200
@@ -100,22 +102,22 @@ async def test_tasks_that_wait_anyway_come_first(move):
     await move.hold("a")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    assert await leader._look()
+    assert await leader.look()
     assert (await move.states())["a"] == "queued redis"
     await move.start_waiting()
-    await leader._look()
+    await leader.look()
     assert (await move.states())["a"] == "waiting temporal"
 
 
-async def test_what_cannot_move_does_not_stand_before_what_can(move):
+async def test_what_cannot_move_does_not_stand_before_what_can(move, monkeypatch):
+    monkeypatch.setattr(rampdown, "REST_SECONDS", 0.0)
     for number in range(150):
         await move.hold(f"a{number}", pushed=False)  # a worker has it
     await move.hold("zzzzz")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    await leader._look()
-    leader._places = {key: place.__class__(place.after) for key, place in leader._places.items()}  # its rest is over
-    await leader._look()
+    await leader.look()
+    await leader.look()
     assert (await move.states())["zzzzz"] == "waiting temporal"
 
 
@@ -129,9 +131,7 @@ async def test_a_tenant_without_a_name_moves(move):
 async def test_a_backend_that_is_not_configured_gets_nothing(move):
     await move.hold("a")
     move.put(Stage.RAMPDOWN)
-    leader = move.leader()
-    leader._router._configured = frozenset({"redis"})
-    await move.run(leader)
+    await move.run(move.leader(configured={"redis"}))
     assert await move.states() == {"a": "queued redis"}
 
 
@@ -161,8 +161,6 @@ async def test_what_a_legacy_worker_says_in_the_row_stays(move, status):
 
 async def test_what_a_legacy_worker_began_before_stays(move, changes):
     """Its recovery loop pushed it again; it may be running there all the same (R4)."""
-    from gateway.recovery.reconciler import Reconciler
-
     await move.hold("a")
     await move.database.execute("UPDATE task_logs SET status = 'PENDING', started_at = now(), worker_id = 'legacy-1'")
     await Reconciler(move.database, {"redis": move.redis}, changes).tick()
@@ -203,7 +201,7 @@ async def test_a_copy_finds_no_claim(move, transitions, new_worker):
     await move.hold("a")
     copy = await move.queue.lindex("queue:group:g", 0)
     move.put(Stage.RAMPDOWN)
-    await move.leader()._look()
+    await move.leader().look()
     await move.queue.rpush("queue:group:g", copy)
     assert await transitions.claim("a", "redis", json.loads(copy)["dispatch_epoch"], "w1", with_payload=False) is None
     await move.start_waiting()

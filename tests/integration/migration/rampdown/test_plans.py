@@ -1,4 +1,4 @@
-"""A look at what may move reads no more than it takes, of a crowd that just came and of which there are no statistics."""
+"""A look at what may move reads no more than it takes, of a crowd of which there are no statistics yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.storage.database import Database
 
 CROWD = """
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, created_at, state, backend, stage, due_at)
-SELECT 'plan-' || n, 'g', 't', 'many', now(), CASE WHEN n % 2 = 0 THEN 'queued' ELSE 'waiting' END, 'redis', 'off', now()
+SELECT 'plan-' || n, 'g', 't', 'many', now(), (ARRAY['queued', 'waiting'])[1 + n % 2], 'redis', 'off', now()
 FROM generate_series(1, 10000) n
 """
 LOGS = """

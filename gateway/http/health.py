@@ -13,11 +13,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from backends.errors import EngineError
-from gateway.access.keys import Unauthenticated
 from gateway.access.verbs import ASKED, Asked, Verb
 from gateway.dispatch.unserved import lines as unserved_lines
 from gateway.dispatch.unserved import unserved
-from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden
+from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden, Unauthenticated
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
 from gateway.http.route import gateway_of, operation_id

@@ -102,6 +102,6 @@ def _texts() -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     """Those of `_MODELS`, with those that they are made of."""
-    _, schemas = models_json_schema(list(_MODELS.items()), ref_template=REFERENCE)  # type: ignore[arg-type]
+    _, schemas = models_json_schema(list(_MODELS.items()), ref_template=REFERENCE)
     defined: dict[str, Any] = schemas["$defs"]
     return defined

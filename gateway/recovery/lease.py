@@ -84,8 +84,8 @@ class ProcessIdentity:
 class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
-    `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and at the end call
-    `cleared`; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
+    `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and call `cleared`
+    last; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
     until when this process may run.
     """
 

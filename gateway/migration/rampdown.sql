@@ -18,16 +18,16 @@ SELECT id FROM held WHERE id IS NOT NULL
 -- name: why_it_stays
 -- (A part of the others.) Why a start that its engine holds begins there, whatever the flag says; null: nobody has begun it, and it
 -- may move. What a legacy worker does is known of `task_logs` alone until the reconciler has merged it; a start that one of them had,
--- and its recovery loop pushed again, may still be running there.
+-- and its recovery loop pushed again, may still be running there. (Not EXISTS: PostgreSQL might then read all attempts at once.)
 CASE WHEN d.dag_run_id IS NOT NULL THEN 'dag'
      WHEN d.wanted_backend = d.backend THEN 'redrive'
-     WHEN NOT EXISTS (SELECT 1 FROM task_logs t
-                      WHERE t.id = d.task_id AND t.status = 'PROCESSING'
-                        AND NOT taskgate.legacy_has(t.status, t.started_at, t.worker_id))
+     WHEN (SELECT t.status = 'PROCESSING' AND NOT taskgate.legacy_has(t.status, t.started_at, t.worker_id)
+           FROM task_logs t WHERE t.id = d.task_id) IS NOT TRUE
          THEN 'legacy_worker'
-     WHEN EXISTS (SELECT 1 FROM taskgate.attempt a
-                  WHERE a.task_id = d.task_id AND a.epoch = d.epoch
-                    AND NOT EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = a.worker_id AND p.kind = 'worker'))
+     WHEN (SELECT true FROM taskgate.attempt a
+           WHERE a.task_id = d.task_id AND a.epoch = d.epoch
+             AND NOT EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = a.worker_id AND p.kind = 'worker')
+           LIMIT 1)
          THEN 'legacy_worker_before'
 END
 

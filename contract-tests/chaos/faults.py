@@ -24,8 +24,8 @@ RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "af
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
-#: Longest wait for tasks that a rampdown can move.
-QUEUED_SECONDS = 5.0
+#: So many tasks shall wait in Redis before a rampdown of their tenant, and the longest wait for them.
+QUEUED, QUEUED_SECONDS = 5, 10.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 
@@ -49,21 +49,23 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
-    """At a step of a move. The next leader finds what was taken out of Redis, and what was written."""
+    """At a step of a move, while our own workers leave tasks in Redis. The next leader finds what was done."""
     number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
-    await asyncio.gather(*(one.kill() for one in world.gateways))
-    await gateway.start(TASKGATE_FAULT_POINT=f"{chance.choice(RAMPDOWN_POINTS)}:{chance.randint(1, 2)}")
-    await world.gateway_is_back(number)
+    workers = [worker for worker in world.workers if "redis" in worker.name]
+    await asyncio.gather(*(worker.end() for worker in workers))
     await world.set_stage(tenant, Stage.OFF)
     deadline = time.monotonic() + QUEUED_SECONDS
-    while not await world.waits_in_redis(tenant) and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
+    while await world.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*(one.kill() for one in world.gateways))
+    await gateway.start(TASKGATE_FAULT_POINT=chance.choice(RAMPDOWN_POINTS))
+    await world.gateway_is_back(number)
     await world.set_stage(tenant, Stage.RAMPDOWN)
     if not await gateway.died(5):
         await gateway.kill()
-    await asyncio.gather(*(one.start() for one in [gateway, *others]))
+    await asyncio.gather(*(one.start() for one in [gateway, *others, *workers]))
     await asyncio.gather(*(world.gateway_is_back(other) for other in range(len(world.gateways))))
 
 

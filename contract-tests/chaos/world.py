@@ -202,14 +202,14 @@ class World:
             describe=lambda _: str(stage),
         )
 
-    async def waits_in_redis(self, tenant: str) -> bool:
-        """Whether Redis holds a task of the tenant that nobody has begun."""
+    async def waits_in_redis(self, tenant: str) -> int:
+        """How many tasks of the tenant Redis holds, as far as nobody says that they have begun."""
         database = await self.database()
         try:
-            return bool(
+            return int(
                 await database.fetchval(
-                    "SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE tenant_id = $1 AND state = 'queued'"
-                    " AND backend = 'redis')",
+                    "SELECT count(*) FROM taskgate.dispatch WHERE tenant_id = $1 AND state = 'queued'"
+                    " AND backend = 'redis'",
                     tenant,
                 )
             )

@@ -41,13 +41,13 @@ class StartUncertain(EngineError):
 
 
 class StartRefused(EngineError):
-    """The workflow engine refuses this start, and would refuse it again."""
+    """The workflow engine refuses this start, and will always refuse it."""
 
     code = "start_refused"
 
 
 class WorkflowNotFound(EngineError):
-    """The workflow engine knows no such workflow."""
+    """The workflow engine does not know this workflow."""
 
     code = "workflow_not_found"
 
@@ -59,6 +59,6 @@ class CapabilityMissing(EngineError):
 
 
 class AnswerLost(EngineError):
-    """The workflow engine's answer was lost: it may or may not have done what was asked, which may be asked again."""
+    """The answer of the workflow engine was lost: the request may have been carried out or not; it can be repeated."""
 
     code = "answer_lost"

@@ -1,4 +1,4 @@
-"""`WorkflowEnginePort`: what the gateway asks of a backend, in the words of the domain.
+"""`WorkflowEnginePort`: the interface of a backend, in terms of the domain.
 
 One method is one verb. A caller asks for a `Capability`, never for an engine's name.
 Each adapter (`redis_queue`, `temporal`, `memory`) passes the conformance suite in
@@ -66,10 +66,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRef:
-    """Names one start of one task on one engine.
+    """Identifies one start of one task on one engine.
 
-    `epoch` counts the starts of a task (1 = the first); every start has an id of its own, so a start that is
-    repeated with the same epoch is one start, and a retry is never mistaken for the run before it.
+    `epoch` counts the starts of a task (1 = the first), and every start has a different id. So a start that is repeated
+    with the same epoch is one start, and a retry is never mistaken for the previous run.
     """
 
     task_id: str
@@ -84,7 +84,7 @@ class WorkflowRef:
 
 
 def possible_starts(workflow_id: str) -> list[tuple[str, int]]:
-    """Task id and epoch of the starts with this workflow id: an epoch's suffix looks like part of a task's id."""
+    """Task id and epoch of all starts with this workflow id: a suffix may be an epoch, or part of the task id."""
     if not workflow_id.startswith("task-"):
         return []
     body = workflow_id.removeprefix("task-")
@@ -114,7 +114,7 @@ class WorkflowStart:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     trace: Mapping[str, str] = field(default_factory=dict)
     workflow: str | None = None
-    """Type of the workflow that carries it out (`Capability.WORKFLOWS`); None: it is one piece, for a handler."""
+    """Type of the workflow that runs it (`Capability.WORKFLOWS`); None: a handler runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class WorkflowEnginePort(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that stands in `dispatch.backend`, e.g. `redis` or `temporal`."""
+        """The name in `dispatch.backend`, e.g. `redis` or `temporal`."""
 
     @property
     def capabilities(self) -> frozenset[Capability]: ...
@@ -160,22 +160,22 @@ class WorkflowEnginePort(Protocol):
         """Wait for the end and return the result. Raises `WorkflowNotFound`, or `EngineError` with the failure."""
 
     async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
-        """Take a waiting task out, or ask a running one to stop; True when there was something to cancel."""
+        """Remove a waiting task, or ask a running one to stop. Returns whether there was something to cancel."""
 
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         """Deliver a signal. Raises `CapabilityMissing` or `WorkflowNotFound`."""
 
     async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
-        """Make a start whose worker was lost run again at once; False when the engine no longer holds it."""
+        """Run a start of a lost worker again at once. Returns False if the engine no longer has it."""
 
     async def list_held(self, worker_id: str) -> Sequence[str]:
         """Workflow ids of the starts that the engine handed to this worker (empty: it keeps no such list)."""
 
     async def release_worker(self, worker_id: str) -> int:
-        """Take back what the engine handed to a lost worker and nobody claimed; how many (0: it keeps no such list)."""
+        """Take back starts that the engine gave to a lost worker and nobody claimed. Returns how many."""
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """Which of these starts the engine knows nothing of, neither waiting, running nor ended."""
+        """Those of these starts that the engine does not know, neither as waiting, running nor ended."""
 
     async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """Take back those of these starts that no worker has been given; returns them.
@@ -186,7 +186,7 @@ class WorkflowEnginePort(Protocol):
         """
 
     async def keep_fresh(self) -> int:
-        """Keep what waits from looking stalled to workers that are not ours (contract R4); how many were touched."""
+        """Refresh waiting starts, so that legacy workers do not treat them as stalled (R4). Returns how many."""
 
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none);
@@ -194,7 +194,7 @@ class WorkflowEnginePort(Protocol):
         """
 
     async def get_incarnation(self) -> str:
-        """An id that stays while the engine keeps its memory; a new one means that waiting tasks may be gone."""
+        """An id that stays the same while the engine keeps its data; a new one means that waiting tasks may be lost."""
 
     async def check_health(self) -> None:
         """Return when the engine answers. Raises `EngineUnavailable`."""

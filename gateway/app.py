@@ -48,7 +48,10 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "migration_stages",
+    "migration_stream",
     "legacy_use",
+    "migration_ledger",
     "migration_rampdown",
     "health",
 )
@@ -82,12 +85,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         telemetry={"logs": False},
     )
     app.state.gateway = gateway
-    app.state.bodies = Bodies(
-        gateway.sandbox,
-        in_all=settings.max_held_bytes,
-        per_key=settings.max_held_bytes_per_key,
-        max_depth=settings.max_json_depth,
-    )
+    app.state.bodies = Bodies(gateway.sandbox, max_depth=settings.max_json_depth)
     routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
     for router in routers:
         # Not `include_router`, which would look for the route of each request twice.

@@ -29,9 +29,15 @@ from gateway.dispatch.capabilities import Capabilities
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
+from gateway.limits.held_bytes import HeldBytes
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
+from gateway.migration.observer import RoutingObserver
+from gateway.migration.stage_watch import StageWatch
+from gateway.migration.stages import Stages
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -68,7 +74,10 @@ class Gateway:
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
+    observer: RoutingObserver
     router: Router
+    flip_log: FlipLog
+    explanations: Explanations
     access: Access
     notifier: Notifier
     transitions: Transitions
@@ -105,12 +114,16 @@ class Gateway:
     tenants: Tenants
     tier_mover: TierMover
     tenant_service: TenantService
+    stages: Stages
+    stage_watch: StageWatch
     sandbox: Sandbox
+    held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
         """Begin to work. PostgreSQL, engines and flag service may be away: what needs them waits for them."""
         await self.flags.start()
+        await self.observer.start()
         await self.overrides.start()
         await self.feed.start()
         self._spawn("backends", self._say_what_is_away)
@@ -135,9 +148,11 @@ class Gateway:
         await self.dispatcher.close()
         await self.deliverer.close()
         self.run_watch.end_streams()
+        self.stage_watch.end_streams()
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()
+        await self.observer.close()
         await self.listener.close()
         with contextlib.suppress(Exception):
             await self.notifier.close()

@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
         # Streams are requests under way: whoever waits for those would wait for ever.
         self._gateway.feed.end_streams()
         self._gateway.run_watch.end_streams()
+        self._gateway.stage_watch.end_streams()
         for listener in self.servers:
             listener.close()
         if self._grpc is not None:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from gateway.callbacks.ports import ports_of
@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, ge=1024, description="Larger request bodies (gRPC: messages) are refused; HTTP answers 413"
     )
     max_held_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024, description="Bytes of all large request bodies in memory; beyond, HTTP answers 503"
+        512 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of all large request bodies and gRPC messages in memory; beyond, HTTP answers 503",
     )
     max_held_bytes_per_key: int = Field(
         128 * 1024 * 1024, ge=1024, description="The same for one API key; beyond, HTTP answers 429"
@@ -95,11 +97,19 @@ class Settings(BaseSettings):
     communities_wait_seconds: float = Field(3600.0, gt=0, description="Longest wait of a rebuild with background=false")
 
     # Routing ------------------------------------------------------------------------------------------------
-    flags_file: Path | None = Field(
-        None, description="Flag file (LaunchDarkly file data source); unset without SDK key: stage off"
+    flag_source: Literal["database", "file", "launchdarkly"] | None = Field(
+        None,
+        description="What holds the flag; unset: LaunchDarkly with an SDK key, else the flag file when one is named, else the database",
     )
+    flags_file: Path | None = Field(None, description="Flag file, in the format of LaunchDarkly's file data source")
     launchdarkly_sdk_key: SecretStr | None = Field(None, description="LaunchDarkly server-side SDK key")
     launchdarkly_base_url: str | None = Field(None, description="LaunchDarkly endpoint (relay proxy, private instance)")
+    launchdarkly_api_token: SecretStr | None = Field(
+        None, description="LaunchDarkly access token for its REST API: changes the flag, and tells who changed it"
+    )
+    launchdarkly_api_url: str = Field("https://app.launchdarkly.com", description="LaunchDarkly's REST API")
+    launchdarkly_project: str = Field("default", description="Key of the flag's project in LaunchDarkly")
+    launchdarkly_environment: str = Field("production", description="Key of the flag's environment in LaunchDarkly")
     flag_key: str = Field("task-backend", description="Key of the migration flag")
 
     # Dispatch -----------------------------------------------------------------------------------------------
@@ -294,6 +304,23 @@ class Settings(BaseSettings):
     def _sound_rules(cls, value: list[str]) -> list[str]:
         Redaction.of(value)
         return value
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> Settings:
+        if self.flag_source == "file" and self.flags_file is None:
+            raise ValueError("TASKGATE_FLAG_SOURCE is file: set TASKGATE_FLAGS_FILE")
+        if self.flag_source == "launchdarkly" and not self.launchdarkly_sdk_key:
+            raise ValueError("TASKGATE_FLAG_SOURCE is launchdarkly: set TASKGATE_LAUNCHDARKLY_SDK_KEY")
+        return self
+
+    @property
+    def flag_owner(self) -> Literal["database", "file", "launchdarkly"]:
+        """What holds the flag."""
+        if self.flag_source is not None:
+            return self.flag_source
+        if self.launchdarkly_sdk_key:
+            return "launchdarkly"
+        return "database" if self.flags_file is None else "file"
 
     @property
     def handler_modules(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Asking for the right to run a task, and what to tell its engine when it is not granted."""
+"""Claims of tasks, and the answer to the engine if a claim is not granted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HELD_PAUSE = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class _Asking:
-    """One offer's question; it may have to be asked several times, and is granted once."""
+    """The claim of one offer. It may have to be asked for several times, and is granted once."""
 
     token: int = field(default_factory=lambda: secrets.randbits(62))
     begun: bool = False
@@ -50,7 +50,7 @@ class Claims:
         self._engine_retries = engine_retries
         self._under_way: Counter[str] = Counter()
         self._overtaken: set[str] = set()
-        """Tasks that were told to stop while their claim was under way: its answer may be older than the stop."""
+        """Tasks that were stopped while their claim was under way, so that its answer may be older than the stop."""
 
     def stopped(self, task_id: str) -> None:
         """A task that does not run here was stopped."""
@@ -58,7 +58,7 @@ class Claims:
             self._overtaken.add(task_id)
 
     async def claim(self, assignment: Assignment) -> Claim | Outcome:
-        """The claim, looked at again if a stop came before its answer."""
+        """The claim; checked again if a stop came before its answer."""
         task_id = assignment.task_id
         self._under_way[task_id] += 1
         asking = _Asking()
@@ -118,7 +118,7 @@ class Claims:
             return Refused("the gateway knows no such task", retry_in=None)
         current = status.backend == assignment.backend and assignment.epoch in (None, status.epoch)
         if current and status.state == "completed":
-            # The run before reported to PostgreSQL and died before it told the engine.
+            # The previous run reported to PostgreSQL, but died before it told the engine.
             return Completed(None)
         if current and status.state in ("starting", "queued"):
             if not status.worker_alive:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-#: Pools by what they serve (design §4); `redis` is the legacy queue's.
+#: Pools (design §4); `redis` serves the legacy queue.
 POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
 
 Backend = Annotated[str | None, typer.Option(help="Backend whose tasks to run: redis or temporal (all of its queues)")]
@@ -51,7 +51,7 @@ def worker(
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
     asyncio.run(check_database(settings.database_url))
-    # -P: the folder where the command is called must not hide our packages; plug-ins are found there all the same.
+    # -P: the current folder must not hide our packages; plug-ins are still found there.
     own = [sys.executable, "-P", "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
     own += ["--slots", slots] if slots else []
@@ -63,7 +63,7 @@ def worker(
         *("--log-level", settings.log_level),
         *(("--ready-file", str(settings.ready_file)) if settings.ready_file else ()),
     ]
-    # In place of this process, which has loaded far more than a supervisor needs.
+    # Replaces this process, which has loaded far more than a supervisor needs.
     os.execv(sys.executable, [*supervisor, "--", *own])
 
 

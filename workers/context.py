@@ -1,4 +1,4 @@
-"""The context that handlers are given (contract §7), with the member names that they always used."""
+"""The context of handlers (contract §7), with its legacy member names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TaskSubmitter(Protocol):
 
 
 class WorkerContext:
-    """What one run of a handler may use; a handler written for the legacy worker finds here what it always found."""
+    """The context of one run; it has all members that handlers of the legacy worker use."""
 
     def __init__(
         self, graph: GraphConnection, database: Rows, progress: ProgressSink, submitter: TaskSubmitter
@@ -84,7 +84,7 @@ class WorkerContext:
     ) -> None:
         """Report progress, result and message.
 
-        Status, worker and error are the runner's to write: it knows how the run ended, and writes them when it has.
+        Status, worker and error are ignored: the runner writes them when the run has ended.
         """
         await self._progress.update(
             task_id, progress=progress, result=result, message=message, increment_retry=increment_retry
@@ -93,7 +93,7 @@ class WorkerContext:
     async def _update_memory_status(self, memory_id: str, status: Any) -> None:
         """Set `memories.processing_status` (PENDING, PROCESSING, COMPLETED, FAILED, as a string or an enum).
 
-        A failure is logged, never raised: the memory's mark must not decide over its episode.
+        A failure is logged, never raised: it must not make the episode fail.
         """
         if not memory_id:
             return
@@ -116,12 +116,12 @@ class WorkerContext:
             log.warning("the schema of project %s could not be completed: %s", project_id, error)
 
     async def _task_of_parent(self, task_id: str) -> Any:
-        """Payload of the task that this one is a part of, None without one."""
+        """Payload of the parent task; None without one."""
         rows = await self._database.fetch(_PARENT, task_id)
         return _json(rows[0]["payload"]) if rows else None
 
     async def _result_of_sibling(self, task_id: str, sibling: str) -> Any:
-        """Result of another part of the task that this one is a part of, None for any other task."""
+        """Result of another child of the same parent task; None for any other task."""
         rows = await self._database.fetch(_SIBLING, task_id, sibling)
         return _json(rows[0]["result"]) if rows else None
 
@@ -141,7 +141,7 @@ class ContextFactory:
         return WorkerContext(self.graph, self._database, progress, submitter)
 
     async def warm_up(self) -> None:
-        """Import what the first task on the graph would otherwise wait for."""
+        """Import the graph libraries, so that the first task on the graph does not wait for that."""
         await self.graph.warm_up()
 
     async def close(self) -> None:

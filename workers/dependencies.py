@@ -1,4 +1,4 @@
-"""What runs of handlers need of PostgreSQL and the graph: the same in a worker and in a process of one handler."""
+"""Dependencies of handlers (PostgreSQL and the graph), for a worker and for the process of an isolated handler."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from workers.submit import Submitter
 
 
 class Dependencies:
-    """Opens nothing before it is used; `close` closes what was."""
+    """Opens each dependency on first use; `close` closes those that were opened."""
 
     def __init__(self, settings: Settings, *, pool_size: int, name: str) -> None:
         os.environ.setdefault("GRAPHITI_TELEMETRY_ENABLED", "false")
-        # It writes each failed query with its parameters, which hold payloads, and raises the error all the same; so do
-        # several processes that make the same index at once, which is no failure.
+        # It logs each failed query with its parameters, which contain payloads, and also raises the error. It also logs
+        # an error when several processes create the same index at once, which is harmless.
         logging.getLogger("graphiti_core.driver").setLevel(logging.CRITICAL)
         self.database = Database(settings.database_url, size=pool_size, name=name)
         self.notifier = Notifier(self.database)
@@ -43,7 +43,7 @@ class Dependencies:
         self._intake = self.intake_to(WaitingDispatcher(self.database))
 
     def intake_to(self, dispatcher: DispatcherPort) -> Intake:
-        """The way in for tasks that tasks submit."""
+        """The intake for tasks that handlers submit."""
         return Intake(
             self.database,
             dispatcher,

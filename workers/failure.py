@@ -1,4 +1,4 @@
-"""What a failed run says of itself: text, type, stack, and whether and when another one is worth it."""
+"""The report of a failed run: text, type, stack, and whether and when to try again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 #: How much of a stack is kept (characters), the innermost frames first of all.
 LONGEST_STACK = 32 * 1024
-#: Causes, and members of groups, that are looked at.
+#: Causes, and members of groups, that are included.
 _MOST_LINKS = 10
-#: No handler may put its task off for longer.
+#: Longest pause that an error may ask for.
 LONGEST_DELAY = timedelta(days=1)
 
 #: Task type (`*`: every) to names of exception classes, with or without their module.
@@ -33,7 +33,7 @@ class Failure:
 
 
 def failure_of(error: BaseException, task_type: str, non_retryable: ErrorNames) -> Failure:
-    """What is reported of a run that ended with this error."""
+    """The report of a run that ended with this error."""
     return Failure(
         text=_encodable(_text(error)),
         error_type=_encodable(type(error).__name__),
@@ -72,7 +72,7 @@ def _bounded(stack: str) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The text of `error_message`; a handler's own words, as the legacy worker stored them."""
+    """The text of `error_message`: the handler's own message, as the legacy worker stored it."""
     if isinstance(error, asyncio.CancelledError):
         return "Task was cancelled by its handler"
     try:
@@ -82,12 +82,12 @@ def _text(error: BaseException) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Text that a log, the wire and PostgreSQL can write: half a pair of surrogates is none."""
+    """Text without lone surrogates, which a log, the wire and PostgreSQL cannot write."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_final(error: BaseException, task_type: str, non_retryable: ErrorNames) -> bool:
-    """Whether another run would find the same: the error says so, or the settings say it of its class or a base."""
+    """Whether another run would not help: the error says so, or the settings name its class or a base."""
     if _said(error, "non_retryable"):
         return True
     names = {*non_retryable.get("*", ()), *non_retryable.get(task_type, ())}
@@ -97,7 +97,7 @@ def _is_final(error: BaseException, task_type: str, non_retryable: ErrorNames) -
 
 
 def _delay(error: BaseException) -> timedelta | None:
-    """`retry_after` of the error, in seconds or as a `timedelta`; what is no sensible pause is passed over."""
+    """`retry_after` of the error, in seconds or as a `timedelta`; invalid values are ignored."""
     asked = _said(error, "retry_after")
     if isinstance(asked, timedelta):
         asked = asked.total_seconds()
@@ -107,7 +107,7 @@ def _delay(error: BaseException) -> timedelta | None:
 
 
 def _said(error: BaseException, name: str) -> Any:
-    """An attribute of a foreign error, None where there is none or asking for it fails."""
+    """An attribute of a foreign error; None if there is none, or if reading it fails."""
     try:
         return getattr(error, name, None)
     except Exception:  # noqa: BLE001 - a property may raise anything

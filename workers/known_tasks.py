@@ -1,4 +1,4 @@
-"""Which tasks a worker process has to do with at the moment, from an offer to the last word about it."""
+"""The tasks that a worker process is busy with, from an offer to its last report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KnownTasks:
 
     @contextmanager
     def entered(self, task_id: str) -> Iterator[Offered]:
-        """The task is known until the block has ended, and what the offer has to `finish`."""
+        """The task is known until the block and the last step of the offer (`finish`) have ended."""
         self._offers[task_id] += 1
         offer = Offered()
         try:
@@ -39,7 +39,7 @@ class KnownTasks:
 
 
 class Offered:
-    """One offer of a task. `ending` goes on when its engine no longer waits for it."""
+    """One offer of a task. `ending` continues even if its engine no longer waits for it."""
 
     def __init__(self) -> None:
         self.ending: asyncio.Task[None] | None = None

@@ -1,8 +1,8 @@
-"""What a worker hands to the task runner, and what the runner says in return.
+"""Assignments that a worker gives to the task runner, and the outcomes that it gets back.
 
 Both workers (`workers.redis_queue`, `workers.temporal`) run everything through one `TaskRunner`: it claims the
-task in PostgreSQL, runs the handler under its timeout, and reports the end. The worker then only has to tell its
-engine what became of the assignment.
+task in PostgreSQL, runs the handler under its timeout, and reports the end. The worker then only reports the
+outcome to its engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Failed:
     retry_in: timedelta | None = None
 
 
-#: Reason of `Stopped` when the run lost its claim rather than being stopped by somebody.
+#: Reason of `Stopped` if the run lost its claim and was not stopped by somebody.
 FENCED = "fenced"
 
 
@@ -62,9 +62,9 @@ class Stopped:
 class Refused:
     """The claim was not granted, no handler ran.
 
-    With `retry_in` the engine offers the assignment again then (another attempt may still be alive); without, the
-    engine drops it (superseded, stopped, or finished elsewhere), or sets it aside for people to look at: it names a
-    task that is somebody else's.
+    With `retry_in`, the engine offers the assignment again then (another attempt may still be alive). Without it, the
+    engine drops it (superseded, stopped, or finished elsewhere). With `set_aside`, it keeps it for people to look at,
+    because its task id belongs to somebody else.
     """
 
     reason: str
@@ -76,6 +76,6 @@ Outcome: TypeAlias = Completed | Failed | Stopped | Refused
 
 
 class TaskRunner(Protocol):
-    """Runs one assignment to its end; never raises for what a handler does."""
+    """Runs one assignment to its end; errors of handlers are outcomes, never exceptions."""
 
     async def run(self, assignment: Assignment) -> Outcome: ...

@@ -1,4 +1,4 @@
-"""What must be written although PostgreSQL is away for a while."""
+"""Writes that must survive an outage of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
 async def until_stored(step: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a step until PostgreSQL is there; pauses in seconds, doubled each time."""
+    """Repeat a step until PostgreSQL is available; pauses in seconds, doubled each time."""
     pause = FIRST_PAUSE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""One worker process: lease, registry, runner, and the engine's own way of offering tasks."""
+"""One worker process: lease, registry, runner, and the worker of its engine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TENANT_SECONDS = 2.0
 
 
 class Worker:
-    """Runs the tasks of one backend until `stop`; loses its name, and what it runs, with its lease."""
+    """Runs the tasks of one backend until `stop`. If it loses its lease, it loses its name and its runs."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Worker:
             settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}"
         )
         self._db = self._dependencies.database
-        # Whatever was stopped while nobody listened is found by a look at the claims.
+        # Stops that were missed while nobody listened are found by a check of the claims.
         self._check_soon = asyncio.Event()
         self._listener = Listener(self._db)
         self._listener.subscribe(STOP_CHANNEL, lambda task_id: self._runner.stop(task_id), missed=self._check_soon.set)
@@ -119,7 +119,7 @@ class Worker:
                 await self._dependencies.close()
 
     async def _poll(self) -> None:
-        """Take tasks under the present name, until told to stop or the lease is lost."""
+        """Take tasks under the present name, until it is stopped or the lease is lost."""
         over = asyncio.Event()
         poll = self._poll_redis if self._backend == "redis" else self._poll_temporal
         polling = asyncio.create_task(poll(over))
@@ -136,7 +136,7 @@ class Worker:
     async def _poll_redis(self, over: asyncio.Event) -> None:
         if not self._settings.redis_url:
             raise SystemExit("TASKGATE_REDIS_URL is not set: there is no Redis queue to take tasks from")
-        # What the gateway accepts grows threefold at most on its way: JSON in ASCII.
+        # An accepted payload grows at most threefold on the wire: JSON in ASCII.
         largest = max(40 * 1024 * 1024, 4 * self._settings.max_body_bytes)
         worker = RedisQueueWorker(
             self._settings.redis_url,
@@ -172,7 +172,7 @@ class Worker:
             slots=self._slots,
             tls=self._settings.temporal_tls,
             shared=self._pool in (None, "C"),
-            # A little more than the runner's own grace: it hands back what is left itself.
+            # A little more than the runner's own grace, after which it hands back the rest.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
             dags=DagActivities(dags.steps),
         )
@@ -216,12 +216,12 @@ class Worker:
         self._clearing = asyncio.create_task(self._clear())
 
     async def _clear(self) -> None:
-        """A handler that ignores its cancellation keeps this from being said; the supervisor then ends the process."""
+        """A handler that ignores its cancellation prevents this; the supervisor then kills the process."""
         await self._runner.wait_idle()
         self._lease.cleared()
 
     async def _warm_up(self) -> None:
-        """What the first task on the graph would otherwise wait for."""
+        """Load what the first task on the graph would otherwise wait for."""
         try:
             await self._isolated.warm_up(self._registry)
             await self._dependencies.contexts.warm_up()

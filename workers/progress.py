@@ -1,4 +1,4 @@
-"""What a run's handler reports on its way."""
+"""Progress reports of a handler."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class ProgressReporter:
-    """What a handler's context reports through; bound to one claim, so that a late word changes nothing.
+    """Writes the reports of a handler. Bound to one claim, so that a late report changes nothing.
 
-    While PostgreSQL is away a report waits, and its handler with it: a healthy run must not fail for that.
+    While PostgreSQL is away, a report waits, and the handler with it: a healthy run must not fail because of that.
     """
 
     def __init__(self, transitions: Transitions, claim: Claim) -> None:
@@ -33,7 +33,7 @@ class ProgressReporter:
         message: object = None,
         increment_retry: bool = False,
     ) -> None:
-        """Raises for a result that JSON cannot express. Progress and message are made to fit instead."""
+        """Raises for a result that JSON cannot express. Invalid progress and messages are corrected instead."""
         if task_id != self._claim.task_id:
             log.warning("handler of task %s reported on another task; ignored", self._claim.task_id)
             return
@@ -46,7 +46,7 @@ class ProgressReporter:
 
         async def report() -> bool:
             nonlocal increment
-            once, increment = increment, False  # the first try may have been carried out, its answer lost
+            once, increment = increment, False  # the first try may have succeeded, with its answer lost
             return await self._transitions.progress(
                 task_id,
                 self._claim.attempt,
@@ -59,7 +59,7 @@ class ProgressReporter:
         await until_stored(report)
 
     async def returned(self, value: object) -> None:
-        """What the handler returned: a dict is its result, unless it reported one. Raises as `update` does."""
+        """The handler has returned: a dict is its result, unless it reported one. Raises as `update` does."""
         if value is None:
             return
         if not isinstance(value, dict):
@@ -69,7 +69,7 @@ class ProgressReporter:
 
 
 def percent_of(value: Any) -> int | None:
-    """A reported progress, between 0 and 100; None for what is no number."""
+    """A reported progress, limited to 0 to 100; None if it is not a number."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What PostgreSQL is told at the end of a run, and what the engine is told then."""
+"""Reports of the end of a run: to PostgreSQL, and as outcome for the engine."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Reports:
         return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
 
     async def _after_fence(self, claim: Claim) -> Outcome:
-        """A report that was not taken: perhaps because an earlier try of the same report was, its answer lost."""
+        """A report was not accepted: perhaps an earlier try of it was, with its answer lost."""
         status = await self._transitions.claim_status(claim.task_id, self._worker_id())
         if status is not None and status.state == "completed" and status.epoch == claim.epoch:
             return Completed(None)

@@ -50,7 +50,7 @@ class _Run:
     reason: str | None = None
     """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
     abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done when nobody waits any longer for a handler that ignores its cancellation."""
+    """Done when the runner stops waiting for a handler that ignores its cancellation."""
 
     def abandon(self) -> None:
         if not self.abandoned.done():
@@ -112,7 +112,7 @@ class Runner:
         try:
             claim = await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            # The claim may be granted already, its answer on the way: whoever does not take it up gives it back.
+            # The claim may already be granted, with its answer under way: give it back.
             await offer.finish(self._give_up(claiming))
             raise
         if not isinstance(claim, Claim):
@@ -141,7 +141,7 @@ class Runner:
     # Stopping -----------------------------------------------------------------------------------------------
 
     def stop(self, task_id: str, reason: str = "stopped") -> bool:
-        """Cancel a task that runs here; its result no longer counts."""
+        """Cancel a running task; its result no longer counts. Returns whether it runs here."""
         run = self._runs.get(task_id)
         if run is None:
             self._claims.stopped(task_id)
@@ -164,7 +164,7 @@ class Runner:
         self.stop_all("fenced")
 
     def resume(self) -> None:
-        """There is a lease again, or will be before a claim is granted."""
+        """There is a lease again, or will be before a claim can be granted."""
         self._suspended = False
 
     async def wait_idle(self) -> None:
@@ -173,14 +173,14 @@ class Runner:
             await asyncio.wait(busy)
 
     async def compare(self) -> None:
-        """Compare what runs here with the rows that carry this worker's name, both ways: a run that lost its claim is
-        cancelled, a row that nothing here knows of is handed back.
+        """Compare the runs in this process with the rows of this worker: a run that lost its claim is cancelled, a row
+        without a run is handed back.
         """
         await self._cancel_fenced()
         await self._hand_back_unknown()
 
     async def _hand_back_unknown(self) -> None:
-        """A claim that was granted to somebody who gave up, or whose question arrived late."""
+        """Hand back claims that were granted after their offer was given up."""
         before = self._known.tasks()
         for task_id, attempt in await self._transitions.running_on(self._worker_id()):
             if task_id in before or task_id in self._known.tasks():
@@ -217,7 +217,7 @@ class Runner:
             await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
     def _timeout_of(self, claim: Claim) -> float:
-        """Seconds. Whatever a foreign handler says, its failures must be reported."""
+        """The time limit in seconds. A foreign handler may define anything, and must not break the run."""
         try:
             own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
         except Exception:  # noqa: BLE001
@@ -226,8 +226,8 @@ class Runner:
         return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
 
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
-        """The engine takes the slot back: a run that has ended is reported; another is handed back, when its handler is
-        out of it.
+        """The engine takes the slot back. A run that has ended is reported; another one is handed back when its handler
+        has ended.
         """
         if not run.work.done():
             self._cancel(run, "drain")
@@ -241,7 +241,7 @@ class Runner:
             if not run.work.done():
                 log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
             elif not run.work.cancelled():
-                run.work.exception()  # seen: what a cancelled handler raises no longer matters
+                run.work.exception()  # retrieved: the exception of a cancelled handler does not matter
             if run.reason == "drain":
                 await until_stored(lambda: self._reports.hand_back(claim))
                 return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
@@ -256,8 +256,8 @@ class Runner:
         return outcome
 
     def _error_of(self, run: _Run) -> BaseException | None:
-        """How the handler ended. One that heeds no time limit is abandoned; one that completes all the same has
-        completed.
+        """The error of the handler. If it ignores its time limit, it is abandoned; if it completes nevertheless, that
+        counts.
         """
         error: BaseException | None = None
         if run.work.done():

@@ -1,4 +1,4 @@
-"""How many tasks a process runs at once: a fixed number, or as many as the machine bears."""
+"""How many tasks a process runs at once: a fixed number, or as many as memory and processors allow."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import psutil
 from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
 from gateway.pacing.recent_tenants import RecentTenants
 
-#: Parts of the machine that may be in use when another task is begun.
+#: How much of memory and processors may be in use when another task begins (0 to 1).
 MEMORY_TARGET, CPU_TARGET = 0.85, 0.9
-#: Between two tasks, so that the first is felt before the next is begun (seconds).
+#: Pause between two tasks, so that the load of the first is measured before the next begins (seconds).
 RAMP_SECONDS = 0.05
-#: Shorter looks at the processors would see nothing but the clock's ticks (seconds).
+#: Least time of a measurement of processors (seconds); shorter ones only see clock ticks.
 CPU_SECONDS = 0.2
-#: A claim may take so many times what it takes at best while several tenants have some.
+#: Tolerance of claims (times the baseline) while several tenants have some.
 SHARED_TOLERANCE = 1.2
-#: Several tenants share a worker while each had a claim within this time (seconds).
+#: A tenant shares a worker for so long after its last claim (seconds).
 SHARED_SECONDS = 5.0
 
 
@@ -40,11 +40,11 @@ class Slots(Protocol):
 
 
 class FixedSlots:
-    """So many, always; but of those that are not inside their handlers only so many as do not slow each other down.
+    """A fixed number of slots. Of tasks outside their handlers, only so many at once as do not slow each other down.
 
-    A crowd of short tasks would otherwise keep every processor busy with claims and reports, and whoever comes next
-    would wait for all of them. The runner says how long claims take. `on_room` is called when a task is inside its
-    handler, and another may begin.
+    Otherwise a crowd of short tasks would keep all processors busy with claims and reports, and the next task would
+    wait for all of them. The runner reports how long claims take. `on_room` is called when a task is in its handler,
+    and another one may begin.
     """
 
     def __init__(self, number: int) -> None:
@@ -63,7 +63,7 @@ class FixedSlots:
         return used - self._inside < self._claims.current
 
     def claimed(self, seconds: float, tenant_id: str | None = None) -> None:
-        """A claim took so long; whose task it was, if it was granted."""
+        """A claim took so long. `tenant_id`: whose task it was, if it was granted."""
         if tenant_id is not None and self._tenants.note(tenant_id):
             self._claims.narrow(SHARED_TOLERANCE)
         tolerance = SHARED_TOLERANCE if self._tenants.are_several else ALONE_TOLERANCE

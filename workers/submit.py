@@ -1,4 +1,4 @@
-"""How a handler submits a further task: through the same intake, started by the gateway."""
+"""Submits tasks of handlers through the same intake; the gateway starts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.tasks.lifecycle.claim import Claim
 
 
 class NodeDispatcher(WaitingDispatcher):
-    """The same, for nodes of DAGs: dispatchers are told in the transaction of the tasks, and of some there is no need.
+    """The same for nodes of DAGs: dispatchers are notified in the transaction of the tasks, if that is necessary.
 
     `owner_id`: this process, while it has its lease.
     """
@@ -49,7 +49,7 @@ class Submitter:
     async def submit_rebuild(self, task_group_id: str) -> str:
         """A `rebuild_communities` task for the group; its id.
 
-        `global` means everything only to a task that works on everything itself, to others all that is their tenant's.
+        `global` means all groups if the running task works on all groups itself, else all groups of its tenant.
         """
         claim = self._claim
         if task_group_id == ALL_GROUPS and not is_reserved(claim.group_id):

@@ -1,10 +1,10 @@
-"""`taskgate worker`: keeps worker processes running, kills the one that stands still past its lease.
+"""`taskgate worker`: keeps worker processes running, and kills one that hangs past its lease.
 
 SIGTERM and SIGINT drain all processes and end; SIGHUP replaces them one after the other (rolling restart): a new one is
 ready before an old one drains. A process that dies is replaced at once, one that dies again and again after a pause.
 When the supervisor is killed its processes die with it, and their tasks run elsewhere.
 
-Imports little, so that it costs little beside what it watches.
+It imports little, so that it needs little memory.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from gateway.recovery.host_process import resident_bytes
 
 log = logging.getLogger("workers.supervisor")
 
-#: A process that lived for less than this did not start well: the next one waits longer.
+#: If a process lived for less than this, the next one is started after a longer pause (seconds).
 GOOD_LIFE_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-#: The exit code of a process that has said why it cannot start. When none runs beside it, it is not tried again.
+#: Exit code of a process that has logged why it cannot start. If no other process runs, it is not tried again.
 CANNOT_START = os.EX_CONFIG
 #: How long a rolling restart waits for a new process to take tasks.
 READY_SECONDS = 120.0
@@ -49,7 +49,7 @@ class Child:
         self.ready = asyncio.Event()
         self._on_ready = on_ready
         self.leaving = False
-        """Told to end: it is not replaced when it does."""
+        """It was told to end, so it is not replaced."""
         self._watch: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(end.descriptor, self._on_word)
@@ -86,7 +86,7 @@ class Child:
             self._watch = self._loop.call_later(max(left, 0.0), self._judge)
 
     def _judge(self) -> None:
-        """Its time is over, unless its word for more has come and we were too slow to read it."""
+        """Kill it, unless a new deadline has arrived that was not read yet."""
         self.end.read()
         if self.end.deadline > clock():
             self._on_word()
@@ -96,7 +96,7 @@ class Child:
 
 
 class Place:
-    """Where one process runs; for a while two, when the next one is ready before the old one ends."""
+    """The place of one process; for a short time of two, while a new one replaces the old one."""
 
     def __init__(self) -> None:
         self.child: Child | None = None
@@ -182,7 +182,7 @@ class Supervisor:
         asyncio.get_running_loop().call_later(self._drain + DRAIN_MARGIN, child.send, signal.SIGKILL)
 
     async def _renew(self, place: Place) -> bool:
-        """Another process in this place, without a gap; False when it cannot start, and the old one goes on."""
+        """Replace this place's process without a gap. Returns False if a new one cannot start; the old one goes on."""
         old = place.child
         if old is None or old.leaving or place.next is not None:
             return old is not None

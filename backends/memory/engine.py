@@ -1,4 +1,4 @@
-"""`MemoryEngine`: a workflow engine inside the process, for tests and for trying things out."""
+"""`MemoryEngine`: a workflow engine inside the process, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class MemoryEngine:
 
     @property
     def waiting(self) -> list[WorkflowRef]:
-        """What waits, the next first."""
+        """The waiting tasks, the next one first."""
         ordered = [self._records[workflow_id] for _, _, workflow_id in sorted(self._queue)]
         return [record.start.ref for record in ordered if record.state is WorkflowState.QUEUED]
 
@@ -217,7 +217,7 @@ class MemoryEngine:
             await asyncio.wait(set(self._tasks))
 
     def forget(self) -> None:
-        """Lose everything, as a server does that is restarted without its memory."""
+        """Lose everything, like a server that restarts without its data."""
         self._records.clear()
         self._tombstones.clear()
         self._queue.clear()

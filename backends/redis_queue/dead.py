@@ -1,4 +1,4 @@
-"""The dead list: what was found in a group's list and is no task that anybody can run."""
+"""The dead list: payloads from the groups' lists that are not valid tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backends.redis_queue import wire
 from backends.redis_queue.link import Link
 
 SHOWN_BYTES = 64 * 1024
-"""How much is kept of a payload that is too large to be read; of every other, all."""
+"""How much is kept of a payload that is too large to be read; all others are kept whole."""
 
 
 def entry(reason: str, group: bytes, payload: bytes, size: int) -> str:
@@ -55,12 +55,12 @@ class DeadList:
         return [_parse(raw) for raw in await self._link.call("LRANGE", wire.DEAD, 0, most - 1)]
 
     async def remove(self, dead: DeadPayload) -> None:
-        """It is kept elsewhere now."""
+        """Remove the entry, which is stored elsewhere now."""
         await self._link.call("LREM", wire.DEAD, 1, dead.entry)
 
 
 def _parse(raw: bytes) -> DeadPayload:
-    """Whatever somebody put into the list is an entry of it."""
+    """Read an entry; anything in the list is accepted."""
     try:
         fields: Any = json.loads(raw.decode())
         return DeadPayload(

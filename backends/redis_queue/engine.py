@@ -28,15 +28,15 @@ from backends.redis_queue.link import Link
 from backends.redis_queue.lists import TaskLists
 
 KEEP_WAITING = timedelta(days=30)
-"""How long the marker of a start is kept that has not ended."""
+"""How long the marker of an open start is kept."""
 KEEP_ENDED = timedelta(days=7)
-"""How long the marker of a start is kept that has ended, with its result."""
+"""How long the marker of an ended start is kept, with its result."""
 _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
 _MOST_ENDED = 10_000
 _STARTS = 200
-"""Starts that one script is told of."""
+"""Starts in one call of a script."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5
 
 
@@ -59,7 +59,7 @@ class RedisQueueEngine:
         self._freshness = Freshness(self._link)
         self.ingress = Ingress(self._link)
         self.dead = DeadList(self._link)
-        """What producers that know nothing of the gateway push."""
+        """The payloads that legacy producers push."""
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
@@ -99,7 +99,7 @@ class RedisQueueEngine:
             pause = min(pause * 2, _LONGEST_LOOK)
 
     async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
-        """Take a waiting task out; a running one goes on, but is not put back when its worker is lost.
+        """Remove a waiting task; a running one goes on, but is not put back if its worker is lost.
 
         Raises `AnswerLost` when it may have happened; to cancel again is harmless.
         """
@@ -127,7 +127,7 @@ class RedisQueueEngine:
             return sorted(name for name in await self._lists.held_by(worker_id) if not name.endswith("*"))
 
     async def release_worker(self, worker_id: str) -> int:
-        """Put back all that a dead worker held, as the next of their groups, and free its locks; returns how many.
+        """Put back all payloads of a dead worker, as the next of their groups, and free its locks. Returns how many.
 
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
@@ -161,9 +161,9 @@ class RedisQueueEngine:
         return lost
 
     async def keep_fresh(self) -> int:
-        """Renew the time of the gateway's payloads that wait for long; how many (contract R4).
+        """Renew the time of the gateway's payloads that have waited for long (contract R4). Returns how many.
 
-        A call looks at a share of what waits, the next call goes on from there.
+        A call checks a share of the waiting payloads, and the next call continues from there.
         """
         with _reading():
             return await self._freshness.renew()
@@ -184,7 +184,7 @@ class RedisQueueEngine:
         return ended
 
     async def get_incarnation(self) -> str:
-        """Changes when Redis was emptied, and when it was restarted, since a restart may lose the latest writes."""
+        """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""
         with _reading():
             return str((await self._link.run(scripts.INCARNATION, uuid.uuid4().hex)).decode())
 

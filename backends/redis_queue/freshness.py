@@ -1,4 +1,4 @@
-"""`Freshness`: what waits for long does not look stalled to legacy recovery loops when it starts (contract R4)."""
+"""`Freshness`: refreshes long-waiting payloads, so that legacy workers do not treat them as stalled (contract R4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGES = 500
 
 
 class Freshness:
-    """Walks over all groups in shares, again and again."""
+    """Goes over all groups in shares, repeatedly."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""`give_back`: what a worker holds and does not run waits again."""
+"""`give_back`: puts payloads back that a worker holds and does not run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def give_back(link: Link, worker_id: str, *, keep: int, running: Sequence[
 
 
 async def sign_off(link: Link, worker_id: str, *, keep: int) -> int:
-    """Put back everything; the worker is none any more. Returns how many payloads that were."""
+    """Put back everything and remove the worker. Returns how many payloads that were."""
     given_back = await give_back(link, worker_id, keep=keep)
     await link.run(scripts.SIGN_OFF, worker_id)
     return given_back

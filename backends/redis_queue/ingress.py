@@ -1,4 +1,4 @@
-"""`Ingress`: what producers that know nothing of the gateway push into the group lists (contract §5)."""
+"""`Ingress`: payloads that legacy producers push into the group lists (contract §5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backends.redis_queue.link import Link
 from backends.redis_queue.pages import walk
 
 LARGEST_BYTES = 32 * 1024 * 1024
-"""Larger payloads are not read, whoever pushed them: no request of MemStack's makes such a task."""
+"""Larger payloads are not read; no request of MemStack's makes such a task."""
 _ENDS = 50
 """Of a longer list a quick look sees so many payloads at each end: where producers and retries push."""
 
@@ -20,7 +20,7 @@ _ENDS = 50
 class Sighting:
     """A payload in a group's list that the gateway did not push. `digest` is its SHA-1.
 
-    `task_id` is None for what is no task, or too large to be read.
+    `task_id` is None if it is not a valid task, or too large to be read.
     """
 
     group: bytes
@@ -66,7 +66,7 @@ class Ingress:
         return list({(sighting.group, sighting.digest): sighting for sighting in reversed(found)}.values())
 
     async def take(self, sighting: Sighting) -> Taken | None:
-        """Take it out of its list, into the gateway's keeping; None when somebody was faster."""
+        """Move it from its list into the gateway's keeping; None if somebody else was faster."""
         entry_id = uuid.uuid4().hex
         # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
         async for _ in walk(self._link, scripts.TAKE, (sighting.digest, sighting.size, entry_id), [sighting.group]):
@@ -78,12 +78,12 @@ class Ingress:
         return [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
 
     async def read(self, entry_id: str) -> Taken | None:
-        """What lies in the gateway's keeping under this id."""
+        """The payload in the gateway's keeping with this id."""
         answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
         return None if answer is None else Taken(entry_id, *answer)
 
     async def drop(self, taken: Taken) -> None:
-        """It is a task in the gateway's care now."""
+        """Remove it: the gateway has accepted it as a task."""
         await self._link.run(scripts.SETTLE, taken.entry_id, "drop")
 
     async def set_aside(self, taken: Taken, reason: str) -> None:

@@ -155,8 +155,11 @@ async def history_of(world: World, clients: Clients) -> History:
     database = await world.database()
     statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
     attempts: dict[str, list[AttemptRow]] = {}
-    for row in await database.fetch("SELECT task_id, attempt, outcome FROM taskgate.attempt ORDER BY attempt"):
-        attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"]))
+    for row in await database.fetch(
+        "SELECT a.task_id, a.attempt, a.outcome, l.id IS NOT NULL AS is_joined"
+        " FROM taskgate.attempt a LEFT JOIN taskgate.ledger l ON l.id = a.entry_id ORDER BY a.attempt"
+    ):
+        attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"], row["is_joined"]))
     await database.close()
     effects = [Effect(**json.loads(line)) for line in world.effects.read_text().splitlines()]
     return History(clients.tasks, effects, statuses, attempts, world.kills, engines, dags)

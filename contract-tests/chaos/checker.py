@@ -73,6 +73,8 @@ class Effect:
 class AttemptRow:
     attempt: int
     outcome: str | None
+    is_joined: bool = True
+    """Whether an entry of the ledger says why it ran there."""
 
 
 @dataclass(slots=True)
@@ -137,6 +139,8 @@ def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) ->
     if status == "COMPLETED" and any(not _retried_after(stop, seen) for stop in seen.stops):
         yield Violation("stopped", task_id, "COMPLETED, although it was stopped, and nobody retried it")
     attempts = history.attempts.get(task_id, [])
+    if unjoined := [row.attempt for row in attempts if not row.is_joined]:
+        yield Violation("unjoined", task_id, f"no entry of the ledger belongs to its attempts {unjoined}")
     if any(run.by == LEGACY for run in runs):
         yield from _check_legacy(task_id, seen, runs, attempts)
         return

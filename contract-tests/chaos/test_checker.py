@@ -120,6 +120,10 @@ def begin_again_after_a_stop(history: History) -> None:
     history.attempts = {**history.attempts, "a": [AttemptRow(1, "stopped"), AttemptRow(2, "completed")]}
 
 
+def run_without_an_entry(history: History) -> None:
+    history.attempts = {**history.attempts, "b": [AttemptRow(1, "completed", is_joined=False)]}
+
+
 def complete_without_running(history: History) -> None:
     history.effects = [effect for effect in history.effects if effect.task != "b"]
 
@@ -128,6 +132,7 @@ def complete_without_running(history: History) -> None:
     ("spoil", "rule"),
     [
         (lose, "lost"),
+        (run_without_an_entry, "unjoined"),
         (stick, "stuck"),
         (disagree, "disagree"),
         (disagree_over_grpc, "disagree"),

@@ -134,6 +134,7 @@ def send(cases: Iterator[Case], url: str, headers: dict[str, str], judge: Callab
     """What is wrong with the answers; on a thread of its own, because schemathesis blocks."""
     wrong = []
     with requests.Session() as session:
+        session.trust_env = False  # proxies and .netrc would be looked up for each request
         for case in cases:
             try:
                 response = case.call(base_url=url, session=session, headers=headers, timeout=PATIENCE)

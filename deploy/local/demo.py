@@ -181,8 +181,7 @@ class Demo:
         return self._variables[name]
 
     async def _taskgate(self, *arguments: str) -> str:
-        by = ("--by", "demo") if arguments[0] == "flags" else ()
-        return await taskgate.run(*arguments, *by, environment=self._variables)
+        return await taskgate.run(*arguments, environment=self._variables)
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:

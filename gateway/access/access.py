@@ -59,10 +59,10 @@ class Admission:
 
 
 class Access:
-    """Answers who calls and what the caller may name. Every method raises `DatabaseUnavailable`."""
+    """Resolves the caller and what it may use. Every method raises `DatabaseUnavailable`."""
 
     def __init__(self, database: Database, *, shared_default_group: bool = False, enforce_legacy: bool = False) -> None:
-        """`enforce_legacy`: roles and permissions hold on legacy endpoints, too, where they are counted otherwise."""
+        """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there."""
         self._db = database
         self._is_shared = shared_default_group
         self._enforce_legacy = enforce_legacy
@@ -123,11 +123,11 @@ class Access:
         return self._watch.watching(caller.key_id, end)
 
     async def legacy_use(self) -> list[dict[str, Any]]:
-        """By key and verb, what was done over legacy endpoints beyond roles and permissions, the most first."""
+        """Requests over legacy endpoints beyond roles and permissions, by key and verb, the most first."""
         return await self._use.legacy_use()
 
     async def close(self) -> None:
-        """Write down the last uses of keys; watch none any more."""
+        """Store the last uses of keys, and stop watching keys."""
         await self._watch.close()
         await self._use.close()
 
@@ -144,7 +144,7 @@ class Access:
     def _identify(self, row: Any, lookup: Lookup) -> Caller:
         if row["key_id"] is None or row["user_id"] is None:
             raise Unauthenticated("Invalid API key")
-        # Legacy does not say what a deactivated user gets; its keys are dead all the same.
+        # MemStack does not define what a deactivated user gets; its keys are refused.
         if not row["key_is_active"] or not row["user_is_active"]:
             raise Unauthenticated("API key has been deactivated")
         if row["key_has_expired"]:
@@ -155,14 +155,14 @@ class Access:
         rights = Rights(
             asked.verb, _roles(row, lookup), partial(self._count_beyond_roles, asked, key_id) if tolerated else None
         )
-        # What was tolerated once needs no second look: a request is counted once.
+        # A request is counted only once.
         is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()
         tenant_ids = frozenset(row["tenant_ids"])
         return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None)
 
 
 def _name(text: str | None) -> str | None:
-    """A name to be looked up; the empty one, which nothing has, for text that PostgreSQL cannot hold."""
+    """A name to look up; text that PostgreSQL cannot store becomes empty, which nothing matches."""
     if not text:
         return None
     try:

@@ -11,7 +11,7 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.access", "access.sql")
 
-#: Where episodes without a project lived before each tenant had a group of its own, and still do by a setting.
+#: The group of episodes without a project in the legacy system, and still with `TASKGATE_SHARED_DEFAULT_GROUP`.
 SHARED_GROUP = "neo4j"
 
 #: Types that work on all of a tenant's groups when no project is named.
@@ -24,7 +24,7 @@ _HASHED = re.compile(r"(?:tenant|user)-[0-9a-f]{32}")
 
 
 def own_group(tenant_id: str | None, user_id: str, *, is_taken: bool = False) -> str:
-    """The group that is a tenant's alone: its id, or a hash of it where that cannot be.
+    """A tenant's own group: the tenant's id, or a hash of it if that is not possible.
 
     `is_taken`: the id is also that of another tenant's project. A user without a tenant has a group by itself.
     """
@@ -53,7 +53,7 @@ async def groups_of_tenant(database: Database, tenant_id: str | None, own: str) 
 
 
 def group_ids(groups: list[str] | None) -> dict[str, list[str]]:
-    """What a payload says of the groups besides its own one. Legacy workers do not read it."""
+    """The members of a payload that list further groups. Legacy workers do not read them."""
     return {} if groups is None else {"group_ids": groups}
 
 

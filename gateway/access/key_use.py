@@ -1,4 +1,4 @@
-"""What is known of the use of keys: the last time, and what went beyond their roles. Written for many at once."""
+"""The use of keys: the last time, and requests beyond their roles. Written for many keys at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAUSE = 0.5
 
 
 class KeyUse:
-    """Notes the uses of keys, and writes them down every `pause` seconds while there are any."""
+    """Collects uses of keys, and stores them every `pause` seconds if there are any."""
 
     def __init__(self, database: Database, pause: float = PAUSE) -> None:
         self._db = database
@@ -79,5 +79,5 @@ class KeyUse:
             self._beyond += beyond
             raise
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
-            # Worth a line, never a refusal: the requests themselves were served.
+            # Only logged: the requests themselves were served.
             log.warning("the last use of %d keys was not recorded: %s", len(used), type(error).__name__)

@@ -1,4 +1,4 @@
-"""`KeyWatch`: ends what was opened with a key and goes on for long, once the key is no longer valid."""
+"""`KeyWatch`: ends streams when the key that opened them is no longer valid."""
 
 from __future__ import annotations
 

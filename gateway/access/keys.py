@@ -1,4 +1,4 @@
-"""API keys: how they look, how a header carries one, how they are stored (contract §1)."""
+"""API keys: their format, the header, and how they are stored (contract §1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_key(authorization: str | None) -> str:
 
 
 def hash_key(key: str) -> str:
-    """What `api_keys.key_hash` holds: the hex SHA-256 of the whole key."""
+    """The value of `api_keys.key_hash`: the hex SHA-256 of the whole key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

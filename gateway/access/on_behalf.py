@@ -1,4 +1,4 @@
-"""Who acts when nobody calls: a user on whose behalf something was set up earlier."""
+"""Acts for a user without a request, for example for the author of a schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller may do with what it asks for: by its roles, and by the permissions of its key."""
+"""What a caller may do, by its roles and by the permissions of its key."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Roles:
 
     @property
     def highest(self) -> Level:
-        """The most that the user is anywhere."""
+        """The highest level of the user anywhere."""
         if self.is_operator:
             return Level.OPERATOR
         levels = [*self.tenants.values(), *(role.level for role in self.projects.values())]

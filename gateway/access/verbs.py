@@ -30,8 +30,12 @@ class Verb(Enum):
     REDRIVE = ("write", Level.MEMBER, "Redrive and dismiss dead letters, send callbacks again")
     PURGE = ("write", Level.MANAGER, "Delete dead letters")
     SECRETS = ("admin", Level.MANAGER, "See and change the secrets of callbacks")
-    OBSERVE = ("read", Level.OPERATOR, "Look at workers, autoscaling signals, metrics and the use of legacy endpoints")
-    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas and pauses")
+    OBSERVE = (
+        "read",
+        Level.OPERATOR,
+        "Look at workers, autoscaling signals, metrics, stages, the flip ledger and the use of legacy endpoints",
+    )
+    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:
         self.permission = permission
@@ -43,7 +47,7 @@ _RESOURCES = {
     Verb.READ: """
         GET /api/v1/tasks/  GET /api/v1/tasks/stats  GET /api/v1/tasks/queue-depth  GET /api/v1/tasks/recent
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
-        GET /gateway/v1/tasks  GET /gateway/v1/tasks/{task_id}
+        GET /gateway/v1/tasks  GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
@@ -84,11 +88,18 @@ _RESOURCES = {
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use  GET /gateway/v1/migration/rampdown""",
+        GET /gateway/v1/legacy-use
+        GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
+        GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
+        GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
+        GET /gateway/v1/migration/rampdown""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
-        POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}""",
+        POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
+        PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
+        PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
 }
 #: The verb of each endpoint, by `METHOD /path`.
 ENDPOINTS = {
@@ -105,7 +116,7 @@ METHODS = {
             Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
             ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
             GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses""",
+            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode
@@ -117,8 +128,12 @@ METHODS = {
             RedriveDeadLetter RedriveDeadLetters DismissDeadLetter DismissDeadLetters ResendCallback ResendCallbacks""",
         Verb.PURGE: "PurgeDeadLetter PurgeDeadLetters",
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
-        Verb.OBSERVE: "ListWorkers GetWorker GetScale",
-        Verb.OPERATE: "ChangeTenant SetQuota ClearQuota AddPause RemovePause",
+        Verb.OBSERVE: """
+            ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
+            ListFlips VerifyLedger""",
+        Verb.OPERATE: """
+            ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
+            SetOverride ClearOverride""",
     }.items()
     for name in names.split()
 }

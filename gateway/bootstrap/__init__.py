@@ -14,9 +14,13 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
+from gateway.bootstrap.migration import build_migration
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.limits.held_bytes import HeldBytes
+from gateway.migration.explanation import Explanations
+from gateway.migration.flip_log import FlipLog
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -43,13 +47,17 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
+    migration = build_migration(dependencies)
     return Gateway(
         settings=settings,
         database=database,
         engines=dependencies.engines,
         flags=dependencies.flags,
         overrides=dependencies.overrides,
+        observer=dependencies.observer,
         router=dependencies.router,
+        flip_log=FlipLog(database),
+        explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
         notifier=dependencies.notifier,
         lease=dependencies.lease,
@@ -95,5 +103,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         pauses=tenants.pauses,
         tier_mover=tenants.mover,
         tenant_service=tenants.service,
+        held=HeldBytes(in_all=settings.max_held_bytes, per_key=settings.max_held_bytes_per_key),
+        stages=migration.stages,
+        stage_watch=migration.stage_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

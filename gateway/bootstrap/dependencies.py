@@ -1,4 +1,4 @@
-"""What every part of a gateway stands on: settings, PostgreSQL, engines, the flag, access, the process's lease."""
+"""The dependencies of all parts of a gateway: settings, PostgreSQL, engines, the flag, access, the process's lease."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.access import Access
 from gateway.engines import build_engines
+from gateway.migration.authors import Authors
+from gateway.migration.entries import EntriesInForce
+from gateway.migration.flag_stores import build_api
+from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
+from gateway.migration.observer import RoutingObserver
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
@@ -22,7 +27,7 @@ from gateway.tasks.changes.notifier import Notifier
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Parts that need no other part than those before them."""
+    """Parts that only need the ones before them."""
 
     settings: Settings
     database: Database
@@ -30,6 +35,7 @@ class Dependencies:
     engines: Mapping[str, WorkflowEnginePort]
     flags: FlagSource
     overrides: Overrides
+    observer: RoutingObserver
     router: Router
     notifier: Notifier
     lease: Lease
@@ -42,7 +48,7 @@ class Dependencies:
 
     @property
     def redis(self) -> RedisQueueEngine | None:
-        """The Redis queue, when there is one: legacy producers and workers leave things there."""
+        """The Redis queue, if there is one, where legacy producers and workers push payloads."""
         engine = self.engines.get("redis")
         return engine if isinstance(engine, RedisQueueEngine) else None
 
@@ -53,7 +59,12 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     if engines is None:
         engines = build_engines(settings)
     listener = Listener(database)
-    flags, overrides = build_flags(settings), Overrides(database, listener)
+    entries = EntriesInForce()
+    flags = FlagSource.from_settings(settings, database, listener, held=True)
+    api = build_api(settings)
+    authors = Authors(database, flags, None if api is None else LaunchDarklyAuditLog(api))
+    observer = RoutingObserver(database, listener, flags, entries, authors)
+    overrides = Overrides(database, listener, load=observer.load_overrides)
     return Dependencies(
         settings=settings,
         database=database,
@@ -61,7 +72,8 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         engines=engines,
         flags=flags,
         overrides=overrides,
-        router=Router(flags, overrides, configured=frozenset(engines)),
+        observer=observer,
+        router=Router(flags, overrides, frozenset(engines), entries),
         notifier=Notifier(database),
         lease=Lease(
             settings.database_url,
@@ -78,14 +90,3 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
 
 def taskgate_version() -> str:
     return package_version("taskgate")
-
-
-def build_flags(settings: Settings) -> FlagSource:
-    """LaunchDarkly with an SDK key, else the flag file, else `off` for everybody."""
-    key = settings.launchdarkly_sdk_key
-    return FlagSource(
-        flag_key=settings.flag_key,
-        file=settings.flags_file,
-        sdk_key=key.get_secret_value() if key else None,
-        base_url=settings.launchdarkly_base_url,
-    )

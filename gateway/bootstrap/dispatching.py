@@ -1,4 +1,4 @@
-"""From intake to engine: what accepts tasks, starts, stops and looks after them, and the limits that hold them back."""
+"""Builds the parts from intake to engine: they accept, start, stop and recover tasks, and apply limits."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
 
 
 def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
-    """The way in to this dispatcher."""
+    """The intake of this dispatcher."""
     return Intake(
         dependencies.database,
         dispatcher,

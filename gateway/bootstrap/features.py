@@ -1,4 +1,4 @@
-"""A builder per feature that stands on dispatching: callbacks, dead letters, schedules, DAGs, tenants."""
+"""A builder for each feature on top of dispatching: callbacks, dead letters, schedules, DAGs, tenants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the leader among the gateways does, and the database through which it may."""
+"""Builds the jobs of the leader, and the database that only the leader may write to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.storage.database import Database
 from gateway.submission.intake import SQL as INTAKE_SQL
 from gateway.tasks.lifecycle.transitions import Transitions
 
-#: Pause between two deletions of what is remembered for some time only (seconds).
+#: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
 
 

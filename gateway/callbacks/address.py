@@ -1,7 +1,7 @@
-"""Where callbacks may go: no address of the gateway's own network, unless a setting allows it.
+"""The addresses that callbacks may go to: none of the gateway's own network, unless a setting allows it.
 
-Checked twice. When a task is submitted, by what can be known without asking anybody (`check_callback`); and when a
-callback is sent, by the addresses that its name has then (`gateway.callbacks.sending`).
+They are checked twice: when a task is submitted, as far as possible without a look-up (`check_callback`), and when a
+callback is sent, by the present addresses of its name (`gateway.callbacks.sending`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_URL: Final = 2048
 
-#: Names that stand for this machine or a private network, whatever a resolver says.
+#: Names of this machine or a private network; they are refused without a look-up.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "intranet", "lan")
 #: IPv6 networks in which a resolver or a gateway hides an IPv4 address, which then counts: mapped, and NAT64.
 _CARRIERS = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
@@ -32,7 +32,7 @@ _CARRIERS = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:f
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 #: In no registry, and no receiver all the same: multicast, and Azure's wire server.
 _MORE_V4 = (ipaddress.IPv4Network("224.0.0.0/4"), ipaddress.IPv4Network("168.63.129.16/32"))
-#: What `allow_private` opens.
+#: The networks that `allow_private` allows.
 _LOCAL = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -44,7 +44,7 @@ _NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 @dataclass(frozen=True, slots=True)
 class CallbackRules:
-    """What is allowed beyond public addresses and the ports 80 and 443.
+    """Exceptions: what is allowed in addition to public addresses and the ports 80 and 443.
 
     `allow_private` opens loopback and private networks; link-local addresses, where clouds keep their metadata, need
     an entry in `networks` all the same.
@@ -100,7 +100,7 @@ def parse_url(url: str) -> httpx.URL:
     """The URL as it will be sent to. Raises `CallbackRefused` for what cannot be one."""
     if len(url) > LONGEST_URL:
         raise CallbackRefused(f"The URL of a callback may have at most {LONGEST_URL} characters.")
-    # What a parser would drop or turn around may hide where the request goes.
+    # Characters that parsers drop or change could hide the real destination.
     if not url.isprintable() or " " in url or "\\" in url:
         raise CallbackRefused("The URL of a callback contains characters that are not allowed.")
     try:

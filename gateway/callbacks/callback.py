@@ -1,4 +1,4 @@
-"""What a client may ask to be told of a task's end."""
+"""The callback of a submission."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
--- Callbacks: the outbox (written by a trigger, migration `callbacks`), and what they are signed with.
+-- Callbacks: the outbox (written by a trigger, migration `callbacks`), and the secrets.
 
 -- name: take_due
 -- Deliveries whose time has come, for one gateway each: until `due_at` the attempt is this gateway's. $1 how many at most;
 -- $2 tenants and $3 receivers that are busy enough already, and $4, $5 how many more of one tenant, of one receiver, so that
--- nobody waits for somebody else's slow server. $6: seconds that an attempt may take.
+-- a slow server delays nobody else. $6: seconds that an attempt may take.
 WITH due AS (
     SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS of_tenant,
            row_number() OVER (PARTITION BY tenant_id, receiver ORDER BY due_at) AS of_receiver

@@ -1,4 +1,4 @@
-"""Sends what the outbox holds: from any gateway, beside everything else, and never more than once at a time."""
+"""Sends the callbacks of the outbox, from any gateway; each has at most one attempt under way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_SECRET = "the tenant has no webhook secret yet"
 #: Most attempts under way to one tenant's receivers, and to one receiver.
 OF_TENANT = 12
 OF_RECEIVER = 4
-#: A receiver that asks for a longer pause gets this one (seconds).
+#: Longest pause that a receiver may ask for (seconds).
 LONGEST_PAUSE = 24 * 3600.0
 CLEAN_SECONDS = 3600.0
 
@@ -63,7 +63,7 @@ class Deliverer:
         self._db = database
         self._sender = sender
         self._patience = patience
-        # Whoever died over an attempt is taken for dead a while after the attempt's end.
+        # If a gateway dies during an attempt, others wait a little longer than the attempt may take.
         self._lease = timeout + 30.0
         self._seconds = seconds
         self._concurrency = concurrency
@@ -97,14 +97,14 @@ class Deliverer:
             self._wanted.clear()
 
     async def close(self) -> None:
-        """Let go of what is under way; it is sent again when its time is over."""
+        """Cancel the attempts under way; they are repeated when their time is over."""
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._sender.close()
 
     async def _step(self) -> float:
-        """Begin what is due; seconds until the next look."""
+        """Begin the attempts that are due. Returns the seconds until the next look."""
         free = self._concurrency - len(self._under_way)
         if free <= 0:
             return self._seconds  # the end of any of them wakes

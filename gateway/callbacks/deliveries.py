@@ -1,4 +1,4 @@
-"""Reads callbacks, and has them sent again."""
+"""Reads callbacks, and sends them again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Deliveries:
             raise DeliveryNotDead
 
     async def resend_dead(self, caller: Caller, which: DeliveryFilter, *, limit: int, actor: str) -> int:
-        """Send again what was given up, so many of it, the newest first; how many."""
+        """Send callbacks again that were given up, at most so many, the newest first. Returns how many."""
         caller.check_all(which.tenant_id, None)
         which = DeliveryFilter(which.tenant_id, which.task_id, "dead", which.event)
         page, _ = await self.list(caller, which, limit=limit)

@@ -1,4 +1,4 @@
-"""What may be wrong with a callback."""
+"""Errors of callbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks names up for callbacks, in threads that no tenant can take from the others."""
+"""Looks names up for callbacks, in threads of which each tenant can only occupy a share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Lookups:
             raise OSError(f"the name was not looked up within {self._seconds:g} s") from None
 
     def close(self) -> None:
-        """Ask no more; what hangs is left alone."""
+        """Stop; look-ups that hang are abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, tenant: str, host: str, port: int) -> list[str]:
@@ -58,7 +58,7 @@ class Lookups:
                 loop.call_soon_threadsafe(end)
 
         work = self._threads.submit(self._resolver, host, port)
-        # At the end of the look-up, not of the wait for it: until then its thread is taken.
+        # At the end of the look-up itself, because its thread is occupied until then.
         work.add_done_callback(ended)
         return await asyncio.wrap_future(work)
 

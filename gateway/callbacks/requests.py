@@ -1,4 +1,4 @@
-"""What a client asks of callbacks: the same over HTTP and gRPC."""
+"""Requests about callbacks, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends one callback: to an address that was checked after its name was looked up, and to no other."""
+"""Sends one callback, only to an address that was checked after the look-up of its name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MOST_ADDRESSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one attempt: an HTTP status, or an error. `retry_after` in seconds, as the receiver asks."""
+    """The result of an attempt: an HTTP status, or an error. `retry_after`: as the receiver asks, in seconds."""
 
     status: int | None = None
     error: str | None = None
     retry_after: float | None = None
     final: bool = False
-    """Another attempt would be in vain."""
+    """Another attempt would not help."""
 
     @property
     def delivered(self) -> bool:
@@ -43,7 +43,7 @@ def ask_resolver(host: str, port: int) -> list[str]:
 
 
 class Sender:
-    """Follows no redirect, uses no proxy, reads nothing of an answer but its headers.
+    """Sends requests without redirects and proxies, and reads only the headers of an answer.
 
     `timeout` limits all of one attempt, the look-up included, `lookup_seconds` the look-up, in seconds.
     """
@@ -96,7 +96,7 @@ class Sender:
         raise failed
 
     async def _addresses(self, host: str, port: int, tenant: str) -> list[Address]:
-        """What the name stands for at this moment. Raises `CallbackRefused` if any of it is private."""
+        """The present addresses of the name. Raises `CallbackRefused` if one of them is private."""
         spelt_out = literal(host)
         if spelt_out is not None:
             found = [spelt_out]
@@ -108,7 +108,7 @@ class Sender:
             raise OSError("the name has no address")
         for address in found:
             if not self._rules.permits(address):
-                # Not which one: the tenant would learn the addresses of internal names.
+                # Without the address, so that the tenant does not learn addresses of internal names.
                 raise CallbackRefused(f"{host} {'is' if spelt_out is not None else 'stands for'} a private address")
         return found
 
@@ -171,7 +171,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong, without anything that the receiver sent."""
+    """The error, without text of the receiver."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

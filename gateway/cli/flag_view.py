@@ -1,96 +1,70 @@
-"""How `taskgate flags` shows the flag, its overrides and their changes."""
+"""How `taskgate flags` and `taskgate route override` show stages, overrides and changes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-import asyncpg
 import typer
 
-from gateway.routing.flag_document import Json, oddities
-from gateway.routing.flag_edit import settings_of
-from gateway.routing.flag_file import FlagChange
-from gateway.routing.flag_text import describe_default, foreign_rules
-from gateway.routing.flags import FlagSource
-from gateway.routing.overrides import Override
+from gateway.routing.flag_document import Json
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage, meaning
 
+#: As the options of commands are called.
+_SHORT = {"tenant_id": "tenant", "project_id": "project", "task_type": "type"}
+_SHOWN = (
+    *("flag", "owner", "version", "on", "default", "settings", "rules", "notes", "problem", "problems", "read_only"),
+    *("overrides", "stranded", "last_change"),
+)
 
-def flag_view(source: FlagSource, flag: Json | None, changes: list[FlagChange]) -> Json:
-    if flag is None:
-        return {
-            "flag": source.flag_key,
-            "owner": source.owner,
-            "default": "off",
-            "settings": [],
-            "notes": [source.note()],
-        }
-    ordered = sorted(settings_of(flag).items(), key=lambda setting: (-setting[0].rank, str(setting[0])))
-    return {
-        "flag": source.flag_key,
-        "owner": source.owner,
-        "version": flag.get("version"),
-        "on": bool(flag.get("on")),
-        "default": describe_default(flag),
-        "settings": [
-            {"tenant": scope.tenant_id, "project": scope.project_id, "type": scope.task_type, "stage": str(stage)}
-            for scope, stage in ordered
-        ],
-        "rules": foreign_rules(flag),
-        "notes": oddities(flag),
-        "last_change": asdict(changes[-1]) if changes else None,
-    }
+
+def scope_json(row: Json) -> Json:
+    """The same with the names of the options."""
+    return {_SHORT.get(name, name): value for name, value in row.items()}
+
+
+def view_json(view: Json) -> Json:
+    shown = {name: view[name] for name in _SHOWN}
+    for name in ("settings", "overrides"):
+        shown[name] = [scope_json(row) for row in shown[name]]
+    return shown
 
 
 def print_view(view: Json) -> None:
-    version = f", version {view['version']}" if view.get("version") is not None else ""
-    typer.echo(f"flag {view['flag']} ({view['owner']}{version})")
+    typer.echo(f"flag {view['flag']} ({view['owner']}, version {view['version']})")
     for row in view["overrides"]:
-        scope = Scope(row["tenant"], row["project"], row["type"])
         until = "" if row["expires_at"] is None else f" until {row['expires_at']}"
-        name = "everything" if scope.is_default else scope
-        typer.echo(f"  override above it: {name}: {row['stage']}{until}, by {row['by']} ({row['why']})")
+        typer.echo(f"  override above it: {_name(row)}: {row['stage']}{until}, by {row['by']} ({row['why']})")
     for line in view["stranded"]:
         typer.echo(f"  stranded: {line}, and stage complete gives redis up")
     rows = [("default", view["default"])]
-    rows += [(str(Scope(item["tenant"], item["project"], item["type"])), item["stage"]) for item in view["settings"]]
+    rows += [(str(_scope(item)), item["stage"]) for item in view["settings"]]
     width = max(len(name) for name, _ in rows)
     for name, stage in rows:
         note = f"  {meaning(Stage(stage))}" if stage in tuple(Stage) else ""
         typer.echo(f"  {name:<{width}}  {stage:<9}{note}")
-    for rule in view.get("rules", []):
+    for rule in view["rules"]:
         typer.echo(f"  rule: {rule}")
     for note in view["notes"]:
         typer.echo(f"  note: {note}")
-    if last := view.get("last_change"):
+    for problem in view["problems"]:
+        typer.echo(f"  problem: {problem}")
+    if last := view["last_change"]:
         typer.echo(f"last change {last['at']} by {last['who']}: {last['what']}, {last['why']}")
 
 
-def override_json(row: Override) -> Json:
-    return {
-        "tenant": row.scope.tenant_id,
-        "project": row.scope.project_id,
-        "type": row.scope.task_type,
-        "stage": str(row.stage),
-        "why": row.why,
-        "by": row.set_by,
-        "at": row.set_at.isoformat(),
-        "expires_at": None if row.expires_at is None else row.expires_at.isoformat(),
-    }
+def override_line(row: Json) -> str:
+    until = "until it is cleared" if row["expires_at"] is None else f"until {row['expires_at']}"
+    return f"{_name(row)}: {row['stage']}, {until}, by {row['by']} ({row['why']})"
 
 
-def override_changes(rows: list[asyncpg.Record]) -> list[Json]:
-    """Changes of the override table, shaped as those of the flag file; no version."""
-    return [
-        {
-            "at": row["at"].isoformat(timespec="milliseconds"),
-            "who": row["actor"],
-            "what": f"override for {row['subject']}",
-            "before": row["before"] or "not set",
-            "after": row["stage"] or "not set",
-            "why": row["why"],
-            "version": None,
-        }
-        for row in rows
-    ]
+def scope_of_row(row: Json) -> Scope:
+    """The scope of a setting or an override, as the door answers it."""
+    return Scope(row["tenant_id"], row["project_id"], row["task_type"])
+
+
+def _scope(row: Json) -> Scope:
+    return Scope(row["tenant"], row["project"], row["type"])
+
+
+def _name(row: Json) -> str:
+    scope = _scope(row)
+    return "everything" if scope.is_default else str(scope)

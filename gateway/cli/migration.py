@@ -1,10 +1,12 @@
-"""`taskgate migration …`: the move of tenants between backends."""
+"""`taskgate migration …`: the move from Redis to Temporal."""
 
 from __future__ import annotations
 
 import typer
 
+from gateway.cli.migration_ledger import ledger_app
 from gateway.cli.migration_rampdown import rampdown
 
-migration_app = typer.Typer(help="The move of tenants between backends. For administrators.", no_args_is_help=True)
+migration_app = typer.Typer(help="The move from Redis to Temporal. For administrators.", no_args_is_help=True)
+migration_app.add_typer(ledger_app, name="ledger")
 migration_app.command("rampdown")(rampdown)

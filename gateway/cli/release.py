@@ -28,9 +28,9 @@ def release(
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the gateway out: waiting Redis tasks become ordinary pending rows of the legacy system again.
+    """Before the gateway is removed: give waiting Redis tasks back to the legacy system.
 
-    To be run when no gateway and none of its workers runs.
+    Run it when all gateways and their workers have stopped.
     """
     settings = Settings()
     plan = asyncio.run(_plan(settings))

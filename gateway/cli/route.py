@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import asyncpg
 import typer
 
 from gateway.access.placement import Tier
-from gateway.cli.actor import current_actor
-from gateway.cli.flag_facts import look, stranding, with_database
-from gateway.cli.flag_view import override_json
+from gateway.cli.flag_view import override_line, scope_json, scope_of_row
 from gateway.cli.flags import (
+    BasedOn,
     By,
     Force,
+    Local,
     Project,
     StageName,
     TaskType,
     Tenant,
     Why,
+    asked_of,
+    check_why,
     complaints,
+    fields_of,
     scope_of,
     stage_of,
 )
 from gateway.cli.output import AsJson, fail, print_json, print_result
+from gateway.cli.stage_door import DATABASE_SECONDS, StageDoor, open_door
 from gateway.dispatch.capabilities import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
+from gateway.migration.stage_requests import ClearOverride, SetOverride
+from gateway.migration.stage_view import override_view
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_text import default_unit
 from gateway.routing.flags import FlagSource
-from gateway.routing.overrides import SQL, Override, Overrides, clear_override, load_overrides, set_override
+from gateway.routing.overrides import SQL, Overrides
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Route, Router, configured_backends
-from gateway.routing.stages import Stage, meaning
+from gateway.routing.stages import meaning
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -48,10 +52,6 @@ override_app = typer.Typer(help="Stages above the flag: kill switch and guardrai
 route_app.add_typer(override_app, name="override")
 
 Everything = Annotated[bool, typer.Option("--all", help="All tasks of all tenants")]
-T = TypeVar("T")
-
-#: Seconds to wait for a database that does not answer.
-DATABASE_SECONDS = 3.0
 
 
 @route_app.command("explain")
@@ -83,25 +83,25 @@ def override_set(
         float | None, typer.Option("--minutes", help="How long it lasts; default: until cleared")
     ] = None,
     by: By = None,
+    based_on: BasedOn = None,
     force: Force = False,
+    local: Local = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a stage above the flag, in force in every gateway at once."""
     with complaints():
         scope, wanted = scope_of(tenant, project, task_type, everything=everything, option="--all"), stage_of(stage)
-        if not why.strip():
-            raise FlagChangeRefused("say why")
+        check_why(why)
         if minutes is not None and not 0 < minutes < 60 * 24 * 3650:
             raise FlagChangeRefused("--minutes must be more than 0, and less than ten years")
-        facts = look(Settings(), scope)
-        left = [one for one in facts.left if scope.covers(one.query)]
-        if wanted is Stage.COMPLETE and left and not force:
-            raise stranding(left)
-    lasts = None if minutes is None else timedelta(minutes=minutes)
-    for warning in facts.unknown:
-        typer.echo(f"warning: {warning}; the override is set all the same", err=True)
-    row = _with_database(lambda db: set_override(db, scope, wanted, by=by or current_actor(), why=why, lasts=lasts))
-    print_result(override_json(row), f"{_override_line(row)}\n  {wanted}: {meaning(wanted)}", as_json=as_json)
+        door = open_door(Settings(), local=local, by=by)
+        seen = _seen(door, scope) if based_on is None else based_on
+        facts = {**fields_of(scope), "everything": everything, "stage": wanted.value, "minutes": minutes}
+        row = scope_json(door.change(asked_of(SetOverride, **facts, why=why, based_on=seen, force=force)))
+    for warning in row["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
+    lines = [override_line(row), f"  {wanted}: {meaning(wanted)}", *(f"  note: {note}" for note in row["notes"])]
+    print_result(row, "\n".join(lines), as_json=as_json)
 
 
 @override_app.command("clear")
@@ -112,36 +112,45 @@ def override_clear(
     task_type: TaskType = None,
     everything: Everything = False,
     by: By = None,
+    based_on: BasedOn = None,
+    local: Local = False,
     as_json: AsJson = False,
 ) -> None:
     """Take an override away; the flag decides again."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=everything, option="--all")
-        if not why.strip():
-            raise FlagChangeRefused("say why")
-    if not _with_database(lambda db: clear_override(db, scope, by=by or current_actor(), why=why)):
-        fail(f"there is no override for {scope}", code=2)
+        check_why(why)
+        door = open_door(Settings(), local=local, by=by)
+        seen = _seen(door, scope) if based_on is None else based_on
+        facts = {**fields_of(scope), "everything": everything}
+        door.change(asked_of(ClearOverride, **facts, why=why, based_on=seen))
     cleared = {"tenant": scope.tenant_id, "project": scope.project_id, "type": scope.task_type}
     print_result(cleared, f"{scope}: the flag decides again", as_json=as_json)
 
 
 @override_app.command("list")
-def override_list(as_json: AsJson = False) -> None:
+def override_list(local: Local = False, as_json: AsJson = False) -> None:
     """Every override in force."""
-    rows = _with_database(load_overrides)
+    with complaints():
+        rows = [scope_json(row) for row in open_door(Settings(), local=local).overrides()]
     if as_json:
-        print_json([override_json(row) for row in rows])
+        print_json(rows)
     elif not rows:
         typer.echo("no overrides: the flag decides")
     else:
         for row in rows:
-            typer.echo(_override_line(row))
+            typer.echo(override_line(row))
+
+
+def _seen(door: StageDoor, scope: Scope) -> int:
+    """The version of the override that stands for exactly this scope."""
+    return next((int(row["version"]) for row in door.overrides() if scope_of_row(row) == scope), 0)
 
 
 async def _explain(settings: Settings, query: RouteQuery) -> Json:
-    flags = FlagSource.from_settings(settings)
     database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
-    overrides = Overrides(database, Listener(database))
+    listener = Listener(database)
+    flags, overrides = FlagSource.from_settings(settings, database, listener), Overrides(database, listener)
     await flags.start()
     try:
         query, notes = await _look_up(database, overrides, query)
@@ -149,12 +158,13 @@ async def _explain(settings: Settings, query: RouteQuery) -> Json:
         route = router.explain(query)
         if route.source == "flag" and not query.task_id and default_unit(flags.document()) == "task":
             notes.append("the default is a percentage by task, so each task may go elsewhere: name one with --task")
-        flag_says = flags.explain(query).stage
+        flag_says = flags.evaluate(query).stage
         problems = [problem for problem in router.problems() if problem != route.reason]
         answer = _answer(query, route, owner=flags.owner, flag_says=str(flag_says), notes=notes, problems=problems)
         return answer | {"cannot": await _cannot(database, settings, route.backend)}
     finally:
         await flags.close()
+        await listener.close()
         await database.close()
 
 
@@ -217,7 +227,7 @@ def _answer(
         "usable": route.usable,
         "problem": route.problem,
         "flag": {"owner": owner, "says": flag_says, "reason": route.flag.reason if route.flag else None},
-        "override": None if route.override is None else override_json(route.override),
+        "override": None if route.override is None else scope_json(override_view(route.override)),
         "problems": problems,
         "notes": notes,
     }
@@ -243,23 +253,3 @@ def _print_answer(answer: Json) -> None:
         typer.echo(f"  problem   {problem}")
     for note in answer["notes"]:
         typer.echo(f"  note      {note}")
-
-
-def _with_database(work: Callable[[Database], Awaitable[T]]) -> T:
-    """Run `work` with the database; a database that cannot be used ends the command with exit code 1."""
-
-    try:
-        return asyncio.run(with_database(Settings(), work))
-    except DatabaseUnavailable:
-        fail("the database is not reachable (TASKGATE_DATABASE_URL)", code=1)
-    except asyncpg.UndefinedTableError:
-        fail("the gateway's tables do not exist yet in this database", code=1)
-
-
-def _override_line(row: Override) -> str:
-    until = "until it is cleared" if row.expires_at is None else f"until {row.expires_at.isoformat(timespec='seconds')}"
-    return f"{_scope_text(row.scope)}: {row.stage}, {until}, by {row.set_by} ({row.why})"
-
-
-def _scope_text(scope: Scope) -> str:
-    return "everything" if scope.is_default else str(scope)

@@ -14,6 +14,7 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
 from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
+from gateway.cli.task_why import why
 from gateway.cli.text import json_object, json_value, read_text, utc
 
 task_app = typer.Typer(help="Tasks: submit, list, show, stop and retry them, also by filter.", no_args_is_help=True)
@@ -185,6 +186,9 @@ def show(task_id: Id, as_json: AsJson = False) -> None:
             for run in runs
         ]
         typer.echo(f"\n{table(header, rows)}")
+
+
+task_app.command("why")(why)
 
 
 @task_app.command("stop")

@@ -1,4 +1,4 @@
-"""Answers to nodes that wait: the first one counts, whoever gives it."""
+"""Answers to nodes that wait; the first answer counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Answers:
         return await self._give(run_id, path, APPROVAL_TYPE, answer["by"], answer, error)
 
     async def signal(self, run_id: str, name: str, payload: Any, by: str) -> list[str]:
-        """Nodes that got the signal. Without one that waits it is kept for the node to come; a second one is not."""
+        """The nodes that got the signal. If none waits, the signal is kept for a later node, but only one."""
         paths = [row["path"] for row in await self._db.fetch(SQL.waiting_for, run_id, name)]
         reached = [path for path in paths if await self._give(run_id, path, SIGNAL_TYPE, by, payload, None)]
         if not reached:

@@ -1,4 +1,4 @@
-"""A run as its nodes know it, and what one step of its workflow writes."""
+"""The facts about a run for its nodes, and the writes of one step of its workflow."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ class RunFacts:
     """Of the tenant."""
     stage: str | None = None
     """Of the tenant, when the run was started."""
+    entry_id: int | None = None
+    """The entry of the ledger behind it."""
     weight: float = 1.0
-    """The tenant's share beside those of others."""
+    """The tenant's weight."""
     held_back: bool = False
     """Tasks may be paused, or those of the tenant counted, before they start."""
 
@@ -56,7 +58,7 @@ class ChildRun:
     priority: int
 
     def row_in(self, parent: RunFacts) -> tuple[Any, ...]:
-        """What `steps.sql` writes of it."""
+        """The values that `steps.sql` writes."""
         return (
             self.run_id,
             self.owner,
@@ -75,7 +77,7 @@ class ChildRun:
 
 @dataclass
 class Batch:
-    """What one step of the workflow writes."""
+    """The writes of one step of the workflow."""
 
     nodes: list[tuple[Any, ...]] = field(default_factory=list)
     tasks: list[NewTask] = field(default_factory=list)
@@ -92,7 +94,7 @@ class Batch:
             mine.update(more) if isinstance(mine, dict) else mine.extend(more)
 
     def decide(self, path: str, node: str, verdict: str, *, by: str, **more: Any) -> None:
-        """A node that is no task."""
+        """A node without a task."""
         self.add(path, node, verdict=verdict, decided_by=by, told=True, **more)
 
     def add(self, path: str, node: str, **columns: Any) -> None:

@@ -1,4 +1,4 @@
-"""Checks definitions in the sandbox: whoever may write one may write anything."""
+"""Checks definitions in the sandbox, because their authors may write anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECK_MEGABYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A definition as it came: YAML or JSON as text, or (`is_json`) JSON alone."""
+    """The text of a definition: YAML or JSON, or (`is_json`) only JSON."""
 
     text: bytes
     is_json: bool = False

@@ -25,7 +25,7 @@ class Confinement:
     async def open(
         self, opener: Opener, requests: list[Request], items: Mapping[str, list[Any]]
     ) -> tuple[list[Any], Batch]:
-        """As `open_nodes`. When all together exceed a limit, each request by itself: only those that do are refused."""
+        """As `open_nodes`. If all together exceed a limit, each is tried by itself; those that exceed it fail."""
         try:
             return await self._sandbox.run(SECONDS, open_nodes, opener, requests, items)
         except SandboxExceeded as error:

@@ -1,6 +1,6 @@
-"""What a DAG is: the models behind the published JSON Schema.
+"""The models of a DAG definition, from which the JSON Schema is published.
 
-The models say what a document may look like; whether it makes sense is `gateway.dags.validation`'s to say.
+They check the form of a document; `gateway.dags.validation` checks its meaning.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Part(BaseModel):
 
 
 class Parameter(_Part):
-    """A value that a run is started with. Without `default` it must be given, or else is null if not `required`."""
+    """A parameter of a run. Without `default` it must be given if `required`, else it is null."""
 
     type: ParameterType = ParameterType.ANY
     default: Any = None
@@ -83,8 +83,8 @@ class AwaitedSignal(_Part):
 class Node(_Part):
     """One step: a task (`type`), another DAG (`dag`), an approval or an awaited signal; exactly one of these.
 
-    In `input`, a text that is wholly `${ expression }` becomes the expression's value; other texts may hold expressions
-    among their words. Expressions may use `params.<name>`, `nodes.<name>.result`, `.results` (of a fan-out: a list in
+    In `input`, a text that is one `${ expression }` becomes the expression's value; other texts may contain expressions
+    among other words. Expressions may use `params.<name>`, `nodes.<name>.result`, `.results` (of a fan-out: a list in
     the order of its items), `.status`, `.error`, `.ref`, and in a fan-out `item` and `index`.
     """
 

@@ -1,7 +1,7 @@
-"""Nodes that the process which opens them starts itself, so that a chain does not wait for a dispatcher's look.
+"""Direct starts: the process that opens nodes starts them itself, so that chains do not wait for a dispatcher's look.
 
-Only the plain case: few tasks with a handler, nothing that holds tasks back, and an engine with nothing else to do.
-Whatever else there is, dispatchers weigh, which know who waits beside.
+Only in the simple case: few tasks with a handler, no rule that holds tasks back, and an engine with nothing else to do.
+All other tasks are left to dispatchers, which know the other tasks that wait.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from gateway.dags.workflows import DAG_OF_TYPE
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.queues import queue_of
+from gateway.routing.rules import WORKFLOW
 from gateway.submission.new_task import NewTask, first_ref
 from gateway.submission.start_plan import StartPlan, starting
 
@@ -31,7 +32,7 @@ class DirectStarts:
         self._starts = StartBuilder(queue_of, retry)
 
     def plan(self, run: RunFacts, tasks: Sequence[NewTask]) -> list[StartPlan] | None:
-        """How these nodes of the run begin; None: dispatchers say so."""
+        """The start plans of these nodes; None: left to dispatchers."""
         if not tasks or run.held_back or self._lane.is_down or self._lane.pending + len(tasks) > FEW:
             return None
         if any(task.task_type not in self._task_types or task.held is not None for task in tasks):
@@ -42,4 +43,4 @@ class DirectStarts:
         start = self._starts.build(
             first_ref(task), task.payload, task.placement, priority=task.priority, weight=run.weight, retry=task.retry
         )
-        return starting(self._lane.engine.name, run.stage or "", start)
+        return starting(self._lane.engine.name, run.stage or "", start, rule=WORKFLOW, entry_id=run.entry_id)

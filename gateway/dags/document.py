@@ -1,7 +1,7 @@
-"""From the text of a definition to data, with the place of every part of it.
+"""Parses the text of a definition, with the position of every part.
 
-YAML is read as the core of the language: no tags that make objects, no keys twice, and aliases only as far as the
-document, written out, stays under a limit.
+YAML is restricted: no tags that create objects, no repeated keys, and aliases only up to a limit of the expanded
+document.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Document:
         self._marks = marks or {}
 
     def fault(self, code: str, place: str, message: str) -> Fault:
-        """A fault at a place; a part that does not exist is looked for where it should be."""
+        """A fault with its position; for a missing part, the position where it should be."""
         at = place
         while at and at not in self._marks:
             at = at.rpartition("/")[0]
@@ -71,7 +71,7 @@ def parse(text: str | bytes, *, limit: int) -> Document:
 
 
 def _check_depth(text: str) -> None:
-    """On events, which are read one after the other: whatever composes them calls itself for each level."""
+    """Checks the stream of events, because composing a document recurses for each level."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):

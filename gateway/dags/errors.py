@@ -1,4 +1,4 @@
-"""What can be wrong with a DAG or a run of it; each message says what to do."""
+"""Errors of DAGs and their runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DagInvalid(ApiError):
         return {"faults": [fault.as_dict() for fault in self.faults]}
 
 
-#: Faults that one answer lists; looking for more of them would only take time.
+#: Most faults in one answer; the check stops there.
 MOST_FAULTS = 200
 
 
@@ -125,7 +125,7 @@ class DagRunConflict(ApiError):
 
 
 class ExpressionFault(Exception):
-    """An expression cannot be compiled, or has no value; the message is for whoever wrote it."""
+    """An expression cannot be compiled, or has no value; the message is for its author."""
 
     def __init__(self, message: str, *, code: str = "expression") -> None:
         super().__init__(message)

@@ -98,7 +98,7 @@ def _compile(source: str, variables: tuple[tuple[str, str], ...]) -> Compiled:
 
 
 def evaluate(compiled: Compiled, data: Mapping[str, Any]) -> Any:
-    """The value, as JSON knows values. Raises `ExpressionFault`, and `MemoryError` where memory is bounded."""
+    """The value as JSON. Raises `ExpressionFault`, and `MemoryError` where memory is bounded."""
     try:
         value = compiled.program.eval(data=dict(data))
         if value.type().name() in ("ERROR", "*error*"):

@@ -1,4 +1,4 @@
-"""A run followed to its end: what every stream of a run is made of."""
+"""Follows a run to its end; the source of every stream of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def follow(
             yield None
         try:
             row = await runs.row(run_id, caller)
-            # The end of a run comes with all nodes: what was skipped on the way was announced by nobody.
+            # The end comes with all nodes, because skipped nodes cause no notification.
             is_over = row["state"] in ("completed", "failed", "stopped")
             nodes = None
             if paths or paths == [] or is_over:

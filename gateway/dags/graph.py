@@ -1,4 +1,4 @@
-"""Pure functions over who needs whom."""
+"""Pure functions on the dependencies of nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much one DAG may ask for (settings `dag_…`)."""
+"""Limits of DAGs (settings `dag_…`)."""
 
 from __future__ import annotations
 

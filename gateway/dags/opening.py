@@ -1,4 +1,4 @@
-"""From nodes whose turn has come to what is written for them: tasks, runs of DAGs inside, verdicts."""
+"""Opens nodes: computes the tasks, inner runs and verdicts that are written for them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Opener:
         return ["o"]
 
     def refuse(self, request: Request, reason: str) -> list[Any]:
-        """What it asks for cannot be worked out."""
+        """The request cannot be evaluated."""
         name, kind, *rest = request
         if kind == "open":
             self.batch.decide(name, name, "refused", by="gateway", reason=reason)
@@ -219,7 +219,7 @@ class Opener:
         self.batch.runs.append(ChildRun(task_id, sub.owner, sub.name, sub.version, params, path, priority))
 
     def _payload(self, task_type: str | None, given: Mapping[str, Any], item: Any, index: int | None) -> dict[str, Any]:
-        """What the task gets; it may name nothing that the run itself may not."""
+        """The input of the task; it may not name anything that the run itself may not."""
         payload = render(dict(given), lambda source: self._values.value(source, item=item, index=index))
         run = self._run
         own = {
@@ -268,7 +268,7 @@ Request = list[Any]
 
 
 def open_nodes(opener: Opener, requests: list[Request], items: Mapping[str, list[Any]]) -> tuple[list[Any], Batch]:
-    """The answers to the requests, and what is to be written. Reads nothing, so it can be done in a sandbox."""
+    """The answers to the requests, and the writes. It reads nothing, so it can run in a sandbox."""
     answers = []
     for name, kind, *rest in requests:
         if kind == "open":

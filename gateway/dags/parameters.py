@@ -1,4 +1,4 @@
-"""Parameters of a DAG: do values fit their types, and what a run gets."""
+"""Parameters of a DAG: types of values, and the values of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def fits(value: Any, kind: ParameterType) -> bool:
-    """Whether a JSON value is of a type; true and false are no numbers."""
+    """Whether a JSON value is of a type; true and false are not numbers."""
     match kind:
         case ParameterType.STRING:
             return isinstance(value, str)

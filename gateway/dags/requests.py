@@ -1,4 +1,4 @@
-"""What a client says of a DAG: the same over HTTP and gRPC."""
+"""Requests about DAGs, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tells the workflows of runs that nodes of them ended, and watchers that something changed.
+"""Signals the workflows of runs when their nodes have ended, and watchers when something has changed.
 
-Every gateway does it; an end is taken by one at a time, and told again when that one did not get through. A run with
-many open nodes is told of several ends together, so that its workflow wakes a few times a second and not for each.
+Every gateway does it. An end is taken by one gateway at a time, and signalled again if that one failed. For a run with
+many open nodes, several ends are signalled together, so that its workflow wakes a few times per second.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class RunNotifier:
             await asyncio.sleep(_GATHER_SECONDS)
 
     async def _sweep_forever(self) -> None:
-        """What was announced to nobody, and what nobody got through with."""
+        """Take ends whose notification or signal was lost."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
@@ -121,7 +121,7 @@ class RunNotifier:
             self._tellers[run_id] = asyncio.create_task(self._tell(run_id), name=f"tell {run_id}")
 
     async def _tell(self, run_id: str) -> None:
-        """Tell one run, batch by batch, until nothing waits."""
+        """Signal one run, batch by batch, until nothing waits."""
         try:
             while rows := self._waiting.pop(run_id, None):
                 await self._signal(rows)
@@ -130,7 +130,7 @@ class RunNotifier:
         except (EngineError, DatabaseUnavailable, TimeoutError) as error:
             log.debug("run %s was not told of ends: %s", run_id, type(error).__name__)  # the sweep takes them again
         finally:
-            # In the same step as the last look at `_waiting`: what comes now has a teller of its own.
+            # No await since `_waiting` was checked: an end that comes from now on starts a new task.
             del self._tellers[run_id]
 
     async def _signal(self, rows: list[asyncpg.Record]) -> None:
@@ -145,7 +145,7 @@ class RunNotifier:
             try:
                 await self._engine.signal_workflow(ref, ENDED, events)
             except (WorkflowNotFound, CapabilityMissing):
-                # What is over here is told all the same: Temporal may have lost that its workflow came to its end.
+                # Runs that are over here are signalled, too: Temporal may have lost the end of their workflow.
                 if any(row["is_open"] for row in told):
                     raise
             await self._mark_told(told)

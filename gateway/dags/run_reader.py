@@ -1,4 +1,4 @@
-"""What a step reads of its run: the run itself, its nodes, and what expressions refer to."""
+"""Reads for a step of a run: the run itself, its nodes, and the values that expressions use."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ class RunReader:
             dag,
             row["plan"],
             row["stage"],
+            row["entry_id"],
             row["weight"],
             row["held_back"],
         )
@@ -133,7 +134,7 @@ class RunReader:
         return Outputs(outputs, await self._values(run, expressions(outputs)), self._limits.data_bytes)
 
     async def failure(self, run: RunFacts, *, is_cut_short: bool) -> str:
-        """What went wrong, in words, and what was not undone although it should have been.
+        """The error message of the run, with the nodes that should have been undone but were not.
 
         `is_cut_short`: the deadline of the compensation came first.
         """

@@ -1,4 +1,4 @@
-"""What a client asks for when it starts a run: the same over HTTP and gRPC."""
+"""Requests about runs, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 

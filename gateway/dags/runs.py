@@ -1,4 +1,4 @@
-"""Runs of DAGs, as people and other services handle them: start, cancel, retry, approve, signal, skip."""
+"""Runs of DAGs for users and services: start, cancel, retry, approve, signal, skip."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class DagRuns:
         return {"task_id": None, "status": "expanded", "result": f"[{text}]"}
 
     async def cancel(self, run_id: str, caller: Caller) -> None:
-        """Stop a run and everything open in it. Raises `DagRunConflict` when it is over."""
+        """Stop a run and all its open nodes. Raises `DagRunConflict` when it is over."""
         await self.row(run_id, caller)
         try:
             await self._transitions.stop(run_id)
@@ -207,7 +207,7 @@ class DagRuns:
         self._on_stop()
 
     async def retry(self, run_id: str, caller: Caller) -> None:
-        """Go on where a failed or cancelled run ended: what was completed is kept, with the same definition.
+        """Continue a failed or cancelled run with the same definition; completed nodes keep their results.
 
         Raises `DagRunConflict`, `DagBackendMissing`.
         """
@@ -224,7 +224,7 @@ class DagRuns:
             ) from None
 
     async def approve(self, run_id: str, path: str, caller: Caller, *, approved: bool, comment: str | None) -> None:
-        """Answer an approval. Raises `DagRunConflict` when somebody else did, or nothing waits."""
+        """Answer an approval. Raises `DagRunConflict` if it was answered already, or if nothing waits."""
         await self.row(run_id, caller)
         answer = {
             "approved": approved,
@@ -253,7 +253,7 @@ class DagRuns:
         return await self._answers.signal(run_id, name, payload, caller.user_id)
 
     async def skip(self, run_id: str, path: str, reason: str, caller: Caller) -> None:
-        """Have a node count as done, without a result: one that has not begun, that runs, or that failed.
+        """Skip a node that has not begun, that runs, or that failed: it counts as done, without a result.
 
         Raises `DagRunConflict` for one that was completed or skipped.
         """

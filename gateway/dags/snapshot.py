@@ -1,4 +1,4 @@
-"""A run as the workflow takes it: its nodes, and where each stands."""
+"""The state of a run for its workflow: the nodes and their states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make(
     *,
     deadline: str | None,
 ) -> dict[str, Any]:
-    """Small, because it stands in the workflow's history."""
+    """It is small, because it is stored in the workflow's history."""
     index = {name: i for i, name in enumerate(definition.nodes)}
     nodes = [
         [

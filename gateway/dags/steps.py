@@ -1,4 +1,4 @@
-"""The steps of a run: what its workflow asks for, each one transaction that may be repeated (see `steps.sql`)."""
+"""The steps of a run for its workflow; each is one transaction that may be repeated (see `steps.sql`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NODE_COLUMNS = 12
 
 
 class DagSteps:
-    """Carries out what workflows decide. Every method raises `DatabaseUnavailable` and `RunOver`."""
+    """Carries out the decisions of workflows. Every method raises `DatabaseUnavailable` and `RunOver`."""
 
     def __init__(
         self,

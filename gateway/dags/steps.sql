@@ -12,7 +12,7 @@ FOR UPDATE OF d
 -- name: facts
 -- The same to read, with what its nodes need to know; without the lock, which would wait for the disk.
 SELECT r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth, r.created_at,
-       d.group_id, d.user_id, d.stage, n.plan, COALESCE(w.weight, 1) AS weight,
+       d.group_id, d.user_id, d.stage, d.entry_id, n.plan, COALESCE(w.weight, 1) AS weight,
        EXISTS (SELECT 1 FROM taskgate.pause)
        OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL) AS held_back
 FROM taskgate.dispatch d
@@ -39,14 +39,14 @@ WITH begun AS (
     UPDATE taskgate.dispatch
     SET state = 'running', attempt = attempt + 1, worker_id = NULL, owner_id = NULL, claimed_at = now()
     WHERE task_id = $1 AND state || '' IN ('starting', 'queued')
-    RETURNING task_id, attempt, epoch, backend
+    RETURNING task_id, attempt, epoch, backend, stage, rule, entry_id
 ), log AS (
     UPDATE task_logs t
     SET status = 'PROCESSING', started_at = now(), completed_at = NULL, stopped_at = NULL, worker_id = $2, error_message = NULL
     FROM begun WHERE t.id = begun.task_id
 )
-INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)
-SELECT task_id, attempt, epoch, backend, $2 FROM begun
+INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, stage, rule, entry_id)
+SELECT task_id, attempt, epoch, backend, $2, stage, rule, entry_id FROM begun
 
 -- name: take_over
 -- The first step of a start of the run: its deadline counts anew.

@@ -1,4 +1,4 @@
-"""Keeps definitions: each change is a new version, none is ever changed, new runs use the one that is pointed at."""
+"""Stores definitions. Each change is a new version; versions never change; new runs use the current one."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class DagStore:
         return _version(tenant_id, name, added), True
 
     async def roll_back(self, tenant_id: str, name: str, wanted: str) -> DagVersion:
-        """Let new runs use an earlier version again. Raises `DagNotFound`."""
+        """Make an earlier version the current one. Raises `DagNotFound`."""
         found = await self.get(tenant_id, name, wanted, own=True)
         async with self._db.transaction() as db:
             await db.fetchrow(SQL.lock_dag, tenant_id, name)

@@ -1,4 +1,4 @@
-"""Says everything that is wrong with a definition at once, each fault with its place."""
+"""Finds all faults of a definition at once, each with its position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.dags.scope import Scope, no_such
 
 _KINDS = ("type", "dag", "approval", "signal")
 _TASKS_ONLY = ("retry", "timeout_seconds", "compensate")
-#: So many faults say what may be meant instead; each look for that costs milliseconds.
+#: Number of faults that come with a suggestion; each search for one costs milliseconds.
 MOST_HINTS = 20
 
 

@@ -1,4 +1,4 @@
-"""Which runs somebody watches, and which of their nodes changed."""
+"""Watched runs, and which of their nodes have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads dead letters, and takes them out of sight: dismissed ones are kept for the record, purged ones are gone."""
+"""Reads, dismisses and purges dead letters. Dismissed ones are kept, purged ones are deleted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What became of an action by filter. `matched` counts those of this step."""
+    """The result of an action by filter. `matched` counts the dead letters of this step."""
 
     matched: int
     done: int
@@ -63,7 +63,7 @@ class DeadLetters:
         return int(await self._db.fetchval(SQL.count.replace("/*where*/", str(condition)), *condition.arguments))
 
     async def get(self, caller: Caller, letter_id: str) -> dict[str, Any]:
-        """One dead letter with its attempts, its payload and what that was before it was edited, redacted.
+        """One dead letter with its attempts, its payload and the previous versions of it, redacted.
 
         Stacks, which name files of the servers, are for administrators; others get None.
         Raises `DeadLetterNotFound`, also for one that the caller may not see.
@@ -94,7 +94,7 @@ class DeadLetters:
         return row
 
     async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
-        """It needs nothing any more. Dismissing twice is dismissing once. Raises `DeadLetterNotFound`."""
+        """Mark it as handled. A second call changes nothing. Raises `DeadLetterNotFound`."""
         await self.find(caller, letter_id)
         await self._remove("dismiss", [letter_id], actor, why)
 
@@ -133,7 +133,7 @@ class DeadLetters:
         return len(rows)
 
     async def forget_old(self, days: int) -> int:
-        """Retention: delete what died longer ago; how many there were."""
+        """Retention: delete dead letters that died longer ago. Returns how many there were."""
         total = 0
         while forgotten := int((await self._db.execute(SQL.forget_old, days)).rpartition(" ")[2]):
             total += forgotten
@@ -144,7 +144,7 @@ class DeadLetters:
 async def audit(
     db: type_Connection, actor: str, what: str, ids: Sequence[str], detail: dict[str, Any], why: str | None
 ) -> None:
-    """Who did what to which dead letters; never what stands in a payload."""
+    """Write the audit: who did what to which dead letters, without payloads."""
     subject = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
     detail = {**detail, "ids": list(ids)}
     await db.execute(SQL.audit, actor, f"dead_letter.{what}", subject, orjson.dumps(detail).decode(), why)

@@ -1,4 +1,4 @@
-"""Moves what is set aside in Redis to where people look, and forgets what is old."""
+"""Moves invalid payloads from Redis into the dead letters, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 #: Entries in one step. They are read one by one: each holds a whole payload.
 BATCH = 20
-#: Pause while Redis is away (it may be switched off for good), and between two looks for what is old (seconds).
+#: Pause while Redis is away (it may be switched off for good), and between two deletions of old ones (seconds).
 AWAY_SECONDS = 30.0
 CLEAN_SECONDS = 3600.0
 
 
 class DeadLetterCollector:
-    """Several gateways may do this at once: an entry that two move is one dead letter."""
+    """Several gateways may do this at once: an entry that two of them move is one dead letter."""
 
     def __init__(
         self, database: Database, dead: DeadList | None, letters: DeadLetters, *, seconds: float, days: int
@@ -54,7 +54,7 @@ class DeadLetterCollector:
             await asyncio.sleep(pause)
 
     async def collect(self) -> int:
-        """Move the oldest entries of the dead list; how many. An entry is taken out once it is committed here."""
+        """Move the oldest entries of the dead list. Returns how many. An entry is removed once it is committed here."""
         if self._dead is None:
             return 0
         moved = 0

@@ -1,4 +1,4 @@
-"""What an edited payload may say: the same as that of a submission."""
+"""Checks edited payloads by the rules of submissions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id"
 
 
 class Edit(BaseModel):
-    """A corrected payload: a whole one, or what is to be changed (JSON merge patch, RFC 7396; null removes a key).
+    """A corrected payload: a whole one, or the changes (JSON merge patch, RFC 7396; null removes a key).
 
-    A patch leaves untouched what a reader was not shown.
+    A patch does not change values that are hidden from the reader.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -65,7 +65,7 @@ def place_keys(task_type: str | None) -> tuple[str, ...]:
 
 
 def check_place(after: Mapping[str, Any], before: Mapping[str, Any], place: Mapping[str, Any]) -> None:
-    """Raises `Forbidden` for a payload that names another place than the task's, or than it named before."""
+    """Raises `Forbidden` for a payload with another placement than the task's, or than it had before."""
     for key in place_keys(place["task_type"]):
         own = None if key == "group_ids" else place["group_id" if key == "task_group_id" else key]
         if after.get(key) not in (None, own, before.get(key)):
@@ -73,5 +73,5 @@ def check_place(after: Mapping[str, Any], before: Mapping[str, Any], place: Mapp
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """For the record: which members an edit changed, without their values."""
+    """The names of the members that an edit changed, without their values."""
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

@@ -1,4 +1,4 @@
-"""What may stand in the way of somebody who deals with dead letters."""
+"""Errors of actions on dead letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dead letters: the same words in the query of a list and in the body of an action."""
+"""Filters of dead letters, the same in the query of a list and in the body of an action."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class LetterFilter(BaseModel):
-    """All that is given must hold; nothing given means every open dead letter."""
+    """All given fields must match; without any, every open dead letter matches."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -14,7 +14,7 @@ from gateway.dead_letters.redrive import Redriven, RedriveOptions, Redriver
 from gateway.operations.operations import SAMPLE, Operations
 from gateway.storage.paging import Place
 
-#: How many of the first are looked at before an operation that could do nothing is refused.
+#: How many of the first dead letters are checked, to refuse an operation that could do nothing.
 _TRIED = 100
 
 
@@ -29,9 +29,9 @@ class RedriveOperations:
     async def begin(
         self, caller: Caller, which: LetterFilter, options: RedriveOptions, *, dry_run: bool
     ) -> dict[str, Any]:
-        """An operation on the caller's dead letters of this moment; a dry run only says how many there are.
+        """Begin an operation on the present dead letters of the caller; a dry run only counts them.
 
-        Raises `BackendNotAllowed` when that is so for all of the first of them.
+        Raises `BackendNotAllowed` if the backend is not allowed for any of the first ones.
         """
         caller.check_all(which.tenant_id, which.project_id)
         now = datetime.now(UTC)
@@ -68,6 +68,6 @@ class RedriveOperations:
 
 
 def _until(which: LetterFilter, now: datetime) -> LetterFilter:
-    """The same dead letters, without those that died later."""
+    """The same filter, without those that died later."""
     before = which.died_before
     return which.model_copy(update={"died_before": now if before is None else min(before, now)})

@@ -1,4 +1,4 @@
-"""Payloads from Redis that are no task: once corrected, each becomes a task like any other."""
+"""Invalid payloads from Redis; a corrected one becomes an ordinary task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST = 1000
 
 
 class PayloadRedriver:
-    """Submits what was found in Redis, corrected or as it is, in the same transaction that closes its dead letter."""
+    """Submits such a payload, corrected or as it is, in the transaction that closes its dead letter."""
 
     def __init__(self, database: Database, intake: Intake, router: Router, *, max_payload_bytes: int) -> None:
         self._db = database
@@ -43,7 +43,7 @@ class PayloadRedriver:
     ) -> str:
         """The id of the new task: the one that the payload names, if no other task has it.
 
-        Raises `DeadLetterClosed`, `RedriveBlocked` (it still is no task), `BackendNotAllowed`, `InvalidRequest`,
+        Raises `DeadLetterClosed`, `RedriveBlocked` (it is still invalid), `BackendNotAllowed`, `InvalidRequest`,
         `Forbidden`.
         """
         if letter["state"] == "redriven":
@@ -87,7 +87,7 @@ class PayloadRedriver:
         try:
             orjson.dumps(payload)
         except TypeError:
-            # What JSON can spell and orjson refuses: lone surrogates, integers beyond 64 bits.
+            # Valid JSON that orjson refuses: lone surrogates, integers beyond 64 bits.
             raise RedriveBlocked("It contains values that cannot be stored unchanged") from None
         group = letter["group_id"] or ""
         project = text_member(payload, "project_id")
@@ -96,7 +96,7 @@ class PayloadRedriver:
         )
         assert place is not None
         tenant = letter["tenant_id"] or place["tenant_id"]
-        # A payload that names two tenants would have a handler write into the second one.
+        # With a payload that names two tenants, a handler would write into the second one.
         for other in (place["tenant_id"], place["project_tenant"], place["group_tenant"]):
             if other not in (None, tenant):
                 raise Forbidden("The payload names a tenant, a project and a group that do not belong together")

@@ -1,4 +1,4 @@
-"""Runs dead letters again: the flag decides where, unless a backend is asked for and the stage allows it."""
+"""Runs dead letters again, on the backend of the flag, or on one that is asked for if the stage allows it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GONE = "The task's row in task_logs is gone, or was changed by somebody else"
 
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
-    """How to redrive: `backend` None: as the flag says. `spread_seconds`: an operation takes so long."""
+    """How to redrive. `backend` None: as the flag says. `spread_seconds`: how long an operation takes to start them."""
 
     actor: str
     backend: str | None = None
@@ -41,7 +41,7 @@ class RedriveOptions:
 
 @dataclass(slots=True)
 class Redriven:
-    """What became of a page of dead letters. `skipped` says why, by id."""
+    """The result for a page of dead letters. `skipped`: the reasons by id."""
 
     places: list[Place]
     done: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Redriver:
         self._max_payload_bytes = max_payload_bytes
 
     async def redrive(self, caller: Caller, letter_id: str, options: RedriveOptions, edit: Edit | None = None) -> str:
-        """Run one again, perhaps with another payload; the id of its task.
+        """Run one again, optionally with an edited payload. Returns the id of its task.
 
         Raises `DeadLetterNotFound`, `DeadLetterClosed`, `BackendNotAllowed`, `RedriveBlocked`; for an edit also
         `InvalidRequest`, `Forbidden`.
@@ -115,7 +115,7 @@ class Redriver:
     ) -> Redriven:
         """Redrive a page of those that match; `pause_of` says after how many seconds each of it is due.
 
-        A dry run says what could be redriven; raises `BackendNotAllowed` when that keeps it from each of them.
+        A dry run says which could be redriven. Raises `BackendNotAllowed` if the backend is allowed for none of them.
         """
         page = await self._letters.list(caller, which, limit=limit, cursor=None if after is None else after.cursor)
         answer = Redriven([Place(letter["died_at"], letter["id"]) for letter in page.letters])
@@ -154,7 +154,7 @@ class Redriver:
             async with self._db.transaction() as db:
                 answer.done = await self._run_again(db, ids, pauses, options, detail)
         except asyncpg.UniqueViolationError:
-            # One of them stands in the way of all: each for itself.
+            # One of them prevents all: redrive each by itself.
             for task_id, pause in zip(ids, pauses, strict=True):
                 try:
                     async with self._db.transaction() as db:
@@ -180,7 +180,7 @@ class Redriver:
         return done
 
     def _refusal(self, row: Any, options: RedriveOptions) -> ApiError | None:
-        """Why this task cannot be redriven so; None: it can."""
+        """Why this task cannot be redriven in this way; None: it can be."""
         if row["state"] == "redriven" or row["dispatch_state"] not in (None, "failed"):
             return _closed(row)
         if row["dispatch_state"] is None or row["log_status"] not in ("FAILED", "STOPPED"):
@@ -188,7 +188,7 @@ class Redriver:
         return check_backend(self._router, row, row["id"], options.backend)
 
     async def _edit(self, db: type_Connection, row: Any, edit: Edit, actor: str) -> list[str]:
-        """Write the edited payload, and keep the one before; the names of the keys that changed."""
+        """Write the edited payload, and keep the previous one. Returns the names of the changed keys."""
         locked = await db.fetchrow(SQL.lock_payload, row["id"])
         if locked is None:
             raise _closed(row)
@@ -200,7 +200,7 @@ class Redriver:
             known = await self._view.project_of_memory(memory) if isinstance(memory, str) else None
             if known is None or known != row["project_id"]:
                 raise Forbidden("You do not have access to this project")
-        # What the payload said of its place before, it still says, whatever the edit left out.
+        # Keys of the placement that the edit left out keep their values.
         after |= {name: before[name] for name in place_keys(row["task_type"]) if name in before}
         stored = {**after, "task_type": row["task_type"], "task_id": row["id"], "timestamp": time.time()}
         await db.execute(SQL.edit, row["id"], actor, locked["payload"], MARK + encode_json(stored))

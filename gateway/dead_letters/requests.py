@@ -1,4 +1,4 @@
-"""What a client asks to be done with dead letters: the same over HTTP and gRPC."""
+"""Requests for actions on dead letters, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 

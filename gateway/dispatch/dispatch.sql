@@ -6,7 +6,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id
+       d.dag_run_id, d.rule, d.entry_id
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -23,7 +23,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id
+       d.dag_run_id, d.rule, d.entry_id
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -78,7 +78,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id
+       d.dag_run_id, d.rule, d.entry_id
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -88,11 +88,13 @@ WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: begin_starts
--- The chosen backends; from here on the starts belong to this gateway ($6), which renews them. $7: seconds to the next time.
+-- The chosen backends, and why; from here on the starts belong to this gateway ($8), which renews them. $9: seconds to the
+-- next time.
 UPDATE taskgate.dispatch d
-SET state = 'starting', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, owner_id = $6,
-    due_at = now() + make_interval(secs => $7)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) AS b(task_id, backend, stage, epoch, queue)
+SET state = 'starting', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, rule = b.rule,
+    entry_id = b.entry_id, owner_id = $8, due_at = now() + make_interval(secs => $9)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[])
+     AS b(task_id, backend, stage, epoch, queue, rule, entry_id)
 WHERE d.task_id = b.task_id
 
 -- name: postpone

@@ -159,6 +159,10 @@ class Dispatcher:
 
 
 def _columns(plans: list[StartPlan]) -> list[list[Any]]:
-    """Task ids, backends, stages, epochs and queues, as `begin_starts` takes them."""
-    rows = [(x.start.ref.task_id, x.backend, x.stage, x.start.ref.epoch, x.queue) for x in plans if x.start]
+    """Task ids, backends, stages, epochs, queues, rules and entries, as `begin_starts` takes them."""
+    rows = [
+        (x.start.ref.task_id, x.backend, x.stage, x.start.ref.epoch, x.queue, x.rule, x.entry_id)
+        for x in plans
+        if x.start
+    ]
     return [list(column) for column in zip(*rows, strict=True)]

@@ -11,6 +11,7 @@ from backends.redis_queue.wire import TYPES
 from gateway.access.placement import Placement, Tier
 from gateway.dispatch.queues import effective_priority, fairness_key
 from gateway.submission.new_task import RetryOverride
+from gateway.tasks.payload import without_wire_keys
 
 #: The start-to-close limit of types whose handlers the gateway does not know; workers enforce the handler's own.
 UNKNOWN_TYPE_TIMEOUT = timedelta(hours=24)
@@ -51,7 +52,7 @@ class StartBuilder:
         """
         return WorkflowStart(
             ref=ref,
-            payload=payload,
+            payload=without_wire_keys(payload),
             timeout=timeout_of(ref.task_type),
             tenant_id=place.tenant_id,
             project_id=place.project_id,

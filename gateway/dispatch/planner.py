@@ -14,6 +14,7 @@ from gateway.dispatch.engine_start import StartBuilder
 from gateway.dispatch.lane import Lane
 from gateway.limits.gate import Gate
 from gateway.routing.router import Route, RouteQuery, Router
+from gateway.routing.rules import FALLBACK, REDRIVE, WORKFLOW
 from gateway.routing.stages import Stage, allows
 from gateway.submission.new_task import NewTask, RetryOverride, first_ref
 from gateway.submission.start_plan import StartPlan, starting, waiting
@@ -69,14 +70,18 @@ class Planner:
             retry=task.retry,
             workflow=self._workflow_of(route.backend, place.tenant_id, task.task_type),
         )
-        return starting(route.backend, str(route.stage), start, flag=route.flag)
+        return starting(
+            route.backend, str(route.stage), start, rule=route.rule, entry_id=route.entry_id, flag=route.flag
+        )
 
     def plan_due(self, row: asyncpg.Record, planned: Mapping[str, int]) -> StartPlan:
         """The plan for a due row, after `planned` others on each backend; no `start` if its backend cannot take it."""
         place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
-            return starting(row["backend"], row["stage"] or "", start, repeated=True)
+            return starting(
+                row["backend"], row["stage"] or "", start, rule=row["rule"], entry_id=row["entry_id"], repeated=True
+            )
         route = self._route(row, place)
         lane = self._lane_for(route, may_change=row["dag_run_id"] is None)
         if lane is None or self._may_still_run(row, route):
@@ -85,7 +90,8 @@ class Planner:
         if not lane.takes_beside(planned.get(backend, 0)):
             return waiting(row["due_at"], backend)
         start = self._start_of(row, place, row["epoch"] + 1, backend)
-        return starting(backend, str(route.stage), start, flag=route.flag)
+        rule = route.rule if backend == route.backend else FALLBACK
+        return starting(backend, str(route.stage), start, rule=rule, entry_id=route.entry_id, flag=route.flag)
 
     def _start_of(
         self, row: asyncpg.Record, place: Placement, epoch: int, backend: str, queue: str | None = None
@@ -131,7 +137,7 @@ class Planner:
             return self._pin(route)
         wanted = row["wanted_backend"]
         if wanted is not None and wanted in self._lanes and allows(route.stage, wanted):
-            return replace(route, backend=wanted, usable=True, problem=None, flag=None)
+            return replace(route, backend=wanted, usable=True, problem=None, flag=None, rule=REDRIVE)
         return route
 
     def _workflow_of(self, backend: str, tenant_id: str | None, task_type: str) -> str | None:
@@ -143,7 +149,7 @@ class Planner:
         """Runs of DAGs and their nodes stay on the backend with workflows, even if the flag changes."""
         for name, lane in self._lanes.items():
             if Capability.WORKFLOWS in lane.engine.capabilities:
-                return replace(route, backend=name, usable=True, problem=None, flag=None)
+                return replace(route, backend=name, usable=True, problem=None, flag=None, rule=WORKFLOW)
         return replace(route, usable=False)
 
 

@@ -1,1 +1,1 @@
-"""Which processes there are, and what each of them does."""
+"""The fleet: all processes and their tasks, and signals for autoscaling."""

@@ -12,9 +12,9 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.fleet", "fleet.sql")
 
-#: Leases are renewed every three seconds; one that was not for so long (seconds) is worth a look.
+#: A process is `silent` if it has not renewed its lease for so long (seconds); a renewal is due every three.
 SILENT_SECONDS = 6.0
-#: Of one worker are shown at most so many tasks.
+#: Most tasks that are shown of one worker.
 MOST_TASKS = 1000
 
 Kind = Literal["worker", "gateway"]

@@ -11,7 +11,7 @@ from gateway.fleet.signals import Load, PoolSignal
 
 @dataclass(frozen=True, slots=True)
 class PoolRules:
-    """What a pool may be. `drain_seconds`: a backlog is to be gone after so long."""
+    """The rules of a pool. `drain_seconds`: the time in which a backlog should be drained."""
 
     smallest: int = 1
     largest: int = 100
@@ -36,7 +36,7 @@ class PlanRules:
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """What to run: `workers` processes in place of `now`; `reasons` in the order in which they were applied."""
+    """The recommendation: `workers` processes instead of `now`; `reasons` in the order in which they were applied."""
 
     pool: str
     backend: str
@@ -51,7 +51,7 @@ class PoolPlan:
 
 
 def plan(pools: tuple[PoolSignal, ...], rules: PlanRules) -> list[PoolPlan]:
-    """A plan per pool that has rules; workers of all queues of a backend are said, not planned."""
+    """A plan for each pool with rules; workers for all queues of a backend are reported, but not planned."""
     known = rules.pools
     return [_plan_pool(one, known[one.pool]) for one in pools if one.pool is not None and one.pool in known]
 

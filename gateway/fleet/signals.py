@@ -1,4 +1,4 @@
-"""Autoscaling signals: what waits, what runs, what could run, and how fast it comes and goes."""
+"""Autoscaling signals: waiting and running tasks, slots, and rates of arrival and completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dry run of deduplication finds: read from the graph at once, without a task."""
+"""The dry run of deduplication: read from the graph at once, without a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What request bodies may cost: the memory they hold until their requests end, and the time to decode them.
+"""What request bodies may cost: the time to decode them.
 
 Small bodies are decoded where they are. The others are looked at in a child process first, which says whether the
 gateway can decode them at once: a body of a few megabytes can hold millions of values, or as many errors.
@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.errors import BodyTooLarge, TooManyOpen, TooMuchHeld
+from gateway.errors import BodyTooLarge
 from gateway.http.json_body import decode_json, refuse
 from gateway.sandbox.pool import Sandbox, SandboxExceeded
 
@@ -32,33 +32,12 @@ _STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class Bodies:
-    """The bodies that one gateway holds: at most `in_all` bytes, and `per_key` bytes of one API key."""
+    """Looks at large bodies before they are decoded."""
 
-    def __init__(self, sandbox: Sandbox, *, in_all: int, per_key: int, max_depth: int) -> None:
+    def __init__(self, sandbox: Sandbox, *, max_depth: int) -> None:
         self._sandbox = sandbox
-        self._in_all = in_all
-        self._per_key = per_key
         self._max_depth = max_depth
-        self._held = 0
-        self._held_by: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def hold(self, key_id: str, size: int) -> None:
-        """Take room for so many bytes more. Raises `TooManyOpen`, `TooMuchHeld`."""
-        held_by_key = self._held_by.get(key_id, 0) + size
-        if held_by_key > self._per_key:
-            raise TooManyOpen("This key has too many large requests under way.", retry_after=1)
-        if self._held + size > self._in_all:
-            raise TooMuchHeld(retry_after=1)
-        self._held += size
-        self._held_by[key_id] = held_by_key
-
-    def release(self, key_id: str, size: int) -> None:
-        """Give back what `hold` took."""
-        self._held -= size
-        self._held_by[key_id] -= size
-        if not self._held_by[key_id]:
-            del self._held_by[key_id]
 
     async def check(self, body: bytes, model: Any, key_id: str, *, limit: int) -> list[Any]:
         """What of a body is no `model`: the first errors, in pydantic's form, without what was sent.

@@ -79,7 +79,7 @@ class JsonRequest(Request):
 
     def release(self) -> None:
         if self._key_id is not None and self._held:
-            _bodies_of(self).release(self._key_id, self._held)
+            gateway_of(self).held.release(self._key_id, self._held)
             self._held = 0
 
     async def _read(self) -> bytes:
@@ -87,10 +87,10 @@ class JsonRequest(Request):
         pieces = [_piece(message)]
         if not message.get("more_body", False):
             return pieces[0]
-        key_id, bodies = await self._caller(), _bodies_of(self)
+        key_id, held = await self._caller(), gateway_of(self).held
         while True:
             size = len(pieces[-1])
-            bodies.hold(key_id, size)
+            held.hold(key_id, size)
             self._held += size
             if not message.get("more_body", False):
                 return b"".join(pieces)

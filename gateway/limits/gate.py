@@ -1,4 +1,4 @@
-"""The gate before the engines: due tasks that are paused, or have no slot left, wait here and hold no worker."""
+"""The gate before the engines: due tasks that are paused, or over a running quota, wait here and occupy no worker."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import asyncpg
 from gateway.limits.limits import SQL, Limits
 from gateway.storage.database import type_Connection
 
-#: First key of the advisory locks under which slots are given away.
+#: First key of the advisory locks for handing out slots.
 LOCK_CLASS: Final = 0x7A5C
 
 
 class Gate:
-    """Belongs to a dispatcher. Works inside the transaction that took the tasks."""
+    """Holds tasks back for a dispatcher, in the transaction that took them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
     def is_open(self, tenant_id: str | None, project_id: str | None, task_type: str) -> bool:
-        """Whether a new task may go to its engine without being counted; in memory."""
+        """Whether a new task may go to its engine without a count of slots; answered from memory."""
         return not self._limits.gates(tenant_id, project_id, task_type)
 
     def weight_of(self, tenant_id: str | None) -> float:
         return self._limits.weight_of(tenant_id)
 
     async def pass_through(self, db: type_Connection, rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
-        """Those of these due tasks that may go on; the others are held."""
+        """Hold those of these due tasks that may not start, and return the others."""
         paused, limited = [], []
         for row in rows:
             if row["state"] != "waiting":
-                continue  # a start that is repeated went through before
+                continue  # a repeated start has passed the gate before
             place = row["tenant_id"], row["project_id"]
             if self._limits.is_paused(*place, row["task_type"]):
                 paused.append(row["task_id"])
@@ -40,14 +40,14 @@ class Gate:
                 limited.append(row)
         kept = set(paused)
         if paused:
-            # By what is true now, not a moment ago: nothing would let go what a stale memory held.
+            # Read the present rows: nothing would release a task that was held because of an outdated rule in memory.
             await db.execute(SQL.hold_paused, paused)
         if limited:
             kept |= await self._hold(db, limited)
         return [row for row in rows if row["task_id"] not in kept]
 
     async def _hold(self, db: type_Connection, rows: Sequence[asyncpg.Record]) -> set[str]:
-        """Give slots to as many of these as there are, the urgent first; the others' ids."""
+        """Give the free slots to these tasks, urgent ones first. Returns the ids of those without a slot."""
         tenants = sorted({row["tenant_id"] for row in rows})
         await db.execute(SQL.lock_slots, tenants, LOCK_CLASS)
         taken: dict[tuple[str, str], int] = {}

@@ -1,4 +1,4 @@
-"""Quotas, pauses and weights, in the memory of every gateway; a change is announced on `taskgate_limits`."""
+"""Quotas, pauses and weights, in the memory of every gateway; changes are notified on `taskgate_limits`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 SQL = Queries("gateway.limits", "limits.sql")
 
 CHANNEL: Final = "taskgate_limits"
-#: Seconds between two looks that nobody asked for, while there are limits, and while there are none.
+#: Longest pause between two looks (seconds), while there are limits, and while there are none.
 BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
-#: Tasks that one statement lets go or calls back.
+#: Tasks that one statement releases or calls back.
 CHUNK: Final = 1000
 
 
@@ -49,7 +49,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What is not to start; None: any."""
+    """The tasks that a pause holds back; None: any."""
 
     pause_id: str
     tenant_id: str | None
@@ -74,10 +74,10 @@ class Executor(Protocol):
 
 
 class Limits:
-    """What is set, as of a moment ago. Questions are answered from memory; `run` keeps it fresh.
+    """The present limits, answered from memory; `run` keeps them up to date.
 
-    `recallable` names the backends whose workers all claim before they run. `wake` is called when tasks were let go,
-    `cancel_soon` when engines hold starts that are to be dropped.
+    `recallable` names the backends whose workers all claim before they run. `wake` is called when tasks were released,
+    `cancel_soon` when engines have starts that must be cancelled.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Limits:
     # Questions ----------------------------------------------------------------------------------------------
 
     def quotas_of(self, tenant_id: str | None, project_id: str | None) -> list[Quota]:
-        """The quotas that a task counts for: its tenant's, its project's."""
+        """The quotas for which a task counts: its tenant's and its project's."""
         if not self._quotas or tenant_id is None:
             return []
         keys = [(tenant_id, "")] if project_id is None else [(tenant_id, ""), (tenant_id, project_id)]
@@ -116,11 +116,11 @@ class Limits:
         return any(pause.covers(tenant_id, project_id, task_type) for pause in self._pauses)
 
     def gates(self, tenant_id: str | None, project_id: str | None, task_type: str) -> bool:
-        """Whether such a task may not simply start."""
+        """Whether a rule may hold such a task back."""
         return self.is_paused(tenant_id, project_id, task_type) or self.limits_running(tenant_id, project_id)
 
     def weight_of(self, tenant_id: str | None) -> float:
-        """The tenant's share beside those of others."""
+        """The tenant's weight."""
         return 1.0 if tenant_id is None else self._weights.get(tenant_id, 1.0)
 
     # Keeping fresh ------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Limits:
         self._weights = {row["tenant_id"]: row["weight"] for row in await db.fetch(SQL.weights)}
 
     async def run(self) -> None:
-        """Follow the tables, and let go what they no longer hold, until cancelled."""
+        """Follow the tables, and release tasks that they no longer hold back, until cancelled."""
         self._listener.start()
         while True:
             self._announced.clear()
@@ -153,7 +153,7 @@ class Limits:
         self._announced.set()
 
     async def settle(self) -> None:
-        """Call back what is paused, let go what is not, nor waits for a slot. Raises `DatabaseUnavailable`."""
+        """Call paused tasks back from engines, release the others. Raises `DatabaseUnavailable`."""
         if self._pauses and self._recallable and await self._repeat(SQL.recall_paused, self._recallable, CHUNK):
             self.cancel_soon()
         freed = await self._repeat(SQL.release_unpaused, CHUNK)
@@ -171,5 +171,5 @@ class Limits:
 
 
 def _count(tag: str) -> int:
-    """How many rows a statement changed, by what PostgreSQL answers."""
+    """The number of changed rows in PostgreSQL's answer."""
     return int(tag.rsplit(" ", 1)[-1])

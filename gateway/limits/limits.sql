@@ -1,4 +1,4 @@
--- Quotas and pauses: what is set, what is used, what waits because of them.
+-- Quotas and pauses: the rules, their use, and the tasks that they hold back.
 
 -- name: quotas
 SELECT tenant_id, project_id, queued, running, per_minute, bytes_per_day, set_by, set_at, why FROM taskgate.quota
@@ -8,7 +8,7 @@ ORDER BY tenant_id, project_id
 SELECT pause_id, tenant_id, project_id, task_type, why, set_by, set_at FROM taskgate.pause ORDER BY set_at, pause_id
 
 -- name: pauses_for
--- Those that hold tasks of the tenants $1, or everybody's. A project's pause is its tenant's, also when no tenant is named.
+-- Pauses that hold tasks of the tenants $1, or of everybody. A project's pause belongs to its tenant, also if it names none.
 SELECT p.pause_id, p.tenant_id, p.project_id, p.task_type, p.why, p.set_by, p.set_at
 FROM taskgate.pause p LEFT JOIN projects o ON o.id = p.project_id
 WHERE (p.tenant_id IS NULL AND p.project_id IS NULL) OR COALESCE(p.tenant_id, o.tenant_id) = ANY ($1::text[])
@@ -27,7 +27,7 @@ ORDER BY q.tenant_id, q.project_id
 FOR UPDATE OF q
 
 -- name: queued_tasks
--- Tasks of a scope that have not begun; nobody counts further than $3.
+-- Tasks of a scope that have not begun, counted up to $3.
 SELECT count(*) FROM (
     SELECT 1 FROM taskgate.dispatch
     WHERE tenant_id = $1 AND state = ANY ('{waiting,starting,queued}'::text[]) AND ($2 = '' OR project_id = $2)
@@ -76,7 +76,7 @@ WITH gone AS (
 SELECT pg_notify('taskgate_limits', '') FROM gone
 
 -- name: usage
--- What is used of the quotas of a tenant. $2: as far as its queued tasks are counted.
+-- The use of a tenant's quotas. $2: queued tasks are counted up to this number.
 SELECT q.project_id, q.queued, q.running, q.per_minute, q.bytes_per_day, q.set_by, q.set_at, q.why,
        q.minute_at, q.minute_tasks, q.previous_tasks, clock_timestamp() AS now,
        CASE WHEN q.day = (now() AT TIME ZONE 'UTC')::date THEN q.day_bytes ELSE 0 END AS day_bytes,
@@ -121,7 +121,7 @@ WITH gone AS (
 SELECT pg_notify('taskgate_limits', '') FROM gone
 
 -- name: hold_paused
--- Of these tasks those that are paused now: they wait until nothing pauses them any more.
+-- Those of these tasks that are paused now: they wait until no pause applies to them any more.
 UPDATE taskgate.dispatch d SET held = 'paused:' || p.pause_id
 FROM taskgate.pause p
 WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
@@ -129,7 +129,7 @@ WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
   AND (p.task_type IS NULL OR p.task_type = d.task_type)
 
 -- name: release_unpaused
--- Whatever waits for a pause that is over; another one may hold it again. At most $1 at once.
+-- Tasks that wait for a pause that is over; another pause may hold them again. At most $1 at once.
 UPDATE taskgate.dispatch d SET held = NULL
 FROM (
     SELECT h.task_id FROM taskgate.dispatch h
@@ -140,8 +140,8 @@ FROM (
 WHERE d.task_id = free.task_id
 
 -- name: recall_paused
--- Where every worker claims before it runs ($1: those backends), what nobody claimed will never run under this epoch: it
--- waits here, and the engine is told to drop it. A repetition keeps its time. At most $2 at once.
+-- On backends where every worker claims before it runs ($1), a start that nobody has claimed will never run under this epoch. So
+-- the task waits here, and a cancel is recorded for the engine. A repetition keeps its time. At most $2 at once.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', held = 'paused:' || q.pause_id, cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
     queued_at = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
@@ -157,11 +157,11 @@ FROM (
 WHERE d.task_id = q.task_id AND d.state = 'queued'
 
 -- name: lock_slots
--- One gateway at a time lets tasks of these tenants go ($1, sorted).
+-- One gateway at a time releases tasks of these tenants ($1, sorted).
 SELECT pg_advisory_xact_lock($2::int, hashtext(t)) FROM unnest($1::text[]) AS t
 
 -- name: taken_slots
--- What these tenants have on engines, by project. A run of a DAG holds no worker, and must not wait for its own steps.
+-- Tasks of these tenants on engines, by project. A run of a DAG occupies no worker, and must not wait for its own steps.
 SELECT o.tenant_id, o.project_id, count(*) AS tasks FROM taskgate.dispatch o
 WHERE o.tenant_id = ANY ($1::text[]) AND o.state = ANY ('{starting,queued,running}'::text[])
   AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
@@ -176,7 +176,7 @@ FROM unnest($1::text[], $2::text[]) AS h (task_id, held)
 WHERE d.task_id = h.task_id AND d.state = 'waiting'
 
 -- name: release_for_slots
--- The net under the trigger `free_slot`: as many as there are free slots, and all whose quota is gone.
+-- In addition to the trigger `free_slot`: release as many tasks as there are free slots, and all whose quota is gone.
 UPDATE taskgate.dispatch d SET held = NULL, due_at = now()
 FROM (
     SELECT next.task_id

@@ -1,4 +1,4 @@
-"""Pauses: what is accepted and does not start until somebody resumes it."""
+"""Pauses: tasks are accepted, but do not start until somebody ends the pause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Pauses:
         self._limits = limits
 
     async def of_tenants(self, tenant_ids: Iterable[str]) -> list[Pause]:
-        """Those that hold tasks of these tenants or of everybody, the oldest first."""
+        """The pauses that hold tasks of these tenants or of everybody, the oldest first."""
         return [Pause(**dict(row)) for row in await self._db.fetch(SQL.pauses_for, sorted(tenant_ids))]
 
     async def list(self) -> list[Pause]:
@@ -28,7 +28,7 @@ class Pauses:
     async def add(
         self, tenant_id: str | None, project_id: str | None, task_type: str | None, *, by: str, why: str
     ) -> tuple[Pause, bool]:
-        """Pause all that fits; the pause, and whether it is new: a second one of the same scope is the first."""
+        """Add a pause. Returns it, and whether it is new: a second pause of the same scope returns the first one."""
         pause_id = f"pause-{uuid.uuid4().hex[:12]}"
         while True:
             row = await self._db.fetchrow(SQL.add_pause, pause_id, tenant_id, project_id, task_type, why, by)
@@ -41,7 +41,7 @@ class Pauses:
         return Pause(**dict(row)), is_new
 
     async def remove(self, pause_id: str, *, by: str, why: str | None) -> None:
-        """Let what it holds go at once. Raises `NotFound`."""
+        """End a pause; its tasks start at once. Raises `NotFound`."""
         if await self._db.fetchrow(SQL.remove_pause, pause_id, by, why) is None:
             raise NotFound("There is no such pause")
         await self._limits.refresh()

@@ -13,15 +13,15 @@ from gateway.limits.limits import SQL, Limits
 from gateway.storage.database import Database, type_Connection
 
 _MINUTE = timedelta(minutes=1)
-#: When a task of a full queue may have begun, nobody knows.
+#: `Retry-After` of a full queue (seconds); the time when a task begins is unknown.
 QUEUED_RETRY_SECONDS = 5
-#: As far as tasks are counted for show.
+#: Tasks are counted up to this number when quotas are shown.
 _MOST_SHOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A new task, as far as quotas go; `size` is the payload's, in bytes."""
+    """The part of a new task that concerns quotas; `size` of the payload in bytes."""
 
     tenant_id: str | None
     project_id: str | None
@@ -42,11 +42,11 @@ class Quotas:
         self._limits = limits
 
     def covers(self, tenant_id: str | None, project_id: str | None) -> bool:
-        """Whether some quota limits what is accepted there; in memory."""
+        """Whether a quota limits acceptance there; answered from memory."""
         return any(quota.limits_intake for quota in self._limits.quotas_of(tenant_id, project_id))
 
     async def charge(self, db: type_Connection, charges: Sequence[Charge]) -> None:
-        """Take what these tasks need, in the transaction that accepts them. Raises `QuotaExceeded`.
+        """Charge these tasks, in the transaction that accepts them. Raises `QuotaExceeded`.
 
         The rows of their quotas stay locked until its end, so submissions of one tenant never exceed a quota together.
         """
@@ -65,7 +65,7 @@ class Quotas:
             await db.execute(SQL.charge, *key, *_used(row, demands[key]))
 
     async def charge_each(self, db: type_Connection, charges: Sequence[Charge]) -> dict[int, QuotaExceeded]:
-        """Take what those of these tasks need that fit, in their order; why the others, by index, do not."""
+        """Charge those of these tasks that fit, in their order. Returns by index why the others do not."""
         scopes = [self._limits.quotas_of(charge.tenant_id, charge.project_id) for charge in charges]
         keys = list({(quota.tenant_id, quota.project_id): None for quotas in scopes for quota in quotas})
         rows = {}
@@ -104,26 +104,26 @@ class Quotas:
         by: str,
         why: str | None,
     ) -> None:
-        """Put a quota in place of the one before. What is queued or runs already stays."""
+        """Replace the quotas of a scope. Tasks that are queued or running stay."""
         await self._db.execute(
             SQL.set_quota, tenant_id, project_id, queued, running, per_minute, bytes_per_day, by, why
         )
         await self._limits.refresh()
 
     async def clear(self, tenant_id: str, project_id: str, *, by: str, why: str | None) -> None:
-        """Take a quota away. Raises `NotFound`."""
+        """Remove the quotas of a scope. Raises `NotFound`."""
         if await self._db.fetchrow(SQL.clear_quota, tenant_id, project_id, by, why) is None:
             raise NotFound("There is no such quota")
         await self._limits.refresh()
         await self._limits.settle()
 
     async def usage(self, tenant_id: str) -> list[dict[str, Any]]:
-        """The quotas of a tenant and its projects, each with what is used of it."""
+        """The quotas of a tenant and its projects, with their use."""
         return [_shown(row) for row in await self._db.fetch(SQL.usage, tenant_id, _MOST_SHOWN)]
 
 
 async def _queued(db: type_Connection, row: Any) -> int:
-    """What counts for the quota `queued`, as far as it is of interest."""
+    """The number of tasks that count for `queued`, up to the number that matters."""
     limit = row["queued"]
     return 0 if limit is None else await db.fetchval(SQL.queued_tasks, row["tenant_id"], row["project_id"], limit + 1)
 
@@ -136,12 +136,12 @@ def _check_queued(row: Any, queued: int, demand: _Demand, alone: _Demand | None 
 
 
 def _used(row: Any, demand: _Demand, alone: _Demand | None = None) -> tuple[datetime, int, int, Any, int]:
-    """What stands in the row afterwards; `alone` is the part of the demand that could do without the rest.
+    """The new values of the row. `alone`: the part of the demand that could be accepted without the rest.
 
     Raises `QuotaExceeded`.
 
-    The last 60 seconds are this minute and as much of the one before as they reach into it, as if its tasks had come
-    evenly.
+    The last 60 seconds are the present minute, and the part of the previous one that lies in them, as if its tasks had
+    come evenly.
     """
     now = row["now"].astimezone(UTC)
     minute = now.replace(second=0, microsecond=0)
@@ -160,14 +160,14 @@ def _used(row: Any, demand: _Demand, alone: _Demand | None = None) -> tuple[date
 
 
 def _minutes(row: Any, minute: datetime) -> tuple[int, int]:
-    """Tasks accepted in this minute, and in the one before."""
+    """Tasks accepted in the present minute, and in the previous one."""
     if row["minute_at"] == minute:
         return row["minute_tasks"], row["previous_tasks"]
     return 0, row["minute_tasks"] if row["minute_at"] == minute - _MINUTE else 0
 
 
 def _rate_wait(limit: int, tasks: int, previous: int, more: int, elapsed: float) -> int:
-    """Whole seconds until `more` tasks fit; 0: they do now. As many as never fit: a minute."""
+    """Whole seconds until `more` tasks fit; 0: they fit now. If they never fit: a minute."""
     if tasks + previous * (60 - elapsed) / 60 + more <= limit:
         return 0
     if more > limit:

@@ -1,4 +1,4 @@
-"""What an administrator asks for: quotas and pauses, the same over HTTP and gRPC."""
+"""Requests of administrators for quotas and pauses, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NewQuota(BaseModel):
 
 
 class NewPause(BaseModel):
-    """What is not to start: a tenant's tasks, a project's, those of a type, or what fits all that is given."""
+    """The tasks to hold back: those of a tenant, a project, a type, or those that match all given fields."""
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name = None

@@ -1,1 +1,1 @@
-"""What monitoring reads."""
+"""Metrics for monitoring."""

@@ -1,4 +1,4 @@
-"""What bulk operations there are: begun, shown, aborted."""
+"""Bulk operations: begin, show, abort."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SQL = Queries("gateway.operations", "operations.sql")
 Action = Literal["cancel", "retry", "redrive", "reprioritise"]
 OperationState = Literal["running", "completed", "aborted"]
 
-#: In which states a task can be acted upon; others do not belong to an operation.
+#: The states of tasks to which an action applies; other tasks do not belong to the operation.
 ACTIONABLE: dict[str, frozenset[str]] = {
     "cancel": frozenset(("waiting", "starting", "queued", "running")),
     "retry": frozenset(("failed", "stopped")),
@@ -35,14 +35,14 @@ Row = dict[str, Any]
 
 
 class TaskSelection(Selection):
-    """Which tasks an operation acts upon: the filters of the list, labels, or ids."""
+    """Selects the tasks of an operation: the filters of the list, labels, or ids."""
 
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
     ids: Annotated[list[Text], Field(max_length=MOST_IDS)] = Field(default_factory=list)
 
 
 class Operations:
-    """Keeps operations; whoever runs them is told by `wake`. Every method raises `DatabaseUnavailable`."""
+    """Stores operations; `wake` is called when there is a new one. Every method raises `DatabaseUnavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -58,7 +58,7 @@ class Operations:
         dry_run: bool = False,
         why: str | None = None,
     ) -> Row:
-        """Begin an operation on the caller's tasks of this moment; a dry run only says how many there are.
+        """Begin an operation on the present tasks of the caller; a dry run only counts them.
 
         Raises `InvalidRequest` for a selection of everything, and for a priority that is missing or not wanted;
         `Forbidden` for a tenant that is not the caller's.
@@ -99,7 +99,7 @@ class Operations:
         priority: int | None = None,
         letters: dict[str, Any] | None = None,
     ) -> Row:
-        """Write an operation down: on tasks, or on dead letters (`letters` says how)."""
+        """Store an operation on tasks, or on dead letters (`letters` says how)."""
         row = await self._db.fetchrow(
             SQL.begin.replace("/*columns*/", SQL.columns),
             str(uuid.uuid4()),
@@ -132,7 +132,7 @@ class Operations:
         return [_shown(row) for row in await self._db.fetch(query, tenants, caller.user_id, state, limit)]
 
     async def abort(self, operation_id: str, caller: Caller) -> Row:
-        """End an operation after the tasks that it is at; one that is over stays as it is. Raises `NotFound`."""
+        """End an operation after its present chunk; one that is over does not change. Raises `NotFound`."""
         operation = await self.get(operation_id, caller)
         if operation["user_id"] != caller.user_id:
             for tenant_id in operation["tenant_ids"] or ():
@@ -142,7 +142,7 @@ class Operations:
 
 
 def upto(selection: TaskSelection, created: datetime) -> TaskSelection:
-    """The same selection, without tasks that were created later."""
+    """The same selection, without tasks that are created later."""
     before = selection.created_before
     return selection.model_copy(update={"created_before": created if before is None else min(before, created)})
 

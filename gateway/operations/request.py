@@ -1,4 +1,4 @@
-"""What a client asks for when it begins an operation: the same over HTTP and gRPC."""
+"""The request that begins an operation, the same over HTTP and gRPC."""
 
 from __future__ import annotations
 

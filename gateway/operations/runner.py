@@ -1,4 +1,4 @@
-"""Runs bulk operations, a chunk at a time, in whichever gateway is free; one that dies leaves them to the others."""
+"""Runs bulk operations chunk by chunk, in any gateway that is free; if one dies, the others continue."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ log = logging.getLogger(__name__)
 #: Tasks of one chunk, and how many of them at once.
 CHUNK = 50
 AT_ONCE = 4
-#: Errors that are kept.
+#: Most errors that are kept of an operation.
 MOST_ERRORS = 20
-#: Pause between two looks for operations that are over for long.
+#: Pause between two deletions of old operations (seconds).
 CLEAN_SECONDS = 3600.0
 
 
 @dataclass
 class _Chunk:
-    """What became of some tasks."""
+    """The result for some tasks."""
 
     done: int = 0
     skipped: int = 0
@@ -52,7 +52,7 @@ class _Chunk:
 
 
 class OperationRunner:
-    """Takes running operations in turns. `seconds`: the longest pause between two looks for those begun elsewhere."""
+    """Runs operations in turns. `seconds`: the longest pause between two looks for those that other gateways began."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class OperationRunner:
                     await self._db.execute(SQL.forget)
 
     async def step(self) -> bool:
-        """Act upon one chunk of one operation; False when there is none. Raises `DatabaseUnavailable`."""
+        """Carry out one chunk of one operation. Returns False if there is none. Raises `DatabaseUnavailable`."""
         async with self._db.transaction() as db:
             operation = await db.fetchrow(SQL.take)
             if operation is None:
@@ -108,7 +108,7 @@ class OperationRunner:
             except DatabaseUnavailable:
                 raise
             except Exception as error:
-                # One that cannot be carried out must not stand before the others for ever.
+                # An operation that cannot be carried out must not delay the others for ever.
                 log.exception("operation %s cannot be carried out", operation["operation_id"])
                 await db.execute(SQL.give_up, operation["operation_id"], type(error).__name__)
         return True

@@ -1,4 +1,4 @@
--- What engines have to be told (`taskgate.engine_duty`).
+-- Duties: messages that engines must get (`taskgate.engine_duty`).
 
 -- name: due
 -- Which of these engines ($1) has duties of which kinds that are due.
@@ -7,10 +7,9 @@ FROM unnest($1::text[]) AS b (backend) CROSS JOIN unnest('{requeue,release,cance
 WHERE EXISTS (SELECT 1 FROM taskgate.engine_duty d WHERE d.backend = b.backend AND d.kind = k.kind AND d.due_at <= now())
 
 -- name: take
--- A page of them, for one gateway at a time: they come due again after $5 seconds, should this one die. Of the page $3 are the
--- oldest and $4 the newest, so that a crowd keeps nobody waiting who comes after it. What a lost worker held is given back after
--- its runs were: each of them is another worker's from then on. A requeue does not stand any more once its task was claimed
--- again, or ended.
+-- A page of them, for one gateway at a time; they are due again after $5 seconds, in case this gateway dies. The page has the $3
+-- oldest and the $4 newest, so that a new duty does not wait behind a crowd. A worker's release comes after its requeues, because
+-- released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended.
 WITH oldest AS (
     SELECT d.duty_id FROM taskgate.engine_duty d
     WHERE d.backend = $1 AND d.kind = $2 AND d.due_at <= now()
@@ -31,7 +30,7 @@ RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
                                            AND t.state || '' = 'queued') AS stands
 
 -- name: lock_tasks
--- Tasks before their duties, and in order, as everybody does who owes an engine something.
+-- Lock tasks before their duties, and in order, as everybody does who records duties.
 SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_id FOR UPDATE
 
 -- name: not_open
@@ -45,8 +44,8 @@ WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.epoch <> h.epoch OR 
 DELETE FROM taskgate.engine_duty WHERE duty_id = ANY ($1::bigint[])
 
 -- name: cancelled
--- The engine knows of these cancels, which are no duties any more. A task that waits may start when it is its time; an earlier
--- cancel of it that is still to be told takes the place of this one.
+-- The engine has confirmed these cancels. If the task waits for one, it may start when it is due, unless an earlier cancel of it
+-- is still open; then it waits for that.
 UPDATE taskgate.dispatch d
 SET (cancel_epoch, cancel_backend) = (
         SELECT o.epoch, o.backend FROM taskgate.engine_duty o
@@ -56,8 +55,8 @@ FROM unnest($2::text[], $3::int[]) AS told (task_id, epoch)
 WHERE d.task_id = told.task_id AND d.cancel_epoch = told.epoch AND d.cancel_backend = $1
 
 -- name: set_aside
--- No answer: each waits for a while of its own, which grows with its failures ($2: whether the engine answered others
--- meanwhile; one that is away is no failure of theirs). $3: the longest wait (seconds).
+-- No answer: each duty waits, longer with each of its failures. $2: whether the engine confirmed other duties meanwhile; if it is
+-- away, that does not count as a failure of the duty. $3: the longest wait (seconds).
 UPDATE taskgate.engine_duty
 SET failures = failures + CASE WHEN $2 THEN 1 ELSE 0 END,
     due_at = now() + make_interval(secs => CASE WHEN $2 THEN LEAST($3::float8, 2 ^ LEAST(failures, 30)) ELSE 1 END)

@@ -1,4 +1,4 @@
--- What an engine says of its starts, and what it no longer knows.
+-- Comparison with an engine: starts that it has ended, and starts that it has lost.
 
 -- name: has_open
 SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE backend = $1 AND state IN ('queued', 'running'))
@@ -9,8 +9,8 @@ SELECT task_id, epoch, group_id, task_type, backend, state FROM taskgate.dispatc
 WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queued', 'running')
 
 -- name: silent_starts
--- Starts that are open for a while, a page of them, to be compared with the engine's own view. Without $5 only those that
--- run, and those that waited when a worker was lost, which may have had them in its hands.
+-- A page of starts that have been open for a while, to be compared with the engine. Without $5 only running ones, and those that
+-- were waiting when a worker was lost, because the engine may have given them to it.
 SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
 WHERE backend = $1 AND state IN ('queued', 'running') AND task_id > $2
   AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
@@ -41,14 +41,14 @@ SELECT 1 FROM ended
 SELECT incarnation, after_group, after_task FROM taskgate.engine_memory WHERE backend = $1
 
 -- name: note_memory
--- Another memory than the one that was seen last: what it should hold is compared from the beginning.
+-- The engine's data is not the same as at the last look: compare all that it should hold, from the beginning.
 INSERT INTO taskgate.engine_memory AS m (backend, incarnation, after_group, after_task) VALUES ($1, $2, '', '')
 ON CONFLICT (backend) DO UPDATE
     SET incarnation = excluded.incarnation, seen_at = now(), after_group = '', after_task = ''
     WHERE m.incarnation <> excluded.incarnation
 
 -- name: move_on
--- How far the comparison with this memory has come; null: it is finished.
+-- The progress of the comparison with these data; null: it is finished.
 UPDATE taskgate.engine_memory SET after_group = $3, after_task = $4 WHERE backend = $1 AND incarnation = $2
 
 -- name: waiting_page

@@ -1,4 +1,4 @@
--- Who leads. Leadership is a session's advisory lock; its number, the term, stands in a row, and the leader's statements carry it.
+-- The leader holds an advisory lock of its session. The number of its term is stored in a row, and its statements carry it.
 
 -- name: stand
 SELECT pg_try_advisory_lock($1::int, $2::int)
@@ -14,7 +14,7 @@ ON CONFLICT (is_only) DO UPDATE SET term = l.term + 1, holder = excluded.holder,
 RETURNING term
 
 -- name: share
--- First in a transaction of the leader's; false while a new term begins. A leader that vanishes in the middle holds nobody up.
+-- First statement of a leader's transaction; false while a new term begins. A leader that vanishes in the middle blocks nobody.
 SELECT pg_try_advisory_xact_lock_shared($1::int, $2::int)
 FROM (SELECT set_config('idle_in_transaction_session_timeout', '3000', true)) AS limited
 

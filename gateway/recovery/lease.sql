@@ -4,7 +4,7 @@
 SELECT pg_try_advisory_lock($1::int, $2::int)
 
 -- name: register
--- No row comes back when this process was declared lost: it must not go on under the same name.
+-- No row: this process was declared lost, and must not continue under the same name.
 -- `server_started` tells a lock that a restart of PostgreSQL took from one that was lost with its process.
 INSERT INTO taskgate.process AS p (process_id, kind, pool, backend, host, pid, version, slots, task_types, lock_key,
                                    flag_owner, server_started)
@@ -17,5 +17,5 @@ RETURNING 1
 UPDATE taskgate.process SET renewed_at = now() WHERE process_id = $1 AND lost_at IS NULL RETURNING 1
 
 -- name: retire
--- An orderly end; whatever it still held is handed out again like a lost worker's.
+-- An orderly end. Tasks that it still holds are taken back as from a lost worker.
 UPDATE taskgate.process SET renewed_at = '-infinity' WHERE process_id = $1

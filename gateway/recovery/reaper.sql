@@ -1,8 +1,8 @@
 -- Lost processes, and what they held.
 
 -- name: suspects
--- Processes whose lock is gone, or whose renewal is not of the last $2 seconds. How long one is silent is measured by whoever
--- asks, on its own clock: this server's may jump.
+-- Processes whose lock is gone, or that have not renewed their lease for $2 seconds. The caller measures the silence on its own
+-- clock, because the clock of this server may jump.
 SELECT p.process_id, p.kind, p.backend, p.host, p.pid, p.renewed_at = '-infinity' AS retired, p.renewed_at::text AS renewed,
        l.pid IS NOT NULL AS locked,
        p.server_started IS NOT DISTINCT FROM pg_postmaster_start_time() AS seen_since_restart,
@@ -15,7 +15,7 @@ WHERE p.lost_at IS NULL
   AND (l.pid IS NULL OR p.renewed_at NOT BETWEEN now() - make_interval(secs => $2) AND now() + interval '1 second')
 
 -- name: declare_lost
--- From here on this process can claim nothing; its starts are repeated at once, and what its engine handed to it is owed back.
+-- From now on this process can claim nothing. Its starts are repeated at once, and a release is recorded for its engine.
 WITH lost AS (
     UPDATE taskgate.process SET lost_at = now() WHERE process_id = $1 AND lost_at IS NULL
     RETURNING process_id, kind, backend
@@ -31,8 +31,8 @@ WITH lost AS (
 SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
 
 -- name: take_back
--- The runs of lost workers: their attempts end here, the tasks wait again (fenced by their next attempt), and their engines are
--- owed the word. A task under which $1 workers in a row were lost ends as a dead letter: it may be what ends them.
+-- The runs of lost workers: their attempts end, the tasks wait again (fenced by their next attempt), and requeues are recorded for
+-- their engines. If $1 workers in a row were lost while they ran a task, it becomes a dead letter, because it may be the cause.
 WITH runs AS (
     SELECT d.task_id, d.attempt, d.worker_id,
            1 + (SELECT count(*) FROM taskgate.attempt a
@@ -72,8 +72,8 @@ WITH runs AS (
 SELECT task_id, is_over FROM back
 
 -- name: rewait
--- The engine no longer holds these starts: the dispatcher makes new ones. A repetition keeps its time. What a legacy worker took
--- or ended, which it says in task_logs alone, is left to the reconciler.
+-- The engine has lost these starts: the dispatcher makes new ones. A repetition keeps its time. Tasks that a legacy worker took or
+-- ended are left to the reconciler.
 UPDATE taskgate.dispatch d
 SET state = 'waiting', owner_id = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
 FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)

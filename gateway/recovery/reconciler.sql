@@ -1,5 +1,5 @@
--- Merging what others wrote into task_logs into one status. Our own transitions change both tables
--- in one statement, so any difference between them was made by somebody else: an unmodified legacy worker, or a hand.
+-- Merges changes of `task_logs` that others made. Our own transitions change both tables in one statement, so any difference
+-- between them comes from somebody else: an unmodified legacy worker, or a person.
 
 -- name: merge_started
 -- A legacy worker took the task from Redis: it runs, under the legacy worker's name. $2: seconds to look back, null = all.
@@ -10,10 +10,10 @@ WITH started AS (
     WHERE t.id = d.task_id AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
       AND t.status = 'PROCESSING' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL
       AND ($2::float8 IS NULL OR t.started_at > now() - make_interval(secs => $2))
-    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at, d.stage, d.rule, d.entry_id
 ), history AS (
-    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at)
-    SELECT task_id, attempt, epoch, backend, worker_id, started_at FROM started
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, stage, rule, entry_id)
+    SELECT task_id, attempt, epoch, backend, worker_id, started_at, stage, rule, entry_id FROM started
     ON CONFLICT DO NOTHING
 )
 SELECT task_id FROM started
@@ -65,8 +65,8 @@ WHERE t.id = d.task_id AND d.state = 'stopped' AND d.finished_at > now() - inter
 RETURNING t.id AS task_id
 
 -- name: restore_completed
--- A copy in Redis that a legacy worker ran, or began, after the task was done. Without $1 reserved rows, which may be very
--- many, are passed over: only a hand makes one of them of a task that is done.
+-- A legacy worker ran or began a copy in Redis after the task was completed. Without $1, reserved rows are left out: there may be
+-- very many, and only a person turns a completed task into one.
 UPDATE task_logs t
 SET status = 'COMPLETED', completed_at = d.finished_at, error_message = NULL
 FROM taskgate.dispatch d
@@ -75,8 +75,8 @@ WHERE t.id = d.task_id AND d.state = 'completed' AND d.finished_at > now() - int
 RETURNING t.id AS task_id
 
 -- name: drop_rowless
--- Rows deleted by hand: the task is no more; its engine is told. Of tasks that wait here, which may be a million, the
--- dispatcher sees it when they are due.
+-- Rows that were deleted by hand: the task no longer exists, and a cancel is recorded for its engine. For tasks that wait in the
+-- gateway, of which there may be a million, the dispatcher notices it when they are due.
 UPDATE taskgate.dispatch d
 SET cancel_epoch = d.epoch, cancel_backend = d.backend, state = 'stopped', finished_at = now(), owner_id = NULL
 WHERE d.state IN ('starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'

@@ -27,3 +27,9 @@ class FlagChangeRefused(FlagError):
     """This change of the flag makes no sense; nothing was changed."""
 
     code = "flag_change_refused"
+
+
+class FlagVersionStale(FlagError):
+    """The flag was changed meanwhile; nothing was changed."""
+
+    code = "flag_version_stale"

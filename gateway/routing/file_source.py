@@ -20,7 +20,7 @@ from ldclient.interfaces import DataSourceErrorInfo, DataSourceErrorKind, DataSo
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 
 from gateway.routing.errors import FlagFileInvalid
-from gateway.routing.flag_document import FlagData, Json, parse_document
+from gateway.routing.flag_document import FlagData, numbered, parse_document
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class FlagFileSource(UpdateProcessor):
         self._loads = 0
         self.problem: str | None = None
         self.loaded = False
+        self.version: int | None = None
+        """The version in force, as the file says; None before there is one."""
 
     def start(self) -> None:
         self._sink.init({FEATURES: {}, SEGMENTS: {}})
@@ -103,7 +105,9 @@ class FlagFileSource(UpdateProcessor):
         if data is not None and data != self._data:
             self._loads += 1
             self._data = data
-            self._sink.init({FEATURES: self._numbered(data.features), SEGMENTS: self._numbered(data.segments)})
+            self.version = int(data.features[self._flag_key]["version"])
+            features, segments = numbered(data.features, self._loads), numbered(data.segments, self._loads)
+            self._sink.init({FEATURES: features, SEGMENTS: segments})
             self._sink.update_status(DataSourceState.VALID, None)
             self.loaded = True
             logger.info("Flags read from %s", self._path)
@@ -127,10 +131,6 @@ class FlagFileSource(UpdateProcessor):
         except OSError:
             return None
         return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
-
-    def _numbered(self, items: dict[str, Json]) -> dict[str, Json]:
-        """The SDK tells its listeners of a flag only when its version grew; who edits by hand does not think of it."""
-        return {key: {**item, "version": self._loads} for key, item in items.items()}
 
     def _report(self, reason: str | None) -> None:
         problem = None

@@ -7,6 +7,7 @@ into force, so that the last good data stays.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ class FlagData:
 def parse_document(text: str, flag_key: str) -> FlagData:
     """Read the text of a flag file. Raises `FlagFileInvalid` with one line that says what is wrong and where."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise FlagFileInvalid("it is nested too deeply") from None
     except ValueError as error:
         raise FlagFileInvalid(f"it is not JSON: {error}") from None
+    if "\\u" in text and not _is_storable(document):
+        raise FlagFileInvalid("it has NUL characters or lone surrogates, which cannot be stored")
     if not isinstance(document, dict):
         raise FlagFileInvalid("it must be a JSON object with a member 'flags'")
     features = {key: _versioned(key, flag) for key, flag in _members(document, "flags")}
@@ -57,10 +60,31 @@ def parse_document(text: str, flag_key: str) -> FlagData:
         for key, item in items.items():
             try:
                 kind.decode(item)
-            except (ValueError, TypeError, AttributeError) as error:
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise FlagFileInvalid(f"{key!r}: {error}") from None
-    check_flag(features[flag_key])
+    flag = features[flag_key]
+    if type(flag["version"]) is not int:
+        raise FlagFileInvalid("the flag's version is not a whole number")
+    try:
+        check_flag(flag)
+        for look in (oddities, reached_stages):  # what the gateway does with every flag
+            look(flag)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise FlagFileInvalid(f"the flag is malformed: {type(error).__name__} {error}") from None
     return FlagData(features, segments)
+
+
+def numbered(items: dict[str, Json], version: int) -> dict[str, Json]:
+    """The same with another version. The SDK tells its listeners of a flag only when its version grew; who edits by
+    hand does not think of it."""
+    return {key: {**item, "version": version} for key, item in items.items()}
+
+
+def content_version(version: object, flag: Mapping[str, Any]) -> str:
+    """The version of a flag in a file, where versions may repeat: with a hash of the flag."""
+    content = {name: value for name, value in flag.items() if name != "version"}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{version}:{digest}"
 
 
 def check_flag(flag: Mapping[str, Any]) -> None:
@@ -72,6 +96,8 @@ def check_flag(flag: Mapping[str, Any]) -> None:
         if stage not in _STAGES:
             raise FlagFileInvalid(f"variation {stage!r} is not a stage; the stages are {', '.join(Stage)}")
     for where, branch in _branches(flag):
+        if any(not isinstance(value, str) or not value for value in branch.get("values") or []):
+            raise FlagFileInvalid(f"{where}: the values of a target are texts")
         rollout = branch.get("rollout")
         if branch.get("variation") is None and rollout:
             weights = rollout.get("variations") or []
@@ -154,6 +180,15 @@ def _branches(flag: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     for number, rule in enumerate(flag.get("rules") or []):
         yield f"rule {number}", rule
     yield "fallthrough", flag.get("fallthrough") or {}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _is_storable(document: Any) -> bool:
+    text = json.dumps(document, ensure_ascii=False)
+    return "\\u0000" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _members(document: Json, name: str) -> Iterator[tuple[str, Any]]:

@@ -131,6 +131,7 @@ def is_own(rule: Mapping[str, Any]) -> bool:
             clause["op"] == "in"
             and not clause.get("negate")
             and (clause.get("contextKind"), clause["attribute"]) in _FIELDS
+            and all(isinstance(value, str) and value for value in clause["values"])
             for clause in rule["clauses"]
         )
     )

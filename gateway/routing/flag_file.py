@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid
+from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
 from gateway.routing.flag_edit import new_flag
 
@@ -37,6 +37,11 @@ class FlagChange:
     after: str
     why: str
     version: int
+
+
+def now() -> str:
+    """The time of a change."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class FlagFile:
@@ -74,19 +79,25 @@ class FlagFile:
             before = self._flag_in(document)
             after = {**change(before), "version": int(before.get("version", 0)) + 1}
             document["flags"][self.flag_key] = after
-            text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-            parse_document(text, self.flag_key)
-            record = FlagChange(
-                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                who=who,
-                what=what,
-                before=describe(before),
-                after=describe(after),
-                why=why.strip(),
-                version=after["version"],
-            )
-            self._replace(text, record)
+            record = FlagChange(now(), who, what, describe(before), describe(after), why.strip(), after["version"])
+            self._write(document, record)
         return record
+
+    def document(self) -> Json | None:
+        """All that the file holds, None when there is no file. Raises `FlagFileInvalid`."""
+        return self._read_document()
+
+    def replace(self, document: Json, change: FlagChange, *, instead_of: Json | None) -> FlagChange:
+        """Write a whole document; `instead_of` is what the file must hold still (None: anything).
+
+        Raises `FlagVersionStale` when it holds something else, and what `edit` raises.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if instead_of is not None and (self._read_document() or {}) != instead_of:
+                raise FlagVersionStale
+            self._write(document, change)
+        return change
 
     def history(self) -> list[FlagChange]:
         """Every recorded change, the oldest first; lines that are no record are passed over."""
@@ -136,6 +147,11 @@ class FlagFile:
             except RetryError:
                 raise FlagFileBusy from None
             yield
+
+    def _write(self, document: Json, record: FlagChange) -> None:
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        parse_document(text, self.flag_key)
+        self._replace(text, record)
 
     def _replace(self, text: str, record: FlagChange) -> None:
         target = Path(os.path.realpath(self.path))

@@ -18,6 +18,13 @@ def describe_scope(flag: Mapping[str, Any], scope: Scope) -> str:
     return "not set" if stage is None else str(stage)
 
 
+def describe_flag(flag: Mapping[str, Any]) -> str:
+    """`default off, 2 settings`."""
+    settings, rules = len(settings_of(flag)), len(foreign_rules(flag))
+    parts = [f"{settings} settings" if settings else "", f"{rules} rules by other hands" if rules else ""]
+    return ", ".join([f"default {describe_default(flag)}", *filter(None, parts)])
+
+
 def describe_default(flag: Mapping[str, Any]) -> str:
     """`off`, or `off 75 %, live 25 % by tenant`."""
     return describe_branch(flag, flag.get("fallthrough") or {})

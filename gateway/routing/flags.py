@@ -1,7 +1,7 @@
-"""The migration flag: LaunchDarkly's SDK, fed by the LaunchDarkly service or by a file (design §5).
+"""The migration flag: LaunchDarkly's SDK, fed by LaunchDarkly, by rows of our schema, or by a file (design §5).
 
-`migration_variation` and its tracker are used, not the SDK's `Migrator`: that one calls both backends in the dual
-stages, so a task would run twice.
+The SDK's `Migrator` is not used: it calls both backends in the dual stages, so a task would run twice. Nor is its
+`migration_variation`, which keeps the reason of the evaluation to itself; the tracker is made here.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ldclient import Config, Context, LDClient
 from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
-from ldclient.interfaces import DataSourceState, FlagChange
+from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
 from ldclient.migrations import Operation, OpTracker, Origin
 from ldclient.migrations import Stage as SdkStage
 from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
-from gateway.routing.flag_document import Json, check_flag
+from gateway.routing.flag_document import Json, check_flag, content_version
+from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS, Stage
+from gateway.routing.table_source import FlagTableSource
 from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ START_SECONDS = 1.0
 #: Longest wait of `close` for the last events to be sent (seconds).
 CLOSE_SECONDS = 2.0
 
-_STAGES = {stage: Stage(stage.value) for stage in SdkStage}
+_STAGES = {stage.value: stage for stage in Stage}
 _ORIGINS = {True: Origin.OLD, False: Origin.NEW}
 
 
@@ -47,7 +50,7 @@ class FlagEvaluation:
     """What the flag says for one task.
 
     `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
-    `off`. `reason` is the SDK's evaluation reason, given by `FlagSource.explain` only.
+    `off`. `reason` is the SDK's evaluation reason.
     """
 
     stage: Stage
@@ -68,28 +71,42 @@ class FlagSource:
         *,
         flag_key: str = "task-backend",
         file: Path | None = None,
+        table: FlagTableSource | None = None,
         sdk_key: str | None = None,
         base_url: str | None = None,
+        held: bool = False,
     ) -> None:
+        """One of `file`, `table` and `sdk_key` feeds it; without any the stage is `off` for all.
+
+        `held`: what is received is in force only by `put_in_force`.
+        """
         self.flag_key = flag_key
-        self.file = None if sdk_key else file
+        self.file = file
+        self._table = table
         self._sdk_key = sdk_key
         self._base_url = base_url
-        self._store: Any = InMemoryFeatureStore()  # type: ignore[no-untyped-call]
+        self._held = held
+        self._store: Any = HeldStore() if held else InMemoryFeatureStore()  # type: ignore[no-untyped-call]
         self._client: LDClient | None = None
         self._file_source: FlagFileSource | None = None
         self._closed = False
         self._listeners: list[Callable[[], None]] = []
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> FlagSource:
-        secret = settings.launchdarkly_sdk_key
-        return cls(
-            flag_key=settings.flag_key,
-            file=settings.flags_file,
-            sdk_key=secret.get_secret_value() if secret is not None else None,
-            base_url=settings.launchdarkly_base_url,
-        )
+    def from_settings(
+        cls, settings: Settings, database: Database, listener: Listener, *, held: bool = False
+    ) -> FlagSource:
+        """Fed by what the settings name. `listener` must not listen yet."""
+        match settings.flag_owner:
+            case "launchdarkly":
+                assert settings.launchdarkly_sdk_key is not None  # the settings see to it
+                key = settings.launchdarkly_sdk_key.get_secret_value()
+                return cls(flag_key=settings.flag_key, sdk_key=key, base_url=settings.launchdarkly_base_url, held=held)
+            case "file":
+                return cls(flag_key=settings.flag_key, file=settings.flags_file, held=held)
+            case _:
+                table = FlagTableSource(database, listener, settings.flag_key)
+                return cls(flag_key=settings.flag_key, table=table, held=held)
 
     @property
     def is_remote(self) -> bool:
@@ -98,21 +115,30 @@ class FlagSource:
 
     @property
     def owner(self) -> str:
-        """Who holds the flag: `LaunchDarkly`, `file <path>`, or `nobody` (the stage is `off` for all)."""
+        """Who holds the flag: `LaunchDarkly`, `database`, `file <path>`, or `nobody` (the stage is `off` for all)."""
         if self.is_remote:
             return "LaunchDarkly"
+        if self._table is not None:
+            return "database"
         if self.file is None:
             return "nobody"
         # The full path, which other processes understand; a link as the last part is followed anew at each look.
         return f"file {self.file.parent.resolve() / self.file.name}"
 
+    @property
+    def source(self) -> str:
+        """`launchdarkly`, `database` or `file`."""
+        return "launchdarkly" if self.is_remote else "database" if self._table is not None else "file"
+
     async def start(self) -> None:
         """Begin to receive flags; returns after `START_SECONDS` at the latest."""
-        if self._client is None and (self._sdk_key or self.file is not None):
+        if self._client is None and (self.is_remote or self._table is not None or self.file is not None):
             self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
             self._client.flag_tracker.add_listener(self._flag_changed)
             if self.is_remote:
                 self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+            if self._table is not None:
+                await self._table.follow()
         self._notify()
 
     async def close(self) -> None:
@@ -121,6 +147,8 @@ class FlagSource:
         if client is None or self._closed:
             return
         self._closed = True
+        if self._table is not None:
+            await self._table.close()
         loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
         def close() -> None:
@@ -134,28 +162,44 @@ class FlagSource:
         except TimeoutError:
             logger.warning("LaunchDarkly did not take the last events within %s s; they are dropped", CLOSE_SECONDS)
 
-    def evaluate(self, query: RouteQuery) -> FlagEvaluation:
-        """The stage of this task; in memory, some 60 µs."""
-        client = self._client
-        if client is None or not self._is_there():
-            return FlagEvaluation(Stage.OFF, known=False)
-        stage, tracker = client.migration_variation(self.flag_key, context_of(query), SdkStage.OFF)
-        return FlagEvaluation(_STAGES[stage], known=True, tracker=tracker)
+    def received(self) -> Snapshot:
+        """The newest flags and segments, whether they are in force or not; for a source that is `held`."""
+        return self._store.received()  # type: ignore[no-any-return]
 
-    def explain(self, query: RouteQuery) -> FlagEvaluation:
-        """As `evaluate`, with the reason."""
+    def version_of(self, snapshot: Snapshot) -> str:
+        """The flag's version there; of a file, whose versions may repeat, with a hash of the flag."""
+        flag = snapshot[FEATURES].get(self.flag_key)
+        if flag is None:
+            return ""
+        if self.is_remote:
+            return str(flag.version)
+        if self._table is not None:
+            return str(self._table.version or "")
+        return content_version(self._file_source.version if self._file_source else "", flag.to_json_dict())
+
+    def put_in_force(self, snapshot: Snapshot) -> None:
+        """Evaluate by these from now on."""
+        self._store.put_in_force(snapshot)
+        self._notify()
+
+    def evaluate(self, query: RouteQuery) -> FlagEvaluation:
+        """The stage of this task, and why; in memory, some 40 µs."""
         client = self._client
         if client is None or not self._is_there():
             return FlagEvaluation(Stage.OFF, known=False)
-        detail = client.variation_detail(self.flag_key, context_of(query), SdkStage.OFF.value)
-        stage = Stage(str(detail.value)) if detail.value in tuple(Stage) else Stage.OFF
-        return FlagEvaluation(stage, known=True, reason=dict(detail.reason))
+        context = context_of(query)
+        detail = client.variation_detail(self.flag_key, context, SdkStage.OFF.value)
+        tracker = None
+        if self.is_remote:
+            flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+            tracker = OpTracker(self.flag_key, flag, context, detail, SdkStage.OFF)
+        return FlagEvaluation(_STAGES.get(str(detail.value), Stage.OFF), True, tracker, detail.reason)
 
     def record(self, evaluation: FlagEvaluation, backend: str, latency: timedelta, *, failed: bool = False) -> None:
         """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.
 
         Its migration metrics show latency and errors by origin (`old` is Redis, `new` any other backend). Nothing is
-        recorded for a flag that comes from a file.
+        recorded for a flag of our own.
         """
         client = self._client
         if client is None or evaluation.tracker is None or not self.is_remote:
@@ -171,12 +215,20 @@ class FlagSource:
         flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
         return None if flag is None else dict(flag.to_json_dict())
 
+    @property
+    def version(self) -> int | None:
+        """The version of the flag in force; None when there is none."""
+        if (own := self._table or self._file_source) is not None:
+            return own.version
+        flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+        return None if flag is None else int(flag.version)
+
     def problem(self) -> str | None:
         """What keeps the flag from being up to date, in one line; None when all is well."""
         if self._client is None:
             return None
-        if self._file_source is not None:
-            return self._file_source.problem
+        if (own := self._table or self._file_source) is not None:
+            return own.problem
         status = self._client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
             kept = "the last known flags stay in force" if self._is_there() else "every tenant is at stage off"
@@ -197,7 +249,7 @@ class FlagSource:
             return None
         if self.file is not None:
             return f"the flag file {self.file} does not exist yet: every tenant is at stage off"
-        return "neither a LaunchDarkly SDK key nor a flag file is configured: every tenant is at stage off"
+        return "no flag has been set yet: every tenant is at stage off"
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on a thread of the SDK, after the flag or its problem may have changed."""
@@ -219,19 +271,17 @@ class FlagSource:
 
     def _config(self) -> Config:
         common = {"feature_store": self._store, "omit_anonymous_contexts": True, "diagnostic_opt_out": True}
-        if self.file is not None:
-            return Config(
-                "file",
-                update_processor_class=partial(self._make_file_source, self.file),
-                send_events=False,
-                **common,
-            )
+        if not self.is_remote:
+            return Config("own", update_processor_class=self._make_own_source, send_events=False, **common)
         if self._base_url is not None:
             common |= dict.fromkeys(("base_uri", "stream_uri", "events_uri"), self._base_url)
         return Config(self._sdk_key or "", http=HTTPConfig(connect_timeout=3, read_timeout=5), **common)
 
-    def _make_file_source(self, path: Path, config: Config, store: Any, ready: threading.Event) -> FlagFileSource:
-        self._file_source = FlagFileSource(path, self.flag_key, config, ready, self._notify)
+    def _make_own_source(self, config: Config, store: Any, ready: threading.Event) -> UpdateProcessor:
+        if self._table is not None:
+            return self._table.attach(config, ready, self._notify)
+        assert self.file is not None
+        self._file_source = FlagFileSource(self.file, self.flag_key, config, ready, self._notify)
         return self._file_source
 
 

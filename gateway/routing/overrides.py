@@ -1,27 +1,23 @@
 """The local override table above the flag: kill switch and guardrail, with an audit trail.
 
-Every gateway holds the whole table (a few rows) in memory. A change is announced on the channel
-`taskgate_overrides`; a slow poll catches what a lost connection or a transaction pooler (which passes no LISTEN)
-kept from being heard.
+Every gateway holds the whole table (a few rows) in memory. A change is announced on the channel `taskgate_overrides`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import asyncpg
 
-from backends.errors import TaskgateError
+from gateway.routing.followed_table import POLL_SECONDS, FollowedTable
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
@@ -29,15 +25,16 @@ logger = logging.getLogger(__name__)
 
 SQL = Queries("gateway.routing", "routing.sql")
 CHANNEL: Final = "taskgate_overrides"
-#: Seconds between two looks at the table that nobody asked for.
-POLL_SECONDS: Final = 5.0
-#: Longest time that `start` waits for the first look (seconds).
-START_SECONDS: Final = 1.0
+#: The table is looked at so long after the first of its rows has expired (seconds): clocks may differ a little.
+EXPIRED_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A stage that stands above the flag for a scope, who set it, and why. `expires_at` None: until it is cleared."""
+    """A stage that stands above the flag for a scope, who set it, and why. `expires_at` None: until it is cleared.
+
+    No two settings of an override have the same `version`.
+    """
 
     scope: Scope
     stage: Stage
@@ -45,6 +42,7 @@ class Override:
     set_by: str
     set_at: datetime
     expires_at: datetime | None = None
+    version: int = 0
     ends: float | None = field(default=None, compare=False)
     """When it ends on this process's monotonic clock."""
 
@@ -68,6 +66,11 @@ async def load_overrides(db: Executor) -> list[Override]:
     return found
 
 
+async def lock_overrides(db: Executor) -> None:
+    """Until the end of the transaction nobody else who asks may change an override."""
+    await db.fetchrow(SQL.lock_overrides)
+
+
 async def set_override(
     db: Executor, scope: Scope, stage: Stage, *, by: str, why: str, lasts: timedelta | None = None
 ) -> Override:
@@ -89,7 +92,8 @@ async def clear_override(db: Executor, scope: Scope, *, by: str, why: str) -> bo
 class Overrides:
     """The overrides in force, in memory; kept fresh by a task of its own between `start` and `close`.
 
-    While the database is away the last known rows stay in force. `clock` is monotonic, in seconds.
+    While the database is away the last known rows stay in force. `clock` is monotonic, in seconds. `load` reads the
+    rows; what it raises leaves the last ones in force.
     """
 
     def __init__(
@@ -99,34 +103,22 @@ class Overrides:
         *,
         poll: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        load: Callable[[Database], Awaitable[list[Override]]] = load_overrides,
     ) -> None:
         self._db = database
-        self._listener = listener
-        listener.subscribe(CHANNEL, self._announced, missed=self._announced)
-        self._poll = poll
+        self._load = load
+        self._followed = FollowedTable(listener, CHANNEL, self.refresh, self._report, poll=poll)
         self._clock = clock
         self._rows: dict[Scope, Override] = {}
-        self._wake = asyncio.Event()
-        self._looked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._problem: str | None = None
 
     async def start(self) -> None:
-        """Begin to follow the table; returns after `START_SECONDS` at the latest, whether it could be read or not."""
-        self._listener.start()
-        if self._task is None:
-            self._task = asyncio.create_task(self._follow(), name="route-overrides")
-            try:
-                await asyncio.wait_for(self._looked.wait(), START_SECONDS)
-            except TimeoutError:
-                self._report("it could not be read in time")
+        """Begin to follow the table, as `FollowedTable.start`."""
+        await self._followed.start()
 
     async def close(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._followed.close()
 
     def find(self, query: RouteQuery) -> Override | None:
         """The override of the most specific scope that covers the task and has not expired; in memory."""
@@ -155,29 +147,7 @@ class Overrides:
 
     async def refresh(self) -> None:
         """Read the table now. Raises `DatabaseUnavailable`."""
-        self._take(await load_overrides(self._db))
-
-    async def _follow(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._poll):
-                    rows = await load_overrides(self._db)
-                self._take(rows)
-            except (TaskgateError, OSError, *DRIVER_ERRORS, ValueError) as error:
-                self._report(str(error) or type(error).__name__)
-            await self._pause()
-
-    async def _pause(self) -> None:
-        # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    def _announced(self, _payload: str = "") -> None:
-        self._wake.set()
+        self._take(await self._load(self._db))
 
     def _take(self, rows: list[Override]) -> None:
         fresh = {row.scope: row for row in rows}
@@ -188,10 +158,11 @@ class Overrides:
         for scope in self._rows.keys() - fresh.keys():
             logger.info("The override for %s is gone", scope)
         self._rows = fresh
+        ends = [row.ends for row in rows if row.ends is not None]
+        self._followed.wake_in(max(min(ends) - self._clock(), 0) + EXPIRED_SECONDS if ends else None)
         self._report(None, changed=changed)
 
     def _report(self, reason: str | None, *, changed: bool = False) -> None:
-        self._looked.set()
         problem = None if reason is None else f"the override table cannot be followed ({reason}); the last rows hold"
         if problem is not None and self._problem is None:
             logger.warning("%s", problem)
@@ -213,5 +184,6 @@ def _override(row: asyncpg.Record) -> Override:
         set_by=row["set_by"],
         set_at=row["set_at"],
         expires_at=row["expires_at"],
+        version=row["version"],
         ends=None if left is None else time.monotonic() + left,
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.flag_document import Json, check_flag, reached_stages
 from gateway.routing.flag_text import describe_reason
 from gateway.routing.flags import FlagEvaluation
 from gateway.routing.overrides import Override
-from gateway.routing.query import RouteQuery
+from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.rules import rule_of
 from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of, effective
 from gateway.settings import Settings
 
@@ -34,8 +35,6 @@ class Flags(Protocol):
     def owner(self) -> str: ...
 
     def evaluate(self, query: RouteQuery) -> FlagEvaluation: ...
-
-    def explain(self, query: RouteQuery) -> FlagEvaluation: ...
 
     def document(self) -> Json | None: ...
 
@@ -58,13 +57,26 @@ class OverrideView(Protocol):
     def add_listener(self, listener: Callable[[], None]) -> None: ...
 
 
+class Entries(Protocol):
+    """`EntriesInForce` of the ledger, as the router sees it."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    @property
+    def problem(self) -> str | None: ...
+
+    def find(self, query: RouteQuery, override: Scope | None, reason: Mapping[str, Any] | None) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a task goes, and why.
 
     `stage` is what was asked for, `effective` what is carried out. With `usable` False the backend is not configured
     here: the task waits, and `problem` says so. `flag` is the evaluation to be handed to `FlagSource.record` after
-    the dispatch (None when an override decided).
+    the dispatch (None when an override decided). `rule` is what decided, in a word, and `entry_id` the entry of the
+    ledger behind it.
     """
 
     backend: str
@@ -76,13 +88,22 @@ class Route:
     problem: str | None = None
     flag: FlagEvaluation | None = None
     override: Override | None = None
+    rule: str = ""
+    entry_id: int | None = None
 
 
 class Router:
-    """Chooses backends, in memory and without waiting. `route` may be called from any thread."""
+    """Chooses backends, in memory and without waiting. Until `entries` are ready no route is usable: tasks wait."""
 
-    def __init__(self, flags: Flags, overrides: OverrideView | None, configured: frozenset[str]) -> None:
+    def __init__(
+        self,
+        flags: Flags,
+        overrides: OverrideView | None,
+        configured: frozenset[str],
+        entries: Entries | None = None,
+    ) -> None:
         self._flags = flags
+        self._entries = entries
         self._overrides = overrides
         self._configured = configured
         self._lock = threading.Lock()
@@ -99,23 +120,23 @@ class Router:
         """The backend for a task that is due now."""
         override = None if self._overrides is None else self._overrides.find(query)
         if override is not None:
-            return self._overridden(override)
+            return self._overridden(query, override)
         evaluation = self._flags.evaluate(query)
         if not evaluation.known:
-            return self._made(evaluation.stage, "default", self._flags.note() or "no flag is known yet")
-        return self._made(evaluation.stage, "flag", f"flag {self._flags.flag_key}", flag=evaluation)
+            return self._made(query, evaluation.stage, "default", self._flags.note() or "no flag is known yet")
+        return self._made(query, evaluation.stage, "flag", f"flag {self._flags.flag_key}", flag=evaluation)
 
     def explain(self, query: RouteQuery) -> Route:
         """As `route`, for people: `reason` names the target, rule or percentage that decided."""
         override = None if self._overrides is None else self._overrides.find(query)
         if override is not None:
-            return self._overridden(override)
-        evaluation, document = self._flags.explain(query), self._flags.document()
+            return self._overridden(query, override)
+        evaluation, document = self._flags.evaluate(query), self._flags.document()
         if not evaluation.known or document is None:
             reason = self._flags.problem() or self._flags.note() or "no flag is known yet"
-            return self._made(evaluation.stage, "default", reason)
+            return self._made(query, evaluation.stage, "default", reason)
         return self._made(
-            evaluation.stage, "flag", describe_reason(document, evaluation.reason or {}, query), flag=evaluation
+            query, evaluation.stage, "flag", describe_reason(document, evaluation.reason or {}, query), flag=evaluation
         )
 
     def reaches(self, stage: Stage) -> bool:
@@ -128,16 +149,21 @@ class Router:
         Stages that ask for a backend which is not configured, a flag source or an override table that is not up to
         date. None of them keeps the gateway from accepting tasks.
         """
-        own = [self._flags.problem(), None if self._overrides is None else self._overrides.problem()]
+        own = [
+            self._flags.problem(),
+            None if self._overrides is None else self._overrides.problem(),
+            None if self._entries is None else self._entries.problem,
+        ]
         return [problem for problem in own if problem is not None] + self._unserved()
 
-    def _overridden(self, override: Override) -> Route:
+    def _overridden(self, query: RouteQuery, override: Override) -> Route:
         until = "" if override.expires_at is None else f" until {override.expires_at:%Y-%m-%d %H:%M %Z}"
         reason = f"override for {override.scope} by {override.set_by}{until}: {override.why}"
-        return self._made(override.stage, "override", reason, override=override)
+        return self._made(query, override.stage, "override", reason, override=override)
 
     def _made(
         self,
+        query: RouteQuery,
         stage: Stage,
         source: Literal["override", "flag", "default"],
         reason: str,
@@ -146,9 +172,26 @@ class Router:
         override: Override | None = None,
     ) -> Route:
         backend = backend_of(stage)
-        usable = backend in self._configured
-        problem = None if usable else f"stage {stage} asks for {backend}, which is not configured here; its tasks wait"
-        return Route(backend, stage, effective(stage), source, reason, usable, problem, flag, override)
+        problem = None
+        if backend not in self._configured:
+            problem = f"stage {stage} asks for {backend}, which is not configured here; its tasks wait"
+        elif self._entries is not None and not self._entries.is_ready:
+            problem = "the flag was not yet compared with the ledger; tasks wait"
+        scope = None if override is None else override.scope
+        why = None if flag is None else flag.reason
+        return Route(
+            backend,
+            stage,
+            effective(stage),
+            source,
+            reason,
+            problem is None,
+            problem,
+            flag,
+            override,
+            rule_of(scope, why),
+            None if self._entries is None else self._entries.find(query, scope, why),
+        )
 
     def _unserved(self) -> list[str]:
         """Who is sent to a backend that is not configured; found from the flag itself, before any task comes."""

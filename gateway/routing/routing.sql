@@ -1,12 +1,37 @@
--- Statements of the override table, and what `taskgate route explain` reads of a tenant.
+-- Statements of the flag's versions and of the override table, and what `taskgate route explain` reads of a tenant.
+
+-- name: newest_flag_mark
+-- Which version is the newest; `mark` is another one after a change by hand.
+SELECT version, xmin::text AS mark FROM taskgate.flag_version ORDER BY version DESC LIMIT 1
+
+-- name: newest_flags
+SELECT version, xmin::text AS mark, document::text AS document
+FROM taskgate.flag_version ORDER BY version DESC LIMIT $1
+
+-- name: lock_flags
+-- Changes of the flag, one after the other.
+SELECT pg_advisory_xact_lock(hashtext('taskgate.flag_version'))
+
+-- name: add_flag_version
+INSERT INTO taskgate.flag_version (version, based_on, document, what, before, after, who, why)
+VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $8)
+RETURNING at
+
+-- name: flag_changes
+-- The newest $1 changes of the flag.
+SELECT at, who, what, before, after, why, version FROM taskgate.flag_version ORDER BY version DESC LIMIT $1
 
 -- name: list_overrides
 -- The rows in force. `seconds_left` instead of the time itself, so that the gateway's clock need not agree with the database's.
-SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at,
+SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at, version,
        extract(epoch FROM expires_at - now())::float8 AS seconds_left
 FROM taskgate.route_override
 WHERE expires_at IS NULL OR expires_at > now()
 ORDER BY id
+
+-- name: lock_overrides
+-- Changes of the overrides, one after the other.
+SELECT pg_advisory_xact_lock(hashtext('taskgate.route_override'))
 
 -- name: set_override
 -- Row, audit and notification in one statement: all or nothing, on any connection.
@@ -19,7 +44,7 @@ WITH before AS (
     VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
     ON CONFLICT (tenant_id, project_id, task_type) DO UPDATE
     SET stage = excluded.stage, why = excluded.why, set_by = excluded.set_by, set_at = now(),
-        expires_at = excluded.expires_at
+        expires_at = excluded.expires_at, version = excluded.version
     RETURNING kept.*
 ), audited AS (
     INSERT INTO taskgate.audit (actor, action, subject, detail, why)
@@ -29,7 +54,7 @@ WITH before AS (
            $5
     FROM changed
 )
-SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at,
+SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at, version,
        extract(epoch FROM expires_at - now())::float8 AS seconds_left,
        pg_notify('taskgate_overrides', '')
 FROM changed

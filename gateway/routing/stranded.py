@@ -46,8 +46,8 @@ def stranded(left: Iterable[Left], stage_of: Callable[[RouteQuery], Stage]) -> l
 
 
 async def newly_stranded(left: list[Left], before: Json, after: Json, flag_key: str) -> list[Left]:
-    """Those that a change of the flag would bring to stage `complete`."""
-    was, becomes = await _stages(before, flag_key, left), await _stages(after, flag_key, left)
+    """Those that a change of the flag's document would bring to stage `complete`."""
+    was, becomes = await stages_under(before, flag_key, left), await stages_under(after, flag_key, left)
     return [
         one
         for one, old, new in zip(left, was, becomes, strict=True)
@@ -84,11 +84,14 @@ def _counted(pairs: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
-async def _stages(flag: Json, flag_key: str, left: list[Left]) -> list[Stage]:
-    """The SDK evaluates, so that rules and percentages count as they do in a gateway."""
+async def stages_under(document: Json, flag_key: str, left: Iterable[Left]) -> list[Stage]:
+    """Of each, under a document that need not be in force.
+
+    The SDK evaluates, so that rules and percentages count as they do in a gateway.
+    """
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "flag.json"
-        path.write_text(json.dumps({"flags": {flag_key: flag}}), encoding="utf-8")
+        path.write_text(json.dumps(document), encoding="utf-8")
         source = FlagSource(flag_key=flag_key, file=path)
         await source.start()
         try:

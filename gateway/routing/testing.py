@@ -29,10 +29,8 @@ class StaticFlags:
             listener()
 
     def evaluate(self, query: RouteQuery) -> FlagEvaluation:
-        return FlagEvaluation(next(self._stages[s] for s in scopes_of(query) if s in self._stages), known=True)
-
-    def explain(self, query: RouteQuery) -> FlagEvaluation:
-        return FlagEvaluation(self.evaluate(query).stage, known=True, reason={"kind": "FALLTHROUGH"})
+        stage = next(self._stages[scope] for scope in scopes_of(query) if scope in self._stages)
+        return FlagEvaluation(stage, known=True, reason={"kind": "FALLTHROUGH"})
 
     def document(self) -> Json | None:
         flag = new_flag(self.flag_key)

@@ -56,9 +56,8 @@ class CallbackService:
         self._secrets = gateway.tenant_secrets
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "ListCallbacks": calls.unary(ListCallbacksRequest, self.list),
             "GetCallback": calls.unary(GetCallbackRequest, self.get),

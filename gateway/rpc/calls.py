@@ -13,41 +13,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from gateway.access.access import Access
-from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, METHODS, Asked
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.rpc.failures import abort
+from gateway.rpc.parsing import Request
 from gateway.rpc.receiving import Receiver
 
 log = logging.getLogger(__name__)
 
-Request = TypeVar("Request", bound=Message)
 _T = TypeVar("_T")
 
 Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 Send = Callable[[bytes], Awaitable[None]]
-
-#: Requests beyond this size (bytes) are taken apart in a thread, so that nobody waits.
-LARGE = 64 * 1024
-
-
-async def apart(size: int, work: Callable[..., _T], *args: Any, **options: Any) -> _T:
-    """The result of `work`, done in a thread when it is about more than `LARGE` bytes."""
-    if size <= LARGE:
-        return work(*args, **options)
-    return await asyncio.to_thread(work, *args, **options)
-
-
-def parse(request_type: type[Request], raw: bytes) -> Request:
-    """The message in these bytes. Raises `InvalidRequest`."""
-    try:
-        return request_type.FromString(raw)
-    except (DecodeError, RecursionError):
-        raise InvalidRequest(f"The request is not a valid {request_type.DESCRIPTOR.full_name}.") from None
 
 
 def asked_with(request_type: type[Message]) -> Asked:
@@ -98,9 +79,9 @@ class KeyedCalls:
     the key is looked at before the request is read, and an invalid request is reported only to those with a valid one.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, receiver: Receiver) -> None:
         self._access = access
-        self._receiver = Receiver(access)
+        self._receiver = receiver
 
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
@@ -109,13 +90,13 @@ class KeyedCalls:
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
             ASKED.set(asked)
             authorization = authorization_of(context)
-            try:
-                raw = await self._receiver.message(authorization, incoming)
-                request = await apart(len(raw), parse, request_type, raw)
-                return (await method(authorization, request)).SerializeToString()
-            except Exception as error:
-                await self._refuse(context, authorization, error)
-                raise
+            async with self._receiver.call(authorization) as received:
+                try:
+                    request = await received.only(request_type, incoming)
+                    return (await method(authorization, request)).SerializeToString()
+                except Exception as error:
+                    await self._refuse(context, authorization, error)
+                    raise
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -136,20 +117,15 @@ class KeyedCalls:
             ASKED.set(asked)
             authorization = authorization_of(context)
 
-            async def requests() -> AsyncIterator[tuple[int, Request]]:
-                await self._access.authenticate(authorization)
-                async for raw in incoming:
-                    yield len(raw), await apart(len(raw), parse, request_type, raw)
-
-            try:
-                read_key(authorization)
-                collected = await method(authorization, requests())
-                # Fails, or is cancelled, when there is nobody any more who could be told.
-                await context.send_initial_metadata(())
-                return (await answer(collected)).SerializeToString()
-            except Exception as error:
-                await self._refuse(context, authorization, error)
-                raise
+            async with self._receiver.call(authorization) as received:
+                try:
+                    collected = await method(authorization, received.each(request_type, incoming))
+                    # Fails, or is cancelled, when there is nobody any more who could be told.
+                    await context.send_initial_metadata(())
+                    return (await answer(collected)).SerializeToString()
+                except Exception as error:
+                    await self._refuse(context, authorization, error)
+                    raise
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -162,12 +138,14 @@ class KeyedCalls:
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
             ASKED.set(asked)
             authorization = authorization_of(context)
-            try:
-                raw = await self._receiver.message(authorization, incoming)
-                await method(authorization, await apart(len(raw), parse, request_type, raw), context.write)
-            except Exception as error:
-                await self._refuse(context, authorization, error)
-                raise
+            async with self._receiver.call(authorization) as received:
+                try:
+                    request = await received.only(request_type, incoming)
+                    await received.release()
+                    await method(authorization, request, context.write)
+                except Exception as error:
+                    await self._refuse(context, authorization, error)
+                    raise
 
         return grpc.stream_stream_rpc_method_handler(handle)
 

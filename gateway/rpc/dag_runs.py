@@ -73,9 +73,8 @@ class DagRunService:
         self._watch = gateway.run_watch
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "StartDagRun": calls.unary(StartDagRunRequest, self.start),
             "GetDagRun": calls.unary(GetDagRunRequest, self.get),

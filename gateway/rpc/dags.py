@@ -69,9 +69,8 @@ class DagService:
         self._dags = gateway.dags
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "GetDagSchema": calls.unary(GetDagSchemaRequest, self.schema),
             "ValidateDag": calls.unary(ValidateDagRequest, self.validate),

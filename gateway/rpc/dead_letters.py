@@ -59,9 +59,8 @@ class DeadLetterService:
         self._runner = gateway.operation_runner
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "ListDeadLetters": calls.unary(ListDeadLettersRequest, self.list),
             "GetDeadLetter": calls.unary(GetDeadLetterRequest, self.get),

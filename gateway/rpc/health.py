@@ -13,8 +13,9 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.errors import NotFound, TooManyOpen
-from gateway.rpc.calls import Context, Method, parse
+from gateway.rpc.calls import Context, Method
 from gateway.rpc.failures import abort
+from gateway.rpc.parsing import parse
 from gateway.rpc.receiving import only_message
 
 SERVICE = "grpc.health.v1.Health"

@@ -38,9 +38,8 @@ class OperationService:
         self._runner = gateway.operation_runner
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "StartOperation": calls.unary(StartOperationRequest, self.start),
             "GetOperation": calls.unary(GetOperationRequest, self.get),

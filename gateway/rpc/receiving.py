@@ -1,73 +1,160 @@
-"""How the message of a call comes in: its key is valid before anything is read, and what is unfinished is bounded.
+"""How the messages of a call come in: its key is valid before anything is read, and what they hold is bounded.
 
 grpc takes no more of a call than one window of HTTP/2 until its handler asks for the message, and up to the whole
-message from then on.
+message from then on. So it is asked for by so few calls at a time that their messages, each of the largest size, fit
+into the room that requests have; what has arrived counts as it is, until the call ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.access.access import Access
 from gateway.access.keys import hash_key, read_key
 from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.limits.held_bytes import HeldBytes
+from gateway.rpc.parsing import HEAVY, Request, parse_apart
+from gateway.sandbox.pool import Sandbox
 
-#: A message that is not there so long after its call was taken up is not waited for any more (seconds).
+#: A message that is not there so long after its call asked for it is not waited for any more (seconds).
 MESSAGE_SECONDS = 30.0
-#: Messages of one key that may be under way at once; its further calls wait.
-MOST_UNFINISHED = 16
 #: Messages of a key that was valid are read without asking again for so long (seconds); the call itself asks.
 TRUSTED_SECONDS = 60.0
 #: Keys that are remembered.
 MOST_KEYS = 10_000
+#: A call with a message of fewer bytes counts only until it has arrived.
+SMALL = 16 * 1024
+#: Calls with a heavy message (`parsing.HEAVY`) have turns: one of a key, so many in all.
+MOST_HEAVY = 2
 
 
 async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
     """The message of a call that has one. Raises `InvalidRequest` when the client closed its side without one, or does
     not send it in time."""
+    raw = await _next(incoming)
+    if raw is None:
+        raise InvalidRequest("The request has no message, or only a part of one.")
+    return raw
+
+
+async def _next(incoming: AsyncIterator[bytes]) -> bytes | None:
     try:
         async with asyncio.timeout(MESSAGE_SECONDS):
-            async for raw in incoming:
-                return raw
+            return await anext(incoming, None)
     except TimeoutError:
         raise InvalidRequest(f"The request did not arrive within {MESSAGE_SECONDS:g} s.") from None
-    raise InvalidRequest("The request has no message, or an incomplete one.")
 
 
-@dataclass(slots=True)
 class _Key:
-    trusted_until: float = 0.0
-    unfinished: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_UNFINISHED))
+    def __init__(self, key_id: str, most_unfinished: int) -> None:
+        self.key_id = key_id
+        self.trusted_until = 0.0
+        self.unfinished = asyncio.Semaphore(most_unfinished)
+        self.reading = 0
+        self.heavy = asyncio.Semaphore(1)
 
 
 class Receiver:
-    """Reads the messages of those who have a valid key."""
+    """Reads the messages of those who have a valid key; `largest` is the size of the largest message in bytes."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, held: HeldBytes, sandbox: Sandbox, *, largest: int) -> None:
+        self.held = held
+        self.sandbox = sandbox
+        self.largest = largest
+        self.unfinished = asyncio.Semaphore(max(1, held.in_all // largest))
+        self.heavy = asyncio.Semaphore(MOST_HEAVY)
         self._access = access
+        self._most_of_key = max(1, held.per_key // largest)
         self._keys: dict[str, _Key] = {}
 
-    async def message(self, authorization: str | None, incoming: AsyncIterator[bytes]) -> bytes:
-        """The message. Raises `Unauthenticated`, `DatabaseUnavailable`, `InvalidRequest`."""
-        key = await self._known(authorization)
-        async with key.unfinished:
-            return await only_message(incoming)
+    @asynccontextmanager
+    async def call(self, authorization: str | None) -> AsyncIterator[Incoming]:
+        """The messages of a call; what they hold is given back when it ends."""
+        async with AsyncExitStack() as until_the_end:
+            yield Incoming(self, authorization, until_the_end)
+
+    async def known(self, authorization: str | None) -> _Key:
+        """Raises `Unauthenticated`, `DatabaseUnavailable`."""
+        digest, now = hash_key(read_key(authorization)), asyncio.get_running_loop().time()
+        key = self._keys.get(digest)
+        if key is None or key.trusted_until < now:
+            caller = await self._access.authenticate(authorization)
+            key = self._keys.setdefault(digest, _Key(caller.key_id, self._most_of_key))
+            key.trusted_until = now + TRUSTED_SECONDS
+            if len(self._keys) > MOST_KEYS:
+                del self._keys[next(iter(self._keys))]
+        return key
 
     def distrust(self, authorization: str | None) -> None:
         """The key was refused."""
         with contextlib.suppress(Unauthenticated):
             self._keys.pop(hash_key(read_key(authorization)), None)
 
-    async def _known(self, authorization: str | None) -> _Key:
-        digest, now = hash_key(read_key(authorization)), asyncio.get_running_loop().time()
-        key = self._keys.get(digest)
-        if key is None or key.trusted_until < now:
-            await self._access.authenticate(authorization)
-            key = self._keys.setdefault(digest, _Key())
-            key.trusted_until = now + TRUSTED_SECONDS
-            if len(self._keys) > MOST_KEYS:
-                del self._keys[next(iter(self._keys))]
-        return key
+
+class Incoming:
+    """The messages of one call. What reads them raises `Unauthenticated`, `DatabaseUnavailable`, `InvalidRequest`,
+    `BodyTooLarge`, `TooManyOpen`, `TooMuchHeld`."""
+
+    def __init__(self, receiver: Receiver, authorization: str | None, until_the_end: AsyncExitStack) -> None:
+        self._receiver = receiver
+        self._authorization = authorization
+        self._until_the_end = until_the_end
+
+    async def only(self, request_type: type[Request], incoming: AsyncIterator[bytes]) -> Request:
+        """The request of a call that has one."""
+        key = await self._receiver.known(self._authorization)
+        await key.unfinished.acquire()
+        self._until_the_end.callback(key.unfinished.release)
+        raw = await self._kept(key, only_message(incoming))
+        assert raw is not None
+        if len(raw) <= SMALL:
+            await self.release()
+        await self._until_the_end.enter_async_context(self._turn(key, raw))
+        return await self._parsed(request_type, raw)
+
+    async def each(
+        self, request_type: type[Request], incoming: AsyncIterator[bytes]
+    ) -> AsyncIterator[tuple[int, Request]]:
+        """The requests of a call that has any number, with their sizes in bytes."""
+        key = await self._receiver.known(self._authorization)
+        await key.unfinished.acquire()
+        self._until_the_end.callback(key.unfinished.release)
+        while (raw := await self._kept(key, _next(incoming))) is not None:
+            size = len(raw)
+            async with self._turn(key, raw):
+                request = await self._parsed(request_type, raw)
+            del raw
+            yield size, request
+
+    async def release(self) -> None:
+        """Give everything back before the call ends."""
+        await self._until_the_end.aclose()
+
+    async def _parsed(self, request_type: type[Request], raw: bytes) -> Request:
+        receiver = self._receiver
+        return await parse_apart(request_type, raw, receiver.sandbox, largest=receiver.largest)
+
+    async def _kept(self, key: _Key, reading: Awaitable[bytes | None]) -> bytes | None:
+        """A message, whose room is given back when the call ends. The only one of a key does not wait for others'."""
+        async with self._receiver.unfinished if key.reading else contextlib.nullcontext():
+            key.reading += 1
+            try:
+                raw = await reading
+            finally:
+                key.reading -= 1
+        if raw is not None and len(raw) > SMALL:
+            held, size = self._receiver.held, len(raw)
+            held.hold(key.key_id, size)
+            self._until_the_end.callback(held.release, key.key_id, size)
+        return raw
+
+    @asynccontextmanager
+    async def _turn(self, key: _Key, raw: bytes) -> AsyncIterator[None]:
+        if len(raw) <= HEAVY:
+            yield
+            return
+        async with key.heavy, self._receiver.heavy:
+            yield

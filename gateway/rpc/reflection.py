@@ -11,8 +11,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
 from gateway.errors import ShuttingDown, TooManyOpen
-from gateway.rpc.calls import Context, Method, parse
+from gateway.rpc.calls import Context, Method
 from gateway.rpc.failures import abort
+from gateway.rpc.parsing import parse
 
 #: Both versions have the same messages; the package of grpc serves the older name alone.
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from taskgate.v1 import CallbackEvent, NewTask, OnConflict
 
 from gateway.rpc.failures import InvalidFields, Violation, invalid
-from gateway.rpc.values import to_json
+from gateway.rpc.values import Room, to_json
 from gateway.submission.service import TaskSubmission
 
 #: Fields of a submission that have another name in the proto.
@@ -56,11 +56,11 @@ def field_of(name: str) -> str:
     return _NAMES.get(name, name)
 
 
-def submission_of(task: NewTask, *, max_depth: int, at: str) -> TaskSubmission:
+def submission_of(task: NewTask, *, max_depth: int, at: str, room: Room) -> TaskSubmission:
     """What is asked for. `at` is the path of the message in the request. Raises `InvalidFields`."""
     given: dict[str, Any] = {
         "type": task.task_type,
-        "payload": to_json(task.payload, max_depth=max_depth, at=f"{at}.payload"),
+        "payload": to_json(task.payload, max_depth=max_depth, at=f"{at}.payload", room=room),
     }
     present = {field.name for field, _ in task.ListFields()}
     for name in _TEXTS:

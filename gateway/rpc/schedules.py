@@ -72,9 +72,8 @@ class ScheduleService:
         self._submitter = Submitter(gateway, unbroken)
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "CreateSchedule": calls.unary(CreateScheduleRequest, self.create),
             "GetSchedule": calls.unary(GetScheduleRequest, self.get),

@@ -16,6 +16,7 @@ from gateway.rpc import (
     dags,
     dead_letters,
     health,
+    migration,
     operations,
     schedules,
     service,
@@ -23,13 +24,15 @@ from gateway.rpc import (
     workers,
 )
 from gateway.rpc.callbacks import CallbackService
-from gateway.rpc.calls import Unbroken
+from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.credentials import certificate_files
 from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
+from gateway.rpc.migration import MigrationService
 from gateway.rpc.operations import OperationService
+from gateway.rpc.receiving import Receiver
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
 from gateway.rpc.schedules import ScheduleService
@@ -76,7 +79,10 @@ class GrpcServer:
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
+            migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
+        receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
+        self.calls = KeyedCalls(gateway.access, receiver)
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
@@ -90,7 +96,7 @@ class GrpcServer:
         settings that do not go together."""
         settings = self._settings
         server = grpc.aio.server(options=options_of(settings), maximum_concurrent_rpcs=MOST_CALLS)
-        handlers = {name: served.handlers() for name, served in self.services.items()}
+        handlers = {name: served.handlers(self.calls) for name, served in self.services.items()}
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}

@@ -57,9 +57,8 @@ class TaskService:
         self._selections = Selections(gateway, unbroken)
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "Submit": calls.unary(SubmitRequest, self._submitter.submit),
             "SubmitBatch": calls.collecting(

@@ -19,10 +19,12 @@ from taskgate.v1 import (
 
 from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, TaskNotFound, UniqueKeyTaken
-from gateway.rpc.calls import Unbroken, apart
+from gateway.rpc.calls import Unbroken
 from gateway.rpc.failures import invalid
+from gateway.rpc.parsing import BYTES_OF_A_VALUE, apart
 from gateway.rpc.requests import field_of, fingerprint, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
+from gateway.rpc.values import Room
 from gateway.submission.idempotency import Idempotency, check_idempotency_key
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
@@ -106,6 +108,7 @@ class Submitter:
         batch = Batch(caller, [], [], None)
         key: str | None = None
         size, first = 0, True
+        room = Room(self._settings.max_batch_bytes // BYTES_OF_A_VALUE)
         async for bytes_sent, request in requests:
             size += bytes_sent
             part = request.WhichOneof("part")
@@ -117,7 +120,7 @@ class Submitter:
             elif part == "task":
                 self._check_room(len(batch.tasks) + 1, size)
                 at = f"tasks[{len(batch.tasks)}]"
-                submission = await apart(bytes_sent, self.read, request.task, at)
+                submission = await apart(bytes_sent, self.read, request.task, at, room)
                 _, task = await prepare(service, submission, at)
                 batch.tasks.append(task)
                 batch.submissions.append(submission)
@@ -146,9 +149,10 @@ class Submitter:
             self._access, self._task_log, self._view, authorization, self._callback_rules, self._capabilities
         )
 
-    def read(self, task: Any, at: str) -> TaskSubmission:
+    def read(self, task: Any, at: str, room: Room | None = None) -> TaskSubmission:
         """What a `NewTask` asks for. Raises `InvalidFields`."""
-        return submission_of(task, max_depth=self._settings.max_json_depth, at=at)
+        room = room or Room(self._settings.max_body_bytes // BYTES_OF_A_VALUE)
+        return submission_of(task, max_depth=self._settings.max_json_depth, at=at, room=room)
 
     def _check_room(self, tasks: int, size: int) -> None:
         if tasks > self._settings.max_batch_tasks:

@@ -55,9 +55,8 @@ class TenantService:
         self._pauses = gateway.pauses
         self._unbroken = unbroken
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "ListTenants": calls.unary(ListTenantsRequest, self.list),
             "GetTenant": calls.unary(GetTenantRequest, self.get),

@@ -20,32 +20,49 @@ _EXACT = 2**53
 _NUL = "NUL characters cannot be stored"
 
 
-def to_json(struct: Struct, *, max_depth: int, at: str) -> dict[str, Any]:
+class Room:
+    """How many values there may be yet: taken apart, each takes many times its few bytes on the wire."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+
+    def take(self, count: int, at: str) -> None:
+        """Raises `InvalidFields`."""
+        self._left -= count
+        if self._left < 0:
+            raise invalid(at, f"more than {self._most} values")
+
+
+def to_json(struct: Struct, *, max_depth: int, at: str, room: Room | None = None) -> dict[str, Any]:
     """The JSON object that a struct stands for; whole numbers up to 2^53 become integers.
 
-    Raises `InvalidFields`, naming the place beneath `at`, for what JSON or PostgreSQL cannot hold.
+    Raises `InvalidFields`, naming the place beneath `at`, for what JSON or PostgreSQL cannot hold, and for more
+    values than there is room for.
     """
-    return _object(struct, max_depth - 1, at)
+    return _object(struct, max_depth - 1, at, room)
 
 
-def _object(struct: Struct, depth: int, at: str) -> dict[str, Any]:
+def _object(struct: Struct, depth: int, at: str, room: Room | None) -> dict[str, Any]:
     if depth < 0:
         raise invalid(at, "nested too deep")
     found: dict[str, Any] = {}
     fields = struct.fields
+    if room is not None:
+        room.take(len(fields), at)
     for key in fields:
         if "\0" in key:
             raise invalid(at, _NUL)
-        found[key] = _plain(fields[key], depth, at, key)
+        found[key] = _plain(fields[key], depth, at, key, room)
     return found
 
 
 def plain_of(value: Value, *, max_depth: int, at: str) -> Any:
     """As `to_json`, for any JSON value."""
-    return _plain(value, max_depth, "", at)
+    return _plain(value, max_depth, "", at, None)
 
 
-def _plain(value: Value, depth: int, at: str, key: str | int) -> Any:
+def _plain(value: Value, depth: int, at: str, key: str | int, room: Room | None) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         text = value.string_value
@@ -62,12 +79,14 @@ def _plain(value: Value, depth: int, at: str, key: str | int) -> Any:
     if kind == "null_value":
         return None
     if kind == "struct_value":
-        return _object(value.struct_value, depth - 1, _path(at, key))
+        return _object(value.struct_value, depth - 1, _path(at, key), room)
     if kind == "list_value":
         if depth <= 0:
             raise invalid(_path(at, key), "nested too deep")
-        place = _path(at, key)
-        return [_plain(item, depth - 1, place, index) for index, item in enumerate(value.list_value.values)]
+        place, values = _path(at, key), value.list_value.values
+        if room is not None:
+            room.take(len(values), place)
+        return [_plain(item, depth - 1, place, index, room) for index, item in enumerate(values)]
     raise invalid(_path(at, key), "a value without a kind")
 
 

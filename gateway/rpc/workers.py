@@ -36,9 +36,8 @@ class WorkerService:
         self._fleet = gateway.fleet
         self._database = gateway.database
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {
             "ListWorkers": calls.unary(ListWorkersRequest, self.list),
             "GetWorker": calls.unary(GetWorkerRequest, self.get),

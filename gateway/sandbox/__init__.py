@@ -1,1 +1,1 @@
-"""Work on what a tenant wrote, in child processes with limits of time and memory."""
+"""Runs code and expressions of tenants in child processes with limits of time and memory."""

@@ -1,6 +1,6 @@
-"""A pool of child processes for pure functions: what a tenant wrote costs a bounded amount of time and memory.
+"""A pool of child processes for pure functions on input of tenants, with bounded time and memory.
 
-A thread would not do: a regular expression or a parser in C keeps the interpreter's lock.
+Threads are not enough: a regular expression or a parser in C keeps the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.recovery.guard import die_with
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: So many times its processor time a function may take by the clock.
+#: Limit of a function by the clock, as a multiple of its limit of processor time.
 WAIT = 5
 _MEGABYTE = 1024 * 1024
 
@@ -44,7 +44,7 @@ class Sandbox:
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
 
-        `seconds` of processor time, so that a busy machine refuses nothing; by the clock it has `WAIT` times as long.
+        `seconds` limits the processor time; the limit by the clock is `WAIT` times that, for busy machines.
         """
         future = self._started().schedule(_timed, args=(seconds, function, args, kwargs), timeout=WAIT * seconds)
         try:

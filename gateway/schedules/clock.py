@@ -1,8 +1,8 @@
-"""Fires schedules. Every gateway runs a clock; a firing happens once whatever dies, and however many clocks there are.
+"""Fires schedules. Every gateway runs a clock. Each time fires once, with any number of clocks and across crashes.
 
-Two steps, each one transaction that names the revision of the schedule that it acts on. *Noting* moves the schedule to
-its next time and writes a pending firing, whose key is schedule and nominal time. *Settling* decides pending firings by
-the overlap policy; what a firing becomes is committed together with the rows of its task.
+There are two steps, each a transaction that checks the revision of the schedule. *Recording* moves the schedule to its
+next time and writes a pending firing, whose key is schedule and nominal time. *Settling* decides pending firings by the
+overlap policy; the decision is committed together with the rows of the task.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from gateway.tasks.lifecycle.transitions import Transitions
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.schedules", "schedules.sql")
 
-#: Times of one schedule that may wait for the task before them (`buffer_all`); further ones are skipped.
+#: Times of one schedule that may wait for the previous task (`buffer_all`); further ones are skipped.
 MOST_BUFFERED = 1000
-#: Schedules that are worked on at once, and looked for at once.
+#: Schedules that are handled at once, and read at once.
 AT_ONCE = 4
 MOST_DUE = 200
-#: Seconds between two looks whether the task that a firing waits for is over.
+#: Pause between two checks whether the task that a firing waits for is over (seconds).
 BUFFER_SECONDS = 1.0
-#: Between two rounds over all schedules.
+#: Pause between two rounds over all schedules (seconds).
 ROUND_SECONDS = 3600.0
 
 _TASK_KEYS = frozenset(("task_logs_pkey", "dispatch_pkey"))
@@ -105,9 +105,9 @@ class Clock:
                 pause = 0.5
 
     async def tick(self) -> float:
-        """Do what is due; seconds until something is again. Raises `DatabaseUnavailable`."""
+        """Do what is due. Returns the seconds until something is due again. Raises `DatabaseUnavailable`."""
         while rows := await self._db.fetch(SQL.due, self.now(), MOST_DUE):
-            # In another order in each gateway, so that they seldom want the same one.
+            # In a random order, so that gateways seldom want the same one.
             names = random.sample([row["schedule_id"] for row in rows], len(rows))
             slots = asyncio.Semaphore(AT_ONCE)
             worked = await asyncio.gather(*(self._turn(name, slots) for name in names))
@@ -119,7 +119,7 @@ class Clock:
         return min(max((due - self.now()).total_seconds(), 0.0), self._sweep_seconds)
 
     async def _go_round(self) -> None:
-        """At first and now and then: follow the rules of time zones, and drop old history.
+        """At the start and from time to time: apply the present rules of time zones, and delete old history.
 
         Again later, because a gateway of an older release beside this one stores times by older rules.
         """
@@ -129,11 +129,11 @@ class Clock:
             self._went_round_at = time.monotonic()
 
     async def _forget(self) -> None:
-        """What is forgotten cannot fire again: a task's id is made of its time."""
+        """Old history is deleted, but its times cannot fire again: the id of a task is derived from its time."""
         await self._db.execute(SQL.forget, self._history_days)
 
     async def _turn(self, schedule_id: str, slots: asyncio.Semaphore) -> bool:
-        """Both steps for one schedule; False when it has to wait, so that one that fails stands in nobody's way."""
+        """Both steps for one schedule. Returns False if it has to wait; a schedule that fails does not delay others."""
         async with slots:
             try:
                 await self.note(schedule_id)
@@ -173,9 +173,9 @@ class Clock:
                     pass
 
     async def _settle(self, schedule_id: str, most_tasks: int) -> bool | None:
-        """Decide until so many tasks are submitted; whether there is more to decide.
+        """Decide until so many tasks are submitted. Returns whether there is more to decide.
 
-        None when several were to be submitted and one was refused, so that nothing was: each has to go alone.
+        None if several were to be submitted and one was refused, so that none was: submit each by itself.
         """
         now = self.now()
         row = await self._db.fetchrow(SQL.to_settle, schedule_id)
@@ -214,7 +214,7 @@ class Clock:
         return has_more
 
     async def _tasks(self, schedule: Schedule, verdict: Verdict) -> list[NewTask]:
-        """The tasks of what is fired; what its owner may not (any longer) submit is refused."""
+        """The tasks of fired times. Tasks that the owner may not (any longer) submit are refused."""
         fired = [decision.task_id for decision in verdict.decisions if decision.task_id is not None]
         if not fired:
             return []
@@ -260,12 +260,12 @@ class Clock:
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows as the arrays that `unnest` makes rows of again."""
+    """Rows as arrays for `unnest`."""
     return [[row[column] for row in rows] for column in range(width)]
 
 
 def _refuse(verdict: Verdict, error: ApiError) -> None:
-    """Nothing that was to be fired is; what was to be stopped for it goes on."""
+    """Undo the decisions to fire; tasks that were to be stopped for them go on."""
     for decision in verdict.decisions:
         if decision.outcome == "fired":
             if decision.firing.kind == "clock" and verdict.runs_left is not None:
@@ -276,7 +276,7 @@ def _refuse(verdict: Verdict, error: ApiError) -> None:
 
 
 def _undo(verdict: Verdict, error: ApiError | asyncpg.UniqueViolationError) -> None:
-    """The one task was not accepted: it was refused, or it exists (its firing was forgotten, and asked for again)."""
+    """The task was not accepted: it was refused, or it exists already (its history was deleted meanwhile)."""
     if isinstance(error, ApiError):
         _refuse(verdict, error)
         return

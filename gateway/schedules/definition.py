@@ -1,4 +1,4 @@
-"""What a client says of a schedule: when it fires, what it submits, and what happens when firings meet."""
+"""The definition of a schedule: when it fires, what it submits, and its overlap policy."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _zones() -> frozenset[str]:
 _known_zones: frozenset[str] | None = None
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
-#: A number, several, or what cron writes: `*`, `1-5`, `*/15`, `MON`.
+#: A number, a list, or a cron field: `*`, `1-5`, `*/15`, `MON`.
 CalendarField = Annotated[int, Field(ge=0, le=9999)] | Annotated[str, Field(min_length=1, max_length=200)]
 CalendarFields = CalendarField | Annotated[list[CalendarField], Field(min_length=1, max_length=100)]
 
 
 class Calendar(BaseModel):
-    """Local dates and times that match every field; what is left out is midnight of any day."""
+    """Local dates and times that match every field; the defaults are any day, at midnight."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -115,7 +115,7 @@ class Spec(BaseModel):
 
 
 class ScheduleDefinition(BaseModel):
-    """A schedule as its client writes it."""
+    """A schedule as a client defines it."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What becomes of a schedule's pending firings, given which of its tasks are not over. Pure."""
+"""Decides pending firings of a schedule, given its tasks that are not over. Pure."""
 
 from __future__ import annotations
 

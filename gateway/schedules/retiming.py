@@ -1,4 +1,4 @@
-"""Stored next times, computed anew: each release of tzdata changes the rules of some time zones."""
+"""Computes stored next times again, because each release of tzdata changes the rules of some time zones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = 500
 
 
 async def retime_all(database: Database) -> None:
-    """Move every schedule whose next time, or its firing, is another by the rules of today.
+    """Update every schedule whose next time, or its firing, differs by the present rules.
 
     Raises `DatabaseUnavailable`.
     """

@@ -1,4 +1,4 @@
-"""A schedule as it stands, and which of its times are due."""
+"""The state of a schedule, and which of its times are due."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.schedules.times import Timetable
 #: Makes a task's id of schedule and nominal time.
 _NAMESPACE = uuid.UUID("5d0c7d0e-6a53-4f5e-9d5b-0e6d2f9b7c11")
 
-#: Times that are noted in one transaction.
+#: Times that are recorded in one transaction.
 BATCH = 100
 
 
@@ -66,7 +66,7 @@ class Schedule:
         return Timetable(self.schedule_id, self.definition)
 
     def local(self, nominal: datetime) -> str:
-        """A nominal time as the clocks of the schedule's time zone show it, with their offset."""
+        """A nominal time in the schedule's time zone, with its offset."""
         return nominal.astimezone(ZoneInfo(self.definition.timezone)).isoformat()
 
     def task_id(self, nominal: datetime) -> str:
@@ -88,7 +88,7 @@ class Schedule:
         return self.next_at
 
     def due(self, now: datetime) -> Due:
-        """What the clock has to note at `now`."""
+        """The times that the clock has to record at `now`."""
         due = Due(next_at=self.retimed().next_at)
         if self.definition.remaining_runs == 0:
             due.next_at = None

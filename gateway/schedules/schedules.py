@@ -1,4 +1,4 @@
-"""Schedules as people handle them: kept, changed, paused, run by hand, looked at."""
+"""Schedules for their users: create, change, pause, run by hand, read."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Schedules:
     async def change(
         self, schedule_id: str, caller: Caller, change: Change, *, author: tuple[str, str | None] | None = None
     ) -> Schedule:
-        """Change a schedule; what has come due before is fired as it was defined before.
+        """Change a schedule. Times that were due before fire by the old definition.
 
         `author` is the user on whose behalf it submits from now on, and its project: given when the action is changed.
         Raises `InvalidRequest`, `ScheduleChanged`.
@@ -146,7 +146,7 @@ class Schedules:
         await self._db.execute(SQL.delete, schedule_id)
 
     async def run(self, schedule_id: str, caller: Caller, overlap: Overlap | None) -> dict[str, Any]:
-        """Fire now, also while it is paused; what became of it. `overlap` None: the schedule's own."""
+        """Fire now, also while it is paused. Returns the result. `overlap` None: the schedule's own."""
         schedule = await self.get(schedule_id, caller)
         nominal = self._clock.now()
         # Two at the same moment are two.
@@ -162,7 +162,7 @@ class Schedules:
     async def backfill(
         self, schedule_id: str, caller: Caller, begin: datetime, end: datetime, overlap: Overlap
     ) -> tuple[int, int]:
-        """Fire the times from `begin` to `end`, both included, that came to nothing or were never due.
+        """Fire the times from `begin` to `end`, both included, that have no task yet.
 
         How many times there are, and how many of them are fired now: the others have their task already.
         Raises `InvalidRequest` for a range that ends in the future, or names too many times.

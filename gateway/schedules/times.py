@@ -1,8 +1,8 @@
 """The times of a schedule: pure computation, no clock.
 
-Local times and daylight saving: a local time that does not exist stands for the first moment after the gap; one that
-comes twice is meant the first time only. Where the hour is `*`, nobody names a local time: such specs go by real time,
-so they fire in both passes of a repeated hour and have nothing to fire in a gap.
+Local times and daylight saving: a local time that does not exist means the first moment after the gap; one that comes
+twice fires only the first time. Specs whose hour is `*` follow real time, so they fire in both passes of a repeated
+hour, and there is nothing to make up for in a gap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.schedules.definition import ScheduleDefinition, Spec, zone_of
 #: A schedule without a time within so many years never fires.
 HORIZON = timedelta(days=366 * 50)
 
-#: A zone's rules move a time by less than this.
+#: New rules of a zone move a time by less than this.
 _LARGEST_SHIFT = timedelta(days=1)
 
 _TICK = timedelta(microseconds=1)
@@ -48,7 +48,7 @@ class Timetable:
         self._jitter = timedelta(seconds=definition.jitter_seconds)
 
     def after(self, moment: datetime) -> datetime | None:
-        """The first nominal time later than `moment`; None: there is none any more."""
+        """The first nominal time later than `moment`; None: there is none."""
         definition = self._definition
         if definition.start_at is not None and definition.start_at > moment:
             # `start_at` itself may be a time of the schedule.
@@ -85,7 +85,7 @@ class Timetable:
         return times
 
     def fires_at(self, nominal: datetime) -> datetime:
-        """When a nominal time fires: later by its jitter, which depends on nothing but schedule and time."""
+        """When a nominal time fires: later by its jitter, which depends only on schedule and time."""
         if not self._jitter:
             return nominal
         following = self.after(nominal)

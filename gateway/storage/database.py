@@ -17,24 +17,24 @@ from gateway.storage.driver_errors import DRIVER_ERRORS, translated, uncertain
 
 log = logging.getLogger(__name__)
 
-#: A statement that takes longer (seconds) is cancelled, and a server that does not confirm that in time is taken for
-#: gone: nobody waits longer than the sum of the two on a peer that vanished.
+#: A statement that takes longer (seconds) is cancelled. A server that does not confirm that in time counts as gone. So
+#: nobody waits longer than the sum of the two for a server that has vanished.
 STATEMENT_SECONDS = 8.0
 CONFIRM_SECONDS = 2.0
 #: False on a standby, and where writes are switched off.
 IS_WRITABLE = "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::bool)"
 
-#: The pool that is replaced has so long for what is under way on it (seconds).
+#: How long statements under way on a replaced pool may still take (seconds).
 _RETIRE_SECONDS = 10.0
 
-#: Both ends drop connections whose other end has vanished from the network, the server with the locks that they hold:
-#: a lease's after 3 s, others after some 11 s.
+#: Both ends drop a connection whose other end has vanished from the network; the server then frees its locks. The
+#: connection of a lease is dropped after 3 s, others after some 11 s.
 _ALERT = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
     "tcp_user_timeout": "3000",
-    # A crash of the server ends all leases anyway; what hangs on one waits for the disk, and so for all before it.
+    # A crash of the server ends all leases anyway; a commit that depends on one waits for the disk, and so for these.
     "synchronous_commit": "off",
 }
 _PATIENT = {
@@ -57,7 +57,7 @@ type_Connection = asyncpg.pool.PoolConnectionProxy
 
 
 class _Session(asyncpg.Connection):
-    """Notices by itself when its server has vanished; asyncpg gives no other way to its socket."""
+    """Notices that its server has vanished; asyncpg offers no other access to its socket."""
 
     __slots__ = ()
 
@@ -73,7 +73,7 @@ class _Session(asyncpg.Connection):
 
 
 async def connect(url: str, *, name: str = "taskgate", alert: bool = False, **options: Any) -> asyncpg.Connection:
-    """A connection to the server that takes writes, of those that the URL names; the caller closes it.
+    """A connection to the server that takes writes, among those in the URL; the caller closes it.
 
     `alert`: both ends notice within 3 s when the other one vanished, instead of 11. Options are those of
     `asyncpg.connect`. Raises `DatabaseUnavailable`.
@@ -83,10 +83,10 @@ async def connect(url: str, *, name: str = "taskgate", alert: bool = False, **op
 
 
 def _session(url: str, *, name: str, alert: bool) -> dict[str, Any]:
-    """What every connection is opened with."""
+    """The options of every connection."""
     return {
         "connection_class": _Session,
-        # A standby refuses writes, and its reads are of the past.
+        # A standby refuses writes, and its reads are out of date.
         "target_session_attrs": None if "target_session_attrs=" in url else "read-write",
         # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
         "server_settings": {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)},
@@ -94,7 +94,7 @@ def _session(url: str, *, name: str, alert: bool) -> dict[str, Any]:
 
 
 async def _keep_session(connection: object) -> None:
-    """In place of asyncpg's `RESET ALL` at each release, a round trip per statement.
+    """Replaces asyncpg's `RESET ALL` at each release, which costs a round trip per statement.
 
     Nothing on a pooled connection outlives its transaction: no settings, cursors or LISTEN, which `connect` is for.
     asyncpg itself still rolls back what was left open.
@@ -104,8 +104,8 @@ async def _keep_session(connection: object) -> None:
 class Database:
     """Opens its pool on first use, so that a gateway starts while PostgreSQL is away.
 
-    No call waits longer than some ten seconds for a server that has vanished. A connection that was found dead, or
-    that may no longer write, takes all others of its pool with it: they are to the same server.
+    No call waits longer than some ten seconds for a server that has vanished. If a connection is dead, or may no longer
+    write, the whole pool is replaced, because its connections lead to the same server.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Database:
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     def replace_connections(self, since: float) -> None:
-        """A connection that was taken at that time (`time.monotonic`) is of no use any more: have new ones."""
+        """A connection that was taken at this time (`time.monotonic`) can no longer be used: replace all."""
         if self._pool is None or since < self._opened:
             return
         pool, self._pool = self._pool, None
@@ -170,7 +170,7 @@ class Database:
         """A connection for several statements. Raises `DatabaseUnavailable`."""
         pool = await self.open()
         with translated():
-            # One that is idle is taken at once; a limit on that would cost a task of its own per statement.
+            # An idle connection is taken at once; a timeout would cost an asyncio task per statement.
             connection = await pool.acquire(timeout=None if pool.get_idle_size() else self._timeout)
             taken = time.monotonic()
             try:
@@ -180,7 +180,7 @@ class Database:
                 _terminate(connection)
                 raise
             finally:
-                # What was done is done, whatever becomes of the connection now.
+                # The statements are done, even if the connection cannot be given back.
                 try:
                     await pool.release(connection, timeout=self._confirm)
                 except TimeoutError:
@@ -209,7 +209,7 @@ class Database:
     async def _roll_back(
         self, connection: type_Connection, transaction: asyncpg.transaction.Transaction, taken: float
     ) -> None:
-        """A server that does not answer rolls back what it hears no more of."""
+        """Roll back. A server that does not answer rolls back itself when the connection ends."""
         try:
             async with asyncio.timeout(self._confirm):
                 await transaction.rollback()
@@ -248,7 +248,7 @@ def _terminate(connection: type_Connection) -> None:
 
 
 async def _retire(pool: asyncpg.Pool, seconds: float) -> None:
-    """Close it when what is under way has ended, after so many seconds at the latest."""
+    """Close it when the statements under way have ended, but after so many seconds at the latest."""
     try:
         await asyncio.wait_for(pool.close(), seconds)
     except (TimeoutError, OSError, *DRIVER_ERRORS):

@@ -1,4 +1,4 @@
-"""What the PostgreSQL driver raises, and the gateway's own errors in its place."""
+"""Errors of the PostgreSQL driver, translated into the gateway's own."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
-    # Rolled back for the sake of another one; the same again will do.
+    # Rolled back in favour of another transaction; it can be repeated.
     asyncpg.DeadlockDetectedError,
-    # A connection that was told of the server's end and is not yet closed: the statement is not even sent.
+    # The server has announced its end on this connection: the statement is not sent.
     asyncpg.InternalClientError,
 )
 
-#: Of these, what leaves no doubt that nothing was done.
+#: Of these, errors after which certainly nothing was done.
 _UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
 
-#: Everything that asyncpg raises of its own.
+#: All errors of asyncpg itself.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-#: The data itself cannot be stored (a value out of range, a limit of the server): no repetition helps.
+#: The data cannot be stored (a value out of range, a limit of the server): a repetition does not help.
 UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 
@@ -49,7 +49,7 @@ class translated:
 
 
 class uncertain:
-    """Around what commits: raises `OutcomeUnknown` in place of the errors after which it may have been done."""
+    """For commits: raises `OutcomeUnknown` in place of errors after which it may have been done."""
 
     def __enter__(self) -> None:
         return None

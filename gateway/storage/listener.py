@@ -1,4 +1,4 @@
-"""The one connection on which a process hears what PostgreSQL announces (NOTIFY), for all who listen."""
+"""The one connection on which a process receives notifications of PostgreSQL (NOTIFY), for all subscribers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from gateway.storage.driver_errors import DRIVER_ERRORS, translated
 
 log = logging.getLogger(__name__)
 
-#: The server is asked for a sign of life so often, and has so long to answer (seconds): a connection that vanished
-#: without a word is replaced after the sum of the two at most.
+#: How often the connection is checked, and how long the server may take to answer (seconds). A connection that vanished
+#: silently is replaced after the sum of the two at the latest.
 PROBE_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 3.0
 #: Pauses between attempts to reach PostgreSQL (seconds): the first, doubled up to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0
 
-#: Is given the payload of an announcement.
+#: Called with the payload of a notification.
 Heard = Callable[[str], object]
 
 
 class Listener:
-    """Passes on what is announced. Belongs to one event loop; `subscribe` everything before `start`.
+    """Passes notifications on. Belongs to one event loop; `subscribe` everything before `start`.
 
-    A session pooler is needed where there is one: a transaction pooler passes no LISTEN.
+    A pooler in between must be a session pooler: a transaction pooler does not support LISTEN.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     def subscribe(self, channel: str, heard: Heard, *, missed: Callable[[], None] | None = None) -> None:
-        """Have `heard` called with what is announced on the channel, in the event loop; it must not wait.
+        """Call `heard` with each notification of the channel, in the event loop; it must not wait.
 
-        `missed` is called whenever listening begins, the first time too: something may have been announced before.
+        `missed` is called whenever listening begins, also the first time, because notifications may have been missed.
         """
         if self._task is not None:
             raise RuntimeError("it listens already")
@@ -62,12 +62,12 @@ class Listener:
             self._task = asyncio.create_task(self._run(), name="listener")
 
     async def wait_listening(self) -> None:
-        """Return when announcements are being listened to."""
+        """Return when it listens."""
         await self._listening.wait()
 
     @property
     def is_listening(self) -> bool:
-        """Whether announcements are being listened to, which is also a sign of life of PostgreSQL."""
+        """Whether it listens, which also shows that PostgreSQL is available."""
         return self._listening.is_set()
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class Listener:
                 async with asyncio.timeout(self._probe_seconds):
                     await lost.wait()
             with translated():
-                # A server that takes no writes any more has nothing to announce.
+                # A server that takes no writes sends no notifications.
                 if not await connection.fetchval(IS_WRITABLE, timeout=self._answer_seconds):
                     raise DatabaseReadOnly
 
@@ -132,7 +132,7 @@ def _complain(state: RetryCallState) -> None:
 
 
 def _call(subscriber: Callable[..., object], *arguments: str) -> None:
-    """What goes wrong in one subscriber is no matter of the others."""
+    """An error in one subscriber does not affect the others."""
     try:
         subscriber(*arguments)
     except Exception:

@@ -1,4 +1,4 @@
-"""Keyset pages: where a list that is sorted by time and id, newest first, goes on."""
+"""Keyset pages of lists that are sorted by time and id, newest first."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Place:
 
     @property
     def cursor(self) -> str:
-        """Opaque to clients, and worth nothing to a caller who may not see the rows."""
+        """Opaque to clients; it gives no access to rows that the caller may not see."""
         return urlsafe_b64encode(orjson.dumps([self.at.isoformat(), self.id])).decode().rstrip("=")
 
     @classmethod
     def of(cls, cursor: str | None) -> Place | None:
-        """Raises `InvalidRequest` for a cursor that no list gave."""
+        """Raises `InvalidRequest` for an invalid cursor."""
         if not cursor:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Whether the database is fit for a gateway or a worker, asked once at start-up."""
+"""Checks once at start-up whether a gateway or worker can use the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backends.errors import TaskgateError
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import connect
 
-#: A database that does not answer within this time (seconds) is away; whoever starts waits for it elsewhere.
+#: A database that does not answer within this time (seconds) counts as away; start-up then waits for it elsewhere.
 PATIENCE = 3.0
 #: Tables of MemStack without which neither the migrations nor a gateway can work.
 _LEGACY = (
@@ -42,7 +42,7 @@ class DatabaseUnfit(TaskgateError):
 
 
 async def check_database(url: str) -> None:
-    """Raises `DatabaseUnfit` with what to do. A database that is away is no fault: what needs it waits for it."""
+    """Raises `DatabaseUnfit` with the remedy. A database that is away is accepted: its users wait for it."""
     try:
         async with asyncio.timeout(PATIENCE):
             connection = await connect(url, name="taskgate start")

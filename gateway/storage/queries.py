@@ -25,21 +25,21 @@ class Queries:
 
 
 class Conditions:
-    """A condition that is put together of blocks, in which `:value` stands for a parameter each."""
+    """A condition built from blocks; `:value` in a block stands for a parameter."""
 
     def __init__(self) -> None:
         self._blocks: list[str] = []
         self.arguments: list[Any] = []
 
     def add(self, block: str, *values: Any) -> None:
-        """One that must hold, too."""
+        """Add a condition with AND."""
         for value in values:
             self.arguments.append(value)
             block = block.replace(":value", f"${len(self.arguments)}", 1)
         self._blocks.append(block)
 
     def add_given(self, *blocks: tuple[str, Any]) -> None:
-        """Those whose value is not None."""
+        """Add those whose value is not None."""
         for block, value in blocks:
             if value is not None:
                 self.add(block, value)

@@ -258,6 +258,8 @@ class Intake:
             task.schedule_id,
             task.dag_run_id,
             task.held or plan.held,
+            plan.rule,
+            plan.entry_id,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from backends.port import RetryPolicy, WorkflowRef
 from gateway.access.placement import Placement
+from gateway.tasks.payload import without_wire_keys
 
 #: Each payload that the gateway writes begins with this white space, which readers of JSON ignore. Indexes of
 #: `task_logs` recognise the gateway's own rows by it (migration 0004).
@@ -72,7 +73,7 @@ class NewTask:
 def wire_payload(task: NewTask) -> dict[str, Any]:
     """The value of `task_logs.payload`: a complete payload of the wire, which legacy code can run (R2)."""
     return {
-        **task.payload,
+        **without_wire_keys(task.payload),
         "task_type": task.task_type,
         "task_id": task.task_id,
         "timestamp": task.created_at.timestamp(),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.access.access import NO_PROJECT, Access, Admission
 from gateway.access.groups import MAINTENANCE, group_ids
 from gateway.access.on_behalf import OnBehalf
-from gateway.access.placement import Caller
+from gateway.access.placement import Caller, Placement
 from gateway.callbacks.address import CallbackRules, check_callback
 from gateway.callbacks.callback import Callback
 from gateway.errors import Forbidden, InvalidRequest
@@ -19,9 +19,6 @@ from gateway.moment import Moment
 from gateway.submission.new_task import NewTask, RetryOverride
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
-
-if TYPE_CHECKING:  # it knows the flag SDK
-    from gateway.dispatch.capabilities import Capabilities
 
 #: Prefix by which a client names a tenant's own group.
 TENANT_GROUP = "tenant:"
@@ -95,6 +92,13 @@ class TaskSubmission(BaseModel):
         return labels
 
 
+class PriorityCheck(Protocol):
+    """Whether the backend to which a task would go knows priorities (`gateway.dispatch.capabilities`)."""
+
+    async def check_priority(self, priority: int, task_type: str, place: Placement) -> None:
+        """Raises `PriorityNotServed`, `DatabaseUnavailable`."""
+
+
 class SubmissionService:
     """Turns the submissions of one caller, known by its Authorization header, into tasks for intake.
 
@@ -109,7 +113,7 @@ class SubmissionService:
         view: DispatchView,
         authorization: str | None,
         callback_rules: CallbackRules,
-        capabilities: Capabilities | None = None,
+        capabilities: PriorityCheck | None = None,
     ) -> None:
         self._access = access
         self._task_log = task_log

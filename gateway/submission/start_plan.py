@@ -34,6 +34,10 @@ class StartPlan:
     repeated: bool = False
     """An earlier try of the same start may have been carried out."""
     held: str | None = None
+    rule: str | None = None
+    """What decided about the backend."""
+    entry_id: int | None = None
+    """The entry of the ledger behind it."""
 
     @property
     def queue(self) -> str | None:
@@ -46,11 +50,18 @@ def waiting(due_at: datetime | None = None, backend: str | None = None, *, held:
 
 
 def starting(
-    backend: str, stage: str, start: WorkflowStart, *, flag: FlagEvaluation | None = None, repeated: bool = False
+    backend: str,
+    stage: str,
+    start: WorkflowStart,
+    *,
+    rule: str | None,
+    entry_id: int | None,
+    flag: FlagEvaluation | None = None,
+    repeated: bool = False,
 ) -> StartPlan:
-    """The task starts on that backend now."""
+    """The task starts on that backend now, because of that."""
     repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
-    return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated)
+    return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated, rule=rule, entry_id=entry_id)
 
 
 class DispatcherPort(Protocol):

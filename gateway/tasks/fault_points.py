@@ -1,4 +1,4 @@
-"""Fault points: places on a task's way where a process can be made to die, for the fault suite. Off by default."""
+"""Fault points: steps of a task at which a process can be made to kill itself, for the fault suite. Off by default."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arm(spec: str) -> None:
 
 
 def passing(point: str) -> None:
-    """Die here if it is this point's turn (SIGKILL: nothing is cleaned up)."""
+    """Kill this process if it is this point's turn (SIGKILL: nothing is cleaned up)."""
     if not _armed or point not in _armed:
         return
     _armed[point] -= 1

@@ -1,4 +1,4 @@
-"""Payloads and results between JSON and Python (contract §5, §6): what legacy code writes must be readable here."""
+"""Payloads and results between JSON and Python (contract §5, §6), including everything that legacy code writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def decode_payload(text: str | None) -> dict[str, Any]:
 
 
 def encode_json(value: Any) -> str:
-    """JSON of whatever a handler reports or a producer pushes; what is no JSON is written as text."""
+    """JSON of a value from a handler or a producer; values that JSON lacks are written as text."""
     try:
         return orjson.dumps(value, default=str).decode()
     except TypeError:
@@ -39,7 +39,7 @@ def without_wire_keys(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_member(payload: Mapping[str, Any], name: str) -> str | None:
-    """A member that is a text which names something; whatever else stands there names nothing."""
+    """A member that is a non-empty text; None for anything else."""
     value = payload.get(name)
     return value if isinstance(value, str) and value and storable(value) else None
 

@@ -1,4 +1,4 @@
-"""What may be asked and changed of tenants, their quotas and pauses: the same over HTTP and gRPC."""
+"""Reads and changes tenants, their quotas and pauses; the same over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 class TenantChange(BaseModel):
-    """What is left out stays."""
+    """Fields that are left out do not change."""
 
     model_config = ConfigDict(extra="forbid")
     tier: TierName | None = None
@@ -50,7 +50,7 @@ class TenantService:
         return [self._shown(tenant) for tenant in await self._tenants.page(caller, after=after, limit=limit)]
 
     async def detail(self, caller: Caller, tenant_id: str) -> Row:
-        """One tenant, what it may do, and what it does."""
+        """One tenant with its limits and their use."""
         tenant = await self._tenants.get(tenant_id, caller)
         return {
             **self._shown(tenant),
@@ -89,7 +89,7 @@ class TenantService:
         return await self._quotas.usage(tenant_id)
 
     async def clear_quota(self, caller: Caller, tenant_id: str, project_id: str | None, *, why: str | None) -> None:
-        """Take a quota away."""
+        """Remove the quotas of a tenant or project."""
         await self._tenants.get(tenant_id, caller)
         await self._quotas.clear(tenant_id, project_id or "", by=caller.user_id, why=why)
 

@@ -1,4 +1,4 @@
-"""Tenants as operators see them: tier, weight, what waits and why."""
+"""Tenants as operators see them: tier, weight, waiting tasks and the reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.storage.database import Database
 from gateway.tenants.tiers import SQL
 
-#: As far as tasks are counted.
+#: Tasks are counted up to this number.
 MOST_COUNTED = 100_000
 
 
@@ -47,7 +47,7 @@ class Tenants:
             raise TenantNotFound
 
     async def set_weight(self, tenant_id: str, weight: float, *, by: str, why: str | None) -> None:
-        """Its share of a queue beside others with weight 1."""
+        """Set its weight; other tenants have 1."""
         if (await self._db.execute(SQL.set_weight, tenant_id, weight, by, why)).endswith(" 0"):
             raise TenantNotFound
 

@@ -1,4 +1,4 @@
-"""Moves waiting work to the queues of its tenant's tier, whoever changed that."""
+"""Moves waiting tasks to the queues of their tenant's tier after a change, also one by MemStack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 SQL = Queries("gateway.tenants", "tenants.sql")
 
 LOOK_SECONDS: Final = 1.0
-#: So long after a change its tenant's queues are looked at again.
+#: How long after a change the tenant's queues are checked (seconds).
 SETTLE_SECONDS: Final = 30.0
 #: Tasks that one statement moves.
 CHUNK: Final = 500
@@ -61,7 +61,7 @@ class TierMover:
             self._wanted.clear()
 
     async def tick(self) -> int:
-        """Move what waits in a wrong queue; how many tasks that were. Raises `DatabaseUnavailable`."""
+        """Move tasks that wait in a wrong queue. Returns how many. Raises `DatabaseUnavailable`."""
         await self._db.execute(SQL.note_plans)
         changed = await self._db.fetch(SQL.changed_lately, SETTLE_SECONDS)
         if not changed or not self._backends:

@@ -11,30 +11,30 @@ from typing import Any
 
 from workers.handlers.base import TaskContext, TaskHandler
 
-#: Exit code of a process that a handler forked and let run on into the worker's own code.
+#: Exit code of a process that a handler forked and that returned into the worker's code.
 FORKED = 70
 
 
 class HandlerExit(Exception):
-    """A handler raised what would end the whole process, or what a coroutine cannot pass on."""
+    """A handler raised an exception that would end the whole process, or that a coroutine cannot pass on."""
 
 
 class BodyNeverRan(Exception):
-    """The handler's `process` is a generator: calling it ran nothing."""
+    """The handler's `process` is a generator, so the call ran nothing."""
 
     non_retryable = True
 
 
 class InlineExecution:
-    """`busy` holds what has not come to its end, also when nobody waits for it any more."""
+    """`busy` contains runs that have not ended, also when nobody waits for them any more."""
 
     def __init__(self) -> None:
         self.busy: set[asyncio.Future[Any]] = set()
 
     async def run(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> Any:
-        """What the handler returned; an awaitable is awaited, however the handler came to return one.
+        """The result of the handler; an awaitable is awaited.
 
-        Raises what the handler raises; `HandlerExit` for what would end the process, `BodyNeverRan`.
+        Raises the handler's exception, `HandlerExit` for one that would end the process, or `BodyNeverRan`.
         """
         process = os.getpid()
         try:
@@ -48,14 +48,14 @@ class InlineExecution:
             raise _exit_of(exit_) from exit_
         finally:
             if os.getpid() != process:
-                # The handler forked, and this is the copy. Everything it shares with the worker is the worker's.
+                # The handler forked, and this is the copy. It must not use what it shares with the worker.
                 os._exit(FORKED)
         if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
             raise BodyNeverRan(f"The handler's process() is a generator ({type(returned).__name__}); nothing was run")
         return returned
 
     async def _called_in_thread(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> Any:
-        """A thread cannot be cancelled: when the run is, the thread goes on, and counts as busy until it ends."""
+        """A thread cannot be cancelled: after a cancellation it goes on, and counts as busy until it ends."""
         loop = asyncio.get_running_loop()
         # The error is part of the result: a future does not take every exception (StopIteration).
         ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()

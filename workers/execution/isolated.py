@@ -1,4 +1,4 @@
-"""Runs a handler in a process of its own, so that one that leaks, blocks, crashes or exits takes nobody with it."""
+"""Runs a handler in a process of its own, so that one that leaks, blocks, crashes or exits does not harm others."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 #: How long a cancelled handler has to end; then its process is killed.
 CANCEL_SECONDS = 0.5
 MEMORY_LOOK_SECONDS = 0.1
-#: A process is used for so many tasks, so that what a handler leaks goes away with it.
+#: A process runs so many tasks and is then replaced, which frees what a handler leaks.
 TASKS_PER_PROCESS = 100
 #: A process that holds more than this part of the memory limit after a task is not used again.
 WORN = 0.5
 
 
 class HandlerFailed(Exception):
-    """A handler in a process of its own raised; `failure` is what it said."""
+    """An isolated handler raised; `failure` describes it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
@@ -97,7 +97,7 @@ class IsolatedExecution:
         self._idle: list[_Process] = []
         self._ending: set[asyncio.Task[int]] = set()
         self.busy: set[asyncio.Future[None]] = set()
-        """Runs whose process has not ended, also when nobody waits for them any more."""
+        """Runs whose process has not ended, also if nobody waits for them any more."""
 
     def wants(self, handler: TaskHandler) -> bool:
         """Whether the handler asks for a process of its own (`isolated = True`), or a setting does."""
@@ -136,7 +136,7 @@ class IsolatedExecution:
             over.set_result(None)
 
     async def warm_up(self, registry: TaskRegistry) -> None:
-        """Have a process ready before the first task comes that wants one."""
+        """Start a process in advance for the first task that needs one."""
         if not self._idle and any(self.wants(handler) for handler in registry.get_all_handlers().values()):
             self._idle.append(await self._spawn())
 
@@ -167,7 +167,7 @@ class IsolatedExecution:
                 *(sys.executable, "-P", "-m", "workers.execution.child", str(writing), str(os.getpid())),
                 env=self._environment,
                 stdin=asyncio.subprocess.PIPE,
-                stdout=sys.stderr.fileno(),  # a handler's own words belong into the log
+                stdout=sys.stderr.fileno(),  # output of a handler belongs into the log
                 pass_fds=(writing,),
                 start_new_session=True,
             )
@@ -200,7 +200,7 @@ class IsolatedExecution:
         return child.answer.result()
 
     async def _ends_itself(self, child: _Process) -> bool:
-        """Whether the handler heeds its cancellation in time."""
+        """Whether the handler reacts to its cancellation in time."""
         child.say(pack(CANCEL))
         await asyncio.wait([child.answer], timeout=CANCEL_SECONDS)
         answer = child.answer.result() if child.answer.done() else None

@@ -1,4 +1,4 @@
-"""`OtherTypes`: what becomes of a task of a type for which this worker has no handler."""
+"""`OtherTypes`: what to do with a task for which this worker has no handler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MOST_TYPES = 1_000
 
 
 class OtherTypes:
-    """Leaves such a task to other workers while one of them has the type, and for a grace after that.
+    """Leaves such a task to other workers while one of them has a handler, and for some time after that.
 
     Workers with other plug-ins stand beside this one for long, or for as long as a deployment takes; in Redis all types
     of a group share one list. `is_served` tells whether another living worker has a type, or had it within the last

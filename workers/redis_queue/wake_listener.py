@@ -18,15 +18,15 @@ log = logging.getLogger(__name__)
 
 #: Pauses in seconds between tries to reach Redis; at random, so that a fleet spreads out.
 BACKOFF = EqualJitterBackoff(cap=2.0, base=0.05)
-#: A channel that was silent for so long is asked whether it is still there (seconds).
+#: A connection that was silent for so long is checked (seconds).
 SILENT_SECONDS = 3.0
 
 
 class WakeListener:
-    """Hears when the gateway, or a worker, says on the wake channel that something may be free to be taken.
+    """Receives messages of the gateway and of workers on the wake channel: a task may be free.
 
-    Legacy producers say nothing there, so whoever waits looks by himself from time to time. A connection that is
-    lost costs promptness and nothing else.
+    Legacy producers do not use it, so a waiting worker also looks at the lists from time to time. If the connection is
+    lost, tasks are only found later.
     """
 
     def __init__(self, url: str, *, timeout: float) -> None:

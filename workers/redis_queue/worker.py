@@ -25,7 +25,7 @@ _CHECK_SECONDS = 10.0
 """How often a worker prolongs its locks, and compares what it runs with what Redis believes it runs."""
 _RUNNER_BROKE = timedelta(seconds=1)
 _LEFT_SECONDS = 1.0
-"""How long a group is left to others whose next task is of a type that only they have."""
+"""How long to leave a group whose next task only other workers can run."""
 _MOST_AVOIDED = 100
 
 
@@ -33,10 +33,10 @@ class RedisQueueWorker:
     """Runs up to `slots` tasks at once, one per group, the oldest of a group first.
 
     A payload lies in a list of this worker's own while its task runs, under the group's lock, which is prolonged
-    until the task is done. When the worker is lost, whoever knows it calls `RedisQueueEngine.release_worker`.
+    until the task is done. If the worker is lost, `RedisQueueEngine.release_worker` puts its payloads back.
 
-    `worker_id` must be unique among living workers. `poll_seconds` is how often lists are looked at without being
-    told: what legacy producers push is found by that alone. A lock lives `lock_seconds` without renewal. `timeout`
+    `worker_id` must be unique among living workers. `poll_seconds` is how often lists are checked without a
+    wake-up; only that finds tasks of legacy producers. A lock lives `lock_seconds` without renewal. `timeout`
     limits each exchange with Redis, in seconds, and how long an end that cannot be reported is tried once the
     worker has been told to stop. Larger payloads than `max_payload_bytes` are set aside. `other_types` tells which
     tasks are left to other workers; without it none are.
@@ -75,7 +75,7 @@ class RedisQueueWorker:
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
         self._avoided: dict[bytes, float] = {}
-        """Groups whose next task was left to others, and until when this worker looks at no other of them."""
+        """Groups whose next task was left to others, and until when this worker passes them over."""
         self._stop = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once Redis has answered for the first time: from then on tasks are taken."""
@@ -139,7 +139,7 @@ class RedisQueueWorker:
         return list(self._avoided)[-_MOST_AVOIDED:]
 
     async def _check(self) -> None:
-        """Make Redis's idea of what runs here agree with the truth."""
+        """Correct what Redis believes to run here."""
         for group in await self._inbox.renew(self._holders):
             name = group.decode("utf-8", "backslashreplace")
             log.warning("another worker holds the lock of group %s, which runs here", name)
@@ -148,7 +148,7 @@ class RedisQueueWorker:
         await self._inbox.sweep()
 
     async def _leave(self) -> None:
-        """Wait for what runs; a task that cannot be reported stays in its list for `release_worker`."""
+        """Wait for running tasks. A task that cannot be reported stays in its list for `release_worker`."""
         while self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=self._check_seconds)
             try:
@@ -244,11 +244,11 @@ class RedisQueueWorker:
         await self._inbox.end(offer, workflow_id, state, error, value, release=release)
 
     def _holds(self, offer: Offer) -> bool:
-        """Whether the group's lock is this task's: it is not when the group was given away and taken anew since."""
+        """Whether the group's lock belongs to this task: the group may have been given away and taken again since."""
         return self._holders.get(offer.group) is offer
 
     async def _report(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Repeat until Redis took it; once the worker is to stop, no longer than `timeout`."""
+        """Repeat until Redis has taken it; after the worker was told to stop, for `timeout` at most."""
         failures = 0
         give_up_at: float | None = None
         while True:

@@ -1,4 +1,4 @@
-"""DAGs that come with the gateway; each is a definition like any other."""
+"""Built-in DAGs; each has an ordinary definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.dags.validation import Checked, Validator, read_definition
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """One of them. A change of the file is a new `version`: runs under way keep theirs."""
+    """A built-in DAG. A change of its file needs a new `version`: open runs keep theirs."""
 
     name: str
     version: int

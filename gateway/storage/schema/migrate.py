@@ -42,7 +42,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
             await check_migratable(looking)
         finally:
             await looking.close()
-    # SQLAlchemy's own URLs know nothing of several hosts.
+    # SQLAlchemy's URLs do not support several hosts.
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: connect(database_url, name="taskgate migrate"),
@@ -51,7 +51,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
     try:
         with translated():
             async with engine.connect() as guard, engine.connect() as connection:
-                # Neither the holder nor those who wait may keep a snapshot: CREATE INDEX CONCURRENTLY waits for those.
+                # Neither the holder nor waiting processes may keep a snapshot: CREATE INDEX CONCURRENTLY waits for it.
                 guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
                 while not await guard.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
                     await asyncio.sleep(0.1)
@@ -61,7 +61,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                 await connection.commit()
                 return reached
     except DBAPIError as error:
-        # The driver's own error stands below two of SQLAlchemy's.
+        # The driver's error is the cause of two of SQLAlchemy's.
         cause = error.orig and error.orig.__cause__
         if isinstance(cause, asyncpg.InsufficientPrivilegeError):
             raise DatabaseUnfit(f"rights are missing in the database: {cause}") from error

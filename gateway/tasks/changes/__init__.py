@@ -1,1 +1,1 @@
-"""The change feed: who is told that a task changed."""
+"""The change feed: tells readers that a task has changed."""

@@ -1,8 +1,8 @@
-"""`ChangeFeed`: pushes changes of tasks to whoever watches them (design §3, quirk S1).
+"""`ChangeFeed`: pushes changes of tasks to their subscribers (design §3, quirk S1).
 
-The process's listener hears of changes; the rows of tasks that changed are read in one query, however many streams
-watch them, and only of tasks that somebody watches. Unmodified legacy workers write `task_logs` without a word: a sweep
-looks at all watched tasks together.
+The listener of the process receives notifications. The rows of changed tasks are read in one query for all streams, and
+only if somebody watches them. Unmodified legacy workers do not notify, so a sweep reads all watched tasks from time to
+time.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0
 class ChangeFeed:
     """Watches tasks for any number of subscriptions. Belongs to one event loop.
 
-    `sweep_seconds`: how late a change may be seen that nobody announced. `gather_seconds`: pause between two reads, in
-    which changes gather for the next one.
+    `sweep_seconds`: how late a change without a notification may be seen. `gather_seconds`: pause between two reads, in
+    which changes are collected for the next one.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ChangeFeed:
 
     @property
     def is_listening(self) -> bool:
-        """Whether changes are being listened to, which is also a sign of life of PostgreSQL."""
+        """Whether it listens, which also shows that PostgreSQL is available."""
         return self._listener.is_listening
 
     def end_streams(self) -> None:
@@ -180,7 +180,7 @@ class ChangeFeed:
                     subscription.deliver(row)
 
     def _fail(self, batch: dict[str, bool], problem: DatabaseUnavailable) -> None:
-        """New subscriptions are told; those that have seen their task wait until PostgreSQL is back."""
+        """Tell new subscriptions; those that have seen their task wait until PostgreSQL is back."""
         for task_id, for_all in batch.items():
             for subscription in list(self._watched.get(task_id, ())):
                 if subscription.is_fresh:
@@ -212,5 +212,5 @@ class ChangeFeed:
             self._to_read(unpack(payload), for_all=True)
 
     def _look_again(self) -> None:
-        """Whatever was announced while nobody listened."""
+        """Read everything that may have changed while nothing was listening."""
         self._to_read(list(self._watched), for_all=True)

@@ -1,8 +1,8 @@
 """Tells the change feeds of all gateways which tasks changed, with few notifications (design §3, change feed).
 
-`NOTIFY` takes one lock over the whole database at commit, so ids are gathered: the first one goes out at once, those
-that follow within a few milliseconds share a notification. A notification that is lost because PostgreSQL is away is
-not repeated: the feeds look at what they watch again as soon as they are connected, and sweep besides.
+`NOTIFY` takes a lock on the whole database at commit, so ids are gathered: the first one is sent at once, and those
+that follow within a few milliseconds share a notification. A notification that is lost while PostgreSQL is away is not
+repeated: feeds read all watched tasks when they are connected again, and sweep from time to time.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def _is_text(value: str) -> bool:
 class Notifier:
     """Gathers the ids of changed tasks and announces them. One per process; belongs to one event loop.
 
-    `pause` (seconds) is how long an id may wait for company after a notification went out; while there is no end of
-    changes it doubles, up to `longest_pause`.
+    `pause` (seconds) is how long an id may wait for others after a notification; while changes keep coming, it doubles
+    up to `longest_pause`.
     """
 
     def __init__(self, database: Database, *, pause: float = 0.005, longest_pause: float = 0.02) -> None:
@@ -77,13 +77,13 @@ class Notifier:
         self._closed = False
 
     def changed(self, task_id: str) -> None:
-        """A change of this task is committed. Cheap, does not wait; call it after the commit, inside the event loop."""
+        """A change of this task is committed. Does not wait; call it after the commit, in the event loop."""
         self._pending[task_id] = None
         if self._sender is None and not self._closed:
             self._sender = asyncio.get_running_loop().create_task(self._send(), name="notify-changes")
 
     async def flush(self) -> None:
-        """Return when every change reported so far was announced (or given up, because PostgreSQL is away)."""
+        """Return when all changes so far were announced (or given up, because PostgreSQL is away)."""
         async with self._sending:
             await self._announce()
 

@@ -1,4 +1,4 @@
-"""`Subscription`: what one reader is told of one task."""
+"""`Subscription`: the changes of one task for one reader."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SubscriptionEnded(Exception):
 class Subscription:
     """The changes of one task: its present state first, then each new one; a slow reader finds only the latest.
 
-    Registered by `async with`, before anything is read, so that no change falls in between. `async for` ends when the
+    `async with` registers it before anything is read, so that no change is missed. `async for` ends when the
     subscription or the feed is closed. For one reader at a time.
     """
 
@@ -37,7 +37,7 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
 
     def open(self) -> Self:
-        """Begin to receive. Whoever does not use `async with` calls `close` in the end."""
+        """Begin to receive. Without `async with`, call `close` at the end."""
         if not self._feed.add(self):
             self._ended = True
         return self

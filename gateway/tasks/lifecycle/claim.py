@@ -1,4 +1,4 @@
-"""The right to run a task once, and what is said where it is not granted, or the run fails."""
+"""Claims (the right to run a task once), why one was not granted, and the result of a failed run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Claim:
     task_type: str
     payload: dict[str, Any] | None
     timeout_seconds: float | None = None
-    """Of this task; the handler's own limit holds too."""
+    """The limit of this task; the handler's own limit applies, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class ClaimStatus:
     worker_alive: bool
     expired: bool
     legacy_has_it: bool
-    """A legacy worker took it, or ended it, which the reconciler has still to merge."""
+    """A legacy worker took it or ended it, and the reconciler has not merged that yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureVerdict:
-    """What becomes of a failed run: `retry_in` is None when the task is now FAILED."""
+    """The result of a failed run: `retry_in` is None if the task is now FAILED."""
 
     retry_in: timedelta | None

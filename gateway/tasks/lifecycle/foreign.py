@@ -1,4 +1,4 @@
-"""Tasks whose payloads the gateway did not push: legacy producers did."""
+"""Tasks whose payloads were pushed by legacy producers, not by the gateway."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ForeignTasks:
         self._max_attempts = max_attempts
 
     async def judge(self, task_id: str, group_id: str, payload: Mapping[str, Any]) -> str | None:
-        """Why a payload that the gateway did not push cannot be the task that it names; None when it can.
+        """Why a payload that the gateway did not push cannot be the task that it names; None if it can be.
 
-        A copy of the task's own payload can: the claim decides whether it is still wanted.
+        A copy of the task's own payload is valid: the claim decides whether it may run.
         """
         tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
         row = await self._db.fetchrow(SQL.judge, task_id, tenant, project, group_id)

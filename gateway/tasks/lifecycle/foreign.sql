@@ -1,8 +1,8 @@
 -- Payloads that the gateway did not push.
 
 -- name: judge
--- What the gateway knows of a task whose payload somebody else pushed: its owner (contract §4, last paragraph), and who the
--- payload says that it is. No row: nothing is known.
+-- The known task of a payload that somebody else pushed: its owner (contract §4, last paragraph), and the owner that the payload
+-- claims. No row: there is no such task.
 SELECT d.state, l.status, l.payload::text AS payload, COALESCE($2, p1.tenant_id, p2.tenant_id) AS claimed,
        CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner
 FROM (SELECT $1::text AS id) one
@@ -28,8 +28,9 @@ WITH log AS (
     LEFT JOIN projects p2 ON p2.id = $2
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
-                               state, backend, stage, epoch, max_attempts, queued_at)
-SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now()
+                               state, backend, stage, epoch, max_attempts, queued_at, rule, entry_id)
+SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1, $8, now(),
+       'producer', (SELECT max(id) FROM taskgate.ledger)
 FROM known k
 WHERE k.status IS NULL OR k.status IN ('PENDING', 'PROCESSING')
 ON CONFLICT (task_id) DO NOTHING

@@ -1,4 +1,4 @@
-"""Takes the gateway out: reserved rows of Redis tasks become ordinary pending rows again (design §3)."""
+"""Release, when the gateway is removed: reserved rows of Redis tasks become ordinary pending rows again (design §3)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """What a release would do, and who still lives: a release beside them takes from them what they work on."""
+    """What a release would do, and which gateways and workers still run: a release would take their tasks away."""
 
     rows: int
     left: dict[tuple[str, str], int]
@@ -47,9 +47,9 @@ async def plan_release(database: Database, lease_seconds: float) -> ReleasePlan:
 async def release(database: Database, redis: WorkflowEnginePort | None, *, by: str, forced: bool = False) -> Released:
     """Give every waiting Redis task back to the legacy system. To be run when no gateway does; repeatable.
 
-    From then on unmodified legacy workers do with these rows what they always did. Those that are in none of Redis's
-    lists are pushed; without `redis`, or after a failure here, the legacy workers' recovery loop does that when they
-    are a minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
+    From then on, unmodified legacy workers handle these rows as always. Tasks that are in none of Redis's lists are
+    pushed. Without `redis`, or after a failure here, the recovery loop of legacy workers pushes them when they are a
+    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
     """
     if redis is not None:
         await redis.check_health()
@@ -63,7 +63,7 @@ async def _push_missing(redis: WorkflowEnginePort, rows: list[asyncpg.Record]) -
     missing = await redis.find_lost(list(refs))
     for ref in missing:
         row = refs[ref]
-        # A start of its own: the one before may be marked as pushed, and lost with its list.
+        # With a new epoch: the previous start may be marked as pushed, and lost with its list.
         again = replace(ref, epoch=ref.epoch + 1)
         await redis.start_workflow(
             WorkflowStart(again, orjson.loads(row["payload"]), _UNUSED_TIMEOUT, priority=row["priority"])

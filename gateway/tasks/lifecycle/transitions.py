@@ -31,7 +31,7 @@ class ChangeNotifier(Protocol):
 
 
 class Transitions:
-    """Moves tasks from state to state, and says so to whoever listens."""
+    """Moves tasks from state to state, and notifies listeners."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Transitions:
     ) -> Claim | None:
         """Ask for the right to run a task; None when it is not granted (`claim_status` says why).
 
-        Who never heard the answer asks `again` with the same `token`, and gets the claim that was granted, if one was.
+        If the answer was lost, ask `again` with the same `token`: the answer is the claim that was granted, if any.
         """
         given = (task_id, backend, epoch, worker_id, with_payload, self._fenced, token)
         row = await self._db.fetchrow(SQL.claim, *given)
@@ -88,7 +88,7 @@ class Transitions:
         )
 
     async def claim_status(self, task_id: str, worker_id: str) -> ClaimStatus | None:
-        """Why a claim was not granted; None when the gateway never heard of the task."""
+        """Why a claim was not granted; None if the gateway does not know the task."""
         row = await self._db.fetchrow(SQL.claim_status, task_id, worker_id)
         return None if row is None else ClaimStatus(**dict(row))
 
@@ -132,8 +132,8 @@ class Transitions:
     ) -> FailureVerdict | None:
         """The run failed; None when it was fenced off.
 
-        `final`: not worth repeating. `engine_retries`: the engine itself offers the task again after a pause, which is
-        `delay` if that is given, else the policy's.
+        `final`: do not repeat it. `engine_retries`: the engine itself offers the task again after the pause, which is
+        `delay`, or by default the policy's.
         """
         policy = self._retry
         row = await self._db.fetchrow(
@@ -181,7 +181,7 @@ class Transitions:
         await self._db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
 
     async def expire(self, *, task_id: str | None = None, limit: int = 1000) -> int:
-        """Fail tasks that no worker began by their deadline, or this one if it is such a task; how many there were."""
+        """Fail tasks that no worker began by their deadline, all or only this one. Returns how many there were."""
         rows = await self._db.fetch(SQL.expire, limit, task_id)
         for row in rows:
             self._notifier.changed(row["task_id"])
@@ -194,14 +194,14 @@ class Transitions:
     async def stop(self, task_id: str) -> None:
         """Stop a pending or running task (contract §2, T2). Raises `TaskNotFound`, `TaskNotStoppable`.
 
-        From the commit on no worker of the gateway's can claim or report it; its engine is told by a duty.
+        From the commit on, no worker of the gateway can claim or report it. A duty tells its engine.
         """
         async with self._db.transaction() as db:
             await self.stop_within(db, task_id)
         self.announce_stop(task_id)
 
     async def stop_within(self, db: type_Connection, task_id: str) -> None:
-        """`stop` as a part of the caller's transaction, who calls `announce_stop` after its commit."""
+        """`stop` in the caller's transaction. The caller calls `announce_stop` after its commit."""
         dispatch = await db.fetchrow(SQL.lock_task, task_id)
         row = await db.fetchrow(SQL.lock_log, task_id)
         if row is None:
@@ -220,7 +220,7 @@ class Transitions:
         await db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
 
     def announce_stop(self, task_id: str) -> None:
-        """A stop is committed: streams hear of it, and its engine."""
+        """A stop is committed: notify streams, and the engine by its duty."""
         self._notifier.changed(task_id)
         self._on_stop()
 
@@ -228,7 +228,7 @@ class Transitions:
         """Run a failed or stopped task again (contract §2, T1).
 
         Raises `TaskNotFound`, `TaskNotRetryable`, and `UniqueKeyTaken` when another active task has its unique key. The
-        backend is chosen anew, by the tenant's stage at this moment; two retries at once are one.
+        backend is chosen again, by the tenant's present stage. Two retries at once have the effect of one.
         """
         try:
             await self._retry_task(task_id)

@@ -14,9 +14,9 @@ WITH log AS (
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
-                               schedule_id, dag_run_id, held)
+                               schedule_id, dag_run_id, held, rule, entry_id)
 VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
-        $28::jsonb, $29, $30, $31)
+        $28::jsonb, $29, $30, $31, $32, $33)
 
 -- name: accept_many
 -- The same for many tasks; each parameter is an array of what `accept` takes.
@@ -25,11 +25,12 @@ WITH given AS (
         $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::smallint[], $17::timestamptz[],
         $18::timestamptz[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[], $24::float8[], $25::float8[],
-        $26::float8[], $27::timestamptz[], $28::text[], $29::text[], $30::text[], $31::text[]
+        $26::float8[], $27::timestamptz[], $28::text[], $29::text[], $30::text[], $31::text[],
+        $32::text[], $33::bigint[]
     ) AS g (task_id, group_id, task_type, created_at, payload, entity_id, entity_type, parent_task_id, tenant_id,
             project_id, user_id, state, backend, stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue,
             labels, unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback, schedule_id,
-            dag_run_id, held)
+            dag_run_id, held, rule, entry_id)
 ), log AS (
     INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress,
                            entity_id, entity_type, parent_task_id)
@@ -40,10 +41,10 @@ WITH given AS (
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
-                               schedule_id, dag_run_id, held)
+                               schedule_id, dag_run_id, held, rule, entry_id)
 SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend, stage, epoch, priority,
        not_before, due_at, owner_id, max_attempts, queue, labels::jsonb, unique_key, retry_initial, retry_coefficient,
-       retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held
+       retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held, rule, entry_id
 FROM given
 
 -- name: count_accepted
@@ -99,8 +100,8 @@ WITH claimed AS (
     FROM claimed c WHERE t.id = c.task_id
     RETURNING t.payload
 ), history AS (
-    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)
-    SELECT task_id, attempt, epoch, backend, worker_id FROM claimed
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, stage, rule, entry_id)
+    SELECT task_id, attempt, epoch, backend, worker_id, stage, rule, entry_id FROM claimed
 )
 SELECT c.attempt, c.epoch, c.tenant_id, c.project_id, c.user_id, c.group_id, c.task_type, c.timeout_seconds,
        CASE WHEN $5 THEN l.payload::text END AS payload

@@ -1,1 +1,1 @@
-"""What is read of tasks."""
+"""Reads of tasks."""

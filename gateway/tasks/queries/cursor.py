@@ -1,4 +1,4 @@
-"""Cursors of lists with filters: where a list goes on, and which list that is."""
+"""Cursors of lists: where the next page begins, and for which filters."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway.tasks.queries.task_log import Position
 
 
 def cursor_of(position: Position, filters: Any) -> str:
-    """The cursor of what follows this place in the list that these filters make; the place has a time."""
+    """The cursor of the entries after this place in the list with these filters; the place has a time."""
     assert position.created_at is not None
     return f"{_digest(filters)}.{Place(position.created_at, position.task_id).cursor}"
 
 
 def position_at(cursor: str | None, filters: Any) -> Position | None:
-    """Where to go on; None: with the newest task. Raises `InvalidRequest` for what is no cursor of this list."""
+    """Where the page begins; None: at the newest task. Raises `InvalidRequest` for a cursor of another list."""
     if not cursor:
         return None
     digest, _, rest = cursor.partition(".")

@@ -42,7 +42,7 @@ class DispatchView:
 
 
 def facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the gateway knows of a task, as it is answered, of a row of the dispatch view."""
+    """The answer about a task, from a row of the dispatch view."""
     task = dict(row)
     pauses = [task.pop(f"retry_{name}") for name in ("initial", "coefficient", "maximum")]
     initial, coefficient, maximum = pauses

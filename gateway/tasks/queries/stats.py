@@ -54,13 +54,11 @@ class QueueDepthPoint:
 class TaskStatistics:
     """Counts tasks. Every method raises `DatabaseUnavailable`.
 
-    Dashboards ask for the same counts again and again. A count of `many` tasks or more may therefore be answered from
-    memory for ten times as long as it took, `longest_age` seconds at most: one task more or less does not show in it.
-    After that it is counted anew, and who asks meanwhile is answered with the last count, unless that is older than
-    `stale` seconds: nobody waits for a million tasks to be counted who asked a moment ago. So that this holds for who
-    asks now and then, too, a large count goes on being made in the background for `warm` seconds after it was last
-    asked for, as long as that costs little. A smaller count is always made anew. Callers who see the same tasks and ask
-    at the same time share one query.
+    Dashboards ask for the same counts again and again. A count of `many` tasks or more is therefore kept in memory for
+    ten times as long as it took, at most `longest_age` seconds. After that it is counted again. Who asks meanwhile gets
+    the last count, unless that is older than `stale` seconds, so that nobody waits while a million tasks are counted.
+    For `warm` seconds after the last request, large counts are repeated in the background, if that costs little. A
+    smaller count is never kept. Callers who see the same tasks and ask at the same time share one query.
     """
 
     def __init__(
@@ -166,7 +164,7 @@ class _Shared:
     """One computation at a time per key, and a short memory of the large ones."""
 
     _LARGEST = 1000
-    #: Part of the time that may go into one count nobody waits for.
+    #: Part of the time that one count in the background may take.
     _SHARE = 0.05
 
     def __init__(self, *, many: int, longest_age: float, stale: float, warm: float) -> None:
@@ -188,7 +186,7 @@ class _Shared:
         task = self._start(key, compute)
         if now < until + self._stale and key in self._kept:
             return kept
-        # Shielded: whoever leaves does not take the answer from the others.
+        # Shielded: a caller that is cancelled does not cancel the others.
         shared: list[_T] = await asyncio.shield(task)
         return shared
 
@@ -211,12 +209,12 @@ class _Shared:
         if key not in self._kept:
             self._asked.pop(key, None)
         if not done.cancelled():
-            done.exception()  # everybody who asked may have left
+            done.exception()  # all callers may have been cancelled
 
     def _keep_warm(
         self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]], ended: float, took: float
     ) -> None:
-        """Count again before the count is too old, while somebody may ask and the count is cheap enough for that."""
+        """Count again before the count is too old, while somebody may ask and it costs little."""
         pause = self._stale * 0.8
         if ended - self._asked.get(key, 0.0) > self._warm or took > pause * self._SHARE:
             return

@@ -44,7 +44,7 @@ _FULL_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 
 def storable(text: str) -> bool:
-    """Whether PostgreSQL can hold this text at all; what it cannot hold names nothing."""
+    """Whether PostgreSQL can store this text; a text that it cannot store matches nothing."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -62,8 +62,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks; None means any. `search` is a part of the task's or the worker's id, whatever its case; `after` is
-    where the list begins; `ids`: one of these tasks."""
+    """Which tasks; None means any. `search`: a part of the task's or the worker's id, in any case. `after`: where the
+    list begins. `ids`: one of these tasks."""
 
     status: Status | None = None
     task_type: str | None = None
@@ -150,7 +150,7 @@ class TaskLog:
         if not caller.is_admin and not caller.tenant_ids:
             return []
         if which.search is not None and _FULL_ID.fullmatch(which.search):
-            # A whole id stands for its task; only when there is none it is searched for everywhere.
+            # A complete id selects its task. Only if there is none, search for a part.
             exact = replace(which, search=None, ids=(which.search, which.search.lower(), which.search.upper()))
             if rows := await self._fetch(*_compose(caller, exact, is_rare=True), limit, offset):
                 return rows
@@ -161,7 +161,7 @@ class TaskLog:
         return [TaskRow.of(record) for record in await self._db.fetch(query, limit, offset, *arguments)]
 
     async def _is_rare(self, which: TaskFilter) -> bool:
-        """Whether so few tasks of all tenants pass the filter that it is best to begin with those."""
+        """Whether so few tasks of all tenants match the filter that it is best to begin with those."""
         if which.entity_id is not None:
             return True
         if which.entity_type is None:

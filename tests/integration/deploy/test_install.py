@@ -195,6 +195,8 @@ async def test_these_rights_are_enough(installation: Installation) -> None:
         headers = {"Authorization": f"Bearer {keys['TASKGATE_ADMIN_KEY']}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
             await _administrate(client)
+            ledger = (await client.get("/gateway/v1/migration/ledger")).json()["flips"]
+            assert [flip["source"] for flip in ledger] == ["genesis"]
 
 
 async def _use(client: httpx.AsyncClient, project: str) -> None:
@@ -240,10 +242,17 @@ async def _administrate(client: httpx.AsyncClient) -> None:
         assert answer.is_success, (path, answer.text)
 
 
-async def test_nothing_of_task_logs_can_be_deleted(installation: Installation) -> None:
+async def test_neither_tasks_nor_the_ledger_can_be_deleted(installation: Installation) -> None:
     await installation.prepare()
     gateway = await asyncpg.connect(installation.database_url(installation.role))
-    for statement in ("DELETE FROM task_logs", "DROP TABLE task_logs", "ALTER TABLE task_logs ADD COLUMN x int"):
+    for statement in (
+        "DELETE FROM task_logs",
+        "DROP TABLE task_logs",
+        "ALTER TABLE task_logs ADD COLUMN x int",
+        "UPDATE taskgate.ledger SET who = 'mallory'",
+        "DELETE FROM taskgate.ledger",
+        "DELETE FROM taskgate.ledger_month",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await gateway.execute(statement)
     await gateway.close()

@@ -272,7 +272,13 @@ async def test_the_payload_has_the_same_keys_however_it_came(runner, handler, ne
     await new_task(task_id="t", backend=offered.backend)
     assert await runner.run(offered) == Completed({"n": 1})
     types = {name: type(value).__name__ for name, value in handler.payload.items()}
-    assert types == {"content": "str", "task_id": "str", "task_type": "str", "timestamp": "float"}
+    assert types == {
+        "content": "str",
+        "group_id": "str",
+        "task_id": "str",
+        "task_type": "str",
+        "timestamp": "float",
+    }
 
 
 @pytest.mark.parametrize(("attempts", "level"), [(3, "WARNING"), (1, "ERROR")])

@@ -128,8 +128,9 @@ async def test_a_commit_that_was_made_is_an_acceptance(
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_commit_of_which_nothing_is_known_names_its_tasks(
-    path: str, link: Link, client: httpx.AsyncClient
+    path: str, link: Link, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.submission.intake.LOOK_SECONDS", 0.5)
     await link.hold()
     asking = asyncio.create_task(client.post(path, json=PATHS[path]))
     await link.cut_at_commit()
@@ -158,7 +159,11 @@ async def test_what_failed_before_its_commit_is_not_accepted(link: Link, client:
 
 
 @pytest.mark.parametrize("is_made", [True, False])
-async def test_grpc(is_made: bool, link: Link, gateway: Gateway, keys: dict[str, str]) -> None:
+async def test_grpc(
+    is_made: bool, link: Link, gateway: Gateway, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_made:
+        monkeypatch.setattr("gateway.submission.intake.LOOK_SECONDS", 0.5)
     server = GrpcServer(gateway)
     await server.start()
     metadata = [("authorization", f"Bearer {keys['TASKGATE_KEY_INITECH']}")]

@@ -96,6 +96,6 @@ async def world(database: Database) -> AsyncIterator[World]:
     )
     engines = {name: MemoryEngine(name=name) for name in ("redis", "temporal")}
     gateway = build_gateway(Settings(database_url=database.url), engines=engines)
-    gateway.router._flags = StaticFlags(Stage.LIVE)
+    gateway.router._flags, gateway.router._entries = StaticFlags(Stage.LIVE), None
     yield World(gateway, engines["temporal"])
     await gateway.close()

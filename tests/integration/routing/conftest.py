@@ -26,10 +26,13 @@ class LaunchDarklyServer:
     """Answers on a port of 127.0.0.1 while started; the port stays the same over restarts."""
 
     sdk_key = "sdk-stand-in"
+    api_token = "api-stand-in"
 
     def __init__(self) -> None:
         self.flags: dict[str, dict[str, Any]] = {}
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.audit_log: list[dict[str, Any]] | None = []
+        """The newest first; None: the REST API answers 500."""
         self.answers = True
         """False: connections are taken and nothing is ever said, as by a firewall."""
         self._port = 0
@@ -102,7 +105,12 @@ class LaunchDarklyServer:
             if not self.answers:
                 await reader.read()
                 return
-            if headers.get("authorization") != self.sdk_key:
+            if path.startswith("/api/v2/auditlog?") and headers.get("authorization") == self.api_token:
+                assert "flag%2Ftask-backend" in path
+                body = json.dumps({"items": self.audit_log}).encode()
+                status = "500 Broken" if self.audit_log is None else "200 OK"
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            elif headers.get("authorization") != self.sdk_key:
                 writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
             elif (method, path) == ("GET", "/all"):
                 # Chunked, as the real service: the SDK's reader waits for a full buffer otherwise.
@@ -148,6 +156,7 @@ async def command_line(
     monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
     monkeypatch.setenv("TASKGATE_TEMPORAL_ADDRESS", "unused:1")
     monkeypatch.delenv("TASKGATE_LAUNCHDARKLY_SDK_KEY", raising=False)
+    monkeypatch.delenv("TASKGATE_API_KEY", raising=False)
     monkeypatch.delenv("SUDO_USER", raising=False)
     monkeypatch.setenv("USER", "ada")
 

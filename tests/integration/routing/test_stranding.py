@@ -105,10 +105,14 @@ async def test_complete_is_refused_when_nobody_can_see_what_is_left(run: Run, mo
     assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
 
 
-async def test_an_unknown_tenant_is_warned_of(run: Run, tmp_path: Path) -> None:
-    answer = await run("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
+async def test_an_unknown_tenant_is_refused_unless_insisted_on(run: Run, tmp_path: Path) -> None:
+    arguments = ("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
+    refused = await run(*arguments)
+    assert (refused.exit_code, stages(tmp_path)) == (2, [])
+    assert refused.stderr == "error: there is no tenant 'umbrela'; --force (force: true) sets it all the same\n"
+    answer = await run(*arguments, "--force")
     assert (answer.exit_code, stages(tmp_path)) == (0, ["live"])
-    assert answer.stderr == "warning: there is no tenant 'umbrela'; the stage is set all the same\n"
+    assert answer.stderr == "warning: there is no tenant 'umbrela'; it is set all the same\n"
 
 
 async def test_overrides_are_shown_first_and_stand_in_the_history(run: Run, database: Database) -> None:

@@ -18,6 +18,7 @@ from taskgate.v1 import (
     DagRunServiceStub,
     DagServiceStub,
     DeadLetterServiceStub,
+    MigrationServiceStub,
     NewTask,
     OperationServiceStub,
     ScheduleServiceStub,
@@ -222,6 +223,7 @@ def stub(kind: type[Any]) -> Any:
 callbacks = stub(CallbackServiceStub)
 dags = stub(DagServiceStub)
 letters = stub(DeadLetterServiceStub)
+migration = stub(MigrationServiceStub)
 operations = stub(OperationServiceStub)
 runs = stub(DagRunServiceStub)
 schedules = stub(ScheduleServiceStub)

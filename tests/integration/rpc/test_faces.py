@@ -127,5 +127,5 @@ def test_each_endpoint_has_its_method(face: Any) -> None:
 
 def test_each_method_is_served(face: Any) -> None:
     for service in SERVICES:
-        served = face.server.services[service.full_name].handlers()
+        served = face.server.services[service.full_name].handlers(face.server.calls)
         assert set(served) == {method.name for method in service.methods}

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.local.errors import PartUnavailableError
 from deploy.local.h2spec import PROGRAM
+from gateway.rpc.server import MOST_STREAMS
 
 #: The chapters are tried beside each other: most of the time h2spec waits for an answer that does not come.
 CHAPTERS = ("http2/3", "http2/4", "http2/5", "http2/6", "http2/7", "http2/8", "hpack")
@@ -29,7 +30,8 @@ async def bare_server() -> tuple[grpc.aio.Server, int]:
     async def echo(request: bytes, context: Any) -> bytes:
         return request
 
-    server = grpc.aio.server()
+    # Without a limit of streams h2spec would skip a case, which takes long on a busy machine.
+    server = grpc.aio.server(options=[("grpc.max_concurrent_streams", MOST_STREAMS)])
     handlers = {"Get": grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("taskgate.v1.TaskService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")

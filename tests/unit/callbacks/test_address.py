@@ -211,5 +211,5 @@ def test_ports_can_be_allowed() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "0", "65536", "90-80", "1-70000", "-5"])
 def test_a_setting_that_is_no_port(text: str) -> None:
-    with pytest.raises(ValueError, match="no port"):
+    with pytest.raises(ValueError, match="neither a port nor a range"):
         CallbackRules.of(False, [], [text])

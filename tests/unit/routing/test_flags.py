@@ -95,7 +95,7 @@ async def test_without_any_source_everybody_is_off() -> None:
     evaluation = source.evaluate(ACME)
     assert (evaluation.stage, evaluation.known, source.owner) == (Stage.OFF, False, "nobody")
     assert source.problem() is None
-    assert "neither a LaunchDarkly SDK key nor a flag file" in (source.note() or "")
+    assert "no flag has been set yet" in (source.note() or "")
     source.record(evaluation, REDIS, timedelta(milliseconds=3))
     await source.close()
 
@@ -261,7 +261,7 @@ async def test_explain_gives_the_reason(watched: Watched, path: Path) -> None:
     await watched.start()
 
     def reason(query: RouteQuery) -> str:
-        evaluation = watched.source.explain(query)
+        evaluation = watched.source.evaluate(query)
         assert evaluation.stage is watched.stage(query)
         return describe_reason(watched.source.document() or {}, evaluation.reason or {}, query)
 
@@ -281,7 +281,7 @@ async def test_prerequisites_are_followed(watched: Watched, path: Path) -> None:
     write(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))
     await watched.start()
     assert watched.stage() is Stage.OFF
-    evaluation = watched.source.explain(ACME)
+    evaluation = watched.source.evaluate(ACME)
     assert "prerequisite flag 'gate'" in describe_reason(flag, evaluation.reason or {}, ACME)
     gate["fallthrough"] = {"variation": 1}
     replace(path, json.dumps({"flags": {KEY: flag, "gate": gate}}))

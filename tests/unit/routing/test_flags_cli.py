@@ -19,7 +19,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "flags.json"
     monkeypatch.setenv("TASKGATE_FLAGS_FILE", str(path))
     monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://unused")
-    for name in ("TASKGATE_LAUNCHDARKLY_SDK_KEY", "TASKGATE_TEMPORAL_ADDRESS", "TASKGATE_FLAG_KEY", "SUDO_USER"):
+    monkeypatch.setenv("TASKGATE_DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
+    for name in (
+        "TASKGATE_LAUNCHDARKLY_SDK_KEY",
+        "TASKGATE_TEMPORAL_ADDRESS",
+        "TASKGATE_FLAG_KEY",
+        "TASKGATE_API_KEY",
+        "SUDO_USER",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("USER", "ada")
     return path
@@ -140,11 +147,11 @@ def test_a_malformed_file_is_refused(run: Run, path: Path) -> None:
         assert f"flag file {path}: it is not JSON" in answer.stderr
 
 
-def test_without_a_flag_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_flag_file_the_database_holds_the_flag(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASKGATE_FLAGS_FILE")
     answer = run("set", "--tenant", "acme", "--stage", "live", "--why", "x")
-    assert answer.exit_code == 2
-    assert "set TASKGATE_FLAGS_FILE" in answer.stderr
+    assert answer.exit_code == 1
+    assert answer.stderr == "error: the database is not reachable (TASKGATE_DATABASE_URL)\n"
 
 
 def test_a_flag_that_launchdarkly_owns_is_not_changed_here(
@@ -157,7 +164,7 @@ def test_a_flag_that_launchdarkly_owns_is_not_changed_here(
         ["rollout", "--stage", "live", "--percent", "5", "--why", "x"],
     ):
         answer = run(*arguments)
-        assert answer.exit_code == 1
+        assert answer.exit_code == 2
         assert "LaunchDarkly owns the flag" in answer.stderr
         assert "sdk-key" not in answer.output
     assert not path.exists()

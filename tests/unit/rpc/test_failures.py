@@ -14,6 +14,7 @@ import gateway.errors
 from backends.errors import EngineUnavailable
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.errors import ApiError, DatabaseUnavailable, QuotaExceeded
+from gateway.migration.stage_errors import StageVersionStale
 from gateway.rpc.failures import InvalidFields, Violation, failure_of, invalid
 
 KINDS = (ErrorInfo, BadRequest, RetryInfo)
@@ -38,6 +39,8 @@ def subclasses(cls: type[ApiError]) -> list[type[ApiError]]:
 def made(kind: type[ApiError]) -> ApiError:
     if issubclass(kind, QuotaExceeded):
         return kind("tasks_per_day", 5, retry_after=60)
+    if issubclass(kind, StageVersionStale):
+        return kind("the flag", 1, 2)
     return kind([Fault("x", "/", "wrong")]) if issubclass(kind, DagInvalid) else kind()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rpc.failures import InvalidFields
-from gateway.rpc.values import DEEPEST_ANSWER, from_json_text, to_json
+from gateway.rpc.values import DEEPEST_ANSWER, Room, from_json_text, to_json
 
 texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
 plain = st.recursive(
@@ -96,3 +96,15 @@ def test_any_depth_can_be_read_by_clients(levels: int) -> None:
     struct = Struct()
     from_json_text('{"a":' * levels + "1" + "}" * levels, struct)
     Struct.FromString(struct.SerializeToString())
+
+
+def test_values_for_which_there_is_no_room_are_refused() -> None:
+    payload = struct_of({"a": [1, {"b": 2}], "c": 3})
+    assert to_json(payload, max_depth=9, at="p", room=Room(5)) == {"a": [1, {"b": 2}], "c": 3}
+    with pytest.raises(InvalidFields):
+        to_json(payload, max_depth=9, at="p", room=Room(4))
+    # Of all that it is given for.
+    room = Room(9)
+    to_json(payload, max_depth=9, at="p", room=room)
+    with pytest.raises(InvalidFields):
+        to_json(payload, max_depth=9, at="p", room=room)

@@ -26,13 +26,18 @@ async def test_what_a_function_returns_or_raises_comes_back(sandbox: Sandbox) ->
         await sandbox.run(10, divmod, 7, 0)
 
 
-async def test_a_function_that_takes_too_long_is_killed(sandbox: Sandbox) -> None:
-    began = time.monotonic()
+async def test_a_function_that_takes_too_much_processor_time_is_killed(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sandbox.pool.WAIT", 200)  # a busy machine may give it little of its time
     with pytest.raises(SandboxExceeded, match=r"longer than 0\.3 s"):
         await sandbox.run(0.3, pow, 7, 10**9)
+    assert await sandbox.run(10, divmod, 7, 2) == (3, 1)
+
+
+async def test_a_function_that_waits_too_long_is_killed(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxExceeded, match=r"longer than 1\.5 s"):
-        await sandbox.run(0.3, time.sleep, 60)
-    assert time.monotonic() - began < 10
+        await sandbox.run(0.3, time.sleep, 600)
     assert await sandbox.run(10, divmod, 7, 2) == (3, 1)
 
 

@@ -34,6 +34,8 @@ async def gateway(database: Any, tmp_path: Path) -> AsyncIterator[Gateway]:
     gateway = build_gateway(settings, engines=engines)
     set_stage(path, "t-bob", Stage.LIVE)
     await gateway.flags.start()
+    await gateway.observer.start()
+    await gateway.overrides.start()
     yield gateway
     await gateway.close()
 

@@ -132,6 +132,43 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
+from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
+from taskgate.v1.migration_ledger_pb2 import Flip as Flip
+from taskgate.v1.migration_ledger_pb2 import LedgerBreak as LedgerBreak
+from taskgate.v1.migration_ledger_pb2 import LedgerEntry as LedgerEntry
+from taskgate.v1.migration_ledger_pb2 import ListFlipsRequest as ListFlipsRequest
+from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsResponse
+from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
+from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
+from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
+from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
+from taskgate.v1.migration_stages_pb2 import ClearOverrideRequest as ClearOverrideRequest
+from taskgate.v1.migration_stages_pb2 import ClearOverrideResponse as ClearOverrideResponse
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentRequest as GetFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import GetFlagDocumentResponse as GetFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import GetStagesRequest as GetStagesRequest
+from taskgate.v1.migration_stages_pb2 import GetStagesResponse as GetStagesResponse
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentRequest as ImportFlagDocumentRequest
+from taskgate.v1.migration_stages_pb2 import ImportFlagDocumentResponse as ImportFlagDocumentResponse
+from taskgate.v1.migration_stages_pb2 import ListStageChangesRequest as ListStageChangesRequest
+from taskgate.v1.migration_stages_pb2 import ListStageChangesResponse as ListStageChangesResponse
+from taskgate.v1.migration_stages_pb2 import SetOverrideRequest as SetOverrideRequest
+from taskgate.v1.migration_stages_pb2 import SetOverrideResponse as SetOverrideResponse
+from taskgate.v1.migration_stages_pb2 import SetRolloutRequest as SetRolloutRequest
+from taskgate.v1.migration_stages_pb2 import SetRolloutResponse as SetRolloutResponse
+from taskgate.v1.migration_stages_pb2 import SetStageRequest as SetStageRequest
+from taskgate.v1.migration_stages_pb2 import SetStageResponse as SetStageResponse
+from taskgate.v1.migration_stages_pb2 import StageChange as StageChange
+from taskgate.v1.migration_stages_pb2 import StageOverride as StageOverride
+from taskgate.v1.migration_stages_pb2 import StageSetting as StageSetting
+from taskgate.v1.migration_stages_pb2 import Stages as Stages
+from taskgate.v1.migration_stages_pb2 import UnsetStageRequest as UnsetStageRequest
+from taskgate.v1.migration_stages_pb2 import UnsetStageResponse as UnsetStageResponse
+from taskgate.v1.migration_stages_pb2 import WatchStagesRequest as WatchStagesRequest
+from taskgate.v1.migration_stages_pb2 import WatchStagesResponse as WatchStagesResponse
 from taskgate.v1.operation_service_pb2 import AbortOperationRequest as AbortOperationRequest
 from taskgate.v1.operation_service_pb2 import AbortOperationResponse as AbortOperationResponse
 from taskgate.v1.operation_service_pb2 import GetOperationRequest as GetOperationRequest
@@ -356,6 +393,8 @@ __all__ = [
     "CancelDagRunResponse",
     "ChangeTenantRequest",
     "ChangeTenantResponse",
+    "ClearOverrideRequest",
+    "ClearOverrideResponse",
     "ClearQuotaRequest",
     "ClearQuotaResponse",
     "CompareDagVersionsRequest",
@@ -395,6 +434,8 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "ExplainTaskRequest",
+    "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
     "FIRING_KIND_CLOCK",
     "FIRING_KIND_MANUAL",
@@ -408,6 +449,7 @@ __all__ = [
     "Firing",
     "FiringKind",
     "FiringOutcome",
+    "Flip",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -420,6 +462,8 @@ __all__ = [
     "GetDagSchemaResponse",
     "GetDeadLetterRequest",
     "GetDeadLetterResponse",
+    "GetFlagDocumentRequest",
+    "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
     "GetRequest",
@@ -428,10 +472,14 @@ __all__ = [
     "GetScaleResponse",
     "GetScheduleRequest",
     "GetScheduleResponse",
+    "GetStagesRequest",
+    "GetStagesResponse",
     "GetTenantRequest",
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "ImportFlagDocumentRequest",
+    "ImportFlagDocumentResponse",
     "LETTER_KIND_PAYLOAD",
     "LETTER_KIND_TASK",
     "LETTER_KIND_UNSPECIFIED",
@@ -446,6 +494,8 @@ __all__ = [
     "LETTER_STATE_OPEN",
     "LETTER_STATE_REDRIVEN",
     "LETTER_STATE_UNSPECIFIED",
+    "LedgerBreak",
+    "LedgerEntry",
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
@@ -464,6 +514,8 @@ __all__ = [
     "ListDeadLettersResponse",
     "ListFiringsRequest",
     "ListFiringsResponse",
+    "ListFlipsRequest",
+    "ListFlipsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -476,6 +528,8 @@ __all__ = [
     "ListScheduleTimesResponse",
     "ListSchedulesRequest",
     "ListSchedulesResponse",
+    "ListStageChangesRequest",
+    "ListStageChangesResponse",
     "ListTenantsRequest",
     "ListTenantsResponse",
     "ListWebhookSecretsRequest",
@@ -483,6 +537,8 @@ __all__ = [
     "ListWorkersRequest",
     "ListWorkersResponse",
     "LoadFigures",
+    "MigrationServiceServicer",
+    "MigrationServiceStub",
     "NewTask",
     "ON_CONFLICT_REFUSE",
     "ON_CONFLICT_RETURN",
@@ -560,12 +616,22 @@ __all__ = [
     "SelectResponse",
     "SendDagSignalRequest",
     "SendDagSignalResponse",
+    "SetOverrideRequest",
+    "SetOverrideResponse",
     "SetQuotaRequest",
     "SetQuotaResponse",
+    "SetRolloutRequest",
+    "SetRolloutResponse",
     "SetRunTimeRequest",
     "SetRunTimeResponse",
+    "SetStageRequest",
+    "SetStageResponse",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
+    "StageChange",
+    "StageOverride",
+    "StageSetting",
+    "Stages",
     "StartDagRunRequest",
     "StartDagRunResponse",
     "StartOperationRequest",
@@ -604,6 +670,7 @@ __all__ = [
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",
+    "TaskStart",
     "TaskState",
     "TaskStatus",
     "Tenant",
@@ -612,10 +679,14 @@ __all__ = [
     "TenantServiceStub",
     "TenantTier",
     "TierFigures",
+    "UnsetStageRequest",
+    "UnsetStageResponse",
     "UpdateScheduleRequest",
     "UpdateScheduleResponse",
     "ValidateDagRequest",
     "ValidateDagResponse",
+    "VerifyLedgerRequest",
+    "VerifyLedgerResponse",
     "WORKER_KIND_ALL",
     "WORKER_KIND_GATEWAY",
     "WORKER_KIND_UNSPECIFIED",
@@ -629,6 +700,8 @@ __all__ = [
     "WatchDagRunResponse",
     "WatchRequest",
     "WatchResponse",
+    "WatchStagesRequest",
+    "WatchStagesResponse",
     "WebhookSecret",
     "Worker",
     "WorkerKind",
@@ -639,6 +712,7 @@ __all__ = [
     "add_DagRunServiceServicer_to_server",
     "add_DagServiceServicer_to_server",
     "add_DeadLetterServiceServicer_to_server",
+    "add_MigrationServiceServicer_to_server",
     "add_OperationServiceServicer_to_server",
     "add_ScheduleServiceServicer_to_server",
     "add_TaskServiceServicer_to_server",

@@ -1,0 +1,46 @@
+"""`GET /gateway/v1/migration/stages/stream`: the stages in force, then after each change, as Server-Sent Events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from gateway.errors import ShuttingDown
+from gateway.http.documents import event_stream, problem_errors
+from gateway.http.events import EventStream, event, keepalive
+from gateway.http.migration_stages import StagesInForce
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.migration.stage_watch import StageSubscription
+
+router = APIRouter(prefix="/gateway/v1/migration/stages", tags=["migration"], route_class=KeyedRoute)
+
+
+async def _events(subscription: StageSubscription, keepalive_seconds: float) -> AsyncIterator[ServerSentEvent]:
+    async for state in subscription.states(keepalive_seconds):
+        yield keepalive() if state is None else event("stages", state)
+
+
+@router.get(
+    "/stream",
+    status_code=200,
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "description": "`stages` at once, and after each change",
+            "content": event_stream(stages=StagesInForce),
+        },
+        **problem_errors(403),
+    },
+)
+async def stream_stages(request: Request) -> Response:
+    """Follow what is in force on this gateway: flag, overrides, and what routing complains of."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    subscription = gateway.stage_watch.subscribe()
+    if subscription.is_closed:
+        raise ShuttingDown(retry_after=1)
+    events = _events(subscription, gateway.settings.stream_keepalive_seconds)
+    return EventStream(gateway, events, subscription, caller)

@@ -1,0 +1,103 @@
+"""What speaks against a change of a stage: a tenant nobody knows, tasks that stage `complete` would leave on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from gateway.errors import DatabaseUnavailable
+from gateway.migration.stage_errors import StageChangeRefused
+from gateway.routing.flag_document import Json, reached_stages
+from gateway.routing.overrides import SQL, Executor
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
+from gateway.routing.stranded import Left, left_on_redis, lines, newly_stranded
+
+#: What a database answers that no gateway has migrated yet.
+BARE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+
+
+async def unknown(db: Executor, scope: Scope) -> list[str]:
+    """Tenants and projects of the scope that nobody knows, as whole sentences."""
+    found = []
+    if scope.tenant_id is not None and await db.fetchrow(SQL.tenant_plan, scope.tenant_id) is None:
+        found.append(f"there is no tenant {scope.tenant_id!r}")
+    if scope.project_id is not None:
+        owner = await db.fetchrow(SQL.project_tenant, scope.project_id)
+        if owner is None:
+            found.append(f"there is no project {scope.project_id!r}")
+        elif scope.tenant_id not in (None, owner["tenant_id"]):
+            found.append(f"project {scope.project_id} belongs to tenant {owner['tenant_id']}")
+    return found
+
+
+async def check_known(db: Executor, scope: Scope, *, force: bool) -> list[str]:
+    """What is unknown of the scope and was insisted on, as whole sentences; nothing while the database is away.
+
+    Raises `StageChangeRefused`.
+    """
+    try:
+        found = await unknown(db, scope)
+    except (DatabaseUnavailable, *BARE):
+        return []
+    if found and not force:
+        raise StageChangeRefused(f"{'; '.join(found)}; --force (force: true) sets it all the same")
+    return [f"{what}; it is set all the same" for what in found]
+
+
+async def unfollowed(db: Executor, owner: str, lease_seconds: float) -> list[str]:
+    """Why changing the flag of this owner has no effect now; nothing when some gateway follows it, or nobody knows."""
+    try:
+        followed = [row["flag_owner"] for row in await db.fetch(SQL.followed, lease_seconds)]
+    except (DatabaseUnavailable, *BARE):
+        return []
+    if owner in followed:
+        return []
+    if not followed:
+        return [f"no gateway is running that follows {owner} (TASKGATE_FLAGS_FILE): the change has no effect yet"]
+    others = " and ".join(followed)
+    return [f"no running gateway follows {owner}, but {others} (TASKGATE_FLAGS_FILE): the change has no effect yet"]
+
+
+async def check_flag_stranding(db: Executor, before: Json, after: Json, flag_key: str) -> None:
+    """Raises `StageChangeRefused` when tasks on Redis would be at `complete`, or nobody can see whether."""
+    try:
+        left = await left_on_redis(db)
+    except (DatabaseUnavailable, *BARE) as error:
+        flags = before["flags"].get(flag_key, {}), after["flags"][flag_key]
+        was, becomes = ({*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set() for flag in flags)
+        if becomes - was:
+            raise unseen(error) from None
+        return
+    if left and (found := await newly_stranded(left, before, after, flag_key)):
+        raise _stranding(found)
+
+
+async def check_override_stranding(db: Executor, scope: Scope, stage: Stage) -> None:
+    """As `check_flag_stranding`. Raises `DatabaseUnavailable`, too."""
+    if stage is Stage.COMPLETE and (left := [one for one in await left_on_redis(db) if scope.covers(one.query)]):
+        raise _stranding(left)
+
+
+def unseen(error: Exception) -> StageChangeRefused:
+    """Why stage `complete` is refused while the database does not answer."""
+    return StageChangeRefused(
+        f"whether tasks are left on redis cannot be seen: {why_unseen(error)}; --force changes it all the same"
+    )
+
+
+def why_unseen(error: Exception) -> str:
+    """Why the database says nothing of tasks and overrides."""
+    if isinstance(error, DatabaseUnavailable):
+        return "the database is not reachable (TASKGATE_DATABASE_URL)"
+    return "the database lacks tables of the gateway (taskgate db migrate)"
+
+
+def _stranding(left: Sequence[Left]) -> StageChangeRefused:
+    return StageChangeRefused(
+        "stage complete says that redis may go, but:\n"
+        + "".join(f"  {line}\n" for line in lines(left))
+        + "  let them end first (stage live, and a worker on redis; `taskgate task list --filter backend=redis` lists"
+        " them), or insist with --force (force: true)"
+    )

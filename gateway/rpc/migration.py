@@ -1,0 +1,28 @@
+"""`taskgate.v1.MigrationService`: each part of a move has its calls in a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.migration_ledger import LedgerCalls
+from gateway.rpc.migration_stages import StageCalls
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+SERVICE = "taskgate.v1.MigrationService"
+
+
+class MigrationService:
+    """The calls of the service. Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._access = gateway.access
+        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway))
+
+    def handlers(self) -> Mapping[str, Method]:
+        """A handler for each method."""
+        calls = KeyedCalls(self._access)
+        return {name: method for part in self._parts for name, method in part.handlers(calls).items()}

@@ -134,6 +134,38 @@ class EndedWorkflow:
     status: WorkflowStatus
 
 
+class Place(StrEnum):
+    """Where in an engine a task is."""
+
+    WAITING = "waiting"
+    HELD = "held"
+    """One of the gateway's own workers has it."""
+    HELD_ELSEWHERE = "held_elsewhere"
+    """A worker has it that is not the gateway's (a legacy worker)."""
+    TAKEN = "taken"
+    """The gateway has taken it out of its queue, and it is not yet a task."""
+    SET_ASIDE = "set_aside"
+    """It is no task that anybody can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Tasks of one kind that an engine holds in one place.
+
+    `is_foreign`: somebody else than the gateway gave them to the engine; then the rest is what they say of themselves
+    (`last_at`: the youngest of their own times), else it is left out.
+    """
+
+    place: Place
+    is_foreign: bool
+    tasks: int
+    group_id: str | None = None
+    task_type: str = ""
+    tenant_id: str | None = None
+    project_id: str | None = None
+    last_at: datetime | None = None
+
+
 class WorkflowEnginePort(Protocol):
     """A backend that runs tasks.
 
@@ -191,6 +223,12 @@ class WorkflowEnginePort(Protocol):
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
         """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none);
         without `completed` those that came to another end.
+        """
+
+    async def take_stock(self) -> Sequence[Stock]:
+        """What the engine holds and has not ended, whoever gave it to it (empty: only the gateway gives it tasks).
+
+        What moves meanwhile is counted at least once, unless it moves to and fro within one look.
         """
 
     async def get_incarnation(self) -> str:

@@ -41,6 +41,7 @@ PARTS = (
     "workers",
     "scale",
     "dead_letters",
+    "drain",
     "dags",
     "dag_stream",
     "dag_runs",

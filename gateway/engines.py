@@ -13,11 +13,18 @@ from gateway.settings import Settings
 def build_engines(settings: Settings) -> dict[str, WorkflowEnginePort]:
     """An engine per configured backend."""
     engines: dict[str, WorkflowEnginePort] = {}
-    if settings.redis_url:
-        engines["redis"] = RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
+    if (redis := build_redis(settings)) is not None:
+        engines["redis"] = redis
     if settings.temporal_address:
         engines["temporal"] = build_temporal(settings)
     return engines
+
+
+def build_redis(settings: Settings) -> RedisQueueEngine | None:
+    """The Redis queue; None when none is configured."""
+    if not settings.redis_url:
+        return None
+    return RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
 
 
 def build_temporal(settings: Settings) -> TemporalEngine:

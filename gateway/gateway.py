@@ -33,11 +33,13 @@ from gateway.limits.held_bytes import HeldBytes
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
+from gateway.migration.drain import Drain
 from gateway.migration.explanation import Explanations
 from gateway.migration.flip_log import FlipLog
 from gateway.migration.observer import RoutingObserver
 from gateway.migration.stage_watch import StageWatch
 from gateway.migration.stages import Stages
+from gateway.migration.watch import DrainWatch
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -116,6 +118,8 @@ class Gateway:
     tenant_service: TenantService
     stages: Stages
     stage_watch: StageWatch
+    drain: Drain
+    drain_watch: DrainWatch
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
@@ -149,6 +153,7 @@ class Gateway:
         await self.deliverer.close()
         self.run_watch.end_streams()
         self.stage_watch.end_streams()
+        self.drain_watch.end_streams()
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()

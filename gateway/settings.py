@@ -129,6 +129,14 @@ class Settings(BaseSettings):
         False, description="Adopt tasks that producers push into Redis directly, for tenants on another backend"
     )
     ingress_bridge_seconds: float = Field(1.0, gt=0, description="Pause between two looks of the ingress bridge")
+    past_gateway_seconds: float = Field(
+        5.0, gt=0, description="Pause between two looks for tasks that producers push into Redis past the gateway"
+    )
+    drain_quiet_hours: float = Field(
+        25.0,
+        gt=0,
+        description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 from backends.errors import CapabilityMissing, EngineError, WorkflowNotFound
 from backends.memory.faults import Faults
 from backends.memory.run import MemoryRun, Record
-from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
+from backends.port import (
+    Capability,
+    EndedWorkflow,
+    Place,
+    Stock,
+    WorkflowRef,
+    WorkflowStart,
+    WorkflowState,
+    WorkflowStatus,
+)
 
 Executor: TypeAlias = Callable[[MemoryRun], Awaitable[Any]]
 """Runs one task: its return value is the result, its exception the failure. It may end the run by itself, too."""
@@ -169,6 +178,12 @@ class MemoryEngine:
             for r in ended
             if completed or r.status.state is not WorkflowState.COMPLETED
         ]
+
+    async def take_stock(self) -> Sequence[Stock]:
+        self.faults.before("take_stock")
+        states = [record.state for record in self._records.values() if not record.dropped]
+        places = {Place.WAITING: WorkflowState.QUEUED, Place.HELD: WorkflowState.RUNNING}
+        return [Stock(place, False, states.count(state)) for place, state in places.items() if state in states]
 
     async def get_incarnation(self) -> str:
         self.faults.before("get_incarnation")

@@ -18,7 +18,7 @@ from backends.errors import (
     StartUncertain,
     WorkflowNotFound,
 )
-from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
+from backends.port import Capability, EndedWorkflow, Stock, WorkflowRef, WorkflowStart, WorkflowState, WorkflowStatus
 from backends.redis_queue import scripts, wire
 from backends.redis_queue.dead import DeadList
 from backends.redis_queue.freshness import Freshness
@@ -26,6 +26,7 @@ from backends.redis_queue.holdings import sign_off
 from backends.redis_queue.ingress import Ingress
 from backends.redis_queue.link import Link
 from backends.redis_queue.lists import TaskLists
+from backends.redis_queue.stock import Stocktaking
 
 KEEP_WAITING = timedelta(days=30)
 """How long the marker of an open start is kept."""
@@ -57,9 +58,10 @@ class RedisQueueEngine:
         self._link = Link(url, timeout=timeout)
         self._lists = TaskLists(self._link)
         self._freshness = Freshness(self._link)
+        self._stocktaking = Stocktaking(self._link)
         self.ingress = Ingress(self._link)
-        self.dead = DeadList(self._link)
         """The payloads that legacy producers push."""
+        self.dead = DeadList(self._link)
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
@@ -182,6 +184,11 @@ class RedisQueueEngine:
                 workflow_id, state, error = (value.decode() for value in rows[index : index + 3])
                 ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
         return ended
+
+    async def take_stock(self) -> Sequence[Stock]:
+        """All lists, read page by page: it takes some 10 ms for each 1,000 payloads."""
+        with _reading():
+            return await self._stocktaking.take()
 
     async def get_incarnation(self) -> str:
         """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""

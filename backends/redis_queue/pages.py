@@ -15,10 +15,12 @@ _LISTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one script found; `length` is that of the list in which it stopped, 0 at the end of all."""
+    """What one script found; `length` is that of the list in which it stopped, 0 at the end of all; `done`: lists that
+    ended with it."""
 
     found: Any
     length: int
+    done: int
 
 
 async def walk(
@@ -29,4 +31,4 @@ async def walk(
     while first < len(lists):
         done, seen, length, *found = await link.run(script, seen, length, *arguments, *lists[first : first + _LISTS])
         first += done
-        yield Page(found[0] if found else None, length)
+        yield Page(found[0] if found else None, length, done)

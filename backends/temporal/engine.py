@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from temporalio.converter import PayloadCodec
 
 from backends.errors import CapabilityMissing, EngineUnavailable, WorkflowNotFound
-from backends.port import Capability, EndedWorkflow, WorkflowRef, WorkflowStart, WorkflowStatus
+from backends.port import Capability, EndedWorkflow, Stock, WorkflowRef, WorkflowStart, WorkflowStatus
 from backends.temporal import names, starts
 from backends.temporal.activity_executions import ActivityExecutions
 from backends.temporal.connection import Connection, Session
@@ -192,6 +192,9 @@ class TemporalEngine:
             except Unsupported:
                 continue
         return found
+
+    async def take_stock(self) -> Sequence[Stock]:
+        return []
 
     async def get_incarnation(self) -> str:
         """The namespace's id: another one means another database."""

@@ -33,7 +33,7 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, the flip ledger and the use of legacy endpoints",
+        "Look at workers, autoscaling signals, metrics, stages, drains, the ledger and the use of legacy endpoints",
     )
     OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
 
@@ -92,6 +92,7 @@ _RESOURCES = {
         GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
         GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
+        GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
         GET /gateway/v1/migration/rampdown""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
@@ -130,7 +131,7 @@ METHODS = {
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
-            ListFlips VerifyLedger""",
+            ListFlips VerifyLedger Drain WatchDrain""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride""",

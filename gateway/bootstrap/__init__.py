@@ -106,5 +106,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         held=HeldBytes(in_all=settings.max_held_bytes, per_key=settings.max_held_bytes_per_key),
         stages=migration.stages,
         stage_watch=migration.stage_watch,
+        drain=migration.drain,
+        drain_watch=migration.drain_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

@@ -1,31 +1,47 @@
-"""What a move of tenants needs: the door of the stages, and what tells of them."""
+"""What a move of tenants needs: the door of the stages, and what tells how far it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.migration.drain import Drain
 from gateway.migration.flag_stores import build_store
+from gateway.migration.slowest import Slowest
 from gateway.migration.stage_watch import StageWatch
 from gateway.migration.stages import Stages
+from gateway.migration.watch import DrainWatch
 
 
 @dataclass(frozen=True)
 class MigrationParts:
-    """The door, and the watch of what is in force."""
+    """The door, the watch of what is in force, what is left for Redis, and the watch of that."""
 
     stages: Stages
     stage_watch: StageWatch
+    drain: Drain
+    drain_watch: DrainWatch
 
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
     settings, database, flags = dependencies.settings, dependencies.database, dependencies.flags
+    router, redis = dependencies.router, dependencies.engines.get("redis")
     stages = Stages(
         database,
         build_store(settings, database, flags),
         settings.flag_key,
         flags.owner,
+        redis=redis,
         configured=frozenset(dependencies.engines),
-        problems=dependencies.router.problems,
+        problems=router.problems,
     )
-    return MigrationParts(stages, StageWatch(flags, dependencies.overrides, dependencies.router))
+    drain = Drain(
+        database,
+        redis,
+        router,
+        Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        quiet=timedelta(hours=settings.drain_quiet_hours),
+    )
+    return MigrationParts(stages, StageWatch(flags, dependencies.overrides, router), drain, DrainWatch(drain))

@@ -9,6 +9,8 @@ from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
+from gateway.ingress.foreign import SQL as FOREIGN_SQL
+from gateway.ingress.foreign import ForeignWatch
 from gateway.migration.rampdown import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
@@ -54,6 +56,8 @@ def build_leader(
             Chore(f"comparing with {name}", check.tick, pause),
             Chore(f"checking the memory of {name}", check.check_memory, pause),
         ]
+    watch = ForeignWatch(database, dependencies.redis, seconds=settings.past_gateway_seconds)
+    chores.append(Chore("looking past the gateway", watch.tick, min(settings.past_gateway_seconds, 1.0)))
     rampdown = Rampdown(
         database,
         dependencies.engines,
@@ -89,3 +93,4 @@ async def _forget(database: FencedDatabase, idempotency_hours: float) -> None:
     await database.execute(INTAKE_SQL.forget, idempotency_hours * 3600)
     await database.execute(REAPER_SQL.forget_processes)
     await database.execute(BRIDGE_SQL.forget_old)
+    await database.execute(FOREIGN_SQL.forget_sightings)

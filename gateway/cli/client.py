@@ -44,8 +44,9 @@ class GatewayClient:
 
     def listed(
         self, path: str, name: str, limit: int, page_size: int, **query: Any
-    ) -> tuple[list[dict[str, Any]], bool]:
-        """At most `limit` entries of a list, which its pages call `name`; and whether there are more."""
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """At most `limit` entries of a list, which its pages call `name`; and the last page, whose `next_cursor` says
+        whether there are more."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
@@ -53,7 +54,7 @@ class GatewayClient:
             found += page[name]
             cursor = page["next_cursor"]
             if cursor is None or len(found) >= limit:
-                return found, cursor is not None
+                return found, page
 
     def call(
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, **options: Any

@@ -65,7 +65,7 @@ def list_dead_letters(
     """List dead letters, newest first."""
     labels = which.pop("labels", [])
     with GatewayClient() as gateway:
-        found, more = gateway.listed(_PATH, "dead_letters", limit, _LARGEST_PAGE, **which, label=labels)
+        found, last = gateway.listed(_PATH, "dead_letters", limit, _LARGEST_PAGE, **which, label=labels)
     if as_json:
         print_json(found)
         return
@@ -81,7 +81,7 @@ def list_dead_letters(
         for letter in found
     ]
     typer.echo(table(header, rows) if rows else "no dead letters")
-    if more:
+    if last["next_cursor"] is not None:
         typer.echo(f"there are more than {limit}", err=True)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json
+from gateway.cli.past_gateway import past_gateway_line
 from gateway.cli.table import table
 from gateway.fleet.documents import pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, plan
@@ -32,12 +33,18 @@ def show_signals(as_json: AsJson = False) -> None:
         of_pools = [{"tier": None, **one} for one in answer["pools"]]
         print_json(of_pools + [{"workers": None, "slots": None, **one} for one in answer["signals"]])
         return
-    figures = ("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds")
-    shown = ("backlog", "oldest s", "running", "in/s", "out/s", "run s")
+    figures = (
+        *("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds"),
+        "past_gateway",
+    )
+    shown = ("backlog", "oldest s", "running", "in/s", "out/s", "run s", "past gateway")
     rows = [[one[name] for name in ("pool", "backend", "workers", "slots", *figures)] for one in answer["pools"]]
     typer.echo(table(("pool", "backend", "workers", "slots", *shown), rows))
     rows = [[one[name] for name in ("tier", "backend", "pool", *figures)] for one in answer["signals"]]
     typer.echo("\n" + table(("tier", "backend", "pool", *shown), rows))
+    for one in answer["pools"]:
+        if one["past_gateway"]:
+            typer.echo("\n" + past_gateway_line(one["past_gateway"], 0, one["past_gateway_at"]))
 
 
 @scale_app.command("plan")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.cli.actor import current_actor
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import fail
+from gateway.engines import build_redis
 from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flag_stores import build_store
 from gateway.migration.stage_checks import BARE, why_unseen
@@ -171,12 +172,22 @@ class LocalDoor:
         flags = FlagSource.from_settings(settings, database, Listener(database))
         if flags.is_remote:
             await flags.start()
+        redis = build_redis(settings)
         try:
             store = build_store(settings, database, flags, unrecorded=True)
             return await work(
-                Stages(database, store, settings.flag_key, flags.owner, configured=configured_backends(settings))
+                Stages(
+                    database,
+                    store,
+                    settings.flag_key,
+                    flags.owner,
+                    redis=redis,
+                    configured=configured_backends(settings),
+                )
             )
         finally:
             await flags.close()
+            if redis is not None:
+                await redis.close()
             with suppress(Exception):
                 await database.close()

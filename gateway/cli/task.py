@@ -13,6 +13,7 @@ import typer
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
 from gateway.cli.output import AsJson, fail, print_json, print_result, results
+from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
 from gateway.cli.task_why import why
 from gateway.cli.text import json_object, json_value, read_text, utc
@@ -138,7 +139,9 @@ def list_tasks(
     label = which.pop("labels", [])
     query = _asked(which) | {"label": label}
     with GatewayClient() as gateway:
-        found, more = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
+        found, last = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
+    if (note := note_of(last["past_gateway"])) is not None:
+        typer.echo(note, err=True)
     if as_json:
         print_json(found)
         return
@@ -156,7 +159,7 @@ def list_tasks(
         for task in found
     ]
     typer.echo(table(header, rows) if rows else "no tasks")
-    if more:
+    if last["next_cursor"] is not None:
         typer.echo(f"there are more than {limit}", err=True)
 
 

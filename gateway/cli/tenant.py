@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json, print_result
+from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
 
 tenant_app = typer.Typer(help="Tenants: tier, weight, waiting tasks and the reasons.", no_args_is_help=True)
@@ -48,6 +49,8 @@ def show(tenant: Tenant, as_json: AsJson = False) -> None:
     typer.echo(_counts("unfinished", found["tasks"]))
     if found["held"]:
         typer.echo(_counts("held", found["held"]))
+    if (note := note_of(found["past_gateway"])) is not None:
+        typer.echo(note)
     for pause in found["pauses"]:
         typer.echo(f"paused ({pause['pause_id']}, {pause['set_by']}): {pause['why']}")
     if found["quotas"]:

@@ -24,7 +24,11 @@ WINDOW_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Load:
-    """Tasks of one kind. Seconds and rates per second; `run_seconds` is None when nothing completed in the window."""
+    """Tasks of one kind. Seconds and rates per second; `run_seconds` is None when nothing completed in the window.
+
+    `past_gateway`: beside the others, tasks that producers pushed past the gateway, the last of them at
+    `past_gateway_at`.
+    """
 
     backlog: int = 0
     oldest_seconds: float = 0.0
@@ -32,6 +36,8 @@ class Load:
     arrivals_per_second: float = 0.0
     completions_per_second: float = 0.0
     run_seconds: float | None = None
+    past_gateway: int = 0
+    past_gateway_at: datetime | None = None
 
     @property
     def demand(self) -> int:
@@ -51,6 +57,8 @@ class Load:
             sum(part.arrivals_per_second for part in parts),
             sum(part.completions_per_second for part in parts),
             spent / ended if ended else None,
+            sum(part.past_gateway for part in parts),
+            max((part.past_gateway_at for part in parts if part.past_gateway_at is not None), default=None),
         )
 
 
@@ -87,13 +95,14 @@ class Signals:
 
 async def read_signals(database: Database, *, window: float = WINDOW_SECONDS) -> Signals:
     """Ask PostgreSQL. Raises `DatabaseUnavailable`."""
-    load, arrivals, completions, slots = await asyncio.gather(
+    load, arrivals, completions, slots, beside = await asyncio.gather(
         database.fetch(SQL.load),
         database.fetch(SQL.arrivals, window),
         database.fetch(SQL.completions, window),
         database.fetch(SQL.slots),
+        database.fetch(SQL.past_gateway),
     )
-    return assemble(datetime.now(UTC), window, load, arrivals, completions, slots)
+    return assemble(datetime.now(UTC), window, load, arrivals, completions, slots, beside)
 
 
 def assemble(
@@ -103,6 +112,7 @@ def assemble(
     arrivals: Iterable[Row],
     completions: Iterable[Row],
     slots: Iterable[Row],
+    past_gateway: Iterable[Row] = (),
 ) -> Signals:
     """Rows by plan become signals by tier and pool; every pool is there, whether it has load and workers or not."""
     parts: dict[tuple[str | None, Tier], list[Load]] = defaultdict(list)
@@ -116,6 +126,9 @@ def assemble(
     for row in completions:
         ended = Load(completions_per_second=row["tasks"] / window, run_seconds=row["run_seconds"])
         parts[row["backend"], Tier.of_plan(row["plan"])].append(ended)
+    for row in past_gateway:
+        beside = Load(past_gateway=row["tasks"], past_gateway_at=row["last_at"])
+        parts["redis", Tier.of_plan(row["plan"])].append(beside)
     signals = tuple(
         Signal(backend, pool_of(backend, tier) if backend else None, tier, Load.total(found))
         for (backend, tier), found in parts.items()

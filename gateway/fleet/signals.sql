@@ -45,3 +45,10 @@ SELECT backend, COALESCE(pool, CASE backend WHEN 'redis' THEN 'redis' END) AS po
 FROM taskgate.process
 WHERE kind = 'worker' AND lost_at IS NULL AND renewed_at <> '-infinity' AND backend IS NOT NULL
 GROUP BY 1, 2
+
+-- name: past_gateway
+-- Tasks that producers pushed into Redis past the gateway, as the leader saw them last.
+SELECT lower(COALESCE(t.plan, '')) AS plan, sum(p.tasks)::bigint AS tasks, max(p.last_at) AS last_at
+FROM taskgate.past_gateway p LEFT JOIN tenants t ON t.id = p.tenant_id
+WHERE p.place <> 'set_aside'
+GROUP BY 1

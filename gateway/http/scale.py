@@ -31,6 +31,8 @@ class LoadFigures(BaseModel):
     completions_per_second: float
     run_seconds: float | None = Field(description="Average run; null when nothing completed in the window")
     demand: int = Field(description="Backlog and running: slots that would run everything at once")
+    past_gateway: int = Field(description="Beside them: tasks that producers pushed into Redis past the gateway")
+    past_gateway_at: datetime | None = Field(description="The youngest time that one of those names")
 
 
 class TierFigures(LoadFigures):

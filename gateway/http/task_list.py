@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,8 +12,10 @@ from pydantic import BaseModel, Field
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
+from gateway.http.past_gateway import PastGateway
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
+from gateway.ingress.foreign import past_gateway_of
 from gateway.tasks.queries.cursor import cursor_of, position_at
 from gateway.tasks.queries.dispatch_view import facts
 from gateway.tasks.queries.task_log import Position
@@ -35,6 +39,9 @@ class TaskPage(BaseModel):
 
     tasks: list[TaskFacts]
     next_cursor: str | None = Field(description="Where the next page begins; null: this is the last")
+    past_gateway: PastGateway = Field(
+        description="Of the caller's tenants (of `tenant_id`), whatever else is asked for: not among the tasks above"
+    )
 
 
 @router.get("/gateway/v1/tasks", response_model=TaskPage, responses=problem_errors(403))
@@ -46,12 +53,16 @@ async def list_tasks(request: Request, query: Annotated[TaskListQuery, Query()])
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_defaults=True)
     after = position_at(query.cursor, filters)
     wanted = Wanted(caller, query, labels)
-    rows = await TaskSelector(gateway.database).page(wanted, limit=query.limit + 1, after=after)
+    rows, beside = await asyncio.gather(
+        TaskSelector(gateway.database).page(wanted, limit=query.limit + 1, after=after),
+        past_gateway_of(gateway.database, caller, query.tenant_id),
+    )
     cursor = None
     if len(rows) > query.limit:
         last = rows[query.limit - 1]
         cursor = cursor_of(Position(last["created_at"], last["task_id"]), filters)
-    return json_answer({"tasks": [facts(row) for row in rows[: query.limit]], "next_cursor": cursor})
+    tasks = [facts(row) for row in rows[: query.limit]]
+    return json_answer({"tasks": tasks, "next_cursor": cursor, "past_gateway": asdict(beside)})
 
 
 def labels_of(texts: list[str]) -> dict[str, str]:

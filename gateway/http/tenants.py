@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
+from gateway.http.past_gateway import PastGateway
 from gateway.http.pauses import PauseView, view
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.tenants.service import TenantChange, TierName
@@ -55,6 +56,7 @@ class TenantDetail(TenantView):
     pauses: list[PauseView] = Field(description="Those that hold tasks of this tenant, or may")
     tasks: dict[str, int] = Field(description="Unfinished, by state; each counted to 100,000 at most")
     held: dict[str, int] = Field(description="Waiting tasks that are held, by why")
+    past_gateway: PastGateway = Field(description="Not among the tasks above")
 
 
 class TenantPage(BaseModel):

@@ -1,0 +1,1 @@
+"""How a move from Redis to Temporal is known to be safe."""

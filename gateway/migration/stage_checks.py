@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from backends.errors import EngineError
+from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
+from gateway.ingress.foreign import resolve
 from gateway.migration.stage_errors import StageChangeRefused
 from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.overrides import SQL, Executor
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
-from gateway.routing.stranded import Left, left_on_redis, lines, newly_stranded
+from gateway.routing.stranded import Left, lines, newly_stranded, of_foreign, open_on_redis
+from gateway.storage.database import Database
 
 #: What a database answers that no gateway has migrated yet.
 BARE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
@@ -60,13 +64,19 @@ async def unfollowed(db: Executor, owner: str, lease_seconds: float) -> list[str
     return [f"no running gateway follows {owner}, but {others} (TASKGATE_FLAGS_FILE): the change has no effect yet"]
 
 
-async def check_flag_stranding(db: Executor, before: Json, after: Json, flag_key: str) -> None:
-    """Raises `StageChangeRefused` when tasks on Redis would be at `complete`, or nobody can see whether."""
+async def check_flag_stranding(
+    db: Database, redis: WorkflowEnginePort | None, before: Json, after: Json, flag_key: str
+) -> None:
+    """Raises `StageChangeRefused` when tasks on Redis would be at `complete`, or nobody can see whether.
+
+    Redis is asked, too, what producers pushed past the gateway; only where somebody is at `complete` afterwards.
+    """
+    was, becomes = _at_complete(before, flag_key), _at_complete(after, flag_key)
+    if not becomes:
+        return
     try:
-        left = await left_on_redis(db)
-    except (DatabaseUnavailable, *BARE) as error:
-        flags = before["flags"].get(flag_key, {}), after["flags"][flag_key]
-        was, becomes = ({*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set() for flag in flags)
+        left = await _left(db, redis)
+    except (DatabaseUnavailable, EngineError, *BARE) as error:
         if becomes - was:
             raise unseen(error) from None
         return
@@ -74,21 +84,39 @@ async def check_flag_stranding(db: Executor, before: Json, after: Json, flag_key
         raise _stranding(found)
 
 
-async def check_override_stranding(db: Executor, scope: Scope, stage: Stage) -> None:
+async def check_override_stranding(db: Database, redis: WorkflowEnginePort | None, scope: Scope, stage: Stage) -> None:
     """As `check_flag_stranding`. Raises `DatabaseUnavailable`, too."""
-    if stage is Stage.COMPLETE and (left := [one for one in await left_on_redis(db) if scope.covers(one.query)]):
+    if stage is not Stage.COMPLETE:
+        return
+    try:
+        left = [one for one in await _left(db, redis) if scope.covers(one.query)]
+    except EngineError as error:
+        raise unseen(error) from None
+    if left:
         raise _stranding(left)
 
 
+async def _left(db: Database, redis: WorkflowEnginePort | None) -> list[Left]:
+    beside = [] if redis is None else of_foreign(await resolve(db, await redis.take_stock()))
+    return await open_on_redis(db) + beside
+
+
+def _at_complete(document: Json, flag_key: str) -> set[str]:
+    flag = document["flags"].get(flag_key, {})
+    return {*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set()
+
+
 def unseen(error: Exception) -> StageChangeRefused:
-    """Why stage `complete` is refused while the database does not answer."""
+    """Why stage `complete` is refused while the database or Redis does not answer."""
     return StageChangeRefused(
         f"whether tasks are left on redis cannot be seen: {why_unseen(error)}; --force changes it all the same"
     )
 
 
 def why_unseen(error: Exception) -> str:
-    """Why the database says nothing of tasks and overrides."""
+    """Why nothing can be said of tasks and overrides."""
+    if isinstance(error, EngineError):
+        return "redis does not answer (TASKGATE_REDIS_URL)"
     if isinstance(error, DatabaseUnavailable):
         return "the database is not reachable (TASKGATE_DATABASE_URL)"
     return "the database lacks tables of the gateway (taskgate db migrate)"
@@ -98,6 +126,6 @@ def _stranding(left: Sequence[Left]) -> StageChangeRefused:
     return StageChangeRefused(
         "stage complete says that redis may go, but:\n"
         + "".join(f"  {line}\n" for line in lines(left))
-        + "  let them end first (stage live, and a worker on redis; `taskgate task list --filter backend=redis` lists"
-        " them), or insist with --force (force: true)"
+        + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left and"
+        " why), or insist with --force (force: true)"
     )

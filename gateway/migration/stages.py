@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from backends.port import WorkflowEnginePort
 from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flag_store import FlagStore, Held
 from gateway.migration.flips import flips_of_change
@@ -69,11 +70,14 @@ class Stages:
         flag_key: str,
         owner: str,
         *,
+        redis: WorkflowEnginePort | None = None,
         configured: frozenset[str],
         problems: Callable[[], list[str]] = list,
     ) -> None:
-        """`configured` are the backends there are; `problems` is what routing complains of."""
+        """`redis` is asked what was pushed past the gateway before a stage becomes `complete`; `configured` are the
+        backends there are; `problems` is what routing complains of."""
         self._db = database
+        self._redis = redis
         self._store = store
         self._flag_key = flag_key
         self._owner = owner
@@ -157,7 +161,7 @@ class Stages:
         scope, stage = asked.scope, Stage(asked.stage)
         warnings = await check_known(self._db, scope, force=asked.force)
         if not asked.force:
-            await check_override_stranding(self._db, scope, stage)
+            await check_override_stranding(self._db, self._redis, scope, stage)
         lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
         async with self._db.transaction() as connection:
             before = await self._seen_override(connection, scope, asked.based_on)
@@ -236,7 +240,7 @@ class Stages:
         before, after = old["flags"][self._flag_key], document["flags"][self._flag_key]
         after["version"] = held.version + 1
         if not asked.force:
-            await check_flag_stranding(self._db, old, document, self._flag_key)
+            await check_flag_stranding(self._db, self._redis, old, document, self._flag_key)
         change = FlagChange(now(), who, what, describe(before), describe(after), asked.why, after["version"])
         flips = flips_of_change(
             None if held.document is None else before,

@@ -57,6 +57,7 @@ class _LoadGauges:
         self._oldest = Gauge(f"{prefix}_oldest_seconds", "How long the oldest of the backlog waits")
         self._running = Gauge(f"{prefix}_running", "Tasks that run")
         self._demand = Gauge(f"{prefix}_demand", "Backlog and running")
+        self._past_gateway = Gauge(f"{prefix}_past_gateway", "Tasks that producers pushed past the gateway")
         self._arrivals = Gauge(f"{prefix}_arrivals_per_second", "Tasks accepted, average of the last minute")
         self._completions = Gauge(f"{prefix}_completions_per_second", "Tasks ended, average of the last minute")
 
@@ -65,8 +66,17 @@ class _LoadGauges:
         self._oldest.set(load.oldest_seconds, **labels)
         self._running.set(load.running, **labels)
         self._demand.set(load.demand, **labels)
+        self._past_gateway.set(load.past_gateway, **labels)
         self._arrivals.set(load.arrivals_per_second, **labels)
         self._completions.set(load.completions_per_second, **labels)
 
     def all(self) -> list[Gauge]:
-        return [self._backlog, self._oldest, self._running, self._demand, self._arrivals, self._completions]
+        return [
+            self._backlog,
+            self._oldest,
+            self._running,
+            self._demand,
+            self._past_gateway,
+            self._arrivals,
+            self._completions,
+        ]

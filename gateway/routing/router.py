@@ -149,12 +149,27 @@ class Router:
         Stages that ask for a backend which is not configured, a flag source or an override table that is not up to
         date. None of them keeps the gateway from accepting tasks.
         """
+        return self.doubts() + self._unserved()
+
+    def doubts(self) -> list[str]:
+        """Why the flag or the overrides may not be up to date here."""
         own = [
             self._flags.problem(),
             None if self._overrides is None else self._overrides.problem(),
             None if self._entries is None else self._entries.problem,
         ]
-        return [problem for problem in own if problem is not None] + self._unserved()
+        return [problem for problem in own if problem is not None]
+
+    def short_of(self, stage: Stage) -> list[str]:
+        """Whom the flag or an override may keep from this stage, now or once one expires; each with its stage."""
+        rows = self._override_rows()
+        found = [f"override for {row.scope}, {row.stage}" for row in rows if row.stage is not stage]
+        if any(row.scope.is_default and row.expires_at is None for row in rows):
+            return found  # nobody asks the flag
+        asked = self._asked()
+        if not asked:
+            return [*found, f"flag {self._flags.flag_key}, which cannot be read"]
+        return found + [f"{whom} at {other}" for other, names in asked.items() if other is not stage for whom in names]
 
     def _overridden(self, query: RouteQuery, override: Override) -> Route:
         until = "" if override.expires_at is None else f" until {override.expires_at:%Y-%m-%d %H:%M %Z}"

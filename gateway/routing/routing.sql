@@ -86,6 +86,14 @@ WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'redis'
 GROUP BY 1, 2, 3, 4, 5
 ORDER BY 1, 4, 5, 3
 
+-- name: left_past_gateway
+-- What the leader saw last of tasks that producers pushed past the gateway.
+SELECT p.tenant_id, t.plan, p.project_id, p.task_type, p.place, sum(p.tasks)::bigint AS tasks
+FROM taskgate.past_gateway p
+LEFT JOIN tenants t ON t.id = p.tenant_id
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 4, 5, 3
+
 -- name: override_changes
 -- The newest $1 changes of the override table.
 SELECT at, actor, action, subject, detail->>'stage' AS stage, detail->'before'->>'stage' AS before, why

@@ -8,13 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from backends.port import Place
 from gateway.access.placement import Tier
+from gateway.ingress.foreign import Foreign
 from gateway.routing.flag_document import Json
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import SQL, Executor
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
+
+UNREADABLE = "unreadable"
+"""In the place of a task type: what nobody can read as a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +33,41 @@ class Left:
 
 
 async def left_on_redis(db: Executor) -> list[Left]:
-    """Every kind of open task there. Raises `DatabaseUnavailable`."""
+    """Every kind of open task there, and what the leader last saw past the gateway. Raises `DatabaseUnavailable`."""
+    beside = await db.fetch(SQL.left_past_gateway)
+    return await open_on_redis(db) + [_left(row, past(Place(row["place"]))) for row in beside]
+
+
+async def open_on_redis(db: Executor) -> list[Left]:
+    """Every kind of open task there that PostgreSQL knows. Raises `DatabaseUnavailable`."""
+    return [_left(row, row["state"]) for row in await db.fetch(SQL.left_on_redis)]
+
+
+def past(place: Place) -> str:
+    """How a task that was pushed past the gateway is said to be."""
+    return "set aside" if place is Place.SET_ASIDE else "pushed past the gateway"
+
+
+def _left(row: Any, state: str) -> Left:
+    tier = Tier.of_plan(row["plan"])
+    return Left(
+        RouteQuery(row["tenant_id"], row["task_type"] or UNREADABLE, "", row["project_id"], tier, row["plan"]),
+        state,
+        row["tasks"],
+    )
+
+
+def of_foreign(found: Iterable[Foreign]) -> list[Left]:
+    """The same of what was seen past the gateway."""
     return [
         Left(
             RouteQuery(
-                row["tenant_id"], row["task_type"], "", row["project_id"], Tier.of_plan(row["plan"]), row["plan"]
+                one.tenant_id, one.task_type or UNREADABLE, "", one.project_id, Tier.of_plan(one.plan), one.plan
             ),
-            row["state"],
-            row["tasks"],
+            past(one.place),
+            one.tasks,
         )
-        for row in await db.fetch(SQL.left_on_redis)
+        for one in found
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_stages import StageCalls
 
@@ -19,10 +20,8 @@ class MigrationService:
     """The calls of the service. Each raises what the error tree has for it."""
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
-        self._access = gateway.access
-        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway))
+        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway), DrainCalls(gateway))
 
-    def handlers(self) -> Mapping[str, Method]:
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""
-        calls = KeyedCalls(self._access)
         return {name: method for part in self._parts for name, method in part.handlers(calls).items()}

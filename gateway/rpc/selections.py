@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from taskgate.v1 import (
@@ -20,6 +22,7 @@ from taskgate.v1 import (
 )
 
 from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.ingress.foreign import past_gateway_of
 from gateway.operations.operations import TaskSelection
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
@@ -63,14 +66,16 @@ class Selections:
         caller = await self._access.authenticate(authorization)
         with own_token():
             after = position_at(request.page_token, filters)
-        rows = await self._selector.page(
-            Wanted(caller, which, which.labels, ids=which.ids), limit=size + 1, after=after
+        rows, beside = await asyncio.gather(
+            self._selector.page(Wanted(caller, which, which.labels, ids=which.ids), limit=size + 1, after=after),
+            past_gateway_of(self._database, caller, which.tenant_id),
         )
         token = ""
         if len(rows) > size:
             last = rows[size - 1]
             token = cursor_of(Position(last["created_at"], last["task_id"]), filters)
-        return SelectResponse(tasks=[_shown(row) for row in rows[:size]], next_page_token=token)
+        response = SelectResponse(tasks=[_shown(row) for row in rows[:size]], next_page_token=token)
+        return fill(response, {"past_gateway": asdict(beside)})
 
     async def set_run_time(self, authorization: str | None, request: SetRunTimeRequest) -> SetRunTimeResponse:
         """Another time for a task that waits."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from taskgate.v1 import (
@@ -26,8 +28,10 @@ from taskgate.v1 import (
     WatchRequest,
 )
 
+from gateway.ingress.foreign import past_gateway_of
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
+from gateway.rpc.messages import fill
 from gateway.rpc.pages import position_of, size_of, token_after
 from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
@@ -50,6 +54,7 @@ class TaskService:
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
+        self._database = gateway.database
         self._task_log = gateway.task_log
         self._transitions = gateway.transitions
         self._watcher = Watcher(gateway.access, gateway.feed)
@@ -98,8 +103,10 @@ class TaskService:
             after=position_of(request),
         )
         caller = await self._access.authenticate(authorization)
-        rows = await self._task_log.select(caller, which, limit=size + 1)
-        response = ListResponse()
+        rows, beside = await asyncio.gather(
+            self._task_log.select(caller, which, limit=size + 1), past_gateway_of(self._database, caller)
+        )
+        response = fill(ListResponse(), {"past_gateway": asdict(beside)})
         room = _PAGE_BYTES
         for row in rows[:size]:
             task = task_of(row, hidden)

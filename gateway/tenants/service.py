@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,6 +59,7 @@ class TenantService:
             "pauses": await self._pauses.of_tenants([tenant_id]),
             "tasks": await self._tenants.counts(tenant_id),
             "held": await self._tenants.held(tenant_id),
+            "past_gateway": asdict(await self._tenants.past_gateway(tenant_id)),
         }
 
     async def change(self, caller: Caller, tenant_id: str, change: TenantChange) -> Row:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.access.placement import Caller, Tier
 from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.ingress.foreign import PastGateway, past_gateway
 from gateway.storage.database import Database
 from gateway.tenants.tiers import SQL
 
@@ -40,6 +41,10 @@ class Tenants:
     async def held(self, tenant_id: str) -> dict[str, int]:
         """Waiting tasks that are held, by why."""
         return {row["reason"]: row["tasks"] for row in await self._db.fetch(SQL.held, tenant_id, MOST_COUNTED)}
+
+    async def past_gateway(self, tenant_id: str) -> PastGateway:
+        """What its producers pushed past the gateway."""
+        return await past_gateway(self._db, [tenant_id])
 
     async def set_tier(self, tenant_id: str, tier: Tier, *, by: str, why: str | None) -> None:
         """Write the tier into the tenant's plan."""

@@ -3,47 +3,17 @@
 -- Returns {lists that were seen whole, seen, length, {group, SHA-1, size, fields, ...}}: `fields` is JSON of the texts task_id,
 -- task_type, tenant_id, project_id, as far as there are any; '' for what is no task, or too large to be read.
 local largest, ends, groups, lists, answer = tonumber(ARGV[3]), tonumber(ARGV[4]), rest(5), {}, {}
-local LONGEST_NAME = 1000
+local FIELDS = { 'task_id', 'task_type', 'tenant_id', 'project_id' }
 for number, group in ipairs(groups) do
   lists[number] = queue_of(group)
 end
 
--- The gateway writes the epoch as the last key, and whoever writes a payload back keeps the order.
-local function is_own(payload)
-  if string.find(payload, '"' .. K.epoch .. '": %d+}$', -60) then
-    return true
-  end
-  if #payload > largest or not string.find(payload, K.epoch, 1, true) then
-    return false
-  end
-  local object = parse(payload)
-  return object ~= nil and object[K.epoch] ~= nil
-end
-
-local function fields_of(payload)
-  local object = #payload <= largest and parse(payload) or nil
-  if not object or type(object.task_type) ~= 'string' then
-    return ''
-  end
-  local fields = {}
-  for _, name in ipairs({ 'task_id', 'task_type', 'tenant_id', 'project_id' }) do
-    local value = object[name]
-    if type(value) == 'string' and value ~= '' then
-      if #value > LONGEST_NAME then
-        return ''
-      end
-      fields[name] = value
-    end
-  end
-  return cjson.encode(fields)
-end
-
 local done, seen, length = walk(lists, tonumber(ARGV[1]), tonumber(ARGV[2]), ends > 0 and ends or nil, function(payload, number)
-  if not is_own(payload) then
+  if not is_own(payload, largest) then
     answer[#answer + 1] = groups[number]
     answer[#answer + 1] = redis.sha1hex(payload)
     answer[#answer + 1] = #payload
-    answer[#answer + 1] = fields_of(payload)
+    answer[#answer + 1] = fields_of(payload, largest, FIELDS)
   end
 end)
 return { done, seen, length, answer }

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from backends.port import WorkflowRef, WorkflowStart, WorkflowState
+from backends.port import Place, WorkflowRef, WorkflowStart, WorkflowState
 from backends.redis_queue import freshness, scripts, wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
@@ -107,6 +107,7 @@ class Crowd:
         taken = await engine.ingress.take(sighting)
         assert taken is not None
         assert taken.size > 200_000
+        assert {stock.place for stock in await engine.take_stock()} >= {Place.WAITING, Place.TAKEN, Place.SET_ASIDE}
         await engine.ingress.put_back(taken)
 
     async def longest_runs(self) -> dict[str, float]:

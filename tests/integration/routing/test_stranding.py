@@ -12,6 +12,7 @@ import pytest_asyncio
 from click.testing import Result
 from redis.asyncio import Redis
 
+from backends.redis_queue import dead
 from gateway.cli.flags import flags_app
 from gateway.cli.route import route_app
 from gateway.routing.flag_file import FlagFile
@@ -27,8 +28,13 @@ LEFT = "tenant umbrella: 3 tasks still on redis (2 queued, 1 running; 3 probe)"
 
 
 @pytest_asyncio.fixture
-async def run(command_line: Run, database: Database, tmp_path: Path) -> Run:
+async def run(
+    command_line: Run, database: Database, redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
     """Runs `taskgate flags …`, or `taskgate route …` if that is its first word; a gateway follows the flag file."""
+    monkeypatch.setenv("TASKGATE_REDIS_URL", redis_server)
+    async with Redis.from_url(redis_server) as redis:
+        await redis.flushall()
     await database.execute(
         "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key, flag_owner)"
         " VALUES ('g1', 'gateway', 'elsewhere', 1, '0', 7, $1)",
@@ -105,6 +111,37 @@ async def test_complete_is_refused_when_nobody_can_see_what_is_left(run: Run, mo
     assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
 
 
+async def test_complete_is_refused_while_redis_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://127.0.0.1:1/0")
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert (refused.exit_code, "redis does not answer (TASKGATE_REDIS_URL)" in refused.stderr) == (2, True)
+    refused = await run("route", "override", "set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert (refused.exit_code, "redis does not answer (TASKGATE_REDIS_URL)" in refused.stderr) == (2, True)
+    assert (await run("set", "--tenant", "umbrella", "--stage", "live", "--why", "x")).exit_code == 0
+    monkeypatch.delenv("TASKGATE_REDIS_URL")
+    assert (await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")).exit_code == 0
+
+
+@pytest.mark.usefixtures("left")
+async def test_what_was_pushed_past_the_gateway_is_left_too(run: Run, database: Database, redis_server: str) -> None:
+    await database.execute(
+        "INSERT INTO projects (id, tenant_id, name, owner_id) VALUES ('p-acme', 'acme', 'p', 'u'),"
+        " ('p-umbrella', 'umbrella', 'p', 'u')"
+    )
+    async with Redis.from_url(redis_server) as redis:
+        for group, tenant in (("p-umbrella", "umbrella"), ("p-acme", None)):
+            facts = {"task_id": "t", "task_type": "add_episode", "timestamp": 1, "tenant_id": tenant}
+            await redis.rpush(f"queue:group:{group}", json.dumps(facts))
+        await redis.rpush("taskgate:dead", dead.entry("not JSON", b"p-acme", b"{", 1))
+    refused = await run("set", "--tenant", "acme", "--stage", "complete", "--why", "x")
+    assert refused.exit_code == 2
+    line = "tenant acme: 2 tasks still on redis (1 pushed past the gateway, 1 set aside; 1 add_episode, 1 unreadable)"
+    assert refused.stderr.splitlines()[1].strip() == line
+    refused = await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+    assert "tenant umbrella: 4 tasks still on redis (2 queued, 1 running, 1 pushed past the gateway;" in refused.stderr
+    assert (await run("set", "--tenant", "acme", "--stage", "complete", "--why", "x", "--force")).exit_code == 0
+
+
 async def test_an_unknown_tenant_is_refused_unless_insisted_on(run: Run, tmp_path: Path) -> None:
     arguments = ("set", "--tenant", "umbrela", "--stage", "live", "--why", "x")
     refused = await run(*arguments)
@@ -135,7 +172,8 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
     flags = str(tmp_path / "flags.json")
     async with Redis.from_url(redis_server) as redis:  # else the gateway starts what is gone from there again
         for row in await database.fetch("SELECT task_id, group_id FROM taskgate.dispatch WHERE state = 'queued'"):
-            payload = json.dumps({"task_id": row["task_id"], "task_type": "probe", "timestamp": 1})
+            facts = {"task_id": row["task_id"], "task_type": "probe", "timestamp": 1, "dispatch_epoch": 1}
+            payload = json.dumps(facts)
             await redis.rpush(f"queue:group:{row['group_id']}", payload)
     async with (
         serving(database_url, redis_server, FLAGS_FILE=flags, RECONCILE_SECONDS="3600") as (_, url),  # type: ignore[attr-defined]

@@ -114,6 +114,7 @@ async def test_what_is_for_administrators(face: Any, refusal: Any) -> None:
     for service, method in (
         *(("TenantService", name) for name in ("ChangeTenant", "SetQuota", "ClearQuota", "RemovePause")),
         *(("WorkerService", name) for name in ("ListWorkers", "GetWorker", "GetScale")),
+        ("MigrationService", "Drain"),
     ):
         refused = await refusal(face.channel.unary_unary(f"/taskgate.v1.{service}/{method}")(b"", metadata=face.ann))
         assert refused.code is Code.PERMISSION_DENIED, method

@@ -89,6 +89,8 @@ SAME = {
     "GET /gateway/v1/workers": "WorkerService/ListWorkers",
     "GET /gateway/v1/workers/{process_id}": "WorkerService/GetWorker",
     "GET /gateway/v1/scale": "WorkerService/GetScale",
+    "GET /gateway/v1/migration/drain": "MigrationService/Drain",
+    "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {

@@ -132,6 +132,21 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_BLOCKED as DRAIN_VERDICT_BLOCKED
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINED as DRAIN_VERDICT_DRAINED
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINING as DRAIN_VERDICT_DRAINING
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_SAFE_TO_SWITCH_OFF as DRAIN_VERDICT_SAFE_TO_SWITCH_OFF
+from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_UNSPECIFIED as DRAIN_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_drain_pb2 import DrainCounts as DrainCounts
+from taskgate.v1.migration_drain_pb2 import DrainEstimate as DrainEstimate
+from taskgate.v1.migration_drain_pb2 import DrainLeft as DrainLeft
+from taskgate.v1.migration_drain_pb2 import DrainReport as DrainReport
+from taskgate.v1.migration_drain_pb2 import DrainRequest as DrainRequest
+from taskgate.v1.migration_drain_pb2 import DrainResponse as DrainResponse
+from taskgate.v1.migration_drain_pb2 import DrainVerdict as DrainVerdict
+from taskgate.v1.migration_drain_pb2 import SlowTask as SlowTask
+from taskgate.v1.migration_drain_pb2 import WatchDrainRequest as WatchDrainRequest
+from taskgate.v1.migration_drain_pb2 import WatchDrainResponse as WatchDrainResponse
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
 from taskgate.v1.migration_ledger_pb2 import Flip as Flip
@@ -254,6 +269,7 @@ from taskgate.v1.task_pb2 import ON_CONFLICT_REFUSE as ON_CONFLICT_REFUSE
 from taskgate.v1.task_pb2 import ON_CONFLICT_RETURN as ON_CONFLICT_RETURN
 from taskgate.v1.task_pb2 import ON_CONFLICT_UNSPECIFIED as ON_CONFLICT_UNSPECIFIED
 from taskgate.v1.task_pb2 import OnConflict as OnConflict
+from taskgate.v1.task_pb2 import PastGateway as PastGateway
 from taskgate.v1.task_pb2 import RetryPolicy as RetryPolicy
 from taskgate.v1.task_pb2 import TASK_STATUS_COMPLETED as TASK_STATUS_COMPLETED
 from taskgate.v1.task_pb2 import TASK_STATUS_FAILED as TASK_STATUS_FAILED
@@ -410,6 +426,11 @@ __all__ = [
     "DAG_STATUS_SKIPPED",
     "DAG_STATUS_UNSPECIFIED",
     "DAG_STATUS_WAITING",
+    "DRAIN_VERDICT_BLOCKED",
+    "DRAIN_VERDICT_DRAINED",
+    "DRAIN_VERDICT_DRAINING",
+    "DRAIN_VERDICT_SAFE_TO_SWITCH_OFF",
+    "DRAIN_VERDICT_UNSPECIFIED",
     "Dag",
     "DagChange",
     "DagDocument",
@@ -434,6 +455,13 @@ __all__ = [
     "DismissDeadLetterResponse",
     "DismissDeadLettersRequest",
     "DismissDeadLettersResponse",
+    "DrainCounts",
+    "DrainEstimate",
+    "DrainLeft",
+    "DrainReport",
+    "DrainRequest",
+    "DrainResponse",
+    "DrainVerdict",
     "ExplainTaskRequest",
     "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
@@ -566,6 +594,7 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PastGateway",
     "Pause",
     "PauseScheduleRequest",
     "PauseScheduleResponse",
@@ -628,6 +657,7 @@ __all__ = [
     "SetStageResponse",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
+    "SlowTask",
     "StageChange",
     "StageOverride",
     "StageSetting",
@@ -698,6 +728,8 @@ __all__ = [
     "WORKER_STATE_UNSPECIFIED",
     "WatchDagRunRequest",
     "WatchDagRunResponse",
+    "WatchDrainRequest",
+    "WatchDrainResponse",
     "WatchRequest",
     "WatchResponse",
     "WatchStagesRequest",

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#taskgate/v1/migration_service.proto\x12\x0btaskgate.v1\x1a\"taskgate/v1/migration_ledger.proto\x1a\"taskgate/v1/migration_stages.proto2\xdc\x08\n\x10MigrationService\x12J\n\tListFlips\x12\x1d.taskgate.v1.ListFlipsRequest\x1a\x1e.taskgate.v1.ListFlipsResponse\x12S\n\x0cVerifyLedger\x12 .taskgate.v1.VerifyLedgerRequest\x1a!.taskgate.v1.VerifyLedgerResponse\x12P\n\x0b\x45xplainTask\x12\x1f.taskgate.v1.ExplainTaskRequest\x1a .taskgate.v1.ExplainTaskResponse\x12J\n\tGetStages\x12\x1d.taskgate.v1.GetStagesRequest\x1a\x1e.taskgate.v1.GetStagesResponse\x12R\n\x0bWatchStages\x12\x1f.taskgate.v1.WatchStagesRequest\x1a .taskgate.v1.WatchStagesResponse0\x01\x12_\n\x10ListStageChanges\x12$.taskgate.v1.ListStageChangesRequest\x1a%.taskgate.v1.ListStageChangesResponse\x12G\n\x08SetStage\x12\x1c.taskgate.v1.SetStageRequest\x1a\x1d.taskgate.v1.SetStageResponse\x12M\n\nUnsetStage\x12\x1e.taskgate.v1.UnsetStageRequest\x1a\x1f.taskgate.v1.UnsetStageResponse\x12M\n\nSetRollout\x12\x1e.taskgate.v1.SetRolloutRequest\x1a\x1f.taskgate.v1.SetRolloutResponse\x12\\\n\x0fGetFlagDocument\x12#.taskgate.v1.GetFlagDocumentRequest\x1a$.taskgate.v1.GetFlagDocumentResponse\x12\x65\n\x12ImportFlagDocument\x12&.taskgate.v1.ImportFlagDocumentRequest\x1a\'.taskgate.v1.ImportFlagDocumentResponse\x12P\n\x0bSetOverride\x12\x1f.taskgate.v1.SetOverrideRequest\x1a .taskgate.v1.SetOverrideResponse\x12V\n\rClearOverride\x12!.taskgate.v1.ClearOverrideRequest\x1a\".taskgate.v1.ClearOverrideResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#taskgate/v1/migration_service.proto\x12\x0btaskgate.v1\x1a!taskgate/v1/migration_drain.proto\x1a\"taskgate/v1/migration_ledger.proto\x1a\"taskgate/v1/migration_stages.proto2\xed\t\n\x10MigrationService\x12J\n\tListFlips\x12\x1d.taskgate.v1.ListFlipsRequest\x1a\x1e.taskgate.v1.ListFlipsResponse\x12S\n\x0cVerifyLedger\x12 .taskgate.v1.VerifyLedgerRequest\x1a!.taskgate.v1.VerifyLedgerResponse\x12P\n\x0b\x45xplainTask\x12\x1f.taskgate.v1.ExplainTaskRequest\x1a .taskgate.v1.ExplainTaskResponse\x12J\n\tGetStages\x12\x1d.taskgate.v1.GetStagesRequest\x1a\x1e.taskgate.v1.GetStagesResponse\x12R\n\x0bWatchStages\x12\x1f.taskgate.v1.WatchStagesRequest\x1a .taskgate.v1.WatchStagesResponse0\x01\x12_\n\x10ListStageChanges\x12$.taskgate.v1.ListStageChangesRequest\x1a%.taskgate.v1.ListStageChangesResponse\x12G\n\x08SetStage\x12\x1c.taskgate.v1.SetStageRequest\x1a\x1d.taskgate.v1.SetStageResponse\x12M\n\nUnsetStage\x12\x1e.taskgate.v1.UnsetStageRequest\x1a\x1f.taskgate.v1.UnsetStageResponse\x12M\n\nSetRollout\x12\x1e.taskgate.v1.SetRolloutRequest\x1a\x1f.taskgate.v1.SetRolloutResponse\x12\\\n\x0fGetFlagDocument\x12#.taskgate.v1.GetFlagDocumentRequest\x1a$.taskgate.v1.GetFlagDocumentResponse\x12\x65\n\x12ImportFlagDocument\x12&.taskgate.v1.ImportFlagDocumentRequest\x1a\'.taskgate.v1.ImportFlagDocumentResponse\x12P\n\x0bSetOverride\x12\x1f.taskgate.v1.SetOverrideRequest\x1a .taskgate.v1.SetOverrideResponse\x12V\n\rClearOverride\x12!.taskgate.v1.ClearOverrideRequest\x1a\".taskgate.v1.ClearOverrideResponse\x12>\n\x05\x44rain\x12\x19.taskgate.v1.DrainRequest\x1a\x1a.taskgate.v1.DrainResponse\x12O\n\nWatchDrain\x12\x1e.taskgate.v1.WatchDrainRequest\x1a\x1f.taskgate.v1.WatchDrainResponse0\x01\x42\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +35,6 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.migration_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_MIGRATIONSERVICE']._serialized_start=125
-  _globals['_MIGRATIONSERVICE']._serialized_end=1241
+  _globals['_MIGRATIONSERVICE']._serialized_start=160
+  _globals['_MIGRATIONSERVICE']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
@@ -100,6 +101,16 @@ class MigrationServiceStub:
                 '/taskgate.v1.MigrationService/ClearOverride',
                 request_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/taskgate.v1.MigrationService/Drain',
+                request_serializer=taskgate_dot_v1_dot_migration__drain__pb2.DrainRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.DrainResponse.FromString,
+                _registered_method=True)
+        self.WatchDrain = channel.unary_stream(
+                '/taskgate.v1.MigrationService/WatchDrain',
+                request_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
                 _registered_method=True)
 
 
@@ -199,6 +210,20 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchDrain(self, request, context):
+        """The same at once and after each change. It goes on when nothing is left: something may come again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -266,6 +291,16 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.ClearOverride,
                     request_deserializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.DrainRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__drain__pb2.DrainResponse.SerializeToString,
+            ),
+            'WatchDrain': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDrain,
+                    request_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -620,6 +655,60 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ClearOverride',
             taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__stages__pb2.ClearOverrideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/Drain',
+            taskgate_dot_v1_dot_migration__drain__pb2.DrainRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__drain__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/WatchDrain',
+            taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
@@ -62,6 +63,10 @@ class MigrationServiceStub:
     """Puts a stage above the flag, in force in every gateway at once."""
     ClearOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]
     """Takes an override away: the flag decides again."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]
+    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
+    """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -96,6 +101,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Puts a stage above the flag, in force in every gateway at once."""
     ClearOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]  # type: ignore[assignment]
     """Takes an override away: the flag decides again."""
+    Drain: _aio.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]  # type: ignore[assignment]
+    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
+    """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -205,5 +214,21 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.ClearOverrideResponse, _abc.Awaitable[_migration_stages_pb2.ClearOverrideResponse]]:
         """Takes an override away: the flag decides again."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _migration_drain_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_drain_pb2.DrainResponse, _abc.Awaitable[_migration_drain_pb2.DrainResponse]]:
+        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+
+    @_abc_1.abstractmethod
+    def WatchDrain(
+        self,
+        request: _migration_drain_pb2.WatchDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
+        """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -420,6 +420,44 @@ class RetryPolicy(_message.Message):
 Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
+class PastGateway(_message.Message):
+    """Tasks that producers pushed into Redis past the gateway, and that it does not know; as it saw them last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    tasks: _builtins.int
+    """They wait in Redis, or a legacy worker runs them."""
+    set_aside: _builtins.int
+    """Payloads that are no task anybody can run, and stand among the dead letters."""
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """The youngest time that one of them names."""
+
+    @_builtins.property
+    def looked_at(self) -> _timestamp_pb2.Timestamp:
+        """When Redis was looked at last; absent: never."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _builtins.int = ...,
+        set_aside: _builtins.int = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        looked_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "looked_at", b"looked_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "looked_at", b"looked_at", "set_aside", b"set_aside", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastGateway: _TypeAlias = PastGateway  # noqa: Y015
+
+@_typing.final
 class Callback(_message.Message):
     """A webhook for the end of a task (Standard Webhooks, signed with the tenant's secret)."""
 

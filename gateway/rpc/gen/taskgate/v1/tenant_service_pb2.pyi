@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from taskgate.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -356,6 +357,7 @@ class TenantDetail(_message.Message):
     PAUSES_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    PAST_GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tenant(self) -> Global___Tenant:
         """The tenant."""
@@ -376,6 +378,10 @@ class TenantDetail(_message.Message):
     def held(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Waiting tasks that are held, by why."""
 
+    @_builtins.property
+    def past_gateway(self) -> _task_pb2.PastGateway:
+        """Not among the tasks above."""
+
     def __init__(
         self,
         *,
@@ -384,10 +390,11 @@ class TenantDetail(_message.Message):
         pauses: _abc.Iterable[Global___Pause] | None = ...,
         tasks: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         held: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        past_gateway: _task_pb2.PastGateway | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["past_gateway", b"past_gateway", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "pauses", b"pauses", "quotas", b"quotas", "tasks", b"tasks", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "past_gateway", b"past_gateway", "pauses", b"pauses", "quotas", b"quotas", "tasks", b"tasks", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -377,6 +377,8 @@ class LoadFigures(_message.Message):
     COMPLETIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
     DEMAND_FIELD_NUMBER: _builtins.int
+    PAST_GATEWAY_FIELD_NUMBER: _builtins.int
+    PAST_GATEWAY_AT_FIELD_NUMBER: _builtins.int
     backlog: _builtins.int
     """Due and not running."""
     running: _builtins.int
@@ -387,6 +389,8 @@ class LoadFigures(_message.Message):
     """How many were completed a second."""
     demand: _builtins.int
     """Backlog and running: slots that would run everything at once."""
+    past_gateway: _builtins.int
+    """Beside them: tasks that producers pushed into Redis past the gateway."""
     @_builtins.property
     def oldest(self) -> _duration_pb2.Duration:
         """How long the oldest of them waits."""
@@ -394,6 +398,10 @@ class LoadFigures(_message.Message):
     @_builtins.property
     def run(self) -> _duration_pb2.Duration:
         """Average run; absent when nothing was completed in the window."""
+
+    @_builtins.property
+    def past_gateway_at(self) -> _timestamp_pb2.Timestamp:
+        """The youngest time that one of those names."""
 
     def __init__(
         self,
@@ -405,10 +413,12 @@ class LoadFigures(_message.Message):
         completions_per_second: _builtins.float = ...,
         run: _duration_pb2.Duration | None = ...,
         demand: _builtins.int = ...,
+        past_gateway: _builtins.int = ...,
+        past_gateway_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest", "run", b"run"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest", "past_gateway_at", b"past_gateway_at", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals_per_second", b"arrivals_per_second", "backlog", b"backlog", "completions_per_second", b"completions_per_second", "demand", b"demand", "oldest", b"oldest", "run", b"run", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals_per_second", b"arrivals_per_second", "backlog", b"backlog", "completions_per_second", b"completions_per_second", "demand", b"demand", "oldest", b"oldest", "past_gateway", b"past_gateway", "past_gateway_at", b"past_gateway_at", "run", b"run", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,11 @@
+"""What producers push past the gateway."""
+
+from gateway.storage.schema.statements import run_file
+
+revision = "0080_past_gateway"
+down_revision = "0066_flag_owner"
+
+
+def upgrade() -> None:
+    run_file("0080_past_gateway.sql")
+    run_file("0080_foreign_rows.autocommit.sql")

@@ -1,0 +1,48 @@
+"""`MigrationService`: drains, for administrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from taskgate.v1 import DrainRequest, DrainVerdict, MigrationServiceStub, WatchDrainRequest
+
+Code = grpc.StatusCode
+
+
+@pytest.fixture
+def migration(face: Any) -> MigrationServiceStub:
+    return MigrationServiceStub(face.channel)
+
+
+async def test_a_drain(face: Any, migration: Any) -> None:
+    task_id = await face.submit()
+    await face.begin(task_id)
+    report = (await migration.Drain(DrainRequest(), metadata=face.root)).report
+    assert report.left.verdict == DrainVerdict.DRAIN_VERDICT_BLOCKED  # there is no Redis here
+    assert (report.left.tasks, report.left.counts.running, report.postgresql) == (1, 1, 1)
+    assert not report.HasField("redis")
+    assert [left.tenant_id for left in report.tenants] == ["t-ann"]
+    assert [(slow.task_id, slow.state) for slow in report.slowest] == [(task_id, "running")]
+    report = (await migration.Drain(DrainRequest(tenant_id="t-bob"), metadata=face.root)).report
+    assert (report.left.tenant_id, report.left.stage, report.left.tasks) == ("t-bob", "off", 0)
+
+
+async def test_it_is_watched(face: Any, migration: Any) -> None:
+    task_id = await face.submit()
+    await face.begin(task_id)
+    call = migration.WatchDrain(WatchDrainRequest(), metadata=face.root, timeout=60)
+    assert (await call.read()).report.left.counts.running == 1
+    await face.gateway.database.execute("UPDATE taskgate.dispatch SET state = 'completed', finished_at = now()")
+    while (await call.read()).report.left.counts.running:
+        pass
+    face.gateway.drain_watch.end_streams()
+    assert await call.code() is Code.UNAVAILABLE
+
+
+async def test_who_may(face: Any, migration: Any, refusal: Any) -> None:
+    refused = await refusal(migration.Drain(DrainRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+    refused = await refusal(migration.Drain(DrainRequest(tenant_id="nobody"), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TENANT_NOT_FOUND")

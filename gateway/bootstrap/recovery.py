@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backends.port import RetryPolicy
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
@@ -27,9 +26,7 @@ from gateway.tasks.lifecycle.transitions import Transitions
 FORGET_SECONDS = 3600.0
 
 
-def build_leader(
-    dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties, retry: RetryPolicy
-) -> Leader:
+def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties) -> Leader:
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
     reaper = Reaper(
         database,
@@ -40,9 +37,7 @@ def build_leader(
         wake=dispatcher.wake,
         on_duty=duties.wake,
     )
-    transitions = Transitions(
-        database, dependencies.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
-    )
+    transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
     pause = settings.reconcile_seconds
     chores = [
         Chore("reaping", reaper.tick, settings.reap_seconds),

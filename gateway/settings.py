@@ -14,6 +14,7 @@ from typing import Literal, NoReturn
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         512 * 1024 * 1024,
         ge=1024,
-        description="Bytes of all large request bodies and gRPC messages in memory; beyond, HTTP answers 503",
+        description="Bytes of HTTP bodies that arrive in several pieces, and of gRPC messages over 16 kB, in memory; beyond, HTTP answers 503",
     )
     max_held_bytes_per_key: int = Field(
         128 * 1024 * 1024, ge=1024, description="The same for one API key; beyond, HTTP answers 429"
@@ -141,9 +142,15 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )
     reap_seconds: float = Field(0.2, gt=0, description="Pause between two looks for lost workers")
-    lease_seconds: float = Field(15.0, gt=0, description="A process that did not renew its lease for this long is lost")
+    lease_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="Hangs: a process that did not renew its lease for this long is lost",
+    )
     lease_grace_seconds: float = Field(
-        0.3, gt=0, description="A process whose lease lock is gone for this long is lost"
+        0.3,
+        gt=0,
+        description="Kills and cut connections: a process whose lease lock is gone for this long is lost",
     )
     idempotency_hours: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered")
     task_attempts: int = Field(3, ge=1, le=100, description="Attempts of a task before it is a dead letter")
@@ -205,7 +212,7 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         le=120,
-        description="Longest wait for the look-up of a receiver's name, of `callback_timeout_seconds`",
+        description="Look-up of a receiver's name at most; part of `callback_timeout_seconds`, not added to it",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
     callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")
@@ -289,7 +296,7 @@ class Settings(BaseSettings):
     fault_point: str = Field("", description="Fault suite only: the process kills itself at this step, `name:count`")
     fence_enabled: bool = Field(
         True,
-        description="Fault suite only: false lets workers run tasks without a claim, to prove that the checker notices it",
+        description="Fault suite only: false lets workers run tasks without a claim, and rampdown move tasks without asking Redis, to prove that the checker notices it",
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")
@@ -329,6 +336,11 @@ class Settings(BaseSettings):
         if self.launchdarkly_sdk_key:
             return "launchdarkly"
         return "database" if self.flags_file is None else "file"
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The gateway's policy, for tasks without their own."""
+        return RetryPolicy(attempts=self.task_attempts)
 
     @property
     def handler_modules(self) -> list[str]:

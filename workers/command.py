@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-#: Pools (design §4); `redis` serves the legacy queue.
-POOLS = {"A": "temporal", "B": "temporal", "C": "temporal", "redis": "redis"}
+from gateway.fleet.pools import BACKEND_OF_POOL
 
 Backend = Annotated[str | None, typer.Option(help="Backend whose tasks to run: redis or temporal (all of its queues)")]
 Pool = Annotated[
@@ -68,11 +67,13 @@ def worker(
 
 
 def _backend(backend: str | None, pool: str | None) -> str:
-    if pool is not None and pool not in POOLS:
-        raise typer.BadParameter(f"there is no pool {pool!r}; there are {', '.join(POOLS)}", param_hint="--pool")
-    chosen = backend or POOLS.get(pool or "")
+    if pool is not None and pool not in BACKEND_OF_POOL:
+        raise typer.BadParameter(
+            f"there is no pool {pool!r}; there are {', '.join(BACKEND_OF_POOL)}", param_hint="--pool"
+        )
+    chosen = backend or BACKEND_OF_POOL.get(pool or "")
     if chosen not in ("redis", "temporal"):
         raise typer.BadParameter("name a backend, 'redis' or 'temporal', or a pool", param_hint="--backend")
-    if pool is not None and POOLS[pool] != chosen:
-        raise typer.BadParameter(f"pool {pool} runs tasks of {POOLS[pool]}", param_hint="--pool")
+    if pool is not None and BACKEND_OF_POOL[pool] != chosen:
+        raise typer.BadParameter(f"pool {pool} runs tasks of {BACKEND_OF_POOL[pool]}", param_hint="--pool")
     return chosen

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 
-from backends.port import RetryPolicy
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
 from gateway.submission.start_plan import DispatcherPort
-from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -33,14 +32,13 @@ class Dependencies:
         self.transitions = Transitions(
             self.database,
             self.notifier,
-            max_attempts=settings.task_attempts,
-            retry=RetryPolicy(attempts=settings.task_attempts),
+            retry=settings.retry_policy,
             fenced=settings.fence_enabled,
         )
         self.foreign = ForeignTasks(self.database, max_attempts=settings.task_attempts)
         self.contexts = ContextFactory(settings, self.database)
         self._settings = settings
-        self._intake = self.intake_to(WaitingDispatcher(self.database))
+        self._intake = self.intake_to(DeferringDispatcher(self.database))
 
     def intake_to(self, dispatcher: DispatcherPort) -> Intake:
         """The intake for tasks that handlers submit."""

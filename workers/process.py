@@ -12,10 +12,12 @@ from importlib.metadata import version
 from typing import Any
 
 from gateway.errors import DatabaseUnavailable
+from gateway.fleet.pools import OWN_QUEUES, plans_served, serves_shared
 from gateway.graph.errors import GraphError
 from gateway.recovery.guard import GuardLine
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
@@ -171,7 +173,7 @@ class Worker:
             worker_id=self._lease.process_id,
             slots=self._slots,
             tls=self._settings.temporal_tls,
-            shared=self._pool in (None, "C"),
+            shared=serves_shared(self._pool),
             # A little more than the runner's own grace, after which it hands back the rest.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
             dags=DagActivities(dags.steps),
@@ -198,7 +200,7 @@ class Worker:
 
     async def _follow_tenants(self, pool: TemporalWorkerPool) -> None:
         with contextlib.suppress(DatabaseUnavailable):
-            pool.set_tenants([row["tenant_id"] for row in await self._db.fetch(SQL.tenants_with_queues, self._pool)])
+            pool.set_tenants(await tenants_served(self._db, self._pool))
 
     async def _announce(self, ready: Coroutine[Any, Any, object]) -> None:
         await ready
@@ -239,6 +241,12 @@ class Worker:
             self._check_soon.clear()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._runner.compare()
+
+
+async def tenants_served(database: Database, pool: str | None) -> list[str]:
+    """Tenants whose own queues a worker of this pool serves. Raises `DatabaseUnavailable`."""
+    rows = await database.fetch(SQL.tenants_with_queues, plans_served(pool), serves_shared(pool), sorted(OWN_QUEUES))
+    return [row["tenant_id"] for row in rows]
 
 
 async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:

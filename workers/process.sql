@@ -1,16 +1,15 @@
 -- What a worker process asks of PostgreSQL beside the task's transitions.
 
 -- name: tenants_with_queues
--- Tenants whose own task queues (design §4) a worker of pool $1 serves: A enterprise, B VIP, NULL both. Where work still
--- waits in the queue of a tenant that has left its tier, pool C and workers without a pool run it to its end.
+-- Tenants whose own task queues a worker serves: those of the plans $1. If it serves shared queues ($2), it also runs what still
+-- waits in the queue of a tenant that has left the plans with queues of their own ($3).
 SELECT id AS tenant_id FROM tenants
-WHERE lower(plan) = ANY (CASE $1::text WHEN 'A' THEN ARRAY['enterprise'] WHEN 'B' THEN ARRAY['vip'] WHEN 'C' THEN ARRAY[]::text[]
-                                       ELSE ARRAY['enterprise', 'vip'] END)
+WHERE lower(btrim(plan, E' \t\r\n')) = ANY ($1::text[])
 UNION
 SELECT DISTINCT d.tenant_id FROM taskgate.dispatch d LEFT JOIN tenants t ON t.id = d.tenant_id
 WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'temporal' AND d.queue LIKE 'tenant-%'
   AND d.tenant_id IS NOT NULL
-  AND COALESCE($1::text, 'C') = 'C' AND lower(COALESCE(t.plan, '')) NOT IN ('enterprise', 'vip')
+  AND $2 AND lower(btrim(COALESCE(t.plan, ''), E' \t\r\n')) <> ALL ($3::text[])
 
 -- name: is_type_served
 -- Whether some living worker of backend $1 has a handler for type $2, or one had it within the last $3 seconds.

@@ -9,14 +9,14 @@ from gateway.access.placement import Placement
 from gateway.dispatch.starter import Starter
 from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
+from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
 from gateway.submission.start_plan import StartPlan
-from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.lifecycle.claim import Claim
 
 
-class NodeDispatcher(WaitingDispatcher):
+class NodeDispatcher(DeferringDispatcher):
     """The same for nodes of DAGs: dispatchers are notified in the transaction of the tasks, if that is necessary.
 
     `owner_id`: this process, while it has its lease.

@@ -44,6 +44,11 @@ class Admission:
     project_role: str | None
     own_group: str
 
+    def check_memories(self) -> None:
+        """Raises `Forbidden` for a viewer: MemStack has the same rule, so it holds whatever is enforced."""
+        if self.project_role == "viewer" and not self.caller.is_admin:
+            raise Forbidden("Viewers cannot create memories")
+
     def group_of(self, task_type: str) -> str:
         """The group of a task when nothing but perhaps a project is named: that of the project, else the tenant's own.
 

@@ -65,7 +65,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         listener=dependencies.listener,
         feed=ChangeFeed(dependencies.listener, task_log),
         capabilities=Capabilities(database, dependencies.engines, dependencies.router),
-        fleet=Fleet(database),
+        fleet=Fleet(database, lease_seconds=settings.lease_seconds),
         transitions=dispatching.transitions,
         dispatcher=dispatching.dispatcher,
         intake=dispatching.intake,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from backends.port import RetryPolicy
 from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
@@ -43,16 +42,13 @@ class Dispatching:
 
 def build_dispatching(dependencies: Dependencies) -> Dispatching:
     settings, database = dependencies.settings, dependencies.database
-    retry = RetryPolicy(attempts=settings.task_attempts)
     limits = Limits(database, dependencies.listener, recallable=dependencies.fenced)
     quotas = Quotas(database, limits)
     queues = QueueNames(database, known=frozenset(TYPES))
-    dispatcher = _dispatcher(dependencies, queues, Gate(limits), retry)
+    dispatcher = _dispatcher(dependencies, queues, Gate(limits))
     duties = EngineDuties(database, dependencies.engines, wake_dispatcher=dispatcher.wake)
     limits.wake, limits.cancel_soon = dispatcher.wake, duties.wake
-    transitions = Transitions(
-        database, dependencies.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
-    )
+    transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
     return Dispatching(
         limits=limits,
         quotas=quotas,
@@ -61,7 +57,7 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
         duties=duties,
         transitions=transitions,
         intake=build_intake(dependencies, dispatcher, quotas),
-        leader=build_leader(dependencies, dispatcher, duties, retry),
+        leader=build_leader(dependencies, dispatcher, duties),
     )
 
 
@@ -76,7 +72,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
     )
 
 
-def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate, retry: RetryPolicy) -> Dispatcher:
+def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate) -> Dispatcher:
     settings, flags, lease, wanted = dependencies.settings, dependencies.flags, dependencies.lease, asyncio.Event()
     starter = Starter(
         dependencies.database,
@@ -91,7 +87,7 @@ def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate, retr
         starter.lanes,
         dependencies.router,
         gate,
-        StartBuilder(queues.name, retry),
+        StartBuilder(queues.name, settings.retry_policy),
         gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )

@@ -30,8 +30,8 @@ from gateway.limits.pauses import Pauses
 from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
+from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.service import SubmissionService
-from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
 from gateway.tenants.service import TenantService
@@ -92,7 +92,7 @@ def build_dead_letters(dependencies: Dependencies, operations: Operations) -> De
     archive = DeadLetters(database, Redaction.of(settings.redact))
     payloads = PayloadRedriver(
         database,
-        build_intake(dependencies, WaitingDispatcher(database)),
+        build_intake(dependencies, DeferringDispatcher(database)),
         dependencies.router,
         max_payload_bytes=settings.max_body_bytes,
     )

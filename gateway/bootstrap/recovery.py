@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backends.port import RetryPolicy
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
+from gateway.migration.rampdown import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
@@ -26,9 +26,7 @@ from gateway.tasks.lifecycle.transitions import Transitions
 FORGET_SECONDS = 3600.0
 
 
-def build_leader(
-    dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties, retry: RetryPolicy
-) -> Leader:
+def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties) -> Leader:
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
     reaper = Reaper(
         database,
@@ -39,9 +37,7 @@ def build_leader(
         wake=dispatcher.wake,
         on_duty=duties.wake,
     )
-    transitions = Transitions(
-        database, dependencies.notifier, max_attempts=settings.task_attempts, retry=retry, on_stop=duties.wake
-    )
+    transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
     pause = settings.reconcile_seconds
     chores = [
         Chore("reaping", reaper.tick, settings.reap_seconds),
@@ -57,6 +53,16 @@ def build_leader(
         ]
     watch = ForeignWatch(database, dependencies.redis, seconds=settings.past_gateway_seconds)
     chores.append(Chore("looking past the gateway", watch.tick, min(settings.past_gateway_seconds, 1.0)))
+    rampdown = Rampdown(
+        database,
+        dependencies.engines,
+        dependencies.router,
+        is_down=dispatcher.is_down,
+        wake=dispatcher.wake,
+        on_duty=duties.wake,
+        fenced=settings.fence_enabled,
+    )
+    chores.append(Chore("ramping down", rampdown.tick, pause))
     bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))

@@ -12,7 +12,7 @@ def find_cycles(needs: Needs) -> list[list[str]]:
     return [_cycle_in(needs, knot) for knot in _knots(needs)]
 
 
-def behind(needs: Needs, stuck: Iterable[str]) -> set[str]:
+def downstream_of(needs: Needs, stuck: Iterable[str]) -> set[str]:
     """The nodes that need one of these, directly or not, without being one."""
     followers: dict[str, list[str]] = {}
     for name, needed in needs.items():

@@ -19,7 +19,7 @@ from gateway.dags.opening import Opener
 from gateway.dags.paths import path_of
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope
-from gateway.dags.snapshot import lived_with
+from gateway.dags.snapshot import nodes_that_may_fail
 from gateway.dags.store import DagStore, DagVersion
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -149,7 +149,7 @@ class RunReader:
         return f"{text}; {'not undone by the deadline' if is_cut_short else 'not undone'}: {shown}"
 
     async def _cause(self, run: RunFacts) -> str:
-        rows = await self._db.fetch(SQL.failures, run.run_id, lived_with(run.dag.definition))
+        rows = await self._db.fetch(SQL.failures, run.run_id, nodes_that_may_fail(run.dag.definition))
         if not rows:
             return "The DAG failed"
         first = f"Node {rows[0]['path']} failed: {rows[0]['error'] or 'it was stopped'}"

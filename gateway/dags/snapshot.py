@@ -90,6 +90,6 @@ def _add_item(fan: list[Any], position: int, row: Mapping[str, Any]) -> None:
         fan[4] += 1
 
 
-def lived_with(definition: DagDefinition) -> list[str]:
-    """The nodes whose failure does not matter."""
+def nodes_that_may_fail(definition: DagDefinition) -> list[str]:
+    """The nodes whose failure does not end the run (`on_failure: continue`)."""
     return [name for name, node in definition.nodes.items() if node.on_failure is OnFailure.CONTINUE]

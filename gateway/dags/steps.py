@@ -19,7 +19,7 @@ from gateway.dags.limits import Limits
 from gateway.dags.opening import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, expressions
-from gateway.dags.snapshot import lived_with, make
+from gateway.dags.snapshot import make, nodes_that_may_fail
 from gateway.dags.store import DagStore
 from gateway.storage.database import Database, type_Connection
 from gateway.submission.intake import Intake
@@ -66,7 +66,7 @@ class DagSteps:
             await db.execute(SQL.begin_run, run_id, RUNNER)
             if row["run_epoch"] < epoch:
                 deadline = await db.fetchval(SQL.take_over, run_id, epoch, dag.definition.deadline_seconds)
-                await db.execute(SQL.want_again, run_id, lived_with(dag.definition))
+                await db.execute(SQL.want_again, run_id, nodes_that_may_fail(dag.definition))
             nodes = await db.fetch(SQL.nodes, run_id)
             await db.execute("SELECT pg_notify($1, '')", RUNS_CHANNEL)
         self._notifier.changed(run_id)

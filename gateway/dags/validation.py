@@ -12,7 +12,7 @@ from gateway.dags.definition import DagDefinition, Node
 from gateway.dags.document import Document, pointer
 from gateway.dags.errors import MOST_FAULTS, DagInvalid, ExpressionFault, Faults
 from gateway.dags.expressions import holes, is_whole, nodes_in
-from gateway.dags.graph import behind, find_cycles
+from gateway.dags.graph import downstream_of, find_cycles
 from gateway.dags.limits import Limits
 from gateway.dags.parameters import fits, kind_fits, type_name
 from gateway.dags.scope import Scope, no_such
@@ -245,7 +245,7 @@ class Validator:
             stuck |= set(cycle)
             way = " needs ".join([*cycle, cycle[0]])
             self._fault("cycle", f"{pointer('/nodes', cycle[0])}/needs", f"a cycle: {way}")
-        for name in sorted(behind(self._needs, stuck)):
+        for name in sorted(downstream_of(self._needs, stuck)):
             self._fault("unreachable", pointer("/nodes", name), "it comes after a cycle, so it can never start")
         for name, node in self.definition.nodes.items():
             if node.when is not None and bare(node.when) == "false":

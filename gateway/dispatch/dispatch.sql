@@ -3,7 +3,7 @@
 -- name: take_waiting
 -- Tasks whose time has come, the longest due first. $1: rows; $2: full backends; tasks that wait for them (`postpone`) are passed over.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id, d.rule, d.entry_id
@@ -20,7 +20,7 @@ FOR UPDATE OF d SKIP LOCKED
 -- name: take_repeats
 -- Starts whose owner is gone, or could not find out their outcome. $1: rows; $2: backends that take them now.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id, d.rule, d.entry_id
@@ -75,7 +75,7 @@ WITH chosen AS (
     LIMIT $1
 )
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
-       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS untold_cancels,
+       ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
        d.dag_run_id, d.rule, d.entry_id
@@ -98,11 +98,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
 WHERE d.task_id = b.task_id
 
 -- name: postpone
--- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`release`).
+-- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`due_now`).
 UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs => $2 * (0.75 + random() / 2))
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
--- name: release
+-- name: due_now
 -- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
 UPDATE taskgate.dispatch SET due_at = now()
 WHERE backend = $1 AND state = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0

@@ -152,7 +152,7 @@ class Dispatcher:
         left = 0
         for backend, ids in held.items():
             lane = self._lanes.get(backend)
-            is_full = lane is not None and not lane.is_down and not lane.takes_beside(planned.get(backend, 0))
+            is_full = lane is not None and not lane.is_down and not lane.takes_one_more(planned.get(backend, 0))
             left += len(ids) if is_full else 0
             await db.execute(SQL.postpone, ids, 0.0 if is_full else DOWN_SECONDS, backend)
         return left

@@ -51,7 +51,7 @@ def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
         return None
     room = min(max(lane.batch for lane in lanes.values() if lane.has_room), MOST)
     newcomers = {name: lane.newcomers.names for name, lane in lanes.items()}
-    guarded = [name for name, tenants in newcomers.items() if tenants and lanes[name].tells_claims]
+    guarded = [name for name, tenants in newcomers.items() if tenants and lanes[name].knows_claims]
     guarding: set[str] = set().union(*(newcomers[name] for name in guarded))
     return Look(
         rows=min(room, MOST_SHARED) if any(newcomers.values()) else max(room, FEWEST_BESIDE if full else 0),

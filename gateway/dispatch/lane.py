@@ -60,12 +60,12 @@ class Lane:
         """How many waiting tasks it takes at a time, while it has room."""
         return 2 * self._limit.current
 
-    def takes_beside(self, planned: int) -> bool:
-        """Whether it takes another waiting task, in addition to so many that are about to begin."""
+    def takes_one_more(self, planned: int) -> bool:
+        """Whether it takes a waiting task in addition to the `planned` ones that are about to begin."""
         return self.has_room and planned < self.batch
 
     @property
-    def tells_claims(self) -> bool:
+    def knows_claims(self) -> bool:
         """Whether the number of tasks that wait there for a worker is known; legacy workers do not claim."""
         return Capability.FENCED in self.engine.capabilities
 

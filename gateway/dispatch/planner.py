@@ -17,7 +17,7 @@ from gateway.routing.router import Route, RouteQuery, Router
 from gateway.routing.rules import FALLBACK, REDRIVE, WORKFLOW
 from gateway.routing.stages import Stage, allows
 from gateway.submission.new_task import NewTask, RetryOverride, first_ref
-from gateway.submission.start_plan import StartPlan, starting, waiting
+from gateway.submission.start_plan import StartPlan, plan_to_start, plan_to_wait
 from gateway.tasks.payload import decode_payload
 
 #: Of a tenant's tasks of a type; None: they have a handler.
@@ -47,9 +47,9 @@ class Planner:
     def plan(self, task: NewTask) -> StartPlan:
         """Choose the backend of a new task, if it is due and its lane is free."""
         if task.not_before is not None and task.not_before > datetime.now(UTC):
-            return waiting(task.not_before)
+            return plan_to_wait(task.not_before)
         if task.held is not None:
-            return waiting(held=task.held)
+            return plan_to_wait(held=task.held)
         place = task.placement
         route = self._router.route(
             RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, place.tier, place.plan)
@@ -58,9 +58,9 @@ class Planner:
             route = self._pin(route)
         lane = self._lanes.get(route.backend)
         if not self._gate.is_open(place.tenant_id, place.project_id, task.task_type):
-            return waiting()
+            return plan_to_wait()
         if lane is None or not route.usable or not lane.is_free:
-            return waiting()
+            return plan_to_wait()
         start = self._starts.build(
             first_ref(task),
             task.payload,
@@ -70,7 +70,7 @@ class Planner:
             retry=task.retry,
             workflow=self._workflow_of(route.backend, place.tenant_id, task.task_type),
         )
-        return starting(
+        return plan_to_start(
             route.backend, str(route.stage), start, rule=route.rule, entry_id=route.entry_id, flag=route.flag
         )
 
@@ -79,19 +79,19 @@ class Planner:
         place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
-            return starting(
+            return plan_to_start(
                 row["backend"], row["stage"] or "", start, rule=row["rule"], entry_id=row["entry_id"], repeated=True
             )
         route = self._route(row, place)
         lane = self._lane_for(route, may_change=row["dag_run_id"] is None)
         if lane is None or self._may_still_run(row, route):
-            return waiting(row["due_at"], route.backend)
+            return plan_to_wait(row["due_at"], route.backend)
         backend = lane.engine.name
-        if not lane.takes_beside(planned.get(backend, 0)):
-            return waiting(row["due_at"], backend)
+        if not lane.takes_one_more(planned.get(backend, 0)):
+            return plan_to_wait(row["due_at"], backend)
         start = self._start_of(row, place, row["epoch"] + 1, backend)
         rule = route.rule if backend == route.backend else FALLBACK
-        return starting(backend, str(route.stage), start, rule=rule, entry_id=route.entry_id, flag=route.flag)
+        return plan_to_start(backend, str(route.stage), start, rule=rule, entry_id=route.entry_id, flag=route.flag)
 
     def _start_of(
         self, row: asyncpg.Record, place: Placement, epoch: int, backend: str, queue: str | None = None
@@ -125,7 +125,7 @@ class Planner:
         """
         if route.stage is Stage.COMPLETE:
             return False
-        lanes = (self._lanes.get(backend) for backend in row["untold_cancels"])
+        lanes = (self._lanes.get(backend) for backend in row["unconfirmed_cancels"])
         return any(lane is not None and Capability.FENCED not in lane.engine.capabilities for lane in lanes)
 
     def _route(self, row: asyncpg.Record, place: Placement) -> Route:

@@ -1,4 +1,4 @@
-"""Which task queue a task goes to (design §4)."""
+"""Which task queue a task goes to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import contextlib
 from backends.temporal import names
 from gateway.access.placement import Tier
 from gateway.errors import DatabaseUnavailable
+from gateway.fleet.pools import OWN_QUEUES
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -28,7 +29,7 @@ def effective_priority(priority: int, tier: Tier) -> int:
 
 def queue_of(tenant_id: str | None, tier: Tier, task_type: str) -> str:
     """The queue for a task of this tenant, of a type that some worker has a handler for."""
-    if tenant_id is not None and tier in (Tier.ENTERPRISE, Tier.VIP):
+    if tenant_id is not None and tier in OWN_QUEUES:
         return names.tenant_queue(tenant_id, task_type)
     return names.shared_queue(task_type)
 

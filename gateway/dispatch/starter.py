@@ -150,7 +150,7 @@ class Starter:
                     await self._leave(lane)
                 continue
             lane.health.is_back()
-            await self._record(SQL.release, lane.engine.name)
+            await self._record(SQL.due_now, lane.engine.name)
             self._wake()
 
     async def _leave(self, lane: Lane) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import asyncpg
@@ -22,10 +23,27 @@ SQL = Queries("gateway.dispatch", "waiting_reason.sql")
 
 #: A backend that does not answer within this time (seconds) counts as away.
 PATIENCE = 1.0
-_HELD = {
-    "quota:running": "its tenant runs as many tasks as its quota allows",
-    "quota:running:project": "its project runs as many tasks as its quota allows",
-}
+
+
+class Reason(StrEnum):
+    """The sentences. Two come from elsewhere: that no worker serves the type, that the backend is not configured.
+
+    `docs/operators.md` says what to do about each; a test compares the two.
+    """
+
+    NOT_DUE = "it is not due before {}"
+    RUNS_AGAIN = "its last run failed; it runs again at {}"
+    PAUSED = "it is paused {}"
+    TENANT_QUOTA = "its tenant runs as many tasks as its quota allows"
+    PROJECT_QUOTA = "its project runs as many tasks as its quota allows"
+    HELD = "it is held back: {}"
+    BACKEND_AWAY = "its backend {} is away"
+    GROUP_LOCKED = "its group {} is locked: task {} runs"
+    QUEUED = "it is queued on {} until a slot is free"
+    ABOUT_TO_START = "it is about to start"
+
+
+_OF_HELD = {"quota:running": Reason.TENANT_QUOTA, "quota:running:project": Reason.PROJECT_QUOTA}
 
 
 class WaitingReasons:
@@ -52,14 +70,12 @@ class WaitingReasons:
         if problem is not None:
             return problem
         if await self._is_away(backend):
-            return f"its backend {backend} is away"
+            return Reason.BACKEND_AWAY.format(backend)
         if around["group_runs"] is not None:
-            return f"its group {task['group_id']} is locked: task {around['group_runs']} runs"
+            return Reason.GROUP_LOCKED.format(task["group_id"], around["group_runs"])
         if around["workers"] == 0:
             return no_worker(task["task_type"], backend)
-        return (
-            f"it is queued on {backend} until a slot is free" if task["state"] == "queued" else "it is about to start"
-        )
+        return Reason.QUEUED.format(backend) if task["state"] == "queued" else Reason.ABOUT_TO_START.value
 
     def _destination(self, task: Mapping[str, Any], tier: Tier) -> tuple[str, str | None]:
         """The backend that has the task or would get it, and why it cannot."""
@@ -84,10 +100,10 @@ class WaitingReasons:
 def _held_back(task: Mapping[str, Any], around: asyncpg.Record) -> str | None:
     if (held := task["held"]) is not None:
         if held.startswith("paused:"):
-            return f"it is paused {around['pause'] or ''}".strip().removesuffix(":")
-        return _HELD.get(held, f"it is held back: {held}")
+            return Reason.PAUSED.format(around["pause"] or "").strip().removesuffix(":")
+        return _OF_HELD[held].value if held in _OF_HELD else Reason.HELD.format(held)
     if around["is_early"]:
-        return f"it is not due before {task['not_before'].isoformat()}"
+        return Reason.NOT_DUE.format(task["not_before"].isoformat())
     if around["is_again"]:
-        return f"its last run failed; it runs again at {around['due_at'].isoformat()}"
+        return Reason.RUNS_AGAIN.format(around["due_at"].isoformat())
     return None

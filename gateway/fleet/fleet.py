@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from gateway.errors import NotFound
+from gateway.recovery.lease import renewal_seconds
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.fleet", "fleet.sql")
 
-#: A process is `silent` if it has not renewed its lease for so long (seconds); a renewal is due every three.
-SILENT_SECONDS = 6.0
 #: Most tasks that are shown of one worker.
 MOST_TASKS = 1000
 
@@ -69,10 +68,14 @@ class BusyMember(Member):
 
 
 class Fleet:
-    """Reads the fleet. Every method raises `DatabaseUnavailable`; who may ask is for the caller to decide."""
+    """Reads the fleet. Every method raises `DatabaseUnavailable`; who may ask is for the caller to decide.
 
-    def __init__(self, database: Database) -> None:
+    A process that has missed two renewals of its lease (`lease_seconds`) is `silent`.
+    """
+
+    def __init__(self, database: Database, *, lease_seconds: float) -> None:
         self._db = database
+        self._silent_seconds = 2 * renewal_seconds(lease_seconds)
 
     async def members(
         self,
@@ -106,7 +109,9 @@ class Fleet:
         limit: int,
         offset: int,
     ) -> list[Any]:
-        return await self._db.fetch(SQL.processes, process_id, kind, pool, backend, SILENT_SECONDS, gone, limit, offset)
+        return await self._db.fetch(
+            SQL.processes, process_id, kind, pool, backend, self._silent_seconds, gone, limit, offset
+        )
 
 
 def _fields(row: Any) -> dict[str, Any]:

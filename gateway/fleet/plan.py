@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.access.placement import Tier
+from gateway.fleet.pools import POOL_OF_TIER, REDIS_POOL
 from gateway.fleet.signals import Load, PoolSignal
 
 
@@ -26,10 +28,10 @@ class PlanRules:
 
     pools: Mapping[str, PoolRules] = field(
         default_factory=lambda: {
-            "A": PoolRules(drain_seconds=5.0),
-            "B": PoolRules(drain_seconds=10.0),
-            "C": PoolRules(drain_seconds=30.0),
-            "redis": PoolRules(drain_seconds=30.0),
+            POOL_OF_TIER[Tier.ENTERPRISE]: PoolRules(drain_seconds=5.0),
+            POOL_OF_TIER[Tier.VIP]: PoolRules(drain_seconds=10.0),
+            POOL_OF_TIER[Tier.STANDARD]: PoolRules(drain_seconds=30.0),
+            REDIS_POOL: PoolRules(drain_seconds=30.0),
         }
     )
 

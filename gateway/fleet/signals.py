@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.fleet.pools import POOL_OF_TIER, REDIS_POOL, pool_of
+from gateway.fleet.pools import BACKEND_OF_POOL, pool_of
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -138,7 +138,7 @@ def assemble(
 
 def _pools(signals: tuple[Signal, ...], slots: Iterable[Row]) -> tuple[PoolSignal, ...]:
     living = {(row["backend"], row["pool"]): (row["workers"], row["slots"]) for row in slots}
-    known = [("temporal", pool) for pool in POOL_OF_TIER.values()] + [("redis", REDIS_POOL)]
+    known = [(backend, pool) for pool, backend in BACKEND_OF_POOL.items()]
     return tuple(
         PoolSignal(
             pool,

@@ -64,8 +64,7 @@ async def create_memory(request: Request, memory: MemoryCreate) -> Response:
         request.headers.get("authorization"), project_id=memory.project_id
     )
     placement, caller = admission.placement, admission.caller
-    if admission.project_role == "viewer" and not caller.is_admin:
-        raise Forbidden("Viewers cannot create memories")
+    admission.check_memories()
     memory_id = str(uuid.uuid4())
     task = NewTask(
         task_type="add_episode",

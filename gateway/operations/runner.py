@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.access.placement import Caller
-from gateway.dead_letters.operation import RedriveOperations
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
 from gateway.storage.database import Database, type_Connection
@@ -51,6 +50,24 @@ class _Chunk:
         self.errors.append({"task_id": task_id, "reason": reason[:500]})
 
 
+class LetterStep(Protocol):
+    """What became of the next dead letters: those redriven, those not (with the reason), and the places of all."""
+
+    @property
+    def done(self) -> Sequence[str]: ...
+    @property
+    def skipped(self) -> Mapping[str, str]: ...
+    @property
+    def places(self) -> Sequence[Place]: ...
+
+
+class LetterSteps(Protocol):
+    """Redrives dead letters for an operation (`gateway.dead_letters.operation`)."""
+
+    async def step(self, operation: Any, after: Place | None, *, limit: int) -> LetterStep:
+        """Redrive the next ones; `operation` is a row of `operations.sql:take`. Raises `DatabaseUnavailable`."""
+
+
 class OperationRunner:
     """Runs operations in turns. `seconds`: the longest pause between two looks for those that other gateways began."""
 
@@ -63,7 +80,7 @@ class OperationRunner:
         *,
         wake_dispatcher: Callable[[], None],
         cancel_soon: Callable[[], None],
-        letters: RedriveOperations,
+        letters: LetterSteps,
         seconds: float = 1.0,
     ) -> None:
         self._db = database

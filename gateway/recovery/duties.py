@@ -158,7 +158,7 @@ class EngineDuties:
             if kind == "cancel":
                 await db.execute(SQL.cancelled, backend, *_starts(told))
             if gone:
-                await db.execute(REAPER_SQL.rewait, *_starts(gone))
+                await db.execute(REAPER_SQL.start_again, *_starts(gone))
         if gone or kind == "cancel":
             self._wake_dispatcher()
 

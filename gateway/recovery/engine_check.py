@@ -1,4 +1,4 @@
-"""Compares open tasks with the state of one engine (design §3.5), and finds starts that the engine has lost.
+"""Compares open tasks with the state of one engine, and finds starts that the engine has lost.
 
 Exactly one gateway does this at a time (`gateway.recovery.leader`), in separate loops for each engine. Some facts are
 kept in memory between two looks (ends that may still be reported, the last page); if they are lost, the next look
@@ -146,7 +146,7 @@ class EngineCheck:
         lost = await self._engine.find_lost([_ref(row) for row in rows if row["state"] == "queued"])
         if not lost:
             return
-        again = await self._db.fetch(REAPER_SQL.rewait, [ref.task_id for ref in lost], [ref.epoch for ref in lost])
+        again = await self._db.fetch(REAPER_SQL.start_again, [ref.task_id for ref in lost], [ref.epoch for ref in lost])
         if again:
             log.warning("%d tasks were gone from %s; they are started again", len(again), self._engine.name)
             self._wake()

@@ -1,6 +1,6 @@
 """The liveness lease of a process: a session lock in PostgreSQL, and a renewal that a separate thread writes.
 
-The lock is gone milliseconds after the process dies (design §3, measured there: 4 ms after SIGKILL). The renewal
+The lock is gone milliseconds after the process dies (measured: 4 ms after SIGKILL). The renewal
 finds what the lock cannot: a process that hangs, or a pooler that does not keep session locks. The thread has its own
 event loop and connection, so that a handler that blocks the worker's loop does not lose the lease.
 """
@@ -34,14 +34,19 @@ SQL = Queries("gateway.recovery", "lease.sql")
 
 #: First half of the advisory lock's key ("tg" in ASCII); the second half is different for each process.
 LOCK_CLASS = 0x7467
-#: Pause between two renewals (seconds), a fifth of the limit at most: one pause and a handler that holds the
-#: interpreter for ten seconds fit before the fence of the usual limit.
+#: Longest pause between two renewals (seconds): one pause and a handler that holds the interpreter for ten seconds fit
+#: before the fence of the usual limit.
 RENEW_SECONDS = 3.0
 #: Without a renewal, a process cancels its runs after the first part of the limit, and its supervisor kills it after
 #: the second part. Other workers take its tasks over at the limit.
 FENCE_AT, KILL_AT = 0.9, 0.95
 #: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
+
+
+def renewal_seconds(limit: float) -> float:
+    """The pause between two renewals of a lease that is lost after `limit` seconds."""
+    return min(RENEW_SECONDS, limit / 5)
 
 
 def host_identity() -> str:
@@ -177,7 +182,7 @@ class Lease:
         assert self._ending is not None
         stirred = self._stirred = asyncio.Event()
         connection.add_termination_listener(lambda _: stirred.set())
-        me, pause = self._identity, min(RENEW_SECONDS, self._limit / 5)
+        me, pause = self._identity, renewal_seconds(self._limit)
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
             return  # our previous session still exists on the server
         asked = clock()

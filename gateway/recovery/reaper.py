@@ -1,4 +1,4 @@
-"""Finds lost workers within a fraction of a second, and takes their tasks back (design §3).
+"""Finds lost workers within a fraction of a second, and takes their tasks back.
 
 Exactly one gateway does this at a time (`gateway.recovery.leader`). Between two looks it only remembers since when each
 process is silent; a new leader starts to count again.

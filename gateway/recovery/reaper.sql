@@ -71,7 +71,7 @@ WITH runs AS (
 )
 SELECT task_id, is_over FROM back
 
--- name: rewait
+-- name: start_again
 -- The engine has lost these starts: the dispatcher makes new ones. A repetition keeps its time. Tasks that a legacy worker took or
 -- ended are left to the reconciler.
 UPDATE taskgate.dispatch d

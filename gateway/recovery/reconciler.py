@@ -1,4 +1,4 @@
-"""Merges changes that legacy workers and people made to `task_logs` (design §3.5).
+"""Merges changes that legacy workers and people made to `task_logs`.
 
 One `tick` is one comparison; exactly one gateway does this at a time (`gateway.recovery.leader`).
 """

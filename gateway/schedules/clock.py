@@ -48,7 +48,7 @@ ROUND_SECONDS = 3600.0
 _TASK_KEYS = frozenset(("task_logs_pkey", "dispatch_pkey"))
 
 
-class _Overtaken(Exception):
+class _ScheduleChanged(Exception):
     """Another gateway, or a client, changed the schedule first."""
 
 
@@ -167,7 +167,7 @@ class Clock:
 
     async def settle(self, schedule_id: str) -> None:
         """Decide the pending firings of a schedule as far as they can be decided now."""
-        with contextlib.suppress(_Overtaken):
+        with contextlib.suppress(_ScheduleChanged):
             if await self._settle(schedule_id, BATCH) is None:
                 while await self._settle(schedule_id, 1):
                     pass
@@ -233,7 +233,7 @@ class Clock:
     async def _conclude(
         self, schedule: Schedule, verdict: Verdict, tasks: list[NewTask], settle_at: datetime | None, now: datetime
     ) -> None:
-        """Commit decisions and tasks in one transaction. Raises `_Overtaken`, and what intake raises."""
+        """Commit decisions and tasks in one transaction. Raises `_ScheduleChanged`, and what intake raises."""
         decisions = verdict.decisions
 
         async def beside(db: type_Connection) -> None:
@@ -248,7 +248,7 @@ class Clock:
                 MOST_BUFFERED,
             )
             if not settled:
-                raise _Overtaken
+                raise _ScheduleChanged
             for task_id in verdict.stops:
                 with contextlib.suppress(TaskNotFound, TaskNotStoppable):
                     await self._transitions.stop_within(db, task_id)

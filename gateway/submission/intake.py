@@ -1,4 +1,4 @@
-"""The one way in: a task is accepted when its row and its dispatch row are committed together (design §3)."""
+"""The one way in: a task is accepted when its row and its dispatch row are committed together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
-from gateway.submission.start_plan import DispatcherPort, StartPlan, waiting
+from gateway.submission.start_plan import DispatcherPort, StartPlan, plan_to_wait
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.tasks import fault_points
 
@@ -214,7 +214,7 @@ class Intake:
         """The start plan of a task from a submission of so many tasks."""
         if company <= FEW:
             return self._dispatcher.plan(task)
-        return waiting(task.not_before)
+        return plan_to_wait(task.not_before)
 
     def _begin(self, plans: Sequence[StartPlan]) -> None:
         for plan in plans:

@@ -44,12 +44,12 @@ class StartPlan:
         return self.start.queue if self.start else None
 
 
-def waiting(due_at: datetime | None = None, backend: str | None = None, *, held: str | None = None) -> StartPlan:
+def plan_to_wait(due_at: datetime | None = None, backend: str | None = None, *, held: str | None = None) -> StartPlan:
     """The task waits; without a time it is due now. `backend`: the one that cannot take it yet."""
     return StartPlan("waiting", due_at or datetime.now(UTC), backend, held=held)
 
 
-def starting(
+def plan_to_start(
     backend: str,
     stage: str,
     start: WorkflowStart,

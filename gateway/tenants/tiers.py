@@ -11,6 +11,7 @@ from typing import Final
 from backends.temporal import names
 from gateway.access.placement import Tier
 from gateway.errors import DatabaseUnavailable
+from gateway.fleet.pools import OWN_QUEUES
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -22,7 +23,6 @@ LOOK_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 30.0
 #: Tasks that one statement moves.
 CHUNK: Final = 500
-OWN_QUEUES: Final = frozenset({Tier.ENTERPRISE, Tier.VIP})
 
 
 class TierMover:

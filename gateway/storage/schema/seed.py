@@ -15,7 +15,7 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.storage.schema", "seed.sql")
 
-#: Name and plan of the demo tenants (design §7).
+#: Name and plan of the demo tenants.
 TENANTS = {"acme": "enterprise", "globex": "vip", "initech": "standard", "umbrella": "standard"}
 
 _KEY = re.compile(r"^(?:export )?(TASKGATE_(?:ADMIN_KEY|KEY_\w+))=[\"']?(ms_sk_[0-9a-f]{64})[\"']?\s*$", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""`ChangeFeed`: pushes changes of tasks to their subscribers (design §3, quirk S1).
+"""`ChangeFeed`: pushes changes of tasks to their subscribers (contract S1).
 
 The listener of the process receives notifications. The rows of changed tasks are read in one query for all streams, and
 only if somebody watches them. Unmodified legacy workers do not notify, so a sweep reads all watched tasks from time to

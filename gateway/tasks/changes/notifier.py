@@ -1,4 +1,4 @@
-"""Tells the change feeds of all gateways which tasks changed, with few notifications (design §3, change feed).
+"""Tells the change feeds of all gateways which tasks changed, with few notifications.
 
 `NOTIFY` takes a lock on the whole database at commit, so ids are gathered: the first one is sent at once, and those
 that follow within a few milliseconds share a notification. A notification that is lost while PostgreSQL is away is not

@@ -1,4 +1,4 @@
-"""Release, when the gateway is removed: reserved rows of Redis tasks become ordinary pending rows again (design §3)."""
+"""Release, when the gateway is removed: reserved rows of Redis tasks become ordinary pending rows again (ADR 1)."""
 
 from __future__ import annotations
 

@@ -38,14 +38,12 @@ class Transitions:
         database: Database,
         notifier: ChangeNotifier,
         *,
-        max_attempts: int = 3,
         retry: RetryPolicy | None = None,
         on_stop: Callable[[], None] = lambda: None,
         fenced: bool = True,
     ) -> None:
         self._db = database
         self._notifier = notifier
-        self._max_attempts = max_attempts
         self._retry = retry or RetryPolicy()
         self._on_stop = on_stop
         self._fenced = fenced
@@ -211,7 +209,7 @@ class Transitions:
         if dispatch is None:
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(
-                SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+                SQL.stop_foreign, task_id, row["group_id"], row["task_type"], tenant, project, self._retry.attempts
             )
         else:
             await db.execute(SQL.stop_dispatch, task_id)
@@ -249,7 +247,7 @@ class Transitions:
                 raise TaskNotRetryable
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(
-                SQL.retry_dispatch, task_id, row["group_id"], row["task_type"], tenant, project, self._max_attempts
+                SQL.retry_dispatch, task_id, row["group_id"], row["task_type"], tenant, project, self._retry.attempts
             )
             await db.execute(SQL.retry_log, task_id)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)

@@ -5,7 +5,7 @@
 -- crowd that just came the planner takes one of those for as cheap as the key, and reads all of it for each task.
 
 -- name: accept
--- One accepted task: the reserved row (design §3: no legacy worker touches it) and its dispatch row.
+-- One accepted task: the reserved row (ADR 1: no legacy worker touches it) and its dispatch row.
 WITH log AS (
     INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress,
                            entity_id, entity_type, parent_task_id)

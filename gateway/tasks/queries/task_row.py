@@ -1,4 +1,4 @@
-"""One row of `task_logs` as readers are shown it (contract §2, §6; reserved rows: design §3)."""
+"""One row of `task_logs` as readers are shown it (contract §2, §6; reserved rows: ADR 1)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -63,3 +64,13 @@ async def test_a_row_from_before_the_gateway_can_be_stopped_and_retried(database
         "SELECT state, tenant_id, cancel_backend FROM taskgate.dispatch WHERE task_id = 'old'"
     )
     assert tuple(row) == ("waiting", "t1", "redis")
+
+
+async def test_a_retry_starts_now_whatever_time_the_task_had(database, transitions, new_task):
+    task = await new_task(state="waiting", not_before=datetime.now(UTC) + timedelta(days=1))
+    await transitions.stop(task)
+    await transitions.retry(task)
+    row = await database.fetchrow(
+        "SELECT state, not_before, due_at <= now() AS is_due FROM taskgate.dispatch WHERE task_id = $1", task
+    )
+    assert tuple(row) == ("waiting", None, True)

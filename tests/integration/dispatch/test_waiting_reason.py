@@ -85,10 +85,17 @@ async def test_what_is_held_back(database: Database, new_task: NewRow, why: Any)
         "INSERT INTO taskgate.pause (pause_id, task_type, why, set_by) VALUES ('p1', 'probe', 'repairs', 'ada')"
     )
     assert await why(await new_task(state="waiting", held="paused:p1")) == "it is paused by ada: repairs"
-    assert (
-        await why(await new_task(state="waiting", held="quota:running"))
-        == "its tenant runs as many tasks as its quota allows"
-    )
+    for held, expected in (
+        ("quota:running", "its tenant runs as many tasks as its quota allows"),
+        ("quota:running:project", "its project runs as many tasks as its quota allows"),
+        ("waits for approval", "it is held back: waits for approval"),
+    ):
+        assert await why(await new_task(state="waiting", held=held)) == expected
+
+
+async def test_what_only_has_to_be_started(new_task: NewRow, new_worker: NewRow, why: Any) -> None:
+    await new_worker("w1", backend="temporal", task_types=["probe"])
+    assert await why(await new_task(state="starting", backend="temporal")) == "it is about to start"
 
 
 async def test_what_is_not_due(new_task: NewRow, why: Any) -> None:

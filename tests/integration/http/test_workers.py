@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.fleet.fleet import Fleet
 from gateway.storage.database import Database
 
 ADD = (
@@ -111,3 +112,19 @@ async def test_the_command(run: Any, fleet: None, people: Any, key: str, monkeyp
     code, text = await run("workers")
     assert code == 1
     assert "no gateway answers" in text
+
+
+@pytest.mark.parametrize(
+    ("lease", "states"), [(15.0, ["alive", "alive", "silent"]), (5.0, ["alive", "silent", "silent"])]
+)
+async def test_silent_is_who_missed_two_renewals(database: Database, lease: float, states: list[str]) -> None:
+    """With a lease of 15 s one is due every 3 s, with 5 s every second."""
+    for seconds in (0.5, 4.0, 8.0):
+        await database.execute(ADD, f"w-{seconds}", "worker", "A", "temporal", "now", None)
+        await database.execute(
+            "UPDATE taskgate.process SET renewed_at = now() - make_interval(secs => $2) WHERE process_id = $1",
+            f"w-{seconds}",
+            seconds,
+        )
+    members = await Fleet(database, lease_seconds=lease).members()
+    assert [member.state for member in sorted(members, key=lambda member: member.process_id)] == states

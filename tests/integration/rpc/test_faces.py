@@ -105,6 +105,7 @@ ONLY_HTTP = {
     "HEAD /health": "load balancers ask so",
     "HEAD /gateway/v1/ready": "load balancers ask so",
     "GET /gateway/v1/legacy-use": "about endpoints of existing clients, which are HTTP only",
+    "GET /gateway/v1/migration/rampdown": "a count for people, which `taskgate migration rampdown` prints",
     "GET /metrics": "Prometheus asks over HTTP",
     "GET /docs": "a page for people",
     "GET /docs/oauth2-redirect": "a page for people",

@@ -24,7 +24,7 @@ OF_ONE_TASK = {
     "renew": STARTER.renew,
     "repeat_later": STARTER.repeat_later,
     "refuse": STARTER.refuse,
-    "rewait": REAPER.rewait,
+    "start_again": REAPER.start_again,
     "end_by_engine": ENGINE_CHECK.end_by_engine,
     "hold_run": STEPS.hold_run,
     "facts": STEPS.facts,

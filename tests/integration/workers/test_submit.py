@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.storage.database import Database
+from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
-from gateway.submission.waiting import WaitingDispatcher
 from gateway.tasks.lifecycle.claim import Claim
 from workers.submit import Submitter
 
@@ -24,7 +24,7 @@ async def submitted(database: Database, task_group_id: str, **claimed: Any) -> d
         "payload": {},
         **claimed,
     }
-    intake = Intake(database, WaitingDispatcher(database), max_attempts=3, idempotency_hours=1)
+    intake = Intake(database, DeferringDispatcher(database), max_attempts=3, idempotency_hours=1)
     claim = Claim(task_id="parent", attempt=1, epoch=1, user_id="ann", **facts)
     task_id = await Submitter(database, intake, claim).submit_rebuild(task_group_id)
     row = await database.fetchrow("SELECT group_id, payload, parent_task_id FROM task_logs WHERE id = $1", task_id)

@@ -12,7 +12,7 @@ import yaml
 
 from backends.temporal import names
 from gateway.fleet.documents import document
-from gateway.fleet.pools import POOLS
+from gateway.fleet.pools import BACKEND_OF_POOL
 from gateway.fleet.signals import assemble
 from gateway.http.scale import router
 from gateway.observability.exposition import render
@@ -43,7 +43,7 @@ def of_kind(kind: str) -> list[Any]:
 
 def test_every_pool_has_a_deployment_and_a_scaler() -> None:
     pools = {one["spec"]["template"]["spec"]["containers"][0]["args"][1] for one in DEPLOYMENTS.values()}
-    assert pools == set(POOLS)
+    assert pools == set(BACKEND_OF_POOL)
     assert {one["spec"]["scaleTargetRef"]["name"] for one in OBJECTS} == DEPLOYMENTS.keys()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from backends.port import RetryPolicy
 from backends.temporal import names
 from gateway.dags.direct import DirectStarts
 from gateway.dags.limits import Limits
@@ -38,7 +37,7 @@ class DagDependencies:
             dependencies.intake_to(NodeDispatcher(database, self._starter, owner_id)),
             dependencies.notifier,
             Limits.of(settings),
-            DirectStarts(self._starter.lanes[names.ENGINE], task_types, RetryPolicy(attempts=settings.task_attempts)),
+            DirectStarts(self._starter.lanes[names.ENGINE], task_types, settings.retry_policy),
         )
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
 -- How a row of `task_logs` is seen: its status, and whose it is. Functions, not a view: a view would stand in the way of
 -- MemStack's own migrations of its table.
 
--- The status that readers are shown. A reserved row (design §3: PROCESSING, nobody has started it) waits.
+-- The status that readers are shown. A reserved row (ADR 1: PROCESSING, nobody has started it) waits.
 CREATE OR REPLACE FUNCTION taskgate.shown_status(status text, started_at timestamptz, worker_id text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN status = 'PROCESSING' AND started_at IS NULL AND worker_id IS NULL THEN 'PENDING'

@@ -6,11 +6,11 @@ import asyncio
 
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
-from gateway.submission.start_plan import StartPlan, waiting
+from gateway.submission.start_plan import StartPlan, plan_to_wait
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 
-class WaitingDispatcher:
+class DeferringDispatcher:
     """Leaves every start to the gateways' dispatchers, which a notification wakes."""
 
     def __init__(self, database: Database) -> None:
@@ -22,7 +22,7 @@ class WaitingDispatcher:
         return ""
 
     def plan(self, task: NewTask) -> StartPlan:
-        return waiting(task.not_before)
+        return plan_to_wait(task.not_before)
 
     def begin(self, plan: StartPlan) -> None:
         raise AssertionError("nothing is started here")

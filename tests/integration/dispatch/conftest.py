@@ -1,0 +1,114 @@
+"""A runner whose transitions and handler the tests disturb."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway.errors import DatabaseUnavailable
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.foreign import ForeignTasks
+from gateway.tasks.lifecycle.transitions import Transitions
+from workers.handlers.base import TaskHandler, TaskRegistry
+from workers.progress import ProgressReporter
+from workers.runner import Runner
+
+
+class Disturbed(Transitions):
+    """`claimed` is called when a claim is granted, before its answer comes; `answers_lost` answers do not come. `away`
+    reports of progress fail, and `away_at_end` of the end, which sets `failed`. `handed_back` is called before a
+    run is.
+    """
+
+    claimed: Callable[[str], Awaitable[None]] | None = None
+    answers_lost = 0
+    handed_back: Callable[[], None] = staticmethod(lambda: None)
+    away = 0
+    away_at_end = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.failed = asyncio.Event()
+
+    async def claim(self, task_id: str, *args: Any, **more: Any) -> Claim | None:
+        claim = await super().claim(task_id, *args, **more)
+        if self.claimed is not None:
+            await self.claimed(task_id)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise DatabaseUnavailable
+        return claim
+
+    async def progress(self, *args: Any, **more: Any) -> bool:
+        if self.away:
+            self.away -= 1
+            raise DatabaseUnavailable
+        return await super().progress(*args, **more)
+
+    async def hand_back(self, *args: Any, **more: Any) -> bool:
+        self.handed_back()
+        return await super().hand_back(*args, **more)
+
+    async def complete(self, *args: Any) -> bool:
+        if self.away_at_end:
+            self.away_at_end -= 1
+            self.failed.set()
+            raise DatabaseUnavailable
+        return await super().complete(*args)
+
+
+class Reporting(TaskHandler):
+    """Reports through whatever context it is given: here the reporter itself."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+        self.waits: asyncio.Event | None = None
+        """Waits for it, if there is one, before it reports; cancelled, it calls `leaves` and goes."""
+        self.began = asyncio.Event()
+        self.leaves: Callable[[], Awaitable[None]] | None = None
+        self.raises: Exception | None = None
+        self.payload: dict[str, Any] = {}
+
+    @property
+    def task_type(self) -> str:
+        return "probe"
+
+    async def process(self, payload: dict[str, Any], context: Any) -> None:
+        self.ran += 1
+        self.payload = payload
+        self.began.set()
+        if self.raises is not None:
+            raise self.raises
+        try:
+            if self.waits is not None:
+                await self.waits.wait()
+        except asyncio.CancelledError:
+            if self.leaves is not None:
+                await self.leaves()
+            raise
+        await context.update(payload["task_id"], progress=40, result={"n": 1}, increment_retry=True)
+
+
+@pytest.fixture
+def disturbed(database: Database, changes: Any) -> Disturbed:
+    return Disturbed(database, changes)
+
+
+@pytest.fixture
+def handler() -> Reporting:
+    return Reporting()
+
+
+@pytest.fixture
+async def runner(database: Database, disturbed: Disturbed, handler: Reporting, new_worker: Any) -> Runner:
+    registry, worker = TaskRegistry(), await new_worker()
+    registry.register(handler)
+
+    def context(claim: Claim, reporter: ProgressReporter) -> Any:
+        return reporter
+
+    return Runner(disturbed, ForeignTasks(database), registry, context, lambda: worker, engine_retries=False)

@@ -83,10 +83,8 @@ async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
 
 
 async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
-    """What it had taken out of Redis is found by the next one, beside a legacy worker too."""
-    code, summary, output = await history(
-        LEGACY="1", TASKS="80", FLIPS="8", FAULTS="3", SEED="3", ONLY="leader_dies_in_a_rampdown"
-    )
+    """What it had taken out of Redis is found by the next one."""
+    code, summary, output = await history(TASKS="80", FLIPS="8", FAULTS="3", SEED="3", ONLY="leader_dies_in_a_rampdown")
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 80, 8, 3)
     assert summary["moved"] > 0

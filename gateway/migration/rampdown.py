@@ -143,7 +143,6 @@ class Rampdown:
             moved = await self._write(_REWAIT, withdrawn, engine, target)
             fault_points.passing("after_rewait")
         if moved:
-            log.info("%d tasks moved from %s to %s", moved, engine.name, target)
             self._wake()
         return moved
 
@@ -159,7 +158,10 @@ class Rampdown:
     async def _write(self, query: str, refs: Sequence[WorkflowRef], engine: WorkflowEnginePort, target: str) -> int:
         # In one order, in which all lock them.
         columns = [list(column) for column in zip(*sorted((ref.task_id, ref.epoch) for ref in refs), strict=True)]
-        return len(await self._db.fetch(query, *columns, engine.name, target)) if columns else 0
+        moved = len(await self._db.fetch(query, *columns, engine.name, target)) if columns else 0
+        if moved:
+            log.info("%d tasks moved from %s to %s", moved, engine.name, target)
+        return moved
 
 
 def _key(row: asyncpg.Record) -> tuple[Any, ...]:

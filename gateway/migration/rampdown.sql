@@ -71,7 +71,7 @@ SELECT task_id, pg_notify('taskgate_due', '') FROM moved
 
 -- name: recall
 -- All workers of engine $3 claim before they run: what nobody claimed will never run under this epoch. It waits here for engine $4, and
--- the engine is told to drop it.
+-- the engine is told to drop it. What has begun there, and is repeated, ends there.
 WITH moved AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', owner_id = NULL, queued_at = NULL, backend = $4, cancel_epoch = d.epoch, cancel_backend = d.backend,
@@ -79,6 +79,7 @@ WITH moved AS (
     FROM unnest($1::text[], $2::int[]) AS back (task_id, epoch)
     WHERE d.task_id = back.task_id AND d.epoch = back.epoch AND d.backend = $3 AND d.state || '' = 'queued'
       AND :why_it_stays IS NULL
+      AND (SELECT true FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.epoch = d.epoch LIMIT 1) IS NULL
     RETURNING d.task_id
 )
 SELECT task_id, pg_notify('taskgate_due', '') FROM moved
@@ -87,7 +88,8 @@ SELECT task_id, pg_notify('taskgate_due', '') FROM moved
 -- Open tasks of tenant $1, by what a rampdown asks of them. `why`: why a start that its engine holds begins there.
 SELECT d.backend, d.state, d.stage, d.project_id, d.task_type, d.held IS NOT NULL AS is_held,
        d.state || '' = 'waiting' AND d.due_at > now() AS is_later, CASE WHEN d.state || '' = 'queued' THEN :why_it_stays END AS why,
+       (SELECT true FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.epoch = d.epoch LIMIT 1) IS TRUE AS has_begun,
        count(*) AS tasks
 FROM taskgate.dispatch d
 WHERE d.tenant_id = $1 AND d.state = ANY ('{waiting,starting,queued,running}'::text[])
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9

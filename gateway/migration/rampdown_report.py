@@ -105,7 +105,8 @@ class RampdownReports:
             self._route(tenant_id, plan, row["task_type"], row["project_id"]), general, dry_run=dry_run
         )
         if not can_leave:
-            goes = can_return and row["state"] == "queued" and row["why"] is None and target != row["backend"]
+            not_begun = row["state"] == "queued" and row["why"] is None and not row["has_begun"]
+            goes = can_return and not_begun and target != row["backend"]
             return "goes_back" if goes else None
         if row["state"] != "queued":
             return str(row["state"])

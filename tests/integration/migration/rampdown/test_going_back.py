@@ -58,11 +58,29 @@ async def test_nobody_claims_it_under_the_old_start(move, transitions, new_worke
     assert await transitions.claim("a", "temporal", 2, "w1", with_payload=False) is None
 
 
-async def test_a_repetition_keeps_its_time(move):
-    await moved(move, "a", failures=1, due_at=await move.database.fetchval("SELECT now() + interval '1 hour'"))
+async def test_what_is_repeated_there_ends_there(move, new_worker):
+    """It has begun on Temporal; a legacy worker would know nothing of its attempts."""
+    await new_worker("w1")
+    await moved(move, "a", failures=1, attempt=1)
+    await move.database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, outcome)"
+        " VALUES ('a', 1, 2, 'temporal', 'w1', 'failed')"
+    )
+    move.put(Stage.OFF)
+    await move.run()
+    assert await move.states() == {"a": "queued temporal"}
+
+
+async def test_a_repetition_that_has_not_begun_there_goes_back(move, new_worker):
+    """It failed on Redis, and was started on Temporal to be repeated."""
+    await new_worker("w1")
+    await moved(move, "a", failures=1, attempt=1)
+    await move.database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, outcome)"
+        " VALUES ('a', 1, 1, 'redis', 'w1', 'failed')"
+    )
     move.put(Stage.OFF)
     await move.leader().tick()
-    assert await move.database.fetchval("SELECT due_at > now() + interval '50 min' FROM taskgate.dispatch")
     assert await move.states() == {"a": "waiting redis"}
 
 

@@ -29,6 +29,8 @@ class Capability(StrEnum):
     """Every worker of this engine claims a task before it runs it (legacy workers do not)."""
     WORKFLOWS = "workflows"
     """Runs types with several steps (DAGs)."""
+    WITHDRAW = "withdraw"
+    """`withdraw_not_begun` takes back what no worker was given, and knows for certain that none was."""
 
 
 class WorkflowState(StrEnum):
@@ -206,6 +208,14 @@ class WorkflowEnginePort(Protocol):
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """Those of these starts that the engine does not know, neither as waiting, running nor ended."""
+
+    async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """Take back those of these starts that no worker has been given; returns them.
+
+        From then on the engine knows nothing of them, and takes none of them again: neither a late repetition of the
+        start nor a copy that a worker puts back. The others are left as they are. To ask again gives the same answer.
+        Raises `AnswerLost` when some may have been taken back, `CapabilityMissing`.
+        """
 
     async def keep_fresh(self) -> int:
         """Refresh waiting starts, so that legacy workers do not treat them as stalled (R4). Returns how many."""

@@ -296,7 +296,7 @@ class Settings(BaseSettings):
     fault_point: str = Field("", description="Fault suite only: the process kills itself at this step, `name:count`")
     fence_enabled: bool = Field(
         True,
-        description="Fault suite only: false lets workers run tasks without a claim, to prove that the checker notices it",
+        description="Fault suite only: false lets workers run tasks without a claim, and rampdown move tasks without asking Redis, to prove that the checker notices it",
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")

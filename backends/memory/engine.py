@@ -35,6 +35,7 @@ CAPABILITIES = frozenset(
         Capability.REQUEUE,
         Capability.RESULT,
         Capability.FENCED,
+        Capability.WITHDRAW,
     }
 )
 
@@ -153,6 +154,18 @@ class MemoryEngine:
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """Asks for each."""
         return [ref for ref in refs if await self.get_workflow_status(ref) is None]
+
+    async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        if Capability.WITHDRAW not in self.capabilities:
+            raise CapabilityMissing(f"{self.name} cannot tell what has begun.")
+        self.faults.before("withdraw_not_begun")
+        known = [(ref, record) for ref in refs if (record := self._records.get(ref.workflow_id)) is not None]
+        waiting = [(ref, record) for ref, record in known if record.state is WorkflowState.QUEUED or record.withdrawn]
+        for _, record in waiting:
+            if not record.withdrawn:
+                record.withdraw(self._clock())
+        self.faults.after("withdraw_not_begun")
+        return [ref for ref, _ in waiting]
 
     async def keep_fresh(self) -> int:
         return 0

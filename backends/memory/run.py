@@ -23,6 +23,7 @@ class Record:
     attempt: int = 0
     ended_at: datetime | None = None
     dropped: bool = False
+    withdrawn: bool = False
     cancel_reason: str | None = None
     run: MemoryRun | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,6 +37,11 @@ class Record:
         """Reach a final state."""
         self.state, self.error, self.result, self.ended_at, self.run = state, error, result, at, None
         self.over.set()
+
+    def withdraw(self, at: datetime) -> None:
+        """It was taken back before it began: from now on it was never there, and its id stays used."""
+        self.withdrawn = self.dropped = True
+        self.end(WorkflowState.CANCELLED, at)
 
 
 class MemoryRun:

@@ -50,7 +50,9 @@ class RedisQueueEngine:
     """
 
     name = "redis"
-    capabilities = frozenset({Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS})
+    capabilities = frozenset(
+        {Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS, Capability.WITHDRAW}
+    )
 
     def __init__(self, url: str, *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
@@ -132,6 +134,22 @@ class RedisQueueEngine:
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
         return await sign_off(self._link, worker_id, keep=_KEEP)
+
+    async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        """A worker's payloads are in its own list, or in the list of legacy workers; neither is looked at.
+
+        Copies without an epoch, which the legacy recovery makes, stay where they are.
+        """
+        groups: dict[str, list[WorkflowRef]] = {}
+        for ref in refs:
+            groups.setdefault(ref.group_id, []).append(ref)
+        withdrawn: list[WorkflowRef] = []
+        for group, its in groups.items():
+            for first in range(0, len(its), _STARTS):
+                some = its[first : first + _STARTS]
+                taken = await self._lists.withdraw(group, [ref.workflow_id for ref in some], keep=_KEEP)
+                withdrawn += [ref for ref in some if ref.workflow_id in taken]
+        return withdrawn
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """One pass over the lists of all groups, however many starts are asked for."""

@@ -59,6 +59,19 @@ class TaskLists:
         pages = walk(self._link, scripts.TAKE_OUT, _needle(ref), [ref.group_id])
         return sum([page.found async for page in pages])
 
+    async def withdraw(self, group: str, workflow_ids: Sequence[str], *, keep: int) -> set[str]:
+        """Take these starts back as far as they wait; which ones, now or before. Misses what is put back meanwhile.
+
+        `keep`: seconds to keep their markers, which let nothing of them come again.
+        """
+        taken: set[str] = set()
+        done = seen = 0
+        while not done:
+            left = [workflow_id for workflow_id in workflow_ids if workflow_id not in taken]
+            done, seen, found = await self._link.run(scripts.WITHDRAW, seen, keep, group, *left)
+            taken.update(workflow_id.decode() for workflow_id in found)
+        return taken
+
     async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:
         """Make what a worker holds the next of its group, unless one waits; whether it waits now, or was taken anew.
 

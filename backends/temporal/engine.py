@@ -176,6 +176,9 @@ class TemporalEngine:
         lost = await asyncio.gather(*map(is_lost, refs))
         return [ref for ref, gone in zip(refs, lost, strict=True) if gone]
 
+    async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
+        raise CapabilityMissing("Temporal does not say what it has handed to a worker; the claim decides there.")
+
     async def keep_fresh(self) -> int:
         """Nothing: only our own workers take tasks from Temporal."""
         return 0

@@ -1,6 +1,7 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
 `make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
+`MUTATE=fence` takes the fence away, `MUTATE=rampdown` the question to Redis before a task moves.
 `MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
 """
@@ -17,7 +18,6 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,11 @@ from backends.port import WorkflowRef
 from checker import LEGACY, OPEN, AttemptRow, Effect, History, Violation, check
 from clients import Clients
 from faults import BESIDE_LEGACY, FAULTS
-from gateway.routing.flag_edit import with_stage
-from gateway.routing.flag_file import FlagFile
-from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from pace import Pace
 from world import TENANTS, World
 
-STAGES = ("off", "live", "complete", "live")
+STAGES = ("off", "live", "rampdown", "off", "complete", "rampdown")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
 #: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
@@ -55,21 +52,12 @@ def number(name: str, default: int) -> int:
 
 async def flip(world: World, chance: random.Random, count: int, pace: Pace) -> int:
     """Move tenants between stages `count` times, spread over the history, as `taskgate flags set` does it."""
-    file = FlagFile(world.flags_file, "task-backend")
     for done in range(count):
         while pace.progress < (done + 0.5) / count:
             if pace.is_late:
                 return done
             await asyncio.sleep(0.05)
-        scope, stage = Scope(tenant_id=chance.choice(TENANTS)), Stage(chance.choice(STAGES))
-        await asyncio.to_thread(
-            file.edit,
-            partial(with_stage, scope=scope, stage=stage),
-            who="chaos",
-            why="fault suite",
-            what=str(scope),
-            describe=lambda _, stage=stage: str(stage),
-        )
+        await world.set_stage(chance.choice(TENANTS), Stage(chance.choice(STAGES)))
     return count
 
 
@@ -231,8 +219,8 @@ async def main() -> int:
     seed, tasks = number("SEED", 7), number("TASKS", 500)
     flips, faults = number("FLIPS", 20), number("FAULTS", 10)
     mutate = os.environ.get("MUTATE", "")
-    if mutate not in ("", "fence"):
-        sys.exit(f"chaos: no mutation {mutate!r}; there is: fence")
+    if mutate not in ("", "fence", "rampdown"):
+        sys.exit(f"chaos: no mutation {mutate!r}; there are: fence, rampdown")
     chance = random.Random(seed)
     timeline: list[str] = []
     with tempfile.TemporaryDirectory(prefix="taskgate-chaos-") as directory:
@@ -242,6 +230,7 @@ async def main() -> int:
         world = World(
             place,
             fenced=mutate != "fence",
+            asks_redis=mutate != "rampdown",
             temporal_servers=number("TEMPORAL_SERVERS", 1),
             legacy_workers=number("LEGACY", 0),
         )
@@ -273,12 +262,14 @@ async def main() -> int:
                 print(f"seed {seed}; faults:", *timeline, sep="\n")
                 await explain(world, violations, history)
             await clients.close()
+            moved = world.count_moved()
         finally:
             await world.stop()
     summary: dict[str, Any] = {
         "tasks": accepted,
         "flips": done_flips,
         "faults": done_faults,
+        "moved": moved,
         "violations": len(violations),
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),

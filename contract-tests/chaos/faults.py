@@ -10,18 +10,22 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
+from gateway.routing.stages import Stage
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
-from world import World
+from world import TENANTS, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
 
 GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
+RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
+#: So many tasks shall wait in Redis before a rampdown of their tenant, and the longest wait for them.
+QUEUED, QUEUED_SECONDS = 5, 10.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 
@@ -42,6 +46,27 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
         await gateway.kill()
     await gateway.start()
     await world.gateway_is_back(number)
+
+
+async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
+    """At a step of a move, while our own workers leave tasks in Redis. The next leader finds what was done."""
+    number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
+    gateway = world.gateways[number]
+    others = [other for other in world.gateways if other is not gateway]
+    workers = [worker for worker in world.workers if "redis" in worker.name]
+    await asyncio.gather(*(worker.end() for worker in workers))
+    await world.set_stage(tenant, Stage.OFF)
+    deadline = time.monotonic() + QUEUED_SECONDS
+    while await world.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*(one.kill() for one in world.gateways))
+    await gateway.start(TASKGATE_FAULT_POINT=chance.choice(RAMPDOWN_POINTS))
+    await world.gateway_is_back(number)
+    await world.set_stage(tenant, Stage.RAMPDOWN)
+    if not await gateway.died(5):
+        await gateway.kill()
+    await asyncio.gather(*(one.start() for one in [gateway, *others, *workers]))
+    await asyncio.gather(*(world.gateway_is_back(other) for other in range(len(world.gateways))))
 
 
 async def kill_worker(world: World, chance: random.Random) -> None:
@@ -217,6 +242,7 @@ FAULTS: dict[str, Fault] = {
         copies_in_redis,
         worker_dies_at_a_step,
         gateway_dies_at_a_step,
+        leader_dies_in_a_rampdown,
         worker_hangs_past_its_lease,
         restart_redis,
         empty_redis,
@@ -246,6 +272,7 @@ BESIDE_LEGACY = (
     "kill_worker_of_a_dag",
     "worker_dies_at_a_step",
     "gateway_dies_at_a_step",
+    "leader_dies_in_a_rampdown",
     "worker_hangs_past_its_lease",
     "restart_temporal",
     "cut_connection",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +27,10 @@ from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
 from gateway.recovery.leader import LEADER_KEY
 from gateway.recovery.lease import LOCK_CLASS
+from gateway.routing.flag_edit import with_stage
+from gateway.routing.flag_file import FlagFile
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from links import Links
 from processes import Program, Service
@@ -44,7 +50,15 @@ HEAD_START = 3
 class World:
     """Everything that a fault may strike, and the ways to look at it in the end."""
 
-    def __init__(self, directory: Path, *, fenced: bool, temporal_servers: int = 1, legacy_workers: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        fenced: bool,
+        asks_redis: bool = True,
+        temporal_servers: int = 1,
+        legacy_workers: int = 0,
+    ) -> None:
         self.directory = directory
         self.stack = EmbeddedStack(directory, ("postgres", "redis", "temporal"), ports="free")
         self.effects = directory / "effects.jsonl"
@@ -61,6 +75,7 @@ class World:
         self._standby: StandbyPart | None = None
         self._legacy_workers = legacy_workers
         self._fenced = fenced
+        self._asks_redis = asks_redis
         self._temporal_servers = temporal_servers
 
     async def start(self) -> None:
@@ -80,6 +95,7 @@ class World:
             self.gateway_urls.append(f"http://127.0.0.1:{port}")
             self.grpc_addresses.append(f"127.0.0.1:{grpc_port}")
             more = {"TASKGATE_HTTP_PORT": str(port), "TASKGATE_GRPC_PORT": str(grpc_port)}
+            more["TASKGATE_FENCE_ENABLED"] = str(self._fenced and self._asks_redis).lower()
             self.gateways.append(self._service(f"gateway-{number}", ["serve"], "gateway", **more))
         for backend in ("redis", "temporal"):
             for number in range(2):
@@ -173,6 +189,37 @@ class World:
     @property
     def flags_file(self) -> Path:
         return self.directory / "flags.json"
+
+    async def set_stage(self, tenant: str, stage: Stage) -> None:
+        """As `taskgate flags set` does it."""
+        scope = Scope(tenant_id=tenant)
+        await asyncio.to_thread(
+            FlagFile(self.flags_file, "task-backend").edit,
+            partial(with_stage, scope=scope, stage=stage),
+            who="chaos",
+            why="fault suite",
+            what=str(scope),
+            describe=lambda _: str(stage),
+        )
+
+    async def waits_in_redis(self, tenant: str) -> int:
+        """How many tasks of the tenant Redis holds, as far as nobody says that they have begun."""
+        database = await self.database()
+        try:
+            return int(
+                await database.fetchval(
+                    "SELECT count(*) FROM taskgate.dispatch WHERE tenant_id = $1 AND state = 'queued'"
+                    " AND backend = 'redis'",
+                    tenant,
+                )
+            )
+        finally:
+            await database.close()
+
+    def count_moved(self) -> int:
+        """How many tasks left Redis in a rampdown, as the gateways' logs say."""
+        logs = [path.read_text() for path in self.directory.glob("gateway-*.log")]
+        return sum(int(tasks) for log in logs for tasks in re.findall(r"(\d+) tasks moved from redis", log))
 
     async def standby(self) -> str:
         """`host:port` of a hot standby of PostgreSQL, made by the first who asks."""

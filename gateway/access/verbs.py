@@ -92,7 +92,8 @@ _RESOURCES = {
         GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
         GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
-        GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream""",
+        GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
+        GET /gateway/v1/migration/rampdown""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas

@@ -10,6 +10,7 @@ from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
+from gateway.migration.rampdown import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
@@ -52,6 +53,16 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         ]
     watch = ForeignWatch(database, dependencies.redis, seconds=settings.past_gateway_seconds)
     chores.append(Chore("looking past the gateway", watch.tick, min(settings.past_gateway_seconds, 1.0)))
+    rampdown = Rampdown(
+        database,
+        dependencies.engines,
+        dependencies.router,
+        is_down=dispatcher.is_down,
+        wake=dispatcher.wake,
+        on_duty=duties.wake,
+        fenced=settings.fence_enabled,
+    )
+    chores.append(Chore("ramping down", rampdown.tick, pause))
     bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))

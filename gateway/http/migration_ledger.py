@@ -53,7 +53,7 @@ class Break(BaseModel):
     problem: str
 
 
-class Verdict(BaseModel):
+class LedgerVerdict(BaseModel):
     """Whether the ledger is as it was written."""
 
     entries: int
@@ -92,7 +92,7 @@ class Why(BaseModel):
 
 
 @router.get("/tasks/{task_id}/why", response_model=Why, responses=problem_errors(403, 404))
-async def why(request: Request, task_id: str) -> Response:
+async def get_why(request: Request, task_id: str) -> Response:
     """Each start of a task: what decided, and who had set it. Tenants see their own tasks, without names."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
@@ -114,7 +114,7 @@ async def list_flips(
     return json_answer({"flips": flips, "next_cursor": following})
 
 
-@router.get("/migration/ledger/verification", response_model=Verdict, responses=problem_errors(403))
+@router.get("/migration/ledger/verification", response_model=LedgerVerdict, responses=problem_errors(403))
 async def verify_ledger(request: Request) -> Response:
     """Look at every entry: its hash, its place in the chain. For administrators."""
     gateway = gateway_of(request)

@@ -17,6 +17,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway.http.dag_stream import ChangedNodes
 from gateway.http.documents import REFERENCE, Problem
+from gateway.http.migration_stages import StagesInForce
 from gateway.http.task_answers import StreamError, TaskProgress
 
 SCHEME = "ApiKey"
@@ -39,6 +40,7 @@ _MODELS: dict[type, JsonSchemaMode] = {
     TaskProgress: "serialization",
     StreamError: "serialization",
     ChangedNodes: "serialization",
+    StagesInForce: "serialization",
 }
 
 

@@ -105,29 +105,27 @@ class _Load:
 
 def estimate(work: Work) -> dict[str | None, Estimate]:
     """The end of each tenant's work, and, under the key `ALL`, of everybody's. Raises `NoEstimate`."""
-    loads = [_load(chain, work) for chain in work.chains]
+    everything = Runs.together(work.runs.values())
+    loads = [_load(chain, work, everything) for chain in work.chains]
     if not any(load.work > 0 or load.not_before > 0 for load in loads):
         return {}
     if work.slots <= 0:
         raise NoEstimate("no worker serves Redis")
     ends = _settled(loads, work)
     if ends is not None:
-        return {tenant: _interval(tenant, end, loads, work) for tenant, end in ends.items()}
+        return _with_intervals(ends, loads, work)
     # Beside a backlog that grows for good, those to whom nothing comes have their share and end.
     growing = {ALL, *(load.tenant_id for load in loads if load.arriving)}
     ends = _ends([(load.tenant_id, load.work + load.arriving * LONGEST) for load in loads], work)
     others = {tenant: end for tenant, end in ends.items() if tenant not in growing}
-    raise NoEstimate(
-        "as much comes as goes, or more",
-        {tenant: _interval(tenant, end, loads, work) for tenant, end in others.items()},
-    )
+    raise NoEstimate("as much comes as goes, or more", _with_intervals(others, loads, work))
 
 
 ALL = "\0all"
 
 
-def _load(chain: Chain, work: Work) -> _Load:
-    everything = Runs.together(work.runs.values())
+def _load(chain: Chain, work: Work, everything: Runs) -> _Load:
+    """Of a type that nobody knows, runs take as long as those of all types together."""
 
     def of(kind: str) -> Runs:
         found = work.runs.get(kind)
@@ -201,9 +199,15 @@ def _speeds(chains: Mapping[object, int], work: Work) -> dict[object, float]:
     return {key: max(share[key], 1e-9) / chains[key] for key in chains}
 
 
-def _interval(tenant: str | None, end: float, loads: Sequence[_Load], work: Work) -> Estimate:
+def _with_intervals(ends: Mapping[str | None, float], loads: Sequence[_Load], work: Work) -> dict[str | None, Estimate]:
+    of_tenant: dict[str | None, list[_Load]] = defaultdict(list)
+    for load in loads:
+        of_tenant[load.tenant_id].append(load)
+    return {tenant: _interval(end, loads if tenant == ALL else of_tenant[tenant], work) for tenant, end in ends.items()}
+
+
+def _interval(end: float, its: Sequence[_Load], work: Work) -> Estimate:
     """What is left is so many runs, of which each takes about its mean, and the mean is known from so many runs."""
-    its = [load for load in loads if tenant in (ALL, load.tenant_id)]
     total = sum(load.work for load in its)
     if total <= 0:
         return Estimate(end, end, end)

@@ -36,18 +36,22 @@ WITH ended AS (
 SELECT task_id FROM ended
 
 -- name: merge_recovered
--- A legacy recovery loop (contract §5, rule 1) put it back into its group: reserved again before rule 2 copies it (R2).
+-- A legacy recovery loop (contract §5, rule 1) put it back into its group: reserved again before rule 2 copies it (R2). That a
+-- legacy worker had begun it is kept as an attempt, also when nobody saw that it did: it may still be running there.
 WITH again AS (
-    UPDATE taskgate.dispatch d SET state = 'queued', worker_id = NULL, queued_at = now()
+    UPDATE taskgate.dispatch d
+    SET state = 'queued', worker_id = NULL, queued_at = now(), attempt = d.attempt + CASE WHEN d.state = 'queued' THEN 1 ELSE 0 END
     FROM task_logs t
     WHERE t.id = d.task_id AND t.status = 'PENDING' AND d.state IN ('queued', 'running') AND d.backend = ANY($1::text[])
-    RETURNING d.task_id, d.attempt
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, COALESCE(t.worker_id, 'a legacy worker') AS worker_id
 ), log AS (
     UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, completed_at = NULL
     FROM again WHERE t.id = again.task_id
 ), history AS (
-    UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'lost', error = 'recovered by a legacy worker'
-    FROM again WHERE a.task_id = again.task_id AND a.attempt = again.attempt AND a.outcome IS NULL
+    INSERT INTO taskgate.attempt AS a (task_id, attempt, epoch, backend, worker_id, ended_at, outcome, error)
+    SELECT task_id, attempt, epoch, backend, worker_id, now(), 'lost', 'recovered by a legacy worker' FROM again
+    ON CONFLICT (task_id, attempt) DO UPDATE
+        SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error WHERE a.outcome IS NULL
 )
 SELECT task_id FROM again
 

@@ -139,6 +139,10 @@ class Router:
             query, evaluation.stage, "flag", describe_reason(document, evaluation.reason or {}, query), flag=evaluation
         )
 
+    def reaches(self, stage: Stage) -> bool:
+        """Whether anybody may be at this stage: the flag can answer it, or an override names it."""
+        return stage in self._asked() or any(row.stage is stage for row in self._override_rows())
+
     def problems(self) -> list[str]:
         """What operators must know, one line each: for readiness and `route explain`.
 

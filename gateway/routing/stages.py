@@ -37,7 +37,7 @@ _EFFECTIVE: Final = {
     Stage.DUALWRITE: Stage.OFF,
     Stage.SHADOW: Stage.OFF,
     Stage.LIVE: Stage.LIVE,
-    Stage.RAMPDOWN: Stage.LIVE,
+    Stage.RAMPDOWN: Stage.RAMPDOWN,
     Stage.COMPLETE: Stage.COMPLETE,
 }
 
@@ -45,8 +45,7 @@ _EFFECTIVE: Final = {
 def effective(stage: Stage) -> Stage:
     """The stage whose behaviour is carried out.
 
-    `dualwrite` and `shadow` rehearse beside `off`, `rampdown` drains beside `live`; without rehearsal and drain they
-    are accepted and behave as `off`, `off` and `live`.
+    `dualwrite` and `shadow` rehearse beside `off`; without rehearsal they are accepted and behave as `off`.
     """
     return _EFFECTIVE[stage]
 
@@ -81,6 +80,6 @@ _MEANING: Final = {
     Stage.DUALWRITE: "new tasks run on Redis (accepted, behaves as off)",
     Stage.SHADOW: "new tasks run on Redis (accepted, behaves as off)",
     Stage.LIVE: "new tasks run on Temporal; tasks already queued in Redis run to their end there",
-    Stage.RAMPDOWN: "new tasks run on Temporal (accepted, behaves as live)",
+    Stage.RAMPDOWN: "new tasks run on Temporal; tasks queued in Redis that nobody has begun move there",
     Stage.COMPLETE: "new tasks run on Temporal; Redis is not contacted and may be down",
 }

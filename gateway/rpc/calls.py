@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,7 +21,7 @@ from gateway.access.verbs import ASKED, METHODS, Asked
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.rpc.failures import abort
 from gateway.rpc.parsing import Request
-from gateway.rpc.receiving import Receiver
+from gateway.rpc.receiving import Incoming, Receiver
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,13 @@ class Unbroken:
             log.debug("a call ended with %s", type(error).__name__)
 
 
+def _forget_requests(error: BaseException | None) -> None:
+    """Drop what the frames below hold: an aborted call, with its error, stays in memory until garbage collection."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 class KeyedCalls:
     """Makes handlers for calls that need a key.
 
@@ -87,13 +95,16 @@ class KeyedCalls:
         """One request, one answer."""
         asked = asked_with(request_type)
 
+        async def answer(received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes]) -> bytes:
+            request = await received.only(request_type, incoming)
+            return (await method(authorization, request)).SerializeToString()
+
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
             ASKED.set(asked)
             authorization = authorization_of(context)
             async with self._receiver.call(authorization) as received:
                 try:
-                    request = await received.only(request_type, incoming)
-                    return (await method(authorization, request)).SerializeToString()
+                    return await answer(received, authorization, incoming)
                 except Exception as error:
                     await self._refuse(context, authorization, error)
                     raise
@@ -113,16 +124,20 @@ class KeyedCalls:
         """
         asked = asked_with(request_type)
 
+        async def collect(
+            received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
+        ) -> bytes:
+            collected = await method(authorization, received.each(request_type, incoming))
+            # Fails, or is cancelled, when there is nobody any more who could be told.
+            await context.send_initial_metadata(())
+            return (await answer(collected)).SerializeToString()
+
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
             ASKED.set(asked)
             authorization = authorization_of(context)
-
             async with self._receiver.call(authorization) as received:
                 try:
-                    collected = await method(authorization, received.each(request_type, incoming))
-                    # Fails, or is cancelled, when there is nobody any more who could be told.
-                    await context.send_initial_metadata(())
-                    return (await answer(collected)).SerializeToString()
+                    return await collect(received, authorization, incoming, context)
                 except Exception as error:
                     await self._refuse(context, authorization, error)
                     raise
@@ -135,14 +150,19 @@ class KeyedCalls:
         """One request, a stream of answers, which `method` sends one by one as bytes."""
         asked = asked_with(request_type)
 
+        async def stream(
+            received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
+        ) -> None:
+            request = await received.only(request_type, incoming)
+            await received.release()
+            await method(authorization, request, context.write)
+
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
             ASKED.set(asked)
             authorization = authorization_of(context)
             async with self._receiver.call(authorization) as received:
                 try:
-                    request = await received.only(request_type, incoming)
-                    await received.release()
-                    await method(authorization, request, context.write)
+                    await stream(received, authorization, incoming, context)
                 except Exception as error:
                     await self._refuse(context, authorization, error)
                     raise
@@ -152,6 +172,7 @@ class KeyedCalls:
     async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
         if isinstance(error, grpc.aio.AbortError) or context.done():
             return
+        _forget_requests(error)
         if isinstance(error, Unauthenticated):
             self._receiver.distrust(authorization)
         elif isinstance(error, InvalidRequest):

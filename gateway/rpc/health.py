@@ -16,7 +16,7 @@ from gateway.errors import NotFound, TooManyOpen
 from gateway.rpc.calls import Context, Method
 from gateway.rpc.failures import abort
 from gateway.rpc.parsing import parse
-from gateway.rpc.receiving import only_message
+from gateway.rpc.receiving import KEYLESS_SECONDS, only_message
 
 SERVICE = "grpc.health.v1.Health"
 
@@ -68,7 +68,9 @@ class Health:
 
     async def _check(self, incoming: AsyncIterator[bytes], context: Context) -> bytes:
         try:
-            status = self.status(parse(HealthCheckRequest, await only_message(incoming)).service)
+            status = self.status(
+                parse(HealthCheckRequest, await only_message(incoming, within=KEYLESS_SECONDS)).service
+            )
             if status is None:
                 raise NotFound("unknown service")
         except Exception as error:
@@ -87,7 +89,7 @@ class Health:
 
     async def _tell_changes(self, incoming: AsyncIterator[bytes], context: Context) -> None:
         try:
-            service = parse(HealthCheckRequest, await only_message(incoming)).service
+            service = parse(HealthCheckRequest, await only_message(incoming, within=KEYLESS_SECONDS)).service
         except Exception as error:
             await abort(context, error)
             raise

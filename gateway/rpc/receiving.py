@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.access.access import Access
@@ -21,6 +21,8 @@ from gateway.sandbox.pool import Sandbox
 
 #: A message that is not there so long after its call asked for it is not waited for any more (seconds).
 MESSAGE_SECONDS = 30.0
+#: The same of a call that needs no key (seconds): all that anybody can have held is what arrives in this time.
+KEYLESS_SECONDS = 1.0
 #: Messages of a key that was valid are read without asking again for so long (seconds); the call itself asks.
 TRUSTED_SECONDS = 60.0
 #: Keys that are remembered.
@@ -31,21 +33,25 @@ SMALL = 16 * 1024
 MOST_HEAVY = 2
 
 
-async def only_message(incoming: AsyncIterator[bytes]) -> bytes:
+async def only_message(incoming: AsyncIterator[bytes], *, within: float | None = None) -> bytes:
     """The message of a call that has one. Raises `InvalidRequest` when the client closed its side without one, or does
     not send it in time."""
-    raw = await _next(incoming)
+    messages = aiter(incoming)
+    raw = await _next(messages, MESSAGE_SECONDS if within is None else within)
+    if isinstance(messages, AsyncGenerator):
+        # grpc's iterator holds the message that it gave last, and is freed by the garbage collector only.
+        await messages.aclose()
     if raw is None:
         raise InvalidRequest("The request has no message, or only a part of one.")
     return raw
 
 
-async def _next(incoming: AsyncIterator[bytes]) -> bytes | None:
+async def _next(incoming: AsyncIterator[bytes], seconds: float) -> bytes | None:
     try:
-        async with asyncio.timeout(MESSAGE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await anext(incoming, None)
     except TimeoutError:
-        raise InvalidRequest(f"The request did not arrive within {MESSAGE_SECONDS:g} s.") from None
+        raise InvalidRequest(f"The request did not arrive within {seconds:g} s.") from None
 
 
 class _Key:
@@ -108,7 +114,7 @@ class Incoming:
         key = await self._receiver.known(self._authorization)
         await key.unfinished.acquire()
         self._until_the_end.callback(key.unfinished.release)
-        raw = await self._kept(key, only_message(incoming))
+        raw = await self._kept(key, lambda: only_message(incoming))
         assert raw is not None
         if len(raw) <= SMALL:
             await self.release()
@@ -122,7 +128,10 @@ class Incoming:
         key = await self._receiver.known(self._authorization)
         await key.unfinished.acquire()
         self._until_the_end.callback(key.unfinished.release)
-        while (raw := await self._kept(key, _next(incoming))) is not None:
+        messages = aiter(incoming)
+        if isinstance(messages, AsyncGenerator):
+            self._until_the_end.push_async_callback(messages.aclose)
+        while (raw := await self._kept(key, lambda: _next(messages, MESSAGE_SECONDS))) is not None:
             size = len(raw)
             async with self._turn(key, raw):
                 request = await self._parsed(request_type, raw)
@@ -137,12 +146,12 @@ class Incoming:
         receiver = self._receiver
         return await parse_apart(request_type, raw, receiver.sandbox, largest=receiver.largest)
 
-    async def _kept(self, key: _Key, reading: Awaitable[bytes | None]) -> bytes | None:
+    async def _kept(self, key: _Key, read: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
         """A message, whose room is given back when the call ends. The only one of a key does not wait for others'."""
         async with self._receiver.unfinished if key.reading else contextlib.nullcontext():
             key.reading += 1
             try:
-                raw = await reading
+                raw = await read()
             finally:
                 key.reading -= 1
         if raw is not None and len(raw) > SMALL:

@@ -13,6 +13,9 @@ POINTS = (
     "after_accept",  # the same: committed, nothing started
     "before_start",  # the same: about to tell the engine
     "after_start",  # the same: the engine has it, nothing recorded
+    "before_withdraw",  # the leader in a rampdown: about to ask the engine for what nobody has begun
+    "after_withdraw",  # the same: the engine gave it back, the rows say that it has it
+    "after_rewait",  # the same: the rows say that it waits
     "after_claim",  # worker: claimed, the handler not begun
     "before_report",  # worker: the handler returned, nothing reported
     "after_report",  # worker: reported, the engine not told

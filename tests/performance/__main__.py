@@ -31,6 +31,7 @@ PARTS = {
     "scale": "tests.performance.scale",
     "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
+    "rampdown": "tests.performance.rampdown",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

@@ -147,13 +147,14 @@ local function move_next(group, target)
   return taken or move_first()
 end
 
--- Makes a payload the next of its priority in its group, unless its start was cancelled while it was away; true when it waits again.
+-- Makes a payload the next of its priority in its group, unless its start was cancelled while it was away, or taken back (then it was
+-- a copy); true when it waits again.
 local function put_back(group, payload, keep)
   local workflow_id = start_of(payload)
   local place = nil
   if workflow_id then
-    local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel', 'score')
-    if FINAL[marker[1] or ''] then
+    local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel', 'score', 'withdrawn')
+    if FINAL[marker[1] or ''] or marker[4] then
       return false
     end
     if marker[2] then

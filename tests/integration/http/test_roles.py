@@ -70,7 +70,10 @@ async def two(serve: Any) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncC
     """A gateway that tolerates what legacy clients do, and one that does not."""
     async with AsyncExitStack() as stack:
         tolerant, _ = await stack.enter_async_context(serve(communities_wait_seconds=0.01))
-        strict, _ = await stack.enter_async_context(serve(communities_wait_seconds=0.01, enforce_legacy_roles=True))
+        strict, gateway = await stack.enter_async_context(
+            serve(communities_wait_seconds=0.01, enforce_legacy_roles=True)
+        )
+        gateway.stage_watch.end_streams()  # who may follow the stages would not hear the end
         yield tolerant, strict
 
 

@@ -72,6 +72,8 @@ class Crowd:
 
         for priority in (1, 5):
             await engine.start_workflow(self.start(f"new-{number}-{priority}", priority=priority))
+        back = self.start(f"new-{number}-5").ref
+        assert await engine.withdraw_not_begun([back]) == [back]
         urgent = await inbox.pick()
         assert urgent is not None
         assert wire.decode(urgent.payload).task_id == f"task-new-{number}-1"

@@ -42,7 +42,7 @@ async def test_the_flag_and_the_tier_are_explained(run: Run, tmp_path: Path) -> 
     answer = await explained(run, "--tenant", "acme", "--project", "p1", "--task", "t1")
     assert answer["tier"] == "enterprise"
     assert answer["plan"] == "Enterprise"
-    assert (answer["backend"], answer["stage"], answer["effective"]) == ("temporal", "rampdown", "live")
+    assert (answer["backend"], answer["stage"], answer["effective"]) == ("temporal", "rampdown", "rampdown")
     assert answer["reason"] == "rule 0: tenant tier enterprise: rampdown"
     assert answer["flag"]["reason"] == {"kind": "RULE_MATCH", "ruleIndex": 0, "ruleId": "r"}
     assert (answer["usable"], answer["problems"], answer["notes"]) == (True, [], [])
@@ -55,7 +55,7 @@ async def test_in_words(run: Run, tmp_path: Path) -> None:
     assert answer.exit_code == 0
     assert answer.stdout.splitlines() == [
         "tenant acme (enterprise), type add_episode → temporal",
-        "  stage     rampdown (acts as live)",
+        "  stage     rampdown",
         "  because   individual target: tenant acme",
         f"  flag      file {tmp_path / 'flags.json'}",
         "  backend   configured",

@@ -68,13 +68,17 @@ async def test_messages_under_an_unknown_key_are_not_read(face: Any, kind: str) 
 
 
 @pytest.mark.parametrize("kind", ["garbage", "text", "values", "unfinished", "batch"])
-async def test_messages_under_a_key_hold_a_bounded_amount(face: Any, kind: str) -> None:
-    """Of one key: without the bounds 850 MB were held by messages that were garbage or unfinished, 1.4 GB by texts, and
-    more than 2 GB by small values. Others are answered meanwhile."""
+async def test_messages_under_a_key_hold_a_bounded_amount(faces: Any, kind: str) -> None:
+    """A few times what a key may have: grpc holds a message twice while it is read, and intake while it is written.
+
+    Without the bounds 850 MB were held by messages that were garbage or unfinished, 1.4 GB by texts, and more than 2 GB
+    by small values. Others are answered meanwhile.
+    """
+    face = await faces(max_held_bytes_per_key=48 * MEGABYTE)
     found = await flood(face, face.world.keys["bob"], kind)
     assert found.answers.total() == 60
     assert found.answers.keys() <= ANSWERS[kind], found
-    assert found.megabytes < 500, found
+    assert found.megabytes < 600, found
 
 
 async def test_a_key_that_was_valid_is_refused_once_it_is_not(face: Any, refusal: Any) -> None:

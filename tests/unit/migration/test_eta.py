@@ -163,7 +163,7 @@ def test_what_comes_meanwhile_lengthens_it() -> None:
     coming = [Task("a", f"a-{rng.randrange(40)}", "add_episode", at=number / 2) for number in range(1, 2000)]
     end = next(  # the first moment at which nothing is left, as far as that is seen from the whole history
         span
-        for span in range(10, 1000)
+        for span in range(10, 1000, 10)
         if Drain(backlog + [t for t in coming if t.at <= span], 20).play()[ALL] <= span + 8
     )
     rates: dict[tuple[str, str, str], float] = {("a", f"a-{group}", "add_episode"): 2 / 40 for group in range(40)}

@@ -21,7 +21,7 @@ def test_the_flag_decides() -> None:
     assert router.route(ACME).backend == REDIS
     flags.put(Scope("acme"), Stage.RAMPDOWN)
     route = router.route(ACME)
-    assert (route.backend, route.stage, route.effective) == (TEMPORAL, Stage.RAMPDOWN, Stage.LIVE)
+    assert (route.backend, route.stage, route.effective) == (TEMPORAL, Stage.RAMPDOWN, Stage.RAMPDOWN)
     assert (route.source, route.usable, route.problem) == ("flag", True, None)
     assert route.flag is not None
 

@@ -17,7 +17,7 @@ def test_the_stages_are_launchdarklys() -> None:
         ("dualwrite", "off", "redis", True, False),
         ("shadow", "off", "redis", True, False),
         ("live", "live", "temporal", True, True),
-        ("rampdown", "live", "temporal", True, True),
+        ("rampdown", "rampdown", "temporal", True, True),
         ("complete", "complete", "temporal", False, True),
     ],
 )

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0080_past_gateway"
-down_revision = "0066_flag_owner"
+down_revision = "0076_start_entries"
 
 
 def upgrade() -> None:

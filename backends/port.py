@@ -51,7 +51,7 @@ class WorkflowState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a failed attempt is repeated (design §4): 1 s, doubled, at most 10 min, 3 attempts."""
+    """How a failed attempt is repeated: 1 s, doubled, at most 10 min, 3 attempts."""
 
     initial: timedelta = timedelta(seconds=1)
     coefficient: float = 2.0
@@ -98,7 +98,7 @@ class WorkflowStart:
 
     `payload` is the task's JSON object (contract §5, without the wire's own keys); engines whose messages are
     limited in size send a reference instead, and the worker reads the payload when it claims the task.
-    `queue` is the name of the task queue (design §4); engines without named queues ignore it.
+    `queue` is the name of the task queue; engines without named queues ignore it.
     `priority` is 1 (first) to 5 (last).
     """
 

@@ -1,4 +1,4 @@
-"""Every name that the gateway and its workers agree on in Temporal (design §4).
+"""Every name that the gateway and its workers agree on in Temporal.
 
 Pure: imported by workflow modules inside Temporal's sandbox.
 """

@@ -37,7 +37,7 @@ SELECT tenant_id, state FROM taskgate.dispatch WHERE task_id = $1 FOR UPDATE
 SELECT status, worker_id, taskgate.legacy_tenant(payload::text, group_id) AS tenant_id FROM task_logs WHERE id = $1 FOR UPDATE
 
 -- name: reserve
--- The reserved row (design §3); a row that the producer wrote keeps all that it says.
+-- The reserved row; a row that the producer wrote keeps all that it says.
 INSERT INTO task_logs AS t (id, group_id, task_type, status, created_at, retry_count, payload, progress)
 VALUES ($1, $2, $3, 'PROCESSING', now(), 0, $4::json, 0)
 ON CONFLICT (id) DO UPDATE

@@ -1,4 +1,4 @@
-"""The migration flag: LaunchDarkly's SDK, fed by LaunchDarkly, by rows of our schema, or by a file (design §5).
+"""The migration flag: LaunchDarkly's SDK, fed by LaunchDarkly, by rows of our schema, or by a file.
 
 The SDK's `Migrator` is not used: it calls both backends in the dual stages, so a task would run twice. Nor is its
 `migration_variation`, which keeps the reason of the evaluation to itself; the tracker is made here.

@@ -1,4 +1,4 @@
-"""Which backend a task is started on: override, else flag, else `off` (design §1, §5)."""
+"""Which backend a task is started on: override, else flag, else `off`."""
 
 from __future__ import annotations
 

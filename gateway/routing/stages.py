@@ -1,4 +1,4 @@
-"""The six stages of the migration flag, and what each means for a tenant's tasks (design §1).
+"""The six stages of the migration flag, and what each means for a tenant's tasks.
 
 Pure functions only; the names are LaunchDarkly's migration stages.
 """

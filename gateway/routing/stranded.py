@@ -1,4 +1,4 @@
-"""Tasks that stage `complete` leaves on Redis, which may be taken away then (design §1)."""
+"""Tasks that stage `complete` leaves on Redis, which may be taken away then."""
 
 from __future__ import annotations
 

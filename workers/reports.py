@@ -67,8 +67,8 @@ class Reports:
         return Failed(failure.text, failure.error_type, verdict.retry_in)
 
     async def hand_back(self, claim: Claim) -> bool:
-        """The run is given up unfinished: the task waits again."""
-        return await self._transitions.hand_back(claim.task_id, claim.attempt, engine_retries=self._engine_retries)
+        """The run is given up unfinished: the engine is to offer the task again."""
+        return await self._transitions.hand_back(claim.task_id, claim.attempt)
 
     async def _after_fence(self, claim: Claim) -> Outcome:
         """A report was not accepted: perhaps an earlier try of it was, with its answer lost."""

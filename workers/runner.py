@@ -83,7 +83,6 @@ class Runner:
         self._registry = registry
         self._context = context
         self._worker_id = worker_id
-        self._engine_retries = engine_retries
         self._inline = InlineExecution()
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
@@ -185,7 +184,7 @@ class Runner:
         for task_id, attempt in await self._transitions.running_on(self._worker_id()):
             if task_id in before or task_id in self._known.tasks():
                 continue
-            if await self._transitions.hand_back(task_id, attempt, engine_retries=self._engine_retries):
+            if await self._transitions.hand_back(task_id, attempt):
                 log.warning("task %s was claimed by this worker and did not run here; handed back", task_id)
 
     async def _cancel_fenced(self) -> None:

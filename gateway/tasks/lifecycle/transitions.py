@@ -157,12 +157,9 @@ class Transitions:
             await self._wake_dispatchers()
         return FailureVerdict(timedelta(seconds=max(row["retry_in"], 0.001)))
 
-    async def hand_back(self, task_id: str, attempt: int, *, engine_retries: bool) -> bool:
-        """Give a claim back unfinished (drain); the task waits again."""
-        done = await self._end(task_id, SQL.hand_back, task_id, attempt, engine_retries)
-        if done and not engine_retries:
-            await self._wake_dispatchers()
-        return done
+    async def hand_back(self, task_id: str, attempt: int) -> bool:
+        """Give a claim back unfinished (drain); the engine is to offer the same start again."""
+        return await self._end(task_id, SQL.hand_back, task_id, attempt)
 
     async def still_running(self, attempts: Sequence[tuple[str, int]]) -> set[str]:
         """Which of these (task id, attempt) still hold their claim."""

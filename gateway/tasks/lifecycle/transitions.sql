@@ -179,10 +179,11 @@ WITH failed AS (
 SELECT state, retry_in FROM failed
 
 -- name: hand_back
--- A run that ended without a result through no fault of its own (drain, shutdown): the engine offers it again.
+-- A run that ended without a result through no fault of its own (drain, shutdown): its engine has the start still, and offers it
+-- again. It must not be started anew beside that: a legacy worker that is offered it asks nobody.
 WITH back AS (
     UPDATE taskgate.dispatch d
-    SET state = CASE WHEN $3 THEN 'queued' ELSE 'waiting' END, worker_id = NULL, due_at = now()
+    SET state = 'queued', worker_id = NULL, due_at = now()
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt
 ), log AS (

@@ -163,7 +163,7 @@ async def test_losses_count_only_in_a_row(
         claim = await transitions.claim(task, "redis", 1, worker, with_payload=False)
         assert claim is not None
         if number == 2:
-            await transitions.hand_back(task, claim.attempt, engine_retries=True)
+            await transitions.hand_back(task, claim.attempt)
         await reaper.tick()
         await database.execute("UPDATE taskgate.dispatch SET state = 'queued' WHERE state = 'waiting'")
     assert (await log_row(task))["status"] == "PROCESSING"

@@ -83,4 +83,6 @@ async def test_a_process_that_drains_hands_its_task_to_another(fleet: Any, tmp_p
     events = [(event.event, event.pid == first.pid) for event in fleet.journal(task_id)]
     assert events == [("start", True), ("cancelled", True), ("start", False), ("end", False)]
     assert worker.supervisor.returncode is None
+    # It was offered again, not started anew beside a copy that a legacy worker could take.
+    assert await fleet.gateway.database.fetchval("SELECT epoch FROM taskgate.dispatch WHERE task_id = $1", task_id) == 1
     await fleet.whole()

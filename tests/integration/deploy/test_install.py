@@ -67,7 +67,9 @@ class Installation:
         """The page's statements with this test's names."""
         statements = statements.replace("DATABASE memstack", f"DATABASE {self.owner}")
         return re.sub(
-            r"\bTO memstack\b", f"TO {self.owner}", re.sub(r"\b(TO|ROLE) taskgate\b", rf"\1 {self.role}", statements)
+            r"\bTO memstack\b",
+            f"TO {self.owner}",
+            re.sub(r"\b(TO|ROLE|FROM) taskgate\b(?!\.)", rf"\1 {self.role}", statements),
         )
 
     async def prepare(self) -> dict[str, str]:

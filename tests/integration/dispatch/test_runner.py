@@ -75,7 +75,7 @@ async def test_a_claim_that_is_cancelled_before_its_answer_is_given_back(
     answer.set()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "waiting"
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
     assert handler.ran == 0
 
 
@@ -83,7 +83,7 @@ async def test_a_row_that_nothing_here_runs_is_handed_back(database, disturbed, 
     task = await new_task()
     assert await disturbed.claim(task, "redis", 1, "w1", with_payload=False)
     await runner.compare()
-    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "waiting"
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
 
 
 async def test_what_runs_or_asks_is_not_handed_back(database, disturbed, runner, handler, new_task):
@@ -135,7 +135,7 @@ async def test_a_run_that_its_engine_takes_back_is_handed_back_when_the_handler_
     with pytest.raises(asyncio.CancelledError):
         await run
     assert order == ["running", "left", "handed back"]
-    assert await database.fetchval(read) == "waiting"
+    assert await database.fetchval(read) == "queued"
     assert await database.fetchval("SELECT outcome FROM taskgate.attempt") == "lost"
 
 

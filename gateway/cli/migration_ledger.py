@@ -36,13 +36,13 @@ def list_flips(
     if context.invoked_subcommand is not None:
         return
     with GatewayClient() as gateway:
-        found, more = gateway.listed(_PATH, "flips", limit, _LARGEST_PAGE, tenant_id=tenant, since=since)
+        found, last = gateway.listed(_PATH, "flips", limit, _LARGEST_PAGE, tenant_id=tenant, since=since)
     if as_json:
         print_json(found)
         return
     header = ("entry", "at", "scope", "before", "after", "by", "source", "why", "tasks since")
     typer.echo(table(header, [_row(flip) for flip in found]) if found else "no changes")
-    if more:
+    if last["next_cursor"] is not None:
         typer.echo(f"there are more than {limit}", err=True)
 
 

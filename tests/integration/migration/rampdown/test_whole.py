@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from contracts.people import Household
 from contracts.world import PATIENCE, Servers, World
+from deploy.local.temporal_setup import ensure_namespace
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from legacy_system import LEGACY, LegacyWorkerProcess, read_effects
@@ -60,6 +62,19 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LEGACY_EFFECTS", str(path))
     monkeypatch.syspath_prepend(str(LEGACY))
     return path
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_namespace(temporal_server: str, temporal_namespace: str) -> str:
+    """Others leave tasks of the same type in the shared one, and this worker would be given them."""
+    name = f"{temporal_namespace}-rampdown"
+    await ensure_namespace(temporal_server, name)
+    return name
+
+
+@pytest.fixture
+def servers(servers: Servers, own_namespace: str) -> Servers:
+    return replace(servers, temporal_namespace=own_namespace)
 
 
 @pytest_asyncio.fixture

@@ -88,11 +88,3 @@ async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 80, 8, 3)
     assert summary["moved"] > 0
-
-
-async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_checker_sees_it() -> None:
-    code, summary, _ = await history(
-        LEGACY="1", TASKS="80", FLIPS="20", FAULTS="2", SEED="4", MUTATE="rampdown", ONLY="leave_redis_to_legacy"
-    )
-    assert summary["violations"] > 0
-    assert code == 1

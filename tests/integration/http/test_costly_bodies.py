@@ -59,7 +59,6 @@ WORST = {
     "a long text": (EPISODES, b'{"content": "' + "é".encode() * (4 * MEGABYTE) + b'"}', 202),
     "quotes without end": (EPISODES, b'{"content": "' + b'\\"' * (4 * MEGABYTE), 422),
     "a batch of unknown fields": (BATCH, batch(b'{"type": "a", "delayy": 1, "lables": 2}', 8 * MEGABYTE), 202),
-    "a batch of long texts": (BATCH, batch(task(b'"' + b"x" * (4 * MEGABYTE) + b'"'), 60 * MEGABYTE), 202),
     "no JSON": (EPISODES, b"[" * (8 * MEGABYTE), 422),
 }
 

@@ -10,12 +10,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ldclient import Config, Context, LDClient
+from ldclient import Config, LDClient
 from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
@@ -24,6 +23,7 @@ from ldclient.migrations import Stage as SdkStage
 from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
+from gateway.routing.evaluation import FlagEvaluation, context_of
 from gateway.routing.file_source import FlagFileSource
 from gateway.routing.flag_document import Json, check_flag, content_version
 from gateway.routing.held_store import HeldStore, Snapshot
@@ -43,20 +43,6 @@ CLOSE_SECONDS = 2.0
 
 _STAGES = {stage.value: stage for stage in Stage}
 _ORIGINS = {True: Origin.OLD, False: Origin.NEW}
-
-
-@dataclass(frozen=True, slots=True)
-class FlagEvaluation:
-    """What the flag says for one task.
-
-    `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
-    `off`. `reason` is the SDK's evaluation reason.
-    """
-
-    stage: Stage
-    known: bool
-    tracker: OpTracker | None = None
-    reason: Json | None = None
 
 
 class FlagSource:
@@ -283,20 +269,3 @@ class FlagSource:
         assert self.file is not None
         self._file_source = FlagFileSource(self.file, self.flag_key, config, ready, self._notify)
         return self._file_source
-
-
-def context_of(query: RouteQuery) -> Context:
-    """The multi-context of an evaluation: `tenant` (key, tier, plan), `project`, `task` (key, type).
-
-    The task is marked anonymous, so that LaunchDarkly keeps no entry for each task id.
-    """
-    task = Context.builder(query.task_id or "-").kind("task").set("type", query.task_type).anonymous(True).build()
-    contexts = [task]
-    if query.tenant_id:
-        tenant = Context.builder(query.tenant_id).kind("tenant").set("tier", query.tier.value)
-        if query.plan is not None:
-            tenant.set("plan", query.plan)
-        contexts.append(tenant.build())
-    if query.project_id:
-        contexts.append(Context.create(query.project_id, "project"))
-    return Context.create_multi(*contexts)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from gateway.routing.errors import FlagFileInvalid
+from gateway.routing.evaluation import FlagEvaluation
 from gateway.routing.flag_document import Json, check_flag, reached_stages
 from gateway.routing.flag_text import describe_reason
-from gateway.routing.flags import FlagEvaluation
 from gateway.routing.overrides import Override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.rules import rule_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from gateway.migration.stage_requests import SetStage
+from gateway.migration.stages.requests import SetStage
 from gateway.storage.database import Database
 from tests.integration.http.stages.conftest import ANN, KEY, PATH
 

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.migration.launchdarkly_api import LaunchDarklyApi
-from gateway.migration.launchdarkly_store import LaunchDarklyStore
-from gateway.migration.stage_requests import SetStage
-from gateway.migration.stages import Stages
+from gateway.migration.flags.launchdarkly_api import LaunchDarklyApi
+from gateway.migration.flags.launchdarkly_store import LaunchDarklyStore
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.launchdarkly_store import ReadOnlyStore
-from gateway.migration.stage_errors import (
+from gateway.migration.flags.errors import (
     StageChangeRefused,
     StageVersionStale,
 )
-from gateway.migration.stage_requests import ImportFlags, SetRollout, UnsetStage
-from gateway.migration.stages import Stages
+from gateway.migration.flags.launchdarkly_store import ReadOnlyStore
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import ImportFlags, SetRollout, UnsetStage
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flags import FlagSource
 from gateway.storage.database import Database

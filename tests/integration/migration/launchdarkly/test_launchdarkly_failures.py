@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from gateway.migration.stage_errors import (
+from gateway.migration.flags.errors import (
     FlagOutcomeUnknown,
     FlagStoreUnavailable,
     StageChangeRefused,
     StageVersionStale,
 )
-from gateway.migration.stages import Stages
+from gateway.migration.stages.door import Stages
 from gateway.storage.database import Database
 from tests.integration.migration.launchdarkly.conftest import Clock, asked, flips, stages_of
 

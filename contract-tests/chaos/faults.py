@@ -57,7 +57,7 @@ async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None
     await asyncio.gather(*(worker.end() for worker in workers))
     await world.set_stage(tenant, Stage.OFF)
     deadline = time.monotonic() + QUEUED_SECONDS
-    while await world.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
+    while await world.rows.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     await asyncio.gather(*(one.kill() for one in world.gateways))
     await gateway.start(TASKGATE_FAULT_POINT=chance.choice(RAMPDOWN_POINTS))
@@ -81,7 +81,7 @@ async def kill_worker(world: World, chance: random.Random) -> None:
 async def kill_worker_of_a_dag(world: World, chance: random.Random) -> None:
     """One that runs a node of a DAG at this moment; any worker of Temporal when none does for a while."""
     deadline = time.monotonic() + NODE_SECONDS
-    while not (pids := await world.pids_that_run_nodes()) and time.monotonic() < deadline:
+    while not (pids := await world.rows.pids_that_run_nodes()) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     if pids:
         with contextlib.suppress(ProcessLookupError):
@@ -105,7 +105,7 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
     """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    while not (hung := worker.hang()) & await world.pids_with_a_lease():
+    while not (hung := worker.hang()) & await world.rows.pids_with_a_lease():
         worker.resume()
         await asyncio.sleep(1)
     if not await worker.died(30, hung):

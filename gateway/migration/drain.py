@@ -177,7 +177,10 @@ class Drain:
         try:
             return list(await self._redis.take_stock()), None
         except EngineError:
-            return [], "redis does not answer: bring it back (TASKGATE_REDIS_URL), what it holds cannot be seen"
+            return [], (
+                "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for good,"
+                " take TASKGATE_REDIS_URL out of the settings"
+            )
 
     async def _whole(self, backlog: Backlog, payloads: int | None, problem: str | None, now: datetime) -> Whole:
         sightings = await self._db.fetch(FOREIGN_SQL.last_seen, self._quiet.total_seconds())

@@ -116,7 +116,7 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
     """Each that stands between now and switching Redis off, as one line that says what to do."""
     found = []
     if whole.counts.tasks:
-        found.append(f"{counted(whole.counts.tasks, 'task')} left: wait for the end")
+        found.append(f"{counted(whole.counts.tasks, 'task')} of all tenants left: wait for the end")
     if whole.counts.schedules:
         found.append(f"{counted(whole.counts.schedules, 'schedule')} to fire to redis: move the tenant, or pause it")
     if whole.redis_payloads is None:

@@ -178,8 +178,8 @@ class Drain:
             return list(await self._redis.take_stock()), None
         except EngineError:
             return [], (
-                "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for good,"
-                " take TASKGATE_REDIS_URL out of the settings"
+                "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for"
+                " good, take TASKGATE_REDIS_URL out of the settings"
             )
 
     async def _whole(self, backlog: Backlog, payloads: int | None, problem: str | None, now: datetime) -> Whole:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from taskgate.v1 import GetRampdownRequest, GetRampdownResponse
 
-from gateway.migration.rampdown_report import RampdownReports, document
+from gateway.migration.rampdown.report import RampdownReports, document
 from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.messages import facts_of, fill
 

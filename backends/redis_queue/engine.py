@@ -185,6 +185,9 @@ class RedisQueueEngine:
                 ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
         return ended
 
+    async def count_open(self) -> int | None:
+        return None
+
     async def take_stock(self) -> Sequence[Stock]:
         """All lists, read page by page: it takes some 10 ms for each 1,000 payloads."""
         with _reading():

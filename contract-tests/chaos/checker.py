@@ -144,9 +144,7 @@ def _check_safe(history: History) -> Iterable[Violation]:
         changed = [change.sent for change in history.changes if change.answered + IN_FORCE_GRACE > said]
         for at, task_id in starts:
             if said < at < min(changed, default=inf):
-                yield Violation(
-                    "safe", task_id, f"began from Redis {at - said:.3f} s after it might be switched off"
-                )
+                yield Violation("safe", task_id, f"began from Redis {at - said:.3f} s after it might be switched off")
                 break
 
 

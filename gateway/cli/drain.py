@@ -75,6 +75,7 @@ def text_of(report: dict[str, Any]) -> str:
     if report["slowest"]:
         rows = [[one["task_id"], one["task_type"], one["tenant_id"], short(one["why"])] for one in report["slowest"]]
         lines += ["", table(("slowest", "type", "tenant", "why"), rows)]
+    lines += [f"note: {note}" for note in report["notes"]]
     if report["missing"]:
         lines += ["", "before redis may be switched off:", *(f"  {line}" for line in report["missing"])]
     return "\n".join(lines)

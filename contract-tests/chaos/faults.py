@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.routing.stages import Stage
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
 from world import TENANTS, World
@@ -25,7 +24,7 @@ WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_r
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
 #: Longest wait for a leader to die in a rampdown.
-DEATH_SECONDS = 10.0
+DEATH_SECONDS = 30.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 
@@ -58,14 +57,14 @@ async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None
     await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
     assert world.moves is not None
-    await world.moves.fill_redis(tenant)
-    setting = asyncio.create_task(world.moves.set_stage(tenant, Stage.RAMPDOWN))
-    if await gateway.died(DEATH_SECONDS):
-        world.leader_deaths[step] += 1
-    else:
-        await gateway.kill()
+    moving = asyncio.create_task(world.moves.ramp_down(tenant))  # or another's move comes first
+    deadline = time.monotonic() + DEATH_SECONDS
+    while gateway.is_alive and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    world.leader_deaths[step] += not gateway.is_alive
+    await gateway.kill()
     await asyncio.gather(*(one.start() for one in [gateway, *others]))
-    await asyncio.gather(setting, *(world.gateway_is_back(other) for other in range(len(world.gateways))))
+    await asyncio.gather(moving, *(world.gateway_is_back(other) for other in range(len(world.gateways))))
 
 
 async def kill_worker(world: World, chance: random.Random) -> None:

@@ -193,6 +193,16 @@ class TemporalEngine:
                 continue
         return found
 
+    async def count_open(self) -> int | None:
+        session = await self._connection.session()
+        found = 0
+        for shape in self._shapes(session):
+            try:
+                found += await shape.count_open(session)
+            except Unsupported:
+                continue
+        return found
+
     async def take_stock(self) -> Sequence[Stock]:
         return []
 

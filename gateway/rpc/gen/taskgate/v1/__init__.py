@@ -157,6 +157,10 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
+from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
+from taskgate.v1.migration_rampdown_pb2 import StayingTasks as StayingTasks
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
@@ -494,6 +498,8 @@ __all__ = [
     "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetRampdownRequest",
+    "GetRampdownResponse",
     "GetRequest",
     "GetResponse",
     "GetScaleRequest",
@@ -608,6 +614,7 @@ __all__ = [
     "QueueDepthResponse",
     "Quota",
     "QuotaNumbers",
+    "RampdownReport",
     "RedriveDeadLetterRequest",
     "RedriveDeadLetterResponse",
     "RedriveDeadLettersRequest",
@@ -670,6 +677,7 @@ __all__ = [
     "StatsResponse",
     "StatusBreakdownRequest",
     "StatusBreakdownResponse",
+    "StayingTasks",
     "StopRequest",
     "StopResponse",
     "SubmitBatchRequest",

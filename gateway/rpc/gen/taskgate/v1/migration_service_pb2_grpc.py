@@ -5,6 +5,7 @@ import warnings
 
 from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
+from taskgate.v1 import migration_rampdown_pb2 as taskgate_dot_v1_dot_migration__rampdown__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -111,6 +112,11 @@ class MigrationServiceStub:
                 '/taskgate.v1.MigrationService/WatchDrain',
                 request_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
+                _registered_method=True)
+        self.GetRampdown = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetRampdown',
+                request_serializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.FromString,
                 _registered_method=True)
 
 
@@ -224,6 +230,14 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRampdown(self, request, context):
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -301,6 +315,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.WatchDrain,
                     request_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.SerializeToString,
+            ),
+            'GetRampdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRampdown,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -709,6 +728,33 @@ class MigrationService:
             '/taskgate.v1.MigrationService/WatchDrain',
             taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRampdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetRampdown',
+            taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.FromString,
             options,
             channel_credentials,
             insecure,

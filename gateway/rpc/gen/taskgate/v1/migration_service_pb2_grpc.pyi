@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -67,6 +68,10 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -105,6 +110,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -230,5 +239,15 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
+
+    @_abc_1.abstractmethod
+    def GetRampdown(
+        self,
+        request: _migration_rampdown_pb2.GetRampdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rampdown_pb2.GetRampdownResponse, _abc.Awaitable[_migration_rampdown_pb2.GetRampdownResponse]]:
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
     )
+    rehearsal_waiting: int = Field(
+        10_000,
+        ge=100,
+        description="Tasks that may wait to be rehearsed for Temporal; of more, the oldest are left out, and counted",
+    )
+    rehearsal_days: int = Field(7, ge=1, le=365, description="How long findings of rehearsals are kept")
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

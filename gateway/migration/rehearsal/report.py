@@ -1,0 +1,195 @@
+"""What rehearsals of a tenant found, in words a person can act on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import orjson
+
+from gateway.access.placement import Tier
+from gateway.errors import TenantNotFound
+from gateway.migration.rehearsal.findings import OF_REASON, SQL
+from gateway.migration.rehearsal.reasons import REASONS, Verdict, Weight
+from gateway.routing.query import RouteQuery
+from gateway.routing.router import Router
+from gateway.routing.stages import Stage
+from gateway.storage.database import Database
+
+#: Stages that rehearse.
+REHEARSED: Final = (Stage.DUALWRITE, Stage.SHADOW)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many tasks have this reason, of which types."""
+
+    code: str
+    weight: Weight
+    meaning: str
+    advice: str
+    tasks: int
+    task_types: list[str]
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalSummary:
+    """Of one tenant, over the last `hours`. `note`: what the verdict means, and what to do.
+
+    `waiting` tasks were not looked at yet, the oldest for `behind_seconds`; `left_out` never will be.
+    """
+
+    tenant_id: str
+    stage: Stage
+    verdict: Verdict
+    note: str
+    hours: int
+    ready: int = 0
+    not_ready: int = 0
+    unknown: int = 0
+    left_out: int = 0
+    waiting: int = 0
+    behind_seconds: float = 0.0
+    last_at: datetime | None = None
+    reasons: list[ReasonCount] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskVerdict:
+    """What was found about one task; `reasons`: each as a code and what it says of this task."""
+
+    task_id: str
+    task_type: str
+    stage: str
+    verdict: Verdict
+    reasons: list[dict[str, str]]
+    at: datetime
+
+
+class RehearsalReports:
+    """Reads; methods raise `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, router: Router) -> None:
+        self._db = database
+        self._router = router
+
+    async def tenant(self, tenant_id: str, hours: int) -> RehearsalSummary:
+        """Raises `TenantNotFound`."""
+        found = await self._read(tenant_id, hours)
+        if not found:
+            raise TenantNotFound
+        return found[0]
+
+    async def tenants(self, hours: int) -> list[RehearsalSummary]:
+        """Of all who rehearse now, or did within these hours."""
+        return [one for one in await self._read(None, hours) if one.stage in REHEARSED or one.last_at is not None]
+
+    async def verdicts(
+        self, tenant_id: str, *, verdict: Verdict | None, reason: str | None, limit: int
+    ) -> list[TaskVerdict]:
+        """The newest that are kept. Raises `TenantNotFound`."""
+        if not await self._db.fetch(SQL.tenants, tenant_id):
+            raise TenantNotFound
+        rows = await self._db.fetch(SQL.verdicts, tenant_id, verdict, limit, reason)
+        return [
+            TaskVerdict(
+                row["task_id"],
+                row["task_type"],
+                row["stage"],
+                Verdict(row["verdict"]),
+                [_with_words(one) for one in orjson.loads(row["reasons"])],
+                row["at"],
+            )
+            for row in rows
+        ]
+
+    async def _read(self, tenant_id: str | None, hours: int) -> list[RehearsalSummary]:
+        counts: dict[str, list[asyncpg.Record]] = {}
+        for row in await self._db.fetch(SQL.counts, tenant_id, hours):
+            counts.setdefault(row["tenant_id"], []).append(row)
+        waiting = {row["tenant_id"]: row for row in await self._db.fetch(SQL.waiting, tenant_id)}
+        tenants = await self._db.fetch(SQL.tenants, tenant_id)
+        return [
+            _summary(row["id"], self._stage(row), hours, counts.get(row["id"], []), waiting.get(row["id"]))
+            for row in tenants
+        ]
+
+    def _stage(self, tenant: asyncpg.Record) -> Stage:
+        plan = tenant["plan"]
+        return self._router.route(RouteQuery(tenant["id"], "", "", None, Tier.of_plan(plan), plan)).stage
+
+
+def _summary(
+    tenant_id: str, stage: Stage, hours: int, counts: Sequence[asyncpg.Record], waiting: asyncpg.Record | None
+) -> RehearsalSummary:
+    tasks: Counter[str] = Counter()
+    reasons: dict[str, list[asyncpg.Record]] = {}
+    for row in counts:
+        tasks[row["what"]] += row["tasks"]
+        if row["what"].startswith(OF_REASON):
+            reasons.setdefault(row["what"].removeprefix(OF_REASON), []).append(row)
+    listed = [_reason(code, rows) for code, rows in reasons.items()]
+    listed.sort(key=lambda one: (list(Weight).index(one.weight), -one.tasks, one.code))
+    verdict = _verdict(tasks)
+    return RehearsalSummary(
+        tenant_id=tenant_id,
+        stage=stage,
+        verdict=verdict,
+        note=_note(verdict, stage, tasks, listed, hours),
+        hours=hours,
+        ready=tasks[Verdict.READY],
+        not_ready=tasks[Verdict.NOT_READY],
+        unknown=tasks[Verdict.UNKNOWN],
+        left_out=tasks[Verdict.LEFT_OUT],
+        waiting=0 if waiting is None else waiting["tasks"],
+        behind_seconds=0.0 if waiting is None else round(waiting["seconds"], 1),
+        last_at=max((row["last_at"] for row in counts), default=None),
+        reasons=listed,
+    )
+
+
+def _verdict(tasks: Counter[str]) -> Verdict:
+    for verdict in (Verdict.NOT_READY, Verdict.UNKNOWN, Verdict.READY):
+        if tasks[verdict]:
+            return verdict
+    return Verdict.NO_DATA
+
+
+def _note(verdict: Verdict, stage: Stage, tasks: Counter[str], reasons: list[ReasonCount], hours: int) -> str:
+    looked_at = tasks[Verdict.READY] + tasks[Verdict.NOT_READY] + tasks[Verdict.UNKNOWN]
+    first = reasons[0] if reasons else None
+    match verdict:
+        case Verdict.NO_DATA if stage in REHEARSED:
+            return f"no task was started in the last {hours} h: submit one, or wait; nothing is known"
+        case Verdict.NO_DATA:
+            return f"stage {stage} rehearses nothing: set dualwrite or shadow (taskgate flags set)"
+        case Verdict.READY:
+            return f"{looked_at} of {looked_at} tasks could have started on Temporal"
+        case Verdict.NOT_READY if first is not None:
+            return f"{tasks[verdict]} of {looked_at} tasks could not have run on Temporal; first: {first.advice}"
+        case _:
+            advice = "" if first is None else f"; first: {first.advice}"
+            return f"of {tasks[verdict]} of {looked_at} tasks it could not be found out{advice}"
+
+
+def _reason(code: str, rows: Sequence[asyncpg.Record]) -> ReasonCount:
+    known = REASONS[code]
+    return ReasonCount(
+        code,
+        known.weight,
+        known.meaning,
+        known.advice,
+        sum(row["tasks"] for row in rows),
+        sorted({row["task_type"] for row in rows}),
+        max(row["last_at"] for row in rows),
+    )
+
+
+def _with_words(one: dict[str, str]) -> dict[str, str]:
+    known = REASONS[one["code"]]
+    return {**one, "weight": known.weight, "meaning": known.meaning, "advice": known.advice}

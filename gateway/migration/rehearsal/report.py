@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import asyncpg
 import orjson
 
 from gateway.access.placement import Tier
 from gateway.errors import TenantNotFound
+from gateway.migration.rehearsal.errors import UnknownReason
 from gateway.migration.rehearsal.findings import OF_REASON, SQL
 from gateway.migration.rehearsal.reasons import REASONS, Verdict, Weight
 from gateway.routing.query import RouteQuery
@@ -20,6 +21,11 @@ from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
+#: The longest time that a summary is about (hours), and the most single tasks of one answer.
+LONGEST_HOURS: Final = 24 * 365
+LARGEST_PAGE: Final = 300
+#: What single tasks are listed by.
+TaskVerdictName = Literal["ready", "not_ready", "unknown"]
 #: Stages that rehearse.
 REHEARSED: Final = (Stage.DUALWRITE, Stage.SHADOW)
 
@@ -78,21 +84,21 @@ class RehearsalReports:
         self._db = database
         self._router = router
 
-    async def tenant(self, tenant_id: str, hours: int) -> RehearsalSummary:
-        """Raises `TenantNotFound`."""
+    async def summaries(self, tenant_id: str | None, hours: int) -> list[RehearsalSummary]:
+        """Of this tenant, or of all who rehearse now or did within these hours. Raises `TenantNotFound`."""
         found = await self._read(tenant_id, hours)
+        if tenant_id is None:
+            return [one for one in found if one.stage in REHEARSED or one.last_at is not None]
         if not found:
             raise TenantNotFound
-        return found[0]
+        return found
 
-    async def tenants(self, hours: int) -> list[RehearsalSummary]:
-        """Of all who rehearse now, or did within these hours."""
-        return [one for one in await self._read(None, hours) if one.stage in REHEARSED or one.last_at is not None]
-
-    async def verdicts(
-        self, tenant_id: str, *, verdict: Verdict | None, reason: str | None, limit: int
+    async def tasks(
+        self, tenant_id: str, *, verdict: TaskVerdictName | None, reason: str | None, limit: int
     ) -> list[TaskVerdict]:
-        """The newest that are kept. Raises `TenantNotFound`."""
+        """The newest verdicts that are kept. Raises `TenantNotFound`, `UnknownReason`."""
+        if reason is not None and reason not in REASONS:
+            raise UnknownReason(f"There is no reason {reason!r}; the reasons are {', '.join(REASONS)}")
         if not await self._db.fetch(SQL.tenants, tenant_id):
             raise TenantNotFound
         rows = await self._db.fetch(SQL.verdicts, tenant_id, verdict, limit, reason)

@@ -104,6 +104,8 @@ SAME = {
     "GET /gateway/v1/tasks/{task_id}/why": "MigrationService/ExplainTask",
     "GET /gateway/v1/migration/drain": "MigrationService/Drain",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
+    "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
+    "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {

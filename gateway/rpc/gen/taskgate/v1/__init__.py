@@ -157,6 +157,24 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsRequest as ListRehearsalsRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsResponse as ListRehearsalsResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksRequest as ListRehearsedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksResponse as ListRehearsedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NOT_READY as REHEARSAL_VERDICT_NOT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NO_DATA as REHEARSAL_VERDICT_NO_DATA
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_READY as REHEARSAL_VERDICT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNKNOWN as REHEARSAL_VERDICT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNSPECIFIED as REHEARSAL_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_PROBLEM as REHEARSAL_WEIGHT_PROBLEM
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNKNOWN as REHEARSAL_WEIGHT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNSPECIFIED as REHEARSAL_WEIGHT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_WARNING as REHEARSAL_WEIGHT_WARNING
+from taskgate.v1.migration_rehearsal_pb2 import Rehearsal as Rehearsal
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalReason as RehearsalReason
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalVerdict as RehearsalVerdict
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalWeight as RehearsalWeight
+from taskgate.v1.migration_rehearsal_pb2 import RehearsedTask as RehearsedTask
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
@@ -550,6 +568,10 @@ __all__ = [
     "ListPausesResponse",
     "ListQuotasRequest",
     "ListQuotasResponse",
+    "ListRehearsalsRequest",
+    "ListRehearsalsResponse",
+    "ListRehearsedTasksRequest",
+    "ListRehearsedTasksResponse",
     "ListRequest",
     "ListResponse",
     "ListScheduleTimesRequest",
@@ -608,10 +630,24 @@ __all__ = [
     "QueueDepthResponse",
     "Quota",
     "QuotaNumbers",
+    "REHEARSAL_VERDICT_NOT_READY",
+    "REHEARSAL_VERDICT_NO_DATA",
+    "REHEARSAL_VERDICT_READY",
+    "REHEARSAL_VERDICT_UNKNOWN",
+    "REHEARSAL_VERDICT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_PROBLEM",
+    "REHEARSAL_WEIGHT_UNKNOWN",
+    "REHEARSAL_WEIGHT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_WARNING",
     "RedriveDeadLetterRequest",
     "RedriveDeadLetterResponse",
     "RedriveDeadLettersRequest",
     "RedriveDeadLettersResponse",
+    "Rehearsal",
+    "RehearsalReason",
+    "RehearsalVerdict",
+    "RehearsalWeight",
+    "RehearsedTask",
     "RemovePauseRequest",
     "RemovePauseResponse",
     "ResendCallbackRequest",

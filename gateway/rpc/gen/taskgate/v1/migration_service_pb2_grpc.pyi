@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -67,6 +68,10 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    ListRehearsals: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -105,6 +110,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    ListRehearsals: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]  # type: ignore[assignment]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -230,5 +239,21 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
+
+    @_abc_1.abstractmethod
+    def ListRehearsals(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsalsResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsalsResponse]]:
+        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+
+    @_abc_1.abstractmethod
+    def ListRehearsedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsedTasksResponse]]:
+        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,10 +15,11 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from backends.port import WorkflowStart
-from backends.rehearsal import Objection
+from backends.rehearsal import Objection, ProbeAnswer
 from backends.temporal import names, starts
 from backends.temporal.connection import Connection, Session
 from backends.temporal.errors import Purpose
+from backends.temporal.probes import Probes
 
 #: The server's limits with their default settings: an input, a request (gRPC), a name.
 LARGEST_INPUT = 2 * 1024 * 1024
@@ -39,6 +40,7 @@ class TemporalRehearsal:
         self._connection = connection
         self._inline_bytes = inline_bytes
         self._heartbeat = heartbeat
+        self._probes = Probes(connection, inline_bytes)
         self._polled: dict[tuple[str, int], tuple[float, bool]] = {}
 
     async def check(self, start: WorkflowStart) -> Sequence[Objection]:
@@ -58,6 +60,12 @@ class TemporalRehearsal:
             if not await self._is_polled(session, queue, of_workflows=of_workflows):
                 found.append(Objection("no_pollers", queue))
         return found
+
+    async def send_probe(self, start: WorkflowStart, *, wait: timedelta, by_reference: bool) -> None:
+        await self._probes.send(start, wait=wait, by_reference=by_reference)
+
+    async def probe_answer(self, task_id: str) -> ProbeAnswer | None:
+        return await self._probes.answer(task_id)
 
     async def _compiled(
         self, session: Session, start: WorkflowStart

@@ -31,7 +31,7 @@ from temporalio.converter import DataConverter
 
 from backends.port import WorkflowStart
 from backends.temporal import names
-from backends.temporal.messages import ActivityOptions, RunDag, RunTask
+from backends.temporal.messages import ActivityOptions, Probe, RunDag, RunTask
 from backends.temporal.payloads import carried
 
 TIMEOUT_MARGIN = timedelta(seconds=60)
@@ -187,7 +187,7 @@ def _keywords(start: WorkflowStart) -> dict[str, str | None]:
     }
 
 
-async def encoded(message: RunTask, converter: DataConverter) -> Payloads:
+async def encoded(message: RunTask | Probe, converter: DataConverter) -> Payloads:
     """The message as the SDK's converter would write it, without that when nothing is to be encrypted."""
     if converter.payload_codec is None:
         with suppress(TypeError):  # text that is no Unicode: JSON can say it, this encoder not

@@ -94,7 +94,8 @@ _RESOURCES = {
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
         GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
         GET /gateway/v1/migration/rampdown
-        GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks""",
+        GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
+        GET /gateway/v1/migration/rehearsal/probes""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -132,7 +133,8 @@ METHODS = {
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
-            ListFlips VerifyLedger Drain WatchDrain ListRehearsals ListRehearsedTasks""",
+            ListFlips VerifyLedger Drain WatchDrain ListRehearsals ListRehearsedTasks
+            ListProbedTasks""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride""",

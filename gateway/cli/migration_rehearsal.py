@@ -16,6 +16,14 @@ rehearsal_app = typer.Typer(help="Rehearsals: stages dualwrite and shadow.")
 PATH: Final = "/gateway/v1/migration/rehearsal"
 #: Exit code when the asked-for tenant is not ready, or nothing is known of it.
 NOT_READY: Final = 3
+#: What is measured beside probes.
+FIGURES: Final = {
+    "wait on Temporal": "queue",
+    "wait on Redis": "redis_queue",
+    "decoding": "decode",
+    "rehearse()": "rehearse",
+    "run on Redis": "redis_run",
+}
 Tenant = Annotated[str, typer.Option("--tenant", help="Id of the tenant")]
 
 
@@ -66,6 +74,29 @@ def tasks(
     typer.echo(table(("task", "type", "at", "stage", "verdict", "reasons"), rows) if found else "no tasks")
 
 
+@rehearsal_app.command("probes")
+def probes(
+    tenant: Tenant,
+    hours: Annotated[int, typer.Option("--hours", min=1, help="Of the last so many hours")] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest probes: how each ended, and how long it and its task waited for a worker."""
+    with GatewayClient() as gateway:
+        found = gateway.get(f"{PATH}/probes", tenant_id=tenant, hours=hours)["probes"]
+    if as_json:
+        print_json(found)
+        return
+    header = ("task", "type", "sent", "outcome", "wait Temporal", "wait Redis", "decoding", "rehearse()", "detail")
+    names = ("queue_seconds", "redis_queue_seconds", "decode_seconds", "run_seconds")
+    rows = [
+        [one["task_id"], one["task_type"], utc(one["sent_at"]), one["outcome"]]
+        + [None if one[name] is None else f"{one[name]:.3f}" for name in names]
+        + [one["detail"]]
+        for one in found
+    ]
+    typer.echo(table(header, rows) if found else "no probes")
+
+
 def _table(found: list[dict[str, Any]]) -> str:
     header = ("tenant", "stage", "verdict", "ready", "not ready", "unknown", "left out", "waiting", "note")
     return table(
@@ -95,12 +126,36 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"  waiting      {one['waiting']}{behind}",
     ]
     if one["reasons"]:
-        rows = [
-            [why["tasks"], why["weight"], why["code"], ", ".join(why["task_types"]), why["meaning"], why["advice"]]
-            for why in one["reasons"]
-        ]
-        lines += ["", table(("tasks", "weight", "reason", "types", "meaning", "what to do"), rows)]
+        lines += ["", _reason_table("tasks", one["reasons"])]
+    probes = one["probes"]
+    if one["stage"] == "shadow" or any(probes[name] for name in ("good", "failed", "unanswered")):
+        lines += ["", *_probe_lines(probes)]
     return lines
+
+
+def _probe_lines(probes: dict[str, Any]) -> list[str]:
+    lines = [
+        f"probes: {probes['good']} good ({probes['rehearsed']} rehearsed), {probes['failed']} failed,"
+        f" {probes['unanswered']} unanswered"
+    ]
+    rows = [
+        [what, spread["tasks"], f"{spread['median']:.3f}", f"{spread['p95']:.3f}"]
+        for what, name in FIGURES.items()
+        if (spread := probes[name]) is not None
+    ]
+    if rows:
+        lines.append(table(("seconds", "tasks", "median", "p95"), rows))
+    if probes["reasons"]:
+        lines += ["", _reason_table("probes", probes["reasons"])]
+    return lines
+
+
+def _reason_table(what: str, reasons: list[dict[str, Any]]) -> str:
+    rows = [
+        [why["tasks"], why["weight"], why["code"], ", ".join(why["task_types"]), why["meaning"], why["advice"]]
+        for why in reasons
+    ]
+    return table((what, "weight", "reason", "types", "meaning", "what to do"), rows)
 
 
 def _reasons(task: dict[str, Any]) -> str:

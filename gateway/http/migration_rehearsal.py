@@ -33,6 +33,29 @@ class RehearsalReason(BaseModel):
     last_at: datetime
 
 
+class Spread(BaseModel):
+    """Seconds."""
+
+    tasks: int
+    median: float
+    p95: float
+
+
+class Probes(BaseModel):
+    """Probes that have ended (stage `shadow`). The spreads are given for one tenant, of its newest good probes."""
+
+    good: int = Field(description="They went as they should")
+    rehearsed: int = Field(description="Of these, through the handler's `rehearse`")
+    failed: int = Field(description="The tasks would have failed, too, or waited")
+    unanswered: int = Field(description="Nothing is known")
+    reasons: list[RehearsalReason] = Field(description="Why probes were not good, the gravest first")
+    queue: Spread | None = Field(description="The wait for a worker on Temporal")
+    redis_queue: Spread | None = Field(description="The wait of the same tasks on Redis")
+    decode: Spread | None = Field(description="Until the worker had the payload")
+    rehearse: Spread | None = Field(description="The handler's `rehearse`")
+    redis_run: Spread | None = Field(description="The runs of the tasks on Redis")
+
+
 class Rehearsal(BaseModel):
     """What was found about one tenant's tasks."""
 
@@ -49,6 +72,7 @@ class Rehearsal(BaseModel):
     behind_seconds: float = Field(description="How long the oldest of these waits")
     last_at: datetime | None
     reasons: list[RehearsalReason] = Field(description="The gravest first")
+    probes: Probes
 
 
 class Rehearsals(BaseModel):
@@ -84,6 +108,30 @@ class TaskRehearsals(BaseModel):
     tasks: list[TaskRehearsal]
 
 
+class ProbedTask(BaseModel):
+    """A task that ran on Redis, and the probe beside it on Temporal. Seconds; null: unknown, or not over."""
+
+    task_id: str
+    tenant_id: str
+    task_type: str
+    queue: str = Field(description="Where the probe was sent")
+    sent_at: datetime
+    outcome: str
+    detail: str | None
+    queue_seconds: float | None = Field(description="Until a worker ran the probe")
+    decode_seconds: float | None
+    run_seconds: float | None = Field(description="Of the handler's `rehearse`")
+    worker_id: str | None
+    redis_queue_seconds: float | None = Field(description="Until a worker ran the task")
+    redis_run_seconds: float | None = Field(description="Of the task's first run")
+
+
+class ProbedTasks(BaseModel):
+    """The newest first."""
+
+    probes: list[ProbedTask]
+
+
 @router.get("", response_model=Rehearsals, responses=problem_errors(403, 404))
 async def get_rehearsals(
     request: Request,
@@ -110,3 +158,16 @@ async def get_rehearsed_tasks(
     await gateway.access.authenticate(request.headers.get("authorization"))
     found = await gateway.rehearsals.tasks(tenant_id, verdict=verdict, reason=reason, limit=limit)
     return json_answer({"tasks": [asdict(one) for one in found]})
+
+
+@router.get("/probes", response_model=ProbedTasks, responses=problem_errors(403, 404))
+async def get_probes(
+    request: Request,
+    tenant_id: Annotated[str, Query(description="Of this tenant")],
+    hours: Hours = 24,
+) -> Response:
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task. For administrators."""
+    gateway = gateway_of(request)
+    await gateway.access.authenticate(request.headers.get("authorization"))
+    found = await gateway.rehearsals.probes(tenant_id, hours)
+    return json_answer({"probes": [asdict(one) for one in found]})

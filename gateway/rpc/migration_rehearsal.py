@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 from taskgate.v1 import (
+    ListProbedTasksRequest,
+    ListProbedTasksResponse,
     ListRehearsalsRequest,
     ListRehearsalsResponse,
     ListRehearsedTasksRequest,
@@ -46,6 +48,7 @@ class RehearsalCalls:
         return {
             "ListRehearsals": calls.unary(ListRehearsalsRequest, self.list_rehearsals),
             "ListRehearsedTasks": calls.unary(ListRehearsedTasksRequest, self.list_tasks),
+            "ListProbedTasks": calls.unary(ListProbedTasksRequest, self.list_probes),
         }
 
     async def list_rehearsals(
@@ -67,3 +70,10 @@ class RehearsalCalls:
             asked.tenant_id, verdict=asked.verdict, reason=asked.reason, limit=asked.limit
         )
         return fill(ListRehearsedTasksResponse(), {"tasks": [asdict(one) for one in found]})
+
+    async def list_probes(self, authorization: str | None, request: ListProbedTasksRequest) -> ListProbedTasksResponse:
+        """The newest probes that have ended."""
+        asked = checked(_Rehearsals, facts_of(request))
+        await self._access.authenticate(authorization)
+        found = await self._rehearsals.probes(asked.tenant_id or "", asked.hours)
+        return fill(ListProbedTasksResponse(), {"probes": [asdict(one) for one in found]})

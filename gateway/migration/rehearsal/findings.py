@@ -20,6 +20,7 @@ SQL: Final = Queries("gateway.migration.rehearsal", "rehearsal.sql")
 KEPT: Final = 100
 #: How counts of reasons are named, beside those of verdicts.
 OF_REASON: Final = "reason:"
+OF_PROBE: Final = "probe:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Findings:
         """Give up on all but the newest `most` tasks that wait to be looked at; how many that were."""
         async with self._db.acquire() as connection:
             rows = await connection.fetch(SQL.leave_out, most)
-            await _count(
+            await count(
                 connection,
                 Counter({(row["tenant_id"], row["task_type"], Verdict.LEFT_OUT): row["tasks"] for row in rows}),
             )
@@ -62,7 +63,7 @@ class Findings:
                 counts[one.tenant_id, one.task_type, OF_REASON + code] += 1
         async with self._db.acquire() as connection:
             await connection.execute(SQL.done, [one.task_id for one in findings])
-            await _count(connection, counts)
+            await count(connection, counts)
             await connection.execute(
                 SQL.keep_verdicts,
                 [one.task_id for one in findings],
@@ -75,7 +76,8 @@ class Findings:
             await connection.execute(SQL.trim_verdicts, sorted({one.tenant_id for one in findings}), KEPT)
 
 
-async def _count(connection: type_Connection, counts: Counter[tuple[str, str, str]]) -> None:
+async def count(connection: type_Connection, counts: Counter[tuple[str, str, str]]) -> None:
+    """Add to the counts of this hour, by tenant, type and what is counted."""
     if counts:
         tenants, types, what = zip(*counts, strict=True)
         await connection.execute(SQL.count, list(tenants), list(types), list(what), list(counts.values()))

@@ -13,8 +13,14 @@ import asyncpg
 
 from backends.errors import EngineUnavailable
 from backends.rehearsal import Objection
+from gateway.access.placement import Tier
 from gateway.migration.rehearsal.findings import SQL, Finding, Findings
+from gateway.migration.rehearsal.probes import PlannedProbe, Probes
+from gateway.migration.rehearsal.reasons import Verdict
 from gateway.migration.rehearsal.start_check import StartCheck
+from gateway.routing.query import RouteQuery
+from gateway.routing.router import Router
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -28,13 +34,24 @@ REST: Final = 4
 
 
 class Rehearsal:
-    """Belongs to the leader. `most_waiting`: tasks that may wait to be looked at; `inline_bytes`: larger payloads go by
-    reference, and are not read.
+    """Belongs to the leader. `probes` None: there is no engine to be probed. `most_waiting`: tasks that may wait to be
+    looked at. `inline_bytes`: larger payloads go by reference, and are not read.
     """
 
-    def __init__(self, database: Database, check: StartCheck, *, most_waiting: int, inline_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        check: StartCheck,
+        probes: Probes | None,
+        router: Router,
+        *,
+        most_waiting: int,
+        inline_bytes: int,
+    ) -> None:
         self._db = database
         self._check = check
+        self._probes = probes
+        self._router = router
         self._findings = Findings(database)
         self._most_waiting = most_waiting
         self._payload_bytes = ESCAPED * inline_bytes
@@ -54,8 +71,23 @@ class Rehearsal:
         rows = await self._db.fetch(SQL.page, PAGE, self._payload_bytes)
         if not rows:
             return 0
-        await self._findings.keep(await self._find(rows))
+        findings = await self._find(rows)
+        await self._findings.keep(findings)
+        if self._probes is not None:
+            await self._probe(self._probes, rows, findings)
         return len(rows)
+
+    async def _probe(self, probes: Probes, rows: Sequence[asyncpg.Record], findings: Sequence[Finding]) -> None:
+        """Send probes beside tasks whose tenant is still at `shadow`, and that nothing speaks against."""
+        chosen = [
+            PlannedProbe(self._check.start_of(row), by_reference=row["payload"] is None)
+            for row, finding in zip(rows, findings, strict=True)
+            if row["stage"] == Stage.SHADOW
+            and finding.verdict is Verdict.READY
+            and self._router.route(_query(row)).stage is Stage.SHADOW
+            and probes.wants(row["task_id"], row["of_tenant"])
+        ]
+        await probes.send(chosen)
 
     async def _find(self, rows: Sequence[asyncpg.Record]) -> list[Finding]:
         together = Counter(row["group_id"] for row in rows if not row["row_gone"])
@@ -79,3 +111,10 @@ class Rehearsal:
     async def forget(self, days: int) -> None:
         """Forget what is older than `days`."""
         await self._db.execute(SQL.forget, days)
+        if self._probes is not None:
+            await self._probes.forget(days)
+
+
+def _query(row: asyncpg.Record) -> RouteQuery:
+    plan = row["plan"]
+    return RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], Tier.of_plan(plan), plan)

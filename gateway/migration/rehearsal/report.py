@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import asyncpg
@@ -15,6 +15,9 @@ from gateway.access.placement import Tier
 from gateway.errors import TenantNotFound
 from gateway.migration.rehearsal.errors import UnknownReason
 from gateway.migration.rehearsal.findings import OF_REASON, SQL
+from gateway.migration.rehearsal.pairs import ProbedTask, probed_tasks
+from gateway.migration.rehearsal.probe_report import ProbeSummary, compared, summary_of
+from gateway.migration.rehearsal.reason_count import ReasonCount, counted
 from gateway.migration.rehearsal.reasons import REASONS, Verdict, Weight
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
@@ -28,19 +31,6 @@ LARGEST_PAGE: Final = 300
 TaskVerdictName = Literal["ready", "not_ready", "unknown"]
 #: Stages that rehearse.
 REHEARSED: Final = (Stage.DUALWRITE, Stage.SHADOW)
-
-
-@dataclass(frozen=True, slots=True)
-class ReasonCount:
-    """How many tasks have this reason, of which types."""
-
-    code: str
-    weight: Weight
-    meaning: str
-    advice: str
-    tasks: int
-    task_types: list[str]
-    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +53,7 @@ class RehearsalSummary:
     behind_seconds: float = 0.0
     last_at: datetime | None = None
     reasons: list[ReasonCount] = field(default_factory=list)
+    probes: ProbeSummary = field(default_factory=ProbeSummary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,8 @@ class RehearsalReports:
             return [one for one in found if one.stage in REHEARSED or one.last_at is not None]
         if not found:
             raise TenantNotFound
-        return found
+        probed = await probed_tasks(self._db, tenant_id, datetime.now(UTC) - timedelta(hours=hours))
+        return [replace(one, probes=compared(one.probes, probed)) for one in found]
 
     async def tasks(
         self, tenant_id: str, *, verdict: TaskVerdictName | None, reason: str | None, limit: int
@@ -113,6 +105,12 @@ class RehearsalReports:
             )
             for row in rows
         ]
+
+    async def probes(self, tenant_id: str, hours: int) -> list[ProbedTask]:
+        """The newest probes that have ended, beside their tasks. Raises `TenantNotFound`."""
+        if not await self._db.fetch(SQL.tenants, tenant_id):
+            raise TenantNotFound
+        return await probed_tasks(self._db, tenant_id, datetime.now(UTC) - timedelta(hours=hours))
 
     async def _read(self, tenant_id: str | None, hours: int) -> list[RehearsalSummary]:
         counts: dict[str, list[asyncpg.Record]] = {}
@@ -139,14 +137,14 @@ def _summary(
         tasks[row["what"]] += row["tasks"]
         if row["what"].startswith(OF_REASON):
             reasons.setdefault(row["what"].removeprefix(OF_REASON), []).append(row)
-    listed = [_reason(code, rows) for code, rows in reasons.items()]
-    listed.sort(key=lambda one: (list(Weight).index(one.weight), -one.tasks, one.code))
-    verdict = _verdict(tasks)
+    listed = counted({code: (REASONS[code], rows) for code, rows in reasons.items()})
+    probes = summary_of(counts)
+    verdict = _verdict(tasks, probes)
     return RehearsalSummary(
         tenant_id=tenant_id,
         stage=stage,
         verdict=verdict,
-        note=_note(verdict, stage, tasks, listed, hours),
+        note=_note(verdict, stage, tasks, [*listed, *probes.reasons], hours),
         hours=hours,
         ready=tasks[Verdict.READY],
         not_ready=tasks[Verdict.NOT_READY],
@@ -156,10 +154,14 @@ def _summary(
         behind_seconds=0.0 if waiting is None else round(waiting["seconds"], 1),
         last_at=max((row["last_at"] for row in counts), default=None),
         reasons=listed,
+        probes=probes,
     )
 
 
-def _verdict(tasks: Counter[str]) -> Verdict:
+def _verdict(tasks: Counter[str], probes: ProbeSummary) -> Verdict:
+    """The worst of the tasks; probes that failed are as bad. One without an answer says nothing."""
+    if probes.failed:
+        return Verdict.NOT_READY
     for verdict in (Verdict.NOT_READY, Verdict.UNKNOWN, Verdict.READY):
         if tasks[verdict]:
             return verdict
@@ -168,7 +170,7 @@ def _verdict(tasks: Counter[str]) -> Verdict:
 
 def _note(verdict: Verdict, stage: Stage, tasks: Counter[str], reasons: list[ReasonCount], hours: int) -> str:
     looked_at = tasks[Verdict.READY] + tasks[Verdict.NOT_READY] + tasks[Verdict.UNKNOWN]
-    first = reasons[0] if reasons else None
+    first = next((one for one in reasons if one.weight is not Weight.WARNING), None)
     match verdict:
         case Verdict.NO_DATA if stage in REHEARSED:
             return f"no task was started in the last {hours} h: submit one, or wait; nothing is known"
@@ -176,24 +178,13 @@ def _note(verdict: Verdict, stage: Stage, tasks: Counter[str], reasons: list[Rea
             return f"stage {stage} rehearses nothing: set dualwrite or shadow (taskgate flags set)"
         case Verdict.READY:
             return f"{looked_at} of {looked_at} tasks could have started on Temporal"
-        case Verdict.NOT_READY if first is not None:
+        case Verdict.NOT_READY if tasks[verdict] and first is not None:
             return f"{tasks[verdict]} of {looked_at} tasks could not have run on Temporal; first: {first.advice}"
+        case Verdict.NOT_READY if first is not None:
+            return f"{looked_at} tasks could have started, but probes failed: {first.meaning}; {first.advice}"
         case _:
             advice = "" if first is None else f"; first: {first.advice}"
             return f"of {tasks[verdict]} of {looked_at} tasks it could not be found out{advice}"
-
-
-def _reason(code: str, rows: Sequence[asyncpg.Record]) -> ReasonCount:
-    known = REASONS[code]
-    return ReasonCount(
-        code,
-        known.weight,
-        known.meaning,
-        known.advice,
-        sum(row["tasks"] for row in rows),
-        sorted({row["task_type"] for row in rows}),
-        max(row["last_at"] for row in rows),
-    )
 
 
 def _with_words(one: dict[str, str]) -> dict[str, str]:

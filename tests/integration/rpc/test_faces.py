@@ -106,6 +106,7 @@ SAME = {
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
     "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
     "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",
+    "GET /gateway/v1/migration/rehearsal/probes": "MigrationService/ListProbedTasks",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {

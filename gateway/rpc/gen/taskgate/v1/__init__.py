@@ -157,10 +157,13 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksRequest as ListProbedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksResponse as ListProbedTasksResponse
 from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsRequest as ListRehearsalsRequest
 from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsResponse as ListRehearsalsResponse
 from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksRequest as ListRehearsedTasksRequest
 from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksResponse as ListRehearsedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import ProbedTask as ProbedTask
 from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NOT_READY as REHEARSAL_VERDICT_NOT_READY
 from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NO_DATA as REHEARSAL_VERDICT_NO_DATA
 from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_READY as REHEARSAL_VERDICT_READY
@@ -171,7 +174,9 @@ from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNKNOWN as REHE
 from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNSPECIFIED as REHEARSAL_WEIGHT_UNSPECIFIED
 from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_WARNING as REHEARSAL_WEIGHT_WARNING
 from taskgate.v1.migration_rehearsal_pb2 import Rehearsal as Rehearsal
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalProbes as RehearsalProbes
 from taskgate.v1.migration_rehearsal_pb2 import RehearsalReason as RehearsalReason
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalSpread as RehearsalSpread
 from taskgate.v1.migration_rehearsal_pb2 import RehearsalVerdict as RehearsalVerdict
 from taskgate.v1.migration_rehearsal_pb2 import RehearsalWeight as RehearsalWeight
 from taskgate.v1.migration_rehearsal_pb2 import RehearsedTask as RehearsedTask
@@ -566,6 +571,8 @@ __all__ = [
     "ListOperationsResponse",
     "ListPausesRequest",
     "ListPausesResponse",
+    "ListProbedTasksRequest",
+    "ListProbedTasksResponse",
     "ListQuotasRequest",
     "ListQuotasResponse",
     "ListRehearsalsRequest",
@@ -621,6 +628,7 @@ __all__ = [
     "PauseScheduleRequest",
     "PauseScheduleResponse",
     "PoolFigures",
+    "ProbedTask",
     "PurgeDeadLetterRequest",
     "PurgeDeadLetterResponse",
     "PurgeDeadLettersRequest",
@@ -644,7 +652,9 @@ __all__ = [
     "RedriveDeadLettersRequest",
     "RedriveDeadLettersResponse",
     "Rehearsal",
+    "RehearsalProbes",
     "RehearsalReason",
+    "RehearsalSpread",
     "RehearsalVerdict",
     "RehearsalWeight",
     "RehearsedTask",

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%taskgate/v1/migration_rehearsal.proto\x12\x0btaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\x0fRehearsalReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12,\n\x06weight\x18\x02 \x01(\x0e\x32\x1c.taskgate.v1.RehearsalWeight\x12\x0f\n\x07meaning\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x04 \x01(\t\x12\r\n\x05tasks\x18\x05 \x01(\x03\x12\x12\n\ntask_types\x18\x06 \x03(\t\x12+\n\x07last_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\"\xc4\x02\n\tRehearsal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12.\n\x07verdict\x18\x03 \x01(\x0e\x32\x1d.taskgate.v1.RehearsalVerdict\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05hours\x18\x05 \x01(\x05\x12\r\n\x05ready\x18\x06 \x01(\x03\x12\x11\n\tnot_ready\x18\x07 \x01(\x03\x12\x0f\n\x07unknown\x18\x08 \x01(\x03\x12\x10\n\x08left_out\x18\t \x01(\x03\x12\x0f\n\x07waiting\x18\n \x01(\x03\x12\x16\n\x0e\x62\x65hind_seconds\x18\x0b \x01(\x01\x12+\n\x07last_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07reasons\x18\r \x03(\x0b\x32\x1c.taskgate.v1.RehearsalReason\"\xc9\x01\n\rRehearsedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\r\n\x05stage\x18\x03 \x01(\t\x12.\n\x07verdict\x18\x04 \x01(\x0e\x32\x1d.taskgate.v1.RehearsalVerdict\x12-\n\x07reasons\x18\x05 \x03(\x0b\x32\x1c.taskgate.v1.RehearsalReason\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x15ListRehearsalsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05hours\x18\x02 \x01(\x05\x42\x0c\n\n_tenant_id\"D\n\x16ListRehearsalsResponse\x12*\n\nrehearsals\x18\x01 \x03(\x0b\x32\x16.taskgate.v1.Rehearsal\"\x7f\n\x19ListRehearsedTasksRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07verdict\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06reason\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\x05\x42\n\n\x08_verdictB\t\n\x07_reason\"G\n\x1aListRehearsedTasksResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b\x32\x1a.taskgate.v1.RehearsedTask*\xb1\x01\n\x10RehearsalVerdict\x12!\n\x1dREHEARSAL_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17REHEARSAL_VERDICT_READY\x10\x01\x12\x1f\n\x1bREHEARSAL_VERDICT_NOT_READY\x10\x02\x12\x1d\n\x19REHEARSAL_VERDICT_UNKNOWN\x10\x03\x12\x1d\n\x19REHEARSAL_VERDICT_NO_DATA\x10\x04*\x8d\x01\n\x0fRehearsalWeight\x12 \n\x1cREHEARSAL_WEIGHT_UNSPECIFIED\x10\x00\x12\x1c\n\x18REHEARSAL_WEIGHT_PROBLEM\x10\x01\x12\x1c\n\x18REHEARSAL_WEIGHT_UNKNOWN\x10\x02\x12\x1c\n\x18REHEARSAL_WEIGHT_WARNING\x10\x03\x42\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%taskgate/v1/migration_rehearsal.proto\x12\x0btaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\x0fRehearsalReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12,\n\x06weight\x18\x02 \x01(\x0e\x32\x1c.taskgate.v1.RehearsalWeight\x12\x0f\n\x07meaning\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x04 \x01(\t\x12\r\n\x05tasks\x18\x05 \x01(\x03\x12\x12\n\ntask_types\x18\x06 \x03(\t\x12+\n\x07last_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\"=\n\x0fRehearsalSpread\x12\r\n\x05tasks\x18\x01 \x01(\x03\x12\x0e\n\x06median\x18\x02 \x01(\x01\x12\x0b\n\x03p95\x18\x03 \x01(\x01\"\xf4\x02\n\x0fRehearsalProbes\x12\x0c\n\x04good\x18\x01 \x01(\x03\x12\x11\n\trehearsed\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12\x12\n\nunanswered\x18\x04 \x01(\x03\x12-\n\x07reasons\x18\x05 \x03(\x0b\x32\x1c.taskgate.v1.RehearsalReason\x12+\n\x05queue\x18\x06 \x01(\x0b\x32\x1c.taskgate.v1.RehearsalSpread\x12\x31\n\x0bredis_queue\x18\x07 \x01(\x0b\x32\x1c.taskgate.v1.RehearsalSpread\x12,\n\x06\x64\x65\x63ode\x18\x08 \x01(\x0b\x32\x1c.taskgate.v1.RehearsalSpread\x12.\n\x08rehearse\x18\t \x01(\x0b\x32\x1c.taskgate.v1.RehearsalSpread\x12/\n\tredis_run\x18\n \x01(\x0b\x32\x1c.taskgate.v1.RehearsalSpread\"\xf2\x02\n\tRehearsal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12.\n\x07verdict\x18\x03 \x01(\x0e\x32\x1d.taskgate.v1.RehearsalVerdict\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05hours\x18\x05 \x01(\x05\x12\r\n\x05ready\x18\x06 \x01(\x03\x12\x11\n\tnot_ready\x18\x07 \x01(\x03\x12\x0f\n\x07unknown\x18\x08 \x01(\x03\x12\x10\n\x08left_out\x18\t \x01(\x03\x12\x0f\n\x07waiting\x18\n \x01(\x03\x12\x16\n\x0e\x62\x65hind_seconds\x18\x0b \x01(\x01\x12+\n\x07last_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07reasons\x18\r \x03(\x0b\x32\x1c.taskgate.v1.RehearsalReason\x12,\n\x06probes\x18\x0e \x01(\x0b\x32\x1c.taskgate.v1.RehearsalProbes\"\xc9\x01\n\rRehearsedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\r\n\x05stage\x18\x03 \x01(\t\x12.\n\x07verdict\x18\x04 \x01(\x0e\x32\x1d.taskgate.v1.RehearsalVerdict\x12-\n\x07reasons\x18\x05 \x03(\x0b\x32\x1c.taskgate.v1.RehearsalReason\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x15ListRehearsalsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05hours\x18\x02 \x01(\x05\x42\x0c\n\n_tenant_id\"D\n\x16ListRehearsalsResponse\x12*\n\nrehearsals\x18\x01 \x03(\x0b\x32\x16.taskgate.v1.Rehearsal\"\x7f\n\x19ListRehearsedTasksRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07verdict\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06reason\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\x05\x42\n\n\x08_verdictB\t\n\x07_reason\"G\n\x1aListRehearsedTasksResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b\x32\x1a.taskgate.v1.RehearsedTask\"\xab\x03\n\nProbedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12+\n\x07sent_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x1a\n\rqueue_seconds\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x64\x65\x63ode_seconds\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0brun_seconds\x18\t \x01(\x01H\x02\x88\x01\x01\x12\x16\n\tworker_id\x18\n \x01(\tH\x03\x88\x01\x01\x12 \n\x13redis_queue_seconds\x18\x0b \x01(\x01H\x04\x88\x01\x01\x12\x1e\n\x11redis_run_seconds\x18\x0c \x01(\x01H\x05\x88\x01\x01\x42\x10\n\x0e_queue_secondsB\x11\n\x0f_decode_secondsB\x0e\n\x0c_run_secondsB\x0c\n\n_worker_idB\x16\n\x14_redis_queue_secondsB\x14\n\x12_redis_run_seconds\":\n\x16ListProbedTasksRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05hours\x18\x02 \x01(\x05\"B\n\x17ListProbedTasksResponse\x12\'\n\x06probes\x18\x01 \x03(\x0b\x32\x17.taskgate.v1.ProbedTask*\xb1\x01\n\x10RehearsalVerdict\x12!\n\x1dREHEARSAL_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17REHEARSAL_VERDICT_READY\x10\x01\x12\x1f\n\x1bREHEARSAL_VERDICT_NOT_READY\x10\x02\x12\x1d\n\x19REHEARSAL_VERDICT_UNKNOWN\x10\x03\x12\x1d\n\x19REHEARSAL_VERDICT_NO_DATA\x10\x04*\x8d\x01\n\x0fRehearsalWeight\x12 \n\x1cREHEARSAL_WEIGHT_UNSPECIFIED\x10\x00\x12\x1c\n\x18REHEARSAL_WEIGHT_PROBLEM\x10\x01\x12\x1c\n\x18REHEARSAL_WEIGHT_UNKNOWN\x10\x02\x12\x1c\n\x18REHEARSAL_WEIGHT_WARNING\x10\x03\x42\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.migration_rehea
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_REHEARSALVERDICT']._serialized_start=1178
-  _globals['_REHEARSALVERDICT']._serialized_end=1355
-  _globals['_REHEARSALWEIGHT']._serialized_start=1358
-  _globals['_REHEARSALWEIGHT']._serialized_end=1499
+  _globals['_REHEARSALVERDICT']._serialized_start=2220
+  _globals['_REHEARSALVERDICT']._serialized_end=2397
+  _globals['_REHEARSALWEIGHT']._serialized_start=2400
+  _globals['_REHEARSALWEIGHT']._serialized_end=2541
   _globals['_REHEARSALREASON']._serialized_start=88
   _globals['_REHEARSALREASON']._serialized_end=294
-  _globals['_REHEARSAL']._serialized_start=297
-  _globals['_REHEARSAL']._serialized_end=621
-  _globals['_REHEARSEDTASK']._serialized_start=624
-  _globals['_REHEARSEDTASK']._serialized_end=825
-  _globals['_LISTREHEARSALSREQUEST']._serialized_start=827
-  _globals['_LISTREHEARSALSREQUEST']._serialized_end=903
-  _globals['_LISTREHEARSALSRESPONSE']._serialized_start=905
-  _globals['_LISTREHEARSALSRESPONSE']._serialized_end=973
-  _globals['_LISTREHEARSEDTASKSREQUEST']._serialized_start=975
-  _globals['_LISTREHEARSEDTASKSREQUEST']._serialized_end=1102
-  _globals['_LISTREHEARSEDTASKSRESPONSE']._serialized_start=1104
-  _globals['_LISTREHEARSEDTASKSRESPONSE']._serialized_end=1175
+  _globals['_REHEARSALSPREAD']._serialized_start=296
+  _globals['_REHEARSALSPREAD']._serialized_end=357
+  _globals['_REHEARSALPROBES']._serialized_start=360
+  _globals['_REHEARSALPROBES']._serialized_end=732
+  _globals['_REHEARSAL']._serialized_start=735
+  _globals['_REHEARSAL']._serialized_end=1105
+  _globals['_REHEARSEDTASK']._serialized_start=1108
+  _globals['_REHEARSEDTASK']._serialized_end=1309
+  _globals['_LISTREHEARSALSREQUEST']._serialized_start=1311
+  _globals['_LISTREHEARSALSREQUEST']._serialized_end=1387
+  _globals['_LISTREHEARSALSRESPONSE']._serialized_start=1389
+  _globals['_LISTREHEARSALSRESPONSE']._serialized_end=1457
+  _globals['_LISTREHEARSEDTASKSREQUEST']._serialized_start=1459
+  _globals['_LISTREHEARSEDTASKSREQUEST']._serialized_end=1586
+  _globals['_LISTREHEARSEDTASKSRESPONSE']._serialized_start=1588
+  _globals['_LISTREHEARSEDTASKSRESPONSE']._serialized_end=1659
+  _globals['_PROBEDTASK']._serialized_start=1662
+  _globals['_PROBEDTASK']._serialized_end=2089
+  _globals['_LISTPROBEDTASKSREQUEST']._serialized_start=2091
+  _globals['_LISTPROBEDTASKSREQUEST']._serialized_end=2149
+  _globals['_LISTPROBEDTASKSRESPONSE']._serialized_start=2151
+  _globals['_LISTPROBEDTASKSRESPONSE']._serialized_end=2217
 # @@protoc_insertion_point(module_scope)

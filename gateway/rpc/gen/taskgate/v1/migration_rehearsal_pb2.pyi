@@ -135,6 +135,106 @@ class RehearsalReason(_message.Message):
 Global___RehearsalReason: _TypeAlias = RehearsalReason  # noqa: Y015
 
 @_typing.final
+class RehearsalSpread(_message.Message):
+    """Seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    tasks: _builtins.int
+    """Of so many tasks."""
+    median: _builtins.float
+    """Half of them took at most this."""
+    p95: _builtins.float
+    """Nineteen of twenty took at most this."""
+    def __init__(
+        self,
+        *,
+        tasks: _builtins.int = ...,
+        median: _builtins.float = ...,
+        p95: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["median", b"median", "p95", b"p95", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearsalSpread: _TypeAlias = RehearsalSpread  # noqa: Y015
+
+@_typing.final
+class RehearsalProbes(_message.Message):
+    """Probes that have ended (stage `shadow`). The spreads are given for one tenant, of its newest good probes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GOOD_FIELD_NUMBER: _builtins.int
+    REHEARSED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    REDIS_QUEUE_FIELD_NUMBER: _builtins.int
+    DECODE_FIELD_NUMBER: _builtins.int
+    REHEARSE_FIELD_NUMBER: _builtins.int
+    REDIS_RUN_FIELD_NUMBER: _builtins.int
+    good: _builtins.int
+    """They went as they should."""
+    rehearsed: _builtins.int
+    """Of these, through the handler's `rehearse`."""
+    failed: _builtins.int
+    """The tasks would have failed, too, or waited."""
+    unanswered: _builtins.int
+    """Nothing is known."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalReason]:
+        """Why probes were not good, the gravest first."""
+
+    @_builtins.property
+    def queue(self) -> Global___RehearsalSpread:
+        """The wait for a worker on Temporal."""
+
+    @_builtins.property
+    def redis_queue(self) -> Global___RehearsalSpread:
+        """The wait of the same tasks on Redis."""
+
+    @_builtins.property
+    def decode(self) -> Global___RehearsalSpread:
+        """Until the worker had the payload."""
+
+    @_builtins.property
+    def rehearse(self) -> Global___RehearsalSpread:
+        """The handler's `rehearse`."""
+
+    @_builtins.property
+    def redis_run(self) -> Global___RehearsalSpread:
+        """The runs of the tasks on Redis."""
+
+    def __init__(
+        self,
+        *,
+        good: _builtins.int = ...,
+        rehearsed: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+        reasons: _abc.Iterable[Global___RehearsalReason] | None = ...,
+        queue: Global___RehearsalSpread | None = ...,
+        redis_queue: Global___RehearsalSpread | None = ...,
+        decode: Global___RehearsalSpread | None = ...,
+        rehearse: Global___RehearsalSpread | None = ...,
+        redis_run: Global___RehearsalSpread | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decode", b"decode", "queue", b"queue", "redis_queue", b"redis_queue", "redis_run", b"redis_run", "rehearse", b"rehearse"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decode", b"decode", "failed", b"failed", "good", b"good", "queue", b"queue", "reasons", b"reasons", "redis_queue", b"redis_queue", "redis_run", b"redis_run", "rehearse", b"rehearse", "rehearsed", b"rehearsed", "unanswered", b"unanswered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearsalProbes: _TypeAlias = RehearsalProbes  # noqa: Y015
+
+@_typing.final
 class Rehearsal(_message.Message):
     """What was found about one tenant's tasks."""
 
@@ -153,6 +253,7 @@ class Rehearsal(_message.Message):
     BEHIND_SECONDS_FIELD_NUMBER: _builtins.int
     LAST_AT_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     stage: _builtins.str
@@ -183,6 +284,10 @@ class Rehearsal(_message.Message):
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalReason]:
         """The gravest first."""
 
+    @_builtins.property
+    def probes(self) -> Global___RehearsalProbes:
+        """What probes found."""
+
     def __init__(
         self,
         *,
@@ -199,10 +304,11 @@ class Rehearsal(_message.Message):
         behind_seconds: _builtins.float = ...,
         last_at: _timestamp_pb2.Timestamp | None = ...,
         reasons: _abc.Iterable[Global___RehearsalReason] | None = ...,
+        probes: Global___RehearsalProbes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "probes", b"probes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_seconds", b"behind_seconds", "hours", b"hours", "last_at", b"last_at", "left_out", b"left_out", "not_ready", b"not_ready", "note", b"note", "ready", b"ready", "reasons", b"reasons", "stage", b"stage", "tenant_id", b"tenant_id", "unknown", b"unknown", "verdict", b"verdict", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_seconds", b"behind_seconds", "hours", b"hours", "last_at", b"last_at", "left_out", b"left_out", "not_ready", b"not_ready", "note", b"note", "probes", b"probes", "ready", b"ready", "reasons", b"reasons", "stage", b"stage", "tenant_id", b"tenant_id", "unknown", b"unknown", "verdict", b"verdict", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -370,3 +476,144 @@ class ListRehearsedTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRehearsedTasksResponse: _TypeAlias = ListRehearsedTasksResponse  # noqa: Y015
+
+@_typing.final
+class ProbedTask(_message.Message):
+    """A task that ran on Redis, and the probe beside it on Temporal. Seconds; absent: unknown, or not over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
+    DECODE_SECONDS_FIELD_NUMBER: _builtins.int
+    RUN_SECONDS_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    REDIS_QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
+    REDIS_RUN_SECONDS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    task_type: _builtins.str
+    """What kind of work it is."""
+    queue: _builtins.str
+    """Where the probe was sent."""
+    outcome: _builtins.str
+    """How it ended."""
+    detail: _builtins.str
+    """What is to be said about that."""
+    queue_seconds: _builtins.float
+    """Until a worker ran the probe."""
+    decode_seconds: _builtins.float
+    """Until the worker had the payload."""
+    run_seconds: _builtins.float
+    """Of the handler's `rehearse`."""
+    worker_id: _builtins.str
+    """Who answered."""
+    redis_queue_seconds: _builtins.float
+    """Until a worker ran the task."""
+    redis_run_seconds: _builtins.float
+    """Of the task's first run."""
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was sent."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        task_type: _builtins.str = ...,
+        queue: _builtins.str = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        outcome: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        queue_seconds: _builtins.float | None = ...,
+        decode_seconds: _builtins.float | None = ...,
+        run_seconds: _builtins.float | None = ...,
+        worker_id: _builtins.str | None = ...,
+        redis_queue_seconds: _builtins.float | None = ...,
+        redis_run_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decode_seconds", b"_decode_seconds", "_queue_seconds", b"_queue_seconds", "_redis_queue_seconds", b"_redis_queue_seconds", "_redis_run_seconds", b"_redis_run_seconds", "_run_seconds", b"_run_seconds", "_worker_id", b"_worker_id", "decode_seconds", b"decode_seconds", "queue_seconds", b"queue_seconds", "redis_queue_seconds", b"redis_queue_seconds", "redis_run_seconds", b"redis_run_seconds", "run_seconds", b"run_seconds", "sent_at", b"sent_at", "worker_id", b"worker_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decode_seconds", b"_decode_seconds", "_queue_seconds", b"_queue_seconds", "_redis_queue_seconds", b"_redis_queue_seconds", "_redis_run_seconds", b"_redis_run_seconds", "_run_seconds", b"_run_seconds", "_worker_id", b"_worker_id", "decode_seconds", b"decode_seconds", "detail", b"detail", "outcome", b"outcome", "queue", b"queue", "queue_seconds", b"queue_seconds", "redis_queue_seconds", b"redis_queue_seconds", "redis_run_seconds", b"redis_run_seconds", "run_seconds", b"run_seconds", "sent_at", b"sent_at", "task_id", b"task_id", "task_type", b"task_type", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decode_seconds: _TypeAlias = _typing.Literal["decode_seconds"]  # noqa: Y015
+    _WhichOneofArgType__decode_seconds: _TypeAlias = _typing.Literal["_decode_seconds", b"_decode_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__queue_seconds: _TypeAlias = _typing.Literal["queue_seconds"]  # noqa: Y015
+    _WhichOneofArgType__queue_seconds: _TypeAlias = _typing.Literal["_queue_seconds", b"_queue_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__redis_queue_seconds: _TypeAlias = _typing.Literal["redis_queue_seconds"]  # noqa: Y015
+    _WhichOneofArgType__redis_queue_seconds: _TypeAlias = _typing.Literal["_redis_queue_seconds", b"_redis_queue_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__redis_run_seconds: _TypeAlias = _typing.Literal["redis_run_seconds"]  # noqa: Y015
+    _WhichOneofArgType__redis_run_seconds: _TypeAlias = _typing.Literal["_redis_run_seconds", b"_redis_run_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__run_seconds: _TypeAlias = _typing.Literal["run_seconds"]  # noqa: Y015
+    _WhichOneofArgType__run_seconds: _TypeAlias = _typing.Literal["_run_seconds", b"_run_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__worker_id: _TypeAlias = _typing.Literal["worker_id"]  # noqa: Y015
+    _WhichOneofArgType__worker_id: _TypeAlias = _typing.Literal["_worker_id", b"_worker_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decode_seconds) -> _WhichOneofReturnType__decode_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_seconds) -> _WhichOneofReturnType__queue_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__redis_queue_seconds) -> _WhichOneofReturnType__redis_queue_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__redis_run_seconds) -> _WhichOneofReturnType__redis_run_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_seconds) -> _WhichOneofReturnType__run_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_id) -> _WhichOneofReturnType__worker_id | None: ...
+
+Global___ProbedTask: _TypeAlias = ProbedTask  # noqa: Y015
+
+@_typing.final
+class ListProbedTasksRequest(_message.Message):
+    """Asks for probes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Of this tenant."""
+    hours: _builtins.int
+    """Of the last so many hours, up to 8760; 0: 24."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        hours: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProbedTasksRequest: _TypeAlias = ListProbedTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListProbedTasksResponse(_message.Message):
+    """Probes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbedTask]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        probes: _abc.Iterable[Global___ProbedTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["probes", b"probes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProbedTasksResponse: _TypeAlias = ListProbedTasksResponse  # noqa: Y015

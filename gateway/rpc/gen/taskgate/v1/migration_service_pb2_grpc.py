@@ -123,6 +123,11 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.FromString,
                 _registered_method=True)
+        self.ListProbedTasks = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListProbedTasks',
+                request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationServiceServicer:
@@ -249,6 +254,13 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProbedTasks(self, request, context):
+        """The newest probes of a tenant that have ended, 500 at most, each beside its task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -336,6 +348,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.ListRehearsedTasks,
                     request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.SerializeToString,
+            ),
+            'ListProbedTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProbedTasks,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -798,6 +815,33 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ListRehearsedTasks',
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProbedTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListProbedTasks',
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

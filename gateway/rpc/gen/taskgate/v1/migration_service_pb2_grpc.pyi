@@ -72,6 +72,8 @@ class MigrationServiceStub:
     """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
     ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -114,6 +116,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
     ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
@@ -255,5 +259,13 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsedTasksResponse]]:
         """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+
+    @_abc_1.abstractmethod
+    def ListProbedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListProbedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
+        """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

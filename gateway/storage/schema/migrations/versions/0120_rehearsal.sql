@@ -23,7 +23,8 @@ FOR EACH ROW WHEN (NEW.stage IN ('dualwrite', 'shadow') AND OLD.state = 'startin
                    AND NEW.epoch = 1 AND NEW.backend = 'redis')
 EXECUTE FUNCTION taskgate.note_rehearsal();
 
--- What was found, counted by the hour. `what` is a verdict (each task has one) or `reason:<code>` (a task may have several).
+-- What was found, counted by the hour. `what` is a verdict (each task has one), `reason:<code>` (a task may have
+-- several), or `probe:<outcome>`.
 CREATE TABLE taskgate.rehearsal_count (
     tenant_id   text NOT NULL,
     task_type   text NOT NULL,

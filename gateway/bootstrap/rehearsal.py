@@ -11,6 +11,7 @@ from gateway.bootstrap.dependencies import Dependencies
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.limits.gate import Gate
+from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.probes import Probes
 from gateway.migration.rehearsal.rehearsal import Rehearsal
 from gateway.migration.rehearsal.start_check import StartCheck
@@ -38,11 +39,13 @@ def build_rehearsal(dependencies: Dependencies, starts: StartBuilder, gate: Gate
         weight_of=gate.weight_of,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )
+    comparisons = Comparisons(dependencies.router, dependencies.flags)
     probes = None
     if port is not None:
         probes = Probes(
             database,
             port,
+            comparisons,
             percent=settings.rehearsal_probe_percent,
             per_second=settings.rehearsal_probes_per_second,
             wait=timedelta(seconds=settings.rehearsal_probe_seconds),
@@ -52,6 +55,7 @@ def build_rehearsal(dependencies: Dependencies, starts: StartBuilder, gate: Gate
         check,
         probes,
         dependencies.router,
+        comparisons,
         most_waiting=settings.rehearsal_waiting,
         inline_bytes=min(settings.temporal_inline_payload_bytes, LARGEST_INLINE),
     )

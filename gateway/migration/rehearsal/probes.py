@@ -24,8 +24,11 @@ from backends.errors import (
 )
 from backends.port import WorkflowStart
 from backends.rehearsal import ProbeAnswer, RehearsalPort
+from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.findings import OF_PROBE, count
 from gateway.migration.rehearsal.probe_outcomes import OUTCOMES, ProbeOutcome
+from gateway.migration.rehearsal.reasons import Weight
+from gateway.migration.rehearsal.start_check import query_of
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -58,10 +61,18 @@ class Probes:
     """
 
     def __init__(
-        self, database: Database, engine: RehearsalPort, *, percent: float, per_second: float, wait: timedelta
+        self,
+        database: Database,
+        engine: RehearsalPort,
+        comparisons: Comparisons,
+        *,
+        percent: float,
+        per_second: float,
+        wait: timedelta,
     ) -> None:
         self._db = database
         self._engine = engine
+        self._comparisons = comparisons
         self._percent = percent
         self._pause = 1 / per_second
         self._wait = wait
@@ -125,6 +136,20 @@ class Probes:
                 if answer is not None
             }
         )
+        for row, answer in zip(rows, answers, strict=True):
+            if answer is not None:
+                self._compare(row, _known(answer))
+
+    def _compare(self, row: asyncpg.Record, answer: ProbeAnswer) -> None:
+        """Of a probe that was answered, well or badly."""
+        known = OUTCOMES[answer.outcome]
+        if known is None or known.weight is Weight.PROBLEM:
+            self._comparisons.record(
+                query_of(row),
+                is_consistent=known is None,
+                redis=row["redis_queue_seconds"],
+                temporal=answer.queue_seconds,
+            )
 
     async def forget(self, days: int) -> None:
         """Forget what is older than `days`."""

@@ -8,8 +8,13 @@ ON CONFLICT DO NOTHING
 RETURNING task_id
 
 -- name: under_way
-SELECT task_id, tenant_id, task_type, extract(epoch FROM now() - sent_at)::float8 AS age
-FROM taskgate.rehearsal_probe WHERE answered_at IS NULL ORDER BY sent_at LIMIT $1
+-- With how long the task itself waited on Redis, where a worker of ours has it.
+SELECT p.task_id, p.tenant_id, p.task_type, d.project_id, n.plan, extract(epoch FROM now() - p.sent_at)::float8 AS age,
+       GREATEST(extract(epoch FROM a.started_at - COALESCE(d.queued_at, a.started_at)), 0)::float8 AS redis_queue_seconds
+FROM (SELECT * FROM taskgate.rehearsal_probe WHERE answered_at IS NULL ORDER BY sent_at LIMIT $1) p
+LEFT JOIN taskgate.dispatch d ON d.task_id = p.task_id
+LEFT JOIN tenants n ON n.id = d.tenant_id
+LEFT JOIN taskgate.attempt a ON a.task_id = p.task_id AND a.attempt = 1
 
 -- name: answer
 UPDATE taskgate.rehearsal_probe p

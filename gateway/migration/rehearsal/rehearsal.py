@@ -13,12 +13,11 @@ import asyncpg
 
 from backends.errors import EngineUnavailable
 from backends.rehearsal import Objection
-from gateway.access.placement import Tier
+from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.findings import SQL, Finding, Findings
 from gateway.migration.rehearsal.probes import PlannedProbe, Probes
 from gateway.migration.rehearsal.reasons import Verdict
-from gateway.migration.rehearsal.start_check import StartCheck
-from gateway.routing.query import RouteQuery
+from gateway.migration.rehearsal.start_check import StartCheck, query_of
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
@@ -44,6 +43,7 @@ class Rehearsal:
         check: StartCheck,
         probes: Probes | None,
         router: Router,
+        comparisons: Comparisons,
         *,
         most_waiting: int,
         inline_bytes: int,
@@ -52,6 +52,7 @@ class Rehearsal:
         self._check = check
         self._probes = probes
         self._router = router
+        self._comparisons = comparisons
         self._findings = Findings(database)
         self._most_waiting = most_waiting
         self._payload_bytes = ESCAPED * inline_bytes
@@ -73,21 +74,27 @@ class Rehearsal:
             return 0
         findings = await self._find(rows)
         await self._findings.keep(findings)
-        if self._probes is not None:
-            await self._probe(self._probes, rows, findings)
+        probed = await self._probe(rows, findings)
+        for row, finding in zip(rows, findings, strict=True):
+            if finding.verdict is not Verdict.UNKNOWN and finding.task_id not in probed:
+                self._comparisons.record(query_of(row), is_consistent=finding.verdict is Verdict.READY)
         return len(rows)
 
-    async def _probe(self, probes: Probes, rows: Sequence[asyncpg.Record], findings: Sequence[Finding]) -> None:
-        """Send probes beside tasks whose tenant is still at `shadow`, and that nothing speaks against."""
+    async def _probe(self, rows: Sequence[asyncpg.Record], findings: Sequence[Finding]) -> frozenset[str]:
+        """Send probes beside ready tasks whose tenant is still at `shadow`; beside which."""
+        probes = self._probes
+        if probes is None:
+            return frozenset()
         chosen = [
             PlannedProbe(self._check.start_of(row), by_reference=row["payload"] is None)
             for row, finding in zip(rows, findings, strict=True)
             if row["stage"] == Stage.SHADOW
             and finding.verdict is Verdict.READY
-            and self._router.route(_query(row)).stage is Stage.SHADOW
+            and self._router.route(query_of(row)).stage is Stage.SHADOW
             and probes.wants(row["task_id"], row["of_tenant"])
         ]
         await probes.send(chosen)
+        return frozenset(one.start.ref.task_id for one in chosen)
 
     async def _find(self, rows: Sequence[asyncpg.Record]) -> list[Finding]:
         together = Counter(row["group_id"] for row in rows if not row["row_gone"])
@@ -113,8 +120,3 @@ class Rehearsal:
         await self._db.execute(SQL.forget, days)
         if self._probes is not None:
             await self._probes.forget(days)
-
-
-def _query(row: asyncpg.Record) -> RouteQuery:
-    plan = row["plan"]
-    return RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], Tier.of_plan(plan), plan)

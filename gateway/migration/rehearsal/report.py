@@ -13,6 +13,7 @@ import orjson
 
 from gateway.access.placement import Tier
 from gateway.errors import TenantNotFound
+from gateway.migration.rehearsal.comparisons import REHEARSED
 from gateway.migration.rehearsal.errors import UnknownReason
 from gateway.migration.rehearsal.findings import OF_REASON, SQL
 from gateway.migration.rehearsal.pairs import ProbedTask, probed_tasks
@@ -29,8 +30,6 @@ LONGEST_HOURS: Final = 24 * 365
 LARGEST_PAGE: Final = 300
 #: What single tasks are listed by.
 TaskVerdictName = Literal["ready", "not_ready", "unknown"]
-#: Stages that rehearse.
-REHEARSED: Final = (Stage.DUALWRITE, Stage.SHADOW)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from backends.rehearsal import Objection, RehearsalPort
 from gateway.access.placement import Placement, Tier
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.migration.rehearsal.workers import LiveWorkers
+from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS
 from gateway.submission.new_task import RetryOverride
 from gateway.tasks.payload import decode_payload
@@ -73,6 +74,12 @@ class StartCheck:
         except EngineError as error:
             log.warning("the start of task %s could not be checked: %s", row["task_id"], error.message)
             return [*found, Objection("not_checked", error.code)]
+
+
+def query_of(row: asyncpg.Record) -> RouteQuery:
+    """What routing is asked about this task."""
+    plan = row["plan"]
+    return RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], Tier.of_plan(plan), plan)
 
 
 def _place_of(row: asyncpg.Record) -> Placement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from backends.rehearsal import Objection
 from contracts.people import Household
 from contracts.world import PATIENCE, Servers, World
 from deploy.local.temporal_setup import ensure_namespace
+from gateway.migration.rehearsal.comparisons import Comparisons
+from gateway.migration.rehearsal.probes import Probes
 from gateway.migration.rehearsal.rehearsal import Rehearsal
 from gateway.migration.rehearsal.report import RehearsalReports, RehearsalSummary
+from gateway.routing.flags import FlagEvaluation
 from gateway.routing.query import Scope
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
@@ -138,9 +142,26 @@ class Bench:
     database: Database
     flags: StaticFlags
     check: Stub = field(default_factory=Stub)
+    compared: list[tuple[str, bool, timedelta | None, timedelta | None]] = field(default_factory=list)
 
-    def rehearsal(self, *, most_waiting: int = 10_000) -> Rehearsal:
-        return Rehearsal(self.database, self.check, most_waiting=most_waiting, inline_bytes=1000)  # type: ignore[arg-type]
+    def rehearsal(self, *, most_waiting: int = 10_000, probes: Probes | None = None) -> Rehearsal:
+        return Rehearsal(
+            self.database,
+            self.check,  # type: ignore[arg-type]
+            probes,
+            self.router,
+            Comparisons(self.router, self),
+            most_waiting=most_waiting,
+            inline_bytes=1000,
+        )
+
+    @property
+    def router(self) -> Router:
+        return Router(self.flags, None, frozenset({"redis", "temporal"}))
+
+    def compare(self, evaluation: FlagEvaluation, **facts: Any) -> None:
+        """In LaunchDarkly's place."""
+        self.compared.append((str(evaluation.stage), facts["is_consistent"], facts["redis"], facts["temporal"]))
 
     async def start(self, task_id: str, *, tenant: str = "acme", group: str | None = None, **columns: Any) -> str:
         """A task whose start is confirmed."""
@@ -172,7 +193,7 @@ class Bench:
 
     @property
     def reports(self) -> RehearsalReports:
-        return RehearsalReports(self.database, Router(self.flags, None, frozenset({"redis", "temporal"})))
+        return RehearsalReports(self.database, self.router)
 
     async def summary(self, tenant: str = "acme") -> RehearsalSummary:
         return (await self.reports.summaries(tenant, 24))[0]

@@ -32,7 +32,7 @@ from gateway.routing.stages import Stage
 from pace import Pace
 from world import TENANTS, World
 
-STAGES = ("off", "live", "rampdown", "off", "complete", "rampdown")
+STAGES = ("off", "live", "rampdown", "shadow", "complete", "rampdown")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
 #: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
@@ -263,6 +263,7 @@ async def main() -> int:
                 await explain(world, violations, history)
             await clients.close()
             moved = world.count_moved()
+            rehearsed, probed = await world.count_rehearsed()
         finally:
             await world.stop()
     summary: dict[str, Any] = {
@@ -270,6 +271,8 @@ async def main() -> int:
         "flips": done_flips,
         "faults": done_faults,
         "moved": moved,
+        "rehearsed": rehearsed,
+        "probed": probed,
         "violations": len(violations),
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),

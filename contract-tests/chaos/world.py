@@ -157,6 +157,8 @@ class World:
             **self.stack.environment(),
             "TASKGATE_HANDLERS": "probe",
             "TASKGATE_LEASE_SECONDS": "3",
+            "TASKGATE_REHEARSAL_PROBE_PERCENT": "100",
+            "TASKGATE_REHEARSAL_PROBES_PER_SECOND": "20",
             "TASKGATE_WORKER_SLOTS": "20",
             "TASKGATE_FENCE_ENABLED": str(self._fenced).lower(),
             "TASKGATE_LOG_LEVEL": "INFO",
@@ -283,6 +285,20 @@ class World:
         finally:
             await database.close()
         return {row["pid"] for row in rows}
+
+    async def count_rehearsed(self) -> tuple[int, int]:
+        """Tasks whose start on Temporal was checked, and those of them whose probe was answered well."""
+        database = await self.database()
+        try:
+            row = await database.fetchrow(
+                "SELECT COALESCE(sum(tasks) FILTER (WHERE what IN ('ready', 'not_ready', 'unknown')), 0)::int,"
+                " COALESCE(sum(tasks) FILTER (WHERE what IN ('probe:rehearsed', 'probe:no_rehearse')), 0)::int"
+                " FROM taskgate.rehearsal_count"
+            )
+        finally:
+            await database.close()
+        assert row is not None
+        return int(row[0]), int(row[1])
 
     async def count_open(self) -> int:
         """Tasks that are not over."""

@@ -33,7 +33,7 @@ from moves import Moves
 from pace import Pace
 from world import TENANTS, World
 
-STAGES = ("off", "live", "rampdown", "off", "complete", "rampdown")
+STAGES = ("off", "live", "rampdown", "shadow", "complete", "rampdown")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
 #: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
@@ -275,6 +275,7 @@ async def main() -> int:
                 await explain(world, violations, history)
             await asyncio.gather(clients.close(), moves.close())
             moved = world.count_moved()
+            rehearsed, probed = await world.rows.rehearsed()
         finally:
             await world.stop()
     summary: dict[str, Any] = {
@@ -285,6 +286,8 @@ async def main() -> int:
         "moved": moved,
         "leader_deaths": dict(world.leader_deaths),
         "safe": len(history.safe),
+        "rehearsed": rehearsed,
+        "probed": probed,
         "violations": len(violations),
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),

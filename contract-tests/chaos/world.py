@@ -159,6 +159,8 @@ class World:
             **self.stack.environment(),
             "TASKGATE_HANDLERS": "probe",
             "TASKGATE_LEASE_SECONDS": "3",
+            "TASKGATE_REHEARSAL_PROBE_PERCENT": "100",
+            "TASKGATE_REHEARSAL_PROBES_PER_SECOND": "20",
             "TASKGATE_WORKER_SLOTS": "20",
             "TASKGATE_FENCE_ENABLED": str(self._fenced).lower(),
             "TASKGATE_LOG_LEVEL": "INFO",

@@ -105,6 +105,9 @@ SAME = {
     "GET /gateway/v1/migration/drain": "MigrationService/Drain",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
     "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",
+    "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
+    "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",
+    "GET /gateway/v1/migration/rehearsal/probes": "MigrationService/ListProbedTasks",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {

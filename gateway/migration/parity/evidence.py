@@ -1,7 +1,8 @@
 """`Evidence`: what ended on which engine, each run and each death counted once, in order (docs/parity.md).
 
-Whatever ends a run leaves a mark in its own statement (a partial index), so that it costs no round trip. The leader then counts what
-is marked (`Recorder`, `recorder.py`); readers follow the positions. A yes/no question that an outcome does not answer is None.
+Whatever ends a run leaves a mark in its own statement (a partial index), so that it costs no round trip. The leader
+then counts what is marked (`Recorder`, `recorder.py`); readers follow the positions. A yes/no question that an outcome
+does not answer is None.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ PAGE: Final = 1000
 class Outcome:
     """A run that ended, or a task that failed for good. Times are the database's, durations are seconds.
 
-    `failed` is answered once per task, by the first run that completes or fails. `retried` (did a run fail before the last one?) and
-    `dead` are answered when the task is over. A lost worker, a stop and a run that was handed back answer nothing: they say
-    nothing about the engine that would hold for the next task too.
+    `failed` is answered once per task, by the first run that completes or fails. `retried` (did a run fail before the
+    last one?) and `dead` are answered when the task is over. A lost worker, a stop and a run that was handed back
+    answer nothing: they say nothing about the engine that would hold for the next task too.
     """
 
     position: int
@@ -71,7 +72,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Sums of outcomes: of a tenant or of everybody, of one task type on one engine, in a window of time. Can be added."""
+    """Sums of outcomes: of a tenant or of everybody, of one task type on one engine, in a window of time. Can be
+    added."""
 
     ended: int = 0
     """Runs."""
@@ -119,7 +121,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The counts of one slice of time, which begins at `at`. `tenant_id` None: of tasks without a tenant, or of everybody."""
+    """The counts of one slice of time, which begins at `at`. `tenant_id` None: of tasks without a tenant, or of
+    everybody."""
 
     tenant_id: str | None
     task_type: str
@@ -141,7 +144,8 @@ class Evidence:
         return row["position"], row["at"]
 
     async def since(self, cursor: int, *, limit: int = PAGE) -> Page:
-        """The next outcomes after this position, in order. Whoever asks twice gets the same; none is put in between later."""
+        """The next outcomes after this position, in order. Whoever asks twice gets the same; none is put in between
+        later."""
         rows = await self._db.fetch(SQL.since, cursor, limit)
         outcomes = [_outcome(row) for row in rows]
         return Page(outcomes, outcomes[-1].position if outcomes else cursor, len(outcomes) < limit)

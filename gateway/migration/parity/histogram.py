@@ -45,7 +45,8 @@ class Histogram:
         return sum(self.counts)
 
     def quantile(self, part: float) -> float | None:
-        """The duration (seconds) that this part of them does not exceed, within a bucket's width (a fifth); None if empty."""
+        """The duration (seconds) that this part of them does not exceed, within a bucket's width (a fifth); None if
+        empty."""
         bucket = self.bucket_at(part)
         return None if bucket is None else math.sqrt(max(lower_edge(bucket), _SMALLEST) * lower_edge(bucket + 1))
 

@@ -178,10 +178,10 @@ async def test_what_is_old_is_forgotten(
 ) -> None:
     await run_task("completed")
     await recorder.tick()
-    await recorder.forget(outcomes=3600, slices=3600)
+    await recorder.forget(days=2)
     assert len((await evidence.since(0)).outcomes) == 1
-    await database.execute("UPDATE taskgate.outcome SET counted_at = now() - interval '2 hours'")
-    await database.execute("UPDATE taskgate.outcome_slice SET slice_at = now() - interval '2 hours'")
-    await recorder.forget(outcomes=3600, slices=3600)
+    await database.execute("UPDATE taskgate.outcome SET counted_at = now() - interval '25 hours'")
+    await database.execute("UPDATE taskgate.outcome_slice SET slice_at = now() - interval '49 hours'")
+    await recorder.forget(days=2)
     assert (await evidence.since(0)).outcomes == []
     assert await database.fetchval("SELECT count(*) FROM taskgate.outcome_slice") == 0

@@ -28,6 +28,8 @@ _ODDS: Final = ((4.0, 0.25), (16.0, 0.5), (64.0, 0.25))
 #: What is known of a rate before the baseline: Beta(1/2, 1), low rates are likelier.
 _YES: Final = 0.5
 _NO: Final = 1.0
+#: More outcomes than these are not waited for.
+_MOST_NEEDED: Final = 1_000_000
 
 
 class Stream(StrEnum):
@@ -112,6 +114,31 @@ class StreamWatch:
         self.log_e = self.test.log_e(self.seen)
         self.highest = max(self.highest, self.log_e)
         return self.log_e
+
+
+def upper_bound(seen: Rate, *, doubt: float = 0.05) -> float:
+    """The highest rate that what was seen does not contradict. It too may be asked after each outcome: the true rate is
+    ever above it in at most this part of the cases."""
+    yes, no, limit = seen.yes, seen.asked - seen.yes, -math.log(doubt)
+    mixture = _log_beta(0.5 + yes, 0.5 + no) - _log_beta(0.5, 0.5)
+    low, high = seen.part, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        likelihood = (yes * math.log(middle) if yes else 0.0) + (no * math.log1p(-middle) if no else 0.0)
+        low, high = (low, middle) if mixture - likelihood >= limit else (middle, high)
+    return high
+
+
+def still_needed(seen: Rate, tolerated: float) -> int | None:
+    """About how many outcomes more, at the rate seen, until `upper_bound` is within what is tolerated; None: never."""
+    if seen.part >= tolerated:
+        return None
+    asked = max(seen.asked, 8)
+    while upper_bound(Rate(asked, round(seen.part * asked))) > tolerated:
+        asked = math.ceil(asked * 1.1)
+        if asked > _MOST_NEEDED:
+            return None
+    return asked - seen.asked
 
 
 def _log_beta(one: float, other: float) -> float:

@@ -108,5 +108,6 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         stage_watch=migration.stage_watch,
         drain=migration.drain,
         drain_watch=migration.drain_watch,
+        parity=migration.parity,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

@@ -7,10 +7,10 @@ does not answer is None.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 import asyncpg
 
@@ -93,21 +93,19 @@ class Counts:
     total: Histogram = field(default_factory=Histogram)
     late: Histogram = field(default_factory=Histogram)
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.ended + other.ended,
-            self.lost + other.lost,
-            self.first + other.first,
-            self.failed + other.failed,
-            self.over + other.over,
-            self.retried + other.retried,
-            self.dead + other.dead,
-            self.attempts + other.attempts,
-            self.run + other.run,
-            self.wait + other.wait,
-            self.total + other.total,
-            self.late + other.late,
+    NUMBERS: ClassVar = ("ended", "lost", "first", "failed", "over", "retried", "dead", "attempts")
+    HISTOGRAMS: ClassVar = ("run", "wait", "total", "late")
+
+    @classmethod
+    def of(cls, several: Sequence[Counts]) -> Counts:
+        """What these come to."""
+        return cls(
+            *(sum(getattr(one, name) for one in several) for name in cls.NUMBERS),
+            *(Histogram.of(getattr(one, name) for one in several) for name in cls.HISTOGRAMS),
         )
+
+    def __add__(self, other: Counts) -> Counts:
+        return self.of([self, other])
 
     def slow_bucket(self, tolerance: float) -> int | None:
         """The bucket of 90th percentile × tolerance: what lies beyond it is slow. None without a completed run."""
@@ -157,11 +155,6 @@ class Evidence:
     async def slices_of_everybody(self, start: datetime, end: datetime) -> list[Slice]:
         """The same, of all tenants together."""
         return [_slice(row) for row in await self._db.fetch(SQL.slices, "", start, end, True)]
-
-
-def total(slices: Iterable[Slice]) -> Counts:
-    """What these slices come to."""
-    return sum((one.counts for one in slices), Counts())
 
 
 def _outcome(row: asyncpg.Record) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 from typing import Final
 
 #: Bucket 107, the last one, holds everything from 31 hours on.
@@ -37,8 +36,17 @@ class Histogram:
     def __hash__(self) -> int:
         return hash(self.counts)
 
-    def __add__(self, other: Histogram) -> Histogram:
-        return Histogram(one + another for one, another in zip_longest(self.counts, other.counts, fillvalue=0))
+    @classmethod
+    def of(cls, several: Iterable[Histogram]) -> Histogram:
+        """What these come to."""
+        sums = [0] * BUCKETS
+        last = 0
+        for one in several:
+            for bucket, count in enumerate(one.counts):
+                if count:
+                    sums[bucket] += count
+            last = max(last, len(one.counts))
+        return cls(sums[:last])
 
     def __len__(self) -> int:
         """How many durations were counted."""

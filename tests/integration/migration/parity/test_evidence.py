@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.migration.parity.evidence import Evidence, Outcome, total
+from gateway.migration.parity.evidence import Counts, Evidence, Outcome, Slice
 from gateway.migration.parity.histogram import bucket_of
 from gateway.migration.parity.recorder import Recorder
 from gateway.storage.database import Database
@@ -17,6 +17,10 @@ from gateway.tasks.lifecycle.transitions import Transitions
 
 AllOutcomes = Callable[[], Awaitable[list[Outcome]]]
 RunTask = Callable[..., Awaitable[str]]
+
+
+def total(slices: list[Slice]) -> Counts:
+    return Counts.of([one.counts for one in slices])
 
 
 def answers(outcome: Outcome) -> tuple[bool | None, bool | None, bool | None]:

@@ -1,0 +1,37 @@
+"""The calls of `MigrationService` about parity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from taskgate.v1 import GetParityRequest, GetParityResponse, ParityReport
+
+from gateway.migration.parity.documents import document
+from gateway.rpc.calls import KeyedCalls, Method
+from gateway.rpc.failures import invalid
+from gateway.rpc.messages import facts_of, fill
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+
+class ParityCalls:
+    """Each raises what the error tree has for it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._access = gateway.access
+        self._parity = gateway.parity
+
+    def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
+        """A handler for each method."""
+        return {"GetParity": calls.unary(GetParityRequest, self.get_parity)}
+
+    async def get_parity(self, authorization: str | None, request: GetParityRequest) -> GetParityResponse:
+        """A tenant's parity as it stands."""
+        facts = facts_of(request)
+        if "tenant_id" not in facts:
+            raise invalid("tenant_id", "name a tenant")
+        caller = await self._access.authenticate(authorization)
+        report = await self._parity.report(caller, facts["tenant_id"], since=facts.get("since"))
+        return GetParityResponse(report=fill(ParityReport(), document(report, with_others=caller.is_admin)))

@@ -37,6 +37,7 @@ from gateway.migration.drain import Drain
 from gateway.migration.explanation import Explanations
 from gateway.migration.flip_log import FlipLog
 from gateway.migration.observer import RoutingObserver
+from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.stage_watch import StageWatch
 from gateway.migration.stages import Stages
@@ -122,6 +123,7 @@ class Gateway:
     drain: Drain
     drain_watch: DrainWatch
     parity: Parity
+    parity_gate: Gate
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)

@@ -99,6 +99,7 @@ _RESOURCES = {
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        POST /gateway/v1/migration/parity/gate
         PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
         PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
         PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
@@ -135,7 +136,7 @@ METHODS = {
             ListFlips VerifyLedger Drain WatchDrain""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
-            SetOverride ClearOverride""",
+            SetOverride ClearOverride AskParityGate""",
     }.items()
     for name in names.split()
 }

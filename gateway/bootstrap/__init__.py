@@ -109,5 +109,6 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         drain=migration.drain,
         drain_watch=migration.drain_watch,
         parity=migration.parity,
+        parity_gate=migration.parity_gate,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

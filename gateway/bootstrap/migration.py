@@ -9,6 +9,7 @@ from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.migration.drain import Drain
 from gateway.migration.flag_stores import build_store
+from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.slowest import Slowest
 from gateway.migration.stage_watch import StageWatch
@@ -25,6 +26,7 @@ class MigrationParts:
     drain: Drain
     drain_watch: DrainWatch
     parity: Parity
+    parity_gate: Gate
 
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
@@ -47,4 +49,5 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         quiet=timedelta(hours=settings.drain_quiet_hours),
     )
     parity = Parity(database, router, days=settings.parity_days)
-    return MigrationParts(stages, StageWatch(flags, dependencies.overrides, router), drain, DrainWatch(drain), parity)
+    stage_watch = StageWatch(flags, dependencies.overrides, router)
+    return MigrationParts(stages, stage_watch, drain, DrainWatch(drain), parity, Gate(database, parity))

@@ -11,6 +11,9 @@ from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 
 PATH: Final = "/gateway/v1/migration/parity"
+#: Of verdicts; 3: there is none yet.
+EXIT_CODES: Final = {"pass": 0, "regress": 4}
+
 Tenant = Annotated[str, typer.Option("--tenant", help="Id of the tenant")]
 
 parity_app = typer.Typer(help="Whether a tenant's tasks fare as well on Temporal as they did on Redis.")
@@ -27,7 +30,7 @@ def parity(
 ) -> None:
     """Compare a tenant since its move with its own past, by task type, beside the noise.
 
-    Ends with 0 for `pass`, 1 for `regress`, 3 for `inconclusive` and `no_data`.
+    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`.
     """
     if context.invoked_subcommand is not None:
         return
@@ -39,7 +42,7 @@ def parity(
         print_json(report)
     else:
         typer.echo(text_of(report))
-    raise typer.Exit({"pass": 0, "regress": 1}.get(report["verdict"], 3))
+    raise typer.Exit(EXIT_CODES.get(report["verdict"], 3))
 
 
 def text_of(report: dict[str, Any]) -> str:
@@ -112,3 +115,37 @@ def _rate(rate: dict[str, int] | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g} s"
+
+
+@parity_app.command("gate")
+def gate(
+    tenant: Tenant,
+    task_type: Annotated[str, typer.Option("--type", help="Task type")],
+    samples: Annotated[int, typer.Option("--samples", help="Completed tasks on each side; who asks first fixes it")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare durations before and since the last move, once. The gateway needs SciPy (`taskgate[parity]`).
+
+    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`.
+    """
+    asked = {"tenant_id": tenant, "task_type": task_type, "samples": samples}
+    with GatewayClient() as gateway:
+        answer = gateway.call("POST", f"{PATH}/gate", body=asked)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo("\n".join([f"{answer['verdict']}, {answer['samples']} samples", *answer["reasons"]]))
+        if answer["measures"]:
+            rows = [_measure(one) for one in answer["measures"]]
+            typer.echo(table(("", "median before", "since", "longer in", "p"), rows))
+    raise typer.Exit(EXIT_CODES.get(answer["verdict"], 3))
+
+
+def _measure(one: dict[str, Any]) -> list[Any]:
+    return [
+        one["name"],
+        _seconds(one["before"]),
+        _seconds(one["since"]),
+        f"{one['longer']:.1%}",
+        f"{one['p_value']:.2g}",
+    ]

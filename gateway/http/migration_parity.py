@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.eprocess import Stream
+from gateway.migration.parity.gate import FEWEST, MOST
 from gateway.migration.parity.judgement import Verdict
 from gateway.moment import Moment
 from gateway.routing.stages import Stage
@@ -105,6 +106,36 @@ class ParityReport(BaseModel):
     types: list[ParityOfType]
 
 
+class NewGate(BaseModel):
+    """A comparison that is made once."""
+
+    model_config = ConfigDict(extra="forbid")
+    tenant_id: str = Field(min_length=1, max_length=200)
+    task_type: str = Field(min_length=1, max_length=200)
+    samples: int = Field(ge=FEWEST, le=MOST, description="Completed tasks on each side")
+
+
+class GateMeasure(BaseModel):
+    """One duration: medians, and how the two distributions differ."""
+
+    name: str = Field(description="`run`, `wait` or `total`")
+    before: float = Field(description="Median, seconds")
+    since: float
+    longer: float = Field(description="The part of all pairs in which the task since the move took longer")
+    p_value: float = Field(description="Mann-Whitney, one-sided")
+
+
+class GateAnswer(BaseModel):
+    """What came of it; `measures` is empty until there are enough tasks."""
+
+    tenant_id: str
+    task_type: str
+    samples: int
+    verdict: Verdict
+    reasons: list[str]
+    measures: list[GateMeasure]
+
+
 @router.get("", response_model=ParityReport, responses=problem_errors(403, 404))
 async def get_parity(
     request: Request,
@@ -118,3 +149,14 @@ async def get_parity(
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     report = await gateway.parity.report(caller, tenant_id, since=since)
     return json_answer(document(report, with_others=caller.is_admin))
+
+
+@router.post("/gate", response_model=GateAnswer, responses=problem_errors(403, 404, 409, 501))
+async def ask_parity_gate(request: Request, gate: NewGate) -> Response:
+    """Compare durations before and since the last move, once. The first who asks fixes the number of tasks.
+
+    Needs SciPy where the gateway runs (`taskgate[parity]`). For administrators.
+    """
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    return json_answer(await gateway.parity_gate.ask(caller, gate.tenant_id, gate.task_type, gate.samples))

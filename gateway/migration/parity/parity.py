@@ -64,7 +64,9 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
+class Move:
+    """`entry_id` None: seen by the first task on the new engine, or given."""
+
     at: datetime
     entry_id: int | None
 
@@ -91,7 +93,7 @@ class Parity:
             )
         stage = self._router.route(query).stage
         behind = max(at - state["waits_since"], timedelta()) if state["waits_since"] else timedelta()
-        move = _Move(since, None) if since is not None else await self._last_move(tenant_id, at)
+        move = Move(since, None) if since is not None else await self._last_move(tenant_id, at)
         if move is None:
             why = f"{tenant_id} never ran on {TEMPORAL} (stage {stage}): move it with taskgate flags set, or rehearse"
             return Report(at, tenant_id, stage, Verdict.NO_DATA, [why], None, None, None, behind.total_seconds(), [])
@@ -112,6 +114,13 @@ class Parity:
             types,
         )
 
+    async def last_move(self, caller: Caller, tenant_id: str) -> Move | None:
+        """Its last move to the new engine; None: it never ran there. Raises `TenantNotFound`."""
+        await self._query(caller, tenant_id)
+        state = await self._db.fetchrow(SQL.state)
+        assert state is not None
+        return await self._last_move(tenant_id, state["at"])
+
     async def _query(self, caller: Caller, tenant_id: str) -> RouteQuery:
         if not caller.sees(tenant_id):
             raise TenantNotFound
@@ -121,15 +130,15 @@ class Parity:
         caller.check(tenant_id)
         return RouteQuery(tenant_id, "", "", None, Tier.of_plan(row["plan"]), row["plan"])
 
-    async def _last_move(self, tenant_id: str, at: datetime) -> _Move | None:
+    async def _last_move(self, tenant_id: str, at: datetime) -> Move | None:
         """By the ledger; of a share of the tasks or a rule, which names no tenant, by the first task."""
         scopes = [f"tenant:{tenant_id}", "default", "all"]
         entry = await self._db.fetchrow(SQL.last_move, scopes, _BEFORE, _AFTER)
         if entry is not None:
-            return _Move(entry["at"], entry["id"])
+            return Move(entry["at"], entry["id"])
         slices = await self._evidence.slices(tenant_id, at - WINDOW, at)
         first = next((one.at for one in slices if one.backend == TEMPORAL), None)
-        return None if first is None else _Move(first, None)
+        return None if first is None else Move(first, None)
 
     async def _types(self, tenant_id: str, moved_at: datetime, at: datetime) -> list[TypeParity]:
         """The minute of the move belongs to neither side, but for what ended on the new engine."""

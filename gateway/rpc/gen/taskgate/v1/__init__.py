@@ -157,8 +157,11 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_parity_pb2 import AskParityGateRequest as AskParityGateRequest
+from taskgate.v1.migration_parity_pb2 import AskParityGateResponse as AskParityGateResponse
 from taskgate.v1.migration_parity_pb2 import DurationBucket as DurationBucket
 from taskgate.v1.migration_parity_pb2 import Durations as Durations
+from taskgate.v1.migration_parity_pb2 import GateMeasure as GateMeasure
 from taskgate.v1.migration_parity_pb2 import GetParityRequest as GetParityRequest
 from taskgate.v1.migration_parity_pb2 import GetParityResponse as GetParityResponse
 from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_INCONCLUSIVE as PARITY_VERDICT_INCONCLUSIVE
@@ -403,6 +406,8 @@ __all__ = [
     "ApplyDagResponse",
     "ApproveDagNodeRequest",
     "ApproveDagNodeResponse",
+    "AskParityGateRequest",
+    "AskParityGateResponse",
     "BackfillScheduleRequest",
     "BackfillScheduleResponse",
     "BatchSettings",
@@ -495,6 +500,7 @@ __all__ = [
     "FiringKind",
     "FiringOutcome",
     "Flip",
+    "GateMeasure",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",

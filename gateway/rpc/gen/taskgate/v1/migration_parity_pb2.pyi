@@ -480,3 +480,117 @@ class GetParityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetParityResponse: _TypeAlias = GetParityResponse  # noqa: Y015
+
+@_typing.final
+class AskParityGateRequest(_message.Message):
+    """Asks for the one comparison of durations of a move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    task_type: _builtins.str
+    """The task type."""
+    samples: _builtins.int
+    """Completed tasks on each side, 20 to 10,000; the first who asks fixes it."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        task_type: _builtins.str = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["samples", b"samples", "task_type", b"task_type", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskParityGateRequest: _TypeAlias = AskParityGateRequest  # noqa: Y015
+
+@_typing.final
+class GateMeasure(_message.Message):
+    """One duration: medians, and how the two distributions differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    LONGER_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`run`, `wait` or `total`."""
+    before: _builtins.float
+    """Median before the move, seconds."""
+    since: _builtins.float
+    """Median since the move, seconds."""
+    longer: _builtins.float
+    """The part of all pairs in which the task since the move took longer."""
+    p_value: _builtins.float
+    """Mann-Whitney, one-sided."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        before: _builtins.float = ...,
+        since: _builtins.float = ...,
+        longer: _builtins.float = ...,
+        p_value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "longer", b"longer", "name", b"name", "p_value", b"p_value", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateMeasure: _TypeAlias = GateMeasure  # noqa: Y015
+
+@_typing.final
+class AskParityGateResponse(_message.Message):
+    """What came of a gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    task_type: _builtins.str
+    """The task type."""
+    samples: _builtins.int
+    """Completed tasks on each side."""
+    verdict: Global___ParityVerdict.ValueType
+    """What may be said."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why, each a line that says what to do."""
+
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateMeasure]:
+        """Empty until there are enough tasks."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        task_type: _builtins.str = ...,
+        samples: _builtins.int = ...,
+        verdict: Global___ParityVerdict.ValueType = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        measures: _abc.Iterable[Global___GateMeasure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measures", b"measures", "reasons", b"reasons", "samples", b"samples", "task_type", b"task_type", "tenant_id", b"tenant_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskParityGateResponse: _TypeAlias = AskParityGateResponse  # noqa: Y015

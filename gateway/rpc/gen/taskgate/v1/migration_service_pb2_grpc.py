@@ -118,6 +118,11 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
                 _registered_method=True)
+        self.AskParityGate = channel.unary_unary(
+                '/taskgate.v1.MigrationService/AskParityGate',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationServiceServicer:
@@ -238,6 +243,14 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskParityGate(self, request, context):
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -320,6 +333,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.GetParity,
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
+            ),
+            'AskParityGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskParityGate,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -755,6 +773,33 @@ class MigrationService:
             '/taskgate.v1.MigrationService/GetParity',
             taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskParityGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/AskParityGate',
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,10 @@ class MigrationServiceStub:
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
     """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -113,6 +117,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
     """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -248,6 +256,16 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
         """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
         that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
         """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -95,11 +95,13 @@ class Parity:
         behind = max(at - state["waits_since"], timedelta()) if state["waits_since"] else timedelta()
         move = Move(since, None) if since is not None else await self._last_move(tenant_id, at)
         if move is None:
-            why = f"{tenant_id} never ran on {TEMPORAL} (stage {stage}): move it with taskgate flags set, or rehearse"
-            return Report(at, tenant_id, stage, Verdict.NO_DATA, [why], None, None, None, behind.total_seconds(), [])
+            reasons = [_not_there(tenant_id, stage)]
+            return Report(at, tenant_id, stage, Verdict.NO_DATA, reasons, None, None, None, behind.total_seconds(), [])
         types = await self._types(tenant_id, move.at, at)
         verdict, reasons = _together(types, tenant_id, move.at, behind)
-        if move.at <= at - self._kept:
+        if backend_of(stage) == REDIS and not any(one.sides.since.ended for one in types):
+            verdict, reasons = Verdict.NO_DATA, [_not_there(tenant_id, stage)]
+        elif move.at <= at - self._kept:
             verdict, reasons = Verdict.NO_DATA, [_forgotten(tenant_id, self._kept)]
         return Report(
             at,
@@ -185,6 +187,11 @@ def _together(
         return Verdict.NO_DATA, [f"{tenant_id}: nothing ended since {moved}, nor in the 24 hours before; send a task"]
     verdict = worst([one.judgement.verdict for one in types])
     return verdict, [line for one in types if one.judgement.verdict is verdict for line in one.judgement.reasons]
+
+
+def _not_there(tenant_id: str, stage: Stage) -> str:
+    why = f"nothing of {tenant_id} has ended on {TEMPORAL}, and its stage is {stage}"
+    return f"{why}: move it with taskgate flags set, or rehearse first"
 
 
 def _forgotten(tenant_id: str, kept: timedelta) -> str:

@@ -22,7 +22,7 @@ async def admin(serve: Any, key: str, people: Any) -> AsyncIterator[httpx.AsyncC
 async def test_a_tenant_that_never_moved(admin: httpx.AsyncClient) -> None:
     answer = (await admin.get(PATH, params={"tenant_id": "t-ann"})).json()
     assert (answer["tenant_id"], answer["stage"], answer["verdict"], answer["types"]) == ("t-ann", "off", "no_data", [])
-    assert answer["reasons"][0].startswith("t-ann never ran on temporal")
+    assert answer["reasons"][0].startswith("nothing of t-ann has ended on temporal")
 
 
 async def test_its_own_people_see_it_and_others_do_not(admin: httpx.AsyncClient, key: str) -> None:

@@ -76,8 +76,17 @@ async def test_a_tenant_that_never_moved_has_no_data(history: Any, read: ReadRep
     report = await read("globex")
     assert (report.verdict, report.since, report.types) == (Verdict.NO_DATA, None, [])
     assert report.reasons == [
-        "globex never ran on temporal (stage off): move it with taskgate flags set, or rehearse first"
+        "nothing of globex has ended on temporal, and its stage is off: move it with taskgate flags set, "
+        "or rehearse first"
     ]
+
+
+async def test_a_tenant_that_stayed_when_the_default_moved_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, hours_ago=2, tenant_id="globex")
+    await history.flip("off", "live", hours_ago=24 * 20, scope="default")
+    report = await read("globex")
+    assert report.verdict is Verdict.NO_DATA
+    assert report.reasons[0].startswith("nothing of globex has ended on temporal, and its stage is off")
 
 
 async def test_a_window_without_tasks_has_no_data(history: Any, read: ReadReport) -> None:

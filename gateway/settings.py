@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         30.0, gt=0, le=600, description="A probe that no worker takes within this time has failed"
     )
     rehearsal_days: int = Field(7, ge=1, le=365, description="How long findings of rehearsals are kept")
+    parity_days: float = Field(
+        14.0,
+        ge=2,
+        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

@@ -110,5 +110,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         drain=migration.drain,
         drain_watch=migration.drain_watch,
         rehearsals=RehearsalReports(database, dependencies.router),
+        parity=migration.parity,
+        parity_gate=migration.parity_gate,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_ledger import LedgerCalls
+from gateway.rpc.migration_parity import ParityCalls
 from gateway.rpc.migration_rampdown import RampdownCalls
 from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
@@ -28,6 +29,7 @@ class MigrationService:
             DrainCalls(gateway),
             RampdownCalls(gateway),
             RehearsalCalls(gateway),
+            ParityCalls(gateway),
         )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
 from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
 from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
@@ -31,7 +32,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -79,10 +80,18 @@ class MigrationServiceStub:
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -127,9 +136,17 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -286,5 +303,25 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
         """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+
+    @_abc_1.abstractmethod
+    def GetParity(
+        self,
+        request: _migration_parity_pb2.GetParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

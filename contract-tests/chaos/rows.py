@@ -65,6 +65,16 @@ class Rows:
             )
         )
 
+    async def rehearsed(self) -> tuple[int, int]:
+        """Tasks whose start on Temporal was checked, and those of them whose probe was answered well."""
+        async with self.connected() as connection:
+            row = await connection.fetchrow(
+                "SELECT COALESCE(sum(tasks) FILTER (WHERE what IN ('ready', 'not_ready', 'unknown')), 0)::int,"
+                " COALESCE(sum(tasks) FILTER (WHERE what IN ('probe:rehearsed', 'probe:no_rehearse')), 0)::int"
+                " FROM taskgate.rehearsal_count"
+            )
+        return int(row[0]), int(row[1])
+
     async def port_of_leader(self) -> int | None:
         """The client's port of the connection under which a gateway leads; None when none leads."""
         ports = await self._column(

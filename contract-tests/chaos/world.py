@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import time
-from functools import partial
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import redis.asyncio
@@ -24,15 +25,14 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
-from gateway.routing.flag_edit import with_stage
-from gateway.routing.flag_file import FlagFile
-from gateway.routing.query import Scope
-from gateway.routing.stages import Stage
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
 from rows import Rows
+
+if TYPE_CHECKING:
+    from moves import Moves
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -70,7 +70,13 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.links = Links(directory)
+        self.moves: Moves | None = None
+        """The operator, once the history begins."""
         self.refusing = RefusingServer()
+        self.leader_deaths: Counter[str] = Counter()
+        """How often a leader died at each step of a move."""
+        self._moved = 0
+        self._read_to: Counter[str] = Counter()
         self._standby: StandbyPart | None = None
         self._legacy_workers = legacy_workers
         self._fenced = fenced
@@ -153,9 +159,13 @@ class World:
             **self.stack.environment(),
             "TASKGATE_HANDLERS": "probe",
             "TASKGATE_LEASE_SECONDS": "3",
+            "TASKGATE_REHEARSAL_PROBE_PERCENT": "100",
+            "TASKGATE_REHEARSAL_PROBES_PER_SECOND": "20",
             "TASKGATE_WORKER_SLOTS": "20",
             "TASKGATE_FENCE_ENABLED": str(self._fenced).lower(),
             "TASKGATE_LOG_LEVEL": "INFO",
+            "TASKGATE_FLAG_SOURCE": "database",
+            "TASKGATE_DRAIN_QUIET_HOURS": "0.0005",
             "CHAOS_EFFECTS": str(self.effects),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH")))),
         }
@@ -182,26 +192,18 @@ class World:
                     await asyncio.sleep(0.05)
         raise TimeoutError(f"no gateway answers at {url}")
 
-    @property
-    def flags_file(self) -> Path:
-        return self.directory / "flags.json"
-
-    async def set_stage(self, tenant: str, stage: Stage) -> None:
-        """As `taskgate flags set` does it."""
-        scope = Scope(tenant_id=tenant)
-        await asyncio.to_thread(
-            FlagFile(self.flags_file, "task-backend").edit,
-            partial(with_stage, scope=scope, stage=stage),
-            who="chaos",
-            why="fault suite",
-            what=str(scope),
-            describe=lambda _: str(stage),
-        )
-
     def count_moved(self) -> int:
         """How many tasks left Redis in a rampdown, as the gateways' logs say."""
-        logs = [path.read_text() for path in self.directory.glob("gateway-*.log")]
-        return sum(int(tasks) for log in logs for tasks in re.findall(r"(\d+) tasks moved from redis", log))
+        for path in self.directory.glob("gateway-*.log"):
+            with path.open("rb") as log:
+                log.seek(self._read_to[path.name])
+                for line in log:
+                    if not line.endswith(b"\n"):
+                        break  # the rest is being written
+                    self._read_to[path.name] += len(line)
+                    if found := re.search(rb"(\d+) tasks moved from redis", line):
+                        self._moved += int(found[1])
+        return self._moved
 
     async def standby(self) -> str:
         """`host:port` of a hot standby of PostgreSQL, made by the first who asks."""

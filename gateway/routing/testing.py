@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from gateway.routing.evaluation import FlagEvaluation
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import new_flag, with_stage
+from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.overrides import Override
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage

@@ -1,29 +1,10 @@
-"""What the flag says for one task, and what it is asked with."""
+"""What the flag is asked about: who a task belongs to, in LaunchDarkly's terms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ldclient import Context
-from ldclient.migrations import OpTracker
 
-from gateway.routing.flag_document import Json
 from gateway.routing.query import RouteQuery
-from gateway.routing.stages import Stage
-
-
-@dataclass(frozen=True, slots=True)
-class FlagEvaluation:
-    """What the flag says for one task.
-
-    `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
-    `off`. `reason` is the SDK's evaluation reason.
-    """
-
-    stage: Stage
-    known: bool
-    tracker: OpTracker | None = None
-    reason: Json | None = None
 
 
 def context_of(query: RouteQuery) -> Context:

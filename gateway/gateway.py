@@ -38,6 +38,9 @@ from gateway.migration.drain.watch import DrainWatch
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
+from gateway.migration.parity.gate import Gate
+from gateway.migration.parity.parity import Parity
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
 from gateway.operations.operations import Operations
@@ -120,6 +123,9 @@ class Gateway:
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    rehearsals: RehearsalReports
+    parity: Parity
+    parity_gate: Gate
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)

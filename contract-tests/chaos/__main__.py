@@ -33,7 +33,7 @@ from moves import Moves
 from pace import Pace
 from world import TENANTS, World
 
-STAGES = ("off", "live", "rampdown", "off", "complete", "rampdown")
+STAGES = ("off", "live", "rampdown", "shadow", "complete", "rampdown")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
 #: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
@@ -127,7 +127,7 @@ async def count_open_forever(world: World, counted: list[float]) -> None:
     """`counted[0]` is the number of open tasks, from time to time, while PostgreSQL is there."""
     while True:
         with contextlib.suppress(OSError, asyncpg.PostgresError):
-            counted[0] = await world.count_open()
+            counted[0] = len(await world.rows.open_tasks())
         await asyncio.sleep(COUNT_SECONDS)
 
 
@@ -138,9 +138,9 @@ async def settle(world: World, tasks_per_second: float) -> dict[str, float]:
     """
     began = time.monotonic()
     before, since, stuck = inf, began, None
-    allowed = STUCK_SECONDS + await world.count_open() / max(tasks_per_second, 0.1)
+    allowed = STUCK_SECONDS + len(await world.rows.open_tasks()) / max(tasks_per_second, 0.1)
     while time.monotonic() < since + SETTLE_SECONDS:
-        open_tasks = await world.open_tasks()
+        open_tasks = await world.rows.open_tasks()
         if stuck is None and time.monotonic() > began + allowed:
             stuck = dict.fromkeys(open_tasks, allowed)
         if not open_tasks and await world.legacy_is_done():
@@ -161,26 +161,24 @@ async def history_of(world: World, clients: Clients) -> History:
             await clients.see_final_status(waiting.pop())
 
     await asyncio.gather(*(see() for _ in range(AT_ONCE)))
-    database = await world.database()
-    statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
     attempts: dict[str, list[AttemptRow]] = {}
-    for row in await database.fetch(
-        "SELECT a.task_id, a.attempt, a.outcome, l.id IS NOT NULL AS is_joined"
-        " FROM taskgate.attempt a LEFT JOIN taskgate.ledger l ON l.id = a.entry_id ORDER BY a.attempt"
-    ):
-        attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"], row["is_joined"]))
-    await database.close()
+    async with world.rows.connected() as database:
+        statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
+        for row in await database.fetch(
+            "SELECT a.task_id, a.attempt, a.outcome, l.id IS NOT NULL AS is_joined"
+            " FROM taskgate.attempt a LEFT JOIN taskgate.ledger l ON l.id = a.entry_id ORDER BY a.attempt"
+        ):
+            attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"], row["is_joined"]))
     effects = [Effect(**json.loads(line)) for line in world.effects.read_text().splitlines()]
     return History(clients.tasks, effects, statuses, attempts, world.kills, engines, dags)
 
 
 async def engines_views(world: World) -> dict[str, str]:
     """What each engine says of the last start of each task; what is still open is given a while to end."""
-    database = await world.database()
-    rows = await database.fetch(
-        "SELECT task_id, epoch, group_id, task_type, backend FROM taskgate.dispatch WHERE backend IS NOT NULL"
-    )
-    await database.close()
+    async with world.rows.connected() as database:
+        rows = await database.fetch(
+            "SELECT task_id, epoch, group_id, task_type, backend FROM taskgate.dispatch WHERE backend IS NOT NULL"
+        )
     engines = world.engines()
     waiting = {row["task_id"]: row for row in rows}
     views: dict[str, str] = {}
@@ -210,18 +208,19 @@ def starts_by(history: History) -> dict[str, int]:
 
 async def explain(world: World, violations: list[Violation], history: History) -> None:
     """What is known of the first offenders."""
-    database = await world.database()
-    for violation in violations[:10]:
-        print(f"\n{violation.rule}: task {violation.task}: {violation.detail}")
-        for table, key in (("task_logs", "id"), ("taskgate.dispatch", "task_id"), ("taskgate.attempt", "task_id")):
-            for row in await database.fetch(f"SELECT * FROM {table} WHERE {key} = $1", violation.task):
-                shown = {name: str(value) for name, value in row.items() if value is not None and name != "payload"}
-                print(f"  {table}: {shown}")
-        for effect in history.effects:
-            if effect.task == violation.task:
-                print(f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})")
-        print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")
-    await database.close()
+    async with world.rows.connected() as database:
+        for violation in violations[:10]:
+            print(f"\n{violation.rule}: task {violation.task}: {violation.detail}")
+            for table, key in (("task_logs", "id"), ("taskgate.dispatch", "task_id"), ("taskgate.attempt", "task_id")):
+                for row in await database.fetch(f"SELECT * FROM {table} WHERE {key} = $1", violation.task):
+                    shown = {name: str(value) for name, value in row.items() if value is not None and name != "payload"}
+                    print(f"  {table}: {shown}")
+            for effect in history.effects:
+                if effect.task == violation.task:
+                    print(
+                        f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})"
+                    )
+            print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")
 
 
 async def main() -> int:
@@ -263,7 +262,7 @@ async def main() -> int:
             accepted, crowded = len(clients.tasks), clients.crowded
             done_flips, done_faults = flipping.result(), striking.result()
             print(f"{time.monotonic() - began:8.2f} s  all is sent and struck", flush=True)
-            ended = accepted - await world.count_open()
+            ended = accepted - len(await world.rows.open_tasks())
             stuck = await settle(world, ended / (time.monotonic() - began))
             history = await history_of(world, clients)
             watching.cancel()
@@ -276,6 +275,7 @@ async def main() -> int:
                 await explain(world, violations, history)
             await asyncio.gather(clients.close(), moves.close())
             moved = world.count_moved()
+            rehearsed, probed = await world.rows.rehearsed()
         finally:
             await world.stop()
     summary: dict[str, Any] = {
@@ -286,6 +286,8 @@ async def main() -> int:
         "moved": moved,
         "leader_deaths": dict(world.leader_deaths),
         "safe": len(history.safe),
+        "rehearsed": rehearsed,
+        "probed": probed,
         "violations": len(violations),
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),

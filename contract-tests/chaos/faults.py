@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
+from processes import Service
 from world import TENANTS, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
@@ -27,6 +28,8 @@ PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
 DEATH_SECONDS = 30.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
+#: Longest wait for a lease of a worker (it may have been killed a moment ago), and then for the end of one that hangs.
+LEASE_SECONDS, HANG_SECONDS = 30.0, 30.0
 
 
 async def kill_gateway(world: World, chance: random.Random) -> None:
@@ -79,7 +82,7 @@ async def kill_worker(world: World, chance: random.Random) -> None:
 async def kill_worker_of_a_dag(world: World, chance: random.Random) -> None:
     """One that runs a node of a DAG at this moment; any worker of Temporal when none does for a while."""
     deadline = time.monotonic() + NODE_SECONDS
-    while not (pids := await world.pids_that_run_nodes()) and time.monotonic() < deadline:
+    while not (pids := await world.rows.pids_that_run_nodes()) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     if pids:
         with contextlib.suppress(ProcessLookupError):
@@ -103,11 +106,23 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
     """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    while not (hung := worker.hang()) & await world.pids_with_a_lease():
-        worker.resume()
-        await asyncio.sleep(1)
-    if not await worker.died(30, hung):
-        raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
+    hung: set[int] = set()
+    async with asyncio.timeout(LEASE_SECONDS):
+        while not hung:
+            await asyncio.sleep(0.1)
+            if worker.below() & await world.rows.pids_with_a_lease():
+                hung = await _hung_with_a_lease(world, worker)
+    if not await worker.died(HANG_SECONDS, hung):
+        raise RuntimeError(f"{worker.name} hung for {HANG_SECONDS:g} s, and nobody ended it")
+
+
+async def _hung_with_a_lease(world: World, worker: Service) -> set[int]:
+    """The processes of the worker that hang now; none if it had lost its lease meanwhile."""
+    hung = worker.hang()
+    if hung & await world.rows.pids_with_a_lease():
+        return hung
+    worker.resume()
+    return set()
 
 
 async def restart_redis(world: World, chance: random.Random) -> None:

@@ -79,7 +79,7 @@ class Moves:
         await self.set_stage(tenant, Stage.OFF)
         project, deadline = self._chance.choice(self._world.projects[tenant]), time.monotonic() + QUEUED_SECONDS
         sent = 0
-        while await self._world.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
+        while await self._world.rows.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
             if sent < CROWD:
                 await self._clients.crowd(tenant, project, QUEUED + 1, CROWD_MS)
                 sent += QUEUED + 1

@@ -43,6 +43,7 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
     assert all(fault in output for fault in STRUCK)
+    assert summary["probed"] > 0, "probes went to Temporal, and none was taken for a run"
     assert "runs of DAGs: 0" not in output, output
 
 

@@ -42,10 +42,7 @@ def document_of(data: Snapshot, flag_key: str) -> Json | None:
 
 def snapshot_of(document: Mapping[str, Any]) -> Snapshot:
     """The same, as the SDK evaluates it."""
-    return {
-        kind: {key: kind.decode(item) for key, item in document[name].items()}  # type: ignore[no-untyped-call]
-        for name, kind in _KINDS.items()
-    }
+    return {kind: {key: kind.decode(item) for key, item in document[name].items()} for name, kind in _KINDS.items()}
 
 
 def _segments_of(item: Json) -> Iterator[str]:

@@ -217,6 +217,31 @@ class FlagSource:
             tracker.error(origin)
         client.track_migration_op(tracker)
 
+    def compare(
+        self,
+        evaluation: FlagEvaluation,
+        *,
+        is_consistent: bool,
+        redis: timedelta | None = None,
+        temporal: timedelta | None = None,
+    ) -> None:
+        """Tell LaunchDarkly how an evaluated task compares on both backends: a read of both, in its terms.
+
+        `redis`, `temporal`: how long the task, and its probe, waited for a worker. If they differ, the new origin has
+        failed. Like `record`: once per evaluation, no I/O, nothing for a flag of our own.
+        """
+        client = self._client
+        if client is None or evaluation.tracker is None or not self.is_remote:
+            return
+        tracker = evaluation.tracker.operation(Operation.READ).consistent(lambda: is_consistent)
+        for origin, latency in ((Origin.OLD, redis), (Origin.NEW, temporal)):
+            tracker.invoked(origin)
+            if latency is not None:
+                tracker.latency(origin, latency)
+        if not is_consistent:
+            tracker.error(Origin.NEW)
+        client.track_migration_op(tracker)
+
     def document(self) -> Json | None:
         """The flag in force as LaunchDarkly's JSON; None when there is none."""
         flag = self._store.get(FEATURES, self.flag_key, lambda item: item)

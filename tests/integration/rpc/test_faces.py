@@ -103,8 +103,13 @@ SAME = {
     "GET /gateway/v1/migration/ledger/verification": "MigrationService/VerifyLedger",
     "GET /gateway/v1/tasks/{task_id}/why": "MigrationService/ExplainTask",
     "GET /gateway/v1/migration/drain": "MigrationService/Drain",
+    "GET /gateway/v1/migration/parity": "MigrationService/GetParity",
+    "POST /gateway/v1/migration/parity/gate": "MigrationService/AskParityGate",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
     "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",
+    "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
+    "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",
+    "GET /gateway/v1/migration/rehearsal/probes": "MigrationService/ListProbedTasks",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {

@@ -166,4 +166,4 @@ def _slice(row: asyncpg.Record) -> Slice:
     fields = dict(row)
     where = (fields.pop("tenant_id") or None, fields.pop("task_type"), fields.pop("backend"), fields.pop("slice_at"))
     histograms = {name: Histogram(fields.pop(name)) for name in ("run", "wait", "total", "late")}
-    return Slice(*where, Counts(**fields, **histograms))
+    return Slice(*where, Counts(**{**fields, **histograms}))

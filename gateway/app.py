@@ -54,6 +54,7 @@ PARTS = (
     "legacy_use",
     "migration_ledger",
     "migration_rampdown",
+    "migration_rehearsal",
     "health",
 )
 

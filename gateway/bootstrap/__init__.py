@@ -19,8 +19,9 @@ from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
-from gateway.migration.explanation import Explanations
-from gateway.migration.flip_log import FlipLog
+from gateway.migration.ledger.explanation import Explanations
+from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -108,5 +109,6 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         stage_watch=migration.stage_watch,
         drain=migration.drain,
         drain_watch=migration.drain_watch,
+        rehearsals=RehearsalReports(database, dependencies.router),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

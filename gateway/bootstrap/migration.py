@@ -7,12 +7,13 @@ from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.flag_stores import build_store
-from gateway.migration.slowest import Slowest
-from gateway.migration.stage_watch import StageWatch
-from gateway.migration.stages import Stages
-from gateway.migration.watch import DrainWatch
+from gateway.migration.drain.cross_check import CrossCheck
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.slowest import Slowest
+from gateway.migration.drain.watch import DrainWatch
+from gateway.migration.flags.build import build_store
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.watch import StageWatch
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         redis,
         router,
         Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        CrossCheck(database, dependencies.engines.get("temporal")),
         quiet=timedelta(hours=settings.drain_quiet_hours),
     )
     return MigrationParts(stages, StageWatch(flags, dependencies.overrides, router), drain, DrainWatch(drain))

@@ -190,7 +190,7 @@ class FlagSource:
     def evaluate(self, query: RouteQuery) -> FlagEvaluation:
         """The stage of this task, and why; in memory, some 40 µs."""
         client = self._client
-        if client is None or not self._is_there():
+        if client is None or self._flag() is None:
             return FlagEvaluation(Stage.OFF, known=False)
         context = context_of(query)
         detail = client.variation_detail(self.flag_key, context, SdkStage.OFF.value)
@@ -245,7 +245,7 @@ class FlagSource:
             return f"{silence.removesuffix(f'; {ALL_OFF}')}; {self.last_known}"
         status = self._client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
-            kept = self.last_known or ("the last known flags stay in force" if self._is_there() else ALL_OFF)
+            kept = self.last_known or ("the last known flags stay in force" if self._flag() is not None else ALL_OFF)
             why = "" if status.error is None else f" ({status.error.kind.value}: {status.error.message})"
             return f"LaunchDarkly is not connected{why}; {kept}"
         flag = self.document()
@@ -259,11 +259,10 @@ class FlagSource:
 
     def note(self) -> str | None:
         """Why the stage is `off` for all although nothing is wrong; None when a flag is in force."""
-        if self._is_there() or self.is_remote or self.problem() is not None:
+        if self._flag() is not None or self.is_remote or self.problem() is not None:
             return None
-        if self.file is not None:
-            return f"the flag file {self.file} does not exist yet: {ALL_OFF}"
-        return f"no flag has been set yet: {ALL_OFF}"
+        missing = "no flag has been set yet" if self.file is None else f"the flag file {self.file} does not exist yet"
+        return f"{missing}: {ALL_OFF}"
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on a thread of the SDK, after the flag or its problem may have changed."""
@@ -272,9 +271,6 @@ class FlagSource:
     def _flag(self) -> Any:
         """The SDK's flag in force."""
         return self._store.get(FEATURES, self.flag_key, lambda item: item)
-
-    def _is_there(self) -> bool:
-        return self._flag() is not None
 
     def _flag_changed(self, change: FlagChange) -> None:
         if change.key == self.flag_key:

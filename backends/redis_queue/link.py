@@ -122,7 +122,7 @@ class Link:
             raise AnswerLost(error.message) from error
 
     async def run(self, script: Script, *arguments: Argument, repeat: bool = True) -> Any:
-        """Run a script and return its answer; its source is sent only when Redis does not know it. As `call` otherwise."""
+        """Run a script. Its source is sent only when Redis does not know it. Otherwise as `call`."""
         try:
             return await self.call("EVALSHA", script.digest, 0, *arguments, repeat=repeat)
         except exceptions.NoScriptError:

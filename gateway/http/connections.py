@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self._since = now - self._body_bytes / SLOWEST  # the application is slow, not the client
             return
-        # What is sent after the answer is read for nothing.
+        # A body that arrives after the answer is of no use.
         useful = 0 if self.cycle is not None and self.cycle.response_complete else self._body_bytes
         if now - self._since > seconds + useful / SLOWEST:
             self.transport.abort()

@@ -52,7 +52,7 @@ class Inbox:
         self.max_payload_bytes = max_payload_bytes
 
     async def receive(self, avoided: Sequence[bytes] = ()) -> Offer | None:
-        """Receive the payload whose turn it is, of the groups whose lock is free, and lock its group (see `receive.lua`).
+        """Receive the payload whose turn it is among groups with a free lock, and lock its group (`receive.lua`).
 
         Groups in `avoided` are left to other workers.
         """

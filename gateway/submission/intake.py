@@ -206,7 +206,7 @@ class Intake:
             return {}
         charges, turns = [], Yielding()
         for index in limited:
-            await turns.pause()
+            await yielding.pause()
             charges.append(_charge(tasks[index]))
         if whole:
             await self._quotas.charge(db, charges)

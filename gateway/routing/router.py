@@ -209,7 +209,7 @@ class Router:
         )
 
     def _unserved(self) -> list[str]:
-        """Who is sent to a backend that is not configured; found from the flag itself, before any task comes."""
+        """Scopes whose stage needs a backend that is not configured. Read from the flag, before any task comes."""
         found = []
         stages = self._asked()
         for stage in Stage:

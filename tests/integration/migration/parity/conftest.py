@@ -116,8 +116,8 @@ class History:
             """
             INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,
                                          previous_hash, hash)
-            SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1::float8 * 3600), 'flip', 'file', $2, $3, $4,
-                   'ada', '', '', '{}', '', ''
+            SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1::float8 * 3600), 'flip', 'file', $2, $3,
+                   $4, 'ada', '', '', '{}', '', ''
             FROM taskgate.ledger
             RETURNING id
             """,

@@ -142,8 +142,8 @@ class Place(StrEnum):
     """One of the gateway's own workers has it."""
     HELD_ELSEWHERE = "held_elsewhere"
     """A worker has it that is not the gateway's (a legacy worker)."""
-    TAKEN = "taken"
-    """The gateway has taken it out of its queue, and it is not yet a task."""
+    COLLECTED = "taken"
+    """The gateway has collected it from its queue, and it is not yet a task."""
     SET_ASIDE = "set_aside"
     """It is no task that anybody can run."""
 
@@ -224,6 +224,9 @@ class WorkflowEnginePort(Protocol):
         """The starts that ended at or after `since`, as far as the engine keeps them (empty when it keeps none);
         without `completed` those that came to another end.
         """
+
+    async def count_open(self) -> int | None:
+        """How many of the gateway's starts have not ended, by an index that may lag behind (None: it keeps none)."""
 
     async def take_stock(self) -> Sequence[Stock]:
         """What the engine holds and has not ended, whoever gave it to it (empty: only the gateway gives it tasks).

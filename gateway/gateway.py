@@ -40,6 +40,7 @@ from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
 from gateway.operations.operations import Operations
@@ -122,6 +123,7 @@ class Gateway:
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    rehearsals: RehearsalReports
     parity: Parity
     parity_gate: Gate
     sandbox: Sandbox

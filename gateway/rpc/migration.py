@@ -9,6 +9,8 @@ from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_parity import ParityCalls
+from gateway.rpc.migration_rampdown import RampdownCalls
+from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class MigrationService:
             StageCalls(gateway, unbroken),
             LedgerCalls(gateway),
             DrainCalls(gateway),
+            RampdownCalls(gateway),
+            RehearsalCalls(gateway),
             ParityCalls(gateway),
         )
 

@@ -201,7 +201,8 @@ async def test_a_schedules_task_says_how_late_it_began(
     )
     await database.execute(
         "INSERT INTO taskgate.firing (schedule_id, nominal_at, kind, overlap, outcome, task_id, fire_at)"
-        " SELECT 's', started_at - interval '9 seconds', 'clock', 'skip', 'fired', $1, started_at - interval '7 seconds'"
+        " SELECT 's', started_at - interval '9 seconds', 'clock', 'skip', 'fired', $1,"
+        " started_at - interval '7 seconds'"
         " FROM taskgate.attempt WHERE task_id = $1",
         task_id,
     )

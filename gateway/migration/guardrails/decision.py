@@ -28,9 +28,11 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look at a tenant has found. `doubts`: why a comparison says nothing; `crossed`: limits that are passed."""
+    """What one look at a tenant has found. `doubts`: why a regression is none; `crossed`: limits that are passed; `notes`:
+    what is not compared."""
 
     regression: Regression | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
     crossed: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,7 +65,8 @@ def decide(guard: Guard, policy: Policy, sight: Sight, place: Place, world: Worl
     """What becomes of this tenant."""
     if not guard.is_on_temporal:
         return Decision(guard)
-    concerns = {name: Concern(policy.on_threshold, why) for name, why in sight.crossed.items()}
+    concerns = {name: Concern(Response.NOTIFY, why) for name, why in sight.notes.items()}
+    concerns |= {name: Concern(policy.on_threshold, why) for name, why in sight.crossed.items()}
     concerns |= {name: Concern(Response.HOLD, why) for name, why in sight.doubts.items()}
     evidence: Mapping[str, Any] = {}
     if sight.regression is not None:
@@ -77,6 +80,12 @@ def decide(guard: Guard, policy: Policy, sight: Sight, place: Place, world: Worl
     if policy.dry_run:
         concerns = {name: Concern(Response.NOTIFY, f"dry run: {one.why}") for name, one in concerns.items()}
     return _concerned(guard, concerns, evidence)
+
+
+def held_back(guard: Guard, regression: Regression, obstacle: str) -> Decision:
+    """A rollback that could not be carried out after all."""
+    concern = Concern(Response.HOLD, f"{regression.why}; {obstacle}")
+    return _concerned(guard, {REGRESSION: concern}, regression.evidence)
 
 
 def freezes(moved: int, tripped: int) -> str | None:
@@ -122,7 +131,8 @@ def _rolled_back(guard: Guard, regression: Regression, now: datetime) -> Decisio
     )
     happenings = [Happening(Kind.ROLLED_BACK, guard.tenant_id, regression.why, evidence=regression.evidence)]
     if is_last:
-        why = f"rolled back {rollbacks} times: locked until taskgate migration guardrails unlock --tenant {guard.tenant_id}"
+        until = f"taskgate migration guardrails unlock --tenant {guard.tenant_id}"
+        why = f"rolled back {rollbacks} times: locked until a person has looked ({until})"
         happenings.append(Happening(Kind.LOCKED, guard.tenant_id, why))
     return Decision(back, tuple(happenings), rolls_back=True)
 

@@ -18,12 +18,17 @@ class Kind(StrEnum):
     HELD = "held"
     CLEARED = "cleared"
     ROLLED_BACK = "rolled_back"
-    BLOCKED = "blocked"
     FROZEN = "frozen"
     UNFROZEN = "unfrozen"
     LOCKED = "locked"
     UNLOCKED = "unlocked"
     CHANGED = "changed"
+
+
+#: What the webhook tells.
+TOLD = frozenset(
+    {Kind.NOTIFIED, Kind.HELD, Kind.CLEARED, Kind.ROLLED_BACK, Kind.FROZEN, Kind.UNFROZEN, Kind.LOCKED, Kind.UNLOCKED}
+)
 
 
 @dataclass(frozen=True, slots=True)

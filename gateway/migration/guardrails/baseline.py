@@ -31,8 +31,11 @@ class Answers(NamedTuple):
         return self.yes / self.count if self.count else 0.0
 
 
+NONE: Final = Answers()
+
+
 class Run(NamedTuple):
-    """What one outcome says (`gateway.migration.parity.evidence.Outcome`); a question that it does not answer is None."""
+    """What one outcome says (`parity.evidence.Outcome`); a question that it does not answer is None."""
 
     task_type: str
     failed: bool | None = None
@@ -43,11 +46,14 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TypeBaseline:
-    """Of one task type. `spread`: how much more the share of failures differs between minutes than chance explains (1: no
-    more); a burst of failures is then not taken for as many independent ones."""
+    """Of one task type.
+
+    `spread`: how much more the share of failures differs between minutes than chance explains (1: no more). A burst of
+    failures is then not taken for as many independent ones.
+    """
 
     streams: Mapping[str, Answers] = field(default_factory=dict)
-    recent: Answers = Answers()
+    recent: Answers = NONE
     slow_bucket: int | None = None
     spread: float = 1.0
 
@@ -96,7 +102,7 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
 
 
 def spread_of(minutes: Iterable[Answers]) -> float:
-    """The dispersion of the share of yes between minutes (Pearson's chi-square by its degrees of freedom), at least 1."""
+    """The dispersion of the share of yes between minutes: Pearson's chi-square by its degrees of freedom, at least 1."""
     counted = [one for one in minutes if one.count]
     count, yes = sum(one.count for one in counted), sum(one.yes for one in counted)
     if len(counted) < 2 or yes in (0, count):

@@ -1,4 +1,4 @@
-"""Whether a tenant's tasks do worse on Temporal than they did on Redis: streams of yes and no, tested after each outcome."""
+"""Whether a tenant's tasks do worse on Temporal than on Redis: streams of yes and no, tested after each outcome."""
 
 from __future__ import annotations
 
@@ -61,8 +61,11 @@ class Tally:
 def compare(
     baselines: Mapping[str, TypeBaseline], tally: Tally, *, block: int = 1, beside: Mapping[str, Answers] | None = None
 ) -> Sight:
-    """What the test says now. `block`: how often the count began anew (1: not yet). `beside`: first runs of tasks of other
-    tenants on Redis in the last minutes, by type; None: nobody asked yet, and a regression found is not final."""
+    """What the test says now.
+
+    `block`: how often the count began anew (1: not yet). `beside`: first runs of other tenants' tasks on Redis in the
+    last minutes, by type; None: nobody asked yet, and a regression is not final.
+    """
     doubts: dict[str, str] = {}
     worst: tuple[float, Regression] | None = None
     for number, (task_type, baseline) in enumerate(baselines.items(), 1):
@@ -107,13 +110,13 @@ def _doubt(task_type: str, name: str, baseline: TypeBaseline, after: Answers, be
     for where, one in (("in the day before the move", whole), ("just before the move", recent)):
         if one.count >= LEAST_RECENT and one.rate > BROKEN:
             return (
-                f"{task_type} fails on redis, too: {one.yes} of {one.count} {where}. Going back would not help, so nothing is"
-                " rolled back; mend the handler first"
+                f"{task_type} fails on redis, too: {one.yes} of {one.count} {where}. Going back would not help, so"
+                " nothing is rolled back; mend the handler first"
             )
     if beside.count >= LEAST_RECENT and beside.rate > BROKEN:
         return (
-            f"{task_type} fails everywhere now: {beside.yes} of {beside.count} of other tenants on redis in the last minutes,"
-            f" {after.yes} of {after.count} here. Going back would not help, so nothing is rolled back"
+            f"{task_type} fails everywhere now: {beside.yes} of {beside.count} of other tenants on redis in the last"
+            f" minutes, {after.yes} of {after.count} here. Going back would not help, so nothing is rolled back"
         )
     return None
 

@@ -28,8 +28,10 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look at a tenant has found. `doubts`: why a regression is none; `crossed`: limits that are passed; `notes`:
-    what is not compared."""
+    """What one look at a tenant has found.
+
+    `notes`: what is not compared; `doubts`: why a regression is no reason to go back; `crossed`: limits that are passed.
+    """
 
     regression: Regression | None = None
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -42,8 +42,9 @@ class Concern:
 class Guard:
     """The guardrail of one tenant. Times are the database's.
 
-    `redis_stage` is the last stage that ran on Redis, where a rollback leads; `entry_id` and `moved_at` are of the ledger's
-    entry that moved it forward; `since` says from which outcome on it is compared, and with what (`counting.Since`).
+    `redis_stage` is the last stage that ran on Redis, where a rollback leads; `entry_id` and `moved_at` are of the
+    ledger's entry that moved it forward; `since` says from which outcome on it is compared, and with what
+    (`counting.Since`).
     """
 
     tenant_id: str

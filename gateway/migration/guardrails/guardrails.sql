@@ -90,11 +90,12 @@ SELECT COALESCE(min(position) - 1, (SELECT COALESCE(max(position), 0) FROM taskg
 FROM taskgate.outcome WHERE counted_at > now() - interval '1 minute'
 
 -- name: counted
--- What these tenants ($1) did on Temporal after these positions ($2) and until position $3: of each type, by what it was and how long it ran.
-SELECT o.tenant_id, o.task_type, o.position, o.failed, o.retried, o.dead, o.run_seconds
+-- What these tenants ($1) did on Temporal after these positions ($2) and until position $3.
+SELECT o.tenant_id, o.task_type, o.failed, o.retried, o.dead, o.run_seconds
 FROM unnest($1::text[], $2::bigint[]) AS g (tenant_id, after)
 JOIN taskgate.outcome o ON o.tenant_id = g.tenant_id AND o.position > g.after AND o.position <= $3
 WHERE o.backend = 'temporal'
+ORDER BY o.position
 
 -- name: owners
 -- To which tenants these projects belong.

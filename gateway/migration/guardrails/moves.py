@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.migration.guardrails.guard import Concern, Guard, Phase
+from gateway.migration.guardrails.guard import COOLDOWNS, Concern, Guard, Phase
 from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.policy import Response
 from gateway.routing.stages import REDIS, Stage, backend_of
@@ -80,7 +80,8 @@ def _moved_while_locked(guard: Guard, place: Place) -> tuple[Guard, list[Happeni
 
 def _on_redis(guard: Guard, place: Place) -> tuple[Guard, list[Happening]]:
     if place.is_ours:
-        return guard, []
+        phase = Phase.LOCKED if guard.rollbacks >= len(COOLDOWNS) else Phase.ROLLED_BACK
+        return (replace(guard, phase=phase, concerns={}) if guard.is_on_temporal else guard), []
     here = replace(guard, redis_stage=place.stage)
     match guard.phase:
         case Phase.COOLING:

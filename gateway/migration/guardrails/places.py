@@ -110,7 +110,10 @@ class Places:
     async def _scopes(self, db: Database) -> dict[str | None, list[Scope]]:
         """Projects and types that have a setting of their own, by tenant (None: of whatever tenant)."""
         document = self._flags.document()
-        named = [*(settings_of(document) if document is not None else ()), *(row.scope for row in self._overrides.rows())]
+        named = [
+            *(settings_of(document) if document is not None else ()),
+            *(row.scope for row in self._overrides.rows()),
+        ]
         narrow = [scope for scope in named if scope.project_id is not None or scope.task_type is not None]
         projects = sorted({scope.project_id for scope in narrow if scope.project_id is not None})
         owners = {row["id"]: row["tenant_id"] for row in await db.fetch(SQL.owners, projects)} if projects else {}
@@ -129,9 +132,7 @@ class Places:
         stages = [stage for stage, whom in reached_stages(document).items() if "default" in whom]
         return _furthest(stages)
 
-    def _place(
-        self, tenant_id: str, tier: Tier, plan: str | None, scopes: list[Scope], by_task: Stage | None
-    ) -> Place:
+    def _place(self, tenant_id: str, tier: Tier, plan: str | None, scopes: list[Scope], by_task: Stage | None) -> Place:
         routes = [self._router.route(query) for query in _queries(tenant_id, tier, plan, scopes)]
         route = max(routes, key=lambda one: list(Stage).index(one.stage))
         stage = route.stage
@@ -165,5 +166,3 @@ def _furthest(stages: list[Stage]) -> Stage | None:
 
 def _is_same(place: Place, before: Place | None) -> bool:
     return before is not None and replace(before, at=None) == place
-
-

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from backends.errors import TaskgateError
 from gateway.migration.guardrails.guard import Concern, Guard, Phase
 from gateway.migration.guardrails.happening import Happening
 from gateway.migration.guardrails.policy import Policy, Response, resolve
@@ -21,8 +22,10 @@ SQL = Queries("gateway.migration.guardrails", "guardrails.sql")
 DEFAULT = "default"
 
 
-class GuardChanged(Exception):
-    """Somebody changed the guard meanwhile; nothing was written."""
+class GuardChanged(TaskgateError):
+    """Somebody changed the guardrail meanwhile; nothing was written."""
+
+    code = "guard_changed"
 
 
 def guard_of(row: asyncpg.Record) -> Guard:

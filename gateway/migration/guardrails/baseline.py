@@ -102,7 +102,7 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
 
 
 def spread_of(minutes: Iterable[Answers]) -> float:
-    """The dispersion of the share of yes between minutes: Pearson's chi-square by its degrees of freedom, at least 1."""
+    """How the share of yes differs between minutes: Pearson's chi-square by its degrees of freedom, at least 1."""
     counted = [one for one in minutes if one.count]
     count, yes = sum(one.count for one in counted), sum(one.yes for one in counted)
     if len(counted) < 2 or yes in (0, count):

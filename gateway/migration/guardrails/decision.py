@@ -30,7 +30,7 @@ class Regression:
 class Sight:
     """What one look at a tenant has found.
 
-    `notes`: what is not compared; `doubts`: why a regression is no reason to go back; `crossed`: limits that are passed.
+    `notes`: what is not compared; `doubts`: why going back would not help; `crossed`: limits that are passed.
     """
 
     regression: Regression | None = None

@@ -110,10 +110,8 @@ class Places:
     async def _scopes(self, db: Database) -> dict[str | None, list[Scope]]:
         """Projects and types that have a setting of their own, by tenant (None: of whatever tenant)."""
         document = self._flags.document()
-        named = [
-            *(settings_of(document) if document is not None else ()),
-            *(row.scope for row in self._overrides.rows()),
-        ]
+        overridden = [row.scope for row in self._overrides.rows()]
+        named = [*(() if document is None else settings_of(document)), *overridden]
         narrow = [scope for scope in named if scope.project_id is not None or scope.task_type is not None]
         projects = sorted({scope.project_id for scope in narrow if scope.project_id is not None})
         owners = {row["id"]: row["tenant_id"] for row in await db.fetch(SQL.owners, projects)} if projects else {}

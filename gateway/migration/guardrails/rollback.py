@@ -1,4 +1,4 @@
-"""A rollback in one transaction: the override, the guard, the history, the webhook and the entry of the ledger, or nothing."""
+"""A rollback is one transaction: override, guard, history, webhook and entry of the ledger, or nothing."""
 
 from __future__ import annotations
 

@@ -3,137 +3,142 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.migration.guardrails.baseline import Answers, Run, TypeBaseline
+from gateway.migration.guardrails.baseline import Run, TypeBaseline
 from gateway.migration.guardrails.decision import Regression, Sight
-from gateway.migration.parity.eprocess import log_e_value
+from gateway.migration.parity.eprocess import ALPHA, SMALLEST_BASELINE, Rate, Stream, threshold
 
-#: A tenant-migration is taken back by mistake at most so often, however long it is watched.
-ALPHA: Final = 1e-5
-#: How that is split over the streams of a task type.
-SHARES: Final = {"failed": 0.55, "retried": 0.15, "dead": 0.15, "slow": 0.15}
 #: In words.
 WORDS: Final = {
-    "failed": "of the first runs fail",
-    "retried": "of the tasks needed a retry",
-    "dead": "of the tasks fail for good",
-    "slow": "of the runs are slower than nine tenths on redis",
+    Stream.FAILED: "of the first runs fail",
+    Stream.RETRIED: "of the tasks need a retry",
+    Stream.DEAD: "of the tasks fail for good",
+    Stream.SLOWER: "of the runs are slower than nine tenths on redis",
 }
-#: No stream is judged by fewer outcomes, nor compared with a smaller baseline.
+#: No stream is judged by fewer outcomes: the first tasks of a process fail on every engine.
 LEAST_OUTCOMES: Final = 8
-LEAST_BASELINE: Final = 50
-#: After so many outcomes the count begins anew: thousands of good ones must not hide that it has become bad.
-BLOCK: Final = 1000
-#: A baseline that fails so often is broken itself, and so is everybody's in the last minutes, with enough tasks.
-BROKEN: Final = 0.2
-LEAST_RECENT: Final = 20
 #: The first runs of a process are slow on every engine.
 COLD: Final = 10
+#: After so many outcomes the count begins anew: thousands of good ones must not hide that it has become bad. The first
+#: block has most of alpha, the others share the rest.
+BLOCK: Final = 1000
+FIRST_BLOCK: Final = 0.9
+#: A baseline that fails so often is broken itself, with enough tasks.
+BROKEN: Final = 0.2
+#: Other tenants' tasks usually fail less often than this.
+EVERYWHERE: Final = 0.1
+LEAST_RECENT: Final = 20
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted on Temporal since the guardrail was armed, by task type and stream."""
+    """What was counted on Temporal since the guardrail was armed, by type and stream: answers, and those of yes."""
 
-    types: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    types: dict[str, dict[Stream, list[int]]] = field(default_factory=dict)
     cold: dict[str, int] = field(default_factory=dict)
     """Runs of each type whose duration is not judged."""
 
     @property
     def outcomes(self) -> int:
-        return sum(streams["failed"].count for streams in self.types.values() if "failed" in streams)
+        return sum(streams[Stream.FAILED][0] for streams in self.types.values() if Stream.FAILED in streams)
 
     def add(self, run: Run, baseline: TypeBaseline | None) -> None:
         """Count one outcome; of a type without a baseline only that it is there."""
-        answers = (baseline or TypeBaseline()).answers(run)
-        if "slow" in answers and self.cold.get(run.task_type, 0) < COLD:
-            self.cold[run.task_type] = self.cold.get(run.task_type, 0) + 1
-            del answers["slow"]
         streams = self.types.setdefault(run.task_type, {})
-        for name, yes in answers.items():
-            before = streams.get(name, Answers())
-            streams[name] = Answers(before.count + 1, before.yes + yes)
+        for stream, is_yes in (baseline or TypeBaseline()).answers(run):
+            if stream is Stream.SLOWER and self.cold.get(run.task_type, 0) < COLD:
+                self.cold[run.task_type] = self.cold.get(run.task_type, 0) + 1
+                continue
+            counted = streams.setdefault(stream, [0, 0])
+            counted[0] += 1
+            counted[1] += is_yes
+
+    def rate(self, task_type: str, stream: Stream) -> Rate:
+        return Rate(*self.types.get(task_type, {}).get(stream, (0, 0)))
 
 
 def compare(
-    baselines: Mapping[str, TypeBaseline], tally: Tally, *, block: int = 1, beside: Mapping[str, Answers] | None = None
+    baselines: Mapping[str, TypeBaseline], tally: Tally, *, block: int = 1, aside: Container[str] = ()
 ) -> Sight:
-    """What the test says now.
-
-    `block`: how often the count began anew (1: not yet). `beside`: first runs of other tenants' tasks on Redis in the
-    last minutes, by type; None: nobody asked yet, and a regression is not final.
-    """
+    """What the test says now. `block`: how often the count began anew (1: not yet). `aside`: types that are left out."""
     doubts: dict[str, str] = {}
     worst: tuple[float, Regression] | None = None
-    for number, (task_type, baseline) in enumerate(baselines.items(), 1):
-        streams = tally.types.get(task_type)
-        if streams is None:
+    for task_type, streams in tally.types.items():
+        baseline = baselines.get(task_type)
+        if baseline is None or task_type in aside:
             continue
-        for name, answers in streams.items():
-            excess = _excess(baseline.streams.get(name, Answers()), answers, name, number, block, baseline.spread)
+        for stream, (asked, yes) in streams.items():
+            excess = _excess(baseline, stream, asked, yes, len(baselines), block)
             if excess < 0:
                 continue
-            doubt = _doubt(task_type, name, baseline, answers, (beside or {}).get(task_type, Answers()))
+            doubt = None if stream is Stream.SLOWER else _broken(task_type, baseline)
             if doubt is not None:
                 doubts[f"doubt:{task_type}"] = doubt
             elif worst is None or excess > worst[0]:
-                worst = excess, _regression(task_type, name, baseline, answers, excess)
-    return Sight(None if worst is None else worst[1], doubts)
+                worst = excess, _regression(task_type, stream, baseline, Rate(asked, yes), excess)
+    return Sight(None if worst is None else worst[1], doubts=doubts)
 
 
 def strangers(baselines: Mapping[str, TypeBaseline], tally: Tally) -> list[str]:
-    """Task types of which Redis knew nothing, or too little: there is nothing to compare them with."""
+    """Task types that have hardly run on Redis: there is nothing to compare them with."""
     return [
         task_type
         for task_type in tally.types
-        if task_type not in baselines or baselines[task_type].streams["failed"].count < LEAST_BASELINE
+        if task_type not in baselines or baselines[task_type].failed.asked < SMALLEST_BASELINE
     ]
 
 
-def _excess(before: Answers, after: Answers, name: str, number: int, block: int, spread: float) -> float:
+def share_of(block: int) -> float:
+    """The part of alpha that a block has; all of them together have all of it."""
+    return FIRST_BLOCK if block == 1 else (1 - FIRST_BLOCK) / (block * (block - 1))
+
+
+def _excess(baseline: TypeBaseline, stream: Stream, asked: int, yes: int, types: int, block: int) -> float:
     """By how much (log) the evidence exceeds what a verdict needs; negative: it does not."""
-    if after.count < LEAST_OUTCOMES or before.count < LEAST_BASELINE or after.rate <= before.rate:
+    before = baseline.rates.get(stream)
+    if asked < LEAST_OUTCOMES or before is None or before.asked < SMALLEST_BASELINE or yes <= asked * before.part:
         return -math.inf
-    # Shares of alpha that add up to one, however many types and blocks there will be.
-    share = SHARES[name] * (6 / math.pi**2 / number**2) * 1 / (block * (block + 1))
-    return log_e_value(before.count, before.yes, after.count, after.yes) / spread - math.log(1 / (ALPHA * share))
+    log_e = baseline.test(stream).log_e(Rate(asked, yes)) / baseline.spread
+    return log_e - threshold(stream, types) + math.log(share_of(block))
 
 
-def _doubt(task_type: str, name: str, baseline: TypeBaseline, after: Answers, beside: Answers) -> str | None:
-    """Why going back would not help."""
-    if name == "slow":
+def fails_everywhere(task_type: str, beside: Rate | None, part: float) -> str | None:
+    """Why a part of failures is no matter of the engine: other tenants' tasks of that type fail on Redis, too."""
+    if beside is None or beside.asked < LEAST_RECENT or beside.part <= max(EVERYWHERE, part / 2):
         return None
-    whole, recent = baseline.streams["failed"], baseline.recent
-    for where, one in (("in the day before the move", whole), ("just before the move", recent)):
-        if one.count >= LEAST_RECENT and one.rate > BROKEN:
+    return (
+        f"{task_type} fails everywhere now: {beside.yes} of {beside.asked} of other tenants on redis within a minute."
+        " Going back would not help, so nothing is rolled back, and this time does not count"
+    )
+
+
+def _broken(task_type: str, baseline: TypeBaseline) -> str | None:
+    """Why going back would not help: it was no better there."""
+    for where, one in (("in the day before the move", baseline.failed), ("just before the move", baseline.recent)):
+        if one.asked >= LEAST_RECENT and one.part > BROKEN:
             return (
-                f"{task_type} fails on redis, too: {one.yes} of {one.count} {where}. Going back would not help, so"
+                f"{task_type} failed on redis, too: {one.yes} of {one.asked} {where}. Going back would not help, so"
                 " nothing is rolled back; mend the handler first"
             )
-    if beside.count >= LEAST_RECENT and beside.rate > BROKEN:
-        return (
-            f"{task_type} fails everywhere now: {beside.yes} of {beside.count} of other tenants on redis in the last"
-            f" minutes, {after.yes} of {after.count} here. Going back would not help, so nothing is rolled back"
-        )
     return None
 
 
-def _regression(task_type: str, name: str, baseline: TypeBaseline, after: Answers, excess: float) -> Regression:
-    before = baseline.streams[name]
+def _regression(task_type: str, stream: Stream, baseline: TypeBaseline, after: Rate, excess: float) -> Regression:
+    before = baseline.rates[stream]
     why = (
-        f"{task_type}: {after.yes} of {after.count} ({after.rate:.0%}) {WORDS[name]} on temporal, on redis it were"
-        f" {before.yes} of {before.count} ({before.rate:.1%})"
+        f"{task_type}: {after.yes} of {after.asked} {WORDS[stream]} on temporal ({after.part:.0%}), on redis it was"
+        f" {before.yes} of {before.asked} ({before.part:.1%})"
     )
     evidence: dict[str, Any] = {
         "task_type": task_type,
-        "stream": name,
-        "redis": {"outcomes": before.count, "yes": before.yes},
-        "temporal": {"outcomes": after.count, "yes": after.yes},
+        "stream": stream.value,
+        "redis": {"asked": before.asked, "yes": before.yes},
+        "temporal": {"asked": after.asked, "yes": after.yes},
         "spread": round(baseline.spread, 3),
         "alpha": ALPHA,
         "log_e_beyond_threshold": round(excess, 3),
     }
-    return Regression(why, evidence)
+    return Regression(why, task_type, after.part, evidence)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.migration.guardrails.baseline import WINDOW, Answers, Run, TypeBaseline, baselines_of
-from gateway.migration.guardrails.comparison import BLOCK, Tally, compare, strangers
+from gateway.migration.guardrails.baseline import WINDOW, Run, baselines_of
+from gateway.migration.guardrails.comparison import LEAST_RECENT
 from gateway.migration.guardrails.decision import Sight
 from gateway.migration.guardrails.guard import Guard
+from gateway.migration.guardrails.since import Since
 from gateway.migration.guardrails.store import SQL
+from gateway.migration.parity.eprocess import Rate
 from gateway.migration.parity.evidence import Evidence, Outcome
 from gateway.routing.stages import REDIS, TEMPORAL
 from gateway.storage.database import Database
@@ -22,30 +24,6 @@ from gateway.storage.database import Database
 MINUTE: Final = 60.0
 #: So long "now" is, when other tenants are looked at.
 BESIDE: Final = timedelta(minutes=5)
-
-
-@dataclass(slots=True)
-class Since:
-    """From which outcome on a tenant is compared, and with what. `baselines` None: not read yet; nothing has ended."""
-
-    position: int
-    block: int = 1
-    baselines: Mapping[str, TypeBaseline] | None = None
-    tally: Tally = field(default_factory=Tally)
-    has_news: bool = False
-    """Something has ended on Temporal."""
-
-    def stored(self) -> dict[str, Any]:
-        """As `Guard.since` holds it; the tally is counted again from the outcomes."""
-        types = None if self.baselines is None else {name: one.stored() for name, one in self.baselines.items()}
-        return {"position": self.position, "block": self.block, "types": types}
-
-    @classmethod
-    def of_stored(cls, stored: Mapping[str, Any]) -> Since:
-        """The same from JSON, with nothing counted."""
-        types = stored["types"]
-        known = None if types is None else {name: TypeBaseline.of_stored(one) for name, one in types.items()}
-        return cls(stored["position"], stored["block"], known)
 
 
 class Counting:
@@ -104,18 +82,15 @@ class Counting:
             since.baselines = baselines_of(slices, guard.armed_at or now)
             await self._count_again(db, {guard.tenant_id: since})
             guard = replace(guard, since=since.stored())
-        sight = compare(since.baselines, since.tally, block=since.block)
-        if sight.regression is not None:
-            beside = await self._beside(now)
-            sight = compare(since.baselines, since.tally, block=since.block, beside=beside)
-        elif not sight.doubts and since.tally.outcomes >= BLOCK:
-            self._since[guard.tenant_id] = since = Since(self.cursor, since.block + 1, since.baselines, has_news=True)
+        sight, judged = since.judged(), since
+        if sight.regression is not None or since.aside:
+            since, sight = since.weighed(sight, await self._beside(now), self.cursor)
+        elif not sight.doubts and since.is_full:
+            since = since.anew(self.cursor)
+        if since is not judged:
+            self._since[guard.tenant_id] = since
             guard = replace(guard, since=since.stored())
-        notes = {
-            f"stranger:{name}": f"{name} has hardly run on redis: it is not compared, only limits watch it"
-            for name in strangers(since.baselines or {}, since.tally)
-        }
-        return guard, replace(sight, notes=notes)
+        return guard, replace(sight, notes=judged.notes())
 
     def in_a_minute(self) -> dict[str, tuple[int, int]]:
         """Dead letters and lost workers of each tenant on Temporal in the last minute."""
@@ -131,11 +106,8 @@ class Counting:
             self._minute.append((self._monotonic(), tenant_id, bool(outcome.dead), outcome.worker_lost))
         since = self._since.get(tenant_id)
         if since is not None and outcome.position > since.position:
-            since.has_news = True
             touched.add(tenant_id)
-            if since.baselines is not None:
-                run = Run(outcome.task_type, outcome.failed, outcome.retried, outcome.dead, outcome.run_seconds)
-                since.tally.add(run, since.baselines.get(run.task_type))
+            since.add(Run(outcome.task_type, outcome.failed, outcome.retried, outcome.dead, outcome.run_seconds))
 
     async def _count_again(self, db: Database, behind: Mapping[str, Since]) -> None:
         """Count what lies before the cursor; of tenants without a baseline only whether there is anything."""
@@ -143,16 +115,18 @@ class Counting:
             return
         positions = [one.position for one in behind.values()]
         for row in await db.fetch(SQL.counted, list(behind), positions, self.cursor):
-            since, run = behind[row["tenant_id"]], Run(*(row[name] for name in Run._fields))
-            since.has_news = True
-            if since.baselines is not None:
-                since.tally.add(run, since.baselines.get(run.task_type))
+            behind[row["tenant_id"]].add(Run(*(row[name] for name in Run._fields)))
 
-    async def _beside(self, now: datetime) -> Mapping[str, Answers]:
-        """First runs of everybody's tasks on Redis in the last minutes: what was moved is not among them."""
-        found: dict[str, Answers] = {}
+    async def _beside(self, now: datetime) -> Mapping[str, Rate]:
+        """First runs of everybody's tasks on Redis, by type, in the worst of the last minutes that says anything: what
+        was moved is not among them."""
+        found: dict[str, Rate] = {}
         for one in await self._evidence.slices_of_everybody(now - BESIDE, now + BESIDE):
-            if one.backend == REDIS:
-                before = found.get(one.task_type, Answers())
-                found[one.task_type] = Answers(before.count + one.counts.first, before.yes + one.counts.failed)
+            rate = Rate(one.counts.first, one.counts.failed)
+            if (
+                one.backend == REDIS
+                and rate.asked >= LEAST_RECENT
+                and rate.part >= found.get(one.task_type, Rate()).part
+            ):
+                found[one.task_type] = rate
         return found

@@ -20,9 +20,11 @@ REGRESSION: Final = "regression"
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A stream that the test has found to be worse than on Redis: in words, and what proves it."""
+    """A stream that the test has found to be worse than on Redis: in words, and what proves it. `part`: of yes."""
 
     why: str
+    task_type: str = ""
+    part: float = 0.0
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -53,6 +53,7 @@ PARTS = (
     "migration_stream",
     "legacy_use",
     "migration_ledger",
+    "migration_parity",
     "migration_rampdown",
     "health",
 )

@@ -37,6 +37,8 @@ from gateway.migration.drain import Drain
 from gateway.migration.explanation import Explanations
 from gateway.migration.flip_log import FlipLog
 from gateway.migration.observer import RoutingObserver
+from gateway.migration.parity.gate import Gate
+from gateway.migration.parity.parity import Parity
 from gateway.migration.stage_watch import StageWatch
 from gateway.migration.stages import Stages
 from gateway.migration.watch import DrainWatch
@@ -120,6 +122,8 @@ class Gateway:
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    parity: Parity
+    parity_gate: Gate
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
     )
+    parity_days: float = Field(
+        14.0,
+        ge=2,
+        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

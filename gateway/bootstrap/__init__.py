@@ -108,5 +108,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         stage_watch=migration.stage_watch,
         drain=migration.drain,
         drain_watch=migration.drain_watch,
+        parity=migration.parity,
+        parity_gate=migration.parity_gate,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

@@ -10,6 +10,7 @@ from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
+from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
 from gateway.migration.rampdown import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
@@ -44,6 +45,11 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         Chore("reconciling", Reconciler(database, dependencies.engines, dependencies.notifier).tick, pause),
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
+    ]
+    recorder = Recorder(database)
+    chores += [
+        Chore("counting what ended", recorder.tick, LOOK_SECONDS),
+        Chore("forgetting what was counted", lambda: recorder.forget(settings.parity_days), FORGET_SECONDS),
     ]
     for name, engine in dependencies.engines.items():
         check = EngineCheck(database, engine, dependencies.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)

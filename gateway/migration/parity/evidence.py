@@ -1,15 +1,16 @@
 """`Evidence`: what ended on which engine, each run and each death counted once, in order (docs/parity.md).
 
-Whatever ends a run leaves a mark in its own statement (a partial index), so that it costs no round trip. The leader then counts what
-is marked (`Recorder`, `recorder.py`); readers follow the positions. A yes/no question that an outcome does not answer is None.
+Whatever ends a run leaves a mark in its own statement (a partial index), so that it costs no round trip. The leader
+then counts what is marked (`Recorder`, `recorder.py`); readers follow the positions. A yes/no question that an outcome
+does not answer is None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 import asyncpg
 
@@ -28,9 +29,9 @@ PAGE: Final = 1000
 class Outcome:
     """A run that ended, or a task that failed for good. Times are the database's, durations are seconds.
 
-    `failed` is answered once per task, by the first run that completes or fails. `retried` (did a run fail before the last one?) and
-    `dead` are answered when the task is over. A lost worker, a stop and a run that was handed back answer nothing: they say
-    nothing about the engine that would hold for the next task too.
+    `failed` is answered once per task, by the first run that completes or fails. `retried` (did a run fail before the
+    last one?) and `dead` are answered when the task is over. A lost worker, a stop and a run that was handed back
+    answer nothing: they say nothing about the engine that would hold for the next task too.
     """
 
     position: int
@@ -71,7 +72,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Sums of outcomes: of a tenant or of everybody, of one task type on one engine, in a window of time. Can be added."""
+    """Sums of outcomes: of a tenant or of everybody, of one task type on one engine, in a window of time. Can be
+    added."""
 
     ended: int = 0
     """Runs."""
@@ -91,21 +93,19 @@ class Counts:
     total: Histogram = field(default_factory=Histogram)
     late: Histogram = field(default_factory=Histogram)
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.ended + other.ended,
-            self.lost + other.lost,
-            self.first + other.first,
-            self.failed + other.failed,
-            self.over + other.over,
-            self.retried + other.retried,
-            self.dead + other.dead,
-            self.attempts + other.attempts,
-            self.run + other.run,
-            self.wait + other.wait,
-            self.total + other.total,
-            self.late + other.late,
+    NUMBERS: ClassVar = ("ended", "lost", "first", "failed", "over", "retried", "dead", "attempts")
+    HISTOGRAMS: ClassVar = ("run", "wait", "total", "late")
+
+    @classmethod
+    def of(cls, several: Sequence[Counts]) -> Counts:
+        """What these come to."""
+        return cls(
+            *(sum(getattr(one, name) for one in several) for name in cls.NUMBERS),
+            *(Histogram.of(getattr(one, name) for one in several) for name in cls.HISTOGRAMS),
         )
+
+    def __add__(self, other: Counts) -> Counts:
+        return self.of([self, other])
 
     def slow_bucket(self, tolerance: float) -> int | None:
         """The bucket of 90th percentile × tolerance: what lies beyond it is slow. None without a completed run."""
@@ -119,7 +119,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The counts of one slice of time, which begins at `at`. `tenant_id` None: of tasks without a tenant, or of everybody."""
+    """The counts of one slice of time, which begins at `at`. `tenant_id` None: of tasks without a tenant, or of
+    everybody."""
 
     tenant_id: str | None
     task_type: str
@@ -141,7 +142,8 @@ class Evidence:
         return row["position"], row["at"]
 
     async def since(self, cursor: int, *, limit: int = PAGE) -> Page:
-        """The next outcomes after this position, in order. Whoever asks twice gets the same; none is put in between later."""
+        """The next outcomes after this position, in order. Whoever asks twice gets the same; none is put in between
+        later."""
         rows = await self._db.fetch(SQL.since, cursor, limit)
         outcomes = [_outcome(row) for row in rows]
         return Page(outcomes, outcomes[-1].position if outcomes else cursor, len(outcomes) < limit)
@@ -153,11 +155,6 @@ class Evidence:
     async def slices_of_everybody(self, start: datetime, end: datetime) -> list[Slice]:
         """The same, of all tenants together."""
         return [_slice(row) for row in await self._db.fetch(SQL.slices, "", start, end, True)]
-
-
-def total(slices: Iterable[Slice]) -> Counts:
-    """What these slices come to."""
-    return sum((one.counts for one in slices), Counts())
 
 
 def _outcome(row: asyncpg.Record) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 from typing import Final
 
 #: Bucket 107, the last one, holds everything from 31 hours on.
@@ -37,15 +36,25 @@ class Histogram:
     def __hash__(self) -> int:
         return hash(self.counts)
 
-    def __add__(self, other: Histogram) -> Histogram:
-        return Histogram(one + another for one, another in zip_longest(self.counts, other.counts, fillvalue=0))
+    @classmethod
+    def of(cls, several: Iterable[Histogram]) -> Histogram:
+        """What these come to."""
+        sums = [0] * BUCKETS
+        last = 0
+        for one in several:
+            for bucket, count in enumerate(one.counts):
+                if count:
+                    sums[bucket] += count
+            last = max(last, len(one.counts))
+        return cls(sums[:last])
 
     def __len__(self) -> int:
         """How many durations were counted."""
         return sum(self.counts)
 
     def quantile(self, part: float) -> float | None:
-        """The duration (seconds) that this part of them does not exceed, within a bucket's width (a fifth); None if empty."""
+        """The duration (seconds) that this part of them does not exceed, within a bucket's width (a fifth); None if
+        empty."""
         bucket = self.bucket_at(part)
         return None if bucket is None else math.sqrt(max(lower_edge(bucket), _SMALLEST) * lower_edge(bucket + 1))
 

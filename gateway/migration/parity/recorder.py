@@ -16,6 +16,8 @@ BATCH: Final = 1000
 SLICE_SECONDS: Final = 60.0
 #: Pause between two looks (seconds): an outcome is visible within a second of its commit.
 LOOK_SECONDS: Final = 0.5
+#: A day (seconds).
+DAY: Final = 86_400.0
 
 
 class Recorder:
@@ -39,10 +41,10 @@ class Recorder:
                 break
         return counted
 
-    async def forget(self, *, outcomes: float, slices: float) -> None:
-        """Delete outcomes and slices that are older than so many seconds."""
-        await self._db.execute(SQL.forget_outcomes, outcomes)
-        await self._db.execute(SQL.forget_slices, slices)
+    async def forget(self, days: float) -> None:
+        """Delete what is older: slices after so many days, single outcomes after one."""
+        await self._db.execute(SQL.forget_outcomes, DAY)
+        await self._db.execute(SQL.forget_slices, days * DAY)
 
     async def _count(self) -> int:
         async with self._db.transaction() as db:

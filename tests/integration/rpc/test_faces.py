@@ -103,6 +103,8 @@ SAME = {
     "GET /gateway/v1/migration/ledger/verification": "MigrationService/VerifyLedger",
     "GET /gateway/v1/tasks/{task_id}/why": "MigrationService/ExplainTask",
     "GET /gateway/v1/migration/drain": "MigrationService/Drain",
+    "GET /gateway/v1/migration/parity": "MigrationService/GetParity",
+    "POST /gateway/v1/migration/parity/gate": "MigrationService/AskParityGate",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
 }
 #: What only HTTP has, and why.

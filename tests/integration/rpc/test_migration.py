@@ -6,7 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
-from taskgate.v1 import DrainRequest, DrainVerdict, MigrationServiceStub, WatchDrainRequest
+from taskgate.v1 import (
+    DrainRequest,
+    DrainVerdict,
+    GetParityRequest,
+    MigrationServiceStub,
+    ParityVerdict,
+    WatchDrainRequest,
+)
 
 Code = grpc.StatusCode
 
@@ -46,3 +53,12 @@ async def test_who_may(face: Any, migration: Any, refusal: Any) -> None:
     assert refused.code is Code.PERMISSION_DENIED
     refused = await refusal(migration.Drain(DrainRequest(tenant_id="nobody"), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TENANT_NOT_FOUND")
+
+
+async def test_parity_of_a_tenant(face: Any, migration: Any) -> None:
+    report = (await migration.GetParity(GetParityRequest(tenant_id="t-ann"), metadata=face.root)).report
+    assert (report.tenant_id, report.stage, report.verdict) == ("t-ann", "off", ParityVerdict.PARITY_VERDICT_NO_DATA)
+    assert not report.HasField("since")
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await migration.GetParity(GetParityRequest(), metadata=face.root)
+    assert error.value.code() is Code.INVALID_ARGUMENT

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.migration.parity.evidence import Evidence, Outcome, total
+from gateway.migration.parity.evidence import Counts, Evidence, Outcome, Slice
 from gateway.migration.parity.histogram import bucket_of
 from gateway.migration.parity.recorder import Recorder
 from gateway.storage.database import Database
@@ -17,6 +17,10 @@ from gateway.tasks.lifecycle.transitions import Transitions
 
 AllOutcomes = Callable[[], Awaitable[list[Outcome]]]
 RunTask = Callable[..., Awaitable[str]]
+
+
+def total(slices: list[Slice]) -> Counts:
+    return Counts.of([one.counts for one in slices])
 
 
 def answers(outcome: Outcome) -> tuple[bool | None, bool | None, bool | None]:
@@ -178,10 +182,10 @@ async def test_what_is_old_is_forgotten(
 ) -> None:
     await run_task("completed")
     await recorder.tick()
-    await recorder.forget(outcomes=3600, slices=3600)
+    await recorder.forget(days=2)
     assert len((await evidence.since(0)).outcomes) == 1
-    await database.execute("UPDATE taskgate.outcome SET counted_at = now() - interval '2 hours'")
-    await database.execute("UPDATE taskgate.outcome_slice SET slice_at = now() - interval '2 hours'")
-    await recorder.forget(outcomes=3600, slices=3600)
+    await database.execute("UPDATE taskgate.outcome SET counted_at = now() - interval '25 hours'")
+    await database.execute("UPDATE taskgate.outcome_slice SET slice_at = now() - interval '49 hours'")
+    await recorder.forget(days=2)
     assert (await evidence.since(0)).outcomes == []
     assert await database.fetchval("SELECT count(*) FROM taskgate.outcome_slice") == 0

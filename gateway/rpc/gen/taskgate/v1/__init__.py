@@ -157,6 +157,24 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_parity_pb2 import AskParityGateRequest as AskParityGateRequest
+from taskgate.v1.migration_parity_pb2 import AskParityGateResponse as AskParityGateResponse
+from taskgate.v1.migration_parity_pb2 import DurationBucket as DurationBucket
+from taskgate.v1.migration_parity_pb2 import Durations as Durations
+from taskgate.v1.migration_parity_pb2 import GateMeasure as GateMeasure
+from taskgate.v1.migration_parity_pb2 import GetParityRequest as GetParityRequest
+from taskgate.v1.migration_parity_pb2 import GetParityResponse as GetParityResponse
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_INCONCLUSIVE as PARITY_VERDICT_INCONCLUSIVE
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_NO_DATA as PARITY_VERDICT_NO_DATA
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_PASS as PARITY_VERDICT_PASS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_REGRESS as PARITY_VERDICT_REGRESS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_UNSPECIFIED as PARITY_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_parity_pb2 import ParityOfType as ParityOfType
+from taskgate.v1.migration_parity_pb2 import ParityRate as ParityRate
+from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
+from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
+from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
+from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
@@ -388,6 +406,8 @@ __all__ = [
     "ApplyDagResponse",
     "ApproveDagNodeRequest",
     "ApproveDagNodeResponse",
+    "AskParityGateRequest",
+    "AskParityGateResponse",
     "BackfillScheduleRequest",
     "BackfillScheduleResponse",
     "BatchSettings",
@@ -462,6 +482,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DurationBucket",
+    "Durations",
     "ExplainTaskRequest",
     "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
@@ -478,6 +500,7 @@ __all__ = [
     "FiringKind",
     "FiringOutcome",
     "Flip",
+    "GateMeasure",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -494,6 +517,8 @@ __all__ = [
     "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetParityRequest",
+    "GetParityResponse",
     "GetRequest",
     "GetResponse",
     "GetScaleRequest",
@@ -594,6 +619,17 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PARITY_VERDICT_INCONCLUSIVE",
+    "PARITY_VERDICT_NO_DATA",
+    "PARITY_VERDICT_PASS",
+    "PARITY_VERDICT_REGRESS",
+    "PARITY_VERDICT_UNSPECIFIED",
+    "ParityOfType",
+    "ParityRate",
+    "ParityReport",
+    "ParitySide",
+    "ParityStream",
+    "ParityVerdict",
     "PastGateway",
     "Pause",
     "PauseScheduleRequest",

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -29,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -67,10 +68,18 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -105,9 +114,17 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -230,5 +247,25 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
+
+    @_abc_1.abstractmethod
+    def GetParity(
+        self,
+        request: _migration_parity_pb2.GetParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

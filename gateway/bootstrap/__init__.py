@@ -19,8 +19,8 @@ from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
-from gateway.migration.explanation import Explanations
-from gateway.migration.flip_log import FlipLog
+from gateway.migration.ledger.explanation import Explanations
+from gateway.migration.ledger.flip_log import FlipLog
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox

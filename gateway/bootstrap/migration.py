@@ -7,14 +7,14 @@ from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.flag_stores import build_store
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.slowest import Slowest
+from gateway.migration.drain.watch import DrainWatch
+from gateway.migration.flags.build import build_store
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
-from gateway.migration.slowest import Slowest
-from gateway.migration.stage_watch import StageWatch
-from gateway.migration.stages import Stages
-from gateway.migration.watch import DrainWatch
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.watch import StageWatch
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
-from gateway.migration.rampdown import Rampdown
+from gateway.migration.rampdown.mover import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase

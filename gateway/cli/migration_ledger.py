@@ -68,7 +68,7 @@ def expire_command(
     as_json: AsJson = False,
 ) -> None:
     """Delete entries of whole months; each leaves its closing hash. As the owner (TASKGATE_DATABASE_URL)."""
-    from gateway.migration.verification import expire
+    from gateway.migration.ledger.verification import expire
 
     try:
         month = datetime.strptime(before, "%Y-%m").replace(tzinfo=UTC).date()

@@ -15,9 +15,9 @@ from gateway.http.acceptance import json_answer
 from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.documents import document
-from gateway.migration.drain import Report
-from gateway.migration.verdict import Verdict
+from gateway.migration.drain.documents import document
+from gateway.migration.drain.report import Report
+from gateway.migration.drain.verdict import Verdict
 
 router = APIRouter(prefix="/gateway/v1/migration/drain", tags=["migration"], route_class=KeyedRoute)
 

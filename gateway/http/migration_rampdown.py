@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.rampdown_report import RampdownReports
+from gateway.migration.rampdown.report import RampdownReports
 from gateway.routing.stages import Stage
 
 router = APIRouter(prefix="/gateway/v1/migration", tags=["migration"], route_class=KeyedRoute)

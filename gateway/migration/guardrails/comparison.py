@@ -63,7 +63,7 @@ class Tally:
 def compare(
     baselines: Mapping[str, TypeBaseline], tally: Tally, *, block: int = 1, aside: Container[str] = ()
 ) -> Sight:
-    """What the test says now. `block`: how often the count began anew (1: not yet). `aside`: types that are left out."""
+    """What the test says now. `block`: how often the count began anew (1: not yet); types `aside` do not count."""
     doubts: dict[str, str] = {}
     worst: tuple[float, Regression] | None = None
     for task_type, streams in tally.types.items():

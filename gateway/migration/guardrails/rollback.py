@@ -12,8 +12,8 @@ from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.places import AUTHOR
 from gateway.migration.guardrails.store import SQL, add_events, put_guard
 from gateway.migration.guardrails.webhook import Webhook
-from gateway.migration.ledger import append
-from gateway.migration.stage_flips import override_flip
+from gateway.migration.ledger.changes import override_flip
+from gateway.migration.ledger.writer import append
 from gateway.routing.overrides import load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.storage.database import Database, type_Connection

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.migration.ledger import Flip, append
+from gateway.migration.ledger.writer import Flip, append
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 

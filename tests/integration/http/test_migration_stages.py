@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway.bootstrap import build_gateway
-from gateway.migration.stage_requests import SetStage
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.entries import EntriesInForce, InForce
+from gateway.migration.ledger.entries import EntriesInForce, InForce
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.rules import rule_of
 from gateway.routing.scope_names import scope_name, scope_of

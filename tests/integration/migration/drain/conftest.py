@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.slowest import Slowest
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.slowest import Slowest
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags, StaticOverrides

@@ -13,8 +13,8 @@ from backends.redis_queue import dead, wire
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.errors import TenantNotFound
 from gateway.ingress.foreign import ForeignWatch
-from gateway.migration.drain import Drain, Report
-from gateway.migration.verdict import Counts, Verdict
+from gateway.migration.drain.report import Drain, Report
+from gateway.migration.drain.verdict import Counts, Verdict
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags

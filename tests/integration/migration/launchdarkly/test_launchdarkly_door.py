@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from gateway.migration.launchdarkly_api import LaunchDarklyApi
-from gateway.migration.launchdarkly_store import LaunchDarklyStore, ReadOnlyStore
-from gateway.migration.stage_errors import (
+from gateway.migration.flags.errors import (
     FlagOutcomeUnknown,
     FlagStoreUnavailable,
     StageChangeRefused,
     StageVersionStale,
 )
-from gateway.migration.stage_requests import ImportFlags, SetRollout, SetStage, UnsetStage
-from gateway.migration.stages import Stages
+from gateway.migration.flags.launchdarkly_api import LaunchDarklyApi
+from gateway.migration.flags.launchdarkly_store import LaunchDarklyStore, ReadOnlyStore
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import ImportFlags, SetRollout, SetStage, UnsetStage
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flags import FlagSource
 from gateway.storage.database import Database

@@ -110,5 +110,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         drain_watch=migration.drain_watch,
         parity=migration.parity,
         parity_gate=migration.parity_gate,
+        guardrails=migration.guardrails,
+        guardrail_watch=migration.guardrail_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

@@ -76,6 +76,7 @@ class Evaluator:
         self._seen: int | None = None
         self._guards: dict[str, Guard] = {}
         self._policies = Policies()
+        self._were_changed = False
         self._waiting: set[str] = set()
         """Of these something is to be decided although nothing ended: they hold, or were moved."""
 
@@ -117,13 +118,19 @@ class Evaluator:
         else:
             for guard in guards.values():
                 self._counting.take(guard)
-        self._term, self._seen = self._db.term, version
+        self._term, self._seen, self._were_changed = self._db.term, version, True
 
     async def _follow_moves(self, now: datetime) -> set[str]:
         """Write down who moved, and whose cooldown is over; those tenants."""
         drafts: dict[str, tuple[Guard, list[Happening]]] = {}
         since = self._counting.start()
-        for tenant_id, place in (await self.places.look(self._db)).items():
+        places = dict(await self.places.look(self._db))
+        if self._were_changed:
+            # One that a person has unlocked is armed where its tenant stands.
+            resting = [one.tenant_id for one in self._guards.values() if one.phase is Phase.RESTING]
+            places |= {tenant_id: self.places.of(tenant_id) for tenant_id in resting}
+            self._were_changed = False
+        for tenant_id, place in places.items():
             before = self._guards.get(tenant_id, Guard(tenant_id))
             after, told = moved(before, place, now, since)
             if after != before:

@@ -106,3 +106,26 @@ SELECT id, tenant_id FROM projects WHERE id = ANY ($1::text[])
 INSERT INTO taskgate.delivery (id, task_id, tenant_id, event, url, receiver, body)
 VALUES ('msg_' || replace(gen_random_uuid()::text, '-', ''), '', NULL, 'guardrail', $1::text,
         left(lower(COALESCE(substring($1::text FROM '^[A-Za-z]+://[^/?#]+'), $1::text)), 300), $2)
+
+-- name: concerned
+-- Guards that are not at rest, or of tenant $1.
+SELECT * FROM taskgate.guardrail WHERE CASE WHEN $1::text IS NULL THEN phase <> 'resting' ELSE tenant_id = $1 END ORDER BY tenant_id
+
+-- name: freeze_now
+SELECT since, why FROM taskgate.guardrail_freeze
+
+-- name: tenant
+SELECT plan FROM tenants WHERE id = $1
+
+-- name: count_anew
+-- After a freeze: what was seen before it counts no more.
+UPDATE taskgate.guardrail
+SET since = since || jsonb_build_object('position', (SELECT COALESCE(max(position), 0) FROM taskgate.outcome),
+                                        'block', (since->>'block')::int + 1),
+    version = nextval('taskgate.guardrail_version')
+WHERE phase = 'armed' AND concerns ? 'regression'
+
+-- name: held
+-- What keeps a tenant from being moved forward.
+SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, g.phase, g.concerns
+FROM (SELECT 1) AS one LEFT JOIN taskgate.guardrail g ON g.tenant_id = $1

@@ -64,10 +64,9 @@ def arm(guard: Guard, now: datetime, since: Mapping[str, Any], why: str) -> tupl
     return armed, [Happening(Kind.ARMED, guard.tenant_id, f"armed: {why}")]
 
 
-def unlocked(guard: Guard, place: Place, now: datetime, since: Mapping[str, Any]) -> Guard:
-    """A person has looked: rollbacks are counted from none, without a cooldown."""
-    free = replace(guard, rollbacks=0, cooldown_ends=None, concerns={}, phase=Phase.RESTING)
-    return free if place.is_on_redis else arm(free, now, since, "unlocked")[0]
+def unlocked(guard: Guard) -> Guard:
+    """A person has looked: rollbacks are counted from none, without a cooldown. It is armed if the tenant is moved."""
+    return replace(guard, rollbacks=0, cooldown_ends=None, concerns={}, phase=Phase.RESTING)
 
 
 def _moved_while_locked(guard: Guard, place: Place) -> tuple[Guard, list[Happening]]:

@@ -90,3 +90,8 @@ class Policies:
             names = (f"tenant:{tenant_id}", f"tier:{tier}", DEFAULT)
             self._found[key] = resolve(self._levels.get(name) for name in names)
         return self._found[key]
+
+
+def event_view(row: asyncpg.Record) -> dict[str, Any]:
+    """An event as faces answer it."""
+    return {**dict(row), "evidence": json.loads(row["evidence"]), "who": row["who"] or None}

@@ -16,7 +16,7 @@ from gateway.routing.stages import Stage
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LIVE = Place(Stage.LIVE, 7, NOON)
-WORSE = Sight(Regression("backup fails on temporal", {"log_e": 14.0}))
+WORSE = Sight(Regression("backup fails on temporal", "backup", 0.5, {"log_e": 14.0}))
 ARMED = Guard("acme", Phase.ARMED, Stage.SHADOW, 7, NOON, NOON)
 
 
@@ -120,9 +120,9 @@ def test_the_third_rollback_locks_until_a_person_unlocks() -> None:
     assert guard.phase is Phase.LOCKED
     assert "while it is locked" in guard.holds[0]
     assert not decide(guard, Policy(), WORSE, LIVE, World(now)).rolls_back
-    free = unlocked(guard, LIVE, now, {})
-    assert (free.phase, free.rollbacks) == (Phase.ARMED, 0)
-    assert unlocked(guard, Place(Stage.OFF), now, {}).phase is Phase.RESTING
+    free = unlocked(guard)
+    assert (free.phase, free.rollbacks) == (Phase.RESTING, 0)
+    assert moved(free, LIVE, now, {})[0].phase is Phase.ARMED
 
 
 def test_a_move_back_by_hand_rests_and_is_where_the_next_rollback_leads() -> None:

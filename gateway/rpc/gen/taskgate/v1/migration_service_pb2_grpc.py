@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
+from taskgate.v1 import migration_guardrails_pb2 as taskgate_dot_v1_dot_migration__guardrails__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_parity_pb2 as taskgate_dot_v1_dot_migration__parity__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
@@ -122,6 +123,31 @@ class MigrationServiceStub:
                 '/taskgate.v1.MigrationService/AskParityGate',
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+                _registered_method=True)
+        self.GetGuardrails = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetGuardrails',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.FromString,
+                _registered_method=True)
+        self.SetGuardrail = channel.unary_unary(
+                '/taskgate.v1.MigrationService/SetGuardrail',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.FromString,
+                _registered_method=True)
+        self.UnlockGuardrail = channel.unary_unary(
+                '/taskgate.v1.MigrationService/UnlockGuardrail',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeGuardrails = channel.unary_unary(
+                '/taskgate.v1.MigrationService/UnfreezeGuardrails',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.FromString,
+                _registered_method=True)
+        self.ListGuardrailEvents = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListGuardrailEvents',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -251,6 +277,41 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetGuardrails(self, request, context):
+        """Where guardrails stand, what they are set to, and whether all is frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGuardrail(self, request, context):
+        """Replaces what is set for a tenant, a tier, or everybody; in force within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockGuardrail(self, request, context):
+        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeGuardrails(self, request, context):
+        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGuardrailEvents(self, request, context):
+        """What guardrails did, with its evidence, and what people did to them, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -338,6 +399,31 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.AskParityGate,
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.SerializeToString,
+            ),
+            'GetGuardrails': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuardrails,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.SerializeToString,
+            ),
+            'SetGuardrail': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGuardrail,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.SerializeToString,
+            ),
+            'UnlockGuardrail': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockGuardrail,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.SerializeToString,
+            ),
+            'UnfreezeGuardrails': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeGuardrails,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.SerializeToString,
+            ),
+            'ListGuardrailEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGuardrailEvents,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -800,6 +886,141 @@ class MigrationService:
             '/taskgate.v1.MigrationService/AskParityGate',
             taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuardrails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetGuardrails',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGuardrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/SetGuardrail',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockGuardrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/UnlockGuardrail',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeGuardrails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/UnfreezeGuardrails',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGuardrailEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListGuardrailEvents',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
+from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
@@ -76,6 +77,16 @@ class MigrationServiceStub:
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
     """
+    GetGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -122,6 +133,16 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
     """
+    GetGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]  # type: ignore[assignment]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]  # type: ignore[assignment]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]  # type: ignore[assignment]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]  # type: ignore[assignment]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]  # type: ignore[assignment]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
@@ -267,5 +288,45 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
         UNIMPLEMENTED: the gateway has no SciPy.
         """
+
+    @_abc_1.abstractmethod
+    def GetGuardrails(
+        self,
+        request: _migration_guardrails_pb2.GetGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.GetGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.GetGuardrailsResponse]]:
+        """Where guardrails stand, what they are set to, and whether all is frozen."""
+
+    @_abc_1.abstractmethod
+    def SetGuardrail(
+        self,
+        request: _migration_guardrails_pb2.SetGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.SetGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.SetGuardrailResponse]]:
+        """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+
+    @_abc_1.abstractmethod
+    def UnlockGuardrail(
+        self,
+        request: _migration_guardrails_pb2.UnlockGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnlockGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.UnlockGuardrailResponse]]:
+        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+
+    @_abc_1.abstractmethod
+    def UnfreezeGuardrails(
+        self,
+        request: _migration_guardrails_pb2.UnfreezeGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnfreezeGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.UnfreezeGuardrailsResponse]]:
+        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+
+    @_abc_1.abstractmethod
+    def ListGuardrailEvents(
+        self,
+        request: _migration_guardrails_pb2.ListGuardrailEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.ListGuardrailEventsResponse, _abc.Awaitable[_migration_guardrails_pb2.ListGuardrailEventsResponse]]:
+        """What guardrails did, with its evidence, and what people did to them, newest first."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -33,7 +33,7 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, ledger and the use of legacy endpoints",
+        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, ledger and use of legacy endpoints",
     )
     OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses, stages and guardrails")
 

@@ -243,7 +243,8 @@ async def test_a_move_forward_within_the_cooldown_waits_for_its_end(rails: Rails
     await leader.tick()
     assert await rails.overrides() == []
     await rails.database.execute(
-        "UPDATE taskgate.guardrail SET cooldown_ends = now() - interval '1 s', version = nextval('taskgate.guardrail_version')"
+        "UPDATE taskgate.guardrail SET cooldown_ends = now() - interval '1 s',"
+        " version = nextval('taskgate.guardrail_version')"
     )
     await leader.tick()
     assert (await rails.guard()).phase is Phase.ARMED

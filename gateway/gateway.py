@@ -42,6 +42,7 @@ from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
 from gateway.operations.operations import Operations
@@ -128,6 +129,7 @@ class Gateway:
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
+    rehearsals: RehearsalReports
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)

@@ -95,7 +95,9 @@ _RESOURCES = {
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
         GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
         GET /gateway/v1/migration/rampdown
-        GET /gateway/v1/migration/guardrails  GET /gateway/v1/migration/guardrails/history""",
+        GET /gateway/v1/migration/guardrails  GET /gateway/v1/migration/guardrails/history
+        GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
+        GET /gateway/v1/migration/rehearsal/probes""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -136,7 +138,9 @@ METHODS = {
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
-            ListFlips VerifyLedger Drain WatchDrain GetGuardrails ListGuardrailEvents""",
+            GetGuardrails ListGuardrailEvents
+            ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
+            ListProbedTasks""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails""",

@@ -21,6 +21,7 @@ from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -112,5 +113,6 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         parity_gate=migration.parity_gate,
         guardrails=migration.guardrails,
         guardrail_watch=migration.guardrail_watch,
+        rehearsals=RehearsalReports(database, dependencies.router),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

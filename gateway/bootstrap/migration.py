@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.migration.drain.cross_check import CrossCheck
 from gateway.migration.drain.report import Drain
 from gateway.migration.drain.slowest import Slowest
 from gateway.migration.drain.watch import DrainWatch
@@ -51,6 +52,7 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         redis,
         router,
         Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        CrossCheck(database, dependencies.engines.get("temporal")),
         quiet=timedelta(hours=settings.drain_quiet_hours),
     )
     parity = Parity(database, router, days=settings.parity_days)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.rehearsal import RehearsalParts
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
@@ -31,9 +32,17 @@ from gateway.tasks.lifecycle.transitions import Transitions
 
 #: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
+#: Pause between two looks for tasks to be rehearsed (seconds).
+REHEARSE_SECONDS = 0.5
 
 
-def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties) -> Leader:
+def build_leader(
+    dependencies: Dependencies,
+    dispatcher: Dispatcher,
+    duties: EngineDuties,
+    rehearsal_on: Callable[[Database], RehearsalParts],
+) -> Leader:
+    """`rehearsal_on`: the rehearsal that writes to this database."""
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
     reaper = Reaper(
         database,
@@ -84,6 +93,12 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         wake=lambda: None,
     )
     chores.append(Chore("guarding moves", guardrails.tick, GUARD_SECONDS))
+    parts = rehearsal_on(database)
+    chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
+    if parts.probes is not None:
+        chores.append(Chore("probing", parts.probes.tick, REHEARSE_SECONDS))
+    days = settings.rehearsal_days
+    chores.append(Chore("forgetting rehearsals", lambda: parts.rehearsal.forget(days), FORGET_SECONDS))
     bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))

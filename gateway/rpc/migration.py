@@ -10,6 +10,8 @@ from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_guardrails import GuardrailCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_parity import ParityCalls
+from gateway.rpc.migration_rampdown import RampdownCalls
+from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ class MigrationService:
             DrainCalls(gateway),
             ParityCalls(gateway),
             GuardrailCalls(gateway, unbroken),
+            RampdownCalls(gateway),
+            RehearsalCalls(gateway),
         )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:

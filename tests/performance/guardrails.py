@@ -1,4 +1,4 @@
-"""(l) Guardrails on a virtual clock, through their own code: false alarms, how soon a bad engine is left, oscillation."""
+"""(l) Guardrails on a virtual clock, through their own code: false alarms, how soon a bad engine is left, swings."""
 
 from __future__ import annotations
 

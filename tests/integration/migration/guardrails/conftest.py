@@ -99,10 +99,10 @@ class Rails:
         run = [0] * bucket_of(1.0) + [count]
         for is_everybody in (False, True):
             await self.database.execute(
-                "INSERT INTO taskgate.outcome_slice (is_everybody, tenant_id, task_type, backend, slice_at, ended, lost,"
-                " first, failed, over, retried, dead, attempts, run, wait, total, late)"
-                " VALUES ($1, $2, $3, 'redis', date_bin('1 minute', now() - make_interval(secs => $4), 'epoch'), $5, 0,"
-                " $5, $6, $5, $6, 0, $5, $7, '{}', '{}', '{}')"
+                "INSERT INTO taskgate.outcome_slice (is_everybody, tenant_id, task_type, backend, slice_at, ended,"
+                " lost, first, failed, over, retried, dead, attempts, run, wait, total, late)"
+                " VALUES ($1, $2, $3, 'redis', date_bin('1 minute', now() - make_interval(secs => $4), 'epoch'), $5,"
+                " 0, $5, $6, $5, $6, 0, $5, $7, '{}', '{}', '{}')"
                 " ON CONFLICT DO NOTHING",
                 is_everybody,
                 "" if is_everybody else tenant,

@@ -198,6 +198,33 @@ from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
 from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
 from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
 from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
+from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
+from taskgate.v1.migration_rampdown_pb2 import StayingTasks as StayingTasks
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksRequest as ListProbedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksResponse as ListProbedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsRequest as ListRehearsalsRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsResponse as ListRehearsalsResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksRequest as ListRehearsedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksResponse as ListRehearsedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import ProbedTask as ProbedTask
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NOT_READY as REHEARSAL_VERDICT_NOT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NO_DATA as REHEARSAL_VERDICT_NO_DATA
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_READY as REHEARSAL_VERDICT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNKNOWN as REHEARSAL_VERDICT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNSPECIFIED as REHEARSAL_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_PROBLEM as REHEARSAL_WEIGHT_PROBLEM
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNKNOWN as REHEARSAL_WEIGHT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNSPECIFIED as REHEARSAL_WEIGHT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_WARNING as REHEARSAL_WEIGHT_WARNING
+from taskgate.v1.migration_rehearsal_pb2 import Rehearsal as Rehearsal
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalProbes as RehearsalProbes
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalReason as RehearsalReason
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalSpread as RehearsalSpread
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalVerdict as RehearsalVerdict
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalWeight as RehearsalWeight
+from taskgate.v1.migration_rehearsal_pb2 import RehearsedTask as RehearsedTask
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
@@ -551,6 +578,8 @@ __all__ = [
     "GetOperationResponse",
     "GetParityRequest",
     "GetParityResponse",
+    "GetRampdownRequest",
+    "GetRampdownResponse",
     "GetRequest",
     "GetResponse",
     "GetScaleRequest",
@@ -613,8 +642,14 @@ __all__ = [
     "ListOperationsResponse",
     "ListPausesRequest",
     "ListPausesResponse",
+    "ListProbedTasksRequest",
+    "ListProbedTasksResponse",
     "ListQuotasRequest",
     "ListQuotasResponse",
+    "ListRehearsalsRequest",
+    "ListRehearsalsResponse",
+    "ListRehearsedTasksRequest",
+    "ListRehearsedTasksResponse",
     "ListRequest",
     "ListResponse",
     "ListScheduleTimesRequest",
@@ -675,6 +710,7 @@ __all__ = [
     "PauseScheduleRequest",
     "PauseScheduleResponse",
     "PoolFigures",
+    "ProbedTask",
     "PurgeDeadLetterRequest",
     "PurgeDeadLetterResponse",
     "PurgeDeadLettersRequest",
@@ -684,10 +720,27 @@ __all__ = [
     "QueueDepthResponse",
     "Quota",
     "QuotaNumbers",
+    "REHEARSAL_VERDICT_NOT_READY",
+    "REHEARSAL_VERDICT_NO_DATA",
+    "REHEARSAL_VERDICT_READY",
+    "REHEARSAL_VERDICT_UNKNOWN",
+    "REHEARSAL_VERDICT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_PROBLEM",
+    "REHEARSAL_WEIGHT_UNKNOWN",
+    "REHEARSAL_WEIGHT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_WARNING",
+    "RampdownReport",
     "RedriveDeadLetterRequest",
     "RedriveDeadLetterResponse",
     "RedriveDeadLettersRequest",
     "RedriveDeadLettersResponse",
+    "Rehearsal",
+    "RehearsalProbes",
+    "RehearsalReason",
+    "RehearsalSpread",
+    "RehearsalVerdict",
+    "RehearsalWeight",
+    "RehearsedTask",
     "RemovePauseRequest",
     "RemovePauseResponse",
     "ResendCallbackRequest",
@@ -748,6 +801,7 @@ __all__ = [
     "StatsResponse",
     "StatusBreakdownRequest",
     "StatusBreakdownResponse",
+    "StayingTasks",
     "StopRequest",
     "StopResponse",
     "SubmitBatchRequest",

@@ -9,6 +9,8 @@ from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
+from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
+from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -87,6 +89,16 @@ class MigrationServiceStub:
     """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
     ListGuardrailEvents: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]
     """What guardrails did, with its evidence, and what people did to them, newest first."""
+    GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
+    ListRehearsals: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -143,6 +155,16 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
     ListGuardrailEvents: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]  # type: ignore[assignment]
     """What guardrails did, with its evidence, and what people did to them, newest first."""
+    GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
+    ListRehearsals: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]  # type: ignore[assignment]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
@@ -328,5 +350,39 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.ListGuardrailEventsResponse, _abc.Awaitable[_migration_guardrails_pb2.ListGuardrailEventsResponse]]:
         """What guardrails did, with its evidence, and what people did to them, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRampdown(
+        self,
+        request: _migration_rampdown_pb2.GetRampdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rampdown_pb2.GetRampdownResponse, _abc.Awaitable[_migration_rampdown_pb2.GetRampdownResponse]]:
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRehearsals(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsalsResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsalsResponse]]:
+        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+
+    @_abc_1.abstractmethod
+    def ListRehearsedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsedTasksResponse]]:
+        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+
+    @_abc_1.abstractmethod
+    def ListProbedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListProbedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
+        """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

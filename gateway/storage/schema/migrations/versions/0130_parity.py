@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0130_parity"
-down_revision = "0090_not_begun"
+down_revision = "0121_probes"
 
 
 def upgrade() -> None:

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0140_guardrails"
-down_revision = "0130_parity"
+down_revision = "0131_parity_gate"
 
 
 def upgrade() -> None:

@@ -89,7 +89,7 @@ def decide(guard: Guard, policy: Policy, sight: Sight, place: Place, world: Worl
 def held_back(guard: Guard, regression: Regression, obstacle: str) -> Decision:
     """A rollback that could not be carried out after all."""
     concern = Concern(Response.HOLD, f"{regression.why}; {obstacle}")
-    return _concerned(guard, {REGRESSION: concern}, regression.evidence)
+    return _concerned(guard, {**guard.concerns, REGRESSION: concern}, regression.evidence)
 
 
 def freezes(moved: int, tripped: int) -> str | None:

@@ -190,10 +190,10 @@ class Evaluator:
         drafts = []
         for one in looks:
             decision = one.decide(self, world)
-            self._keep_waiting(decision.guard)
             if decision.rolls_back:
                 assert one.sight.regression is not None
                 decision = await self._roll_back(one.guard, decision, one.sight.regression)
+            self._keep_waiting(decision.guard)
             if not decision.rolls_back and decision.guard != one.guard:
                 drafts.append((decision.guard, list(decision.happenings)))
         await self._write(drafts)

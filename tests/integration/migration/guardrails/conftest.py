@@ -89,6 +89,11 @@ class Rails:
         await self._edit(change)
         await self.routing.until_stage(stage, RouteQuery(tenants[-1], "backup"))
 
+    async def put_everybody(self, stage: Stage) -> None:
+        """The default of the flag."""
+        await self._edit(lambda flag: with_stage(flag, Scope(), stage))
+        await self.routing.until_stage(stage, RouteQuery("acme", "backup"))
+
     async def _edit(self, change: Callable[[Any], Any]) -> None:
         FlagFile(self.path, KEY).edit(change, who="ada", why="move", what="tenants", describe=lambda flag: "")
 

@@ -17,8 +17,9 @@ WINDOW: Final = timedelta(hours=24)
 RECENT: Final = timedelta(minutes=15)
 #: A completed run is slow beyond the baseline's 90th percentile times this.
 TOLERANCE: Final = 1.5
-#: With a smaller spread, outcomes of one minute are as independent as those of others.
-LEAST_SPREAD: Final = 1.5
+#: The spread is that between runs of so many answers; a smaller one than this is chance.
+SPREAD_OF: Final = 20
+LEAST_SPREAD: Final = 2.5
 
 
 class Run(NamedTuple):
@@ -35,14 +36,15 @@ class Run(NamedTuple):
 class TypeBaseline:
     """Of one task type; `recent`: failures just before the move.
 
-    `spread`: how much more the share of failures differs between minutes than chance explains (1: no more). A burst of
-    failures is then not taken for as many independent ones.
+    `spreads`: of each stream, how much more the share of yes differs in the course of the day than chance explains; left
+    out: no more. What comes in bursts, such as the slow first tasks of each process, is then not taken for as many
+    independent answers.
     """
 
     rates: Mapping[Stream, Rate] = field(default_factory=dict)
     recent: Rate = field(default_factory=Rate)
     slow_bucket: int | None = None
-    spread: float = 1.0
+    spreads: Mapping[Stream, float] = field(default_factory=dict)
     _tests: dict[Stream, EProcess] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -70,13 +72,15 @@ class TypeBaseline:
         """As JSON holds it."""
         rates = {stream.value: [rate.asked, rate.yes] for stream, rate in self.rates.items()}
         recent = [self.recent.asked, self.recent.yes]
-        return {"rates": rates, "recent": recent, "slow_bucket": self.slow_bucket, "spread": round(self.spread, 3)}
+        spreads = {stream.value: round(spread, 3) for stream, spread in self.spreads.items()}
+        return {"rates": rates, "recent": recent, "slow_bucket": self.slow_bucket, "spreads": spreads}
 
     @classmethod
     def of_stored(cls, stored: Mapping[str, Any]) -> TypeBaseline:
         """The same from JSON."""
         rates = {Stream(name): Rate(*rate) for name, rate in stored["rates"].items()}
-        return cls(rates, Rate(*stored["recent"]), stored["slow_bucket"], stored["spread"])
+        spreads = {Stream(name): spread for name, spread in stored["spreads"].items()}
+        return cls(rates, Rate(*stored["recent"]), stored["slow_bucket"], spreads)
 
 
 def baselines_of(slices: Iterable[Slice], at: datetime) -> dict[str, TypeBaseline]:
@@ -95,28 +99,34 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
     for one in counts:
         for bucket, runs in enumerate(one.run.counts):
             durations[bucket] += runs
-    run = Counts(run=Histogram(durations))
-    slow = run.slow_bucket(TOLERANCE)
-    over = sum(one.over for one in counts)
-    per_minute = [Rate(one.first, one.failed) for one in counts]
-    rates = {
-        Stream.FAILED: Rate(sum(one.asked for one in per_minute), sum(one.yes for one in per_minute)),
-        Stream.RETRIED: Rate(over, sum(one.retried for one in counts)),
-        Stream.DEAD: Rate(over, sum(one.dead for one in counts)),
-        Stream.SLOWER: Rate(len(run.run), run.slower(slow)),
+    slow = Counts(run=Histogram(durations)).slow_bucket(TOLERANCE)
+    answers = {
+        Stream.FAILED: [(one.first, one.failed) for one in counts],
+        Stream.RETRIED: [(one.over, one.retried) for one in counts],
+        Stream.DEAD: [(one.over, one.dead) for one in counts],
+        Stream.SLOWER: [(len(one.run), one.slower(slow)) for one in counts],
     }
+    rates = {stream: Rate(*map(sum, zip(*its, strict=True))) for stream, its in answers.items()}
     recent = [one.counts for one in slices if one.at >= at - RECENT]
     just = Rate(sum(one.first for one in recent), sum(one.failed for one in recent))
-    return TypeBaseline(rates, just, slow, spread_of(per_minute))
+    spreads = {stream: spread for stream, its in answers.items() if (spread := spread_of(its)) >= LEAST_SPREAD}
+    return TypeBaseline(rates, just, slow, spreads)
 
 
-def spread_of(minutes: Iterable[Rate]) -> float:
-    """How the share of yes differs between minutes: Pearson's chi-square by its degrees of freedom, at least 1."""
-    counted = [(one.asked, one.yes) for one in minutes if one.asked]
-    asked, yes = sum(one for one, _ in counted), sum(one for _, one in counted)
-    if len(counted) < 2 or yes in (0, asked):
+def spread_of(answers: Iterable[tuple[int, int]]) -> float:
+    """How the share of yes differs between runs of answers: Pearson's chi-square by its degrees of freedom.
+
+    `answers`: how many in each minute, and how many say yes, in order.
+    """
+    runs: list[tuple[int, int]] = []
+    asked = yes = 0
+    for more, of_these in answers:
+        asked, yes = asked + more, yes + of_these
+        if asked >= SPREAD_OF:
+            runs.append((asked, yes))
+            asked = yes = 0
+    whole = Rate(sum(count for count, _ in runs), sum(its for _, its in runs))
+    if len(runs) < 2 or whole.yes in (0, whole.asked):
         return 1.0
-    share = yes / asked
-    squares = sum((its - count * share) ** 2 / (count * share * (1 - share)) for count, its in counted)
-    spread = squares / (len(counted) - 1)
-    return spread if spread > LEAST_SPREAD else 1.0
+    share = whole.part
+    return sum((its - n * share) ** 2 / (n * share * (1 - share)) for n, its in runs) / (len(runs) - 1)

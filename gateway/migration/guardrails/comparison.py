@@ -20,7 +20,8 @@ WORDS: Final = {
 }
 #: No stream is judged by fewer outcomes: the first tasks of a process fail on every engine.
 LEAST_OUTCOMES: Final = 8
-#: The first runs of a process are slow on every engine.
+#: The first runs of a process are slow on every engine, and processes start at any time.
+LEAST_SLOW: Final = 40
 COLD: Final = 10
 #: After so many outcomes the count begins anew: thousands of good ones must not hide that it has become bad. The first
 #: block has most of alpha, the others share the rest.
@@ -99,9 +100,10 @@ def share_of(block: int) -> float:
 def _excess(baseline: TypeBaseline, stream: Stream, asked: int, yes: int, types: int, block: int) -> float:
     """By how much (log) the evidence exceeds what a verdict needs; negative: it does not."""
     before = baseline.rates.get(stream)
-    if asked < LEAST_OUTCOMES or before is None or before.asked < SMALLEST_BASELINE or yes <= asked * before.part:
+    least = LEAST_SLOW if stream is Stream.SLOWER else LEAST_OUTCOMES
+    if asked < least or before is None or before.asked < SMALLEST_BASELINE or yes <= asked * before.part:
         return -math.inf
-    log_e = baseline.test(stream).log_e(Rate(asked, yes)) / baseline.spread
+    log_e = baseline.test(stream).log_e(Rate(asked, yes)) / baseline.spreads.get(stream, 1.0)
     return log_e - threshold(stream, types) + math.log(share_of(block))
 
 
@@ -137,7 +139,7 @@ def _regression(task_type: str, stream: Stream, baseline: TypeBaseline, after: R
         "stream": stream.value,
         "redis": {"asked": before.asked, "yes": before.yes},
         "temporal": {"asked": after.asked, "yes": after.yes},
-        "spread": round(baseline.spread, 3),
+        "spread": baseline.spreads.get(stream, 1.0),
         "alpha": ALPHA,
         "log_e_beyond_threshold": round(excess, 3),
     }

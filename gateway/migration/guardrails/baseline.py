@@ -36,7 +36,7 @@ class Run(NamedTuple):
 class TypeBaseline:
     """Of one task type; `recent`: failures just before the move.
 
-    `spreads`: of each stream, how much more the share of yes differs in the course of the day than chance explains; left
+    `spreads`: of a stream, how much more the share of yes differs in the course of the day than chance explains; left
     out: no more. What comes in bursts, such as the slow first tasks of each process, is then not taken for as many
     independent answers.
     """

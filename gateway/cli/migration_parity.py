@@ -65,7 +65,7 @@ def text_of(report: dict[str, Any]) -> str:
         )
         lines += ["", table(header, rows)]
         noise = [_stream(stream) for stream in one["streams"]]
-        header = (
+        noise_header = (
             "",
             "before",
             "since",
@@ -78,7 +78,7 @@ def text_of(report: dict[str, Any]) -> str:
             "others before",
             "since",
         )
-        lines += ["", table(header, noise)]
+        lines += ["", table(noise_header, noise)]
     return "\n".join(lines)
 
 

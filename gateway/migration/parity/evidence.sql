@@ -98,7 +98,12 @@ WHERE is_everybody = $4 AND tenant_id = $1 AND slice_at >= $2 AND slice_at < $3
 ORDER BY slice_at
 
 -- name: forget_outcomes
-DELETE FROM taskgate.outcome WHERE counted_at < now() - make_interval(secs => $1)
+-- Of the $2 oldest outcomes those that were counted more than $1 seconds ago.
+DELETE FROM taskgate.outcome
+WHERE position IN (SELECT position FROM taskgate.outcome ORDER BY position LIMIT $2)
+  AND counted_at < now() - make_interval(secs => $1)
 
 -- name: forget_slices
-DELETE FROM taskgate.outcome_slice WHERE slice_at < now() - make_interval(secs => $1)
+DELETE FROM taskgate.outcome_slice
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.outcome_slice
+                         WHERE slice_at < now() - make_interval(secs => $1) ORDER BY slice_at LIMIT $2))

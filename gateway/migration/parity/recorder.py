@@ -16,6 +16,8 @@ BATCH: Final = 1000
 SLICE_SECONDS: Final = 60.0
 #: Pause between two looks (seconds): an outcome is visible within a second of its commit.
 LOOK_SECONDS: Final = 0.5
+#: Rows that are deleted in one statement.
+FORGOTTEN: Final = 10_000
 #: A day (seconds).
 DAY: Final = 86_400.0
 
@@ -43,8 +45,9 @@ class Recorder:
 
     async def forget(self, days: float) -> None:
         """Delete what is older: slices after so many days, single outcomes after one."""
-        await self._db.execute(SQL.forget_outcomes, DAY)
-        await self._db.execute(SQL.forget_slices, days * DAY)
+        for query, seconds in ((SQL.forget_outcomes, DAY), (SQL.forget_slices, days * DAY)):
+            while await self._db.execute(query, seconds, FORGOTTEN) == f"DELETE {FORGOTTEN}":
+                pass
 
     async def _count(self) -> int:
         async with self._db.transaction() as db:

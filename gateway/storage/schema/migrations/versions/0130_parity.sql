@@ -51,7 +51,6 @@ CREATE TABLE taskgate.outcome (
 );
 CREATE SEQUENCE taskgate.outcome_position OWNED BY taskgate.outcome.position;
 CREATE INDEX outcome_tenant ON taskgate.outcome (tenant_id, position);
-CREATE INDEX outcome_age ON taskgate.outcome USING brin (counted_at);
 
 -- The same, summed up by tenant, task type, engine and minute; with `is_everybody` of all tenants together (tenant_id ''; a task
 -- without a tenant has that, too). Histograms: element b + 1 counts durations of bucket b (`taskgate.log_bucket`).
@@ -75,7 +74,7 @@ CREATE TABLE taskgate.outcome_slice (
     late         integer[] NOT NULL,
     PRIMARY KEY (is_everybody, tenant_id, slice_at, task_type, backend)
 ) WITH (fillfactor = 70);
-CREATE INDEX outcome_slice_age ON taskgate.outcome_slice USING brin (slice_at);
+CREATE INDEX outcome_slice_age ON taskgate.outcome_slice (slice_at);
 
 -- Four buckets for each doubling, from a millisecond (0) to a day and a half (107).
 CREATE FUNCTION taskgate.log_bucket(seconds double precision) RETURNS smallint

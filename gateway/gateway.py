@@ -125,11 +125,11 @@ class Gateway:
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    rehearsals: RehearsalReports
     parity: Parity
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
-    rehearsals: RehearsalReports
     sandbox: Sandbox
     held: HeldBytes
     _loops: list[asyncio.Task[None]] = field(default_factory=list)

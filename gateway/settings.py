@@ -138,11 +138,6 @@ class Settings(BaseSettings):
         gt=0,
         description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
     )
-    parity_days: float = Field(
-        14.0,
-        ge=2,
-        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
-    )
     rehearsal_waiting: int = Field(
         10_000,
         ge=100,
@@ -161,6 +156,11 @@ class Settings(BaseSettings):
         30.0, gt=0, le=600, description="A probe that no worker takes within this time has failed"
     )
     rehearsal_days: int = Field(7, ge=1, le=365, description="How long findings of rehearsals are kept")
+    parity_days: float = Field(
+        14.0,
+        ge=2,
+        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

@@ -26,7 +26,7 @@ COLD: Final = 10
 #: After so many outcomes the count begins anew: thousands of good ones must not hide that it has become bad. The first
 #: block has most of alpha, the others share the rest.
 BLOCK: Final = 1000
-FIRST_BLOCK: Final = 0.9
+FIRST_BLOCK: Final = 0.98
 #: A baseline that fails so often is broken itself, with enough tasks.
 BROKEN: Final = 0.2
 #: Other tenants' tasks usually fail less often than this.

@@ -152,15 +152,14 @@ class Evaluator:
         }
         limited = {tenant_id: policy.limits for tenant_id, policy in policies.items() if policy.limits}
         passed = await crossed(self._db, limited, self._counting.in_a_minute()) if limited else {}
-        found = []
+        sights, drafts = {}, []
         for tenant_id in sorted({*touched, *limited} & policies.keys()):
             guard, sight = await self._counting.compared(self._db, self._guards[tenant_id], now)
             if guard != self._guards[tenant_id]:
-                await self._write([(guard, [])])
-                guard = self._guards[tenant_id]
-            sight = replace(sight, crossed=passed.get(tenant_id, {}))
-            found.append(_Look(guard, policies[tenant_id], sight))
-        return found
+                drafts.append((guard, list[Happening]()))
+            sights[tenant_id] = replace(sight, crossed=passed.get(tenant_id, {}))
+        await self._write(drafts)
+        return [_Look(self._guards[tenant_id], policies[tenant_id], sight) for tenant_id, sight in sights.items()]
 
     async def _freeze(self, looks: list[_Look], frozen: str | None, now: datetime) -> str | None:
         """Why everything is frozen; whether it freezes now is decided before anybody is rolled back."""

@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock(hashtext('taskgate.guardrail'))
 -- name: now
 -- The database's time, why everything is frozen, and a number that is another one after each change of guards and settings.
 SELECT clock_timestamp() AS now, (SELECT why FROM taskgate.guardrail_freeze) AS frozen,
-       (SELECT last_value FROM taskgate.guardrail_version) AS version
+       COALESCE(pg_sequence_last_value('taskgate.guardrail_version'::regclass), 0) AS version
 
 -- name: guards
 SELECT * FROM taskgate.guardrail

@@ -73,9 +73,12 @@ class Places:
         self._is_stale, self._listed = True, None
 
     async def look(self, db: Database) -> Mapping[str, Place]:
-        """Those that changed, with the entries behind them. Raises `DatabaseUnavailable`."""
+        """Those that changed, with the entries behind them; none before routing is known here.
+
+        Raises `DatabaseUnavailable`.
+        """
         await self._list_tenants(db)
-        if not self._is_stale:
+        if not self._is_stale or not self._router.is_ready:
             return {}
         self._is_stale = False
         try:

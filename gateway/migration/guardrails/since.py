@@ -66,7 +66,8 @@ class Since:
         over = [name for name in self.aside if fails_everywhere(name, beside.get(name), 0.0) is None]
         if over:
             since = self.anew(position, {name: why for name, why in aside.items() if name not in over})
-        return since, replace(sight, doubts={**sight.doubts, **{f"doubt:{name}": why for name, why in aside.items()}})
+        doubts = {f"doubt:{name}": why for name, why in aside.items() if name not in over}
+        return since, replace(sight, doubts={**sight.doubts, **doubts})
 
     def anew(self, position: int, aside: Mapping[str, str] | None = None) -> Since:
         """Begin to count anew."""

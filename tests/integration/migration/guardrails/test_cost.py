@@ -30,8 +30,8 @@ async def crowd(rails: Any, outcomes: int) -> Any:
     for _ in range(outcomes // PAGE):
         await db.execute(
             "INSERT INTO taskgate.outcome (position, at, task_id, attempt, tenant_id, task_type, backend, failed,"
-            " worker_lost, counted_at) SELECT nextval('taskgate.outcome_position'), now() - interval '2 h', 'o' || n, 1,"
-            " 't' || lpad((n % 2000)::text, 4, '0'), 'backup', 'redis', false, false, now() - interval '2 h'"
+            " worker_lost, counted_at) SELECT nextval('taskgate.outcome_position'), now() - interval '2 h', 'o' || n,"
+            " 1, 't' || lpad((n % 2000)::text, 4, '0'), 'backup', 'redis', false, false, now() - interval '2 h'"
             " FROM generate_series(1, $1::int) AS n",
             PAGE,
         )

@@ -137,18 +137,6 @@ async def test_for_administrators_only(admin: httpx.AsyncClient, key: str) -> No
     assert (await admin.get(PATH, headers={"Authorization": ""})).status_code == 401
 
 
-async def test_the_stream_of_stages_carries_events(admin: httpx.AsyncClient) -> None:
-    async with admin.stream("GET", f"{STAGES}/stream") as stream:
-        lines = stream.aiter_lines()
-        assert await anext(lines) == "event: stages"
-        await admin.put(PATH, json={"dry_run": True, "why": "look first"})
-        async for line in lines:
-            if line == "event: guardrail":
-                break
-        told = json.loads((await anext(lines)).removeprefix("data: "))
-    assert (told["kind"], told["why"], told["tenant_id"]) == ("changed", "default: dry_run True (look first)", None)
-
-
 async def test_the_commands(
     run: Any, key: str, people: Any, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

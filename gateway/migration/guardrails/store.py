@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -67,11 +67,7 @@ async def put_guard(db: type_Connection, guard: Guard) -> int:
 async def add_events(db: type_Connection, happenings: Iterable[Happening], *, entry_id: int | None = None) -> list[int]:
     """Write the history; the ids. `entry_id`: of the ledger's entry that was written with it."""
     return [
-        (
-            await db.fetchrow(
-                SQL.add_event, one.tenant_id, one.kind, one.why, one.who, json.dumps(one.evidence), entry_id
-            )
-        )["id"]
+        await db.fetchval(SQL.add_event, one.tenant_id, one.kind, one.why, one.who, json.dumps(one.evidence), entry_id)
         for one in happenings
     ]
 
@@ -79,7 +75,7 @@ async def add_events(db: type_Connection, happenings: Iterable[Happening], *, en
 class Policies:
     """What is set at each level."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, rows: Iterable[asyncpg.Record] = ()) -> None:
         self._levels: dict[str, dict[str, Any]] = {row["scope"]: json.loads(row["settings"]) for row in rows}
         self._found: dict[tuple[str, str], Policy] = {}
 

@@ -204,7 +204,7 @@ class Intake:
         """
         if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
             return {}
-        charges, turns = [], Yielding()
+        charges, yielding = [], Yielding()
         for index in limited:
             await yielding.pause()
             charges.append(_charge(tasks[index]))

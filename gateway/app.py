@@ -53,7 +53,9 @@ PARTS = (
     "migration_stream",
     "legacy_use",
     "migration_ledger",
+    "migration_parity",
     "migration_rampdown",
+    "migration_guardrails",
     "migration_rehearsal",
     "health",
 )

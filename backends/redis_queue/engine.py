@@ -108,10 +108,10 @@ class RedisQueueEngine:
         arguments = (ref.workflow_id, _storable(reason), _KEEP)
         if not await self._link.run(scripts.CANCEL, *arguments):
             return False
-        taken_out = await self._lists.take_out(ref)
+        removed = await self._lists.remove(ref)
         if not await self._lists.is_held(ref):
             await self._link.run(scripts.CANCELLED, *arguments)
-        return taken_out > 0
+        return removed > 0
 
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         raise CapabilityMissing("The Redis queue cannot deliver signals.")
@@ -140,15 +140,14 @@ class RedisQueueEngine:
 
         Copies without an epoch, which the legacy recovery makes, stay where they are.
         """
-        groups: dict[str, list[WorkflowRef]] = {}
-        for ref in refs:
-            groups.setdefault(ref.group_id, []).append(ref)
         withdrawn: list[WorkflowRef] = []
-        for group, its in groups.items():
-            for first in range(0, len(its), _STARTS):
-                some = its[first : first + _STARTS]
-                taken = await self._lists.withdraw(group, [ref.workflow_id for ref in some], keep=_KEEP)
-                withdrawn += [ref for ref in some if ref.workflow_id in taken]
+        for first in range(0, len(refs), _STARTS):
+            some = refs[first : first + _STARTS]
+            groups: dict[str, list[str]] = {}
+            for ref in some:
+                groups.setdefault(ref.group_id, []).append(ref.workflow_id)
+            found = await self._lists.withdraw(groups, keep=_KEEP)
+            withdrawn += [ref for ref in some if ref.workflow_id in found]
         return withdrawn
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -185,13 +184,16 @@ class RedisQueueEngine:
                 ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
         return ended
 
+    async def count_open(self) -> int | None:
+        return None
+
     async def take_stock(self) -> Sequence[Stock]:
         """All lists, read page by page: it takes some 10 ms for each 1,000 payloads."""
         with _reading():
-            return await self._stocktaking.take()
+            return await self._stocktaking.count()
 
     async def get_incarnation(self) -> str:
-        """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""
+        """Changes when Redis was emptied, and when it was restarted: a restart may lose the latest writes."""
         with _reading():
             return str((await self._link.run(scripts.INCARNATION, uuid.uuid4().hex)).decode())
 
@@ -212,7 +214,7 @@ class RedisQueueEngine:
     # Private ------------------------------------------------------------------------------------------------
 
     async def _locate(self, ref: WorkflowRef) -> tuple[str, str, str]:
-        """State, error and result; the first is empty for what has neither ended nor is in any list."""
+        """State, error and result. The state is empty for a start that has not ended and is in no list."""
         with _reading():
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
@@ -241,7 +243,7 @@ class RedisQueueEngine:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Of what changes nothing that matters, a lost answer is no answer."""
+    """For calls that may be repeated: a lost answer means no more than that Redis is unavailable."""
     try:
         yield
     except AnswerLost as error:

@@ -165,7 +165,7 @@ class TemporalEngine:
         return []
 
     async def release_worker(self, worker_id: str) -> int:
-        """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
+        """Does nothing: Temporal keeps no list by worker. A task that was not claimed is requeued by its id."""
         return 0
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -183,7 +183,7 @@ class TemporalEngine:
         raise CapabilityMissing("Temporal does not say what it has handed to a worker; the claim decides there.")
 
     async def keep_fresh(self) -> int:
-        """Nothing: only our own workers take tasks from Temporal."""
+        """Returns nothing: only the gateway's own workers receive tasks from Temporal."""
         return 0
 
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:
@@ -192,6 +192,16 @@ class TemporalEngine:
         for shape in self._shapes(session):
             try:
                 found += await shape.ended(session, since, completed=completed)
+            except Unsupported:
+                continue
+        return found
+
+    async def count_open(self) -> int | None:
+        session = await self._connection.session()
+        found = 0
+        for shape in self._shapes(session):
+            try:
+                found += await shape.count_open(session)
             except Unsupported:
                 continue
         return found

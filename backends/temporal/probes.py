@@ -100,9 +100,9 @@ class Probes:
 def _answered(told: dict[str, Any], waited: float | None) -> ProbeAnswer:
     """What a worker told; of a newer one's answer only what is known here."""
     slot = told.get("slot_seconds")
-    known = {name: told[name] for name in _FIELDS if name in told}
+    known: dict[str, Any] = {"outcome": "not_understood"} | {name: told[name] for name in _FIELDS if name in told}
     queue = waited + slot if waited is not None and isinstance(slot, float) else waited
-    return ProbeAnswer(**{"outcome": "not_understood", **known, "queue_seconds": queue})
+    return ProbeAnswer(**known, queue_seconds=queue)
 
 
 def _failed(failure: Failure) -> ProbeAnswer:

@@ -110,5 +110,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         drain=migration.drain,
         drain_watch=migration.drain_watch,
         rehearsals=RehearsalReports(database, dependencies.router),
+        parity=migration.parity,
+        parity_gate=migration.parity_gate,
+        guardrails=migration.guardrails,
+        guardrail_watch=migration.guardrail_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )

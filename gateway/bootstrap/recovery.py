@@ -11,6 +11,13 @@ from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
+from gateway.migration.guardrails.counting import Counting
+from gateway.migration.guardrails.evaluator import LOOK_SECONDS as GUARD_SECONDS
+from gateway.migration.guardrails.evaluator import Evaluator
+from gateway.migration.guardrails.places import Places
+from gateway.migration.guardrails.webhook import Webhook
+from gateway.migration.parity.evidence import Evidence
+from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
 from gateway.migration.rampdown.mover import Rampdown
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
@@ -54,6 +61,11 @@ def build_leader(
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
     ]
+    recorder = Recorder(database)
+    chores += [
+        Chore("counting what ended", recorder.tick, LOOK_SECONDS),
+        Chore("forgetting what was counted", lambda: recorder.forget(settings.parity_days), FORGET_SECONDS),
+    ]
     for name, engine in dependencies.engines.items():
         check = EngineCheck(database, engine, dependencies.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
         chores += [
@@ -72,6 +84,15 @@ def build_leader(
         fenced=settings.fence_enabled,
     )
     chores.append(Chore("ramping down", rampdown.tick, pause))
+    guardrails = Evaluator(
+        database,
+        Counting(Evidence(database)),
+        Places(dependencies.router, dependencies.flags, dependencies.overrides),
+        dependencies.engines.get("redis"),
+        webhook=Webhook(settings.guardrail_webhook_url),
+        wake=lambda: None,
+    )
+    chores.append(Chore("guarding moves", guardrails.tick, GUARD_SECONDS))
     parts = rehearsal_on(database)
     chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
     if parts.probes is not None:

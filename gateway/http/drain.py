@@ -80,6 +80,7 @@ class DrainReport(DrainLeft):
 
     at: datetime
     missing: list[str] = Field(description="What else is needed before Redis may go; empty: it may")
+    notes: list[str] = Field(description="What else people should know; no reason for a verdict")
     postgresql: int = Field(description="Tasks bound for Redis of which PostgreSQL has rows")
     redis: int | None = Field(description="Payloads that Redis holds, of everybody; null: it could not be read")
     slowest: list[SlowTask] = Field(description="Ten at most")

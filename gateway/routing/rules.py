@@ -1,4 +1,4 @@
-"""What decided about a route, in a word or two: recorded with each start."""
+"""The rule that decided about a route, in a word or two; recorded with each start."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gateway.routing.scope_names import scope_name
 WORKFLOW = "workflow"
 REDRIVE = "redrive"
 FALLBACK = "fallback"
+#: Behind the rule of a flag that nobody said anything of any more.
+LAST_KNOWN = " (last known)"
 
 
 def rule_of(override: Scope | None, reason: Mapping[str, Any] | None) -> str:

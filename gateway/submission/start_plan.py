@@ -10,7 +10,7 @@ from backends.port import WorkflowStart
 from gateway.submission.new_task import NewTask
 
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
-    from gateway.routing.flags import FlagEvaluation
+    from gateway.routing.flag_evaluation import FlagEvaluation
 
 #: A start is repeated if its owner neither confirms nor renews it for so long (seconds).
 REPEAT_SECONDS: Final = 10.0

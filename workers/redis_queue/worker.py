@@ -78,22 +78,22 @@ class RedisQueueWorker:
         """Groups whose next task was left to others, and until when this worker passes them over."""
         self._stop = asyncio.Event()
         self.ready = asyncio.Event()
-        """Set once Redis has answered for the first time: from then on tasks are taken."""
+        """Set once Redis has answered for the first time: from then on tasks are received."""
 
     @property
     def running(self) -> int:
-        """How many slots are taken."""
+        """How many slots are in use."""
         return len(self._busy)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take tasks until `stop` is set, then wait for those that run. One call per worker.
+        """Receive tasks until `stop` is set, then wait for those that run. One call per worker.
 
         A cancelled call ends at once and leaves in Redis what a killed worker would.
         """
         self._stop = stop
         helpers = [asyncio.create_task(step()) for step in (self._wakes.listen, self._wake_at_stop)]
         try:
-            await self._take()
+            await self._receive()
             await self._leave()
         finally:
             doomed = [*helpers, *self._jobs.values()]
@@ -102,9 +102,9 @@ class RedisQueueWorker:
             await asyncio.gather(*doomed, return_exceptions=True)
             await self._link.close()
 
-    # Taking -------------------------------------------------------------------------------------------------
+    # Receiving ----------------------------------------------------------------------------------------------
 
-    async def _take(self) -> None:
+    async def _receive(self) -> None:
         failures = 0
         check_at = 0.0
         away = False
@@ -115,7 +115,7 @@ class RedisQueueWorker:
                 if time.monotonic() >= check_at:
                     await self._check()
                     check_at = time.monotonic() + self._check_seconds
-                offer = None if full else await self._inbox.pick(self._avoided_now())
+                offer = None if full else await self._inbox.receive(self._avoided_now())
             except EngineError as error:
                 if not away:
                     log.warning("Redis is away, no tasks are taken: %s", error)

@@ -14,6 +14,7 @@ def document(report: Report) -> dict[str, Any]:
         "at": report.at,
         **_left(report.left),
         "missing": report.missing,
+        "notes": report.notes,
         "postgresql": report.postgresql,
         "redis": report.redis,
         "slowest": [asdict(slow) for slow in report.slowest],

@@ -25,6 +25,12 @@ FROM (
 LEFT JOIN tenants t ON t.id = d.tenant_id
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 
+-- name: on_engine
+-- What engine $1 has by our rows, and what it is just being given.
+SELECT count(*) FILTER (WHERE state <> 'starting') AS started, count(*) FILTER (WHERE state = 'starting') AS starting
+FROM taskgate.dispatch
+WHERE state IN ('starting', 'queued', 'running') AND backend = $1
+
 -- name: foreign_rows
 -- Unfinished rows of task_logs that others wrote and the gateway does not know.
 SELECT taskgate.legacy_tenant(r.payload::text, r.group_id) AS tenant_id, r.status = 'PROCESSING' AS runs, count(*) AS tasks

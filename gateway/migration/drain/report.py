@@ -14,6 +14,7 @@ from gateway.errors import TenantNotFound
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import resolve
 from gateway.migration.drain.backlog import RATE_SECONDS, SQL, Backlog, Rows, Share, assemble, query_of, read
+from gateway.migration.drain.cross_check import CrossCheck
 from gateway.migration.drain.eta import ALL, Estimate, NoEstimate, Work, estimate
 from gateway.migration.drain.slowest import Slow, Slowest
 from gateway.migration.drain.verdict import Counts, Judgement, Sighting, Verdict, Whole, counted, judge
@@ -62,6 +63,8 @@ class Report:
     slowest: list[Slow]
     tenants: list[Left] = field(default_factory=list)
     """Of a report about everybody: those of whom something is left."""
+    notes: list[str] = field(default_factory=list)
+    """What else people should know; no reason for a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class _Reading:
     stages: Mapping[str | None, Stage]
     ends: Mapping[str | None, Estimate]
     no_eta: str | None
+    notes: list[str]
     slowest: dict[str | None, list[Slow]] = field(default_factory=dict)
     """Of those who asked."""
 
@@ -88,6 +92,7 @@ class Drain:
         redis: WorkflowEnginePort | None,
         router: Router,
         slowest: Slowest,
+        cross_check: CrossCheck,
         *,
         quiet: timedelta,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -96,6 +101,7 @@ class Drain:
         self._redis = redis
         self._router = router
         self._slowest = slowest
+        self._cross_check = cross_check
         self._quiet = quiet
         self._clock = clock
         self._running: asyncio.Task[_Reading] | None = None
@@ -120,7 +126,8 @@ class Drain:
             reading.slowest[tenant_id] = found
         slowest = reading.slowest[tenant_id]
         known = sum(share.in_postgresql for share in shares.values())
-        return Report(reading.at, total, judgement.missing, known, whole.redis_payloads, slowest, tenants)
+        redis = whole.redis_payloads
+        return Report(reading.at, total, judgement.missing, known, redis, slowest, tenants, reading.notes)
 
     def _left_of(self, name: str | None, share: Share, reading: _Reading) -> tuple[Left, Judgement]:
         counts = share.counts
@@ -156,7 +163,7 @@ class Drain:
         began = time.monotonic()
         try:
             # Redis first: a payload becomes a row, and hardly ever a row a payload that PostgreSQL does not count.
-            stocks, problem = await self._stock()
+            (stocks, problem), notes = await asyncio.gather(self._stock(), self._cross_check.notes())
             foreign = await resolve(self._db, stocks, frozenset(Place))
             rows = await read(self._db)
             now = self._clock()
@@ -164,7 +171,7 @@ class Drain:
             whole = await self._whole(backlog, None if problem else backlog.redis_payloads, problem, now)
             ends, no_eta = await asyncio.to_thread(_ends, backlog)
             stages = await asyncio.to_thread(self._stages, rows)
-            reading = _Reading(now, backlog, whole, stages, ends, no_eta)
+            reading = _Reading(now, backlog, whole, stages, ends, no_eta, notes)
         finally:
             self._running = None
         took = time.monotonic() - began
@@ -177,7 +184,10 @@ class Drain:
         try:
             return list(await self._redis.take_stock()), None
         except EngineError:
-            return [], "redis does not answer: bring it back (TASKGATE_REDIS_URL), what it holds cannot be seen"
+            return [], (
+                "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for"
+                " good, take TASKGATE_REDIS_URL out of the settings"
+            )
 
     async def _whole(self, backlog: Backlog, payloads: int | None, problem: str | None, now: datetime) -> Whole:
         sightings = await self._db.fetch(FOREIGN_SQL.last_seen, self._quiet.total_seconds())

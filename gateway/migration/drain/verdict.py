@@ -116,7 +116,7 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
     """Each that stands between now and switching Redis off, as one line that says what to do."""
     found = []
     if whole.counts.tasks:
-        found.append(f"{counted(whole.counts.tasks, 'task')} left: wait for the end")
+        found.append(f"{counted(whole.counts.tasks, 'task')} of all tenants left: wait for the end")
     if whole.counts.schedules:
         found.append(f"{counted(whole.counts.schedules, 'schedule')} to fire to redis: move the tenant, or pause it")
     if whole.redis_payloads is None:
@@ -134,7 +134,7 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
             what = "pushed into redis" if sighting.what == "payload" else "wrote a row into task_logs"
             found.append(
                 f"a producer {whose} {what} past the gateway at {sighting.last_at:%Y-%m-%d %H:%M:%SZ}: point it at the"
-                f" gateway, and wait until {sighting.last_at + quiet:%Y-%m-%d %H:%M:%SZ}"
+                f" gateway, and wait until {sighting.last_at + quiet:%Y-%m-%d %H:%M:%SZ} ({_why(quiet)})"
             )
     if whole.watched_since is None:
         found.append("nobody looks for producers past the gateway: a gateway with TASKGATE_REDIS_URL must run")
@@ -142,8 +142,14 @@ def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:
         found.append(
             "producers past the gateway are looked for without a gap only since"
             f" {whole.watched_since:%Y-%m-%d %H:%M:%SZ}: wait until {whole.watched_since + quiet:%Y-%m-%d %H:%M:%SZ}"
+            f" ({_why(quiet)})"
         )
     return found
+
+
+def _why(quiet: timedelta) -> str:
+    hours = f"{quiet.total_seconds() / 3600:g} h"
+    return f"TASKGATE_DRAIN_QUIET_HOURS, {hours}: longer than a producer's longest delay plus its longest retry"
 
 
 def counted(number: int, noun: str) -> str:

@@ -72,9 +72,12 @@ class EntriesInForce:
                 yield entry.entry_id
             if name == decided:
                 break
-        for name in (decided, CONDITIONS):
-            if (entry := flag.get(name)) is not None:
-                yield entry.entry_id
+        setting, conditions = flag.get(decided), flag.get(CONDITIONS)
+        if setting is not None:
+            yield setting.entry_id
+        # Conditions that came with the setting itself are no reason of their own.
+        if conditions is not None and (setting is None or conditions.version != setting.version):
+            yield conditions.entry_id
 
 
 def _deciding(reason: Mapping[str, Any] | None, own: list[str], flag: Mapping[str, InForce]) -> str:

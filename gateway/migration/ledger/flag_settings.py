@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.flag_document import Json, describe_clauses
 from gateway.routing.flag_edit import is_own, settings_of
+from gateway.routing.flag_parts import reached
 from gateway.routing.flag_text import describe_branch
 from gateway.routing.held_store import Snapshot
 from gateway.routing.scope_names import scope_name
@@ -87,28 +88,11 @@ def _branch(flag: Json, branch: Mapping[str, Any]) -> Setting:
 
 def _fingerprint(data: Snapshot, flag: Json) -> str:
     """Of the flags and segments that this one hangs on, its salt, and the order of rules by other hands."""
-    reached: dict[str, Json] = {}
-    waiting = [flag]
-    while waiting:
-        one = waiting.pop()
-        keys = [(FEATURES, required["key"]) for required in one.get("prerequisites") or []]
-        keys += [(SEGMENTS, key) for key in _segments_of(one)]
-        for kind, key in keys:
-            name = f"{kind.namespace}/{key}"
-            if name not in reached and (item := data.get(kind, {}).get(key)) is not None:
-                reached[name] = item.to_json_dict()
-                waiting.append(reached[name])
+    parts = {f"{kind}/{key}": part for (kind, key), part in reached(data, flag).items()}
     rules = [rule_scope(number, rule) for number, rule in enumerate(flag.get("rules") or []) if not is_own(rule)]
-    known = {"reached": reached, "prerequisites": flag.get("prerequisites"), "salt": flag.get("salt"), "rules": rules}
+    known = {"reached": parts, "prerequisites": flag.get("prerequisites"), "salt": flag.get("salt"), "rules": rules}
     text = json.dumps(_without_versions(known), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _segments_of(item: Json) -> Iterator[str]:
-    for rule in item.get("rules") or []:
-        for clause in rule["clauses"]:
-            if clause["op"] == "segmentMatch":
-                yield from clause["values"]
 
 
 def _without_versions(value: Any) -> Any:

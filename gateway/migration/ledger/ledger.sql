@@ -25,6 +25,16 @@ SET setting = excluded.setting, version = excluded.version, entry_id = excluded.
 -- name: in_force
 SELECT scope, setting, version, entry_id FROM taskgate.routing_in_force WHERE layer = $1
 
+-- name: keep_flag
+-- The flag in force, for whoever starts while nobody says anything of it.
+INSERT INTO taskgate.flag_last_known AS k (flag_key, source, version, document) VALUES ($1, $2, $3, $4::text::jsonb)
+ON CONFLICT (flag_key) DO UPDATE
+SET source = excluded.source, version = excluded.version, document = excluded.document, at = now()
+WHERE (k.source, k.version, k.document) IS DISTINCT FROM (excluded.source, excluded.version, excluded.document)
+
+-- name: last_known_flag
+SELECT source, version, document::text AS document, at FROM taskgate.flag_last_known WHERE flag_key = $1
+
 -- name: author_of_version
 SELECT who, why FROM taskgate.flag_version WHERE version = $1
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncpg
 
+from gateway.migration.ledger import last_known
 from gateway.migration.ledger.authors import Author, Authors
 from gateway.migration.ledger.entries import EntriesInForce, InForce
 from gateway.migration.ledger.errors import LedgerUnwritable
@@ -89,14 +90,28 @@ class RoutingObserver:
         wanted = settings_in(snapshot, self._flags.flag_key)
         known = await _known(self._db, "flag")
         if _texts(known) != {scope: setting.text for scope, setting in wanted.items()}:
+            if known and self._flags.is_silent:
+                await self._follow_last_known(known)
+                return
             if not await self._record_flag(wanted, self._flags.version_of(snapshot), known):
                 self._followed.wake_in(_RETRY_SECONDS)
                 return
             known = await _known(self._db, "flag")
+        await last_known.keep(self._db, self._flags, snapshot)
         self._entries.put("flag", known)
         self._entries.problem = self._stale_since = None
         self._in_force = snapshot
         self._flags.put_in_force(snapshot)
+
+    async def _follow_last_known(self, known: Known) -> None:
+        """Nobody says anything of the flag, which is no change of it: tenants stay where they are."""
+        if self._flags.last_known is not None:
+            return
+        if await last_known.follow(self._db, self._flags):
+            self._entries.put("flag", known)
+            logger.warning("%s", self._flags.problem())
+        else:
+            self._entries.problem = "nobody says anything of the flag, and what it was before is not known; tasks wait"
 
     async def _record_flag(self, wanted: Mapping[str, Setting], version: str, known: Known) -> bool:
         """False: a newer version is known, and on its way."""

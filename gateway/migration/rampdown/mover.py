@@ -30,7 +30,7 @@ _PAGE, _REWAIT, _RECALL = (
 
 #: Tasks that are moved at once. Who has so many waiting to be started is given no more: the dispatcher sets the pace.
 PAGE: Final = 100
-#: Pause between two looks while tasks are moved, and while there is nothing to be moved of a tenant (seconds).
+#: Pause until the next look at tenants that have enough waiting, and at one of whom nothing is to be moved (seconds).
 FEED_SECONDS: Final = 0.05
 REST_SECONDS: Final = 0.5
 #: No engine is waited for longer than this (seconds).
@@ -76,28 +76,29 @@ class Rampdown:
 
     async def tick(self) -> None:
         """Move what may move, as quickly as it is started, until nothing is left. Raises `DatabaseUnavailable`."""
-        while await self.look():
-            await asyncio.sleep(FEED_SECONDS)
+        while (pause := await self.look()) is not None:
+            await asyncio.sleep(pause)
 
-    async def look(self) -> bool:
-        """Move a page of each tenant on each engine; whether there may be more."""
-        is_under_way = False
+    async def look(self) -> float | None:
+        """Move a page of each tenant on each engine; seconds until the next look, None when nothing is under way."""
+        pauses: list[float] = []
         is_reached = self._router.reaches(Stage.RAMPDOWN)
         for name, engine in self._engines.items():
             can_leave = is_reached and Capability.WITHDRAW in engine.capabilities and not self._is_down(name)
             if can_leave or Capability.FENCED in engine.capabilities:
                 for row in await self._db.fetch(SQL.tenants, name):
-                    is_under_way |= await self._move_some(engine, row["id"])
-        return is_under_way
+                    pause = await self._move_some(engine, row["id"])
+                    pauses += [] if pause is None else [pause]
+        return min(pauses, default=None)
 
-    async def _move_some(self, engine: WorkflowEnginePort, tenant: str) -> bool:
-        """Move a page; whether there may be more. A tenant that has enough waiting is left alone."""
+    async def _move_some(self, engine: WorkflowEnginePort, tenant: str) -> float | None:
+        """Move a page; as `look`. A tenant that has enough waiting is left alone."""
         key = (engine.name, tenant)
         place = self._places.get(key, _Place())
         if time.monotonic() < place.at:
-            return False
+            return None
         if place.is_moving and await self._is_fed(tenant):
-            return True
+            return FEED_SECONDS
         rows = await self._db.fetch(_PAGE, engine.name, tenant, *place.after, PAGE)
         moving: dict[str, list[asyncpg.Record]] = {}
         for row in rows:
@@ -105,11 +106,11 @@ class Rampdown:
                 moving.setdefault(target, []).append(row)
         if moving and not place.is_moving and await self._is_fed(tenant):
             self._places[key] = replace(place, is_moving=True)
-            return True
+            return FEED_SECONDS
         moved = sum([await self._move(engine, its, target) for target, its in moving.items()])
         after = _key(rows[-1]) if len(rows) == PAGE else _Place().after
         self._places[key] = _Place(after, 0.0 if moved else time.monotonic() + REST_SECONDS, is_moving=moved > 0)
-        return moved > 0
+        return 0.0 if moved else None
 
     async def _is_fed(self, tenant: str) -> bool:
         return bool(await self._db.fetchval(SQL.backlog, tenant, PAGE) >= PAGE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import asyncpg
 
@@ -42,6 +42,11 @@ class RampdownReport:
     held: int
     stays: Mapping[str, int]
     problem: str | None
+
+
+def document(report: RampdownReport) -> dict[str, Any]:
+    """As HTTP and gRPC answer it."""
+    return {**asdict(report), "stays": [{"why": why, "tasks": tasks} for why, tasks in report.stays.items()]}
 
 
 class RampdownReports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, Protocol
 
-from gateway.routing.flags import FlagEvaluation
+from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage

@@ -60,7 +60,7 @@ class Place:
         await self.redis.rpush(wire.PROCESSING, self.payload())
 
     async def keeping_of_the_bridge(self) -> None:
-        await self.redis.hset(wire.TAKEN, "entry", f"6:p-acme{self.payload()}")
+        await self.redis.hset(wire.COLLECTED, "entry", f"6:p-acme{self.payload()}")
 
     async def dead_list(self) -> None:
         await self.redis.rpush(wire.DEAD, dead.entry("not JSON", b"p-acme", b"{", 1))
@@ -106,7 +106,8 @@ async def test_redis_away_is_not_safe(new_drain: Any) -> None:
     assert report.left.verdict is Verdict.BLOCKED
     assert report.redis is None
     assert report.left.blocked_by == [
-        "redis does not answer: bring it back (TASKGATE_REDIS_URL), what it holds cannot be seen"
+        "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for good,"
+        " take TASKGATE_REDIS_URL out of the settings"
     ]
     assert (await new_drain(None).report()).left.blocked_by == [
         "redis is not configured here: ask a gateway that has TASKGATE_REDIS_URL"

@@ -1,4 +1,4 @@
-"""`task why` stays quick: at most 10 ms (95 %) with a million tasks."""
+"""`task why` takes at most 10 ms (95 %) with a million tasks, and counts under a page of entries read an index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 
 from gateway.access.placement import Caller
-from gateway.migration.ledger.explanation import Explanations
+from gateway.migration.ledger.explanation import SQL, Explanations
 from gateway.migration.ledger.writer import Flip, append
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, Stage
@@ -25,6 +25,8 @@ SELECT 'task-' || n, 1, 1, 'redis', 'w', 'completed', 'off', 'target', 1 + n % 2
 FROM generate_series(1, {TASKS}) n;
 """
 LIMIT_SECONDS = 0.010
+#: Of the newest page of the list.
+UNDER = SQL.tasks_under.replace("$1::bigint[]", f"'{{{','.join(map(str, range(151, 201)))}}}'::bigint[]")
 
 
 async def test_a_million_tasks(database: Database) -> None:
@@ -41,9 +43,16 @@ async def test_a_million_tasks(database: Database) -> None:
             await slow.execute(f"DROP INDEX {index['name']}")
         await slow.execute("SET synchronous_commit = off")
         await slow.execute(FILL, timeout=300)
-        await slow.execute("ANALYZE taskgate.dispatch; ANALYZE taskgate.attempt; ANALYZE taskgate.ledger", timeout=300)
+        [entry_index] = [index["indexdef"] for index in indexes if index["name"] == "taskgate.dispatch_entry"]
+        await slow.execute(entry_index, timeout=300)
+        await slow.execute("VACUUM ANALYZE taskgate.dispatch", timeout=300)
+        rows = await slow.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {UNDER}")
+        await slow.execute("ANALYZE taskgate.attempt; ANALYZE taskgate.ledger", timeout=300)
     finally:
         await slow.close()
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index Only Scan using dispatch_entry" in plan, plan
+    assert "Seq Scan" not in plan, plan
     explanations = Explanations(database, Router(StaticFlags(), None, frozenset({REDIS})))
     root = Caller("root", "key", True, frozenset())
     took = []

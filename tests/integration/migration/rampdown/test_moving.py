@@ -89,7 +89,7 @@ async def test_a_tenant_is_given_no_more_than_it_starts(move):
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
     for _ in range(5):
-        assert await leader.look()
+        assert await leader.look() is not None
     states = list((await move.states()).values())
     assert (states.count("waiting temporal"), states.count("queued redis")) == (100, 200)
     assert len(await move.in_redis()) == 200
@@ -102,7 +102,7 @@ async def test_tasks_that_wait_anyway_come_first(move):
     await move.hold("a")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    assert await leader.look()
+    assert await leader.look() is not None
     assert (await move.states())["a"] == "queued redis"
     await move.start_waiting()
     await leader.look()

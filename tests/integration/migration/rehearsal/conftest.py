@@ -25,7 +25,7 @@ from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.probes import Probes
 from gateway.migration.rehearsal.rehearsal import Rehearsal
 from gateway.migration.rehearsal.report import RehearsalReports, RehearsalSummary
-from gateway.routing.flags import FlagEvaluation
+from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.query import Scope
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage

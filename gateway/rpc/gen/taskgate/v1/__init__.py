@@ -147,6 +147,29 @@ from taskgate.v1.migration_drain_pb2 import DrainVerdict as DrainVerdict
 from taskgate.v1.migration_drain_pb2 import SlowTask as SlowTask
 from taskgate.v1.migration_drain_pb2 import WatchDrainRequest as WatchDrainRequest
 from taskgate.v1.migration_drain_pb2 import WatchDrainResponse as WatchDrainResponse
+from taskgate.v1.migration_guardrails_pb2 import ComparedType as ComparedType
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_ARMED as GUARDRAIL_PHASE_ARMED
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_COOLING as GUARDRAIL_PHASE_COOLING
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_LOCKED as GUARDRAIL_PHASE_LOCKED
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_RESTING as GUARDRAIL_PHASE_RESTING
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_ROLLED_BACK as GUARDRAIL_PHASE_ROLLED_BACK
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_UNSPECIFIED as GUARDRAIL_PHASE_UNSPECIFIED
+from taskgate.v1.migration_guardrails_pb2 import GetGuardrailsRequest as GetGuardrailsRequest
+from taskgate.v1.migration_guardrails_pb2 import GetGuardrailsResponse as GetGuardrailsResponse
+from taskgate.v1.migration_guardrails_pb2 import Guardrail as Guardrail
+from taskgate.v1.migration_guardrails_pb2 import GuardrailEvent as GuardrailEvent
+from taskgate.v1.migration_guardrails_pb2 import GuardrailFreeze as GuardrailFreeze
+from taskgate.v1.migration_guardrails_pb2 import GuardrailPhase as GuardrailPhase
+from taskgate.v1.migration_guardrails_pb2 import GuardrailPolicy as GuardrailPolicy
+from taskgate.v1.migration_guardrails_pb2 import GuardrailSetting as GuardrailSetting
+from taskgate.v1.migration_guardrails_pb2 import ListGuardrailEventsRequest as ListGuardrailEventsRequest
+from taskgate.v1.migration_guardrails_pb2 import ListGuardrailEventsResponse as ListGuardrailEventsResponse
+from taskgate.v1.migration_guardrails_pb2 import SetGuardrailRequest as SetGuardrailRequest
+from taskgate.v1.migration_guardrails_pb2 import SetGuardrailResponse as SetGuardrailResponse
+from taskgate.v1.migration_guardrails_pb2 import UnfreezeGuardrailsRequest as UnfreezeGuardrailsRequest
+from taskgate.v1.migration_guardrails_pb2 import UnfreezeGuardrailsResponse as UnfreezeGuardrailsResponse
+from taskgate.v1.migration_guardrails_pb2 import UnlockGuardrailRequest as UnlockGuardrailRequest
+from taskgate.v1.migration_guardrails_pb2 import UnlockGuardrailResponse as UnlockGuardrailResponse
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
 from taskgate.v1.migration_ledger_pb2 import Flip as Flip
@@ -157,6 +180,28 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_parity_pb2 import AskParityGateRequest as AskParityGateRequest
+from taskgate.v1.migration_parity_pb2 import AskParityGateResponse as AskParityGateResponse
+from taskgate.v1.migration_parity_pb2 import DurationBucket as DurationBucket
+from taskgate.v1.migration_parity_pb2 import Durations as Durations
+from taskgate.v1.migration_parity_pb2 import GateMeasure as GateMeasure
+from taskgate.v1.migration_parity_pb2 import GetParityRequest as GetParityRequest
+from taskgate.v1.migration_parity_pb2 import GetParityResponse as GetParityResponse
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_INCONCLUSIVE as PARITY_VERDICT_INCONCLUSIVE
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_NO_DATA as PARITY_VERDICT_NO_DATA
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_PASS as PARITY_VERDICT_PASS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_REGRESS as PARITY_VERDICT_REGRESS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_UNSPECIFIED as PARITY_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_parity_pb2 import ParityOfType as ParityOfType
+from taskgate.v1.migration_parity_pb2 import ParityRate as ParityRate
+from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
+from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
+from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
+from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
+from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
+from taskgate.v1.migration_rampdown_pb2 import StayingTasks as StayingTasks
 from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksRequest as ListProbedTasksRequest
 from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksResponse as ListProbedTasksResponse
 from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsRequest as ListRehearsalsRequest
@@ -411,6 +456,8 @@ __all__ = [
     "ApplyDagResponse",
     "ApproveDagNodeRequest",
     "ApproveDagNodeResponse",
+    "AskParityGateRequest",
+    "AskParityGateResponse",
     "BackfillScheduleRequest",
     "BackfillScheduleResponse",
     "BatchSettings",
@@ -438,6 +485,7 @@ __all__ = [
     "ClearQuotaResponse",
     "CompareDagVersionsRequest",
     "CompareDagVersionsResponse",
+    "ComparedType",
     "CreateScheduleRequest",
     "CreateScheduleResponse",
     "DAG_STATUS_CANCELLED",
@@ -485,6 +533,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DurationBucket",
+    "Durations",
     "ExplainTaskRequest",
     "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
@@ -501,6 +551,13 @@ __all__ = [
     "FiringKind",
     "FiringOutcome",
     "Flip",
+    "GUARDRAIL_PHASE_ARMED",
+    "GUARDRAIL_PHASE_COOLING",
+    "GUARDRAIL_PHASE_LOCKED",
+    "GUARDRAIL_PHASE_RESTING",
+    "GUARDRAIL_PHASE_ROLLED_BACK",
+    "GUARDRAIL_PHASE_UNSPECIFIED",
+    "GateMeasure",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -515,8 +572,14 @@ __all__ = [
     "GetDeadLetterResponse",
     "GetFlagDocumentRequest",
     "GetFlagDocumentResponse",
+    "GetGuardrailsRequest",
+    "GetGuardrailsResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetParityRequest",
+    "GetParityResponse",
+    "GetRampdownRequest",
+    "GetRampdownResponse",
     "GetRequest",
     "GetResponse",
     "GetScaleRequest",
@@ -529,6 +592,12 @@ __all__ = [
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "Guardrail",
+    "GuardrailEvent",
+    "GuardrailFreeze",
+    "GuardrailPhase",
+    "GuardrailPolicy",
+    "GuardrailSetting",
     "ImportFlagDocumentRequest",
     "ImportFlagDocumentResponse",
     "LETTER_KIND_PAYLOAD",
@@ -567,6 +636,8 @@ __all__ = [
     "ListFiringsResponse",
     "ListFlipsRequest",
     "ListFlipsResponse",
+    "ListGuardrailEventsRequest",
+    "ListGuardrailEventsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -623,6 +694,17 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PARITY_VERDICT_INCONCLUSIVE",
+    "PARITY_VERDICT_NO_DATA",
+    "PARITY_VERDICT_PASS",
+    "PARITY_VERDICT_REGRESS",
+    "PARITY_VERDICT_UNSPECIFIED",
+    "ParityOfType",
+    "ParityRate",
+    "ParityReport",
+    "ParitySide",
+    "ParityStream",
+    "ParityVerdict",
     "PastGateway",
     "Pause",
     "PauseScheduleRequest",
@@ -647,6 +729,7 @@ __all__ = [
     "REHEARSAL_WEIGHT_UNKNOWN",
     "REHEARSAL_WEIGHT_UNSPECIFIED",
     "REHEARSAL_WEIGHT_WARNING",
+    "RampdownReport",
     "RedriveDeadLetterRequest",
     "RedriveDeadLetterResponse",
     "RedriveDeadLettersRequest",
@@ -691,6 +774,8 @@ __all__ = [
     "SelectResponse",
     "SendDagSignalRequest",
     "SendDagSignalResponse",
+    "SetGuardrailRequest",
+    "SetGuardrailResponse",
     "SetOverrideRequest",
     "SetOverrideResponse",
     "SetQuotaRequest",
@@ -716,6 +801,7 @@ __all__ = [
     "StatsResponse",
     "StatusBreakdownRequest",
     "StatusBreakdownResponse",
+    "StayingTasks",
     "StopRequest",
     "StopResponse",
     "SubmitBatchRequest",
@@ -755,6 +841,10 @@ __all__ = [
     "TenantServiceStub",
     "TenantTier",
     "TierFigures",
+    "UnfreezeGuardrailsRequest",
+    "UnfreezeGuardrailsResponse",
+    "UnlockGuardrailRequest",
+    "UnlockGuardrailResponse",
     "UnsetStageRequest",
     "UnsetStageResponse",
     "UpdateScheduleRequest",

@@ -6,7 +6,10 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
+from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
+from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
 from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
@@ -30,7 +33,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -68,6 +71,28 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
+    GetGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
+    GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
     ListRehearsals: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]
     """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
     ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
@@ -77,7 +102,7 @@ class MigrationServiceStub:
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -112,6 +137,28 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
+    GetGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]  # type: ignore[assignment]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]  # type: ignore[assignment]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]  # type: ignore[assignment]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]  # type: ignore[assignment]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]  # type: ignore[assignment]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
+    GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
     ListRehearsals: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]  # type: ignore[assignment]
     """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
     ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
@@ -120,7 +167,7 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -243,6 +290,76 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
+
+    @_abc_1.abstractmethod
+    def GetParity(
+        self,
+        request: _migration_parity_pb2.GetParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGuardrails(
+        self,
+        request: _migration_guardrails_pb2.GetGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.GetGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.GetGuardrailsResponse]]:
+        """Where guardrails stand, what they are set to, and whether all is frozen."""
+
+    @_abc_1.abstractmethod
+    def SetGuardrail(
+        self,
+        request: _migration_guardrails_pb2.SetGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.SetGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.SetGuardrailResponse]]:
+        """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+
+    @_abc_1.abstractmethod
+    def UnlockGuardrail(
+        self,
+        request: _migration_guardrails_pb2.UnlockGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnlockGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.UnlockGuardrailResponse]]:
+        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+
+    @_abc_1.abstractmethod
+    def UnfreezeGuardrails(
+        self,
+        request: _migration_guardrails_pb2.UnfreezeGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnfreezeGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.UnfreezeGuardrailsResponse]]:
+        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+
+    @_abc_1.abstractmethod
+    def ListGuardrailEvents(
+        self,
+        request: _migration_guardrails_pb2.ListGuardrailEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.ListGuardrailEventsResponse, _abc.Awaitable[_migration_guardrails_pb2.ListGuardrailEventsResponse]]:
+        """What guardrails did, with its evidence, and what people did to them, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRampdown(
+        self,
+        request: _migration_rampdown_pb2.GetRampdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rampdown_pb2.GetRampdownResponse, _abc.Awaitable[_migration_rampdown_pb2.GetRampdownResponse]]:
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
 
     @_abc_1.abstractmethod
     def ListRehearsals(

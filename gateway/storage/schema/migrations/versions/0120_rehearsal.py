@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0120_rehearsal"
-down_revision = "0090_not_begun"
+down_revision = "0116_dispatch_entry"
 
 
 def upgrade() -> None:

@@ -55,6 +55,7 @@ PARTS = (
     "migration_ledger",
     "migration_parity",
     "migration_rampdown",
+    "migration_guardrails",
     "migration_rehearsal",
     "health",
 )

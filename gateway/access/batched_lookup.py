@@ -26,7 +26,7 @@ STATEMENTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What is asked of the database for one request: who (by key or by user), and what is named."""
+    """The question to the database for one request: the caller (by key or by user), and the ids that are named."""
 
     key_hash: str | None = None
     user_id: str | None = None

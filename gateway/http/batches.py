@@ -19,7 +19,7 @@ from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
-from gateway.submission.turns import Turns
+from gateway.submission.yielding import Yielding
 
 PATH = "/gateway/v1/tasks/batch"
 
@@ -97,9 +97,9 @@ class _Reading:
     async def read(self, items: list[Any]) -> list[Any]:
         """The errors of form that refuse them all. Raises, where that does, what `SubmissionService.prepare` raises."""
         wrong: list[Any] = []
-        turns = Turns()
+        yielding = Yielding()
         for index, item in enumerate(items):
-            await turns.pause()
+            await yielding.pause()
             if isinstance(item, Undecoded):
                 if len(item) > self._largest_task:
                     self._refuse_for(index, BodyTooLarge(f"A task of a batch is at most {self._largest_task} bytes."))

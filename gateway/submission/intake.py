@@ -17,8 +17,8 @@ from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.submission.start_plan import DispatcherPort, StartPlan, plan_to_wait
-from gateway.submission.turns import Turns
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
+from gateway.submission.yielding import Yielding
 from gateway.tasks import fault_points
 
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -204,9 +204,9 @@ class Intake:
         """
         if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
             return {}
-        charges, turns = [], Turns()
+        charges, yielding = [], Yielding()
         for index in limited:
-            await turns.pause()
+            await yielding.pause()
             charges.append(_charge(tasks[index]))
         if whole:
             await self._quotas.charge(db, charges)

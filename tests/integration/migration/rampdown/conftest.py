@@ -133,15 +133,19 @@ class Move:
     async def starting(self) -> AsyncIterator[None]:
         """Meanwhile somebody starts what waits."""
 
+        over = asyncio.Event()
+
         async def start() -> None:
-            while True:
+            while not over.is_set():  # not cancelled: what was just started would not be noted
                 await self.start_waiting()
                 await asyncio.sleep(0.005)
 
         task = asyncio.create_task(start())
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        try:
+            yield
+        finally:
+            over.set()
+            await task
 
     async def run(self, leader: Rampdown | None = None) -> None:
         """Until it has nothing more to move."""

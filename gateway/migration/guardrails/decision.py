@@ -92,6 +92,11 @@ def held_back(guard: Guard, regression: Regression, obstacle: str) -> Decision:
     return _concerned(guard, {**guard.concerns, REGRESSION: concern}, regression.evidence)
 
 
+def overruled(author: str) -> str:
+    """Why nothing is rolled back where a person's override stands."""
+    return f"not rolled back, because a person has decided: {author}; clear that to let the guardrail act"
+
+
 def freezes(moved: int, tripped: int) -> str | None:
     """Why everything freezes: of the tenants that moved in the last hour too many trip. One alone is no reason."""
     if tripped < 2 or tripped * 5 <= moved:
@@ -109,7 +114,7 @@ def _obstacle(guard: Guard, policy: Policy, place: Place, world: World) -> str |
     if policy.dry_run:
         return f"it would be rolled back to {guard.redis_stage}"
     if place.author is not None:
-        return f"not rolled back, because a person has decided: {place.author}; clear that to let the guardrail act"
+        return overruled(place.author)
     if guard.phase is Phase.COOLING:
         return f"not rolled back within the cooldown, which ends at {guard.cooldown_ends:%H:%M:%S} UTC"
     if world.frozen is not None:

@@ -13,12 +13,22 @@ from typing import Final
 from backends.errors import EngineError, TaskgateError
 from backends.port import WorkflowEnginePort
 from gateway.migration.guardrails.counting import Counting
-from gateway.migration.guardrails.decision import Decision, Regression, Sight, World, decide, freezes, held_back, trips
+from gateway.migration.guardrails.decision import (
+    Decision,
+    Regression,
+    Sight,
+    World,
+    decide,
+    freezes,
+    held_back,
+    overruled,
+    trips,
+)
 from gateway.migration.guardrails.guard import Guard, Phase
 from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.limits import crossed
-from gateway.migration.guardrails.moves import cooled, moved
-from gateway.migration.guardrails.places import Places
+from gateway.migration.guardrails.moves import Place, cooled, moved
+from gateway.migration.guardrails.places import AUTHOR, Places
 from gateway.migration.guardrails.policy import Policy
 from gateway.migration.guardrails.rollback import Overruled, roll_back, tell, write_down
 from gateway.migration.guardrails.steady_clock import SteadyClock
@@ -132,6 +142,9 @@ class Evaluator:
             self._were_changed = False
         for tenant_id, place in places.items():
             before = self._guards.get(tenant_id, Guard(tenant_id))
+            if await self._has_not_heard(before, place):
+                self.places.forget()
+                continue
             after, told = moved(before, place, now, since)
             if after != before:
                 drafts[tenant_id] = after, told
@@ -142,6 +155,12 @@ class Evaluator:
                     drafts[tenant_id] = after, told
         await self._write(drafts.values())
         return set(drafts)
+
+    async def _has_not_heard(self, guard: Guard, place: Place) -> bool:
+        """Whether routing here does not know yet that the tenant was taken back."""
+        if not guard.is_back or place.is_on_redis or place.author is not None:
+            return False
+        return bool(await self._db.fetchval(SQL.is_held_back, guard.tenant_id, AUTHOR))
 
     async def _looks(self, touched: Iterable[str], now: datetime) -> list[_Look]:
         """What is to be seen of those of which something may have changed, and of those with limits."""
@@ -205,7 +224,7 @@ class Evaluator:
             log.error("tenant %s is not rolled back: %s", guard.tenant_id, error.message)
             return held_back(guard, regression, f"not rolled back, because that cannot be recorded: {error.message}")
         except Overruled as error:
-            return held_back(guard, regression, f"not rolled back, because a person has decided: {error.message}")
+            return held_back(guard, regression, overruled(error.message))
         self._take(back)
         log.warning("tenant %s is rolled back to %s: %s", back.tenant_id, back.redis_stage, regression.why)
         self._wake()

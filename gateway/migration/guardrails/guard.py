@@ -66,6 +66,11 @@ class Guard:
         return self.phase in (Phase.ARMED, Phase.COOLING)
 
     @property
+    def is_back(self) -> bool:
+        """Whether it was taken back, and nobody has moved it since."""
+        return self.phase in (Phase.ROLLED_BACK, Phase.LOCKED)
+
+    @property
     def holds(self) -> list[str]:
         """Why moves forward are refused."""
         return [one.why for one in self.concerns.values() if one.response is not Response.NOTIFY]

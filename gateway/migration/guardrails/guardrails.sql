@@ -129,3 +129,8 @@ WHERE phase = 'armed' AND concerns ? 'regression'
 -- What keeps a tenant from being moved forward.
 SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, g.phase, g.concerns
 FROM (SELECT 1) AS one LEFT JOIN taskgate.guardrail g ON g.tenant_id = $1
+
+-- name: is_held_back
+-- Whether a guardrail's override ($2: who sets those) stands for tenant $1.
+SELECT EXISTS (SELECT 1 FROM taskgate.route_override
+               WHERE tenant_id = $1 AND project_id IS NULL AND task_type IS NULL AND set_by = $2)

@@ -42,10 +42,10 @@ WITH picked AS MATERIALIZED (
            CASE WHEN outcome = 'completed' THEN failed_before END AS retried,
            CASE WHEN outcome = 'completed' THEN false END AS dead,
            worker_lost, 1 AS runs,
-           CASE WHEN outcome = 'completed' THEN extract(epoch FROM ended_at - started_at) END AS run_seconds,
-           CASE WHEN attempt = 1 THEN extract(epoch FROM started_at - wanted_at) END AS wait_seconds,
-           CASE WHEN outcome = 'completed' THEN extract(epoch FROM ended_at - wanted_at) END AS total_seconds,
-           extract(epoch FROM started_at - fire_at) AS late_seconds
+           CASE WHEN outcome = 'completed' THEN GREATEST(extract(epoch FROM ended_at - started_at), 0) END AS run_seconds,
+           CASE WHEN attempt = 1 THEN GREATEST(extract(epoch FROM started_at - wanted_at), 0) END AS wait_seconds,
+           CASE WHEN outcome = 'completed' THEN GREATEST(extract(epoch FROM ended_at - wanted_at), 0) END AS total_seconds,
+           CASE WHEN fire_at IS NOT NULL THEN GREATEST(extract(epoch FROM started_at - fire_at), 0) END AS late_seconds
     FROM ended
     UNION ALL
     SELECT at, task_id, attempt, tenant_id, task_type, backend, NULL,
@@ -56,7 +56,7 @@ WITH picked AS MATERIALIZED (
     INSERT INTO taskgate.outcome (position, at, task_id, attempt, tenant_id, task_type, backend, failed, retried, dead, worker_lost,
                                   run_seconds, wait_seconds, total_seconds, late_seconds)
     SELECT nextval('taskgate.outcome_position'), at, task_id, attempt, tenant_id, task_type, backend, failed, retried, dead,
-           worker_lost, GREATEST(run_seconds, 0), GREATEST(wait_seconds, 0), GREATEST(total_seconds, 0), GREATEST(late_seconds, 0)
+           worker_lost, run_seconds, wait_seconds, total_seconds, late_seconds
     FROM (SELECT * FROM found ORDER BY at, task_id, attempt, runs DESC) AS in_order
 ), summed AS (
     INSERT INTO taskgate.outcome_slice AS s (is_everybody, tenant_id, task_type, backend, slice_at, ended, lost, first, failed, over,

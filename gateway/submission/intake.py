@@ -92,9 +92,9 @@ class Intake:
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
-            if is_plain and not self._is_limited(tasks[0]):
-                row = self._row(tasks[0], plans[0])
-                await self._unique_keys.guard(tasks, lambda: self._acceptances.add(row))
+            # One with a unique key may have to wait for a transaction with the same key: not in front of others.
+            if is_plain and tasks[0].unique_key is None and not self._is_limited(tasks[0]):
+                await self._acceptances.add(self._row(tasks[0], plans[0]))
             elif replay := await self._unique_keys.guard(
                 tasks, lambda: self._accept(tasks, plans, idempotency, beside, after)
             ):

@@ -40,7 +40,7 @@ from gateway.recovery.fenced_database import FencedDatabase
 log = logging.getLogger(__name__)
 
 #: Pause between two looks (seconds).
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 1.0
 #: What counts as just moved, when it is asked whether everything freezes.
 JUST: Final = timedelta(hours=1)
 #: How long Redis may take to say that it is there (seconds).

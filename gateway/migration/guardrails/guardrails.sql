@@ -85,9 +85,9 @@ SELECT t.id AS tenant_id, extract(epoch FROM clock_timestamp() - LEAST(
 FROM unnest($1::text[]) AS t (id)
 
 -- name: a_minute_ago
--- Where the outcomes of the last minute begin.
-SELECT COALESCE(min(position) - 1, (SELECT COALESCE(max(position), 0) FROM taskgate.outcome))
-FROM taskgate.outcome WHERE counted_at > now() - interval '1 minute'
+-- The last outcome before the last minute: they are counted in order, so the newest are read backwards, and no more.
+SELECT COALESCE((SELECT position FROM taskgate.outcome WHERE counted_at <= now() - interval '1 minute'
+                 ORDER BY position DESC LIMIT 1), 0)
 
 -- name: counted
 -- What these tenants ($1) did on Temporal after these positions ($2) and until position $3.

@@ -288,6 +288,17 @@ class Settings(BaseSettings):
         description="Tasks without a project use one group of the graph for all tenants, as in the legacy system; only for installations with one tenant",
     )
 
+    # Telemetry ----------------------------------------------------------------------------------------------
+    metrics_otlp: bool = Field(
+        False,
+        description="Send metrics over OTLP (HTTP), too; where to: the standard variables `OTEL_EXPORTER_OTLP_…`",
+    )
+    metrics_tenants: list[str] = Field(
+        [],
+        max_length=10,
+        description="Tenants whose tasks are counted apart (label `tenant`), a JSON list of ten at most; all others are `other`",
+    )
+
     # Command line ---------------------------------------------------------------------------------------------
     url: str = Field("http://127.0.0.1:8080", description="Gateway that commands talk to")
     api_key: SecretStr | None = Field(None, description="Key that commands send to it")

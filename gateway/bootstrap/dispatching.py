@@ -69,6 +69,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
         max_attempts=dependencies.settings.task_attempts,
         idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
+        on_accepted=dependencies.telemetry.tasks.accepted,
     )
 
 

@@ -11,6 +11,7 @@ from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
 from gateway.migration.rampdown import Rampdown
+from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
@@ -22,12 +23,15 @@ from gateway.storage.database import Database
 from gateway.submission.intake import SQL as INTAKE_SQL
 from gateway.tasks.lifecycle.transitions import Transitions
 
+#: Pause between two looks at what runs and tasks came to (seconds).
+TALLY_SECONDS = 5.0
 #: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
 
 
 def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties) -> Leader:
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
+    events = dependencies.telemetry.events
     reaper = Reaper(
         database,
         dependencies.notifier,
@@ -36,17 +40,39 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         losses=settings.task_losses,
         wake=dispatcher.wake,
         on_duty=duties.wake,
+        on_lost=events.lease_lost,
     )
     transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
     pause = settings.reconcile_seconds
+    tally = Tally(database, dependencies.telemetry.tasks)
+    reconciler = Reconciler(
+        database,
+        dependencies.engines,
+        dependencies.notifier,
+        on_corrected=events.corrected,
+        on_ended=tally.count_late,
+    )
+
+    async def reconcile() -> None:
+        async with tally.lock:
+            await reconciler.tick()
+
     chores = [
         Chore("reaping", reaper.tick, settings.reap_seconds),
-        Chore("reconciling", Reconciler(database, dependencies.engines, dependencies.notifier).tick, pause),
+        Chore("reconciling", reconcile, pause),
+        Chore("counting", tally.tick, TALLY_SECONDS),
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
     ]
     for name, engine in dependencies.engines.items():
-        check = EngineCheck(database, engine, dependencies.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+        check = EngineCheck(
+            database,
+            engine,
+            dependencies.notifier,
+            is_down=dispatcher.is_down,
+            wake=dispatcher.wake,
+            on_corrected=events.corrected,
+        )
         chores += [
             Chore(f"comparing with {name}", check.tick, pause),
             Chore(f"checking the memory of {name}", check.check_memory, pause),

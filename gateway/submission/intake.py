@@ -29,6 +29,9 @@ FEW = 32
 #: its tasks exceed. Both are by the index of the task in the batch.
 Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 
+#: Is told of tasks that were accepted, and their start plans.
+OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
+
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
 
@@ -52,12 +55,14 @@ class Intake:
         max_attempts: int,
         idempotency_hours: float,
         quotas: Quotas | None = None,
+        on_accepted: OnAccepted = lambda tasks, plans: None,
     ) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
         self._unique_keys = UniqueKeys(database)
         self._dispatcher = dispatcher
         self._quotas = quotas
+        self._on_accepted = on_accepted
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
 
@@ -95,7 +100,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [task.task_id for task in tasks])
         fault_points.passing("after_accept")
-        self._begin(plans)
+        self._begin(tasks, plans)
         return None
 
     async def submit_each(
@@ -136,7 +141,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [tasks[index].task_id for index in accepted])
         fault_points.passing("after_accept")
-        self._begin([plans[index] for index in accepted])
+        self._begin([tasks[index] for index in accepted], [plans[index] for index in accepted])
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
@@ -216,7 +221,8 @@ class Intake:
             return self._dispatcher.plan(task)
         return plan_to_wait(task.not_before)
 
-    def _begin(self, plans: Sequence[StartPlan]) -> None:
+    def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
+        self._on_accepted(tasks, plans)
         for plan in plans:
             if plan.start is not None:
                 self._dispatcher.begin(plan)

@@ -289,6 +289,12 @@ class Settings(BaseSettings):
     )
 
     # Telemetry ----------------------------------------------------------------------------------------------
+    trace_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of traces that are recorded and sent over OTLP (HTTP), unless the caller has decided; 0: no tracing at all",
+    )
     metrics_otlp: bool = Field(
         False,
         description="Send metrics over OTLP (HTTP), too; where to: the standard variables `OTEL_EXPORTER_OTLP_…`",
@@ -311,6 +317,9 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="A line of the log: a JSON object, or text for people"
+    )
 
     @field_validator("database_url")
     @classmethod

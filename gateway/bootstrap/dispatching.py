@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
+from gateway.bootstrap.telemetry import engines_to_start_on
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.engine_start import StartBuilder
@@ -63,6 +64,7 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
 
 def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
     """The intake of this dispatcher."""
+    tracing = dependencies.telemetry.tracing
     return Intake(
         dependencies.database,
         dispatcher,
@@ -70,6 +72,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
         idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
         on_accepted=dependencies.telemetry.tasks.accepted,
+        **({} if tracing is None else {"trace": tracing.create}),
     )
 
 
@@ -77,7 +80,7 @@ def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate) -> D
     settings, flags, lease, wanted = dependencies.settings, dependencies.flags, dependencies.lease, asyncio.Event()
     starter = Starter(
         dependencies.database,
-        dependencies.engines,
+        engines_to_start_on(dependencies.engines, dependencies.telemetry),
         owner_id=lambda: lease.process_id,
         concurrency=settings.dispatch_concurrency,
         fallback_seconds=settings.fallback_seconds,

@@ -213,7 +213,9 @@ class EngineCheck:
             return
         state = _OUTCOMES.get(status.state, "failed")
         if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, _words(status)):
-            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
+            log.warning(
+                "task %s was %s by its engine: %s", ref.task_id, status.state.value, status.error or "no reason"
+            )
             self._on_corrected("ended by engine", 1)
             self._notifier.changed(ref.task_id)
             await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)

@@ -32,6 +32,9 @@ Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 #: Is told of tasks that were accepted, and their start plans.
 OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
 
+#: The trace context of a task that is accepted now; empty: it has none.
+Tracer = Callable[[NewTask], Mapping[str, str]]
+
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
 
@@ -56,6 +59,7 @@ class Intake:
         idempotency_hours: float,
         quotas: Quotas | None = None,
         on_accepted: OnAccepted = lambda tasks, plans: None,
+        trace: Tracer = lambda task: {},
     ) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
@@ -63,6 +67,7 @@ class Intake:
         self._dispatcher = dispatcher
         self._quotas = quotas
         self._on_accepted = on_accepted
+        self._trace = trace
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
 
@@ -87,7 +92,9 @@ class Intake:
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
         if plans is None:
             plans = [self._plan(task, len(tasks)) for task in tasks]
-        rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
+        traces = [self._trace(task) for task in tasks]
+        plans = [_traced(plan, trace) for plan, trace in zip(plans, traces, strict=True)]
+        rows = [self._row(*one) for one in zip(tasks, plans, traces, strict=True)]
         fault_points.passing("before_accept")
         is_plain = len(rows) == 1 and idempotency is None and beside is None and after is None
         try:
@@ -112,8 +119,9 @@ class Intake:
         all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
-        plans = [self._plan(task, len(tasks)) for task in tasks]
-        rows = [self._row(task, plan) for task, plan in zip(tasks, plans, strict=True)]
+        traces = [self._trace(task) for task in tasks]
+        plans = [_traced(self._plan(task, len(tasks)), trace) for task, trace in zip(tasks, traces, strict=True)]
+        rows = [self._row(*one) for one in zip(tasks, plans, traces, strict=True)]
         fault_points.passing("before_accept")
         accepted: list[int] = []
         text = ""
@@ -229,7 +237,7 @@ class Intake:
         if any(plan.start is None for plan in plans):
             self._dispatcher.wake()
 
-    def _row(self, task: NewTask, plan: StartPlan) -> tuple[Any, ...]:
+    def _row(self, task: NewTask, plan: StartPlan, trace: Mapping[str, str]) -> tuple[Any, ...]:
         stored = wire_payload(task)
         retry = task.retry or NO_OVERRIDE
         return (
@@ -266,6 +274,7 @@ class Intake:
             task.held or plan.held,
             plan.rule,
             plan.entry_id,
+            _json(trace),
         )
 
 
@@ -274,6 +283,13 @@ async def _write(db: type_Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         await db.execute(SQL.accept, *rows[0])
     elif rows:
         await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _traced(plan: StartPlan, trace: Mapping[str, str]) -> StartPlan:
+    """The plan, whose start carries this context."""
+    if not trace or plan.start is None:
+        return plan
+    return replace(plan, start=replace(plan.start, trace=trace))
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

@@ -51,6 +51,7 @@ class CallbackParts:
 
 def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     """The deliverer connects to nobody before there is a callback."""
+    tracing = dependencies.telemetry.tracing
     settings, timeout = dependencies.settings, dependencies.settings.callback_timeout_seconds
     rules = CallbackRules(
         settings.callback_allow_private, tuple(settings.callback_networks), ports_of(settings.callback_ports)
@@ -68,6 +69,7 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
         concurrency=settings.callback_concurrency,
         keep_days=settings.callback_days,
         keep_dead_days=settings.dead_letter_days,
+        **({} if tracing is None else {"traced": tracing.callback}),
     )
     return CallbackParts(
         rules,

@@ -8,9 +8,12 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from gateway.callbacks.sending import Answer, Sender
 from gateway.callbacks.signing import headers_for
@@ -20,6 +23,9 @@ from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.callbacks", "callbacks.sql")
+
+#: What surrounds an attempt: of the task with this id, whose trace has this context.
+Traced = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
 NO_SECRET = "the tenant has no webhook secret yet"
 #: Most attempts under way to one tenant's receivers, and to one receiver.
@@ -59,6 +65,7 @@ class Deliverer:
         keep_days: int,
         keep_dead_days: int,
         jitter: Callable[[], float] = random.random,
+        traced: Traced = lambda task_id, trace: nullcontext(),
     ) -> None:
         self._db = database
         self._sender = sender
@@ -69,6 +76,7 @@ class Deliverer:
         self._concurrency = concurrency
         self._keep = {"delivered": keep_days, "dead": keep_dead_days}
         self._jitter = jitter
+        self._traced = traced
         self._under_way: set[asyncio.Task[None]] = set()
         self._tenants: Counter[str] = Counter()
         self._receivers: Counter[str] = Counter()
@@ -145,7 +153,8 @@ class Deliverer:
             if secrets:
                 headers = headers_for(row["id"], int(time.time()), row["body"], secrets)
                 headers |= {"Content-Type": "application/json", "User-Agent": "taskgate"}
-                answer = await self._sender.send(row["url"], headers, row["body"].encode(), tenant=tenant)
+                with self._traced(row["task_id"], orjson.loads(row["trace"]) if row["trace"] else {}):
+                    answer = await self._sender.send(row["url"], headers, row["body"].encode(), tenant=tenant)
             else:
                 answer = Answer(error=NO_SECRET)
             await self._record(row["id"], row["attempts"], answer)

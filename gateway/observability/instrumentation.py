@@ -8,16 +8,14 @@ from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.trace import Span, TracerProvider
 
-#: Queries of addresses may hold keys.
+#: Paths and queries of addresses may hold keys, such as those of receivers of callbacks.
 _ADDRESSES = ("http.url", "url.full")
 
 
 def instrument_libraries(provider: TracerProvider) -> None:
-    """For the whole process; parameters of statements are never recorded, nor queries of addresses."""
+    """For the whole process; neither parameters of statements are recorded, nor more of an address than its host."""
     AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=provider)
-    HTTPXClientInstrumentor().instrument(
-        tracer_provider=provider, request_hook=_cut_query, async_request_hook=_cut_query_async
-    )
+    HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
 
 
 def restore_libraries() -> None:
@@ -26,11 +24,10 @@ def restore_libraries() -> None:
     HTTPXClientInstrumentor().uninstrument()
 
 
-def _cut_query(span: Span, request: Any) -> None:
+def _cut(span: Span, request: Any) -> None:
     if span.is_recording():
-        address = str(request.url).partition("?")[0].partition("#")[0]
-        span.set_attributes(dict.fromkeys(_ADDRESSES, address))
+        span.set_attributes(dict.fromkeys(_ADDRESSES, f"{request.url.scheme}://{request.url.host}"))
 
 
-async def _cut_query_async(span: Span, request: Any) -> None:
-    _cut_query(span, request)
+async def _cut_async(span: Span, request: Any) -> None:
+    _cut(span, request)

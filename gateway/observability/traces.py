@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -130,6 +130,10 @@ class Tracing:
             except BaseException as error:
                 failed(span, type(error).__name__)
                 raise
+
+    def callback(self, task_id: str, carrier: Mapping[str, str]) -> AbstractContextManager[Span]:
+        """The span of an attempt to tell a receiver of the end of this task."""
+        return self.operation("send", "callback", SpanKind.PRODUCER, carrier, {"messaging.message.id": task_id})
 
     @contextmanager
     def step(self, what: str, name: str, task_id: str) -> Iterator[Span]:

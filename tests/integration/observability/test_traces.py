@@ -141,6 +141,28 @@ async def test_a_call_over_grpc(world: TracedWorld, jaeger: JaegerPart) -> None:
     check_chain(spans, entry, client, backend_of(world), answer.task_id)
 
 
+async def test_a_callback(world: TracedWorld, jaeger: JaegerPart) -> None:
+    home, trace_id = await world.people.household(), secrets.token_hex(16)
+    client, context = world.client(home.owner), {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    made = await client.post(f"/gateway/v1/tenants/{home.tenant_id}/webhook-secret")
+    assert made.status_code in (200, 201), made.text
+    async with receiving() as model, receiving() as receiver:
+        body = {
+            "type": TYPE,
+            "payload": {"url": model.url()},
+            "project_id": home.project_id,
+            "callback": {"url": receiver.url("/private")},
+        }
+        answer = await client.post("/gateway/v1/tasks", json=body, headers=context)
+        assert answer.status_code == 202, answer.text
+        hit = await receiver.hit()
+    assert hit.headers["traceparent"].split("-")[1] == trace_id
+    spans = await spans_of(jaeger, trace_id, "send callback", "POST")
+    assert parent(spans["send callback"]) == spans[f"create {TYPE}"]["spanID"]
+    assert parent(spans["POST"]) == spans["send callback"]["spanID"]
+    assert "/private" not in str(spans)
+
+
 async def test_a_trace_that_the_client_does_not_sample_leaves_nothing(world: TracedWorld, jaeger: JaegerPart) -> None:
     home, trace_id = await world.people.household(), secrets.token_hex(16)
     async with receiving() as model:

@@ -163,6 +163,43 @@ async def test_a_callback(world: TracedWorld, jaeger: JaegerPart) -> None:
     assert "/private" not in str(spans)
 
 
+async def test_nodes_belong_to_the_trace_of_their_run(world: TracedWorld, jaeger: JaegerPart) -> None:
+    """Runs of DAGs are Temporal's at every stage."""
+    home, trace_id = await world.people.household(), secrets.token_hex(16)
+    client, context = world.client(home.owner), {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    async with receiving() as model:
+        dag = (
+            f"nodes: {{a: {{type: {TYPE}, input: {{url: '{model.url()}'}}}},"
+            f" b: {{type: {TYPE}, needs: [a], input: {{url: '{model.url()}'}}}}}}"
+        )
+        answer = await client.put(
+            "/gateway/v1/dags/traced",
+            content=dag,
+            headers={"Content-Type": "application/yaml"},
+            params={"any_types": 1},
+        )
+        assert answer.status_code == 201, answer.text
+        body = {"dag": "traced", "project_id": home.project_id}
+        answer = await client.post("/gateway/v1/dag-runs", json=body, headers=context)
+        assert answer.status_code == 202, answer.text
+        assert (await world.ended(answer.json()["run_id"]))["status"] == "COMPLETED"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            spans = await jaeger.trace(trace_id)
+            by_name: dict[str, list[dict[str, Any]]] = {}
+            for span in spans:
+                by_name.setdefault(span["operationName"], []).append(span)
+            if len(by_name.get("settle completed", [])) == 2:
+                break
+            await asyncio.sleep(0.1)
+    run = by_name["create taskgate.dag"][0]["spanID"]
+    nodes = by_name[f"create {TYPE}"]
+    assert [parent(span) for span in nodes] == [run, run]
+    sends = by_name[f"send {TYPE}"]
+    assert {parent(span) for span in sends} == {span["spanID"] for span in nodes}
+    assert {parent(span) for span in by_name[f"process {TYPE}"]} == {span["spanID"] for span in sends}
+
+
 async def test_a_trace_that_the_client_does_not_sample_leaves_nothing(world: TracedWorld, jaeger: JaegerPart) -> None:
     home, trace_id = await world.people.household(), secrets.token_hex(16)
     async with receiving() as model:

@@ -225,6 +225,9 @@ class WorkflowEnginePort(Protocol):
         without `completed` those that came to another end.
         """
 
+    async def count_open(self) -> int | None:
+        """How many of the gateway's starts have not ended, by an index that may lag behind (None: it keeps none)."""
+
     async def take_stock(self) -> Sequence[Stock]:
         """What the engine holds and has not ended, whoever gave it to it (empty: only the gateway gives it tasks).
 

@@ -54,7 +54,9 @@ PARTS = (
     "migration_stream",
     "legacy_use",
     "migration_ledger",
+    "migration_parity",
     "migration_rampdown",
+    "migration_rehearsal",
     "health",
 )
 

@@ -34,13 +34,16 @@ from gateway.limits.held_bytes import HeldBytes
 from gateway.limits.limits import Limits as TaskLimits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
-from gateway.migration.drain import Drain
-from gateway.migration.explanation import Explanations
-from gateway.migration.flip_log import FlipLog
-from gateway.migration.observer import RoutingObserver
-from gateway.migration.stage_watch import StageWatch
-from gateway.migration.stages import Stages
-from gateway.migration.watch import DrainWatch
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.watch import DrainWatch
+from gateway.migration.ledger.explanation import Explanations
+from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.ledger.observer import RoutingObserver
+from gateway.migration.parity.gate import Gate
+from gateway.migration.parity.parity import Parity
+from gateway.migration.rehearsal.report import RehearsalReports
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.watch import StageWatch
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.telemetry import Telemetry
 from gateway.operations.operations import Operations
@@ -126,6 +129,9 @@ class Gateway:
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    rehearsals: RehearsalReports
+    parity: Parity
+    parity_gate: Gate
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry

@@ -138,6 +138,29 @@ class Settings(BaseSettings):
         gt=0,
         description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
     )
+    rehearsal_waiting: int = Field(
+        10_000,
+        ge=100,
+        description="Tasks that may wait to be rehearsed for Temporal; of more, the oldest are left out, and counted",
+    )
+    rehearsal_probe_percent: float = Field(
+        10.0,
+        ge=0,
+        le=100,
+        description="Tasks of a tenant at `shadow` beside which a probe is sent to Temporal; 0: none",
+    )
+    rehearsal_probes_per_second: float = Field(
+        1.0, gt=0, le=100, description="Probes of one tenant at most; 100 of all tenants are under way at once"
+    )
+    rehearsal_probe_seconds: float = Field(
+        30.0, gt=0, le=600, description="A probe that no worker takes within this time has failed"
+    )
+    rehearsal_days: int = Field(7, ge=1, le=365, description="How long findings of rehearsals are kept")
+    parity_days: float = Field(
+        14.0,
+        ge=2,
+        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
+    )
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

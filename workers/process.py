@@ -30,11 +30,13 @@ from workers.outcome import TaskRunner
 from workers.persistence import until_stored
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
+from workers.rehearsal.rehearsing import Rehearsing
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
 from workers.temporal.dag.activities import DagActivities
 from workers.temporal.dag.dependencies import DagDependencies
 from workers.temporal.pool import TemporalWorkerPool
+from workers.temporal.probe import ProbeActivity
 from workers.tracing import TracedRunner, settled
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Worker:
         self._listener = Listener(self._db)
         self._listener.subscribe(STOP_CHANNEL, lambda task_id: self._runner.stop(task_id), missed=self._check_soon.set)
         self._isolated = IsolatedExecution(settings)
+        self._rehearsing = Rehearsing(self._isolated.wants)
         identity = ProcessIdentity(
             "worker",
             version("taskgate"),
@@ -181,6 +184,12 @@ class Worker:
             # A little more than the runner's own grace, after which it hands back the rest.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
             dags=DagActivities(dags.steps),
+            probes=ProbeActivity(
+                self._db,
+                self._registry.get_handler,
+                self._rehearsing,
+                self._lease.process_id,
+            ),
         )
         await self._follow_tenants(pool)
         side = [

@@ -16,3 +16,7 @@ WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'temporal' AN
 SELECT EXISTS (SELECT 1 FROM taskgate.process
                WHERE kind = 'worker' AND backend = $1 AND $2 = ANY(task_types)
                  AND (lost_at IS NULL OR lost_at > now() - make_interval(secs => $3)))
+
+-- name: payload
+-- Of task $1.
+SELECT payload::text FROM task_logs WHERE id = $1

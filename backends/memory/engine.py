@@ -179,6 +179,9 @@ class MemoryEngine:
             if completed or r.status.state is not WorkflowState.COMPLETED
         ]
 
+    async def count_open(self) -> int | None:
+        return None
+
     async def take_stock(self) -> Sequence[Stock]:
         self.faults.before("take_stock")
         states = [record.state for record in self._records.values() if not record.dropped]

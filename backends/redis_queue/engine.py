@@ -140,15 +140,14 @@ class RedisQueueEngine:
 
         Copies without an epoch, which the legacy recovery makes, stay where they are.
         """
-        groups: dict[str, list[WorkflowRef]] = {}
-        for ref in refs:
-            groups.setdefault(ref.group_id, []).append(ref)
         withdrawn: list[WorkflowRef] = []
-        for group, its in groups.items():
-            for first in range(0, len(its), _STARTS):
-                some = its[first : first + _STARTS]
-                taken = await self._lists.withdraw(group, [ref.workflow_id for ref in some], keep=_KEEP)
-                withdrawn += [ref for ref in some if ref.workflow_id in taken]
+        for first in range(0, len(refs), _STARTS):
+            some = refs[first : first + _STARTS]
+            groups: dict[str, list[str]] = {}
+            for ref in some:
+                groups.setdefault(ref.group_id, []).append(ref.workflow_id)
+            taken = await self._lists.withdraw(groups, keep=_KEEP)
+            withdrawn += [ref for ref in some if ref.workflow_id in taken]
         return withdrawn
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -184,6 +183,9 @@ class RedisQueueEngine:
                 workflow_id, state, error = (value.decode() for value in rows[index : index + 3])
                 ended.append(EndedWorkflow(workflow_id, WorkflowStatus(WorkflowState(state), error or None)))
         return ended
+
+    async def count_open(self) -> int | None:
+        return None
 
     async def take_stock(self) -> Sequence[Stock]:
         """All lists, read page by page: it takes some 10 ms for each 1,000 payloads."""

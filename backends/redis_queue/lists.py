@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from backends.port import WorkflowRef
 from backends.redis_queue import scripts, wire
@@ -59,17 +59,25 @@ class TaskLists:
         pages = walk(self._link, scripts.TAKE_OUT, _needle(ref), [ref.group_id])
         return sum([page.found async for page in pages])
 
-    async def withdraw(self, group: str, workflow_ids: Sequence[str], *, keep: int) -> set[str]:
-        """Take these starts back as far as they wait; which ones, now or before. Misses what is put back meanwhile.
+    async def withdraw(self, starts: Mapping[str, Collection[str]], *, keep: int) -> set[str]:
+        """Take these starts, by group, back as far as they wait; which ones, now or before. Misses what is put back
+        meanwhile.
 
         `keep`: seconds to keep their markers, which let nothing of them come again.
         """
         taken: set[str] = set()
-        done = seen = 0
-        while not done:
-            left = [workflow_id for workflow_id in workflow_ids if workflow_id not in taken]
-            done, seen, found = await self._link.run(scripts.WITHDRAW, seen, keep, group, *left)
-            taken.update(workflow_id.decode() for workflow_id in found)
+        seen = dict.fromkeys(starts, 0)
+        while seen:
+            arguments: list[str | int] = []
+            for group, place in seen.items():
+                left = [workflow_id for workflow_id in starts[group] if workflow_id not in taken]
+                arguments += [place, group, len(left), *left]
+            answers = await self._link.run(scripts.WITHDRAW, keep, *arguments)
+            for group, (done, place, found) in zip(list(seen), answers, strict=True):
+                taken.update(workflow_id.decode() for workflow_id in found)
+                seen[group] = place
+                if done:
+                    del seen[group]
         return taken
 
     async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:

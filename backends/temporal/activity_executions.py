@@ -16,6 +16,7 @@ from temporalio.api.activity.v1 import ActivityExecutionOutcome
 from temporalio.api.enums.v1 import ActivityExecutionStatus as Status
 from temporalio.api.enums.v1 import PendingActivityState as RunState
 from temporalio.api.workflowservice.v1 import (
+    CountActivityExecutionsRequest,
     DescribeActivityExecutionRequest,
     DescribeActivityExecutionResponse,
     ListActivityExecutionsRequest,
@@ -37,6 +38,7 @@ from backends.temporal.executions import (
     failure_text,
     first_value,
     raise_end,
+    still_open,
     worker_lost,
 )
 from backends.temporal.messages import RunTask
@@ -154,6 +156,12 @@ class ActivityExecutions:
             if not answer.next_page_token:
                 return found
             request.next_page_token = answer.next_page_token
+
+    async def count_open(self, session: Session) -> int:
+        query = still_open("ActivityType", [names.RUN_TASK])
+        request = CountActivityExecutionsRequest(namespace=session.namespace, query=query)
+        service = session.client.workflow_service
+        return (await self._connection.call(service.count_activity_executions, request, Purpose.READ)).count
 
     async def _describe(self, session: Session, workflow_id: str) -> DescribeActivityExecutionResponse:
         request = DescribeActivityExecutionRequest(

@@ -25,6 +25,7 @@ from backends.temporal.errors import AlreadyExists, AttributesUnknown, Unsupport
 from backends.temporal.executions import Executions
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import data_converter
+from backends.temporal.rehearsal import TemporalRehearsal
 from backends.temporal.workflow_executions import WorkflowExecutions
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class TemporalEngine:
         self._standalone = standalone
         self._activities = ActivityExecutions(self._connection, heartbeat)
         self._workflows = WorkflowExecutions(self._connection, heartbeat)
+        self.rehearsal = TemporalRehearsal(self._connection, inline_payload_bytes, heartbeat)
+        """Checks starts without making them."""
         self._warned_about_attributes = False
 
     @property
@@ -189,6 +192,16 @@ class TemporalEngine:
         for shape in self._shapes(session):
             try:
                 found += await shape.ended(session, since, completed=completed)
+            except Unsupported:
+                continue
+        return found
+
+    async def count_open(self) -> int | None:
+        session = await self._connection.session()
+        found = 0
+        for shape in self._shapes(session):
+            try:
+                found += await shape.count_open(session)
             except Unsupported:
                 continue
         return found

@@ -23,8 +23,8 @@ PAGE = 1000
 
 
 class Executions(Protocol):
-    """Tasks of one shape. Every method but `start` and `ended` raises `WorkflowNotFound` for an id it does not have,
-    and `Unsupported` where the server does not know the shape.
+    """Tasks of one shape. Every method but `start`, `ended` and `count_open` raises `WorkflowNotFound` for an id
+    that it does not have, and `Unsupported` where the server does not know the shape.
     """
 
     async def start(self, session: Session, start: WorkflowStart, message: RunTask, *, attributes: bool) -> None:
@@ -39,6 +39,8 @@ class Executions(Protocol):
     async def requeue(self, session: Session, workflow_id: str, reason: str) -> bool: ...
 
     async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]: ...
+
+    async def count_open(self, session: Session) -> int: ...
 
 
 def worker_lost(reason: str) -> Failure:
@@ -71,9 +73,17 @@ def raise_end(status: WorkflowStatus) -> None:
 _ENDS = ("Completed", "Failed", "Canceled", "Terminated", "TimedOut")
 
 
+def still_open(type_attribute: str, type_names: Sequence[str]) -> str:
+    """Visibility query for our executions that have not ended."""
+    return f"{type_attribute} IN ({_listed(type_names)}) AND ExecutionStatus = 'Running'"
+
+
+def _listed(type_names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in type_names)
+
+
 def closed_since(type_attribute: str, type_names: Sequence[str], since: datetime, *, completed: bool) -> str:
     """Visibility query for our executions that ended at or after `since`; see `WorkflowEnginePort.list_ended`."""
     moment = since.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    listed = ", ".join(f"'{name}'" for name in type_names)
     ends = ", ".join(f"'{end}'" for end in _ENDS if completed or end != "Completed")
-    return f"{type_attribute} IN ({listed}) AND CloseTime >= '{moment}' AND ExecutionStatus IN ({ends})"
+    return f"{type_attribute} IN ({_listed(type_names)}) AND CloseTime >= '{moment}' AND ExecutionStatus IN ({ends})"

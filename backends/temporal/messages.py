@@ -53,6 +53,16 @@ class RunTask:
     """Set for the workflow only; a standalone activity has its options from its start."""
 
 
+@dataclass(slots=True)
+class Probe:
+    """Asks a worker what it would do with a task. `payload` None: the worker reads it from PostgreSQL."""
+
+    task_id: str
+    task_type: str
+    group_id: str
+    payload: dict[str, Any] | None = None
+
+
 _FIELDS = frozenset(field.name for field in fields(RunTask)) - {"options"}
 
 
@@ -62,3 +72,8 @@ def message_of(plain: Mapping[str, Any]) -> RunTask:
     Its options are the workflow's, which has read them before.
     """
     return RunTask(**{name: value for name, value in plain.items() if name in _FIELDS})
+
+
+def probe_of(plain: Mapping[str, Any]) -> Probe:
+    """As `message_of`. Raises `TypeError` when something is missing."""
+    return Probe(**{field.name: plain[field.name] for field in fields(Probe) if field.name in plain})

@@ -11,6 +11,9 @@ ENGINE = "temporal"
 RUN_TASK = "taskgate.run_task"
 """Type name of the activity that runs a task, and of the workflow around it where activities do not stand alone."""
 
+PROBE = "taskgate.probe"
+"""Type name of the activity that answers a probe. It runs no task."""
+
 ACTIVITY_ID = "run"
 """Id of the one activity inside a fallback workflow; a standalone activity has the workflow id itself."""
 
@@ -54,3 +57,8 @@ def tenant_queue(tenant_id: str, task_type: str) -> str:
 def shared_queue(task_type: str) -> str:
     """Queue of all standard tenants' tasks of one type; the tenant is the fairness key."""
     return f"shared-{task_type}"
+
+
+def probe_id(task_id: str) -> str:
+    """Id of the probe beside a task; no start has such an id (`backends.port.possible_starts`)."""
+    return f"probe-{task_id}"

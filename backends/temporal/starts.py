@@ -31,7 +31,7 @@ from temporalio.converter import DataConverter
 
 from backends.port import WorkflowStart
 from backends.temporal import names
-from backends.temporal.messages import ActivityOptions, RunDag, RunTask
+from backends.temporal.messages import ActivityOptions, Probe, RunDag, RunTask
 from backends.temporal.payloads import carried
 
 TIMEOUT_MARGIN = timedelta(seconds=60)
@@ -46,6 +46,7 @@ _PLAIN = {"encoding": b"json/plain"}
 _KEYWORD = {**_PLAIN, "type": b"Keyword"}
 _INT = {**_PLAIN, "type": b"Int"}
 _LONGEST_FAIRNESS_KEY = 64
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000.0
 
 
 def message_of(start: WorkflowStart, inline_bytes: int) -> RunTask:
@@ -152,7 +153,7 @@ def priority(start: WorkflowStart) -> Priority:
     return Priority(
         priority_key=min(max(start.priority, 1), 5),
         fairness_key=key,
-        fairness_weight=min(max(start.fairness_weight, 0.001), 1000.0),
+        fairness_weight=min(max(start.fairness_weight, LEAST_WEIGHT), MOST_WEIGHT),
     )
 
 
@@ -161,12 +162,7 @@ def search_attributes(start: WorkflowStart, known: Collection[str]) -> SearchAtt
 
     Written as the SDK writes them, whose own way through its converters takes ten times as long.
     """
-    keywords = {
-        names.TENANT_ATTRIBUTE: start.tenant_id,
-        names.PROJECT_ATTRIBUTE: start.project_id,
-        names.TASK_TYPE_ATTRIBUTE: start.ref.task_type,
-        names.TASK_ID_ATTRIBUTE: start.ref.task_id,
-    }
+    keywords = _keywords(start)
     fields = {
         name: Payload(metadata=_KEYWORD, data=json.dumps(value[:_LONGEST_KEYWORD]).encode())
         for name, value in keywords.items()
@@ -177,7 +173,21 @@ def search_attributes(start: WorkflowStart, known: Collection[str]) -> SearchAtt
     return SearchAttributes(indexed_fields=fields)
 
 
-async def encoded(message: RunTask, converter: DataConverter) -> Payloads:
+def cut_attributes(start: WorkflowStart) -> list[str]:
+    """Search attributes whose values are too long, so that only their beginnings are kept."""
+    return [name for name, value in _keywords(start).items() if value and len(value) > _LONGEST_KEYWORD]
+
+
+def _keywords(start: WorkflowStart) -> dict[str, str | None]:
+    return {
+        names.TENANT_ATTRIBUTE: start.tenant_id,
+        names.PROJECT_ATTRIBUTE: start.project_id,
+        names.TASK_TYPE_ATTRIBUTE: start.ref.task_type,
+        names.TASK_ID_ATTRIBUTE: start.ref.task_id,
+    }
+
+
+async def encoded(message: RunTask | Probe, converter: DataConverter) -> Payloads:
     """The message as the SDK's converter would write it, without that when nothing is to be encrypted."""
     if converter.payload_codec is None:
         with suppress(TypeError):  # text that is no Unicode: JSON can say it, this encoder not

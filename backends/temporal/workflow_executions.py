@@ -19,6 +19,7 @@ from temporalio.api.update import v1 as update
 from temporalio.api.update.v1 import WaitPolicy
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
@@ -44,6 +45,7 @@ from backends.temporal.executions import (
     failure_text,
     first_value,
     raise_end,
+    still_open,
     worker_lost,
 )
 from backends.temporal.messages import RunTask
@@ -210,6 +212,12 @@ class WorkflowExecutions:
             if not answer.next_page_token:
                 return found
             request.next_page_token = answer.next_page_token
+
+    async def count_open(self, session: Session) -> int:
+        query = still_open("WorkflowType", [names.RUN_TASK, names.RUN_DAG])
+        request = CountWorkflowExecutionsRequest(namespace=session.namespace, query=query)
+        service = session.client.workflow_service
+        return (await self._connection.call(service.count_workflow_executions, request, Purpose.READ)).count
 
     async def _describe(self, session: Session, workflow_id: str) -> DescribeWorkflowExecutionResponse:
         request = DescribeWorkflowExecutionRequest(

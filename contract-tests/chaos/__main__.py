@@ -29,10 +29,11 @@ from checker import LEGACY, OPEN, AttemptRow, Effect, History, Violation, check
 from clients import Clients
 from faults import BESIDE_LEGACY, FAULTS
 from gateway.routing.stages import Stage
+from moves import Moves
 from pace import Pace
 from world import TENANTS, World
 
-STAGES = ("off", "live", "rampdown", "off", "complete", "rampdown")
+STAGES = ("off", "live", "rampdown", "shadow", "complete", "rampdown")
 #: When so long no further task has ended, nothing more is waited for.
 SETTLE_SECONDS = 120.0
 #: So long after the last fault (seconds), and after what was open then could have ended, everything is over.
@@ -44,20 +45,28 @@ AT_ONCE = 12
 COUNT_SECONDS = 0.5
 #: Now and then a client retries some that failed, and starts a run of a DAG.
 RETRY_EVERY, DAG_EVERY = 50, 20
+#: One flip of so many moves everybody to `complete`.
+LEAVE_EVERY = 20
 
 
 def number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
-async def flip(world: World, chance: random.Random, count: int, pace: Pace) -> int:
-    """Move tenants between stages `count` times, spread over the history, as `taskgate flags set` does it."""
+async def flip(moves: Moves, chance: random.Random, count: int, pace: Pace) -> int:
+    """Move tenants between stages `count` times, spread over the history; now and then everybody leaves Redis."""
     for done in range(count):
         while pace.progress < (done + 0.5) / count:
             if pace.is_late:
                 return done
             await asyncio.sleep(0.05)
-        await world.set_stage(chance.choice(TENANTS), Stage(chance.choice(STAGES)))
+        tenant, stage = chance.choice(TENANTS), Stage(chance.choice(STAGES))
+        if done % LEAVE_EVERY == LEAVE_EVERY - 1:
+            await moves.everybody_leaves()
+        elif stage is Stage.RAMPDOWN:
+            await moves.ramp_down(tenant)
+        else:
+            await moves.set_stage(tenant, stage)
     return count
 
 
@@ -118,7 +127,7 @@ async def count_open_forever(world: World, counted: list[float]) -> None:
     """`counted[0]` is the number of open tasks, from time to time, while PostgreSQL is there."""
     while True:
         with contextlib.suppress(OSError, asyncpg.PostgresError):
-            counted[0] = await world.count_open()
+            counted[0] = len(await world.rows.open_tasks())
         await asyncio.sleep(COUNT_SECONDS)
 
 
@@ -129,9 +138,9 @@ async def settle(world: World, tasks_per_second: float) -> dict[str, float]:
     """
     began = time.monotonic()
     before, since, stuck = inf, began, None
-    allowed = STUCK_SECONDS + await world.count_open() / max(tasks_per_second, 0.1)
+    allowed = STUCK_SECONDS + len(await world.rows.open_tasks()) / max(tasks_per_second, 0.1)
     while time.monotonic() < since + SETTLE_SECONDS:
-        open_tasks = await world.open_tasks()
+        open_tasks = await world.rows.open_tasks()
         if stuck is None and time.monotonic() > began + allowed:
             stuck = dict.fromkeys(open_tasks, allowed)
         if not open_tasks and await world.legacy_is_done():
@@ -152,26 +161,24 @@ async def history_of(world: World, clients: Clients) -> History:
             await clients.see_final_status(waiting.pop())
 
     await asyncio.gather(*(see() for _ in range(AT_ONCE)))
-    database = await world.database()
-    statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
     attempts: dict[str, list[AttemptRow]] = {}
-    for row in await database.fetch(
-        "SELECT a.task_id, a.attempt, a.outcome, l.id IS NOT NULL AS is_joined"
-        " FROM taskgate.attempt a LEFT JOIN taskgate.ledger l ON l.id = a.entry_id ORDER BY a.attempt"
-    ):
-        attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"], row["is_joined"]))
-    await database.close()
+    async with world.rows.connected() as database:
+        statuses = {row["id"]: row["status"] for row in await database.fetch("SELECT id, status FROM task_logs")}
+        for row in await database.fetch(
+            "SELECT a.task_id, a.attempt, a.outcome, l.id IS NOT NULL AS is_joined"
+            " FROM taskgate.attempt a LEFT JOIN taskgate.ledger l ON l.id = a.entry_id ORDER BY a.attempt"
+        ):
+            attempts.setdefault(row["task_id"], []).append(AttemptRow(row["attempt"], row["outcome"], row["is_joined"]))
     effects = [Effect(**json.loads(line)) for line in world.effects.read_text().splitlines()]
     return History(clients.tasks, effects, statuses, attempts, world.kills, engines, dags)
 
 
 async def engines_views(world: World) -> dict[str, str]:
     """What each engine says of the last start of each task; what is still open is given a while to end."""
-    database = await world.database()
-    rows = await database.fetch(
-        "SELECT task_id, epoch, group_id, task_type, backend FROM taskgate.dispatch WHERE backend IS NOT NULL"
-    )
-    await database.close()
+    async with world.rows.connected() as database:
+        rows = await database.fetch(
+            "SELECT task_id, epoch, group_id, task_type, backend FROM taskgate.dispatch WHERE backend IS NOT NULL"
+        )
     engines = world.engines()
     waiting = {row["task_id"]: row for row in rows}
     views: dict[str, str] = {}
@@ -201,18 +208,19 @@ def starts_by(history: History) -> dict[str, int]:
 
 async def explain(world: World, violations: list[Violation], history: History) -> None:
     """What is known of the first offenders."""
-    database = await world.database()
-    for violation in violations[:10]:
-        print(f"\n{violation.rule}: task {violation.task}: {violation.detail}")
-        for table, key in (("task_logs", "id"), ("taskgate.dispatch", "task_id"), ("taskgate.attempt", "task_id")):
-            for row in await database.fetch(f"SELECT * FROM {table} WHERE {key} = $1", violation.task):
-                shown = {name: str(value) for name, value in row.items() if value is not None and name != "payload"}
-                print(f"  {table}: {shown}")
-        for effect in history.effects:
-            if effect.task == violation.task:
-                print(f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})")
-        print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")
-    await database.close()
+    async with world.rows.connected() as database:
+        for violation in violations[:10]:
+            print(f"\n{violation.rule}: task {violation.task}: {violation.detail}")
+            for table, key in (("task_logs", "id"), ("taskgate.dispatch", "task_id"), ("taskgate.attempt", "task_id")):
+                for row in await database.fetch(f"SELECT * FROM {table} WHERE {key} = $1", violation.task):
+                    shown = {name: str(value) for name, value in row.items() if value is not None and name != "payload"}
+                    print(f"  {table}: {shown}")
+            for effect in history.effects:
+                if effect.task == violation.task:
+                    print(
+                        f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})"
+                    )
+            print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")
 
 
 async def main() -> int:
@@ -241,35 +249,45 @@ async def main() -> int:
             clients = Clients(world, random.Random(chance.random()))
             until = began + 60 * number("MINUTES", 1_000_000)
             counted = [0.0]
-            pace = Pace(tasks, faults, until, lambda: len(clients.tasks), lambda: counted[0])
+            moves = world.moves = Moves(world, clients)
+            pace = Pace(tasks, faults, until, lambda: len(clients.tasks) - clients.crowded, lambda: counted[0])
             hitting, moving = random.Random(chance.random()), random.Random(chance.random())
             counting = asyncio.create_task(count_open_forever(world, counted))
+            watching = asyncio.create_task(moves.watch_drain_forever())
             async with asyncio.TaskGroup() as group:
                 striking = group.create_task(strike(world, hitting, faults, timeline, began, pace))
-                flipping = group.create_task(flip(world, moving, flips, pace))
+                flipping = group.create_task(flip(moves, moving, flips, pace))
                 group.create_task(submit_all(clients, pace))
             counting.cancel()
-            accepted, done_flips, done_faults = len(clients.tasks), flipping.result(), striking.result()
+            accepted, crowded = len(clients.tasks), clients.crowded
+            done_flips, done_faults = flipping.result(), striking.result()
             print(f"{time.monotonic() - began:8.2f} s  all is sent and struck", flush=True)
-            ended = accepted - await world.count_open()
+            ended = accepted - len(await world.rows.open_tasks())
             stuck = await settle(world, ended / (time.monotonic() - began))
             history = await history_of(world, clients)
-            history.stuck = stuck
+            watching.cancel()
+            history.stuck, history.changes, history.safe = stuck, moves.changes, moves.safe
             starts = starts_by(history)
             print(f"calls: {clients.calls}; starts: {starts}; runs of DAGs: {len(clients.runs)}", flush=True)
             violations = check(history)
             if violations:
                 print(f"seed {seed}; faults:", *timeline, sep="\n")
                 await explain(world, violations, history)
-            await clients.close()
+            await asyncio.gather(clients.close(), moves.close())
             moved = world.count_moved()
+            rehearsed, probed = await world.rows.rehearsed()
         finally:
             await world.stop()
     summary: dict[str, Any] = {
-        "tasks": accepted,
+        "tasks": accepted - crowded,
+        "crowds": crowded,
         "flips": done_flips,
         "faults": done_faults,
         "moved": moved,
+        "leader_deaths": dict(world.leader_deaths),
+        "safe": len(history.safe),
+        "rehearsed": rehearsed,
+        "probed": probed,
         "violations": len(violations),
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),
@@ -277,8 +295,9 @@ async def main() -> int:
     if world.legacy:
         summary["legacy_runs"] = starts.get(LEGACY, 0)
     print(json.dumps(summary))
-    # Beside legacy workers that ran nothing, nothing was proven.
-    return 1 if violations or (world.legacy and not starts.get(LEGACY)) else 0
+    # Beside legacy workers that ran nothing, and with rampdowns that moved nothing, nothing was proven.
+    is_idle = (world.legacy and not starts.get(LEGACY)) or (moves.has_ramped_down and not moved)
+    return 1 if violations or is_idle else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -13,11 +13,16 @@ TERMINAL = {"COMPLETED", "FAILED", "STOPPED"}
 #: States in which an engine would still do something.
 OPEN = {"queued", "running"}
 LEGACY = "legacy"
+#: The kinds of workers that Redis gives tasks to.
+FROM_REDIS = {"redis", LEGACY}
 #: A legacy worker that has taken a payload from its list begins it whatever happens meanwhile (R9), within so many
 #: seconds.
 LEGACY_GRACE = 5.0
 #: A run whose claim was granted before the stop, so that its attempt was stopped, may begin so much after its answer.
 CLAIMED_GRACE = 1.0
+#: A change of a stage is in force in every gateway so much after its answer: they look at the flag every 5 s when the
+#: connection that announces changes is gone.
+IN_FORCE_GRACE = 6.0
 #: A stopped run whose worker hears nothing goes on beside a retry's until that worker has given its connections up
 #: (10 s) and has compared what it runs with its rows.
 DEAF_GRACE = 15.0
@@ -92,6 +97,10 @@ class History:
     """Tasks that were open when everything could have ended, and how long after the last fault that was (seconds)."""
     dags: Mapping[str, DagEnd] = field(default_factory=dict)
     """By the id of the run; its nodes are tasks like any other."""
+    changes: Sequence[Request] = ()
+    """Of stages."""
+    safe: Sequence[float] = ()
+    """When a drain said that Redis may be switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,18 @@ def check(history: History) -> list[Violation]:
             if end.found.get(name) != end.expected[name]:
                 detail = f"{name} is {end.found.get(name)}, without faults {end.expected[name]}"
                 found.append(Violation("dag", run_id, detail))
-    return found
+    return [*found, *_check_safe(history)]
+
+
+def _check_safe(history: History) -> Iterable[Violation]:
+    """Nothing begins from Redis once it may be switched off, until somebody changes a stage."""
+    starts = sorted((one.at, one.task) for one in history.effects if one.event == "start" and one.by in FROM_REDIS)
+    for said in history.safe:
+        changed = [change.sent for change in history.changes if change.answered + IN_FORCE_GRACE > said]
+        for at, task_id in starts:
+            if said < at < min(changed, default=inf):
+                yield Violation("safe", task_id, f"began from Redis {at - said:.3f} s after it might be switched off")
+                break
 
 
 def _check_task(task_id: str, seen: Seen, runs: list[_Run], history: History) -> Iterable[Violation]:

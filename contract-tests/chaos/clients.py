@@ -47,6 +47,8 @@ class Clients:
         self.runs: dict[str, tuple[Seen, dags.Variant]] = {}
         """Runs of DAGs by id."""
         self.calls = {"http": 0, "grpc": 0}
+        self.crowded = 0
+        """How many of the tasks were sent for a rampdown, beside those of the history."""
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -70,6 +72,16 @@ class Clients:
             if await self._stop(tenant, task_id) and plan.random() < 0.5:
                 await asyncio.sleep(plan.uniform(0, 0.5))
                 await self._retry(tenant, task_id)
+
+    async def crowd(self, tenant: str, project: str, tasks: int, ms: int) -> None:
+        """So many tasks of one project, which nobody stops or retries, at once."""
+        body = {"type": "chaos_probe", "payload": {"ms": ms, "fail": 0}, "priority": 3, "project_id": project}
+
+        async def send() -> None:
+            await self._submit(tenant, body)
+            self.crowded += 1
+
+        await asyncio.gather(*(send() for _ in range(tasks)))
 
     async def start_dag(self, number: int) -> bool:
         """A run of a DAG, for the first tenant, from the given one on, whose stage allows it; False when none does."""

@@ -10,9 +10,9 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.routing.stages import Stage
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
+from processes import Service
 from world import TENANTS, World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
@@ -24,10 +24,12 @@ RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "af
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
-#: So many tasks shall wait in Redis before a rampdown of their tenant, and the longest wait for them.
-QUEUED, QUEUED_SECONDS = 5, 10.0
+#: Longest wait for a leader to die in a rampdown.
+DEATH_SECONDS = 30.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
+#: Longest wait for a lease of a worker (it may have been killed a moment ago), and then for the end of one that hangs.
+LEASE_SECONDS, HANG_SECONDS = 30.0, 30.0
 
 
 async def kill_gateway(world: World, chance: random.Random) -> None:
@@ -49,24 +51,23 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
-    """At a step of a move, while our own workers leave tasks in Redis. The next leader finds what was done."""
+    """At a step of a move, each before any comes again. The next leader finds what was done."""
     number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
+    step = min(RAMPDOWN_POINTS, key=lambda point: world.leader_deaths[point])
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
-    workers = [worker for worker in world.workers if "redis" in worker.name]
-    await asyncio.gather(*(worker.end() for worker in workers))
-    await world.set_stage(tenant, Stage.OFF)
-    deadline = time.monotonic() + QUEUED_SECONDS
-    while await world.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
     await asyncio.gather(*(one.kill() for one in world.gateways))
-    await gateway.start(TASKGATE_FAULT_POINT=chance.choice(RAMPDOWN_POINTS))
+    await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
-    await world.set_stage(tenant, Stage.RAMPDOWN)
-    if not await gateway.died(5):
-        await gateway.kill()
-    await asyncio.gather(*(one.start() for one in [gateway, *others, *workers]))
-    await asyncio.gather(*(world.gateway_is_back(other) for other in range(len(world.gateways))))
+    assert world.moves is not None
+    moving = asyncio.create_task(world.moves.ramp_down(tenant))  # or another's move comes first
+    deadline = time.monotonic() + DEATH_SECONDS
+    while gateway.is_alive and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    world.leader_deaths[step] += not gateway.is_alive
+    await gateway.kill()
+    await asyncio.gather(*(one.start() for one in [gateway, *others]))
+    await asyncio.gather(moving, *(world.gateway_is_back(other) for other in range(len(world.gateways))))
 
 
 async def kill_worker(world: World, chance: random.Random) -> None:
@@ -81,7 +82,7 @@ async def kill_worker(world: World, chance: random.Random) -> None:
 async def kill_worker_of_a_dag(world: World, chance: random.Random) -> None:
     """One that runs a node of a DAG at this moment; any worker of Temporal when none does for a while."""
     deadline = time.monotonic() + NODE_SECONDS
-    while not (pids := await world.pids_that_run_nodes()) and time.monotonic() < deadline:
+    while not (pids := await world.rows.pids_that_run_nodes()) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     if pids:
         with contextlib.suppress(ProcessLookupError):
@@ -105,11 +106,23 @@ async def worker_dies_at_a_step(world: World, chance: random.Random) -> None:
 async def worker_hangs_past_its_lease(world: World, chance: random.Random) -> None:
     """Its guard ends it before others may take over what it runs. One that has no lease may hang, and is not meant."""
     worker = chance.choice(world.workers)
-    while not (hung := worker.hang()) & await world.pids_with_a_lease():
-        worker.resume()
-        await asyncio.sleep(1)
-    if not await worker.died(30, hung):
-        raise RuntimeError(f"{worker.name} hung for 30 s, and nobody ended it")
+    hung: set[int] = set()
+    async with asyncio.timeout(LEASE_SECONDS):
+        while not hung:
+            await asyncio.sleep(0.1)
+            if worker.below() & await world.rows.pids_with_a_lease():
+                hung = await _hung_with_a_lease(world, worker)
+    if not await worker.died(HANG_SECONDS, hung):
+        raise RuntimeError(f"{worker.name} hung for {HANG_SECONDS:g} s, and nobody ended it")
+
+
+async def _hung_with_a_lease(world: World, worker: Service) -> set[int]:
+    """The processes of the worker that hang now; none if it had lost its lease meanwhile."""
+    hung = worker.hang()
+    if hung & await world.rows.pids_with_a_lease():
+        return hung
+    worker.resume()
+    return set()
 
 
 async def restart_redis(world: World, chance: random.Random) -> None:

@@ -48,6 +48,10 @@ class ChaosProbe:
             raise RuntimeError(f"{self.task_type} fails as it was told to")
         note(task_id, run, "end")
 
+    async def rehearse(self, payload: dict[str, Any], context: Any) -> None:
+        """Notes nothing: it is no run."""
+        await asyncio.sleep(payload["ms"] / 4000)
+
 
 class ChaosStep(ChaosProbe):
     """The same, as a node of a DAG."""

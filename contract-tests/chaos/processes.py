@@ -16,6 +16,8 @@ from deploy.local import taskgate
 from gateway.recovery.host_process import is_alive
 
 LOOK_SECONDS = 0.02
+#: By then the processes under one that was killed have died, too.
+END_SECONDS = 30.0
 
 
 class Program:
@@ -115,17 +117,22 @@ class Service:
         if self.is_alive:
             self._require().send_signal(signal.SIGKILL)
             await self._require().wait()
-            while any(is_alive(child) for child in self._below):
-                await asyncio.sleep(LOOK_SECONDS)
+            async with asyncio.timeout(END_SECONDS):
+                while any(is_alive(child) for child in self._below):
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    def below(self) -> set[int]:
+        """The processes under it."""
+        return set(_children(self._require().pid))
 
     def kill_below(self) -> None:
         """The processes under it, which it replaces."""
-        for child in _children(self._require().pid):
+        for child in self.below():
             os.kill(child, signal.SIGKILL)
 
     def hang(self) -> set[int]:
         """Stop the processes under it; which they are."""
-        children = set(_children(self._require().pid))
+        children = self.below()
         for child in children:
             os.kill(child, signal.SIGSTOP)
             self._hung[child] = time.monotonic()

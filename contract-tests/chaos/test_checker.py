@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,11 @@ def run_without_an_entry(history: History) -> None:
     history.attempts = {**history.attempts, "b": [AttemptRow(1, "completed", is_joined=False)]}
 
 
+def begin_from_redis_when_it_may_go(history: History) -> None:
+    history.safe = [1.5]
+    history.effects = [replace(effect, by="redis") for effect in history.effects]
+
+
 def complete_without_running(history: History) -> None:
     history.effects = [effect for effect in history.effects if effect.task != "b"]
 
@@ -144,6 +150,7 @@ def complete_without_running(history: History) -> None:
         (never_end, "overlap"),
         (run_what_nobody_submitted, "unaccepted"),
         (run_after_stop, "stopped"),
+        (begin_from_redis_when_it_may_go, "safe"),
         (complete_without_running, "phantom"),
         (complete_what_was_stopped, "stopped"),
         (begin_again_without_a_cause, "unexplained"),
@@ -266,3 +273,19 @@ def test_what_legacy_workers_must_not_do_is_seen(spoil: Callable[[History], None
     history = beside_legacy()
     spoil(history)
     assert rule in {violation.rule for violation in check(history)}
+
+
+@pytest.mark.parametrize("change", [Request(1.0), Request(1.0, 1.2), Request(1.6, 1.7)])
+def test_who_changes_a_stage_takes_the_word_back(change: Request) -> None:
+    history = good()
+    begin_from_redis_when_it_may_go(history)
+    history.changes = [change]
+    assert check(history) == []
+
+
+@pytest.mark.parametrize("change", [Request(-9.0, -8.0), Request(2.1, 2.2)])
+def test_a_change_long_before_or_later_does_not(change: Request) -> None:
+    history = good()
+    begin_from_redis_when_it_may_go(history)
+    history.changes = [change]
+    assert "safe" in {violation.rule for violation in check(history)}

@@ -43,6 +43,7 @@ async def test_a_history_with_faults_has_no_violation() -> None:
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
     assert all(fault in output for fault in STRUCK)
+    assert summary["probed"] > 0, "probes went to Temporal, and none was taken for a run"
     assert "runs of DAGs: 0" not in output, output
 
 
@@ -83,8 +84,25 @@ async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
 
 
 async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
-    """What it had taken out of Redis is found by the next one."""
+    """At each step; what it had taken out of Redis is found by the next one."""
     code, summary, output = await history(TASKS="80", FLIPS="8", FAULTS="3", SEED="3", ONLY="leader_dies_in_a_rampdown")
     assert summary["violations"] == 0, output
     assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 80, 8, 3)
+    assert summary["leader_deaths"] == {"before_withdraw": 1, "after_withdraw": 1, "after_rewait": 1}, output
     assert summary["moved"] > 0
+
+
+async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_checker_sees_it() -> None:
+    code, summary, output = await history(
+        LEGACY="1", TASKS="40", FLIPS="8", FAULTS="1", SEED="4", MUTATE="rampdown", ONLY="leave_redis_to_legacy"
+    )
+    assert summary["moved"] > 0, output
+    assert summary["violations"] > 0, output
+    assert code == 1
+
+
+async def test_redis_that_may_be_switched_off_begins_nothing_more() -> None:
+    """Everybody leaves it, with tasks on their way."""
+    code, summary, output = await history(TASKS="40", FLIPS="20", FAULTS="1", SEED="6", ONLY="kill_worker")
+    assert (code, summary["violations"]) == (0, 0), output
+    assert summary["safe"] > 0, output

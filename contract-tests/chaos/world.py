@@ -8,10 +8,10 @@ import os
 import re
 import sys
 import time
-from functools import partial
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import asyncpg
 import httpx
 import redis.asyncio
 
@@ -25,16 +25,14 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
-from gateway.recovery.leader import LEADER_KEY
-from gateway.recovery.lease import LOCK_CLASS
-from gateway.routing.flag_edit import with_stage
-from gateway.routing.flag_file import FlagFile
-from gateway.routing.query import Scope
-from gateway.routing.stages import Stage
 from gateway.storage.schema.seed import SQL as SEED_SQL
 from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
+from rows import Rows
+
+if TYPE_CHECKING:
+    from moves import Moves
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -61,6 +59,7 @@ class World:
     ) -> None:
         self.directory = directory
         self.stack = EmbeddedStack(directory, ("postgres", "redis", "temporal"), ports="free")
+        self.rows = Rows(self.stack.database_url)
         self.effects = directory / "effects.jsonl"
         self.kills: dict[int, float] = {}
         self.keys: dict[str, str] = {}
@@ -71,7 +70,13 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.links = Links(directory)
+        self.moves: Moves | None = None
+        """The operator, once the history begins."""
         self.refusing = RefusingServer()
+        self.leader_deaths: Counter[str] = Counter()
+        """How often a leader died at each step of a move."""
+        self._moved = 0
+        self._read_to: Counter[str] = Counter()
         self._standby: StandbyPart | None = None
         self._legacy_workers = legacy_workers
         self._fenced = fenced
@@ -111,11 +116,9 @@ class World:
 
     async def _known(self, processes: int, within: float = 180) -> None:
         """Return once so many have their leases: before a worker is known, no priority is taken for its backend."""
-        database = await self.database()
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(within), self.rows.connected() as database:
             while await database.fetchval("SELECT count(*) FROM taskgate.process") < processes:
                 await asyncio.sleep(0.05)
-        await database.close()
 
     def _is_held_back(self, program: Program | Service) -> bool:
         return bool(self.legacy) and isinstance(program, Service) and program.name.startswith("worker-redis")
@@ -129,13 +132,12 @@ class World:
         await asyncio.gather(*(worker.start() for worker in held))
 
     async def _add_projects(self) -> None:
-        database = await self.database()
-        for tenant in TENANTS:
-            self.projects[tenant] = [f"{tenant}-{number}" for number in range(PROJECTS)]
-            for project in self.projects[tenant]:
-                await database.execute(SEED_SQL.project, project, tenant, project, f"user-{tenant}")
-                await database.execute(SEED_SQL.project_owner, f"user-{tenant}", project)
-        await database.close()
+        async with self.rows.connected() as database:
+            for tenant in TENANTS:
+                self.projects[tenant] = [f"{tenant}-{number}" for number in range(PROJECTS)]
+                for project in self.projects[tenant]:
+                    await database.execute(SEED_SQL.project, project, tenant, project, f"user-{tenant}")
+                    await database.execute(SEED_SQL.project_owner, f"user-{tenant}", project)
 
     async def _apply_dags(self) -> None:
         async with httpx.AsyncClient(base_url=self.gateway_urls[0], timeout=30) as http:
@@ -157,9 +159,13 @@ class World:
             **self.stack.environment(),
             "TASKGATE_HANDLERS": "probe",
             "TASKGATE_LEASE_SECONDS": "3",
+            "TASKGATE_REHEARSAL_PROBE_PERCENT": "100",
+            "TASKGATE_REHEARSAL_PROBES_PER_SECOND": "20",
             "TASKGATE_WORKER_SLOTS": "20",
             "TASKGATE_FENCE_ENABLED": str(self._fenced).lower(),
             "TASKGATE_LOG_LEVEL": "INFO",
+            "TASKGATE_FLAG_SOURCE": "database",
+            "TASKGATE_DRAIN_QUIET_HOURS": "0.0005",
             "CHAOS_EFFECTS": str(self.effects),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH")))),
         }
@@ -186,40 +192,18 @@ class World:
                     await asyncio.sleep(0.05)
         raise TimeoutError(f"no gateway answers at {url}")
 
-    @property
-    def flags_file(self) -> Path:
-        return self.directory / "flags.json"
-
-    async def set_stage(self, tenant: str, stage: Stage) -> None:
-        """As `taskgate flags set` does it."""
-        scope = Scope(tenant_id=tenant)
-        await asyncio.to_thread(
-            FlagFile(self.flags_file, "task-backend").edit,
-            partial(with_stage, scope=scope, stage=stage),
-            who="chaos",
-            why="fault suite",
-            what=str(scope),
-            describe=lambda _: str(stage),
-        )
-
-    async def waits_in_redis(self, tenant: str) -> int:
-        """How many tasks of the tenant Redis holds, as far as nobody says that they have begun."""
-        database = await self.database()
-        try:
-            return int(
-                await database.fetchval(
-                    "SELECT count(*) FROM taskgate.dispatch WHERE tenant_id = $1 AND state = 'queued'"
-                    " AND backend = 'redis'",
-                    tenant,
-                )
-            )
-        finally:
-            await database.close()
-
     def count_moved(self) -> int:
         """How many tasks left Redis in a rampdown, as the gateways' logs say."""
-        logs = [path.read_text() for path in self.directory.glob("gateway-*.log")]
-        return sum(int(tasks) for log in logs for tasks in re.findall(r"(\d+) tasks moved from redis", log))
+        for path in self.directory.glob("gateway-*.log"):
+            with path.open("rb") as log:
+                log.seek(self._read_to[path.name])
+                for line in log:
+                    if not line.endswith(b"\n"):
+                        break  # the rest is being written
+                    self._read_to[path.name] += len(line)
+                    if found := re.search(rb"(\d+) tasks moved from redis", line):
+                        self._moved += int(found[1])
+        return self._moved
 
     async def standby(self) -> str:
         """`host:port` of a hot standby of PostgreSQL, made by the first who asks."""
@@ -232,16 +216,7 @@ class World:
 
     async def silence_leader(self) -> bool:
         """The connection under which a gateway leads goes silent; False when none leads."""
-        database = await self.database()
-        try:
-            port = await database.fetchval(
-                "SELECT a.client_port FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
-                " AND l.granted AND l.classid = $1::bigint::oid AND l.objid = $2::bigint::oid",
-                LOCK_CLASS,
-                LEADER_KEY % 2**32,
-            )
-        finally:
-            await database.close()
+        port = await self.rows.port_of_leader()
         return port is not None and bool(self.links.faulty["gateway-postgres"].silence(port))
 
     async def limit_redis(self, size: int) -> None:
@@ -257,63 +232,13 @@ class World:
     async def gateway_is_back(self, number: int) -> None:
         await self._healthy(self.gateway_urls[number])
 
-    async def database(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self.stack.database_url)
-
-    async def pids_that_run_nodes(self) -> list[int]:
-        """Worker processes that run a node of a DAG at this moment."""
-        database = await self.database()
-        try:
-            rows = await database.fetch(
-                "SELECT DISTINCT p.pid FROM taskgate.dispatch d JOIN taskgate.process p ON p.process_id = d.worker_id"
-                " WHERE d.state = 'running' AND d.dag_run_id IS NOT NULL AND p.lost_at IS NULL ORDER BY p.pid"
-            )
-        finally:
-            await database.close()
-        return [row["pid"] for row in rows]
-
-    async def pids_with_a_lease(self) -> set[int]:
-        """Worker processes whose lease was renewed just now, not merely begun."""
-        database = await self.database()
-        try:
-            rows = await database.fetch(
-                "SELECT pid FROM taskgate.process WHERE lost_at IS NULL AND renewed_at > started_at"
-                " AND renewed_at > now() - interval '2 seconds'"
-            )
-        finally:
-            await database.close()
-        return {row["pid"] for row in rows}
-
-    async def count_open(self) -> int:
-        """Tasks that are not over."""
-        return len(await self.open_tasks())
-
-    async def open_tasks(self) -> list[str]:
-        """Their ids."""
-        database = await self.database()
-        try:
-            rows = await database.fetch(
-                "SELECT task_id FROM taskgate.dispatch WHERE state NOT IN ('completed', 'failed', 'stopped')"
-            )
-        finally:
-            await database.close()
-        return [row["task_id"] for row in rows]
-
     async def legacy_is_done(self) -> bool:
         """Whether legacy workers run nothing, and what they wrote about stopped tasks is put right."""
         text = self.effects.read_text() if self.legacy else ""
         runs = [json.loads(line) for line in text.splitlines() if '"by": "legacy"' in line]
         if 2 * sum(run["event"] == "start" for run in runs) > len(runs):
             return False
-        database = await self.database()
-        try:
-            wrong = await database.fetchval(
-                "SELECT count(*) FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id"
-                " WHERE d.state = 'stopped' AND t.status <> 'FAILED'"
-            )
-        finally:
-            await database.close()
-        return not wrong
+        return not await self.rows.stopped_but_not_failed()
 
     async def copy_in_redis(self, count: int = 5) -> int:
         """Push copies of payloads that wait in Redis, as a legacy recovery loop would (R2)."""

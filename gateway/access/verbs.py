@@ -22,7 +22,7 @@ class Level(IntEnum):
 class Verb(Enum):
     """What an endpoint does, for the rules: permission of the key, least role, and what that covers."""
 
-    READ = ("read", Level.READER, "Look at tasks, DAGs, schedules, dead letters, callbacks, quotas and pauses")
+    READ = ("read", Level.READER, "Look at tasks, DAGs, schedules, dead letters, callbacks, quotas, pauses and parity")
     SUBMIT = ("write", Level.MEMBER, "Submit tasks and start runs of DAGs")
     STEER = ("write", Level.MEMBER, "Retry, stop, delay, approve, skip and signal; bulk operations")
     SCHEDULE = ("write", Level.MEMBER, "Create, change, pause, run and delete schedules")
@@ -57,6 +57,7 @@ _RESOURCES = {
         GET /gateway/v1/dag-runs  GET /gateway/v1/dag-runs/{run_id}  GET /gateway/v1/dag-runs/{run_id}/stream
         GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result
         GET /gateway/v1/callbacks  GET /gateway/v1/callbacks/{id}
+        GET /gateway/v1/migration/parity
         GET /gateway/v1/tenants  GET /gateway/v1/tenants/{tenant_id}  GET /gateway/v1/tenants/{tenant_id}/quotas
         GET /gateway/v1/pauses""",
     Verb.SUBMIT: """
@@ -93,11 +94,14 @@ _RESOURCES = {
         GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
         GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
-        GET /gateway/v1/migration/rampdown""",
+        GET /gateway/v1/migration/rampdown
+        GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
+        GET /gateway/v1/migration/rehearsal/probes""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        POST /gateway/v1/migration/parity/gate
         PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
         PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
         PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
@@ -117,7 +121,7 @@ METHODS = {
             Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
             ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
             GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask""",
+            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode
@@ -131,10 +135,11 @@ METHODS = {
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
-            ListFlips VerifyLedger Drain WatchDrain""",
+            ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
+            ListProbedTasks""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
-            SetOverride ClearOverride""",
+            SetOverride ClearOverride AskParityGate""",
     }.items()
     for name in names.split()
 }

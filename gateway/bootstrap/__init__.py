@@ -20,8 +20,9 @@ from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
-from gateway.migration.explanation import Explanations
-from gateway.migration.flip_log import FlipLog
+from gateway.migration.ledger.explanation import Explanations
+from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
@@ -116,6 +117,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         fleet_metrics=FleetMetrics(
             dependencies.telemetry.metrics.meter, database, dependencies.router, dependencies.access
         ),
+        rehearsals=RehearsalReports(database, dependencies.router),
+        parity=migration.parity,
+        parity_gate=migration.parity_gate,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
     observe_process(

@@ -11,11 +11,11 @@ from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.access import Access
 from gateway.bootstrap.telemetry import build_telemetry
 from gateway.engines import build_engines
-from gateway.migration.authors import Authors
-from gateway.migration.entries import EntriesInForce
-from gateway.migration.flag_stores import build_api
-from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
-from gateway.migration.observer import RoutingObserver
+from gateway.migration.flags.build import build_api
+from gateway.migration.flags.launchdarkly_audit import LaunchDarklyAuditLog
+from gateway.migration.ledger.authors import Authors
+from gateway.migration.ledger.entries import EntriesInForce
+from gateway.migration.ledger.observer import RoutingObserver
 from gateway.observability.telemetry import Telemetry
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flags import FlagSource

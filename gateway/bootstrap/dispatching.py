@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
+from gateway.bootstrap.rehearsal import build_rehearsal
 from gateway.bootstrap.telemetry import engines_to_start_on
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
@@ -46,7 +47,8 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
     limits = Limits(database, dependencies.listener, recallable=dependencies.fenced)
     quotas = Quotas(database, limits)
     queues = QueueNames(database, known=frozenset(TYPES))
-    dispatcher = _dispatcher(dependencies, queues, Gate(limits))
+    gate, starts = Gate(limits), StartBuilder(queues.name, settings.retry_policy)
+    dispatcher = _dispatcher(dependencies, starts, gate)
     duties = EngineDuties(database, dependencies.engines, wake_dispatcher=dispatcher.wake)
     limits.wake, limits.cancel_soon = dispatcher.wake, duties.wake
     transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
@@ -58,7 +60,9 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
         duties=duties,
         transitions=transitions,
         intake=build_intake(dependencies, dispatcher, quotas),
-        leader=build_leader(dependencies, dispatcher, duties),
+        leader=build_leader(
+            dependencies, dispatcher, duties, lambda leading: build_rehearsal(dependencies, starts, gate, leading)
+        ),
     )
 
 
@@ -76,7 +80,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
     )
 
 
-def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate) -> Dispatcher:
+def _dispatcher(dependencies: Dependencies, starts: StartBuilder, gate: Gate) -> Dispatcher:
     settings, flags, lease, wanted = dependencies.settings, dependencies.flags, dependencies.lease, asyncio.Event()
     starter = Starter(
         dependencies.database,
@@ -91,7 +95,7 @@ def _dispatcher(dependencies: Dependencies, queues: QueueNames, gate: Gate) -> D
         starter.lanes,
         dependencies.router,
         gate,
-        StartBuilder(queues.name, settings.retry_policy),
+        starts,
         gives_up_on=starter.gives_up_on,
         name_workflow=Workflows(settings.episode_dag_tenants).name,
     )

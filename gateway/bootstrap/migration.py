@@ -7,22 +7,27 @@ from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.flag_stores import build_store
-from gateway.migration.slowest import Slowest
-from gateway.migration.stage_watch import StageWatch
-from gateway.migration.stages import Stages
-from gateway.migration.watch import DrainWatch
+from gateway.migration.drain.cross_check import CrossCheck
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.slowest import Slowest
+from gateway.migration.drain.watch import DrainWatch
+from gateway.migration.flags.build import build_store
+from gateway.migration.parity.gate import Gate
+from gateway.migration.parity.parity import Parity
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.watch import StageWatch
 
 
 @dataclass(frozen=True)
 class MigrationParts:
-    """The door, the watch of what is in force, what is left for Redis, and the watch of that."""
+    """The door, the watch of what is in force, what is left for Redis, the watch of that, and how tenants fare."""
 
     stages: Stages
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
+    parity: Parity
+    parity_gate: Gate
 
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
@@ -42,6 +47,9 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         redis,
         router,
         Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        CrossCheck(database, dependencies.engines.get("temporal")),
         quiet=timedelta(hours=settings.drain_quiet_hours),
     )
-    return MigrationParts(stages, StageWatch(flags, dependencies.overrides, router), drain, DrainWatch(drain))
+    parity = Parity(database, router, days=settings.parity_days)
+    stage_watch = StageWatch(flags, dependencies.overrides, router)
+    return MigrationParts(stages, stage_watch, drain, DrainWatch(drain), parity, Gate(database, parity))

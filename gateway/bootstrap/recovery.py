@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.rehearsal import RehearsalParts
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
-from gateway.migration.rampdown import Rampdown
+from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
+from gateway.migration.rampdown.mover import Rampdown
 from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
@@ -27,9 +29,17 @@ from gateway.tasks.lifecycle.transitions import Transitions
 TALLY_SECONDS = 5.0
 #: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
+#: Pause between two looks for tasks to be rehearsed (seconds).
+REHEARSE_SECONDS = 0.5
 
 
-def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: EngineDuties) -> Leader:
+def build_leader(
+    dependencies: Dependencies,
+    dispatcher: Dispatcher,
+    duties: EngineDuties,
+    rehearsal_on: Callable[[Database], RehearsalParts],
+) -> Leader:
+    """`rehearsal_on`: the rehearsal that writes to this database."""
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
     events = dependencies.telemetry.events
     reaper = Reaper(
@@ -64,6 +74,11 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
     ]
+    recorder = Recorder(database)
+    chores += [
+        Chore("counting what ended", recorder.tick, LOOK_SECONDS),
+        Chore("forgetting what was counted", lambda: recorder.forget(settings.parity_days), FORGET_SECONDS),
+    ]
     for name, engine in dependencies.engines.items():
         check = EngineCheck(
             database,
@@ -89,6 +104,12 @@ def build_leader(dependencies: Dependencies, dispatcher: Dispatcher, duties: Eng
         fenced=settings.fence_enabled,
     )
     chores.append(Chore("ramping down", rampdown.tick, pause))
+    parts = rehearsal_on(database)
+    chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
+    if parts.probes is not None:
+        chores.append(Chore("probing", parts.probes.tick, REHEARSE_SECONDS))
+    days = settings.rehearsal_days
+    chores.append(Chore("forgetting rehearsals", lambda: parts.rehearsal.forget(days), FORGET_SECONDS))
     bridge = build_bridge(dependencies, database, wake=dispatcher.wake)
     if bridge is not None:
         chores.append(Chore("bridging", bridge.tick, settings.ingress_bridge_seconds))

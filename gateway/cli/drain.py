@@ -61,7 +61,8 @@ def text_of(report: dict[str, Any]) -> str:
     whose = f"tenant {report['tenant_id']} ({report['stage']})" if report["tenant_id"] else "everybody"
     lines = [f"{whose} at {utc(report['at'])}: {report['verdict'].replace('_', ' ')}"]
     lines += [f"  blocked by: {line}" for line in report["blocked_by"]]
-    redis = "redis could not be read" if report["redis"] is None else f"payloads in redis: {report['redis']}"
+    of_all = " of all tenants" if report["tenant_id"] else ""
+    redis = "redis could not be read" if report["redis"] is None else f"payloads{of_all} in redis: {report['redis']}"
     lines.append(f"tasks left: {report['tasks']} (rows in postgresql: {report['postgresql']}, {redis})")
     if report["tasks"]:
         lines.append(f"in {report['rate_in']:g}/s, out {report['rate_out']:g}/s; {_foretold(report)}")
@@ -74,6 +75,7 @@ def text_of(report: dict[str, Any]) -> str:
     if report["slowest"]:
         rows = [[one["task_id"], one["task_type"], one["tenant_id"], short(one["why"])] for one in report["slowest"]]
         lines += ["", table(("slowest", "type", "tenant", "why"), rows)]
+    lines += [f"note: {note}" for note in report["notes"]]
     if report["missing"]:
         lines += ["", "before redis may be switched off:", *(f"  {line}" for line in report["missing"])]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.cli.flag_view import print_view, view_json
 from gateway.cli.output import AlwaysJson, AsJson, fail, print_json
 from gateway.cli.stage_door import StageDoor, open_door
-from gateway.migration.stage_requests import Change, ImportFlags, SetRollout, SetStage, UnsetStage
+from gateway.migration.stages.requests import Change, ImportFlags, SetRollout, SetStage, UnsetStage
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage, meaning

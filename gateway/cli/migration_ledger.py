@@ -68,7 +68,7 @@ def expire_command(
     as_json: AsJson = False,
 ) -> None:
     """Delete entries of whole months; each leaves its closing hash. As the owner (TASKGATE_DATABASE_URL)."""
-    from gateway.migration.verification import expire
+    from gateway.migration.ledger.verification import expire
 
     try:
         month = datetime.strptime(before, "%Y-%m").replace(tzinfo=UTC).date()
@@ -92,8 +92,8 @@ def expire_command(
 def entry_line(entry: dict[str, Any]) -> str:
     """An entry in one line."""
     by = f" by {entry['who']}" if entry["who"] else ""
-    change = f"{entry['scope']}: {entry['before'] or '–'} to {entry['after'] or '–'}"
-    return f"{entry['id']}  {utc(entry['at'])}  {change}{by} ({entry['source']}): {entry['why']}"
+    stages = f": {entry['before'] or '–'} to {entry['after'] or '–'}" if entry["before"] or entry["after"] else ""
+    return f"{entry['id']}  {utc(entry['at'])}  {entry['scope']}{stages}{by} ({entry['source']}): {entry['why']}"
 
 
 def _row(flip: dict[str, Any]) -> list[object]:

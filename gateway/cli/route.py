@@ -33,8 +33,8 @@ from gateway.cli.stage_door import DATABASE_SECONDS, StageDoor, open_door
 from gateway.dispatch.capabilities import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
-from gateway.migration.stage_requests import ClearOverride, SetOverride
-from gateway.migration.stage_view import override_view
+from gateway.migration.stages.requests import ClearOverride, SetOverride
+from gateway.migration.stages.view import override_view
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_text import default_unit

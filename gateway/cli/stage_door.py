@@ -12,9 +12,10 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import fail
 from gateway.engines import build_redis
 from gateway.errors import ApiError, DatabaseUnavailable
-from gateway.migration.flag_stores import build_store
-from gateway.migration.stage_checks import BARE, why_unseen
-from gateway.migration.stage_requests import (
+from gateway.migration.flags.build import build_store
+from gateway.migration.stages.checks import BARE, why_unseen
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import (
     Change,
     ClearOverride,
     ImportFlags,
@@ -23,7 +24,6 @@ from gateway.migration.stage_requests import (
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stages import Stages
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
 from gateway.routing.flags import FlagSource

@@ -20,6 +20,8 @@ def why(task_id: Annotated[str, typer.Argument(help="Id of the task", metavar="I
     if as_json:
         print_json(answer)
         return
+    whose = f"tenant {answer['tenant_id']}" if answer["tenant_id"] else "no tenant"
+    typer.echo(f"task {answer['task_id']}, {whose}: {answer['state']}")
     for start in answer["starts"]:
         run = "" if start["attempt"] is None else f", run {start['attempt']}"
         began = "" if start["started_at"] is None else f" {utc(start['started_at'])}"

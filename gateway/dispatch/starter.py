@@ -20,7 +20,7 @@ from gateway.submission.start_plan import StartPlan
 from gateway.tasks import fault_points
 
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
-    from gateway.routing.flags import FlagEvaluation
+    from gateway.routing.flag_evaluation import FlagEvaluation
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ marked `Idempotency-Replayed: true`, and no second task.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from gateway.http.route import gateway_of
 from gateway.submission.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key
 from gateway.submission.intake import Beside
 from gateway.submission.new_task import NewTask
+
+#: The digest of a larger body is made in a thread.
+LARGE_BYTES = 1024 * 1024
 
 #: For `openapi_extra` of an endpoint that creates tasks.
 IDEMPOTENCY_PARAMETER = {
@@ -62,7 +66,11 @@ async def read_idempotency(request: Request, caller: Caller, status: int, answer
     digest = hashlib.sha256()
     for part in (request.method.encode(), request.scope["path"].encode(), request.scope["query_string"]):
         digest.update(part + b"\0")
-    digest.update(await request.body())
+    body = await request.body()
+    if len(body) > LARGE_BYTES:
+        await asyncio.to_thread(digest.update, body)
+    else:
+        digest.update(body)
     return Idempotency(caller.user_id, key, digest.hexdigest(), status, answer.decode())
 
 

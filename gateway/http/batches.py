@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -13,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
-from gateway.http.bodies import MOST_ERRORS
+from gateway.http.bodies import APART, MOST_ERRORS, Undecoded
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
@@ -21,13 +19,11 @@ from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.turns import Turns
 
 PATH = "/gateway/v1/tasks/batch"
 
 router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
-
-#: Tasks are looked at for so long (seconds) before other requests have their turn.
-_AT_A_TIME = 0.005
 
 _SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/TaskSubmission"}}
 
@@ -41,7 +37,7 @@ class TaskBatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mode: Literal["all", "each"] = "all"
-    tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS)]
+    tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS), APART]
 
 
 class BatchItem(BaseModel):
@@ -77,7 +73,9 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
     if len(batch.tasks) > gateway.settings.max_batch_tasks:
         raise BodyTooLarge(f"A batch is at most {gateway.settings.max_batch_tasks} tasks.")
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    reading = _Reading(service_of(request), refuse_all=batch.mode == "all")
+    reading = _Reading(
+        service_of(request), refuse_all=batch.mode == "all", largest_task=gateway.settings.max_body_bytes
+    )
     if wrong := await reading.read(batch.tasks):
         return invalid_answer(request.scope["path"], wrong)
     idempotency = await read_idempotency(request, caller, 202, b"")
@@ -88,21 +86,25 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
 class _Reading:
     """The tasks of one batch, and what is wrong with the others."""
 
-    def __init__(self, service: SubmissionService, *, refuse_all: bool) -> None:
+    def __init__(self, service: SubmissionService, *, refuse_all: bool, largest_task: int) -> None:
         self.tasks: list[NewTask] = []
         self._service = service
         self._refuse_all = refuse_all
+        self._largest_task = largest_task
         self._items: list[dict[str, Any]] = []
         self._submissions: list[tuple[int, TaskSubmission]] = []
 
     async def read(self, items: list[Any]) -> list[Any]:
         """The errors of form that refuse them all. Raises, where that does, what `SubmissionService.prepare` raises."""
         wrong: list[Any] = []
-        began = time.monotonic()
+        turns = Turns()
         for index, item in enumerate(items):
-            if time.monotonic() - began > _AT_A_TIME:
-                await asyncio.sleep(0)
-                began = time.monotonic()
+            await turns.pause()
+            if isinstance(item, Undecoded):
+                if len(item) > self._largest_task:
+                    self._refuse_for(index, BodyTooLarge(f"A task of a batch is at most {self._largest_task} bytes."))
+                    continue
+                item = item.decode()
             try:
                 submission = TaskSubmission.model_validate(item)
             except ValidationError as error:
@@ -122,14 +124,18 @@ class _Reading:
         try:
             _, task = await self._service.prepare(submission)
         except ApiError as error:
-            if self._refuse_all or error.http_status >= 500:
-                error.args = (f"tasks[{index}]: {error.message}",)
-                raise
-            self._refuse(index, problem_of(error))
+            self._refuse_for(index, error)
         else:
             self._items.append({"index": index, "status": "pending", "task_id": task.task_id})
             self._submissions.append((index, submission))
             self.tasks.append(task)
+
+    def _refuse_for(self, index: int, error: ApiError) -> None:
+        """Raises the error if it refuses all."""
+        if self._refuse_all or error.http_status >= 500:
+            error.args = (f"tasks[{index}]: {error.message}",)
+            raise error
+        self._refuse(index, problem_of(error))
 
     def _refuse(self, index: int, error: dict[str, Any]) -> None:
         self._items.append(_refused(index, error))

@@ -60,6 +60,7 @@ _WHY = {
     429: "A quota is used up; `Retry-After` says when to try again",
     500: "An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log",
     502: "The task, or a server that is needed here, failed",
+    501: "A part is not installed where the gateway runs; `detail` names it",
     503: "A server that is needed here is away; `Retry-After` says when to try again",
     504: "It took too long",
 }

@@ -15,9 +15,9 @@ from gateway.http.acceptance import json_answer
 from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.documents import document
-from gateway.migration.drain import Report
-from gateway.migration.verdict import Verdict
+from gateway.migration.drain.documents import document
+from gateway.migration.drain.report import Report
+from gateway.migration.drain.verdict import Verdict
 
 router = APIRouter(prefix="/gateway/v1/migration/drain", tags=["migration"], route_class=KeyedRoute)
 
@@ -80,6 +80,7 @@ class DrainReport(DrainLeft):
 
     at: datetime
     missing: list[str] = Field(description="What else is needed before Redis may go; empty: it may")
+    notes: list[str] = Field(description="What else people should know; no reason for a verdict")
     postgresql: int = Field(description="Tasks bound for Redis of which PostgreSQL has rows")
     redis: int | None = Field(description="Payloads that Redis holds, of everybody; null: it could not be read")
     slowest: list[SlowTask] = Field(description="Ten at most")

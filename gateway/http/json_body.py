@@ -37,9 +37,9 @@ def decode_json(body: bytes, *, max_depth: int) -> Any:
     return value
 
 
-def decode_checked(body: bytes) -> Any:
+def decode_checked(body: bytes | memoryview) -> Any:
     """The value of a JSON text that `decode_json` has let through, elsewhere. Raises `json.JSONDecodeError`."""
-    return orjson.loads(body[len(_BOM) :] if body.startswith(_BOM) else body)
+    return orjson.loads(body[len(_BOM) :] if body[: len(_BOM)] == _BOM else body)
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

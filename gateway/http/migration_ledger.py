@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.flip_log import LARGEST_PAGE
-from gateway.migration.verification import document, verify
+from gateway.migration.ledger.flip_log import LARGEST_PAGE
+from gateway.migration.ledger.verification import document, verify
 from gateway.moment import Moment
 
 router = APIRouter(prefix="/gateway/v1", tags=["migration"], route_class=KeyedRoute)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +10,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.rampdown_report import RampdownReports
+from gateway.migration.rampdown.report import RampdownReports, document
 from gateway.routing.stages import Stage
 
 router = APIRouter(prefix="/gateway/v1/migration", tags=["migration"], route_class=KeyedRoute)
@@ -53,5 +52,4 @@ async def get_rampdown(
     await gateway.access.authenticate(request.headers.get("authorization"))
     reports = RampdownReports(gateway.database, gateway.engines, gateway.router, is_down=gateway.dispatcher.is_down)
     report = await reports.read(tenant_id, dry_run=dry_run)
-    stays = [{"why": why, "tasks": tasks} for why, tasks in report.stays.items()]
-    return json_answer({**asdict(report), "stays": stays})
+    return json_answer(document(report))

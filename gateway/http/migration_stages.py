@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.stage_requests import (
+from gateway.migration.stages.requests import (
     ClearOverride,
     ImportFlags,
     SetOverride,

@@ -13,7 +13,7 @@ from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
 from gateway.http.migration_stages import StagesInForce
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.stage_watch import StageSubscription
+from gateway.migration.stages.watch import StageSubscription
 
 router = APIRouter(prefix="/gateway/v1/migration/stages", tags=["migration"], route_class=KeyedRoute)
 

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, asked_by
 from gateway.http.bodies import MOST_ERRORS, Bodies, is_small
-from gateway.http.json_body import decode_checked, decode_json
+from gateway.http.json_body import decode_json
 from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ class JsonRequest(Request):
     _refused: json.JSONDecodeError | None = None
 
     async def body(self) -> bytes:
-        """Raises `Unauthenticated`, `TooManyOpen`, `TooMuchHeld`, `ClientDisconnect`."""
+        """The body; a `bytearray` if it came in several pieces.
+
+        Raises `Unauthenticated`, `TooManyOpen`, `TooMuchHeld`, `ClientDisconnect`.
+        """
         if not hasattr(self, "_body"):
             self._body = await self._read()
         return self._body
@@ -69,33 +72,36 @@ class JsonRequest(Request):
             return
         bodies = _bodies_of(self)
         try:
-            errors = await bodies.check(body, model, await self._caller(), limit=self.scope["taskgate.body_limit"])
+            value, errors = await bodies.decode(
+                body, model, await self._caller(), limit=self.scope["taskgate.body_limit"]
+            )
         except json.JSONDecodeError as refused:
             self._refused = refused
             return
         if errors:
             raise RequestValidationError(errors)
-        self._json = decode_checked(body)
+        self._json = value
 
     def release(self) -> None:
         if self._key_id is not None and self._held:
             gateway_of(self).held.release(self._key_id, self._held)
             self._held = 0
 
-    async def _read(self) -> bytes:
+    async def _read(self) -> Any:
         message = await self._first_message()
-        pieces = [_piece(message)]
+        piece = _piece(message)
         if not message.get("more_body", False):
-            return pieces[0]
+            return piece
         key_id, held = await self._caller(), gateway_of(self).held
+        body = bytearray()  # grows where it is, while to join the pieces would hold up others
         while True:
-            size = len(pieces[-1])
-            held.hold(key_id, size)
-            self._held += size
+            held.hold(key_id, len(piece))
+            self._held += len(piece)
+            body += piece
             if not message.get("more_body", False):
-                return b"".join(pieces)
+                return body
             message = await self.receive()
-            pieces.append(_piece(message))
+            piece = _piece(message)
 
     async def _first_message(self) -> Message:
         try:

@@ -110,7 +110,8 @@ class FlagFileSource(UpdateProcessor):
             self._sink.init({FEATURES: features, SEGMENTS: segments})
             self._sink.update_status(DataSourceState.VALID, None)
             self.loaded = True
-            logger.info("Flags read from %s", self._path)
+            # The first look is also that of everybody who only asks what a document would do.
+            logger.log(logging.INFO if patient else logging.DEBUG, "Flags read from %s", self._path)
         self._report(None)
 
     def _read(self, mark: Mark) -> FlagData | None:

@@ -11,6 +11,9 @@ from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
 from gateway.routing.overrides import SQL, Executor
 
+#: So many versions are kept, each with the whole document: with ten thousand tenants some hundred kilobytes.
+KEPT_VERSIONS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class FlagRow:
@@ -39,7 +42,7 @@ async def lock(db: Executor) -> None:
 
 
 async def add_version(db: Executor, document: Json, change: FlagChange, *, based_on: int) -> FlagChange:
-    """Add the version that the change names; gives the change with the time of the database."""
+    """Add the version that the change names, and drop those that are too old; the change, at the database's time."""
     row = await db.fetchrow(
         SQL.add_flag_version,
         change.version,
@@ -52,6 +55,7 @@ async def add_version(db: Executor, document: Json, change: FlagChange, *, based
         change.why,
     )
     assert row is not None
+    await db.fetch(SQL.drop_old_flag_versions, change.version, KEPT_VERSIONS)
     return FlagChange(
         row["at"].isoformat(timespec="milliseconds"),
         change.who,

@@ -10,12 +10,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ldclient import Config, Context, LDClient
+from ldclient import Config, LDClient
 from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
@@ -25,7 +24,10 @@ from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
+from gateway.routing.flag_context import context_of
 from gateway.routing.flag_document import Json, check_flag, content_version
+from gateway.routing.flag_evaluation import FlagEvaluation
+from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import REDIS, Stage
@@ -40,23 +42,11 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 1.0
 #: Longest wait of `close` for the last events to be sent (seconds).
 CLOSE_SECONDS = 2.0
+#: What is so before there is any flag.
+NOBODY = "every tenant is at stage off"
 
 _STAGES = {stage.value: stage for stage in Stage}
 _ORIGINS = {True: Origin.OLD, False: Origin.NEW}
-
-
-@dataclass(frozen=True, slots=True)
-class FlagEvaluation:
-    """What the flag says for one task.
-
-    `known` is False when there was nothing to evaluate (no flag service, no file, no such flag): the stage is then
-    `off`. `reason` is the SDK's evaluation reason.
-    """
-
-    stage: Stage
-    known: bool
-    tracker: OpTracker | None = None
-    reason: Json | None = None
 
 
 class FlagSource:
@@ -90,6 +80,8 @@ class FlagSource:
         self._client: LDClient | None = None
         self._file_source: FlagFileSource | None = None
         self._closed = False
+        self.last_known: str | None = None
+        """In words, the flag that is followed while nobody says anything of it; None: what was received is in force."""
         self._listeners: list[Callable[[], None]] = []
 
     @classmethod
@@ -177,8 +169,22 @@ class FlagSource:
             return str(self._table.version or "")
         return content_version(self._file_source.version if self._file_source else "", flag.to_json_dict())
 
+    @property
+    def is_silent(self) -> bool:
+        """Nobody has said anything of the flag, not even that there is none; for a source that is `held`."""
+        if self.received()[FEATURES].get(self.flag_key) is not None:
+            return False
+        return not (self.is_remote and self._store.has_received)
+
+    def follow_last_known(self, document: Json, words: str) -> None:
+        """Evaluate by this until something is received; `words` name it, for `problem`."""
+        self.last_known = words
+        self._store.put_in_force(snapshot_of(document))
+        self._notify()
+
     def put_in_force(self, snapshot: Snapshot) -> None:
         """Evaluate by these from now on."""
+        self.last_known = None
         self._store.put_in_force(snapshot)
         self._notify()
 
@@ -193,7 +199,8 @@ class FlagSource:
         if self.is_remote:
             flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
             tracker = OpTracker(self.flag_key, flag, context, detail, SdkStage.OFF)
-        return FlagEvaluation(_STAGES.get(str(detail.value), Stage.OFF), True, tracker, detail.reason)
+        stage = _STAGES.get(str(detail.value), Stage.OFF)
+        return FlagEvaluation(stage, True, tracker, detail.reason, self.last_known is not None)
 
     def record(self, evaluation: FlagEvaluation, backend: str, latency: timedelta, *, failed: bool = False) -> None:
         """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.
@@ -208,6 +215,31 @@ class FlagSource:
         tracker = evaluation.tracker.operation(Operation.WRITE).invoked(origin).latency(origin, latency)
         if failed:
             tracker.error(origin)
+        client.track_migration_op(tracker)
+
+    def compare(
+        self,
+        evaluation: FlagEvaluation,
+        *,
+        is_consistent: bool,
+        redis: timedelta | None = None,
+        temporal: timedelta | None = None,
+    ) -> None:
+        """Tell LaunchDarkly how an evaluated task compares on both backends: a read of both, in its terms.
+
+        `redis`, `temporal`: how long the task, and its probe, waited for a worker. If they differ, the new origin has
+        failed. Like `record`: once per evaluation, no I/O, nothing for a flag of our own.
+        """
+        client = self._client
+        if client is None or evaluation.tracker is None or not self.is_remote:
+            return
+        tracker = evaluation.tracker.operation(Operation.READ).consistent(lambda: is_consistent)
+        for origin, latency in ((Origin.OLD, redis), (Origin.NEW, temporal)):
+            tracker.invoked(origin)
+            if latency is not None:
+                tracker.latency(origin, latency)
+        if not is_consistent:
+            tracker.error(Origin.NEW)
         client.track_migration_op(tracker)
 
     def document(self) -> Json | None:
@@ -228,15 +260,18 @@ class FlagSource:
         if self._client is None:
             return None
         if (own := self._table or self._file_source) is not None:
-            return own.problem
+            if self.last_known is None:
+                return own.problem
+            silence = own.problem or f"{self.owner}: there is no flag"
+            return f"{silence.removesuffix(f'; {NOBODY}')}; {self.last_known}"
         status = self._client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
-            kept = "the last known flags stay in force" if self._is_there() else "every tenant is at stage off"
+            kept = self.last_known or ("the last known flags stay in force" if self._is_there() else NOBODY)
             why = "" if status.error is None else f" ({status.error.kind.value}: {status.error.message})"
             return f"LaunchDarkly is not connected{why}; {kept}"
         flag = self.document()
         if flag is None:
-            return f"LaunchDarkly has no flag {self.flag_key!r}; every tenant is at stage off"
+            return f"LaunchDarkly has no flag {self.flag_key!r}; {NOBODY}"
         try:
             check_flag(flag)
         except FlagFileInvalid as error:
@@ -283,20 +318,3 @@ class FlagSource:
         assert self.file is not None
         self._file_source = FlagFileSource(self.file, self.flag_key, config, ready, self._notify)
         return self._file_source
-
-
-def context_of(query: RouteQuery) -> Context:
-    """The multi-context of an evaluation: `tenant` (key, tier, plan), `project`, `task` (key, type).
-
-    The task is marked anonymous, so that LaunchDarkly keeps no entry for each task id.
-    """
-    task = Context.builder(query.task_id or "-").kind("task").set("type", query.task_type).anonymous(True).build()
-    contexts = [task]
-    if query.tenant_id:
-        tenant = Context.builder(query.tenant_id).kind("tenant").set("tier", query.tier.value)
-        if query.plan is not None:
-            tenant.set("plan", query.plan)
-        contexts.append(tenant.build())
-    if query.project_id:
-        contexts.append(Context.create(query.project_id, "project"))
-    return Context.create_multi(*contexts)

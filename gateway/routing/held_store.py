@@ -19,6 +19,16 @@ class HeldStore(InMemoryFeatureStore):
         super().__init__()  # type: ignore[no-untyped-call]
         self._in_force: Snapshot = {}
 
+    @property
+    def has_received(self) -> bool:
+        """Whether whoever feeds it has said anything at all."""
+        return super().initialized
+
+    @property
+    def initialized(self) -> bool:
+        """For the SDK, which evaluates nothing before: also with what was put in force without being received."""
+        return self.has_received or bool(self._in_force)
+
     def received(self) -> Snapshot:
         everything = super().all
         return {kind: everything(kind, dict) for kind in (FEATURES, SEGMENTS)}  # type: ignore[no-untyped-call]

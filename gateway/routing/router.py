@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.flag_document import Json, check_flag, reached_stages
+from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.flag_text import describe_reason
-from gateway.routing.flags import FlagEvaluation
 from gateway.routing.overrides import Override
 from gateway.routing.query import RouteQuery, Scope
-from gateway.routing.rules import rule_of
+from gateway.routing.rules import LAST_KNOWN, rule_of
 from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of, effective
 from gateway.settings import Settings
 
@@ -208,7 +208,7 @@ class Router:
             problem,
             flag,
             override,
-            rule_of(scope, why),
+            rule_of(scope, why) + (LAST_KNOWN if flag is not None and flag.last_known else ""),
             None if self._entries is None else self._entries.find(query, scope, why),
         )
 

@@ -17,6 +17,10 @@ INSERT INTO taskgate.flag_version (version, based_on, document, what, before, af
 VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $8)
 RETURNING at
 
+-- name: drop_old_flag_versions
+-- The newest $2 up to version $1 stay; what older ones changed is in the ledger.
+DELETE FROM taskgate.flag_version WHERE version <= $1::bigint - $2::bigint
+
 -- name: flag_changes
 -- The newest $1 changes of the flag.
 SELECT at, who, what, before, after, why, version FROM taskgate.flag_version ORDER BY version DESC LIMIT $1

@@ -12,6 +12,8 @@ from gateway.routing.scope_names import scope_name
 WORKFLOW = "workflow"
 REDRIVE = "redrive"
 FALLBACK = "fallback"
+#: Behind the rule of a flag that nobody said anything of any more.
+LAST_KNOWN = " (last known)"
 
 
 def rule_of(override: Scope | None, reason: Mapping[str, Any] | None) -> str:

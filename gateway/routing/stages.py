@@ -45,7 +45,7 @@ _EFFECTIVE: Final = {
 def effective(stage: Stage) -> Stage:
     """The stage whose behaviour is carried out.
 
-    `dualwrite` and `shadow` rehearse beside `off`; without rehearsal they are accepted and behave as `off`.
+    `dualwrite` and `shadow` route as `off`, and rehearse beside it (`gateway.migration.rehearsal`).
     """
     return _EFFECTIVE[stage]
 
@@ -77,8 +77,8 @@ def meaning(stage: Stage) -> str:
 
 _MEANING: Final = {
     Stage.OFF: "new tasks run on Redis",
-    Stage.DUALWRITE: "new tasks run on Redis (accepted, behaves as off)",
-    Stage.SHADOW: "new tasks run on Redis (accepted, behaves as off)",
+    Stage.DUALWRITE: "new tasks run on Redis; their starts on Temporal are compiled and checked",
+    Stage.SHADOW: "new tasks run on Redis; as dualwrite, and some are probed on Temporal's workers",
     Stage.LIVE: "new tasks run on Temporal; tasks already queued in Redis run to their end there",
     Stage.RAMPDOWN: "new tasks run on Temporal; tasks queued in Redis that nobody has begun move there",
     Stage.COMPLETE: "new tasks run on Temporal; Redis is not contacted and may be down",

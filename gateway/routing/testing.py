@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import new_flag, with_stage
-from gateway.routing.flags import FlagEvaluation
+from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.overrides import Override
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage

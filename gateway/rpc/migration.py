@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_ledger import LedgerCalls
+from gateway.rpc.migration_parity import ParityCalls
+from gateway.rpc.migration_rampdown import RampdownCalls
+from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
 
 if TYPE_CHECKING:
@@ -20,7 +23,14 @@ class MigrationService:
     """The calls of the service. Each raises what the error tree has for it."""
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
-        self._parts = (StageCalls(gateway, unbroken), LedgerCalls(gateway), DrainCalls(gateway))
+        self._parts = (
+            StageCalls(gateway, unbroken),
+            LedgerCalls(gateway),
+            DrainCalls(gateway),
+            RampdownCalls(gateway),
+            RehearsalCalls(gateway),
+            ParityCalls(gateway),
+        )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
         """A handler for each method."""

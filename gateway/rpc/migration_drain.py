@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from taskgate.v1 import DrainReport, DrainRequest, DrainResponse, WatchDrainRequest, WatchDrainResponse
 
 from gateway.errors import ShuttingDown
-from gateway.migration.documents import document
-from gateway.migration.drain import Report
+from gateway.migration.drain.documents import document
+from gateway.migration.drain.report import Report
 from gateway.rpc.calls import KeyedCalls, Method, Send
 from gateway.rpc.messages import facts_of, fill
 

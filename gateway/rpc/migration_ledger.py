@@ -15,8 +15,8 @@ from taskgate.v1 import (
     VerifyLedgerResponse,
 )
 
-from gateway.migration.flip_log import LARGEST_PAGE
-from gateway.migration.verification import document, verify
+from gateway.migration.ledger.flip_log import LARGEST_PAGE
+from gateway.migration.ledger.verification import document, verify
 from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.messages import facts_of, fill
 from gateway.rpc.pages import own_token, size_of

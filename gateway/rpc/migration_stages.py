@@ -32,8 +32,8 @@ from taskgate.v1 import (
 )
 
 from gateway.errors import ShuttingDown
-from gateway.migration.stage_changes import Changed
-from gateway.migration.stage_requests import (
+from gateway.migration.stages.changes import Changed
+from gateway.migration.stages.requests import (
     ClearOverride,
     ImportFlags,
     SetOverride,

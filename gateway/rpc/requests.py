@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -137,10 +136,24 @@ def storable(text: str, at: str) -> str:
     return text
 
 
-def fingerprint(method: str, submissions: Sequence[TaskSubmission]) -> str:
+class Fingerprint:
     """A digest of what is asked for: equal for equal requests, whatever the order of their bytes."""
-    asked = [submission.model_dump(exclude_unset=True) for submission in submissions]
-    return hashlib.sha256(method.encode() + b"\0" + orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def __init__(self, method: str) -> None:
+        self._digest = hashlib.sha256(method.encode() + b"\0[")
+        self._between = b""
+
+    def add(self, submission: TaskSubmission) -> None:
+        """The next task that is asked for."""
+        asked = orjson.dumps(submission.model_dump(exclude_unset=True), option=orjson.OPT_SORT_KEYS)
+        self._digest.update(self._between + asked)
+        self._between = b","
+
+    def text(self) -> str:
+        """The digest of a request with these tasks."""
+        whole = self._digest.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
 
 
 def time_of(value: Timestamp, at: str) -> datetime:

@@ -22,7 +22,7 @@ from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded
 from gateway.rpc.calls import Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.parsing import BYTES_OF_A_VALUE, apart
-from gateway.rpc.requests import field_of, fingerprint, submission_of
+from gateway.rpc.requests import Fingerprint, field_of, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
 from gateway.rpc.values import Room
 from gateway.submission.idempotency import Idempotency, check_idempotency_key
@@ -44,6 +44,7 @@ class Batch:
     tasks: list[NewTask]
     submissions: list[TaskSubmission]
     key: str | None
+    fingerprint: str
 
     def answer(self, taken: Mapping[int, str], _over: Mapping[int, QuotaExceeded]) -> str:
         """What the batch is answered with when these of its tasks found their unique keys taken.
@@ -80,7 +81,11 @@ class Submitter:
         submission = await apart(request.ByteSize(), self.read, request.task, "task")
         caller, task = await prepare(self.service(authorization), submission, "task")
         accepted = accepted_task(task)
-        digest = None if key is None else fingerprint("Submit", [submission])
+        digest = None
+        if key is not None:
+            asked = Fingerprint("Submit")
+            await apart(request.ByteSize(), asked.add, submission)
+            digest = asked.text()
         try:
             work = self._intake.submit([task], idempotency=_remember(caller, key, digest, accepted, active=False))
             replay = await self._unbroken.run(work)
@@ -105,8 +110,10 @@ class Submitter:
         """Read a batch and check it; nothing is accepted."""
         caller = await self._access.authenticate(authorization)
         service = self.service(authorization)
-        batch = Batch(caller, [], [], None)
+        tasks: list[NewTask] = []
+        submissions: list[TaskSubmission] = []
         key: str | None = None
+        asked = Fingerprint("SubmitBatch")
         size, first = 0, True
         room = Room(self._settings.max_batch_bytes // BYTES_OF_A_VALUE)
         async for bytes_sent, request in requests:
@@ -118,25 +125,26 @@ class Submitter:
                 if request.settings.HasField("idempotency_key"):
                     key = checked_key(request.settings.idempotency_key, "settings.idempotency_key")
             elif part == "task":
-                self._check_room(len(batch.tasks) + 1, size)
-                at = f"tasks[{len(batch.tasks)}]"
+                self._check_room(len(tasks) + 1, size)
+                at = f"tasks[{len(tasks)}]"
                 submission = await apart(bytes_sent, self.read, request.task, at, room)
+                if key is not None:
+                    await apart(bytes_sent, asked.add, submission)
                 _, task = await prepare(service, submission, at)
-                batch.tasks.append(task)
-                batch.submissions.append(submission)
+                tasks.append(task)
+                submissions.append(submission)
             else:
                 raise invalid("part", "neither settings nor a task")
             first = False
-        if not batch.tasks:
+        if not tasks:
             raise invalid("task", "a batch has at least one task")
-        return Batch(caller, batch.tasks, batch.submissions, key)
+        return Batch(caller, tasks, submissions, key, asked.text())
 
     async def submit_batch(self, batch: Batch) -> SubmitBatchResponse:
         """Accept all tasks, or none."""
         idempotency = None
         if batch.key is not None:
-            digest = fingerprint("SubmitBatch", batch.submissions)
-            idempotency = Idempotency(batch.caller.user_id, batch.key, digest, _OK, "")
+            idempotency = Idempotency(batch.caller.user_id, batch.key, batch.fingerprint, _OK, "")
         work = self._intake.submit_each(batch.tasks, batch.answer, idempotency)
         outcome = await self._unbroken.run(work)
         replayed = not isinstance(outcome, str)

@@ -29,6 +29,32 @@ class SandboxExceeded(Exception):
     """The function needed more time or memory than it may have; the message says which."""
 
 
+class Piecewise:
+    """Bytes for a child, in which they are `bytes`. They cross in pieces, and others have their turns in between: one
+    copy of many megabytes would keep the interpreter's lock all the time."""
+
+    PIECE = _MEGABYTE
+
+    def __init__(self, whole: bytes) -> None:
+        self._whole = memoryview(whole)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        starts = range(0, len(self._whole), self.PIECE)
+        return _joined, ([_Piece(self._whole[start : start + self.PIECE]) for start in starts],)
+
+
+class _Piece:
+    def __init__(self, part: memoryview) -> None:
+        self._part = part
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self._part),)
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    return b"".join(pieces)
+
+
 class Sandbox:
     """Runs functions in `processes` children, each with `megabytes` of memory; none is started before the first call.
 

@@ -17,6 +17,7 @@ from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.submission.start_plan import DispatcherPort, StartPlan, plan_to_wait
+from gateway.submission.turns import Turns
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.tasks import fault_points
 
@@ -24,6 +25,12 @@ SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
 
 #: Up to so many tasks of one submission are started at once. Larger batches wait, so that they do not delay others.
 FEW = 32
+
+#: A batch is written in statements of so many rows, or of one more row than has so many characters of payload.
+PIECE_ROWS = 250
+PIECE_CHARACTERS = 1024 * 1024
+#: Place of the payload in a row.
+PAYLOAD = 4
 
 #: Makes the answer to a batch from the active tasks that have the unique keys of its tasks, and from the quotas that
 #: its tasks exceed. Both are by the index of the task in the batch.
@@ -90,18 +97,15 @@ class Intake:
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        if plans is None:
-            plans = [self._plan(task, len(tasks)) for task in tasks]
-        traces = [self._trace(task) for task in tasks]
-        plans = [_traced(plan, trace) for plan, trace in zip(plans, traces, strict=True)]
-        rows = [self._row(*one) for one in zip(tasks, plans, traces, strict=True)]
+        plans = [plan.traced(self._trace(task)) for task, plan in zip(tasks, plans or self._plans(tasks), strict=True)]
         fault_points.passing("before_accept")
-        is_plain = len(rows) == 1 and idempotency is None and beside is None and after is None
+        is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
             if is_plain and not self._is_limited(tasks[0]):
-                await self._unique_keys.guard(tasks, lambda: self._acceptances.add(rows[0]))
+                row = self._row(tasks[0], plans[0])
+                await self._unique_keys.guard(tasks, lambda: self._acceptances.add(row))
             elif replay := await self._unique_keys.guard(
-                tasks, lambda: self._accept(rows, idempotency, beside, tasks, after)
+                tasks, lambda: self._accept(tasks, plans, idempotency, beside, after)
             ):
                 return replay
         except DatabaseUnavailable as error:
@@ -119,9 +123,7 @@ class Intake:
         all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
-        traces = [self._trace(task) for task in tasks]
-        plans = [_traced(self._plan(task, len(tasks)), trace) for task, trace in zip(tasks, traces, strict=True)]
-        rows = [self._row(*one) for one in zip(tasks, plans, traces, strict=True)]
+        plans = [plan.traced(self._trace(task)) for task, plan in zip(tasks, self._plans(tasks), strict=True)]
         fault_points.passing("before_accept")
         accepted: list[int] = []
         text = ""
@@ -129,7 +131,7 @@ class Intake:
         async def step() -> Replay | None:
             nonlocal accepted, text
             taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
-            accepted = [index for index in range(len(rows)) if index not in taken]
+            accepted = [index for index in range(len(tasks)) if index not in taken]
             text = answer(taken, {})
             key = idempotency and replace(idempotency, answer=text)
             async with self._db.transaction() as db:
@@ -140,7 +142,7 @@ class Intake:
                     text = answer(taken, over)
                     if key is not None:
                         await db.execute(SQL.answer_anew, key.user_id, key.key, text)
-                await _write(db, [rows[index] for index in accepted])
+                await self._write(db, [(tasks[index], plans[index]) for index in accepted])
             return None
 
         try:
@@ -157,14 +159,14 @@ class Intake:
 
         Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
         """
-        return await self._accept([], idempotency, None, [])
+        return await self._accept([], [], idempotency, None)
 
     async def _accept(
         self,
-        rows: Sequence[tuple[Any, ...]],
+        tasks: Sequence[NewTask],
+        plans: Sequence[StartPlan],
         idempotency: Idempotency | None,
         beside: Beside | None,
-        tasks: Sequence[NewTask],
         after: Beside | None = None,
     ) -> Replay | None:
         async with self._db.transaction() as db:
@@ -173,7 +175,7 @@ class Intake:
             await self._charge(db, tasks, range(len(tasks)), whole=True)
             if beside is not None:
                 await beside(db)
-            await _write(db, rows)
+            await self._write(db, list(zip(tasks, plans, strict=True)))
             if after is not None:
                 await after(db)
         return None
@@ -211,7 +213,10 @@ class Intake:
         """
         if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
             return {}
-        charges = [_charge(tasks[index]) for index in limited]
+        charges, turns = [], Turns()
+        for index in limited:
+            await turns.pause()
+            charges.append(_charge(tasks[index]))
         if whole:
             await self._quotas.charge(db, charges)
             return {}
@@ -223,11 +228,11 @@ class Intake:
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
-    def _plan(self, task: NewTask, company: int) -> StartPlan:
-        """The start plan of a task from a submission of so many tasks."""
-        if company <= FEW:
-            return self._dispatcher.plan(task)
-        return plan_to_wait(task.not_before)
+    def _plans(self, tasks: Sequence[NewTask]) -> list[StartPlan]:
+        """The start plans of the tasks of one submission."""
+        if len(tasks) <= FEW:
+            return [self._dispatcher.plan(task) for task in tasks]
+        return [plan_to_wait(task.not_before) for task in tasks]
 
     def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
         self._on_accepted(tasks, plans)
@@ -237,7 +242,21 @@ class Intake:
         if any(plan.start is None for plan in plans):
             self._dispatcher.wake()
 
-    def _row(self, task: NewTask, plan: StartPlan, trace: Mapping[str, str]) -> tuple[Any, ...]:
+    async def _write(self, db: type_Connection, tasks: Sequence[tuple[NewTask, StartPlan]]) -> None:
+        """Write the tasks, so many at a time that others have their turns and few of their payloads are held twice."""
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        for number, (task, plan) in enumerate(tasks, 1):
+            rows.append(self._row(task, plan))
+            size += len(rows[-1][PAYLOAD])
+            if number == len(tasks) or len(rows) == PIECE_ROWS or size >= PIECE_CHARACTERS:
+                if len(rows) == 1:
+                    await db.execute(SQL.accept, *rows[0])
+                else:
+                    await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
+                rows, size = [], 0
+
+    def _row(self, task: NewTask, plan: StartPlan) -> tuple[Any, ...]:
         stored = wire_payload(task)
         retry = task.retry or NO_OVERRIDE
         return (
@@ -274,22 +293,8 @@ class Intake:
             task.held or plan.held,
             plan.rule,
             plan.entry_id,
-            _json(trace),
+            _json(plan.trace),
         )
-
-
-async def _write(db: type_Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    if len(rows) == 1:
-        await db.execute(SQL.accept, *rows[0])
-    elif rows:
-        await db.execute(SQL.accept_many, *(list(column) for column in zip(*rows, strict=True)))
-
-
-def _traced(plan: StartPlan, trace: Mapping[str, str]) -> StartPlan:
-    """The plan, whose start carries this context."""
-    if not trace or plan.start is None:
-        return plan
-    return replace(plan, start=replace(plan.start, trace=trace))
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

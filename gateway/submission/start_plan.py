@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -10,7 +11,7 @@ from backends.port import WorkflowStart
 from gateway.submission.new_task import NewTask
 
 if TYPE_CHECKING:  # workers use it, and need no flag SDK
-    from gateway.routing.flags import FlagEvaluation
+    from gateway.routing.flag_evaluation import FlagEvaluation
 
 #: A start is repeated if its owner neither confirms nor renews it for so long (seconds).
 REPEAT_SECONDS: Final = 10.0
@@ -38,6 +39,13 @@ class StartPlan:
     """What decided about the backend."""
     entry_id: int | None = None
     """The entry of the ledger behind it."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The context of the task's trace; empty: it has none."""
+
+    def traced(self, trace: Mapping[str, str]) -> StartPlan:
+        """The same plan, of a task with this context."""
+        start = None if self.start is None else replace(self.start, trace=trace)
+        return replace(self, trace=trace, start=start) if trace else self
 
     @property
     def queue(self) -> str | None:

@@ -49,6 +49,9 @@ class TaskHandler(ABC):
         """Whether it runs in a process of its own, so that one that leaks, blocks or crashes takes no other with it."""
         return False
 
+    # `rehearse(self, payload, context)` is optional (docs/handlers.md). It is not defined here, so that handlers
+    # without it are told apart.
+
     @abstractmethod
     async def process(self, payload: dict[str, Any], context: TaskContext) -> None:
         """A plain function instead of a coroutine runs in a thread; what its context has that is async waits there."""

@@ -30,6 +30,7 @@ from workers.slots import Slots
 from workers.temporal.activities import RunTaskActivity
 from workers.temporal.dag.activities import DagActivities
 from workers.temporal.dag.worker import dag_worker
+from workers.temporal.probe import ProbeActivity
 from workers.temporal.serving import QueueServer
 from workers.temporal.slots import SharedSlots, Usage
 from workers.temporal.workflows import RunTaskWorkflow
@@ -65,6 +66,7 @@ class TemporalWorkerPool:
 
     Queues: `shared-<type>` for each of `task_types` and `shared-unregistered`, when `shared`; and
     `tenant-<id>-<type>` for each tenant of `set_tenants` and each type. `slots` tasks run at once, over all queues.
+    `probes` answers probes (without it, Temporal says that the worker does not know them).
     `worker_id` is the identity that Temporal shows; `drain` the grace that running tasks get at the end. A server
     that is not there, or goes away, is waited for.
     """
@@ -83,6 +85,7 @@ class TemporalWorkerPool:
         drain: timedelta = timedelta(seconds=30),
         codec: PayloadCodec | None = None,
         dags: DagActivities | None = None,
+        probes: ProbeActivity | None = None,
     ) -> None:
         self._address = address
         self._namespace = namespace
@@ -95,6 +98,9 @@ class TemporalWorkerPool:
         self._dags = dags
         self._slots = SharedSlots(slots)
         self._activity = RunTaskActivity(runner, self._slots)
+        self._probes = probes
+        if probes is not None:
+            probes.share(self._slots)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
         self._tenants: frozenset[str] = frozenset()
@@ -182,6 +188,8 @@ class TemporalWorkerPool:
         await self._slots.close()
         for server in self._serving.values():
             server.leave()
+        if self._probes is not None:
+            await self._probes.leave()
         await self._activity.leave(self._drain)
         for server in (*self._serving.values(), *self._departed):
             await server.wait()
@@ -238,7 +246,7 @@ class TemporalWorkerPool:
         return Worker(
             client,
             task_queue=queue,
-            activities=[self._activity.run_task],
+            activities=[self._activity.run_task, *([self._probes.probe] if self._probes else [])],
             build_id=BUILD_ID,
             tuner=WorkerTuner.create_composite(
                 workflow_supplier=FixedSizeSlotSupplier(1),

@@ -15,6 +15,7 @@ from backends.temporal import names
 from backends.temporal.engine import TemporalEngine
 from workers.outcome import TaskRunner
 from workers.temporal.pool import TemporalWorkerPool
+from workers.temporal.probe import ProbeActivity
 from workers.testing.proxy import FaultyProxy
 from workers.testing.starts import new_start
 
@@ -49,6 +50,7 @@ class TemporalBench:
         tenants: Sequence[str] | None = None,
         shared: bool = False,
         ready: bool = True,
+        probes: ProbeActivity | None = None,
     ) -> TemporalWorkerPool:
         """A pool that serves this tenant until the test ends."""
         pool = TemporalWorkerPool(
@@ -59,6 +61,7 @@ class TemporalBench:
             worker_id=f"worker-{secrets.token_hex(4)}",
             slots=slots,
             shared=shared,
+            probes=probes,
         )
         pool.set_tenants([self.tenant] if tenants is None else tenants)
         run = asyncio.create_task(pool.run())

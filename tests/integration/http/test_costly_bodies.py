@@ -15,6 +15,7 @@ from contracts.heartbeat import largest_hold
 from contracts.least import least
 from gateway.access.keys import create_key
 from gateway.bootstrap import build_gateway
+from gateway.serve import spare_the_collector
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
@@ -59,6 +60,8 @@ WORST = {
     "a long text": (EPISODES, b'{"content": "' + "é".encode() * (4 * MEGABYTE) + b'"}', 202),
     "quotes without end": (EPISODES, b'{"content": "' + b'\\"' * (4 * MEGABYTE), 422),
     "a batch of unknown fields": (BATCH, batch(b'{"type": "a", "delayy": 1, "lables": 2}', 8 * MEGABYTE), 202),
+    "a batch of long texts": (BATCH, batch(task(b'"' + b"x" * (4 * MEGABYTE) + b'"'), 60 * MEGABYTE), 202),
+    "a batch of many tasks": (BATCH, batch(task(b"1"), 8 * MEGABYTE), 202),
     "no JSON": (EPISODES, b"[" * (8 * MEGABYTE), 422),
 }
 
@@ -69,7 +72,9 @@ async def port(serve_http: Any, database: Database, key: str) -> AsyncIterator[i
     async with serve_http(build_gateway(settings, engines={})) as port:
         # The children are there.
         await asyncio.to_thread(send, port, EPISODES, key, b'{"content": "' + b"a" * 300_000 + b'"}')
+        spare_the_collector()
         yield port
+        gc.unfreeze()
 
 
 def send(port: int, path: str, key: str, body: bytes) -> int:

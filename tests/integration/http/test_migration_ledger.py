@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.migration.ledger import Flip, append
+from gateway.migration.ledger.writer import Flip, append
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
@@ -132,13 +132,15 @@ async def test_the_commands(
     code, output = await run("task", "why", "t-1")
     assert code == 0, output
     lines = output.splitlines()
-    assert lines[0].startswith("start 1, run 1 on redis ")
-    assert lines[0].endswith(", lost: stage unknown, by a rule that was not recorded")
-    assert lines[1].startswith("  entry 1  ")
-    assert lines[4] == "start 3 on temporal: stage live, by target"
-    assert lines[5].endswith("tenant:t-ann: off to live by ada (file): first move")
-    assert lines[6] == "now: stage off, by no flag"
-    assert (await run("task", "why", "t-2"))[1].startswith("it was not started yet (waiting)")
+    assert lines[0] == "task t-1, tenant t-ann: queued"
+    assert lines[1].startswith("start 1, run 1 on redis ")
+    assert lines[1].endswith(", lost: stage unknown, by a rule that was not recorded")
+    assert lines[2].startswith("  entry 1  ")
+    assert lines[2].endswith("Z  all (genesis): The ledger begins")
+    assert lines[5] == "start 3 on temporal: stage live, by target"
+    assert lines[6].endswith("tenant:t-ann: off to live by ada (file): first move")
+    assert lines[7] == "now: stage off, by no flag"
+    assert (await run("task", "why", "t-2"))[1].splitlines()[1].startswith("it was not started yet (waiting)")
 
     code, output = await run("migration", "ledger", "--tenant", "t-ann")
     assert (code, len(output.splitlines())) == (0, 3), output

@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.migration.authors import Authors
-from gateway.migration.entries import EntriesInForce
-from gateway.migration.observer import RoutingObserver
+from gateway.migration.ledger.authors import Authors
+from gateway.migration.ledger.entries import EntriesInForce
+from gateway.migration.ledger.observer import RoutingObserver
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.query import RouteQuery

@@ -35,6 +35,8 @@ class LaunchDarklyServer:
         """The newest first; None: the REST API answers 500."""
         self.answers = True
         """False: connections are taken and nothing is ever said, as by a firewall."""
+        self.is_broken = False
+        """True: every request is answered 500."""
         self._port = 0
         self._server: asyncio.Server | None = None
         self._streams: set[asyncio.StreamWriter] = set()
@@ -105,7 +107,9 @@ class LaunchDarklyServer:
             if not self.answers:
                 await reader.read()
                 return
-            if path.startswith("/api/v2/auditlog?") and headers.get("authorization") == self.api_token:
+            if self.is_broken:
+                writer.write(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
+            elif path.startswith("/api/v2/auditlog?") and headers.get("authorization") == self.api_token:
                 assert "flag%2Ftask-backend" in path
                 body = json.dumps({"items": self.audit_log}).encode()
                 status = "500 Broken" if self.audit_log is None else "200 OK"

@@ -13,7 +13,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from gateway.routing import flag_table
 from gateway.routing.flag_edit import new_flag, with_stage
+from gateway.routing.flag_file import FlagChange
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
@@ -116,6 +118,15 @@ async def test_what_was_not_announced_is_polled(database: Database) -> None:
         await database.execute("ALTER TABLE taskgate.flag_version DISABLE TRIGGER tell_flag_changed")
         await write(database, 1, Stage.LIVE)
         await gateway.until_stage(Stage.LIVE)
+
+
+async def test_old_versions_are_dropped(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flag_table, "KEPT_VERSIONS", 3)
+    document = {"flags": {KEY: new_flag(KEY)}}
+    for version in range(1, 6):
+        change = FlagChange("", "ada", "default", "off", "off", "again", version)
+        await flag_table.add_version(database, document, change, based_on=version - 1)
+    assert [one.version for one in await flag_table.changes(database, 10)] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(

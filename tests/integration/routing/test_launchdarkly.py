@@ -204,3 +204,25 @@ async def test_close_does_not_wait_for_events_that_nobody_takes(launchdarkly: An
     await watched.source.close()
     assert time.monotonic() - began < 3
     assert watched.stage() is Stage.LIVE
+
+
+async def test_comparisons_are_reads_of_both(launchdarkly: Any, watched: Watched) -> None:
+    launchdarkly.put(flag_with(1, (Scope("acme"), Stage.SHADOW)))
+    await start_in_time(watched.source)
+    same, other = watched.source.evaluate(ACME), watched.source.evaluate(ACME)
+    watched.source.compare(
+        same, is_consistent=True, redis=timedelta(milliseconds=40), temporal=timedelta(milliseconds=15)
+    )
+    watched.source.compare(other, is_consistent=False)
+    await watched.source.close()
+    async with asyncio.timeout(5):
+        first, second = await launchdarkly.event("migration_op"), await launchdarkly.event("migration_op")
+    assert (first["operation"], first["evaluation"]["value"]) == ("read", "shadow")
+    measured = {item["key"]: item.get("values", item.get("value")) for item in first["measurements"]}
+    assert measured == {
+        "invoked": {"old": True, "new": True},
+        "latency_ms": {"old": 40, "new": 15},
+        "consistent": True,
+    }
+    measured = {item["key"]: item.get("values", item.get("value")) for item in second["measurements"]}
+    assert measured == {"invoked": {"old": True, "new": True}, "consistent": False, "error": {"new": True}}

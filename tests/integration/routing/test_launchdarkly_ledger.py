@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.authors import Authors
-from gateway.migration.entries import EntriesInForce
-from gateway.migration.launchdarkly_api import LaunchDarklyApi
-from gateway.migration.launchdarkly_audit import LaunchDarklyAuditLog
-from gateway.migration.observer import RoutingObserver
+from gateway.migration.flags.launchdarkly_api import LaunchDarklyApi
+from gateway.migration.flags.launchdarkly_audit import LaunchDarklyAuditLog
+from gateway.migration.ledger.authors import Authors
+from gateway.migration.ledger.entries import EntriesInForce
+from gateway.migration.ledger.observer import RoutingObserver
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -208,6 +210,15 @@ async def open_face(world: World, **settings: Any) -> AsyncIterator[Face]:
 async def face(world: World) -> AsyncIterator[Face]:
     async with open_face(world) as face:
         yield face
+
+
+async def flood_of(face: Face, key: str, kind: str, count: int, size: int) -> asyncio.subprocess.Process:
+    """Another process that sends many large messages at once (`flood.py`); it says how each was answered."""
+    flood = str(Path(__file__).with_name("flood.py"))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, flood, f"127.0.0.1:{face.server.port}", key, str(count), kind, str(size)),
+        stdout=asyncio.subprocess.PIPE,
+    )
 
 
 def stub(kind: type[Any]) -> Any:

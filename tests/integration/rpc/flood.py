@@ -1,7 +1,8 @@
 """A client that sends many large messages at once: `flood.py ADDRESS KEY COUNT KIND BYTES` says how each was answered.
 
 Kinds: `garbage` is no request; `text` a payload of one long text; `values` one of as many values as fit; `batch` a
-stream of such texts; `unfinished` a request whose end never arrives.
+stream of such texts, `keyed batch` one with a key of its own, `many tasks` one of BYTES small tasks; `unfinished` a
+request whose end never arrives.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import asyncio
 import contextlib
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 from google.protobuf.struct_pb2 import ListValue
-from taskgate.v1 import NewTask, SubmitBatchRequest, SubmitRequest
+from taskgate.v1 import BatchSettings, NewTask, SubmitBatchRequest, SubmitRequest
 
 #: An empty object in a list, on the wire.
 VALUE = b"\x0a\x02\x2a\x00"
@@ -32,9 +34,11 @@ def task(kind: str, size: int) -> NewTask:
     return task
 
 
-def parts(size: int) -> Iterator[bytes]:
-    part = SubmitBatchRequest(task=task("text", PART)).SerializeToString()
-    for _ in range(size // PART):
+def parts(kind: str, size: int) -> Iterator[bytes]:
+    if kind == "keyed batch":
+        yield SubmitBatchRequest(settings=BatchSettings(idempotency_key=str(uuid.uuid4()))).SerializeToString()
+    part = SubmitBatchRequest(task=task("text", 1 if kind == "many tasks" else PART)).SerializeToString()
+    for _ in range(size if kind == "many tasks" else size // PART):
         yield part
 
 
@@ -76,8 +80,8 @@ async def main(address: str, key: str, count: int, kind: str, size: int) -> None
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             metadata, call = [("authorization", key)], "/taskgate.v1.TaskService/Submit"
             sent: Any
-            if kind == "batch":
-                sent = channel.stream_unary(f"{call}Batch")(parts(size), metadata=metadata)
+            if kind in ("batch", "keyed batch", "many tasks"):
+                sent = channel.stream_unary(f"{call}Batch")(parts(kind, size), metadata=metadata)
             else:
                 sent = channel.unary_unary(call)(message, metadata=metadata, timeout=20)
             try:

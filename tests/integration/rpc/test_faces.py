@@ -103,7 +103,13 @@ SAME = {
     "GET /gateway/v1/migration/ledger/verification": "MigrationService/VerifyLedger",
     "GET /gateway/v1/tasks/{task_id}/why": "MigrationService/ExplainTask",
     "GET /gateway/v1/migration/drain": "MigrationService/Drain",
+    "GET /gateway/v1/migration/parity": "MigrationService/GetParity",
+    "POST /gateway/v1/migration/parity/gate": "MigrationService/AskParityGate",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
+    "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",
+    "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
+    "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",
+    "GET /gateway/v1/migration/rehearsal/probes": "MigrationService/ListProbedTasks",
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {
@@ -118,7 +124,6 @@ ONLY_HTTP = {
     "HEAD /health": "load balancers ask so",
     "HEAD /gateway/v1/ready": "load balancers ask so",
     "GET /gateway/v1/legacy-use": "about endpoints of existing clients, which are HTTP only",
-    "GET /gateway/v1/migration/rampdown": "a count for people, which `taskgate migration rampdown` prints",
     "GET /metrics": "Prometheus asks over HTTP",
     "GET /docs": "a page for people",
     "GET /docs/oauth2-redirect": "a page for people",

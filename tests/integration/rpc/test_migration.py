@@ -1,4 +1,4 @@
-"""`MigrationService`: drains, for administrators."""
+"""`MigrationService`: drains and rampdowns, for administrators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import Any
 
 import grpc
 import pytest
-from taskgate.v1 import DrainRequest, DrainVerdict, MigrationServiceStub, WatchDrainRequest
+from taskgate.v1 import (
+    DrainRequest,
+    DrainVerdict,
+    GetParityRequest,
+    GetRampdownRequest,
+    MigrationServiceStub,
+    ParityVerdict,
+    WatchDrainRequest,
+)
 
 Code = grpc.StatusCode
 
@@ -46,3 +54,27 @@ async def test_who_may(face: Any, migration: Any, refusal: Any) -> None:
     assert refused.code is Code.PERMISSION_DENIED
     refused = await refusal(migration.Drain(DrainRequest(tenant_id="nobody"), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TENANT_NOT_FOUND")
+
+
+async def test_a_rampdown(face: Any, migration: Any, refusal: Any) -> None:
+    await face.begin(await face.submit())
+    asked = GetRampdownRequest(tenant_id="t-ann", dry_run=True)
+    report = (await migration.GetRampdown(asked, metadata=face.root)).report
+    assert (report.tenant_id, report.stage, report.dry_run, report.moves) == ("t-ann", "off", True, 0)
+    assert report.problem == "stage rampdown asks for temporal, which is not configured here"
+    await face.gateway.database.execute("UPDATE taskgate.dispatch SET state = 'waiting', held = 'quota:running'")
+    report = (await migration.GetRampdown(asked, metadata=face.root)).report
+    assert (report.held, list(report.stays)) == (1, [])
+    refused = await refusal(migration.GetRampdown(asked, metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+    refused = await refusal(migration.GetRampdown(GetRampdownRequest(tenant_id="nobody"), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TENANT_NOT_FOUND")
+
+
+async def test_parity_of_a_tenant(face: Any, migration: Any) -> None:
+    report = (await migration.GetParity(GetParityRequest(tenant_id="t-ann"), metadata=face.root)).report
+    assert (report.tenant_id, report.stage, report.verdict) == ("t-ann", "off", ParityVerdict.PARITY_VERDICT_NO_DATA)
+    assert not report.HasField("since")
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await migration.GetParity(GetParityRequest(), metadata=face.root)
+    assert error.value.code() is Code.INVALID_ARGUMENT

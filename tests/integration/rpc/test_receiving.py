@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
@@ -16,7 +14,7 @@ import pytest
 from taskgate.v1 import NewTask, StatsRequest, SubmitRequest
 
 from gateway.access.keys import create_key
-from tests.integration.rpc.conftest import Wire
+from tests.integration.rpc.conftest import Wire, flood_of
 
 Code = grpc.StatusCode
 
@@ -47,11 +45,7 @@ async def flood(face: Any, key: str, kind: str, count: int = 60, size: int = 10 
     """So many messages of nearly the largest size at once from another process, while others are answered."""
     me = psutil.Process()
     before = most = me.memory_info().rss
-    address = f"127.0.0.1:{face.server.port}"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(Path(__file__).with_name("flood.py")), address, key, str(count), kind, str(size)),
-        stdout=asyncio.subprocess.PIPE,
-    )
+    process = await flood_of(face, key, kind, count, size)
     answers = asyncio.create_task(process.communicate())
     async with asyncio.timeout(180):
         while not answers.done():

@@ -111,6 +111,20 @@ async def test_what_ended_is_listed_with_its_state(temporal: TemporalBench) -> N
     assert await engine.list_ended(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
+async def test_what_is_open_is_counted(temporal: TemporalBench) -> None:
+    """Of both shapes, and of what others started in the namespace before."""
+    engine, workflows = temporal.engine(), temporal.engine(standalone=False)
+    before = await engine.count_open()
+    assert before is not None
+    for one in (engine, engine, engine, workflows, workflows):
+        await one.start_workflow(temporal.start())
+
+    async def counted() -> int:
+        return await engine.count_open() or 0
+
+    assert await eventually(counted, lambda found: found >= before + 5) >= before + 5
+
+
 @pytest.mark.parametrize("standalone", [True, False])
 async def test_a_running_task_is_reached_by_a_cancel(temporal: TemporalBench, standalone: bool) -> None:
     engine = temporal.engine(standalone=standalone, heartbeat=timedelta(seconds=3))

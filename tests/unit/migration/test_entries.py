@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.entries import EntriesInForce, InForce
+from gateway.migration.ledger.entries import EntriesInForce, InForce
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.rules import rule_of
 from gateway.routing.scope_names import scope_name, scope_of
@@ -69,7 +69,15 @@ def test_it_is_ready_once_both_layers_were_read() -> None:
             {"kind": "PREREQUISITE_FAILED", "prerequisiteKey": "gate"},
             4,
         ),
-        ({"conditions": InForce("ab12", 4), "default": InForce("off", 1)}, {}, None, FALLTHROUGH, 4),
+        ({"conditions": InForce("ab12", 4), "default": InForce("off", 1, "file:1")}, {}, None, FALLTHROUGH, 4),
+        # The first version of a flag brings its conditions along.
+        (
+            {"tenant:acme": InForce("live", 3, "file:1"), "conditions": InForce("ab12", 5, "file:1")},
+            {},
+            None,
+            TARGET,
+            3,
+        ),
         ({}, {}, None, FALLTHROUGH, None),
     ],
 )

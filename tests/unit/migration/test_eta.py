@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.eta import ALL, Chain, NoEstimate, Runs, Work, estimate
+from gateway.migration.drain.eta import ALL, Chain, NoEstimate, Runs, Work, estimate
 
 #: Of each type: mean, and spread of a log-normal distribution.
 TYPES = {"add_episode": (4.0, 0.5), "incremental_refresh": (20.0, 0.3), "probe": (0.5, 0.2)}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.flips import flips_of_change
+from gateway.migration.ledger.flips import flips_of_change
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.verdict import Counts, Sighting, Verdict, Whole, judge
+from gateway.migration.drain.verdict import Counts, Sighting, Verdict, Whole, judge
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 QUIET = timedelta(hours=25)

@@ -12,7 +12,7 @@ from ldclient import Config, LDClient
 from ldclient.integrations import Files
 from ldclient.migrations import Stage as SdkStage
 
-from gateway.routing.flags import context_of
+from gateway.routing.flag_context import context_of
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
 

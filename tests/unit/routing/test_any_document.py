@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.migration.flips import flips_of_change
-from gateway.migration.stage_view import stages_said
+from gateway.migration.ledger.flips import flips_of_change
+from gateway.migration.stages.view import stages_said
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.flag_document import parse_document
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.access.placement import Tier
-from gateway.routing.flags import context_of
+from gateway.routing.flag_context import context_of
 from gateway.routing.query import RouteQuery
 
 

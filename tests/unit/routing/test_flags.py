@@ -97,6 +97,7 @@ async def test_without_any_source_everybody_is_off() -> None:
     assert source.problem() is None
     assert "no flag has been set yet" in (source.note() or "")
     source.record(evaluation, REDIS, timedelta(milliseconds=3))
+    source.compare(evaluation, is_consistent=True)
     await source.close()
 
 

@@ -14,7 +14,7 @@ import gateway.errors
 from backends.errors import EngineUnavailable
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.errors import ApiError, DatabaseUnavailable, QuotaExceeded
-from gateway.migration.stage_errors import StageVersionStale
+from gateway.migration.flags.errors import StageVersionStale
 from gateway.rpc.failures import InvalidFields, Violation, failure_of, invalid
 
 KINDS = (ErrorInfo, BadRequest, RetryInfo)

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.migration.drain import Drain
-from gateway.migration.slowest import Slowest
+from gateway.migration.drain.cross_check import CrossCheck
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.slowest import Slowest
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags, StaticOverrides
@@ -63,10 +64,11 @@ NewDrain = Callable[..., Drain]
 
 @pytest.fixture
 def new_drain(database: Database, engine: RedisQueueEngine, flags: StaticFlags, people: None) -> NewDrain:
-    def make(redis: Any = engine) -> Drain:
+    def make(redis: Any = engine, temporal: Any = None) -> Drain:
         router = Router(flags, StaticOverrides(), configured=frozenset({"redis", "temporal"}))
         engines = {} if redis is None else {"redis": redis}
-        return Drain(database, redis, router, Slowest(database, WaitingReasons(database, router, engines)), quiet=QUIET)
+        slowest = Slowest(database, WaitingReasons(database, router, engines))
+        return Drain(database, redis, router, slowest, CrossCheck(database, temporal), quiet=QUIET)
 
     return make
 

@@ -13,8 +13,8 @@ from backends.redis_queue import dead, wire
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.errors import TenantNotFound
 from gateway.ingress.foreign import ForeignWatch
-from gateway.migration.drain import Drain, Report
-from gateway.migration.verdict import Counts, Verdict
+from gateway.migration.drain.report import Drain, Report
+from gateway.migration.drain.verdict import Counts, Verdict
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
@@ -106,7 +106,8 @@ async def test_redis_away_is_not_safe(new_drain: Any) -> None:
     assert report.left.verdict is Verdict.BLOCKED
     assert report.redis is None
     assert report.left.blocked_by == [
-        "redis does not answer: bring it back (TASKGATE_REDIS_URL), what it holds cannot be seen"
+        "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for good,"
+        " take TASKGATE_REDIS_URL out of the settings"
     ]
     assert (await new_drain(None).report()).left.blocked_by == [
         "redis is not configured here: ask a gateway that has TASKGATE_REDIS_URL"

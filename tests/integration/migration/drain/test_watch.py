@@ -8,8 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from backends.redis_queue import wire
-from gateway.migration.drain import Drain
-from gateway.migration.watch import DrainWatch
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.watch import DrainWatch
 
 
 async def test_each_change_is_told(drain: Drain, redis: Redis, payload: Any) -> None:

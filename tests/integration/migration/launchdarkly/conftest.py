@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import uvicorn
 from starlette.applications import Starlette
@@ -14,7 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.migration.flags.launchdarkly_api import LaunchDarklyApi
+from gateway.migration.flags.launchdarkly_store import LaunchDarklyStore
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.stages import Stage
+from gateway.storage.database import Database
 
 KEY, PROJECT, ENVIRONMENT, TOKEN = "task-backend", "default", "production", "api-stand-in"
 SEMANTIC = "application/json; domain-model=launchdarkly.semanticpatch"
@@ -169,3 +175,43 @@ async def rest() -> AsyncIterator[LaunchDarklyRest]:
     server.should_exit = True
     await serving
     await server.shutdown()
+
+
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def stages(database: Database, rest: Any, clock: Clock) -> Stages:
+    return stages_of(database, rest.url, clock)
+
+
+def stages_of(database: Database, url: str, clock: Clock, token: str = "api-stand-in", **options: str) -> Stages:
+    places = {"project": "default", "environment": "production", **options}
+    api = LaunchDarklyApi(url, token, flag_key=KEY, clock=clock, sleep=clock.sleep, **places)
+    store = LaunchDarklyStore(database, api, KEY)
+    return Stages(database, store, KEY, "LaunchDarkly", configured=frozenset({"redis", "temporal"}))
+
+
+def asked(stage: str = "live", based_on: int = 4, **fields: Any) -> SetStage:
+    fields = fields or {"tenant_id": "acme"}
+    return SetStage(**fields, stage=stage, why="pilot", based_on=based_on, force=True)  # type: ignore[arg-type]
+
+
+async def flips(database: Database) -> list[tuple[Any, ...]]:
+    rows = await database.fetch("SELECT scope, before, after, why FROM taskgate.ledger ORDER BY id")
+    return [tuple(row) for row in rows]

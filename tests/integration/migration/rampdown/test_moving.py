@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.migration import rampdown
+from gateway.migration.rampdown import mover
 from gateway.recovery.reconciler import Reconciler
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -89,7 +89,7 @@ async def test_a_tenant_is_given_no_more_than_it_starts(move):
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
     for _ in range(5):
-        assert await leader.look()
+        assert await leader.look() is not None
     states = list((await move.states()).values())
     assert (states.count("waiting temporal"), states.count("queued redis")) == (100, 200)
     assert len(await move.in_redis()) == 200
@@ -102,7 +102,7 @@ async def test_tasks_that_wait_anyway_come_first(move):
     await move.hold("a")
     move.put(Stage.RAMPDOWN)
     leader = move.leader()
-    assert await leader.look()
+    assert await leader.look() is not None
     assert (await move.states())["a"] == "queued redis"
     await move.start_waiting()
     await leader.look()
@@ -110,7 +110,7 @@ async def test_tasks_that_wait_anyway_come_first(move):
 
 
 async def test_what_cannot_move_does_not_stand_before_what_can(move, monkeypatch):
-    monkeypatch.setattr(rampdown, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(mover, "REST_SECONDS", 0.0)
     for number in range(150):
         await move.hold(f"a{number}", pushed=False)  # a worker has it
     await move.hold("zzzzz")

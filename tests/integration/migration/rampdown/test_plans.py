@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration import rampdown
+from gateway.migration.rampdown import mover
 from gateway.storage.database import Database
 
 CROWD = """
@@ -21,11 +21,11 @@ SELECT task_id, 'g', 't', 'PROCESSING', '{}' FROM taskgate.dispatch
 """
 
 LOOKS = {
-    "tenants": (rampdown.SQL.tenants, "'redis'", {"dispatch_not_begun"}),
-    "page": (rampdown._PAGE, "'redis', 'many', 0, now(), '', 100", {"dispatch_not_begun"}),
-    "backlog": (rampdown.SQL.backlog, "'many', 100", {"dispatch_in_turn"}),
-    "rewait": (rampdown._REWAIT, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
-    "recall": (rampdown._RECALL, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
+    "tenants": (mover.SQL.tenants, "'redis'", {"dispatch_not_begun"}),
+    "page": (mover._PAGE, "'redis', 'many', 0, now(), '', 100", {"dispatch_not_begun"}),
+    "backlog": (mover.SQL.backlog, "'many', 100", {"dispatch_in_turn"}),
+    "rewait": (mover._REWAIT, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
+    "recall": (mover._RECALL, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
 }
 
 

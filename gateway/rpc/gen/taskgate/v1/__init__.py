@@ -157,6 +157,51 @@ from taskgate.v1.migration_ledger_pb2 import ListFlipsResponse as ListFlipsRespo
 from taskgate.v1.migration_ledger_pb2 import TaskStart as TaskStart
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerRequest as VerifyLedgerRequest
 from taskgate.v1.migration_ledger_pb2 import VerifyLedgerResponse as VerifyLedgerResponse
+from taskgate.v1.migration_parity_pb2 import AskParityGateRequest as AskParityGateRequest
+from taskgate.v1.migration_parity_pb2 import AskParityGateResponse as AskParityGateResponse
+from taskgate.v1.migration_parity_pb2 import DurationBucket as DurationBucket
+from taskgate.v1.migration_parity_pb2 import Durations as Durations
+from taskgate.v1.migration_parity_pb2 import GateMeasure as GateMeasure
+from taskgate.v1.migration_parity_pb2 import GetParityRequest as GetParityRequest
+from taskgate.v1.migration_parity_pb2 import GetParityResponse as GetParityResponse
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_INCONCLUSIVE as PARITY_VERDICT_INCONCLUSIVE
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_NO_DATA as PARITY_VERDICT_NO_DATA
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_PASS as PARITY_VERDICT_PASS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_REGRESS as PARITY_VERDICT_REGRESS
+from taskgate.v1.migration_parity_pb2 import PARITY_VERDICT_UNSPECIFIED as PARITY_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_parity_pb2 import ParityOfType as ParityOfType
+from taskgate.v1.migration_parity_pb2 import ParityRate as ParityRate
+from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
+from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
+from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
+from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
+from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
+from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
+from taskgate.v1.migration_rampdown_pb2 import StayingTasks as StayingTasks
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksRequest as ListProbedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListProbedTasksResponse as ListProbedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsRequest as ListRehearsalsRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsalsResponse as ListRehearsalsResponse
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksRequest as ListRehearsedTasksRequest
+from taskgate.v1.migration_rehearsal_pb2 import ListRehearsedTasksResponse as ListRehearsedTasksResponse
+from taskgate.v1.migration_rehearsal_pb2 import ProbedTask as ProbedTask
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NOT_READY as REHEARSAL_VERDICT_NOT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_NO_DATA as REHEARSAL_VERDICT_NO_DATA
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_READY as REHEARSAL_VERDICT_READY
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNKNOWN as REHEARSAL_VERDICT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_VERDICT_UNSPECIFIED as REHEARSAL_VERDICT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_PROBLEM as REHEARSAL_WEIGHT_PROBLEM
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNKNOWN as REHEARSAL_WEIGHT_UNKNOWN
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_UNSPECIFIED as REHEARSAL_WEIGHT_UNSPECIFIED
+from taskgate.v1.migration_rehearsal_pb2 import REHEARSAL_WEIGHT_WARNING as REHEARSAL_WEIGHT_WARNING
+from taskgate.v1.migration_rehearsal_pb2 import Rehearsal as Rehearsal
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalProbes as RehearsalProbes
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalReason as RehearsalReason
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalSpread as RehearsalSpread
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalVerdict as RehearsalVerdict
+from taskgate.v1.migration_rehearsal_pb2 import RehearsalWeight as RehearsalWeight
+from taskgate.v1.migration_rehearsal_pb2 import RehearsedTask as RehearsedTask
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceServicer as MigrationServiceServicer
 from taskgate.v1.migration_service_pb2_grpc import MigrationServiceStub as MigrationServiceStub
 from taskgate.v1.migration_service_pb2_grpc import add_MigrationServiceServicer_to_server as add_MigrationServiceServicer_to_server
@@ -388,6 +433,8 @@ __all__ = [
     "ApplyDagResponse",
     "ApproveDagNodeRequest",
     "ApproveDagNodeResponse",
+    "AskParityGateRequest",
+    "AskParityGateResponse",
     "BackfillScheduleRequest",
     "BackfillScheduleResponse",
     "BatchSettings",
@@ -462,6 +509,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DurationBucket",
+    "Durations",
     "ExplainTaskRequest",
     "ExplainTaskResponse",
     "FIRING_KIND_BACKFILL",
@@ -478,6 +527,7 @@ __all__ = [
     "FiringKind",
     "FiringOutcome",
     "Flip",
+    "GateMeasure",
     "GetCallbackRequest",
     "GetCallbackResponse",
     "GetDagNodeResultRequest",
@@ -494,6 +544,10 @@ __all__ = [
     "GetFlagDocumentResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetParityRequest",
+    "GetParityResponse",
+    "GetRampdownRequest",
+    "GetRampdownResponse",
     "GetRequest",
     "GetResponse",
     "GetScaleRequest",
@@ -548,8 +602,14 @@ __all__ = [
     "ListOperationsResponse",
     "ListPausesRequest",
     "ListPausesResponse",
+    "ListProbedTasksRequest",
+    "ListProbedTasksResponse",
     "ListQuotasRequest",
     "ListQuotasResponse",
+    "ListRehearsalsRequest",
+    "ListRehearsalsResponse",
+    "ListRehearsedTasksRequest",
+    "ListRehearsedTasksResponse",
     "ListRequest",
     "ListResponse",
     "ListScheduleTimesRequest",
@@ -594,11 +654,23 @@ __all__ = [
     "OperationServiceStub",
     "OperationState",
     "Overlap",
+    "PARITY_VERDICT_INCONCLUSIVE",
+    "PARITY_VERDICT_NO_DATA",
+    "PARITY_VERDICT_PASS",
+    "PARITY_VERDICT_REGRESS",
+    "PARITY_VERDICT_UNSPECIFIED",
+    "ParityOfType",
+    "ParityRate",
+    "ParityReport",
+    "ParitySide",
+    "ParityStream",
+    "ParityVerdict",
     "PastGateway",
     "Pause",
     "PauseScheduleRequest",
     "PauseScheduleResponse",
     "PoolFigures",
+    "ProbedTask",
     "PurgeDeadLetterRequest",
     "PurgeDeadLetterResponse",
     "PurgeDeadLettersRequest",
@@ -608,10 +680,27 @@ __all__ = [
     "QueueDepthResponse",
     "Quota",
     "QuotaNumbers",
+    "REHEARSAL_VERDICT_NOT_READY",
+    "REHEARSAL_VERDICT_NO_DATA",
+    "REHEARSAL_VERDICT_READY",
+    "REHEARSAL_VERDICT_UNKNOWN",
+    "REHEARSAL_VERDICT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_PROBLEM",
+    "REHEARSAL_WEIGHT_UNKNOWN",
+    "REHEARSAL_WEIGHT_UNSPECIFIED",
+    "REHEARSAL_WEIGHT_WARNING",
+    "RampdownReport",
     "RedriveDeadLetterRequest",
     "RedriveDeadLetterResponse",
     "RedriveDeadLettersRequest",
     "RedriveDeadLettersResponse",
+    "Rehearsal",
+    "RehearsalProbes",
+    "RehearsalReason",
+    "RehearsalSpread",
+    "RehearsalVerdict",
+    "RehearsalWeight",
+    "RehearsedTask",
     "RemovePauseRequest",
     "RemovePauseResponse",
     "ResendCallbackRequest",
@@ -670,6 +759,7 @@ __all__ = [
     "StatsResponse",
     "StatusBreakdownRequest",
     "StatusBreakdownResponse",
+    "StayingTasks",
     "StopRequest",
     "StopResponse",
     "SubmitBatchRequest",

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!taskgate/v1/migration_drain.proto\x12\x0btaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n\x0b\x44rainCounts\x12\x0e\n\x06queued\x18\x01 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x02 \x01(\x03\x12\x10\n\x08retrying\x18\x03 \x01(\x03\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x19\n\x11on_legacy_workers\x18\x05 \x01(\x03\x12\x15\n\rheld_by_quota\x18\x06 \x01(\x03\x12\x15\n\rheld_by_pause\x18\x07 \x01(\x03\x12\x14\n\x0cpast_gateway\x18\x08 \x01(\x03\x12\x11\n\tset_aside\x18\t \x01(\x03\x12\x11\n\tschedules\x18\n \x01(\x03\";\n\rDrainEstimate\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\"\x9d\x03\n\tDrainLeft\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05stage\x18\x02 \x01(\tH\x01\x88\x01\x01\x12*\n\x07verdict\x18\x03 \x01(\x0e\x32\x19.taskgate.v1.DrainVerdict\x12\x12\n\nblocked_by\x18\x04 \x03(\t\x12\r\n\x05tasks\x18\x05 \x01(\x03\x12(\n\x06\x63ounts\x18\x06 \x01(\x0b\x32\x18.taskgate.v1.DrainCounts\x12\x33\n\x0fpast_gateway_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enext_firing_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07rate_in\x18\t \x01(\x01\x12\x10\n\x08rate_out\x18\n \x01(\x01\x12\'\n\x03\x65ta\x18\x0b \x01(\x0b\x32\x1a.taskgate.v1.DrainEstimate\x12\x13\n\x06no_eta\x18\x0c \x01(\tH\x02\x88\x01\x01\x42\x0c\n\n_tenant_idB\x08\n\x06_stageB\t\n\x07_no_eta\"\xa0\x01\n\x08SlowTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x06 \x01(\tB\x0c\n\n_tenant_id\"\xef\x01\n\x0b\x44rainReport\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04left\x18\x02 \x01(\x0b\x32\x16.taskgate.v1.DrainLeft\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\x12\n\npostgresql\x18\x04 \x01(\x03\x12\x12\n\x05redis\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12&\n\x07slowest\x18\x06 \x03(\x0b\x32\x15.taskgate.v1.SlowTask\x12\'\n\x07tenants\x18\x07 \x03(\x0b\x32\x16.taskgate.v1.DrainLeftB\x08\n\x06_redis\"4\n\x0c\x44rainRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_tenant_id\"9\n\rDrainResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.DrainReport\"9\n\x11WatchDrainRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_tenant_id\">\n\x12WatchDrainResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.DrainReport*\xa5\x01\n\x0c\x44rainVerdict\x12\x1d\n\x19\x44RAIN_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44RAIN_VERDICT_DRAINING\x10\x01\x12\x19\n\x15\x44RAIN_VERDICT_BLOCKED\x10\x02\x12\x19\n\x15\x44RAIN_VERDICT_DRAINED\x10\x03\x12$\n DRAIN_VERDICT_SAFE_TO_SWITCH_OFF\x10\x04\x42\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!taskgate/v1/migration_drain.proto\x12\x0btaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n\x0b\x44rainCounts\x12\x0e\n\x06queued\x18\x01 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x02 \x01(\x03\x12\x10\n\x08retrying\x18\x03 \x01(\x03\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x19\n\x11on_legacy_workers\x18\x05 \x01(\x03\x12\x15\n\rheld_by_quota\x18\x06 \x01(\x03\x12\x15\n\rheld_by_pause\x18\x07 \x01(\x03\x12\x14\n\x0cpast_gateway\x18\x08 \x01(\x03\x12\x11\n\tset_aside\x18\t \x01(\x03\x12\x11\n\tschedules\x18\n \x01(\x03\";\n\rDrainEstimate\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\"\x9d\x03\n\tDrainLeft\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05stage\x18\x02 \x01(\tH\x01\x88\x01\x01\x12*\n\x07verdict\x18\x03 \x01(\x0e\x32\x19.taskgate.v1.DrainVerdict\x12\x12\n\nblocked_by\x18\x04 \x03(\t\x12\r\n\x05tasks\x18\x05 \x01(\x03\x12(\n\x06\x63ounts\x18\x06 \x01(\x0b\x32\x18.taskgate.v1.DrainCounts\x12\x33\n\x0fpast_gateway_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enext_firing_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07rate_in\x18\t \x01(\x01\x12\x10\n\x08rate_out\x18\n \x01(\x01\x12\'\n\x03\x65ta\x18\x0b \x01(\x0b\x32\x1a.taskgate.v1.DrainEstimate\x12\x13\n\x06no_eta\x18\x0c \x01(\tH\x02\x88\x01\x01\x42\x0c\n\n_tenant_idB\x08\n\x06_stageB\t\n\x07_no_eta\"\xa0\x01\n\x08SlowTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x06 \x01(\tB\x0c\n\n_tenant_id\"\xfe\x01\n\x0b\x44rainReport\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04left\x18\x02 \x01(\x0b\x32\x16.taskgate.v1.DrainLeft\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\x12\n\npostgresql\x18\x04 \x01(\x03\x12\x12\n\x05redis\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12&\n\x07slowest\x18\x06 \x03(\x0b\x32\x15.taskgate.v1.SlowTask\x12\'\n\x07tenants\x18\x07 \x03(\x0b\x32\x16.taskgate.v1.DrainLeft\x12\r\n\x05notes\x18\x08 \x03(\tB\x08\n\x06_redis\"4\n\x0c\x44rainRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_tenant_id\"9\n\rDrainResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.DrainReport\"9\n\x11WatchDrainRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_tenant_id\">\n\x12WatchDrainResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.DrainReport*\xa5\x01\n\x0c\x44rainVerdict\x12\x1d\n\x19\x44RAIN_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44RAIN_VERDICT_DRAINING\x10\x01\x12\x19\n\x15\x44RAIN_VERDICT_BLOCKED\x10\x02\x12\x19\n\x15\x44RAIN_VERDICT_DRAINED\x10\x03\x12$\n DRAIN_VERDICT_SAFE_TO_SWITCH_OFF\x10\x04\x42\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.migration_drain
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_DRAINVERDICT']._serialized_start=1419
-  _globals['_DRAINVERDICT']._serialized_end=1584
+  _globals['_DRAINVERDICT']._serialized_start=1434
+  _globals['_DRAINVERDICT']._serialized_end=1599
   _globals['_DRAINCOUNTS']._serialized_start=84
   _globals['_DRAINCOUNTS']._serialized_end=298
   _globals['_DRAINESTIMATE']._serialized_start=300
@@ -44,13 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLOWTASK']._serialized_start=778
   _globals['_SLOWTASK']._serialized_end=938
   _globals['_DRAINREPORT']._serialized_start=941
-  _globals['_DRAINREPORT']._serialized_end=1180
-  _globals['_DRAINREQUEST']._serialized_start=1182
-  _globals['_DRAINREQUEST']._serialized_end=1234
-  _globals['_DRAINRESPONSE']._serialized_start=1236
-  _globals['_DRAINRESPONSE']._serialized_end=1293
-  _globals['_WATCHDRAINREQUEST']._serialized_start=1295
-  _globals['_WATCHDRAINREQUEST']._serialized_end=1352
-  _globals['_WATCHDRAINRESPONSE']._serialized_start=1354
-  _globals['_WATCHDRAINRESPONSE']._serialized_end=1416
+  _globals['_DRAINREPORT']._serialized_end=1195
+  _globals['_DRAINREQUEST']._serialized_start=1197
+  _globals['_DRAINREQUEST']._serialized_end=1249
+  _globals['_DRAINRESPONSE']._serialized_start=1251
+  _globals['_DRAINRESPONSE']._serialized_end=1308
+  _globals['_WATCHDRAINREQUEST']._serialized_start=1310
+  _globals['_WATCHDRAINREQUEST']._serialized_end=1367
+  _globals['_WATCHDRAINRESPONSE']._serialized_start=1369
+  _globals['_WATCHDRAINRESPONSE']._serialized_end=1431
 # @@protoc_insertion_point(module_scope)

@@ -286,6 +286,7 @@ class DrainReport(_message.Message):
     REDIS_FIELD_NUMBER: _builtins.int
     SLOWEST_FIELD_NUMBER: _builtins.int
     TENANTS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     postgresql: _builtins.int
     """Tasks bound for Redis of which PostgreSQL has rows."""
     redis: _builtins.int
@@ -310,6 +311,10 @@ class DrainReport(_message.Message):
     def tenants(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainLeft]:
         """Of everybody: those of whom something is left."""
 
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What else people should know; no reason for a verdict."""
+
     def __init__(
         self,
         *,
@@ -320,10 +325,11 @@ class DrainReport(_message.Message):
         redis: _builtins.int | None = ...,
         slowest: _abc.Iterable[Global___SlowTask] | None = ...,
         tenants: _abc.Iterable[Global___DrainLeft] | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_redis", b"_redis", "at", b"at", "left", b"left", "redis", b"redis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_redis", b"_redis", "at", b"at", "left", b"left", "missing", b"missing", "postgresql", b"postgresql", "redis", b"redis", "slowest", b"slowest", "tenants", b"tenants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_redis", b"_redis", "at", b"at", "left", b"left", "missing", b"missing", "notes", b"notes", "postgresql", b"postgresql", "redis", b"redis", "slowest", b"slowest", "tenants", b"tenants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__redis: _TypeAlias = _typing.Literal["redis"]  # noqa: Y015
     _WhichOneofArgType__redis: _TypeAlias = _typing.Literal["_redis", b"_redis"]  # noqa: Y015

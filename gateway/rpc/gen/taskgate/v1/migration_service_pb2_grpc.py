@@ -5,6 +5,9 @@ import warnings
 
 from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
+from taskgate.v1 import migration_parity_pb2 as taskgate_dot_v1_dot_migration__parity__pb2
+from taskgate.v1 import migration_rampdown_pb2 as taskgate_dot_v1_dot_migration__rampdown__pb2
+from taskgate.v1 import migration_rehearsal_pb2 as taskgate_dot_v1_dot_migration__rehearsal__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -28,7 +31,7 @@ if _version_not_supported:
 
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -112,10 +115,40 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
                 _registered_method=True)
+        self.GetRampdown = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetRampdown',
+                request_serializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.FromString,
+                _registered_method=True)
+        self.ListRehearsals = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListRehearsals',
+                request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsResponse.FromString,
+                _registered_method=True)
+        self.ListRehearsedTasks = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListRehearsedTasks',
+                request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.FromString,
+                _registered_method=True)
+        self.ListProbedTasks = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListProbedTasks',
+                request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
+                _registered_method=True)
+        self.GetParity = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetParity',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+                _registered_method=True)
+        self.AskParityGate = channel.unary_unary(
+                '/taskgate.v1.MigrationService/AskParityGate',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationServiceServicer:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
     """
 
     def ListFlips(self, request, context):
@@ -224,6 +257,51 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRampdown(self, request, context):
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRehearsals(self, request, context):
+        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRehearsedTasks(self, request, context):
+        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProbedTasks(self, request, context):
+        """The newest probes of a tenant that have ended, 500 at most, each beside its task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetParity(self, request, context):
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskParityGate(self, request, context):
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -302,6 +380,36 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.SerializeToString,
             ),
+            'GetRampdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRampdown,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.SerializeToString,
+            ),
+            'ListRehearsals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRehearsals,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsResponse.SerializeToString,
+            ),
+            'ListRehearsedTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRehearsedTasks,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.SerializeToString,
+            ),
+            'ListProbedTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProbedTasks,
+                    request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.SerializeToString,
+            ),
+            'GetParity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetParity,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
+            ),
+            'AskParityGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskParityGate,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'taskgate.v1.MigrationService', rpc_method_handlers)
@@ -311,7 +419,7 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MigrationService:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
     """
 
     @staticmethod
@@ -709,6 +817,168 @@ class MigrationService:
             '/taskgate.v1.MigrationService/WatchDrain',
             taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRampdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetRampdown',
+            taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRehearsals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListRehearsals',
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRehearsedTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListRehearsedTasks',
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListRehearsedTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProbedTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListProbedTasks',
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetParity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetParity',
+            taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskParityGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/AskParityGate',
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,9 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
+from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
+from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
+from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -29,7 +32,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -67,10 +70,28 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
+    ListRehearsals: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -105,9 +126,27 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
+    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+    and any other stage ends it.
+    """
+    ListRehearsals: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]  # type: ignore[assignment]
+    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
+    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
+    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -230,5 +269,59 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
+
+    @_abc_1.abstractmethod
+    def GetRampdown(
+        self,
+        request: _migration_rampdown_pb2.GetRampdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rampdown_pb2.GetRampdownResponse, _abc.Awaitable[_migration_rampdown_pb2.GetRampdownResponse]]:
+        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
+        and any other stage ends it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRehearsals(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsalsResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsalsResponse]]:
+        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+
+    @_abc_1.abstractmethod
+    def ListRehearsedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListRehearsedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsedTasksResponse]]:
+        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+
+    @_abc_1.abstractmethod
+    def ListProbedTasks(
+        self,
+        request: _migration_rehearsal_pb2.ListProbedTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
+        """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+
+    @_abc_1.abstractmethod
+    def GetParity(
+        self,
+        request: _migration_parity_pb2.GetParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
--- Who changed what, when and why: append-only. Each entry holds the hash of the one before it (`gateway.migration.chain`),
+-- Who changed what, when and why: append-only. Each entry holds the hash of the one before it (`gateway.migration.ledger.chain`),
 -- so that one that was changed, removed or put in between is found. The text of `evidence` is part of the hash, hence `json`.
 CREATE TABLE taskgate.ledger (
     id            bigint PRIMARY KEY,         -- 1, 2, 3 … without gaps

@@ -1,0 +1,114 @@
+"""The operator of the fault suite: moves tenants over the door of the gateways, and asks whether Redis may go."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from checker import Request
+from clients import Clients
+from gateway.routing.stages import Stage
+from world import TENANTS, World
+
+_STAGES, _DRAIN = "/gateway/v1/migration/stages", "/gateway/v1/migration/drain"
+#: Longest patience with one change, all repetitions together, and pause between two of them (seconds).
+PATIENCE, PAUSE_SECONDS = 120.0, 0.2
+#: So many tasks shall wait in Redis before a rampdown; no more are sent for that than `CROWD`, each of so many ms, in
+#: one group, whose tasks run one after the other. Without them short histories moved nothing: Redis was always empty.
+QUEUED, CROWD, CROWD_MS = 5, 24, 800
+#: Longest wait until they are there, until the first of them has moved, and until Redis may go (seconds).
+QUEUED_SECONDS, MOVE_SECONDS, LEAVE_SECONDS = 10.0, 15.0, 20.0
+
+
+class Moves:
+    """Remembers each change, and each moment at which a drain said that Redis may be switched off."""
+
+    def __init__(self, world: World, clients: Clients) -> None:
+        self._world = world
+        self._clients = clients
+        self._http = httpx.AsyncClient(timeout=10)
+        self._chance = random.Random(world.directory.name)
+        self.changes: list[Request] = []
+        self.safe: list[float] = []
+        self.has_ramped_down = False
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def set_stage(self, tenant: str | None, stage: Stage) -> None:
+        """Of a tenant, or of all others (None); repeated until a gateway has done it."""
+        change = Request(time.monotonic())
+        self.changes.append(change)
+        scope: dict[str, Any] = {"everything": True} if tenant is None else {"tenant_id": tenant}
+        body = {**scope, "stage": stage.value, "why": "fault suite", "force": True}
+        while not await self._is_set(body):
+            if time.monotonic() > change.sent + PATIENCE:
+                raise TimeoutError(f"stage {stage} was not set within {PATIENCE} s")
+            change.repeated = True
+            await asyncio.sleep(PAUSE_SECONDS)
+        change.answered = time.monotonic()
+
+    async def _is_set(self, body: dict[str, Any]) -> bool:
+        seen = await self._ask("GET", _STAGES)
+        if seen is None or seen.is_error:
+            return False
+        answer = await self._ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
+        # 409: somebody else was faster, maybe this very change, whose answer was lost.
+        if answer is None or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
+            return False
+        if answer.is_error:
+            raise RuntimeError(f"a stage was answered {answer.status_code}: {answer.text}")
+        return True
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response | None:
+        """None: no gateway answered."""
+        headers = {"Authorization": f"Bearer {self._world.keys['TASKGATE_ADMIN_KEY']}"}
+        url = self._chance.choice(self._world.gateway_urls) + path
+        try:
+            return await self._http.request(method, url, headers=headers, json=body)
+        except httpx.TransportError:
+            return None
+
+    async def fill_redis(self, tenant: str) -> None:
+        """Put the tenant at `off`, and send tasks until enough of them wait in Redis."""
+        await self.set_stage(tenant, Stage.OFF)
+        project, deadline = self._chance.choice(self._world.projects[tenant]), time.monotonic() + QUEUED_SECONDS
+        sent = 0
+        while await self._world.rows.waits_in_redis(tenant) < QUEUED and time.monotonic() < deadline:
+            if sent < CROWD:
+                await self._clients.crowd(tenant, project, QUEUED + 1, CROWD_MS)
+                sent += QUEUED + 1
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def ramp_down(self, tenant: str) -> None:
+        """With tasks in Redis that must move; returns when some have, unless faults keep them there."""
+        self.has_ramped_down = True
+        await self.fill_redis(tenant)
+        before, deadline = self._world.count_moved(), time.monotonic() + MOVE_SECONDS
+        await self.set_stage(tenant, Stage.RAMPDOWN)
+        while self._world.count_moved() == before and time.monotonic() < deadline:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def everybody_leaves(self) -> None:
+        """All at `complete`, until Redis may be switched off, or faults keep it from that for too long."""
+        for tenant in (*TENANTS, None):
+            await self.set_stage(tenant, Stage.COMPLETE)
+        before, deadline = len(self.safe), time.monotonic() + LEAVE_SECONDS
+        while len(self.safe) == before and time.monotonic() < deadline:
+            await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(1)  # what is false is seen to be
+
+    async def watch_drain_forever(self) -> None:
+        while True:
+            answer = await self._ask("GET", _DRAIN)
+            if answer is not None and answer.is_success:
+                report = answer.json()
+                if report["verdict"] == "safe_to_switch_off":
+                    age = datetime.now(UTC) - datetime.fromisoformat(report["at"])
+                    self.safe.append(time.monotonic() - age.total_seconds())
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -1,0 +1,1 @@
+"""What is still left on Redis, and when it will be gone."""

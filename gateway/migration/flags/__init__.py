@@ -1,0 +1,1 @@
+"""Where stages are kept: file, database, LaunchDarkly."""

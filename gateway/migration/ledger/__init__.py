@@ -1,0 +1,1 @@
+"""Each change of effective routing, on record before it is in force."""

@@ -1,0 +1,50 @@
+"""The flips, newest first, with what ran under each and how it ended."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.migration.ledger.explanation import SQL, entry_document
+from gateway.migration.ledger.flag_settings import ALL, CONDITIONS, DEFAULT
+from gateway.routing.overrides import SQL as ROUTING_SQL
+from gateway.routing.query import Scope
+from gateway.routing.scope_names import scope_name
+from gateway.storage.database import Database
+
+LARGEST_PAGE = 200
+
+
+class FlipLog:
+    """For administrators; the faces see to it."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def page(
+        self, *, tenant_id: str | None, since: datetime | None, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Entries, and the cursor of the next page. With a tenant those that may concern it: its own scopes, those of
+        its projects, the default, and rules.
+
+        Raises `TenantNotFound`, `InvalidRequest`, `DatabaseUnavailable`.
+        """
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
+            raise InvalidRequest("cursor is not one of this list.", field="cursor")
+        scopes = None if tenant_id is None else await self._scopes_of(tenant_id)
+        rows = await self._db.fetch(SQL.entries, limit + 1, None if cursor is None else int(cursor), since, scopes)
+        entries = [entry_document(row) or {} for row in rows[:limit]]
+        tasks: dict[int, dict[str, int]] = {entry["id"]: {} for entry in entries}
+        for row in await self._db.fetch(SQL.tasks_under, list(tasks)):
+            tasks[row["entry_id"]][row["state"]] = row["tasks"]
+        for entry in entries:
+            entry["tasks"] = tasks[entry["id"]]
+        return entries, str(entries[-1]["id"]) if len(rows) > limit else None
+
+    async def _scopes_of(self, tenant_id: str) -> list[str]:
+        if await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:
+            raise TenantNotFound
+        projects = await self._db.fetch(SQL.projects_of, tenant_id)
+        own = [Scope(tenant_id), *(Scope(None, row["id"]) for row in projects)]
+        return [*map(scope_name, own), DEFAULT, ALL, CONDITIONS]

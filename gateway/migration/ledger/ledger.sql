@@ -1,0 +1,51 @@
+-- Statements of the ledger.
+
+-- name: lock_chain
+-- One writer at a time, until the end of its transaction. A statement of its own: the next one must see what others committed.
+SELECT pg_advisory_xact_lock(x'746c6467'::int)
+
+-- name: head
+-- What the next entry follows; times never run backwards along the chain.
+SELECT COALESCE(l.id, m.last_id, 0) AS id, COALESCE(l.hash, m.closing_hash) AS hash,
+       GREATEST(clock_timestamp(), l.at) AS now
+FROM (SELECT 1) one
+LEFT JOIN (SELECT id, hash, at FROM taskgate.ledger ORDER BY id DESC LIMIT 1) l ON true
+LEFT JOIN (SELECT last_id, closing_hash FROM taskgate.ledger_month ORDER BY month DESC LIMIT 1) m ON true
+
+-- name: append
+INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence, previous_hash, hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13)
+
+-- name: put_in_force
+INSERT INTO taskgate.routing_in_force (layer, scope, setting, version, entry_id)
+SELECT $1, g.scope, g.setting, $4, $5 FROM unnest($2::text[], $3::text[]) AS g (scope, setting)
+ON CONFLICT (layer, scope) DO UPDATE
+SET setting = excluded.setting, version = excluded.version, entry_id = excluded.entry_id
+
+-- name: in_force
+SELECT scope, setting, version, entry_id FROM taskgate.routing_in_force WHERE layer = $1
+
+-- name: keep_flag
+-- The flag in force, for whoever starts while nobody says anything of it.
+INSERT INTO taskgate.flag_last_known AS k (flag_key, source, version, document) VALUES ($1, $2, $3, $4::text::jsonb)
+ON CONFLICT (flag_key) DO UPDATE
+SET source = excluded.source, version = excluded.version, document = excluded.document, at = now()
+WHERE (k.source, k.version, k.document) IS DISTINCT FROM (excluded.source, excluded.version, excluded.document)
+
+-- name: last_known_flag
+SELECT source, version, document::text AS document, at FROM taskgate.flag_last_known WHERE flag_key = $1
+
+-- name: author_of_version
+SELECT who, why FROM taskgate.flag_version WHERE version = $1
+
+-- name: newest_version
+SELECT max(version) FROM taskgate.flag_version
+
+-- name: end_of_override
+-- Why an override is no longer in force: the row that expired, and the newest one that was cleared. $4: its scope in words.
+SELECT o.set_by, o.why AS set_why, o.expires_at, a.actor, a.why
+FROM (SELECT 1) one
+LEFT JOIN taskgate.route_override o ON o.tenant_id IS NOT DISTINCT FROM $1 AND o.project_id IS NOT DISTINCT FROM $2
+    AND o.task_type IS NOT DISTINCT FROM $3
+LEFT JOIN (SELECT actor, why FROM taskgate.audit WHERE action = 'route_override.clear' AND subject = $4
+           ORDER BY id DESC LIMIT 1) a ON true

@@ -1,0 +1,98 @@
+"""The flip ledger's one writer: a change of effective routing is in force only with its entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+
+from gateway.migration.ledger.chain import OPENING, Entry, hash_of
+from gateway.migration.ledger.errors import LedgerUnwritable
+from gateway.routing.stages import Stage
+from gateway.storage.database import type_Connection
+from gateway.storage.driver_errors import translated
+from gateway.storage.queries import Queries
+
+SQL = Queries("gateway.migration.ledger", "ledger.sql")
+
+#: Kind of entry: a change of effective routing.
+FLIP: Final = "flip"
+#: The source of a change of the override table; every other one names where a flag comes from.
+OVERRIDE: Final = "override"
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A change of what is set for one scope.
+
+    `source`: `file`, `database`, `launchdarkly`, `override`, `genesis`. `scope`: `tenant:acme`, `project:p1`,
+    `type:add_episode`, several joined by commas in the order project, tenant, type; `default`; `all`
+    (`gateway.routing.scope_names`). `before` and `after` are None where nothing is set, or no single stage:
+    `evidence["setting"]` says the latter in words. `who` is empty where the source names nobody.
+    """
+
+    source: str
+    scope: str
+    before: Stage | None
+    after: Stage | None
+    who: str
+    why: str
+    version: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> str:
+        """Overrides stand above the flag; each has its own setting of a scope."""
+        return OVERRIDE if self.source == OVERRIDE else "flag"
+
+    @property
+    def setting(self) -> str:
+        """What is set now, in words; empty: nothing."""
+        return str(self.evidence.get("setting") or self.after or "")
+
+    @property
+    def seen_as(self) -> str:
+        """Source and version, as other gateways compare them."""
+        return f"{self.source}:{self.version}"
+
+
+async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
+    """Write the entry, as part of the transaction of the change itself; its id.
+
+    Others who append wait until that transaction ends: do it last. Raises `LedgerUnwritable` when PostgreSQL refuses
+    it (the change must not be made then; the transaction can only be rolled back), `DatabaseUnavailable`.
+    """
+    try:
+        with translated():
+            await connection.execute(SQL.lock_chain)
+            return await append_locked(connection, flip)
+    except asyncpg.PostgresError as error:
+        raise LedgerUnwritable(f"The ledger cannot be written ({error}); the change is refused.") from error
+
+
+async def append_locked(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
+    """As `append`, for a transaction that holds the lock of the chain already; the driver's errors as they are."""
+    head = await connection.fetchrow(SQL.head)
+    assert head is not None
+    evidence = json.dumps(flip.evidence, sort_keys=True, default=str)
+    previous = head["hash"] or OPENING
+    entry = Entry(
+        head["id"] + 1,
+        head["now"],
+        FLIP,
+        flip.source,
+        flip.scope,
+        flip.before,
+        flip.after,
+        flip.who,
+        flip.why,
+        flip.version,
+        evidence,
+    )
+    fields = (getattr(entry, name) for name in Entry.__slots__)
+    await connection.execute(SQL.append, *fields, previous, hash_of(previous, entry))
+    await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry.id)
+    return entry.id

@@ -1,0 +1,109 @@
+-- Counting what ended, and reading what was counted.
+
+-- name: is_any
+SELECT EXISTS (SELECT 1 FROM taskgate.attempt WHERE outcome IS NOT NULL AND NOT is_counted)
+    OR EXISTS (SELECT 1 FROM taskgate.uncounted_death)
+
+-- name: one_at_a_time
+-- Positions follow the order of commits, because only one transaction counts at a time.
+SELECT pg_advisory_xact_lock($1, $2)
+
+-- name: count
+-- Counts up to $1 runs and $1 deaths that were not counted yet. Nodes of a DAG are no tasks of a client: their run is counted. The
+-- marks, the outcomes and the sums are one statement: whoever repeats it finds nothing left to count.
+WITH picked AS MATERIALIZED (
+    SELECT a.task_id, a.attempt FROM taskgate.attempt a
+    WHERE a.outcome IS NOT NULL AND NOT a.is_counted
+    ORDER BY a.ended_at, a.task_id, a.attempt LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE taskgate.attempt a SET is_counted = true
+    FROM picked p WHERE a.task_id = p.task_id AND a.attempt = p.attempt
+    RETURNING a.task_id, a.attempt, a.backend, a.started_at, COALESCE(a.ended_at, now()) AS ended_at, a.outcome, a.worker_lost
+), died AS (
+    DELETE FROM taskgate.uncounted_death
+    WHERE death_id IN (SELECT death_id FROM taskgate.uncounted_death ORDER BY death_id LIMIT $1)
+    RETURNING task_id, attempt, tenant_id, task_type, backend, at
+), ended AS (
+    SELECT m.*, d.tenant_id, d.task_type, m.outcome IN ('completed', 'failed') AS says,
+           m.attempt > 1 AND EXISTS (SELECT 1 FROM taskgate.attempt e WHERE e.task_id = m.task_id AND e.attempt < m.attempt
+                                     AND e.outcome = 'failed') AS failed_before,
+           GREATEST(d.created_at, d.not_before) AS wanted_at,
+           CASE WHEN m.attempt = 1 AND d.schedule_id IS NOT NULL THEN (
+               SELECT f.fire_at FROM taskgate.firing f
+               WHERE f.schedule_id = d.schedule_id AND f.task_id = d.task_id
+                 AND f.nominal_at BETWEEN d.created_at - interval '1 day' AND d.created_at + interval '1 day'
+               LIMIT 1) END AS fire_at
+    FROM marked m JOIN taskgate.dispatch d ON d.task_id = m.task_id
+    WHERE d.dag_run_id IS NULL
+), found AS (
+    SELECT ended_at AS at, task_id, attempt, tenant_id, task_type, backend,
+           CASE WHEN says AND NOT failed_before THEN outcome = 'failed' END AS failed,
+           CASE WHEN outcome = 'completed' THEN failed_before END AS retried,
+           CASE WHEN outcome = 'completed' THEN false END AS dead,
+           worker_lost, 1 AS runs,
+           CASE WHEN outcome = 'completed' THEN extract(epoch FROM ended_at - started_at) END AS run_seconds,
+           CASE WHEN attempt = 1 THEN extract(epoch FROM started_at - wanted_at) END AS wait_seconds,
+           CASE WHEN outcome = 'completed' THEN extract(epoch FROM ended_at - wanted_at) END AS total_seconds,
+           extract(epoch FROM started_at - fire_at) AS late_seconds
+    FROM ended
+    UNION ALL
+    SELECT at, task_id, attempt, tenant_id, task_type, backend, NULL,
+           EXISTS (SELECT 1 FROM taskgate.attempt e WHERE e.task_id = d.task_id AND e.attempt < d.attempt AND e.outcome = 'failed'),
+           true, false, 0, NULL, NULL, NULL, NULL
+    FROM died d
+), counted AS (
+    INSERT INTO taskgate.outcome (position, at, task_id, attempt, tenant_id, task_type, backend, failed, retried, dead, worker_lost,
+                                  run_seconds, wait_seconds, total_seconds, late_seconds)
+    SELECT nextval('taskgate.outcome_position'), at, task_id, attempt, tenant_id, task_type, backend, failed, retried, dead,
+           worker_lost, GREATEST(run_seconds, 0), GREATEST(wait_seconds, 0), GREATEST(total_seconds, 0), GREATEST(late_seconds, 0)
+    FROM (SELECT * FROM found ORDER BY at, task_id, attempt, runs DESC) AS in_order
+), summed AS (
+    INSERT INTO taskgate.outcome_slice AS s (is_everybody, tenant_id, task_type, backend, slice_at, ended, lost, first, failed, over,
+                                             retried, dead, attempts, run, wait, total, late)
+    SELECT everybody, CASE WHEN everybody THEN '' ELSE COALESCE(tenant_id, '') END, task_type, backend,
+           date_bin(make_interval(secs => $2), at, 'epoch'), sum(runs), count(*) FILTER (WHERE worker_lost),
+           count(failed), count(*) FILTER (WHERE failed), count(dead), count(*) FILTER (WHERE retried), count(*) FILTER (WHERE dead),
+           COALESCE(sum(attempt) FILTER (WHERE dead IS NOT NULL), 0),
+           taskgate.histogram(taskgate.log_bucket(run_seconds)), taskgate.histogram(taskgate.log_bucket(wait_seconds)),
+           taskgate.histogram(taskgate.log_bucket(total_seconds)), taskgate.histogram(taskgate.log_bucket(late_seconds))
+    FROM found CROSS JOIN (VALUES (false), (true)) AS twice (everybody)
+    GROUP BY 1, 2, 3, 4, 5
+    ORDER BY 1, 2, 5, 3, 4
+    ON CONFLICT (is_everybody, tenant_id, slice_at, task_type, backend) DO UPDATE
+    SET ended = s.ended + excluded.ended, lost = s.lost + excluded.lost, first = s.first + excluded.first,
+        failed = s.failed + excluded.failed, over = s.over + excluded.over, retried = s.retried + excluded.retried,
+        dead = s.dead + excluded.dead, attempts = s.attempts + excluded.attempts,
+        run = taskgate.add_histograms(s.run, excluded.run), wait = taskgate.add_histograms(s.wait, excluded.wait),
+        total = taskgate.add_histograms(s.total, excluded.total), late = taskgate.add_histograms(s.late, excluded.late)
+)
+SELECT (SELECT count(*) FROM marked) AS runs, (SELECT count(*) FROM died) AS deaths
+
+-- name: since
+-- The next $2 outcomes after position $1.
+SELECT o.position, o.at, o.counted_at, o.task_id, o.attempt, o.tenant_id, n.plan, o.task_type, o.backend, o.failed, o.retried, o.dead,
+       o.worker_lost, o.run_seconds, o.wait_seconds, o.total_seconds, o.late_seconds
+FROM taskgate.outcome o LEFT JOIN tenants n ON n.id = o.tenant_id
+WHERE o.position > $1 ORDER BY o.position LIMIT $2
+
+-- name: newest
+-- The position of the newest outcome, and the database's time.
+SELECT COALESCE(max(position), 0) AS position, clock_timestamp() AS at FROM taskgate.outcome
+
+-- name: slices
+-- The slices of a tenant ($1; everybody's if $4) that begin at or after $2 and before $3.
+SELECT tenant_id, task_type, backend, slice_at, ended, lost, first, failed, over, retried, dead, attempts, run, wait, total, late
+FROM taskgate.outcome_slice
+WHERE is_everybody = $4 AND tenant_id = $1 AND slice_at >= $2 AND slice_at < $3
+ORDER BY slice_at
+
+-- name: forget_outcomes
+-- Of the $2 oldest outcomes those that were counted more than $1 seconds ago.
+DELETE FROM taskgate.outcome
+WHERE position IN (SELECT position FROM taskgate.outcome ORDER BY position LIMIT $2)
+  AND counted_at < now() - make_interval(secs => $1)
+
+-- name: forget_slices
+DELETE FROM taskgate.outcome_slice
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.outcome_slice
+                         WHERE slice_at < now() - make_interval(secs => $1) ORDER BY slice_at LIMIT $2))

@@ -1,0 +1,22 @@
+-- Where a tenant stands, and how far the count is behind.
+
+-- name: tenant_plan
+SELECT plan FROM tenants WHERE id = $1
+
+-- name: last_move
+-- When these scopes ($1, the most specific first) were last moved from an engine of the stages $2 to one of the stages $3. An override
+-- that is cleared leaves what it held back to the flag.
+SELECT l.id, l.at
+FROM unnest($1::text[]) WITH ORDINALITY AS s (scope, n)
+CROSS JOIN LATERAL (
+    SELECT e.id, e.at FROM taskgate.ledger e
+    WHERE e.scope = s.scope AND e.kind = 'flip' AND e.source <> 'genesis'
+      AND (e.after = ANY ($3) AND (e.before IS NULL OR e.before = ANY ($2))
+           OR e.after IS NULL AND e.before = ANY ($2) AND e.source = 'override')
+    ORDER BY e.id DESC LIMIT 1) AS l
+ORDER BY s.n LIMIT 1
+
+-- name: state
+-- The database's time, and the oldest end of a run that is not counted yet.
+SELECT clock_timestamp() AS at,
+       (SELECT min(ended_at) FROM taskgate.attempt WHERE outcome IS NOT NULL AND NOT is_counted) AS waits_since

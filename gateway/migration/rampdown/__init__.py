@@ -1,0 +1,1 @@
+"""Tasks that nobody has begun follow the flag."""

@@ -1,0 +1,1 @@
+"""Rehearsals: whether a tenant's tasks, which run on Redis, could run on Temporal."""

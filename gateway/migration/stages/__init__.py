@@ -1,0 +1,1 @@
+"""One door for stages: reading and changing them."""

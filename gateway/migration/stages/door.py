@@ -1,0 +1,288 @@
+"""The one door for stages: whoever changes the flag or an override, over whatever face, does it here.
+
+Each change says why and names the version that it is based on, so that two people at once do not overwrite each other,
+and is written to the flip ledger, or refused.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from backends.port import WorkflowEnginePort
+from gateway.errors import ApiError, DatabaseUnavailable
+from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
+from gateway.migration.flags.store import FlagStore, Held
+from gateway.migration.ledger.changes import override_flip
+from gateway.migration.ledger.flips import flips_of_change
+from gateway.migration.ledger.writer import append
+from gateway.migration.stages.changes import Changed, OverrideSet
+from gateway.migration.stages.checks import (
+    BARE,
+    check_flag_stranding,
+    check_known,
+    check_override_stranding,
+    unfollowed,
+    why_unseen,
+)
+from gateway.migration.stages.requests import (
+    ClearOverride,
+    ImportFlags,
+    Insisting,
+    SetOverride,
+    SetRollout,
+    SetStage,
+    UnsetStage,
+)
+from gateway.migration.stages.view import flag_view, override_change_view, override_notes, override_view, written_notes
+from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
+from gateway.routing.flag_document import Json, parse_document
+from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
+from gateway.routing.flag_file import FlagChange, now
+from gateway.routing.flag_text import default_unit, describe_flag, describe_scope
+from gateway.routing.overrides import SQL, Override, clear_override, load_overrides, lock_overrides, set_override
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
+from gateway.storage.database import Database
+
+#: Changes that somebody who is too late is shown.
+MEANWHILE = 20
+
+
+class Stages:
+    """Reads and changes the stages; those who change something are administrators, which the faces see to.
+
+    Every method raises `DatabaseUnavailable` and `FlagStoreUnavailable`; what changes something `StageChangeRefused`,
+    `StageVersionStale`, `FlagUnsound` and `LedgerUnwritable`: nothing was changed then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        store: FlagStore,
+        flag_key: str,
+        owner: str,
+        *,
+        redis: WorkflowEnginePort | None = None,
+        configured: frozenset[str],
+        problems: Callable[[], list[str]] = list,
+    ) -> None:
+        """`redis` is asked what was pushed past the gateway before a stage becomes `complete`; `configured` are the
+        backends there are; `problems` is what routing complains of."""
+        self._db = database
+        self._redis = redis
+        self._store = store
+        self._flag_key = flag_key
+        self._owner = owner
+        self._configured = configured
+        self._problems = problems
+
+    async def view(self) -> Json:
+        """Who is at which stage, as the flag says now, and the overrides above it."""
+        held, last = await self._store.held(), await self._store.changes(1)
+        found = await flag_view(self._db, self._flag_key, held.document, owner=self._owner)
+        return {
+            "flag": self._flag_key,
+            "source": self._store.source,
+            "owner": self._owner,
+            "version": held.version,
+            "problem": held.problem,
+            "read_only": self._store.refusal,
+            **found,
+            "problems": self._problems(),
+            "last_change": asdict(last[-1]) if last else None,
+        }
+
+    async def unfollowed(self, lease_seconds: float) -> list[str]:
+        """Why a change has no effect because no running gateway follows this flag; for who changes it without one."""
+        return await unfollowed(self._db, self._owner, lease_seconds)
+
+    async def seen(self) -> int:
+        """The version that a change of the flag is based on now. Raises `StageChangeRefused` when there may be none."""
+        self._check_writable()
+        return (await self._store.held()).version
+
+    async def history(self, limit: int) -> Json:
+        """The newest `changes` of the flag and of the overrides, the oldest of them first; what is missing: `note`."""
+        changes, note = [asdict(change) for change in await self._store.changes(limit)], None
+        try:
+            changes += [override_change_view(row) for row in await self._db.fetch(SQL.override_changes, limit)]
+        except (DatabaseUnavailable, *BARE) as error:
+            note = f"changes of overrides are not shown: {why_unseen(error)}"
+        return {"changes": sorted(changes, key=lambda one: datetime.fromisoformat(one["at"]))[-limit:], "note": note}
+
+    async def document(self) -> tuple[int, Json]:
+        """Version, and all that holds the flag, as LaunchDarkly's JSON."""
+        held = await self._store.held()
+        return held.version, self._sound(held)
+
+    async def set(self, who: str, asked: SetStage) -> Changed:
+        """Put a scope, or the default, at a stage."""
+        stage = Stage(asked.stage)
+        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage)
+
+    async def unset(self, who: str, asked: UnsetStage) -> Changed:
+        """Take the stage of a scope away."""
+        return await self._edit(who, asked, asked.scope, lambda flag: without_stage(flag, asked.scope))
+
+    async def roll_out(self, who: str, asked: SetRollout) -> Changed:
+        """Move a percentage of the default to a stage."""
+        stage = Stage(asked.stage)
+
+        def change(flag: Json) -> Json:
+            unit = asked.unit or default_unit(flag) or "tenant"
+            return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
+
+        return await self._edit(who, asked, Scope(), change, stage)
+
+    async def load(self, who: str, asked: ImportFlags) -> Changed:
+        """Replace the whole document, also one that is not valid."""
+        self._check_writable()
+        try:
+            parse_document(json.dumps(asked.document), self._flag_key)
+            flag = dict((asked.document.get("flags") or {})[self._flag_key])
+        except FlagFileInvalid as error:
+            raise StageChangeRefused(f"the document is not valid: {error}") from None
+        except KeyError:
+            raise StageChangeRefused(f"flag {self._flag_key!r} must stand under 'flags'") from None
+        held = await self._store.held()
+        document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
+        return await self._change(who, asked, held, document, "flags", describe_flag, [])
+
+    async def set_override(self, who: str, asked: SetOverride) -> OverrideSet:
+        """Put a stage above the flag."""
+        scope, stage = asked.scope, Stage(asked.stage)
+        warnings = await check_known(self._db, scope, force=asked.force)
+        if not asked.force:
+            await check_override_stranding(self._db, self._redis, scope, stage)
+        lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
+        async with self._db.transaction() as connection:
+            before = await self._seen_override(connection, scope, asked.based_on)
+            row = await set_override(connection, scope, stage, by=who, why=asked.why, lasts=lasts)
+            was = None if before is None else before.stage
+            await append(connection, override_flip(scope, was, stage, who, asked.why, row.version))
+        return OverrideSet(row, warnings, override_notes(await self._flag_if_known(), scope, stage))
+
+    async def _flag_if_known(self) -> Json | None:
+        """An override does not wait for what holds the flag."""
+        try:
+            document = (await self._store.held()).document
+        except ApiError:
+            return None
+        return None if document is None else document["flags"][self._flag_key]
+
+    async def clear_override(self, who: str, asked: ClearOverride) -> None:
+        """Take the override of exactly this scope away."""
+        async with self._db.transaction() as connection:
+            before = await self._seen_override(connection, asked.scope, asked.based_on)
+            if before is None:
+                raise StageChangeRefused(f"there is no override for {asked.scope}")
+            await clear_override(connection, asked.scope, by=who, why=asked.why)
+            await append(connection, override_flip(asked.scope, before.stage, None, who, asked.why, before.version))
+
+    async def overrides(self) -> list[Json]:
+        """Every override in force."""
+        return [override_view(row) for row in await load_overrides(self._db)]
+
+    async def _seen_override(self, connection: Any, scope: Scope, based_on: int) -> Override | None:
+        """The override of the scope, which is not changed by others any more. Raises `StageVersionStale`."""
+        await lock_overrides(connection)
+        before = next((row for row in await load_overrides(connection) if row.scope == scope), None)
+        version = 0 if before is None else before.version
+        if version != based_on:
+            changes = [override_change_view(row) for row in await connection.fetch(SQL.override_changes, MEANWHILE)]
+            last = next((one for one in changes if one["what"] == f"override for {scope}"), None)
+            meanwhile = [] if last is None else [FlagChange(**{**last, "version": version})]
+            raise StageVersionStale(f"the override for {scope}", based_on, version, meanwhile)
+        return before
+
+    async def _edit(
+        self,
+        who: str,
+        asked: Insisting,
+        scope: Scope,
+        change: Callable[[Json], Json],
+        stage: Stage | None = None,
+    ) -> Changed:
+        self._check_writable()
+        held = await self._store.held()
+        document = deepcopy(self._sound(held))
+        warnings = await check_known(self._db, scope, force=asked.force)
+        try:
+            document["flags"][self._flag_key] = change(document["flags"][self._flag_key])
+        except FlagChangeRefused as error:
+            raise StageChangeRefused(error.message) from None
+        describe = partial(describe_scope, scope=scope)
+        changed = await self._change(who, asked, held, document, str(scope), describe, warnings)
+        changed.notes[:0] = written_notes(stage, self._configured)
+        return changed
+
+    async def _change(
+        self,
+        who: str,
+        asked: Insisting,
+        held: Held,
+        document: Json,
+        what: str,
+        describe: Callable[[Mapping[str, Any]], str],
+        warnings: list[str],
+    ) -> Changed:
+        """Every change of the flag, wherever it is held."""
+        await self._check_version(asked.based_on, held)
+        old = held.document or _empty(self._flag_key)
+        before, after = old["flags"][self._flag_key], document["flags"][self._flag_key]
+        after["version"] = held.version + 1
+        if not asked.force:
+            await check_flag_stranding(self._db, self._redis, old, document, self._flag_key)
+        change = FlagChange(now(), who, what, describe(before), describe(after), asked.why, after["version"])
+        flips = flips_of_change(
+            None if held.document is None else before,
+            after,
+            source=self._store.source,
+            who=who,
+            why=asked.why,
+            version=self._store.version_of(after),
+        )
+        with _translated():
+            try:
+                done = await self._store.write(held, document, change, flips)
+            except FlagVersionStale:
+                held = await self._store.held()
+                await self._check_version(asked.based_on, held)
+                raise StageVersionStale("the flag", asked.based_on, held.version) from None
+        return Changed(done, warnings, written_notes(None, self._configured, after))
+
+    def _check_writable(self) -> None:
+        if self._store.refusal is not None:
+            raise StageChangeRefused(self._store.refusal)
+
+    async def _check_version(self, based_on: int, held: Held) -> None:
+        if based_on != held.version:
+            # Each change made one version.
+            missed = max(0, min(held.version - based_on, MEANWHILE))
+            meanwhile = await self._store.changes(missed) if missed else []
+            raise StageVersionStale("the flag", based_on, held.version, meanwhile)
+
+    def _sound(self, held: Held) -> Json:
+        if held.problem is not None:
+            raise FlagUnsound(f"{held.problem}; correct it, or import a valid document (taskgate flags import)")
+        return held.document or _empty(self._flag_key)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FlagFileBusy as error:
+        raise FlagStoreUnavailable(error.message, retry_after=1) from None
+
+
+def _empty(flag_key: str) -> Json:
+    return {"flags": {flag_key: new_flag(flag_key)}}

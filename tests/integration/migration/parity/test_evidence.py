@@ -1,0 +1,191 @@
+"""What ended is counted once, in order, by whoever counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from gateway.access.placement import Tier
+from gateway.migration.parity.evidence import Counts, Evidence, Outcome, Slice
+from gateway.migration.parity.histogram import bucket_of
+from gateway.migration.parity.recorder import Recorder
+from gateway.storage.database import Database
+from gateway.tasks.lifecycle.transitions import Transitions
+
+AllOutcomes = Callable[[], Awaitable[list[Outcome]]]
+RunTask = Callable[..., Awaitable[str]]
+
+
+def total(slices: list[Slice]) -> Counts:
+    return Counts.of([one.counts for one in slices])
+
+
+def answers(outcome: Outcome) -> tuple[bool | None, bool | None, bool | None]:
+    return outcome.failed, outcome.retried, outcome.dead
+
+
+async def test_a_completed_task_answers_every_question_once(run_task: RunTask, all_outcomes: AllOutcomes) -> None:
+    task_id = await run_task("completed")
+    (outcome,) = await all_outcomes()
+    assert (outcome.task_id, outcome.attempt, outcome.tenant_id, outcome.task_type, outcome.backend) == (
+        task_id,
+        1,
+        "acme",
+        "probe",
+        "redis",
+    )
+    assert answers(outcome) == (False, False, False)
+    assert outcome.run_seconds is not None
+    assert outcome.tier is Tier.STANDARD
+    assert not outcome.worker_lost
+
+
+async def test_a_task_that_failed_twice_and_completed(run_task: RunTask, all_outcomes: AllOutcomes) -> None:
+    await run_task("failed", "failed", "completed")
+    assert [answers(one) for one in await all_outcomes()] == [
+        (True, None, None),
+        (None, None, None),
+        (None, True, False),
+    ]
+
+
+async def test_a_task_that_failed_for_good(run_task: RunTask, all_outcomes: AllOutcomes) -> None:
+    await run_task("failed", "failed", "failed")
+    assert [answers(one) for one in await all_outcomes()] == [
+        (True, None, None),
+        (None, None, None),
+        (None, None, None),
+        (None, True, True),
+    ]
+
+
+async def test_a_task_that_is_not_worth_repeating(run_task: RunTask, all_outcomes: AllOutcomes) -> None:
+    await run_task("final")
+    assert [answers(one) for one in await all_outcomes()] == [(True, None, None), (None, False, True)]
+
+
+async def test_a_run_that_was_handed_back_answers_nothing(run_task: RunTask, all_outcomes: AllOutcomes) -> None:
+    await run_task("back", "completed")
+    assert [answers(one) for one in await all_outcomes()] == [(None, None, None), (False, False, False)]
+
+
+async def test_a_second_death_is_a_death_of_its_own(
+    run_task: RunTask, transitions: Transitions, all_outcomes: AllOutcomes, database: Database
+) -> None:
+    task_id = await run_task("final")
+    await all_outcomes()
+    await transitions.retry(task_id)
+    await database.execute("UPDATE taskgate.dispatch SET state = 'queued'")
+    await transitions.claim(task_id, "redis", 1, "w1", with_payload=False)
+    await transitions.fail(task_id, 2, "no", final=True, engine_retries=False)
+    assert [answers(one) for one in await all_outcomes()][2:] == [(None, None, None), (None, True, True)]
+
+
+async def test_a_task_that_no_engine_began_dies_there_too(
+    new_task: Any, transitions: Transitions, all_outcomes: AllOutcomes, database: Database
+) -> None:
+    """A task that expired on an engine counts, one that never reached an engine does not."""
+    await new_task(task_id="a", tenant_id="acme", backend="temporal")
+    await new_task(task_id="b", tenant_id="acme", backend=None, state="waiting")
+    await database.execute("UPDATE taskgate.dispatch SET expires_at = now() - interval '1 second'")
+    await transitions.expire()
+    (outcome,) = await all_outcomes()
+    assert (outcome.task_id, outcome.backend, outcome.dead, outcome.failed) == ("a", "temporal", True, None)
+
+
+async def test_nodes_of_a_dag_are_counted_with_their_run_only(
+    run_task: RunTask, all_outcomes: AllOutcomes, database: Database
+) -> None:
+    await run_task("completed", dag_run_id="run")
+    assert await all_outcomes() == []
+    assert not await database.fetchval("SELECT EXISTS (SELECT 1 FROM taskgate.attempt WHERE NOT is_counted)")
+
+
+async def test_two_who_count_at_once_count_each_run_once(
+    run_task: RunTask, database: Database, evidence: Evidence
+) -> None:
+    for _ in range(60):
+        await run_task("failed", "completed")
+    counters = [Recorder(database, batch=7) for _ in range(4)]
+    await asyncio.gather(*(counter.tick() for counter in counters))
+    await counters[0].tick()
+    outcomes = (await evidence.since(0)).outcomes
+    assert Counter((one.task_id, one.attempt) for one in outcomes).most_common(1)[0][1] == 1
+    assert len(outcomes) == 120
+    (_, at) = await evidence.newest()
+    hour = timedelta(hours=1)
+    counts = total(await evidence.slices("acme", at - hour, at + hour))
+    assert (counts.ended, counts.first, counts.failed, counts.over, counts.retried, counts.dead, counts.attempts) == (
+        120,
+        60,
+        60,
+        60,
+        60,
+        0,
+        120,
+    )
+    assert len(counts.run) == len(counts.wait) == len(counts.total) == 60
+
+
+async def test_a_commit_that_comes_late_is_not_passed_over(
+    run_task: RunTask, new_task: Any, transitions: Transitions, database: Database, all_outcomes: AllOutcomes
+) -> None:
+    """A transaction that began earlier may end later: its run is counted after those that were visible before."""
+    late = await new_task(tenant_id="acme")
+    await run_task("completed")
+    await transitions.claim(late, "redis", 1, "w1", with_payload=False)
+    async with database.transaction() as db:
+        await db.execute("UPDATE taskgate.attempt SET ended_at = now(), outcome = 'completed' WHERE task_id = $1", late)
+        await db.execute("UPDATE taskgate.dispatch SET state = 'completed' WHERE task_id = $1", late)
+        await run_task("completed")
+        before = await all_outcomes()
+    after = await all_outcomes()
+    assert len(before) == 2
+    assert after[:2] == before
+    assert after[2].task_id == late
+    assert after[2].at < after[1].at
+
+
+async def test_everybody_together_is_summed_up_beside_each_tenant(
+    run_task: RunTask, recorder: Recorder, evidence: Evidence
+) -> None:
+    for tenant in ("acme", "globex", None):
+        await run_task("completed", tenant_id=tenant)
+    await recorder.tick()
+    (_, at) = await evidence.newest()
+    window = at - timedelta(hours=1), at + timedelta(hours=1)
+    assert total(await evidence.slices_of_everybody(*window)).over == 3
+    assert total(await evidence.slices("globex", *window)).over == 1
+    assert total(await evidence.slices(None, *window)).over == 1
+
+
+async def test_a_clock_that_was_set_back_gives_no_negative_duration(
+    run_task: RunTask, database: Database, all_outcomes: AllOutcomes
+) -> None:
+    await run_task("completed")
+    await database.execute("UPDATE taskgate.attempt SET ended_at = started_at - interval '1 hour'")
+    (outcome,) = await all_outcomes()
+    assert (outcome.run_seconds, outcome.total_seconds) == (0, 0)
+
+
+async def test_buckets_are_the_same_here_and_in_postgresql(database: Database) -> None:
+    seconds = [0.0, 0.001, 0.0011, 0.0029, 0.5, 1.0, 3.7, 59.0, 601.0, 86_401.0, 1e9]
+    rows = await database.fetch("SELECT taskgate.log_bucket(s) AS bucket FROM unnest($1::float8[]) AS s", seconds)
+    assert [row["bucket"] for row in rows] == [bucket_of(one) for one in seconds]
+
+
+async def test_what_is_old_is_forgotten(
+    run_task: RunTask, recorder: Recorder, evidence: Evidence, database: Database
+) -> None:
+    await run_task("completed")
+    await recorder.tick()
+    await recorder.forget(days=2)
+    assert len((await evidence.since(0)).outcomes) == 1
+    await database.execute("UPDATE taskgate.outcome SET counted_at = now() - interval '25 hours'")
+    await database.execute("UPDATE taskgate.outcome_slice SET slice_at = now() - interval '49 hours'")
+    await recorder.forget(days=2)
+    assert (await evidence.since(0)).outcomes == []
+    assert await database.fetchval("SELECT count(*) FROM taskgate.outcome_slice") == 0

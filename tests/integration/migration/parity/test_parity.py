@@ -1,0 +1,212 @@
+"""What is said of a tenant since its move, and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.access.placement import Caller
+from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.migration.parity.documents import document
+from gateway.migration.parity.judgement import Verdict
+from gateway.migration.parity.parity import Parity, Report
+from gateway.routing.query import Scope
+from gateway.routing.router import Router
+from gateway.routing.stages import REDIS, TEMPORAL, Stage
+from gateway.routing.testing import StaticFlags
+from gateway.storage.database import Database
+
+ROOT = Caller("root", "k", True, frozenset())
+ReadReport = Callable[..., Awaitable[Report]]
+
+
+@pytest.fixture
+def read(database: Database) -> ReadReport:
+    flags = StaticFlags(Stage.OFF)
+    flags.put(Scope("acme"), Stage.LIVE)
+    parity = Parity(database, Router(flags, None, frozenset({REDIS, TEMPORAL})), days=14)
+
+    async def report(tenant_id: str = "acme", *, caller: Caller = ROOT, since: datetime | None = None) -> Report:
+        return await parity.report(caller, tenant_id, since=since)
+
+    return report
+
+
+async def test_as_good_as_before(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=2)
+    entry = await history.flip("off", "live", hours_ago=1)
+    await history.ended(1000, failed=12, backend="temporal", hours_ago=0.5, seconds=1.2)
+    report = await read()
+    assert (report.verdict, report.stage, report.moved_by) == (Verdict.PASS, Stage.LIVE, entry)
+    assert report.since is not None
+    assert report.baseline_from == report.since - timedelta(hours=24)
+    (one,) = document(report, with_others=True)["types"]
+    before, since, stayed = one["sides"]
+    assert (before["backend"], before["tasks"], before["runs"], before["attempts_per_task"]) == (
+        "redis",
+        1000,
+        1010,
+        1.01,
+    )
+    assert (since["backend"], since["failed"], since["retried"]) == (
+        "temporal",
+        {"asked": 1000, "yes": 12},
+        {"asked": 1000, "yes": 12},
+    )
+    assert (since["run"]["p50"], since["wait"]["p50"]) == (pytest.approx(1.2, rel=0.2), pytest.approx(0.5, rel=0.2))
+    assert (since["run"]["count"], since["total"]["count"], since["late"]["count"]) == (1000, 1000, 0)
+    assert stayed["tasks"] == 0
+    assert [one["streams"][0][half]["asked"] for half in ("even_minutes", "odd_minutes")] == [500, 500]
+
+
+async def test_worse_than_before(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=2)
+    await history.flip("off", "live", hours_ago=1)
+    await history.ended(40, failed=20, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert report.verdict is Verdict.REGRESS
+    assert report.reasons[0].startswith("probe: 20 of 40 (50.0%) failed at their first run on temporal, 10 of 1,000")
+
+
+async def test_a_tenant_that_never_moved_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, hours_ago=2, tenant_id="globex")
+    report = await read("globex")
+    assert (report.verdict, report.since, report.types) == (Verdict.NO_DATA, None, [])
+    assert report.reasons == [
+        "nothing of globex has ended on temporal, and its stage is off: move it with taskgate flags set, "
+        "or rehearse first"
+    ]
+
+
+async def test_a_tenant_that_stayed_when_the_default_moved_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, hours_ago=2, tenant_id="globex")
+    await history.flip("off", "live", hours_ago=24 * 20, scope="default")
+    report = await read("globex")
+    assert report.verdict is Verdict.NO_DATA
+    assert report.reasons[0].startswith("nothing of globex has ended on temporal, and its stage is off")
+
+
+async def test_a_window_without_tasks_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, hours_ago=2)
+    await history.flip("off", "live", hours_ago=1)
+    report = await read()
+    assert (report.verdict, report.reasons) == (
+        Verdict.NO_DATA,
+        ["probe: nothing has ended on temporal yet; send a task, or wait"],
+    )
+
+
+async def test_a_tenant_without_traffic_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.flip("off", "live", hours_ago=1)
+    report = await read()
+    assert report.verdict is Verdict.NO_DATA
+    assert report.reasons[0].endswith("nor in the 24 hours before; send a task")
+
+
+async def test_a_type_seen_for_the_first_time_never_passes(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, hours_ago=2)
+    await history.flip("off", "live", hours_ago=1)
+    await history.ended(1000, backend="temporal", hours_ago=0.5)
+    await history.ended(300, backend="temporal", hours_ago=0.5, task_type="new")
+    report = await read()
+    assert [(one.sides.task_type, one.judgement.verdict) for one in report.types] == [
+        ("new", Verdict.NO_DATA),
+        ("probe", Verdict.PASS),
+    ]
+    assert report.verdict is Verdict.NO_DATA
+    assert "seen for the first time" in report.reasons[0]
+
+
+async def test_a_stage_that_went_back_and_forth_counts_from_its_last_move(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=6)
+    await history.flip("off", "live", hours_ago=5)
+    await history.ended(100, failed=90, backend="temporal", hours_ago=4)
+    await history.flip("live", "off", hours_ago=3)
+    await history.ended(200, failed=2, hours_ago=2)
+    entry = await history.flip("off", "live", hours_ago=1)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    await history.flip("live", "rampdown", hours_ago=0.2)
+    report = await read()
+    assert (report.moved_by, report.verdict) == (entry, Verdict.PASS)
+    assert report.types[0].sides.before.over == 1200
+
+
+async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, read: ReadReport) -> None:
+    """Tasks that were queued before run to their end there, and a stage may move a part only."""
+    await history.ended(1000, failed=10, hours_ago=2)
+    await history.flip("off", "live", hours_ago=1)
+    await history.ended(50, failed=50, hours_ago=0.5)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert report.verdict is Verdict.PASS
+    assert (report.types[0].sides.before.first, report.types[0].both.first) == (1000, 50)
+
+
+async def test_a_share_that_moved_counts_from_its_first_task(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=2)
+    await history.flip(None, None, hours_ago=1, scope="default")
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert (report.verdict, report.moved_by) == (Verdict.PASS, None)
+
+
+async def test_an_incident_of_everybody_is_no_regression(history: Any, read: ReadReport) -> None:
+    for tenant in ("acme", "globex", "initech"):
+        await history.ended(1000, failed=10, hours_ago=2, tenant_id=tenant)
+    await history.flip("off", "live", hours_ago=1)
+    await history.ended(40, failed=20, backend="temporal", hours_ago=0.5)
+    for tenant in ("globex", "initech"):
+        await history.ended(100, failed=45, hours_ago=0.5, tenant_id=tenant)
+    report = await read()
+    assert report.verdict is Verdict.INCONCLUSIVE
+    finding = report.types[0].judgement.findings[0]
+    assert (finding.others_before.asked, finding.others_since.yes) == (2000, 90)
+    shown = document(report, with_others=False)["types"][0]["streams"][0]
+    assert (shown["others_before"], shown["others_since"]) == (None, None)
+
+
+async def test_a_viewer_of_another_tenant_sees_nothing(history: Any, read: ReadReport) -> None:
+    viewer = Caller("v", "k", False, frozenset({"globex"}))
+    assert (await read("globex", caller=viewer)).tenant_id == "globex"
+    for tenant in ("acme", "nobody"):
+        with pytest.raises(TenantNotFound):
+            await read(tenant, caller=viewer)
+    with pytest.raises(TenantNotFound):
+        await read("nobody")
+
+
+async def test_a_count_that_is_behind_says_nothing(history: Any, read: ReadReport, database: Database) -> None:
+    await history.ended(1000, failed=10, hours_ago=2)
+    await history.flip("off", "live", hours_ago=1)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    await database.execute(
+        "UPDATE taskgate.attempt SET is_counted = false, ended_at = now() - interval '1 minute' WHERE task_id = 'h0'"
+    )
+    report = await read()
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.behind_seconds == pytest.approx(60, abs=30)
+    assert "behind: no gateway leads, or PostgreSQL is slow; ask again" in report.reasons[0]
+
+
+async def test_a_time_may_be_given(history: Any, read: ReadReport) -> None:
+    """It is the database's: a clock that jumps here changes nothing."""
+    await history.ended(1000, failed=10, hours_ago=2)
+    await history.ended(1000, failed=500, backend="temporal", hours_ago=1.2)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    at = (await read()).at
+    assert (await read(since=at - timedelta(hours=1))).verdict is Verdict.PASS
+    assert (await read(since=at - timedelta(hours=1.6))).verdict is Verdict.REGRESS
+    for wrong in (at + timedelta(hours=1), at - timedelta(days=15), datetime(1, 1, 1, tzinfo=UTC)):
+        with pytest.raises(InvalidRequest, match="within the last 14 days"):
+            await read(since=wrong)
+
+
+async def test_a_past_that_is_forgotten_is_no_baseline(history: Any, read: ReadReport) -> None:
+    await history.flip("off", "live", hours_ago=24 * 20)
+    await history.ended(1000, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert report.verdict is Verdict.NO_DATA
+    assert "moved more than 14 days ago, and what it did before is forgotten" in report.reasons[0]

@@ -1,0 +1,133 @@
+"""The test that may be asked after each outcome: how often it errs, and how soon it sees."""
+
+from __future__ import annotations
+
+import math
+import random
+from statistics import quantiles
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.migration.parity.eprocess import (
+    ALPHA,
+    SHARES,
+    SMALLEST_BASELINE,
+    EProcess,
+    Rate,
+    Stream,
+    StreamWatch,
+    threshold,
+)
+
+
+def rates(smallest: int = 0) -> st.SearchStrategy[Rate]:
+    return st.integers(smallest, 3000).flatmap(lambda asked: st.builds(Rate, st.just(asked), st.integers(0, asked)))
+
+
+@given(rates(SMALLEST_BASELINE), rates())
+def test_another_yes_is_more_evidence_and_another_no_is_less(baseline: Rate, seen: Rate) -> None:
+    test = EProcess(baseline)
+    assert test.log_e(seen + Rate(1, 1)) > test.log_e(seen) > test.log_e(seen + Rate(1, 0))
+
+
+@given(rates())
+def test_without_outcomes_there_is_no_evidence(baseline: Rate) -> None:
+    assert EProcess(baseline).log_e(Rate()) == pytest.approx(0, abs=1e-9)
+
+
+@given(rates(SMALLEST_BASELINE), st.integers(0, 400), st.integers(0, 400))
+def test_what_is_foretold_is_a_distribution(baseline: Rate, asked: int, yes: int) -> None:
+    """The expectation of e after one more outcome, by what the baseline foretells, is e: watching longer earns
+    nothing."""
+    seen = Rate(asked + yes, yes)
+    test = EProcess(baseline)
+    chance = (0.5 + baseline.yes + yes) / (1.5 + baseline.asked + seen.asked)
+    after = [math.exp(test.log_e(seen + Rate(1, more)) - test.log_e(seen)) for more in (1, 0)]
+    assert chance * after[0] + (1 - chance) * after[1] == pytest.approx(1, rel=1e-6)
+
+
+@given(rates(), st.lists(st.booleans(), max_size=60))
+def test_one_by_one_comes_to_the_same_as_all_at_once(baseline: Rate, answers: list[bool]) -> None:
+    watch = StreamWatch(EProcess(baseline))
+    along = [watch.add(yes) for yes in answers]
+    assert watch.log_e == pytest.approx(EProcess(baseline).log_e(Rate(len(answers), sum(answers))))
+    assert watch.highest == max([0.0, *along])
+
+
+def test_a_small_baseline_judges_nothing() -> None:
+    assert EProcess(Rate(SMALLEST_BASELINE - 1, 0)).log_e(Rate(100, 100)) == 0
+    assert EProcess(Rate(SMALLEST_BASELINE, 0)).log_e(Rate(100, 100)) > 100
+
+
+def test_the_parts_of_alpha_come_to_alpha() -> None:
+    assert sum(math.exp(-threshold(stream, 3)) * 3 for stream in Stream) == pytest.approx(ALPHA)
+    assert set(SHARES) == set(Stream)
+
+
+@pytest.mark.parametrize(("yes", "asked"), [(1, 0), (-1, 3)])
+def test_counts_that_cannot_be_are_refused(yes: int, asked: int) -> None:
+    with pytest.raises(ValueError, match="cannot be yes"):
+        Rate(asked, yes)
+
+
+def _chance_of_alarm(baseline: Rate, rate: float, alpha: float, outcomes: int) -> float:
+    """That e ever reaches 1 / alpha within so many outcomes: exact, by following all that may happen."""
+    test, limit = EProcess(baseline), -math.log(alpha)
+    chances, alarmed = {0: 1.0}, 0.0
+    for asked in range(1, outcomes + 1):
+        after: dict[int, float] = {}
+        for yes, chance in chances.items():
+            after[yes] = after.get(yes, 0.0) + chance * (1 - rate)
+            after[yes + 1] = after.get(yes + 1, 0.0) + chance * rate
+        alarms = [yes for yes in after if test.log_e(Rate(asked, yes)) >= limit]
+        alarmed += sum(after.pop(yes) for yes in alarms)
+        chances = {yes: chance for yes, chance in after.items() if chance > 1e-12}
+    return alarmed
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3, 0.7])
+@pytest.mark.parametrize("alpha", [1e-2, ALPHA])
+def test_a_stream_like_its_baseline_seldom_alarms(rate: float, alpha: float) -> None:
+    """Exact, over all baselines that such a rate brings forth and all that may come after."""
+    asked = SMALLEST_BASELINE
+    chance = sum(
+        math.comb(asked, yes)
+        * rate**yes
+        * (1 - rate) ** (asked - yes)
+        * _chance_of_alarm(Rate(asked, yes), rate, alpha, 80)
+        for yes in range(asked + 1)
+    )
+    assert chance <= alpha
+
+
+@pytest.mark.parametrize(("baseline", "rate"), [(100, 0.02), (300, 0.1), (1000, 0.01)])
+def test_a_thousand_outcomes_like_the_baseline_seldom_alarm(baseline: int, rate: float) -> None:
+    """Simulated, with a seed: alarms at alpha = 2 % in at most 2 % of the moves."""
+    generator, moves, alpha = random.Random(20), 500, 0.02
+    alarms = 0
+    for _ in range(moves):
+        watch = StreamWatch(EProcess(Rate(baseline, sum(generator.random() < rate for _ in range(baseline)))))
+        for _ in range(1000):
+            watch.add(generator.random() < rate)
+        alarms += watch.highest >= -math.log(alpha)
+    assert alarms <= alpha * moves
+
+
+@pytest.mark.parametrize(("rate", "median", "percentile_95"), [(0.5, 10, 20), (0.2, 35, 70)])
+def test_it_sees_a_regression_soon(rate: float, median: int, percentile_95: int) -> None:
+    generator, limit = random.Random(7), threshold(Stream.FAILED)
+    needed = []
+    for _ in range(3000):
+        watch = StreamWatch(EProcess(Rate(1000, 10)))
+        while watch.highest < limit:
+            watch.add(generator.random() < rate)
+        needed.append(watch.seen.asked)
+    cuts = quantiles(needed, n=20)
+    assert cuts[9] <= median
+    assert cuts[18] <= percentile_95
+
+
+def test_an_improvement_is_no_evidence() -> None:
+    assert EProcess(Rate(1000, 300)).log_e(Rate(1000, 1)) < -50

@@ -1,0 +1,1 @@
+"""Handlers' `rehearse`: what a worker does for a probe."""

@@ -1,0 +1,96 @@
+"""Calls a handler's `rehearse`, in a thread with an event loop of its own: whatever it does, tasks run on."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from workers.execution.inline import ThreadContext
+from workers.handlers.base import TaskHandler
+from workers.rehearsal.context import RehearsalContext
+
+#: How long `rehearse` may take (seconds); and how much longer a thread may need to say so.
+REHEARSE_SECONDS: Final = 5.0
+MARGIN_SECONDS: Final = 0.5
+_LONGEST_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What became of it: an outcome of a probe, and seconds."""
+
+    outcome: str
+    detail: str = ""
+    seconds: float | None = None
+
+
+class Rehearsing:
+    """`is_isolated`: whether a handler has to run in a process of its own; those are not called."""
+
+    def __init__(self, is_isolated: Callable[[TaskHandler], bool], *, limit: float = REHEARSE_SECONDS) -> None:
+        self._is_isolated = is_isolated
+        self._limit = limit
+        self._stuck: set[str] = set()
+        """Types whose `rehearse` has not returned: one thread of each at most."""
+
+    async def run(self, handler: TaskHandler, payload: dict[str, Any], context: RehearsalContext) -> Rehearsed:
+        """Never raises, but `CancelledError`."""
+        rehearse = getattr(handler, "rehearse", None)
+        if not callable(rehearse):
+            return Rehearsed("no_rehearse")
+        if self._is_isolated(handler):
+            return Rehearsed("isolated")
+        if handler.task_type in self._stuck:
+            return Rehearsed("blocked", "an earlier rehearse() of this worker has not returned")
+        loop, began = asyncio.get_running_loop(), time.monotonic()
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
+        self._stuck.add(handler.task_type)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                self._call(rehearse, payload, ThreadContext(context, loop))
+            except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the rehearsal
+                error = raised
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._end, handler.task_type, ended, error)
+
+        threading.Thread(target=work, name=f"rehearse {handler.task_type}", daemon=True).start()
+        done, _ = await asyncio.wait({ended}, timeout=self._limit + MARGIN_SECONDS)
+        seconds = time.monotonic() - began
+        if context.refused:
+            return Rehearsed("wrote", f"it tried {context.refused[0]}", seconds)
+        error = ended.result() if done else _Blocked()
+        if isinstance(error, _Blocked):
+            return Rehearsed("blocked", f"rehearse() did not return within {self._limit:g} s", seconds)
+        if error is not None:
+            return Rehearsed("raised", f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL], seconds)
+        return Rehearsed("rehearsed", "", seconds)
+
+    def _call(self, rehearse: Callable[..., Any], payload: dict[str, Any], context: ThreadContext) -> None:
+        returned = rehearse(payload, context)
+        if inspect.isawaitable(returned):
+            asyncio.run(self._within_limit(returned))
+
+    async def _within_limit(self, returned: Any) -> None:
+        try:
+            async with asyncio.timeout(self._limit) as limit:
+                await returned
+        except TimeoutError:
+            if limit.expired():
+                raise _Blocked from None
+            raise
+
+    def _end(self, task_type: str, ended: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
+        self._stuck.discard(task_type)
+        if not ended.done():
+            ended.set_result(error)
+
+
+class _Blocked(Exception):
+    """It did not return in time."""

@@ -16,7 +16,7 @@ from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
-from gateway.submission.start_plan import DispatcherPort, StartPlan, plan_to_wait
+from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, plan_to_wait
 from gateway.submission.turns import Turns
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.tasks import fault_points
@@ -35,12 +35,6 @@ PAYLOAD = 4
 #: Makes the answer to a batch from the active tasks that have the unique keys of its tasks, and from the quotas that
 #: its tasks exceed. Both are by the index of the task in the batch.
 Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
-
-#: Is told of tasks that were accepted, and their start plans.
-OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
-
-#: The trace context of a task that is accepted now; empty: it has none.
-Tracer = Callable[[NewTask], Mapping[str, str]]
 
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
@@ -97,7 +91,7 @@ class Intake:
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        plans = [plan.traced(self._trace(task)) for task, plan in zip(tasks, plans or self._plans(tasks), strict=True)]
+        plans = self._plans(tasks, plans)
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
@@ -123,7 +117,7 @@ class Intake:
         all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
-        plans = [plan.traced(self._trace(task)) for task, plan in zip(tasks, self._plans(tasks), strict=True)]
+        plans = self._plans(tasks)
         fault_points.passing("before_accept")
         accepted: list[int] = []
         text = ""
@@ -228,11 +222,12 @@ class Intake:
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
-    def _plans(self, tasks: Sequence[NewTask]) -> list[StartPlan]:
-        """The start plans of the tasks of one submission."""
-        if len(tasks) <= FEW:
-            return [self._dispatcher.plan(task) for task in tasks]
-        return [plan_to_wait(task.not_before) for task in tasks]
+    def _plans(self, tasks: Sequence[NewTask], made: Sequence[StartPlan] | None = None) -> list[StartPlan]:
+        """The start plans of the tasks of one submission, which may be made already, with their traces."""
+        if made is None:
+            few = len(tasks) <= FEW
+            made = [self._dispatcher.plan(task) if few else plan_to_wait(task.not_before) for task in tasks]
+        return [plan.traced(self._trace(task)) for task, plan in zip(tasks, made, strict=True)]
 
     def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
         self._on_accepted(tasks, plans)

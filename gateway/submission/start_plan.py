@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -70,6 +70,13 @@ def plan_to_start(
     """The task starts on that backend now, because of that."""
     repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
     return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated, rule=rule, entry_id=entry_id)
+
+
+#: Is told of tasks that were accepted, and their start plans.
+OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
+
+#: The trace context of a task that is accepted now; empty: it has none.
+Tracer = Callable[[NewTask], Mapping[str, str]]
 
 
 class DispatcherPort(Protocol):

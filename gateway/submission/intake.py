@@ -39,7 +39,6 @@ Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
 
-
 #: How long to look for the rows of a commit whose answer was lost (seconds).
 LOOK_SECONDS = 3.0
 
@@ -224,9 +223,8 @@ class Intake:
 
     def _plans(self, tasks: Sequence[NewTask], made: Sequence[StartPlan] | None = None) -> list[StartPlan]:
         """The start plans of the tasks of one submission, which may be made already, with their traces."""
-        if made is None:
-            few = len(tasks) <= FEW
-            made = [self._dispatcher.plan(task) if few else plan_to_wait(task.not_before) for task in tasks]
+        few = len(tasks) <= FEW
+        made = made or [self._dispatcher.plan(task) if few else plan_to_wait(task.not_before) for task in tasks]
         return [plan.traced(self._trace(task)) for task, plan in zip(tasks, made, strict=True)]
 
     def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:

@@ -23,6 +23,7 @@ from deploy.local.ports import free_port
 from gateway.observability.instrumentation import restore_libraries
 from gateway.observability.logs import JsonFormatter
 from gateway.rpc.server import GrpcServer
+from gateway.running import NOISY
 from gateway.settings import Settings
 
 #: Building Jaeger takes minutes, once.
@@ -217,6 +218,8 @@ async def test_keys_payloads_and_results_are_told_to_nobody(
     world: TracedWorld, jaeger: JaegerPart, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    for library in NOISY:  # as in every program of ours
+        caplog.set_level(logging.WARNING, logger=library)
     caplog.handler.setFormatter(JsonFormatter())
     canary, home, trace_id = f"canary-{secrets.token_hex(8)}", await world.people.household(), secrets.token_hex(16)
     client, context = world.client(home.owner), {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}

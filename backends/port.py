@@ -142,8 +142,8 @@ class Place(StrEnum):
     """One of the gateway's own workers has it."""
     HELD_ELSEWHERE = "held_elsewhere"
     """A worker has it that is not the gateway's (a legacy worker)."""
-    TAKEN = "taken"
-    """The gateway has taken it out of its queue, and it is not yet a task."""
+    COLLECTED = "taken"
+    """The gateway has collected it from its queue, and it is not yet a task."""
     SET_ASIDE = "set_aside"
     """It is no task that anybody can run."""
 

@@ -43,7 +43,7 @@ CAPABILITIES = frozenset(
 class MemoryEngine:
     """Keeps tasks in order of priority, then of arrival, and hands them out one at a time.
 
-    Without an `executor` a test takes each task with `take` and says how it ends. With one, tasks run as they come,
+    Without an `executor` a test takes each task with `receive` and says how it ends. With one, tasks run as they come,
     up to `slots` at once. `faults` makes calls fail; `forget` empties the engine. `capabilities` narrows what is
     declared, and what is not declared is not done. `name` lets several stand for several backends.
     """
@@ -209,16 +209,16 @@ class MemoryEngine:
         ordered = [self._records[workflow_id] for _, _, workflow_id in sorted(self._queue)]
         return [record.start.ref for record in ordered if record.state is WorkflowState.QUEUED]
 
-    async def take(self, worker_id: str = "memory") -> MemoryRun:
+    async def receive(self, worker_id: str = "memory") -> MemoryRun:
         """The next task, running from now on; waits for one."""
         while True:
-            run = self.take_now(worker_id)
+            run = self.receive_now(worker_id)
             if run is not None:
                 return run
             self._something_waits.clear()
             await self._something_waits.wait()
 
-    def take_now(self, worker_id: str = "memory") -> MemoryRun | None:
+    def receive_now(self, worker_id: str = "memory") -> MemoryRun | None:
         """The next task, running from now on; None when none waits."""
         while self._queue:
             record = self._records.get(heapq.heappop(self._queue)[2])
@@ -267,7 +267,7 @@ class MemoryEngine:
 
     def _execute_more(self) -> None:
         while self._executor is not None and len(self._tasks) < self._slots:
-            run = self.take_now()
+            run = self.receive_now()
             if run is None:
                 return
             task = asyncio.get_running_loop().create_task(self._execute(self._executor, run))

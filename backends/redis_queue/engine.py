@@ -108,10 +108,10 @@ class RedisQueueEngine:
         arguments = (ref.workflow_id, _storable(reason), _KEEP)
         if not await self._link.run(scripts.CANCEL, *arguments):
             return False
-        taken_out = await self._lists.take_out(ref)
+        removed = await self._lists.remove(ref)
         if not await self._lists.is_held(ref):
             await self._link.run(scripts.CANCELLED, *arguments)
-        return taken_out > 0
+        return removed > 0
 
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         raise CapabilityMissing("The Redis queue cannot deliver signals.")
@@ -146,8 +146,8 @@ class RedisQueueEngine:
             groups: dict[str, list[str]] = {}
             for ref in some:
                 groups.setdefault(ref.group_id, []).append(ref.workflow_id)
-            taken = await self._lists.withdraw(groups, keep=_KEEP)
-            withdrawn += [ref for ref in some if ref.workflow_id in taken]
+            found = await self._lists.withdraw(groups, keep=_KEEP)
+            withdrawn += [ref for ref in some if ref.workflow_id in found]
         return withdrawn
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -190,7 +190,7 @@ class RedisQueueEngine:
     async def take_stock(self) -> Sequence[Stock]:
         """All lists, read page by page: it takes some 10 ms for each 1,000 payloads."""
         with _reading():
-            return await self._stocktaking.take()
+            return await self._stocktaking.count()
 
     async def get_incarnation(self) -> str:
         """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""

@@ -33,7 +33,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Collected:
     """A payload in the gateway's own keeping; cut when `size` is over `LARGEST_BYTES`."""
 
     entry_id: str
@@ -47,7 +47,7 @@ class Taken:
 
 
 class Ingress:
-    """Takes foreign payloads out of the lists, one by one and never twice.
+    """Collects foreign payloads from the lists, one by one and never twice.
 
     Each is in exactly one place at any time: its group's list, the gateway's keeping, or given up. Methods raise
     `EngineUnavailable`, `AnswerLost` or `EngineError`, and may all be repeated without harm.
@@ -65,35 +65,35 @@ class Ingress:
         # Lists are walked from the right, where the youngest are.
         return list({(sighting.group, sighting.digest): sighting for sighting in reversed(found)}.values())
 
-    async def take(self, sighting: Sighting) -> Taken | None:
+    async def collect(self, sighting: Sighting) -> Collected | None:
         """Move it from its list into the gateway's keeping; None if somebody else was faster."""
         entry_id = uuid.uuid4().hex
         # A repetition finds nothing left, or an equal copy; what counts is what lies under the entry's id.
-        async for _ in walk(self._link, scripts.TAKE, (sighting.digest, sighting.size, entry_id), [sighting.group]):
+        async for _ in walk(self._link, scripts.COLLECT, (sighting.digest, sighting.size, entry_id), [sighting.group]):
             pass
         return await self.read(entry_id)
 
     async def unsettled(self) -> list[str]:
-        """Ids of what was taken and neither dropped, set aside nor put back."""
-        return [entry.decode() for entry in await self._link.call("HKEYS", wire.TAKEN)]
+        """Ids of what was collected and neither dropped, set aside nor put back."""
+        return [entry.decode() for entry in await self._link.call("HKEYS", wire.COLLECTED)]
 
-    async def read(self, entry_id: str) -> Taken | None:
+    async def read(self, entry_id: str) -> Collected | None:
         """The payload in the gateway's keeping with this id."""
-        answer = await self._link.run(scripts.TAKEN, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
-        return None if answer is None else Taken(entry_id, *answer)
+        answer = await self._link.run(scripts.COLLECTED, entry_id, LARGEST_BYTES, dead.SHOWN_BYTES)
+        return None if answer is None else Collected(entry_id, *answer)
 
-    async def drop(self, taken: Taken) -> None:
+    async def drop(self, collected: Collected) -> None:
         """Remove it: the gateway has accepted it as a task."""
-        await self._link.run(scripts.SETTLE, taken.entry_id, "drop")
+        await self._link.run(scripts.SETTLE, collected.entry_id, "drop")
 
-    async def set_aside(self, taken: Taken, reason: str) -> None:
+    async def set_aside(self, collected: Collected, reason: str) -> None:
         """Move it to the dead list."""
-        entry = dead.entry(reason, taken.group, taken.payload, taken.size)
-        await self._link.run(scripts.SETTLE, taken.entry_id, "dead", entry)
+        entry = dead.entry(reason, collected.group, collected.payload, collected.size)
+        await self._link.run(scripts.SETTLE, collected.entry_id, "dead", entry)
 
-    async def put_back(self, taken: Taken) -> None:
+    async def put_back(self, collected: Collected) -> None:
         """Make it the next of its group again."""
-        await self._link.run(scripts.SETTLE, taken.entry_id, "back")
+        await self._link.run(scripts.SETTLE, collected.entry_id, "back")
 
     async def _groups(self, *, everywhere: bool) -> list[bytes]:
         if not everywhere:

@@ -23,7 +23,7 @@ class TaskLists:
         self._link = link
 
     async def is_waiting(self, ref: WorkflowRef, *, known: bool = False) -> bool:
-        """Whether the group's list holds it. Misses what is taken meanwhile.
+        """Whether the group's list holds it. Misses what is received meanwhile.
 
         `known`: it was pushed at some time, and is taken to be in a list of more than 1,000 payloads. Somebody who
         compares many starts would read such a list for each; what is wrong then shows as soon as it is shorter.
@@ -54,9 +54,9 @@ class TaskLists:
         """As `contents`, of what this worker holds."""
         return await self._read([f"{wire.OWN}{worker_id}:{group}" for group in await self._groups_of(worker_id)])
 
-    async def take_out(self, ref: WorkflowRef) -> int:
-        """Take all copies out of the group's list; how many. Misses what is taken or put back meanwhile."""
-        pages = walk(self._link, scripts.TAKE_OUT, _needle(ref), [ref.group_id])
+    async def remove(self, ref: WorkflowRef) -> int:
+        """Remove all copies from the group's list; how many. Misses what is received or put back meanwhile."""
+        pages = walk(self._link, scripts.REMOVE, _needle(ref), [ref.group_id])
         return sum([page.found async for page in pages])
 
     async def withdraw(self, starts: Mapping[str, Collection[str]], *, keep: int) -> set[str]:
@@ -65,23 +65,23 @@ class TaskLists:
 
         `keep`: seconds to keep their markers, which let nothing of them come again.
         """
-        taken: set[str] = set()
+        withdrawn: set[str] = set()
         seen = dict.fromkeys(starts, 0)
         while seen:
             arguments: list[str | int] = []
             for group, place in seen.items():
-                left = [workflow_id for workflow_id in starts[group] if workflow_id not in taken]
+                left = [workflow_id for workflow_id in starts[group] if workflow_id not in withdrawn]
                 arguments += [place, group, len(left), *left]
             answers = await self._link.run(scripts.WITHDRAW, keep, *arguments)
             for group, (done, place, found) in zip(list(seen), answers, strict=True):
-                taken.update(workflow_id.decode() for workflow_id in found)
+                withdrawn.update(workflow_id.decode() for workflow_id in found)
                 seen[group] = place
                 if done:
                     del seen[group]
-        return taken
+        return withdrawn
 
     async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:
-        """Make what a worker holds the next of its group, unless one waits; whether it waits now, or was taken anew.
+        """Make what a worker holds the next of its group, unless one waits; whether it waits now, or was received anew.
 
         `keep`: seconds to keep the marker of a start that turns out to be cancelled.
         """

@@ -20,7 +20,7 @@ _KEYS = {
     "own": wire.OWN,
     "emptied": wire.EMPTIED,
     "dead": wire.DEAD,
-    "taken": wire.TAKEN,
+    "collected": wire.COLLECTED,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
     "order": wire.ORDER,
@@ -58,14 +58,14 @@ START = _load("start", "fair_turns")
 FIND = _load("find")
 CONTENTS = _load("contents")
 CANCEL = _load("cancel")
-TAKE_OUT = _load("take_out", "fair_turns")
+REMOVE = _load("remove", "fair_turns")
 CANCELLED = _load("cancelled")
 REQUEUE = _load("requeue", "fair_turns")
 WITHDRAW = _load("withdraw", "fair_turns")
 ENDED = _load("ended")
 NOT_ENDED = _load("not_ended")
 INCARNATION = _load("incarnation")
-PICK = _load("pick", "fair_turns")
+RECEIVE = _load("receive", "fair_turns")
 FINISH = _load("finish", "fair_turns")
 SET_ASIDE = _load("set_aside")
 GIVE_BACK = _load("give_back", "fair_turns")
@@ -75,8 +75,8 @@ ACTIVATE = _load("activate")
 KEEP_FRESH = _load("keep_fresh")
 PEEK = _load("peek", "foreign")
 COUNT = _load("count", "foreign", "tally")
-COUNT_TAKEN = _load("count_taken", "foreign", "tally")
+COUNT_COLLECTED = _load("count_collected", "foreign", "tally")
 COUNT_DEAD = _load("count_dead")
-TAKE = _load("take")
-TAKEN = _load("taken")
+COLLECT = _load("collect")
+COLLECTED = _load("collected")
 SETTLE = _load("settle")

@@ -27,14 +27,14 @@ class Stocktaking:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def take(self) -> list[Stock]:
+    async def count(self) -> list[Stock]:
         """Payloads go from a group's list to a worker's and back: the workers' lists are counted before and after."""
         groups, own = await self._lists()
         before = await self._held(own)
         found = await self._waiting(groups)
         after = await self._held(own)
         found += max(before, after, key=lambda stocks: sum(stock.tasks for stock in stocks))
-        return _merged([*found, *await self._taken(), *await self._set_aside()])
+        return _merged([*found, *await self._collected(), *await self._set_aside()])
 
     async def _lists(self) -> tuple[list[bytes], list[bytes]]:
         """The lists of groups, and of the gateway's workers, dead ones included."""
@@ -71,15 +71,15 @@ class Stocktaking:
             passed += page.done
         return [Stock(place, False, own), *found] if own else found
 
-    async def _taken(self) -> list[Stock]:
-        entries = await self._link.call("HKEYS", wire.TAKEN)
+    async def _collected(self) -> list[Stock]:
+        entries = await self._link.call("HKEYS", wire.COLLECTED)
         found: list[Stock] = []
         while entries:
-            seen, (own, *kinds) = await self._link.run(scripts.COUNT_TAKEN, LARGEST_BYTES, *entries[:_MOST_ENTRIES])
+            seen, (own, *kinds) = await self._link.run(scripts.COUNT_COLLECTED, LARGEST_BYTES, *entries[:_MOST_ENTRIES])
             entries = entries[seen:]
-            found += [_foreign(Place.TAKEN, *kind) for kind in _fours(kinds)]
+            found += [_foreign(Place.COLLECTED, *kind) for kind in _fours(kinds)]
             if own:
-                found.append(Stock(Place.TAKEN, False, own))
+                found.append(Stock(Place.COLLECTED, False, own))
         return found
 
     async def _set_aside(self) -> list[Stock]:

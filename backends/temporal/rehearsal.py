@@ -48,7 +48,7 @@ class TemporalRehearsal:
         try:
             request = await self._compiled(session, start)
         except (TypeError, ValueError, OverflowError) as error:
-            return [Objection("not_encodable", f"{type(error).__name__}: {error}"[:300])]
+            return [Objection("not_encodable", type(error).__name__)]
         found = [*_size(request), *_names(start, request.task_queue.name), *_attributes(start, session)]
         if not starts.LEAST_WEIGHT <= start.fairness_weight <= starts.MOST_WEIGHT:
             found.append(Objection("weight_cut", f"{start.fairness_weight:g}"))

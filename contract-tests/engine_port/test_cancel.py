@@ -17,7 +17,7 @@ async def test_a_waiting_task_is_taken_out(harness: EngineHarness, engine: Workf
     await engine.start_workflow(gone)
     assert await engine.cancel_workflow(gone.ref, "Task stopped by user")
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == other.ref.task_id
     await harness.finish(running, Completed())
     status = await engine.get_workflow_status(gone.ref)
@@ -32,7 +32,7 @@ async def test_only_that_start_is_taken_out(harness: EngineHarness, engine: Work
     assert await engine.cancel_workflow(starts[1].ref, "stopped")
     taken = set()
     for _ in range(2):
-        running = await harness.take()
+        running = await harness.receive()
         taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
     assert taken == {starts[0].ref.task_id, starts[2].ref.task_id}
@@ -45,7 +45,7 @@ async def test_a_cancelled_start_stays_cancelled(harness: EngineHarness, engine:
     await engine.cancel_workflow(gone.ref, "stopped again")
     await engine.start_workflow(gone)
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == other.ref.task_id
     await harness.finish(running, Completed())
 
@@ -57,7 +57,7 @@ async def test_of_an_unknown_start_there_is_nothing_to_cancel(engine: WorkflowEn
 async def test_what_has_ended_is_not_cancelled(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     assert not await engine.cancel_workflow(start.ref, "stopped")
     status = await engine.get_workflow_status(start.ref)
     assert status is not None
@@ -68,7 +68,7 @@ async def test_what_has_ended_is_not_cancelled(harness: EngineHarness, engine: W
 async def test_a_running_task_is_asked_to_stop(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     assert await engine.cancel_workflow(start.ref, "Task stopped by user")
     await asyncio.wait_for(running.cancelled.wait(), 60)
     await harness.finish(running, Stopped("Task stopped by user"))
@@ -84,7 +84,7 @@ async def test_a_running_task_may_still_complete(harness: EngineHarness, engine:
         pytest.skip(f"{engine.name} reaches running tasks")
     start = new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     assert not await engine.cancel_workflow(start.ref, "stopped")
     await harness.finish(running, Completed())
     status = await engine.get_workflow_status(start.ref)

@@ -22,7 +22,7 @@ async def test_a_crowd_does_not_stand_before_others(harness: EngineHarness, engi
     other = replace(new_start(), tenant_id="globex", fairness_key="globex")
     await engine.start_workflow(other)
     for _ in range(_PATIENCE):
-        running = await harness.take()
+        running = await harness.receive()
         await harness.finish(running, Completed())
         if running.assignment.task_id == other.ref.task_id:
             return

@@ -15,7 +15,7 @@ from workers.testing.starts import eventually, new_start
 async def test_an_incarnation_stays(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     before = await engine.get_incarnation()
     await engine.start_workflow(new_start())
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     await harness.break_connection()
     await harness.restore_connection()
     assert await engine.get_incarnation() == before
@@ -30,7 +30,7 @@ async def test_an_engine_that_lost_its_memory_is_another(harness: EngineHarness,
     assert await engine.get_incarnation() != before
     assert await engine.get_workflow_status(start.ref) is None
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())
 
@@ -39,9 +39,9 @@ async def test_what_ended_is_listed_if_anything_is(harness: EngineHarness, engin
     before = datetime.now(UTC) - timedelta(minutes=1)
     done, failed = new_start(), new_start()
     await engine.start_workflow(done)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     await engine.start_workflow(failed)
-    await harness.finish(await harness.take(), Failed("broken", "ValueError"))
+    await harness.finish(await harness.receive(), Failed("broken", "ValueError"))
     expected = {done.ref.workflow_id: WorkflowState.COMPLETED, failed.ref.workflow_id: WorkflowState.FAILED}
     ended = await eventually(
         lambda: engine.list_ended(before),
@@ -56,6 +56,6 @@ async def test_what_ended_is_listed_if_anything_is(harness: EngineHarness, engin
 async def test_what_ended_before_is_not_listed(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     ended = await engine.list_ended(datetime.now(UTC) + timedelta(minutes=5))
     assert start.ref.workflow_id not in {one.workflow_id for one in ended}

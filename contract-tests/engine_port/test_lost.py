@@ -13,9 +13,9 @@ async def test_only_what_is_in_no_place_is_lost(harness: EngineHarness, engine: 
     group = running.ref.group_id
     waiting = [new_start({"content": f'"dispatch_epoch": 9}} {n}'}, group_id=group) for n in range(3)]
     await engine.start_workflow(ended)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     await engine.start_workflow(running)
-    await harness.take()
+    await harness.receive()
     for start in waiting:
         await engine.start_workflow(start)
     never, later = new_start(group_id=group).ref, next_epoch(waiting[0]).ref

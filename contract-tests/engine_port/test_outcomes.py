@@ -13,12 +13,12 @@ from workers.testing.starts import new_start
 async def _is_offered_again(harness: EngineHarness, engine: WorkflowEnginePort, outcome: Outcome) -> bool:
     start, other = new_start(), new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), outcome)
+    await harness.finish(await harness.receive(), outcome)
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     await harness.finish(running, Completed())
     if running.assignment.task_id == start.ref.task_id:
-        await harness.finish(await harness.take(), Completed())
+        await harness.finish(await harness.receive(), Completed())
         return True
     return False
 
@@ -38,7 +38,7 @@ async def test_a_refused_task_is_dropped(harness: EngineHarness, engine: Workflo
 async def test_a_dropped_task_does_not_wait(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Refused("superseded"))
+    await harness.finish(await harness.receive(), Refused("superseded"))
     status = await engine.get_workflow_status(start.ref)
     assert status is None or status.state.is_terminal
 
@@ -46,8 +46,8 @@ async def test_a_dropped_task_does_not_wait(harness: EngineHarness, engine: Work
 async def test_a_task_refused_for_now_is_offered_again(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Refused("held", retry_in=timedelta(milliseconds=1)))
-    running = await harness.take()
+    await harness.finish(await harness.receive(), Refused("held", retry_in=timedelta(milliseconds=1)))
+    running = await harness.receive()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())
     status = await engine.get_workflow_status(start.ref)

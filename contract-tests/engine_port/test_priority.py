@@ -20,7 +20,7 @@ async def test_the_urgent_overtakes(harness: EngineHarness, engine: WorkflowEngi
     urgent = new_start(priority=1)
     await engine.start_workflow(urgent)
     for _ in range(_PATIENCE):
-        running = await harness.take()
+        running = await harness.receive()
         await harness.finish(running, Completed())
         if running.assignment.task_id == urgent.ref.task_id:
             return

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.needs(Capability.REQUEUE)
 async def test_a_lost_workers_task_runs_again(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.take()
+    await harness.receive()
     await eventually(
         lambda: engine.get_workflow_status(start.ref),
         lambda status: status is not None and status.state is WorkflowState.RUNNING,
     )
     await harness.lose_worker()
     assert await engine.requeue_workflow(start.ref, "its worker was lost")
-    running = await harness.take()
+    running = await harness.receive()
     assert (running.assignment.task_id, running.assignment.epoch) == (start.ref.task_id, 1)
     await harness.finish(running, Completed({"n": 2}))
     status = await engine.get_workflow_status(start.ref)
@@ -35,14 +35,14 @@ async def test_it_runs_before_its_group(harness: EngineHarness, engine: Workflow
     for start in starts:
         await engine.start_workflow(start)
     # Not every engine hands out one queue in the order of the starts.
-    lost = (await harness.take()).assignment.task_id
+    lost = (await harness.receive()).assignment.task_id
     await harness.lose_worker()
     assert await engine.requeue_workflow(
         next(start.ref for start in starts if start.ref.task_id == lost), "its worker was lost"
     )
     taken = set()
     for _ in starts:
-        running = await harness.take()
+        running = await harness.receive()
         taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
     assert taken == {start.ref.task_id for start in starts}
@@ -55,7 +55,7 @@ async def test_what_waits_still_waits(harness: EngineHarness, engine: WorkflowEn
     await engine.start_workflow(other)
     taken = set()
     for _ in range(2):
-        running = await harness.take()
+        running = await harness.receive()
         taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
     assert taken == {start.ref.task_id, other.ref.task_id}
@@ -68,7 +68,7 @@ async def test_an_unknown_start_is_not_held(engine: WorkflowEnginePort) -> None:
 async def test_what_has_ended_is_not_held(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     assert not await engine.requeue_workflow(start.ref, "lost")
 
 
@@ -79,7 +79,7 @@ async def test_releasing_a_worker_that_holds_nothing_is_harmless(engine: Workflo
 async def test_what_is_released_by_worker_runs_again(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.take()
+    await harness.receive()
     worker_id = harness.worker_id
     await harness.lose_worker()
     held = await engine.list_held(worker_id)
@@ -88,6 +88,6 @@ async def test_what_is_released_by_worker_runs_again(harness: EngineHarness, eng
         pytest.skip(f"{engine.name} keeps no list of what a worker was given")
     assert held == [start.ref.workflow_id]
     assert await engine.list_held(worker_id) == []
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())

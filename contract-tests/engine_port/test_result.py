@@ -21,14 +21,14 @@ async def test_a_result_can_be_had_later(
 ) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Completed(result))
+    await harness.finish(await harness.receive(), Completed(result))
     assert await engine.get_workflow_result(start.ref) == result
 
 
 async def test_a_result_can_be_waited_for(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     waiting = asyncio.create_task(engine.get_workflow_result(start.ref))
     await harness.finish(running, Completed({"n": 1}))
     assert await asyncio.wait_for(waiting, 20) == {"n": 1}
@@ -37,7 +37,7 @@ async def test_a_result_can_be_waited_for(harness: EngineHarness, engine: Workfl
 async def test_a_failure_is_raised(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Failed("the graph is on fire", "RuntimeError"))
+    await harness.finish(await harness.receive(), Failed("the graph is on fire", "RuntimeError"))
     with pytest.raises(EngineError, match="the graph is on fire"):
         await engine.get_workflow_result(start.ref)
 

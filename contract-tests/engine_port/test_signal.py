@@ -30,7 +30,7 @@ async def test_a_signal_needs_a_workflow(engine: WorkflowEnginePort) -> None:
 async def test_a_signal_to_a_running_workflow_is_taken(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     await engine.signal_workflow(start.ref, "pause", {"why": "maintenance"})
     await harness.finish(running, Completed())
     with pytest.raises((WorkflowNotFound, CapabilityMissing)):

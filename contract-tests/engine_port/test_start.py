@@ -13,7 +13,7 @@ from workers.testing.starts import new_start, next_epoch
 async def test_the_worker_is_given_the_task(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     given = running.assignment
     assert (given.task_id, given.task_type, given.group_id) == (
         start.ref.task_id,
@@ -40,7 +40,7 @@ async def test_a_payload_arrives_unchanged(
 ) -> None:
     start = new_start(payload)
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     given = running.assignment.payload
     # An engine may send a reference instead; the worker then reads the payload where it claims the task.
     assert given is None or {key: given.get(key) for key in start.payload} == start.payload
@@ -53,7 +53,7 @@ async def test_a_payload_beyond_any_message_limit_still_starts(
 ) -> None:
     start = new_start({"content": "x" * 5_000_000})
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())
 
@@ -61,7 +61,7 @@ async def test_a_payload_beyond_any_message_limit_still_starts(
 async def test_a_type_nobody_knows_reaches_a_worker(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start = new_start(task_type="no_such_type")
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_type == "no_such_type"
     await harness.finish(running, Completed())
 
@@ -73,7 +73,7 @@ async def test_a_repeated_start_is_one_start(harness: EngineHarness, engine: Wor
     await engine.start_workflow(other)
     taken = set()
     for _ in range(2):
-        running = await harness.take()
+        running = await harness.receive()
         taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
     assert taken == {twice.ref.task_id, other.ref.task_id}
@@ -84,11 +84,11 @@ async def test_a_start_repeated_while_it_runs_is_the_same_start(
 ) -> None:
     start, other = new_start(), new_start()
     await engine.start_workflow(start)
-    running = await harness.take()
+    running = await harness.receive()
     await engine.start_workflow(start)
     await harness.finish(running, Completed())
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == other.ref.task_id
     await harness.finish(running, Completed())
 
@@ -98,10 +98,10 @@ async def test_a_start_repeated_after_its_end_does_not_run_again(
 ) -> None:
     start, other = new_start(), new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), Completed())
+    await harness.finish(await harness.receive(), Completed())
     await engine.start_workflow(start)
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == other.ref.task_id
     await harness.finish(running, Completed())
 
@@ -111,7 +111,7 @@ async def test_each_epoch_is_a_start_of_its_own(harness: EngineHarness, engine: 
     second = next_epoch(first)
     for start in (first, second):
         await engine.start_workflow(start)
-        running = await harness.take()
+        running = await harness.receive()
         assert (running.assignment.task_id, running.assignment.epoch) == (start.ref.task_id, start.ref.epoch)
         await harness.finish(running, Completed())
     for start in (first, second):

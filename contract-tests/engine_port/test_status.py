@@ -21,7 +21,7 @@ async def test_queued_then_running_then_completed(harness: EngineHarness, engine
     start = new_start()
     await engine.start_workflow(start)
     assert await _state(engine, start.ref) is WorkflowState.QUEUED
-    running = await harness.take()
+    running = await harness.receive()
     await eventually(lambda: _state(engine, start.ref), lambda state: state is WorkflowState.RUNNING)
     await harness.finish(running, Completed({"communities_count": 3}))
     assert await _state(engine, start.ref) is WorkflowState.COMPLETED
@@ -30,7 +30,7 @@ async def test_queued_then_running_then_completed(harness: EngineHarness, engine
 async def _end(harness: EngineHarness, engine: WorkflowEnginePort, outcome: Outcome) -> WorkflowRef:
     start = new_start()
     await engine.start_workflow(start)
-    await harness.finish(await harness.take(), outcome)
+    await harness.finish(await harness.receive(), outcome)
     return start.ref
 
 

@@ -10,7 +10,7 @@ from workers.testing.starts import new_start
 
 async def test_what_it_holds_is_counted_if_anything_is(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     await engine.start_workflow(new_start())
-    running = await harness.take()
+    running = await harness.receive()
     await engine.start_workflow(new_start())
     held = await engine.take_stock()
     places = {stock.place: (stock.tasks, stock.is_foreign) for stock in held}

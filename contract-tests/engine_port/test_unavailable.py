@@ -50,7 +50,7 @@ async def test_a_start_that_never_arrived_does_not_run(harness: EngineHarness, e
         await engine.start_workflow(never)
     await harness.restore_connection()
     await engine.start_workflow(other)
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == other.ref.task_id
     await harness.finish(running, Completed())
     assert await engine.get_workflow_status(never.ref) is None
@@ -71,7 +71,7 @@ async def test_a_start_whose_answer_is_lost_is_repeated_as_one(
     await engine.start_workflow(other)
     taken = set()
     for _ in range(2):
-        running = await harness.take()
+        running = await harness.receive()
         taken.add(running.assignment.task_id)
         await harness.finish(running, Completed())
     assert taken == {start.ref.task_id, other.ref.task_id}

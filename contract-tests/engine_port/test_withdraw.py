@@ -32,7 +32,7 @@ async def test_what_waits_is_taken_back_and_unknown(harness: EngineHarness, engi
     assert await engine.withdraw_not_begun([gone.ref]) == [gone.ref]
     assert await engine.get_workflow_status(gone.ref) is None
     assert await engine.find_lost([gone.ref, stays.ref]) == [gone.ref]
-    running = await harness.take()
+    running = await harness.receive()
     assert running.assignment.task_id == stays.ref.task_id
     await harness.finish(running, Completed())
 
@@ -43,14 +43,14 @@ async def test_what_runs_or_ended_or_never_came_is_left_alone(
 ) -> None:
     ended, runs, never = new_start(), new_start(), new_start()
     await engine.start_workflow(ended)
-    await harness.finish(await harness.take(), Completed({"n": 1}))
+    await harness.finish(await harness.receive(), Completed({"n": 1}))
     await engine.start_workflow(runs)
-    running = await harness.take()
+    running = await harness.receive()
     assert await engine.withdraw_not_begun([ended.ref, runs.ref, never.ref]) == []
     await harness.finish(running, Completed({"n": 2}))
     assert [await engine.get_workflow_result(one.ref) for one in (ended, runs)] == [{"n": 1}, {"n": 2}]
     await engine.start_workflow(never)
-    assert (await harness.take()).assignment.task_id == never.ref.task_id
+    assert (await harness.receive()).assignment.task_id == never.ref.task_id
 
 
 @withdraws
@@ -72,7 +72,7 @@ async def test_a_late_repetition_of_the_start_does_not_bring_it_back(
     await engine.withdraw_not_begun([start.ref])
     await engine.start_workflow(start)
     await engine.start_workflow(other)
-    assert (await harness.take()).assignment.task_id == other.ref.task_id
+    assert (await harness.receive()).assignment.task_id == other.ref.task_id
     assert await engine.get_workflow_status(start.ref) is None
 
 
@@ -82,7 +82,7 @@ async def test_the_next_start_of_the_task_runs(harness: EngineHarness, engine: W
     await engine.start_workflow(start)
     await engine.withdraw_not_begun([start.ref])
     await engine.start_workflow(next_epoch(start))
-    running = await harness.take()
+    running = await harness.receive()
     assert (running.assignment.task_id, running.assignment.epoch) == (start.ref.task_id, 2)
     assert await engine.withdraw_not_begun([start.ref]) == [start.ref]
     await harness.finish(running, Completed())
@@ -105,7 +105,7 @@ async def test_many_of_several_groups_at_once(harness: EngineHarness, engine: Wo
         await engine.start_workflow(start)
     gone = [start.ref for start in starts if start is not starts[7]]
     assert set(await engine.withdraw_not_begun(gone)) == set(gone)
-    assert (await harness.take()).assignment.task_id == starts[7].ref.task_id
+    assert (await harness.receive()).assignment.task_id == starts[7].ref.task_id
 
 
 @withdraws
@@ -117,7 +117,7 @@ async def test_an_engine_that_is_away_did_nothing(harness: EngineHarness, engine
     with pytest.raises((EngineUnavailable, AnswerLost)):
         await engine.withdraw_not_begun([start.ref])
     await harness.restore_connection()
-    assert (await harness.take()).assignment.task_id == start.ref.task_id
+    assert (await harness.receive()).assignment.task_id == start.ref.task_id
 
 
 @withdraws

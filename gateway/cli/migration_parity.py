@@ -16,6 +16,12 @@ EXIT_CODES: Final = {"pass": 0, "regress": 4}
 
 Tenant = Annotated[str, typer.Option("--tenant", help="Id of the tenant")]
 
+_SIDE: Final = ("tasks", "failed", "retried", "dead", "runs/task", "run p50", "p90", "wait p90", "late p90")
+_STREAM: Final = (
+    *("before", "since", "evidence", "needed", "at most", "passes"),
+    *("even minutes", "odd minutes", "others before", "since"),
+)
+
 parity_app = typer.Typer(help="Whether a tenant's tasks fare as well on Temporal as they did on Redis.")
 
 
@@ -51,34 +57,8 @@ def text_of(report: dict[str, Any]) -> str:
     lines += [f"  {reason}" for reason in report["reasons"]]
     for one in report["types"]:
         rows = [_side(side) for side in one["sides"] if side["runs"] or side["tasks"]]
-        header = (
-            one["task_type"],
-            "tasks",
-            "failed",
-            "retried",
-            "dead",
-            "runs/task",
-            "run p50",
-            "p90",
-            "wait p90",
-            "late p90",
-        )
-        lines += ["", table(header, rows)]
-        noise = [_stream(stream) for stream in one["streams"]]
-        noise_header = (
-            "",
-            "before",
-            "since",
-            "evidence",
-            "needed",
-            "at most",
-            "passes",
-            "even min.",
-            "odd min.",
-            "others before",
-            "since",
-        )
-        lines += ["", table(noise_header, noise)]
+        lines += ["", table((one["task_type"], *_SIDE), rows)]
+        lines += ["", table(("", *_STREAM), [_stream(stream) for stream in one["streams"]])]
     return "\n".join(lines)
 
 

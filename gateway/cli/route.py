@@ -33,6 +33,7 @@ from gateway.cli.stage_door import DATABASE_SECONDS, StageDoor, open_door
 from gateway.dispatch.capabilities import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
+from gateway.migration.ledger import last_known
 from gateway.migration.stages.requests import ClearOverride, SetOverride
 from gateway.migration.stages.view import override_view
 from gateway.routing.errors import FlagChangeRefused
@@ -150,9 +151,11 @@ def _seen(door: StageDoor, scope: Scope) -> int:
 async def _explain(settings: Settings, query: RouteQuery) -> Json:
     database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
     listener = Listener(database)
-    flags, overrides = FlagSource.from_settings(settings, database, listener), Overrides(database, listener)
+    flags = FlagSource.from_settings(settings, database, listener, held=True)
+    overrides = Overrides(database, listener)
     await flags.start()
     try:
+        await _put_in_force(database, flags)
         query, notes = await _look_up(database, overrides, query)
         router = Router(flags, overrides, configured_backends(settings))
         route = router.explain(query)
@@ -166,6 +169,16 @@ async def _explain(settings: Settings, query: RouteQuery) -> Json:
         await flags.close()
         await listener.close()
         await database.close()
+
+
+async def _put_in_force(database: Database, flags: FlagSource) -> None:
+    """What a gateway follows: what was received, or the last known flag."""
+    try:
+        if flags.is_silent and await last_known.follow(database, flags):
+            return
+    except (DatabaseUnavailable, asyncpg.UndefinedTableError):
+        pass
+    flags.put_in_force(flags.received())
 
 
 async def _cannot(database: Database, settings: Settings, backend: str) -> list[str]:

@@ -20,7 +20,7 @@ import asyncpg
 
 from backends.errors import EngineError
 from backends.redis_queue import wire
-from backends.redis_queue.ingress import Ingress, Sighting, Taken
+from backends.redis_queue.ingress import Collected, Ingress, Sighting
 from gateway.access.placement import Tier
 from gateway.ingress.waiting import Waiting
 from gateway.routing.router import RouteQuery, Router
@@ -98,8 +98,8 @@ class Bridge:
             unsettled = await self._ingress.unsettled()
             self._waiting.keep(unsettled)
             for entry_id in unsettled:
-                if self._waiting.is_due(entry_id) and (taken := await self._ingress.read(entry_id)) is not None:
-                    await self._settle(taken)
+                if self._waiting.is_due(entry_id) and (collected := await self._ingress.read(entry_id)) is not None:
+                    await self._settle(collected)
             if self._enabled:
                 await self._look()
         except EngineError as error:
@@ -169,10 +169,10 @@ class Bridge:
         """Take it and settle it, unless its group is `blocked`; the group is from now on if the payload has to wait."""
         if sighting.group in blocked:
             return
-        taken = await self._ingress.take(sighting)
-        if taken is None:
+        collected = await self._ingress.collect(sighting)
+        if collected is None:
             return
-        if sighting.task_id is None and (message := _message(taken)) is not None:
+        if sighting.task_id is None and (message := _message(collected)) is not None:
             # Redis could not read it, Python can: now it is known what it is, and can be judged like the others.
             known = replace(
                 sighting,
@@ -182,47 +182,47 @@ class Bridge:
                 project_id=text_member(message.payload, "project_id"),
             )
             self._known[sighting.group, sighting.digest] = _Known(0.0, known)
-            await self._ingress.put_back(taken)
+            await self._ingress.put_back(collected)
             return
-        if not await self._settle(taken):
+        if not await self._settle(collected):
             blocked.add(sighting.group)
         self._known.pop((sighting.group, sighting.digest), None)
 
-    async def _settle(self, taken: Taken) -> bool:
+    async def _settle(self, collected: Collected) -> bool:
         """Make it a task, or set it aside; then it is no longer in the gateway's keeping. False when it has to wait."""
         try:
-            task_id = await self._adopt(taken)
+            task_id = await self._adopt(collected)
         except _Rejected as reason:
             log.warning("a payload in Redis was set aside: %s", reason)
-            await self._ingress.set_aside(taken, str(reason))
+            await self._ingress.set_aside(collected, str(reason))
             return True
         except UNSTORABLE as error:
             log.warning("a payload in Redis was set aside: %s", type(error).__name__)
-            await self._ingress.set_aside(taken, f"cannot be stored: {type(error).__name__}")
+            await self._ingress.set_aside(collected, f"cannot be stored: {type(error).__name__}")
             return True
         except asyncpg.PostgresError as error:
             # It may be stored later, and must not stand in the way of other groups until then.
             log.warning("a payload from Redis waits: %s", type(error).__name__)
-            self._waiting.postpone(taken.entry_id, taken.group)
+            self._waiting.postpone(collected.entry_id, collected.group)
             return False
-        await self._ingress.drop(taken)
+        await self._ingress.drop(collected)
         with contextlib.suppress(asyncpg.PostgresError):  # then `forget_old` does it
-            await self._db.execute(SQL.forget, taken.entry_id)
+            await self._db.execute(SQL.forget, collected.entry_id)
         if task_id is not None:
             log.info("task %s, pushed into Redis by its producer, was adopted", task_id)
             self._notifier.changed(task_id)
             self._wake()
         return True
 
-    async def _adopt(self, taken: Taken) -> str | None:
+    async def _adopt(self, collected: Collected) -> str | None:
         """Both rows of the task, in one transaction; its id, or None when they were written before a crash."""
-        message, group_id = _read(taken)
+        message, group_id = _read(collected)
         tenant_id, project_id, user_id = (
             text_member(message.payload, name) for name in ("tenant_id", "project_id", "user_id")
         )
         async with self._db.transaction() as db:
             await db.execute(SQL.hurry)
-            if await db.fetchval(SQL.note, taken.entry_id) is None:
+            if await db.fetchval(SQL.note, collected.entry_id) is None:
                 return None
             [place] = await db.fetch(SQL.look, [message.task_id], [tenant_id], [project_id], [group_id])
             dispatch = await db.fetchrow(SQL.lock_dispatch, message.task_id)
@@ -251,12 +251,12 @@ class Bridge:
         return message.task_id
 
 
-def _read(taken: Taken) -> tuple[wire.TaskMessage, str]:
+def _read(collected: Collected) -> tuple[wire.TaskMessage, str]:
     """The task that a payload names, and its group. Raises `_Rejected`."""
-    if taken.is_too_large:
-        raise _Rejected(f"too large: {taken.size} bytes")
+    if collected.is_too_large:
+        raise _Rejected(f"too large: {collected.size} bytes")
     try:
-        message, group_id = wire.decode(taken.payload), taken.group.decode()
+        message, group_id = wire.decode(collected.payload), collected.group.decode()
     except wire.NotATask as error:
         raise _Rejected(str(error)) from None
     except UnicodeDecodeError:
@@ -266,9 +266,9 @@ def _read(taken: Taken) -> tuple[wire.TaskMessage, str]:
     return message, group_id
 
 
-def _message(taken: Taken) -> wire.TaskMessage | None:
+def _message(collected: Collected) -> wire.TaskMessage | None:
     try:
-        return _read(taken)[0]
+        return _read(collected)[0]
     except _Rejected:
         return None
 

@@ -21,7 +21,7 @@ SQL = Queries("gateway.ingress", "foreign.sql")
 #: A look at all lists may take one part in so many of the time.
 SHARE = 20
 #: PostgreSQL does not know them: they wait, are in the gateway's keeping, or a legacy worker runs them.
-UNKNOWN = frozenset({Place.WAITING, Place.TAKEN, Place.HELD_ELSEWHERE, Place.SET_ASIDE})
+UNKNOWN = frozenset({Place.WAITING, Place.COLLECTED, Place.HELD_ELSEWHERE, Place.SET_ASIDE})
 
 
 @dataclass(frozen=True, slots=True)

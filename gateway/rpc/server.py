@@ -103,8 +103,8 @@ class GrpcServer:
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
+        # Not as registered methods: grpc waits for all of those anew with each call, and there are some ninety.
         for name, methods in handlers.items():
-            server.add_registered_method_handlers(name, dict(methods))
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(methods)),))
         host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
         address = f"{host}:{settings.grpc_port}"

@@ -17,12 +17,12 @@ from backends.redis_queue.pages import walk
 from backends.redis_queue.scripts import Script
 
 _EMPTIED_PATIENCE = 5
-"""Seconds for which a group that was found empty is still looked at (see `pick.lua`)."""
+"""Seconds for which a group that was found empty is still looked at (see `receive.lua`)."""
 _LONGEST_ERROR = 10_000
 _SWEEP_SECONDS = 60
 _KEEP = int(KEEP_ENDED.total_seconds())
 _FROM_THE_START = (3, 100, 0, "")
-"""Where `pick.lua` begins: with ordinary priority, having passed over nothing, at the first tenant."""
+"""Where `receive.lua` begins: with ordinary priority, having passed over nothing, at the first tenant."""
 _AT_ONCE = 200
 
 
@@ -42,7 +42,7 @@ class Offer:
 class Inbox:
     """What a worker says to Redis. All methods raise `EngineUnavailable`, `AnswerLost` or `EngineError`.
 
-    Everything but `pick` may be repeated without harm.
+    Everything but `receive` may be repeated without harm.
     """
 
     def __init__(self, link: Link, worker_id: str, *, lock_seconds: int, max_payload_bytes: int) -> None:
@@ -51,7 +51,7 @@ class Inbox:
         self._lock_seconds = lock_seconds
         self.max_payload_bytes = max_payload_bytes
 
-    async def pick(self, avoided: Sequence[bytes] = ()) -> Offer | None:
+    async def receive(self, avoided: Sequence[bytes] = ()) -> Offer | None:
         """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1).
 
         Groups in `avoided` are left to other workers.
@@ -59,7 +59,7 @@ class Inbox:
         cursor: Sequence[Argument] = _FROM_THE_START
         while True:
             answer = await self._link.run(
-                scripts.PICK,
+                scripts.RECEIVE,
                 self._worker_id,
                 self._lock_seconds,
                 random.getrandbits(31),
@@ -101,7 +101,7 @@ class Inbox:
     async def give_back_others(self, mine: Iterable[Offer]) -> int:
         """Put back what Redis believes to be here and is not; returns how many payloads that were.
 
-        To be called with no `pick` under way.
+        To be called with no `receive` under way.
         """
         return await give_back(self._link, self._worker_id, keep=_KEEP, running=[offer.digest for offer in mine])
 

@@ -93,7 +93,7 @@ class RedisQueueWorker:
         self._stop = stop
         helpers = [asyncio.create_task(step()) for step in (self._wakes.listen, self._wake_at_stop)]
         try:
-            await self._take()
+            await self._receive()
             await self._leave()
         finally:
             doomed = [*helpers, *self._jobs.values()]
@@ -102,9 +102,9 @@ class RedisQueueWorker:
             await asyncio.gather(*doomed, return_exceptions=True)
             await self._link.close()
 
-    # Taking -------------------------------------------------------------------------------------------------
+    # Receiving ----------------------------------------------------------------------------------------------
 
-    async def _take(self) -> None:
+    async def _receive(self) -> None:
         failures = 0
         check_at = 0.0
         away = False
@@ -115,7 +115,7 @@ class RedisQueueWorker:
                 if time.monotonic() >= check_at:
                     await self._check()
                     check_at = time.monotonic() + self._check_seconds
-                offer = None if full else await self._inbox.pick(self._avoided_now())
+                offer = None if full else await self._inbox.receive(self._avoided_now())
             except EngineError as error:
                 if not away:
                     log.warning("Redis is away, no tasks are taken: %s", error)

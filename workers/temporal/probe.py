@@ -95,7 +95,7 @@ class ProbeActivity:
         except DatabaseUnavailable:
             return ProbeAnswer("no_database", worker_id=self._worker_id)
         except Exception as error:  # noqa: BLE001 - whatever a converter raises, the task would fail like this
-            return ProbeAnswer("not_decodable", f"{type(error).__name__}: {error}"[:300], worker_id=self._worker_id)
+            return ProbeAnswer("not_decodable", type(error).__name__, worker_id=self._worker_id)
         if payload is None:
             return ProbeAnswer("row_gone", worker_id=self._worker_id)
         full = for_handler(message.task_id, message.task_type, message.group_id, payload)

@@ -23,7 +23,7 @@ class EngineHarness(Protocol):
     def worker_id(self) -> str:
         """The id of the worker that took the latest task, known after the first `take`."""
 
-    async def take(self) -> RunningTask:
+    async def receive(self) -> RunningTask:
         """Let the worker take the next task and return it, running; at most one runs at a time."""
 
     async def finish(self, running: RunningTask, outcome: Outcome) -> None:

@@ -105,7 +105,7 @@ class TemporalHarness:
         await pool.wait_ready()
         return worker
 
-    async def take(self) -> RunningTask:
+    async def receive(self) -> RunningTask:
         wire = FaultyProxy(*self._target)
         await wire.open()
         self.worker_id = f"worker-{secrets.token_hex(4)}"

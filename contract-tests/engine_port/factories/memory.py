@@ -21,9 +21,9 @@ class MemoryHarness:
         self._tasks: list[asyncio.Task[Outcome]] = []
         self._workers = 0
 
-    async def take(self) -> RunningTask:
+    async def receive(self) -> RunningTask:
         async with asyncio.timeout(30):
-            run = await self.engine.take(f"worker-{self._workers}")
+            run = await self.engine.receive(f"worker-{self._workers}")
         self._run = run
         start = run.start
         assignment = Assignment(

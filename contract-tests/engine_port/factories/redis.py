@@ -29,7 +29,7 @@ class RedisHarness:
         self._worker: asyncio.Task[None] | None = None
         self.worker_id = ""
 
-    async def take(self) -> RunningTask:
+    async def receive(self) -> RunningTask:
         self._stop = asyncio.Event()
         self.worker_id = f"worker-{secrets.token_hex(4)}"
         worker = RedisQueueWorker(self._url, self._runner, self.worker_id, slots=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from typing import Final
 
 import asyncpg
 
+from gateway.migration.ledger import last_known
 from gateway.migration.ledger.authors import Author, Authors
 from gateway.migration.ledger.entries import EntriesInForce, InForce
 from gateway.migration.ledger.errors import LedgerUnwritable
 from gateway.migration.ledger.flag_settings import ALL, Setting, settings_in
 from gateway.migration.ledger.flips import SEVERAL, flips_between
 from gateway.migration.ledger.writer import OVERRIDE, SQL, Flip, append_locked
-from gateway.routing.flag_parts import document_of
 from gateway.routing.flags import FlagSource
 from gateway.routing.followed_table import POLL_SECONDS, FollowedTable
 from gateway.routing.held_store import Snapshot
@@ -98,11 +97,7 @@ class RoutingObserver:
                 self._followed.wake_in(_RETRY_SECONDS)
                 return
             known = await _known(self._db, "flag")
-        if (document := document_of(snapshot, self._flags.flag_key)) is not None:
-            version = self._flags.version_of(snapshot)
-            await self._db.execute(
-                SQL.keep_flag, self._flags.flag_key, self._flags.source, version, json.dumps(document)
-            )
+        await last_known.keep(self._db, self._flags, snapshot)
         self._entries.put("flag", known)
         self._entries.problem = self._stale_since = None
         self._in_force = snapshot
@@ -112,14 +107,11 @@ class RoutingObserver:
         """Nobody says anything of the flag, which is no change of it: tenants stay where they are."""
         if self._flags.last_known is not None:
             return
-        row = await self._db.fetchrow(SQL.last_known_flag, self._flags.flag_key)
-        if row is None:
+        if await last_known.follow(self._db, self._flags):
+            self._entries.put("flag", known)
+            logger.warning("%s", self._flags.problem())
+        else:
             self._entries.problem = "nobody says anything of the flag, and what it was before is not known; tasks wait"
-            return
-        version = f"version {row['version']} of {row['source']}, recorded at {row['at']:%Y-%m-%d %H:%M:%SZ}"
-        self._entries.put("flag", known)
-        self._flags.follow_last_known(json.loads(row["document"]), f"the last known flag stays in force ({version})")
-        logger.warning("%s", self._flags.problem())
 
     async def _record_flag(self, wanted: Mapping[str, Setting], version: str, known: Known) -> bool:
         """False: a newer version is known, and on its way."""

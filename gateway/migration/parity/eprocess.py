@@ -12,7 +12,7 @@ foretells little, so it takes more to contradict it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -23,8 +23,11 @@ ALPHA: Final = 1e-5
 #: Baselines with fewer outcomes judge nothing.
 SMALLEST_BASELINE: Final = 30
 
-#: How much higher the odds may have become, and the weight of each.
-_ODDS: Final = ((4.0, 0.25), (16.0, 0.5), (64.0, 0.25))
+#: The odds of a yes may have become 4, 16, 64 times as high, with these weights; beyond that come 256 times and so on,
+#: up to almost certainty, which share the rest.
+_TIMES: Final = 4.0
+_WEIGHTS: Final = (0.24, 0.48, 0.24)
+_CERTAIN: Final = 99.0
 #: What is known of a rate before the baseline: Beta(1/2, 1), low rates are likelier.
 _YES: Final = 0.5
 _NO: Final = 1.0
@@ -81,8 +84,10 @@ class EProcess:
         self.baseline = baseline
         self._yes, self._no = _YES + baseline.yes, _NO + baseline.asked - baseline.yes
         self._known = _log_beta(self._yes, self._no)
-        rates = [(odds * self._yes / (self._no + odds * self._yes), weight) for odds, weight in _ODDS]
-        self._alternatives = [(math.log(rate), math.log1p(-rate), math.log(weight)) for rate, weight in rates]
+        self._alternatives = [
+            (math.log(odds / (1 + odds)), -math.log1p(odds), math.log(weight))
+            for odds, weight in _alternatives(self._yes / self._no)
+        ]
 
     @property
     def can_judge(self) -> bool:
@@ -139,6 +144,18 @@ def still_needed(seen: Rate, tolerated: float) -> int | None:
         if asked > _MOST_NEEDED:
             return None
     return asked - seen.asked
+
+
+def _alternatives(odds: float) -> Iterator[tuple[float, float]]:
+    """Higher odds, and the weight of each; the weights come to 1."""
+    rest = 1.0
+    for weight in _WEIGHTS:
+        odds, rest = odds * _TIMES, rest - weight
+        yield odds, weight
+    while (odds := odds * _TIMES) < _CERTAIN:
+        rest /= 2
+        yield odds, rest
+    yield odds, rest
 
 
 def _log_beta(one: float, other: float) -> float:

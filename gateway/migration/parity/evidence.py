@@ -165,5 +165,5 @@ def _outcome(row: asyncpg.Record) -> Outcome:
 def _slice(row: asyncpg.Record) -> Slice:
     fields = dict(row)
     where = (fields.pop("tenant_id") or None, fields.pop("task_type"), fields.pop("backend"), fields.pop("slice_at"))
-    run, wait, total, late = (Histogram(fields.pop(name)) for name in ("run", "wait", "total", "late"))
-    return Slice(*where, Counts(**fields, run=run, wait=wait, total=total, late=late))
+    histograms = {name: Histogram(fields.pop(name)) for name in ("run", "wait", "total", "late")}
+    return Slice(*where, Counts(**{**fields, **histograms}))

@@ -42,7 +42,11 @@ def summary_of(counts: Sequence[asyncpg.Record]) -> ProbeSummary:
         if row["what"].startswith(OF_PROBE):
             by_outcome.setdefault(row["what"].removeprefix(OF_PROBE), []).append(row)
     reasons = counted(
-        {outcome: (known, rows) for outcome, rows in by_outcome.items() if (known := OUTCOMES[outcome]) is not None}
+        {
+            outcome: (known, by_outcome[outcome])
+            for outcome, known in OUTCOMES.items()
+            if known is not None and outcome in by_outcome
+        }
     )
     return ProbeSummary(
         good=sum(row["tasks"] for outcome, rows in by_outcome.items() if OUTCOMES[outcome] is None for row in rows),

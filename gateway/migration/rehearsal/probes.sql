@@ -10,7 +10,9 @@ RETURNING task_id
 -- name: under_way
 -- With how long the task itself waited on Redis, where a worker of ours has it.
 SELECT p.task_id, p.tenant_id, p.task_type, d.project_id, n.plan, extract(epoch FROM now() - p.sent_at)::float8 AS age,
-       GREATEST(extract(epoch FROM a.started_at - COALESCE(d.queued_at, a.started_at)), 0)::float8 AS redis_queue_seconds
+       CASE WHEN a.started_at IS NOT NULL
+            THEN GREATEST(extract(epoch FROM a.started_at - COALESCE(d.queued_at, a.started_at)), 0)::float8
+       END AS redis_queue_seconds
 FROM (SELECT * FROM taskgate.rehearsal_probe WHERE answered_at IS NULL ORDER BY sent_at LIMIT $1) p
 LEFT JOIN taskgate.dispatch d ON d.task_id = p.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -42,8 +44,10 @@ DELETE FROM taskgate.rehearsal_probe WHERE sent_at < now() - make_interval(days 
 -- A task that a worker had before its start was confirmed did not wait.
 SELECT p.task_id, p.tenant_id, p.task_type, p.queue, p.sent_at, p.outcome, p.detail, p.queue_seconds, p.decode_seconds,
        p.run_seconds, p.worker_id,
-       GREATEST(extract(epoch FROM COALESCE(a.started_at, t.started_at) - COALESCE(d.queued_at, a.started_at, t.started_at)), 0)::float8
-           AS redis_queue_seconds,
+       CASE WHEN COALESCE(a.started_at, t.started_at) IS NOT NULL
+            THEN GREATEST(extract(epoch FROM COALESCE(a.started_at, t.started_at)
+                                             - COALESCE(d.queued_at, a.started_at, t.started_at)), 0)::float8
+       END AS redis_queue_seconds,
        extract(epoch FROM COALESCE(a.ended_at, t.completed_at) - COALESCE(a.started_at, t.started_at))::float8 AS redis_run_seconds
 FROM taskgate.rehearsal_probe p
 LEFT JOIN taskgate.dispatch d ON d.task_id = p.task_id

@@ -25,7 +25,7 @@ class ReasonCount:
 
 
 def counted(found: Mapping[str, tuple[Reason, Sequence[asyncpg.Record]]]) -> list[ReasonCount]:
-    """The gravest first."""
+    """The gravest first, else as they are given."""
     counts = [
         ReasonCount(
             code,
@@ -38,4 +38,4 @@ def counted(found: Mapping[str, tuple[Reason, Sequence[asyncpg.Record]]]) -> lis
         )
         for code, (known, rows) in found.items()
     ]
-    return sorted(counts, key=lambda one: (list(Weight).index(one.weight), -one.tasks, one.code))
+    return sorted(counts, key=lambda one: (list(Weight).index(one.weight), -one.tasks))

@@ -136,7 +136,7 @@ def _summary(
         tasks[row["what"]] += row["tasks"]
         if row["what"].startswith(OF_REASON):
             reasons.setdefault(row["what"].removeprefix(OF_REASON), []).append(row)
-    listed = counted({code: (REASONS[code], rows) for code, rows in reasons.items()})
+    listed = counted({code: (known, reasons[code]) for code, known in REASONS.items() if code in reasons})
     probes = summary_of(counts)
     verdict = _verdict(tasks, probes)
     return RehearsalSummary(

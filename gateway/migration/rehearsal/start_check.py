@@ -65,7 +65,7 @@ class StartCheck:
             start = self.start_of(row)
             start.retry.delay_after(start.retry.attempts)
         except (ValueError, OverflowError) as error:
-            return [*found, Objection("not_encodable", f"{type(error).__name__}: {error}"[:300])]
+            return [*found, Objection("not_encodable", type(error).__name__)]
         found += await self._workers.check(row["task_type"], _place_of(row), is_workflow=start.workflow is not None)
         try:
             return [*found, *await self._engine.check(start)]

@@ -40,7 +40,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["take", "drop"])
+@pytest.mark.parametrize("step", ["collect", "drop"])
 async def test_a_gateway_that_dies_is_followed_by_another(producer, new_bridge, ingress, tasks, step, after):
     payload = await producer.push()
     with pytest.raises(Died):
@@ -131,7 +131,7 @@ async def test_a_legacy_worker_takes_from_the_same_lists(producer, bridge, tasks
 async def test_switched_off_it_only_settles_what_was_taken(producer, new_bridge, ingress, tasks):
     payload = await producer.push()
     with pytest.raises(Died):
-        await new_bridge(ingress=Dying(ingress, "take", after=True)).tick()
+        await new_bridge(ingress=Dying(ingress, "collect", after=True)).tick()
     later = await producer.push()
     bridge = new_bridge(enabled=False)
     for _ in range(2):

@@ -64,7 +64,7 @@ async def test_a_pushed_task_is_started_where_its_tenant_is(producer, tasks, red
     await tasks.insert(moved["task_id"])
     engines = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
     async with running(settings, engines), asyncio.timeout(20):
-        start = (await temporal.take()).start
+        start = (await temporal.receive()).start
     assert (start.ref.task_id, start.ref.epoch, start.tenant_id) == (moved["task_id"], 1, "moved")
     assert start.payload["content"] == moved["content"]
     assert await producer.waiting("p-staying") == [staying["task_id"]]

@@ -59,12 +59,12 @@ async def test_a_payload_whose_answer_was_lost_is_run_once(
 ) -> None:
     link = Link(f"redis://{proxy.host}:{proxy.port}/0", timeout=0.3)
     inbox = Inbox(link, "worker-1", lock_seconds=60, max_payload_bytes=1000)
-    assert await inbox.pick() is None
+    assert await inbox.receive() is None
     start = new_start(group_id="g")
     await engine.start_workflow(start)
     proxy.swallow_answers()
     with pytest.raises(AnswerLost):
-        await inbox.pick()
+        await inbox.receive()
     assert await redis.llen("taskgate:processing:worker-1:g") == 1, "handed out, and nobody knows"
     await link.close()
 

@@ -79,7 +79,7 @@ async def test_one_free_group_is_found_among_thousands_of_locked(link: Link, red
         await redis.rpush(f"{wire.GROUP}g{number}", payload(number))
         if number != 1234:
             await redis.set(f"{wire.LOCK}g{number}", "host-01234567", ex=3600)
-    offer = await inbox.pick()
+    offer = await inbox.receive()
     assert offer is not None
     assert offer.group == b"g1234"
-    assert await inbox.pick() is None
+    assert await inbox.receive() is None

@@ -74,20 +74,20 @@ class Crowd:
             await engine.start_workflow(self.start(f"new-{number}-{priority}", priority=priority))
         back = self.start(f"new-{number}-5").ref
         assert await engine.withdraw_not_begun([back]) == [back]
-        urgent = await inbox.pick()
+        urgent = await inbox.receive()
         assert urgent is not None
         assert wire.decode(urgent.payload).task_id == f"task-new-{number}-1"
         assert await inbox.renew([b"big", *(f"locked-{other}".encode() for other in range(1_000))]) == []
         assert await inbox.give_back_others([urgent]) == 0
         await inbox.put_back(urgent, release=True)
-        again = await inbox.pick()
+        again = await inbox.receive()
         assert again is not None
         assert again.digest == urgent.digest
         await inbox.end(again, "task-x", WorkflowState.COMPLETED, "", None, release=True)
-        other = await inbox.pick()
+        other = await inbox.receive()
         assert other is not None
         await inbox.set_aside(other, "for the test", release=True)
-        assert await inbox.pick([b"big"]) is None
+        assert await inbox.receive([b"big"]) is None
         await redis.delete(wire.SWEPT)
         await inbox.sweep()
 
@@ -104,10 +104,10 @@ class Crowd:
 
         sightings = await engine.ingress.look(everywhere=number % 2 == 0)
         sighting = next(sighting for sighting in sightings if sighting.group == b"big")
-        taken = await engine.ingress.take(sighting)
+        taken = await engine.ingress.collect(sighting)
         assert taken is not None
         assert taken.size > 200_000
-        assert {stock.place for stock in await engine.take_stock()} >= {Place.WAITING, Place.TAKEN, Place.SET_ASIDE}
+        assert {stock.place for stock in await engine.take_stock()} >= {Place.WAITING, Place.COLLECTED, Place.SET_ASIDE}
         await engine.ingress.put_back(taken)
 
     async def longest_runs(self) -> dict[str, float]:

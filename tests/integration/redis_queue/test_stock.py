@@ -36,7 +36,7 @@ async def test_every_place_is_counted(engine: RedisQueueEngine, redis: Redis) ->
     await redis.rpush(wire.PROCESSING, payload("p3", tenant_id="acme"))
     # A worker that nobody remembers.
     await redis.rpush(f"{wire.OWN}gone:p4", payload("p4"))
-    await redis.hset(wire.TAKEN, "entry", f"2:p5{payload('p5', project_id='p5')}")
+    await redis.hset(wire.COLLECTED, "entry", f"2:p5{payload('p5', project_id='p5')}")
     await redis.rpush(wire.DEAD, dead.entry("not JSON", b"p6", b"{", 1))
     found = await engine.take_stock()
     aside = next(one for one in found if one.place is Place.SET_ASIDE)
@@ -46,7 +46,7 @@ async def test_every_place_is_counted(engine: RedisQueueEngine, redis: Redis) ->
     assert sorted((one for one in found if one is not aside), key=lambda one: (one.place, str(one.tenant_id))) == [
         Stock(Place.HELD, True, 1, "p4", episode, last_at=AT),
         Stock(Place.HELD_ELSEWHERE, True, 1, "p3", episode, "acme", last_at=AT),
-        Stock(Place.TAKEN, True, 1, "p5", episode, None, "p5", AT),
+        Stock(Place.COLLECTED, True, 1, "p5", episode, None, "p5", AT),
         Stock(Place.WAITING, False, 1),
         Stock(Place.WAITING, True, 2, "p2", episode, "acme", "p2", AT),
         Stock(Place.WAITING, True, 1, "p2", episode, "globex", last_at=AT),

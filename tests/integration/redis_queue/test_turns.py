@@ -36,7 +36,7 @@ class Turns:
         """Names of the tasks taken, in order; '' where there was none."""
         taken = []
         for _ in range(count):
-            offer = await self.inbox.pick()
+            offer = await self.inbox.receive()
             if offer is None:
                 taken.append("")
                 continue
@@ -57,7 +57,7 @@ async def turns(engine: RedisQueueEngine, redis: Redis, redis_server: str) -> As
 async def test_what_is_given_back_keeps_its_priority(turns: Turns, how: str) -> None:
     for name, group, priority in (("last", "g", 5), ("first", "g", 1), ("ordinary", "g", 3), ("other", "h", 3)):
         await turns.push(name, group, priority=priority)
-    offer = await turns.inbox.pick()
+    offer = await turns.inbox.receive()
     assert offer is not None
     if how == "put back":
         await turns.inbox.put_back(offer, release=True)
@@ -67,7 +67,7 @@ async def test_what_is_given_back_keeps_its_priority(turns: Turns, how: str) -> 
     low = [name for name in await turns.take(3) if name != "other"]
     assert low == ["ordinary", "last"]
     await turns.push("lower", "k", priority=5)
-    offer = await turns.inbox.pick()
+    offer = await turns.inbox.receive()
     assert offer is not None
     await turns.inbox.put_back(offer, release=True)
     await turns.push("ordinary too", "k")

@@ -108,7 +108,7 @@ async def test_a_late_prolongation_takes_no_lock_for_a_task_that_ended(redis: Re
     inbox = Inbox(link, "worker-1", lock_seconds=60, max_payload_bytes=1000)
     await redis.rpush("queue:group:g", json.dumps({"task_id": "i", "task_type": "t"}))
     await redis.sadd("queue:active_groups", "g")
-    offer = await inbox.pick()
+    offer = await inbox.receive()
     assert offer is not None
     await redis.delete("lock:queue:group:g")
     assert await inbox.renew([b"g"]) == []

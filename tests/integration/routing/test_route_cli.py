@@ -88,6 +88,23 @@ async def test_a_malformed_file_is_said(run: Run, tmp_path: Path) -> None:
     assert "the flag has no variations; every tenant is at stage off" in answer["reason"]
 
 
+async def test_without_a_file_the_last_known_flag_is_explained(run: Run, tmp_path: Path, database: Database) -> None:
+    document = {"flags": {KEY: with_stage(new_flag(KEY), Scope("acme"), Stage.LIVE)}, "segments": {}}
+    await database.execute(
+        "INSERT INTO taskgate.flag_last_known (flag_key, source, version, document) VALUES ($1, 'file', '7', $2)",
+        KEY,
+        json.dumps(document),
+    )
+    answer = await explained(run, "--tenant", "acme")
+    assert (answer["backend"], answer["source"], answer["reason"]) == (
+        "temporal",
+        "flag",
+        "individual target: tenant acme",
+    )
+    [problem] = answer["problems"]
+    assert "there is no flag; the last known flag stays in force (version 7 of file, recorded at 2" in problem
+
+
 async def test_a_percentage_by_task_is_said_to_depend_on_the_task(run: Run, tmp_path: Path) -> None:
     write_flag(tmp_path, with_rollout(new_flag(KEY), Stage.LIVE, 50, by="task", seed=1))
     assert "name one with --task" in (await explained(run, "--tenant", "acme"))["notes"][0]

@@ -130,7 +130,7 @@ async def test_without_the_capability_a_running_task_is_not_reached() -> None:
     engine = MemoryEngine(capabilities=frozenset())
     start = new_start()
     await engine.start_workflow(start)
-    run = await engine.take()
+    run = await engine.receive()
     assert not await engine.cancel_workflow(start.ref, "stopped")
     assert not run.cancelled.is_set()
 
@@ -139,7 +139,7 @@ async def test_signals_arrive_in_order() -> None:
     engine = MemoryEngine()
     start = new_start()
     await engine.start_workflow(start)
-    run = await engine.take()
+    run = await engine.receive()
     for number in range(3):
         await engine.signal_workflow(start.ref, "step", number)
     assert [run.signals.get_nowait() for _ in range(3)] == [("step", 0), ("step", 1), ("step", 2)]
@@ -150,7 +150,7 @@ async def test_a_start_cancelled_before_it_came_never_runs() -> None:
     start = new_start()
     assert not await engine.cancel_workflow(start.ref, "stopped")
     await engine.start_workflow(start)
-    assert engine.take_now() is None
+    assert engine.receive_now() is None
     status = await engine.get_workflow_status(start.ref)
     assert status is not None
     assert status.state is WorkflowState.CANCELLED
@@ -160,9 +160,9 @@ async def test_a_late_word_of_a_lost_worker_changes_nothing() -> None:
     engine = MemoryEngine()
     start = new_start()
     await engine.start_workflow(start)
-    lost = await engine.take("worker-1")
+    lost = await engine.receive("worker-1")
     assert await engine.release_worker("worker-1") == 1
-    found = await engine.take("worker-2")
+    found = await engine.receive("worker-2")
     lost.complete({"from": "the lost one"})
     found.complete({"from": "the new one"})
     assert await engine.get_workflow_result(start.ref) == {"from": "the new one"}
@@ -171,10 +171,10 @@ async def test_a_late_word_of_a_lost_worker_changes_nothing() -> None:
 async def test_a_task_given_back_with_a_pause_waits_for_it() -> None:
     engine = MemoryEngine()
     await engine.start_workflow(new_start())
-    run = await engine.take()
+    run = await engine.receive()
     run.give_back(timedelta(milliseconds=10))
-    assert engine.take_now() is None
-    assert (await asyncio.wait_for(engine.take(), 10)).attempt == 2
+    assert engine.receive_now() is None
+    assert (await asyncio.wait_for(engine.receive(), 10)).attempt == 2
 
 
 async def test_unavailable_means_that_nothing_was_done() -> None:
@@ -214,6 +214,6 @@ async def test_ended_starts_are_listed_by_time() -> None:
     engine = MemoryEngine(clock=lambda: now)
     start = new_start()
     await engine.start_workflow(start)
-    (await engine.take()).complete()
+    (await engine.receive()).complete()
     assert [one.workflow_id for one in await engine.list_ended(now)] == [start.ref.workflow_id]
     assert await engine.list_ended(now + timedelta(seconds=1)) == []

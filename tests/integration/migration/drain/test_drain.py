@@ -60,7 +60,7 @@ class Place:
         await self.redis.rpush(wire.PROCESSING, self.payload())
 
     async def keeping_of_the_bridge(self) -> None:
-        await self.redis.hset(wire.TAKEN, "entry", f"6:p-acme{self.payload()}")
+        await self.redis.hset(wire.COLLECTED, "entry", f"6:p-acme{self.payload()}")
 
     async def dead_list(self) -> None:
         await self.redis.rpush(wire.DEAD, dead.entry("not JSON", b"p-acme", b"{", 1))

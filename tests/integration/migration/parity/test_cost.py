@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.migration.parity.evidence import SQL, Evidence
@@ -15,14 +16,15 @@ from gateway.migration.parity.parity import SQL as PARITY_SQL
 from gateway.migration.parity.recorder import BATCH, SLICE_SECONDS, Recorder
 from gateway.storage.database import Database
 
-RUNS = 200_000
+RUNS = 100_000
 NEW = 50
 
 
 @pytest.fixture
-async def crowd(database: Database) -> None:
+async def crowd(database_url: str) -> None:
     """Runs of 2,000 tenants, all counted but the newest."""
-    await database.execute(
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
         """
         INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, backend, attempt, epoch,
                                        created_at)
@@ -32,7 +34,7 @@ async def crowd(database: Database) -> None:
         """,
         RUNS,
     )
-    await database.execute(
+    await connection.execute(
         """
         INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, ended_at, outcome,
                                       is_counted)
@@ -42,7 +44,7 @@ async def crowd(database: Database) -> None:
         """,
         NEW,
     )
-    await database.execute(
+    await connection.execute(
         """
         INSERT INTO taskgate.outcome (position, at, counted_at, task_id, attempt, tenant_id, task_type, backend, failed,
                                       retried, dead, worker_lost, run_seconds, wait_seconds, total_seconds)
@@ -51,7 +53,7 @@ async def crowd(database: Database) -> None:
         FROM (SELECT * FROM taskgate.dispatch ORDER BY created_at) AS in_order
         """
     )
-    await database.execute(
+    await connection.execute(
         """
         INSERT INTO taskgate.outcome_slice
         SELECT false, 't' || tenant, 'probe', 'redis', date_trunc('minute', now()) - make_interval(mins => minute * 20),
@@ -60,7 +62,8 @@ async def crowd(database: Database) -> None:
         """
     )
     for table in ("dispatch", "attempt", "outcome", "outcome_slice"):
-        await database.execute(f"VACUUM ANALYZE taskgate.{table}")
+        await connection.execute(f"VACUUM ANALYZE taskgate.{table}")
+    await connection.close()
 
 
 def visited(plan: dict[str, Any]) -> Iterator[tuple[str, str, float]]:

@@ -137,7 +137,7 @@ async def test_a_payload_that_was_not_read_goes_by_reference(bench, hands, datab
 
 
 async def test_answers_are_kept_beside_the_runs_on_redis(bench, hands, database):
-    for task in ("a", "b", "c"):
+    for task in ("a", "b", "c", "waits"):
         await bench.start(task, stage="shadow")
     asking = probes(bench, hands)
     await look(bench, asking)
@@ -145,31 +145,34 @@ async def test_answers_are_kept_beside_the_runs_on_redis(bench, hands, database)
     await database.execute(
         "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, ended_at)"
         " SELECT task_id, 1, 1, 'redis', 'w', queued_at + interval '0.5 seconds', queued_at + interval '1.5 seconds'"
-        " FROM taskgate.dispatch"
+        " FROM taskgate.dispatch WHERE task_id <> 'waits'"
     )
     hands.answers = {
         "a": ProbeAnswer("rehearsed", "", 0.1, 0.01, 0.2, "w1"),
         "b": ProbeAnswer("no_rehearse", "", 0.3, 0.03, None, "w1"),
         "c": ProbeAnswer("raised", "ValueError: x", 0.5, 0.01, 0.1, "w1"),
+        "waits": ProbeAnswer("no_rehearse", "", 0.7, 0.02, None, "w1"),
     }
     await asking.tick()
     one = await bench.summary()
-    assert (one.verdict, one.ready) == ("not_ready", 3)
-    assert one.note.startswith("3 tasks could have started, but probes failed: the handler's rehearse() raised")
+    assert (one.verdict, one.ready) == ("not_ready", 4)
+    assert one.note.startswith("4 tasks could have started, but probes failed: the handler's rehearse() raised")
     probed = one.probes
-    assert (probed.good, probed.rehearsed, probed.failed, probed.unanswered) == (2, 1, 1, 0)
+    assert (probed.good, probed.rehearsed, probed.failed, probed.unanswered) == (3, 1, 1, 0)
     assert (probed.queue.tasks, probed.queue.median) == (2, 0.2)
     assert (probed.redis_queue.median, probed.redis_run.median) == (0.5, 1.0)
     assert (probed.rehearse.tasks, probed.decode.median) == (1, 0.02)
     listed = {task.task_id: task for task in await bench.reports.probes("acme", 24)}
+    assert (listed["waits"].redis_queue_seconds, listed["waits"].redis_run_seconds) == (None, None)
     assert (listed["c"].outcome, listed["c"].detail, listed["c"].went_well) == ("raised", "ValueError: x", False)
     assert bench.compared == [
         ("shadow", True, timedelta(seconds=0.5), timedelta(seconds=0.1)),
         ("shadow", True, timedelta(seconds=0.5), timedelta(seconds=0.3)),
         ("shadow", False, timedelta(seconds=0.5), timedelta(seconds=0.5)),
+        ("shadow", True, None, timedelta(seconds=0.7)),
     ]
     await asking.tick()
-    assert len(bench.compared) == 3, "each once"
+    assert len(bench.compared) == 4, "each once"
 
 
 @pytest.mark.parametrize(

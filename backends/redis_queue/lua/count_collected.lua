@@ -1,4 +1,4 @@
--- Counts what was taken and is not yet settled. Changes nothing.
+-- Counts what was collected and is not yet settled. Changes nothing.
 -- ARGV: largest payload to be read in bytes, ids of entries
 -- Returns {how many entries were looked at, what `tally.lua` answers; instead of the number of a list, the group}
 local largest, seen, bytes, tallies, answer = tonumber(ARGV[1]), 0, 0, {}, { 0 }
@@ -6,7 +6,7 @@ for _, entry in ipairs(rest(2)) do
   if seen >= MOST or bytes >= MOST_BYTES then
     break
   end
-  local value = redis.call('HGET', K.taken, entry)
+  local value = redis.call('HGET', K.collected, entry)
   seen = seen + 1
   if value then
     local colon = string.find(value, ':', 1, true)

@@ -1,6 +1,6 @@
--- Takes the payloads of a cancelled start out of its group's list (see walk).
+-- Removes the payloads of a cancelled start from its group's list (see walk).
 -- ARGV: seen, length, task id, fragment, epoch, group
--- Returns {1 = the list was seen whole, seen, length, how many were taken out}
+-- Returns {1 = the list was seen whole, seen, length, how many were removed}
 local task_id, fragment, epoch, group = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local queue, removed = queue_of(group), 0
 local done, seen, length = walk({ queue }, tonumber(ARGV[1]), tonumber(ARGV[2]), nil, function(payload)

@@ -1,7 +1,7 @@
--- What was taken and is not yet settled.
+-- What was collected and is not yet settled.
 -- ARGV: id of the entry, largest payload in bytes, bytes to show of a larger one
 -- Returns nil, or {group, payload, size}; a payload over the limit is cut.
-local value = redis.call('HGET', K.taken, ARGV[1])
+local value = redis.call('HGET', K.collected, ARGV[1])
 if not value then
   return nil
 end

@@ -1,4 +1,4 @@
--- Takes the next payload of the group whose turn it is, of those whose lock is free: lock, move to a worker's own list, in
+-- Hands out the next payload of the group whose turn it is, of those whose lock is free: lock, move to a worker's own list, in
 -- one step. The lowest priority number comes first; among equals the tenant that was given least, as its weight counts;
 -- within a group the oldest.
 --
@@ -7,7 +7,7 @@
 --
 -- ARGV: worker, lock seconds, random seed, largest payload in bytes, bytes to show of a larger one, seconds to keep looking at a
 --       group that was found empty, how far the look came: level, passed, tenants, scan; then groups to leave alone
--- Returns nil: nothing is to be taken; {group, payload, size, digest}, of a payload over the limit a part and its SHA-1;
+-- Returns nil: nothing is to be received; {group, payload, size, digest}, of a payload over the limit a part and its SHA-1;
 -- or {{level, passed, tenants, scan}}: nothing among those that were looked at, go on from there.
 local worker, lock_seconds, limit, shown = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 local patience, level, passed, tenants, scan = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
@@ -18,8 +18,8 @@ for _, group in ipairs(rest(11)) do
 end
 math.randomseed(tonumber(ARGV[3]))
 
--- Takes from a group, unless what is next there is of a lower priority than `lowest`; second, the priority that it has.
-local function take(group, lowest)
+-- Receives from a group, unless what is next there is of a lower priority than `lowest`; second, the priority that it has.
+local function receive(group, lowest)
   tries = tries + 1
   if waiting(group) == 0 then
     if redis.call('SREM', K.active_groups, group) == 1 then
@@ -50,12 +50,12 @@ local function take(group, lowest)
 end
 
 -- Random order: a group that is always busy must not stand before the others. Notes the best priority passed over.
-local function take_any(groups, lowest)
+local function receive_any(groups, lowest)
   for last = #groups, 1, -1 do
     local chosen = math.random(last)
-    local taken, priority = take(groups[chosen], lowest)
-    if taken then
-      return taken
+    local received, priority = receive(groups[chosen], lowest)
+    if received then
+      return received
     end
     passed = math.min(passed, priority or ANY)
     groups[chosen] = groups[last]
@@ -67,9 +67,9 @@ for _, group in ipairs(redis.call('ZRANGE', K.urgent, 0, 31)) do
   if waiting(group) > 0 and next_priority(group) >= ORDINARY then
     redis.call('ZREM', K.urgent, group)
   else
-    local taken = take(group, ORDINARY - 1)
-    if taken then
-      return taken
+    local received = receive(group, ORDINARY - 1)
+    if received then
+      return received
     end
   end
 end
@@ -80,12 +80,12 @@ for _, group in ipairs(redis.call('SRANDMEMBER', K.active_groups, SAMPLE)) do
   end
 end
 while tries < MOST and not is_complete do
-  local taken
+  local received
   if scan == '' then
     -- Some groups of each tenant, those first that were given least.
     local names = redis.call('ZRANGE', K.tenants, tenants, tenants + TENANTS - 1)
     for _, tenant in ipairs(names) do
-      taken = taken or take_any(redis.call('SRANDMEMBER', K.tenant_groups .. tenant, SAMPLE), level)
+      received = received or receive_any(redis.call('SRANDMEMBER', K.tenant_groups .. tenant, SAMPLE), level)
     end
     tries, tenants = tries + #names, tenants + TENANTS
     if #names < TENANTS then
@@ -94,14 +94,14 @@ while tries < MOST and not is_complete do
   else
     -- Those of tenants with many groups, and whatever else there is; then what is of a lower priority.
     local answer = redis.call('SSCAN', K.active_groups, scan, 'COUNT', PAGE)
-    scan, taken = answer[1], take_any(answer[2], level)
+    scan, received = answer[1], receive_any(answer[2], level)
     if scan == '0' then
       is_complete = passed >= ANY
       level, passed, tenants, scan = passed, ANY, 0, ''
     end
   end
-  if taken then
-    return taken
+  if received then
+    return received
   end
 end
 if not is_complete then
@@ -116,9 +116,9 @@ if redis.call('ZCARD', K.emptied) > 0 then
     if waiting(group) > 0 then
       redis.call('ZREM', K.emptied, group)
       redis.call('SADD', K.active_groups, group)
-      local taken = take(group, ANY)
-      if taken then
-        return taken
+      local received = receive(group, ANY)
+      if received then
+        return received
       end
     end
   end

@@ -27,10 +27,14 @@ class HttpSpans:
             exclude_spans=["receive", "send"],
         )
         self._app = app
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._traced if scope["type"] == "http" else self._app
-        await app(scope, receive, send)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+        with self._tracing.request(None if given is None else given.decode("latin-1")) as sampled:
+            await (self._traced if sampled else self._app)(scope, receive, send)
 
 
 def _named_by_route(app: ASGIApp) -> ASGIApp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.trace import Span, TracerProvider
@@ -12,15 +13,24 @@ from opentelemetry.trace import Span, TracerProvider
 _ADDRESSES = ("http.url", "url.full")
 
 
+class _Statements(AsyncPGInstrumentor):
+    """Does nothing for a statement outside of a recorded trace: nearly all are."""
+
+    async def _do_execute(self, func: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if not trace.get_current_span().is_recording():
+            return await func(*args, **kwargs)
+        return await super()._do_execute(func, instance, args, kwargs)
+
+
 def instrument_libraries(provider: TracerProvider) -> None:
     """For the whole process; neither parameters of statements are recorded, nor more of an address than its host."""
-    AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=provider)
+    _Statements(capture_parameters=False).instrument(tracer_provider=provider)
     HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
 
 
 def restore_libraries() -> None:
     """As they were."""
-    AsyncPGInstrumentor().uninstrument()
+    _Statements().uninstrument()
     HTTPXClientInstrumentor().uninstrument()
 
 

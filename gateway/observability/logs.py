@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
             **dict(_FIELDS.get()),
         }
         span = trace.get_current_span().get_span_context()
-        if span.is_valid:
+        if span.trace_flags.sampled:
             line["trace_id"], line["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = described(record.exc_info[1])

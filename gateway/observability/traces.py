@@ -6,19 +6,20 @@ travels in `WorkflowStart.trace`, as W3C's `traceparent`; a trace that is not sa
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.submission.new_task import NewTask
@@ -33,6 +34,10 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 #: Traces begin with a request, or with a task that nobody asked for (a schedule's). Statements in the background would
 #: be traces of their own, of one span each.
 _ROOTS = (SpanKind.SERVER, SpanKind.PRODUCER)
+
+
+#: In a context: the trace that begins here is sampled.
+_SAMPLED = context.create_key("taskgate-sampled")
 
 
 class RootSampler(Sampler):
@@ -52,10 +57,22 @@ class RootSampler(Sampler):
     ) -> SamplingResult:
         if kind not in _ROOTS:
             return SamplingResult(Decision.DROP)
+        if context.get_value(_SAMPLED, parent_context):
+            return SamplingResult(Decision.RECORD_AND_SAMPLE)
         return self._ratio.should_sample(parent_context, trace_id, name, kind, *rest, **more)
 
     def get_description(self) -> str:
         return f"RootSampler({self._ratio.get_description()})"
+
+
+class DiscreetExporter(OTLPSpanExporter):
+    """Sends spans without the texts of errors, which instrumentations put into the status."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
+            if span.status.description:
+                span._status = Status(span.status.status_code)
+        return super().export(spans)
 
 
 class Tracing:
@@ -67,9 +84,14 @@ class Tracing:
 
     def __init__(self, resource: Resource, *, share: float) -> None:
         self.provider = TracerProvider(
-            sampler=ParentBased(RootSampler(share)), resource=resource, shutdown_on_exit=False
+            sampler=ParentBased(RootSampler(share)),
+            resource=resource,
+            shutdown_on_exit=False,
+            # Instrumentations record exceptions as events, with texts that may quote what a client sent.
+            span_limits=SpanLimits(max_events=0),
         )
-        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self.provider.add_span_processor(BatchSpanProcessor(DiscreetExporter()))
+        self._share = share
         self.tracer: Tracer = self.provider.get_tracer("taskgate", schema_url=SCHEMA_URL)
 
     def close(self) -> None:
@@ -77,6 +99,24 @@ class Tracing:
         closing = threading.Thread(target=self.provider.shutdown, name="taskgate-traces-close", daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)
+
+    @contextmanager
+    def request(self, traceparent: str | None) -> Iterator[bool]:
+        """Decides whether a request is sampled, before anything is done for its span: most are not. The block has what
+        spans within it need to know."""
+        here = None if traceparent is None else _PROPAGATOR.extract({"traceparent": traceparent})
+        origin = trace.get_current_span(here).get_span_context()
+        sampled = origin.trace_flags.sampled if origin.is_valid else random.random() < self._share
+        if sampled:
+            here = context.set_value(_SAMPLED, True)
+        elif not origin.is_valid:  # nothing within it begins a trace
+            unsampled = SpanContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1, is_remote=False)
+            here = trace.set_span_in_context(NonRecordingSpan(unsampled))
+        token = context.attach(here if here is not None else context.get_current())
+        try:
+            yield sampled
+        finally:
+            context.detach(token)
 
     def create(self, task: NewTask) -> dict[str, str]:
         """The span of a task that is accepted now; its context is for the task. Empty: it is not sampled."""

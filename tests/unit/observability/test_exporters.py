@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import SpanKind
 
 from backends.redis_queue.wire import TYPES
 from deploy.local.ports import free_port
 from gateway.access.placement import Placement
-from gateway.observability.telemetry import Telemetry
+from gateway.observability.telemetry import Telemetry, build_tracing
 from gateway.observability.traces import Tracing
 from gateway.submission.new_task import NewTask
 
@@ -82,7 +86,54 @@ def test_only_a_share_is_sampled_unless_the_caller_decided(monkeypatch: pytest.M
     tracing.close()
 
 
-def test_without_a_share_nothing_is_loaded() -> None:
-    from gateway.observability.telemetry import build_tracing
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[ReadableSpan]:
+    """What would go to the collector."""
+    spans: list[ReadableSpan] = []
 
+    def export(_: object, batch: Sequence[ReadableSpan]) -> SpanExportResult:
+        spans.extend(batch)
+        return SpanExportResult.SUCCESS
+
+    monkeypatch.setattr(OTLPSpanExporter, "export", export)
+    return spans
+
+
+CONTEXT = f"00-{'1' * 32}-{'2' * 16}"
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "share", "sampled"),
+    [
+        (None, 1.0, True),
+        (None, 1e-12, False),
+        (f"{CONTEXT}-01", 1e-12, True),
+        (f"{CONTEXT}-00", 1.0, False),
+        ("nonsense", 1.0, True),
+    ],
+)
+def test_a_request_is_decided_upon_once(traceparent: str | None, share: float, sampled: bool) -> None:
+    tracing = Tracing(Resource.get_empty(), share=share)
+    task = NewTask("probe", "g", {}, Placement("t", None), None)
+    with tracing.request(traceparent) as decided:
+        # What is within it does not decide again.
+        with tracing.tracer.start_as_current_span("POST", kind=SpanKind.SERVER) if decided else nullcontext():
+            assert bool(tracing.create(task)) is sampled
+    assert decided is sampled
+    tracing.close()
+
+
+def test_texts_of_errors_stay_here(sent: list[ReadableSpan]) -> None:
+    tracing = Tracing(Resource.get_empty(), share=1.0)
+    as_libraries_do = tracing.tracer.start_as_current_span("SELECT", kind=SpanKind.SERVER)
+    with pytest.raises(ValueError, match="private"), as_libraries_do:
+        raise ValueError("private words")
+    tracing.provider.force_flush()
+    (span,) = sent
+    assert (span.status.is_ok, span.status.description, span.events) == (False, None, ())
+    assert "private" not in span.to_json()
+    tracing.close()
+
+
+def test_without_a_share_nothing_is_loaded() -> None:
     assert build_tracing(Resource.get_empty(), 0.0) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -115,10 +115,11 @@ CONTEXT = f"00-{'1' * 32}-{'2' * 16}"
 def test_a_request_is_decided_upon_once(traceparent: str | None, share: float, sampled: bool) -> None:
     tracing = Tracing(Resource.get_empty(), share=share)
     task = NewTask("probe", "g", {}, Placement("t", None), None)
-    with tracing.request(traceparent) as decided:
+    with tracing.request(traceparent) as decided, ExitStack() as stack:
+        if decided:
+            stack.enter_context(tracing.tracer.start_as_current_span("POST", kind=SpanKind.SERVER))
         # What is within it does not decide again.
-        with tracing.tracer.start_as_current_span("POST", kind=SpanKind.SERVER) if decided else nullcontext():
-            assert bool(tracing.create(task)) is sampled
+        assert bool(tracing.create(task)) is sampled
     assert decided is sampled
     tracing.close()
 

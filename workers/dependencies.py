@@ -12,7 +12,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort
+from gateway.submission.start_plan import DispatcherPort, no_trace
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -51,7 +51,7 @@ class Dependencies:
             dispatcher,
             max_attempts=self._settings.task_attempts,
             idempotency_hours=self._settings.idempotency_hours,
-            **({} if self.tracing is None else {"trace": self.tracing.create}),
+            trace=no_trace if self.tracing is None else self.tracing.create,
         )
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:

@@ -22,7 +22,7 @@ from gateway.limits.quotas import Quotas
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort
+from gateway.submission.start_plan import DispatcherPort, no_trace
 from gateway.tasks.lifecycle.transitions import Transitions
 
 
@@ -76,7 +76,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
         idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
         on_accepted=dependencies.telemetry.tasks.accepted,
-        **({} if tracing is None else {"trace": tracing.create}),
+        trace=no_trace if tracing is None else tracing.create,
     )
 
 

@@ -9,7 +9,7 @@ from gateway.access.on_behalf import OnBehalf
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.dispatching import Dispatching, build_intake
 from gateway.callbacks.address import CallbackRules
-from gateway.callbacks.deliverer import Deliverer, Patience
+from gateway.callbacks.deliverer import Deliverer, Patience, untraced
 from gateway.callbacks.deliveries import Deliveries
 from gateway.callbacks.ports import ports_of
 from gateway.callbacks.sending import Sender
@@ -69,7 +69,7 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
         concurrency=settings.callback_concurrency,
         keep_days=settings.callback_days,
         keep_dead_days=settings.dead_letter_days,
-        **({} if tracing is None else {"traced": tracing.callback}),
+        traced=untraced if tracing is None else tracing.callback,
     )
     return CallbackParts(
         rules,

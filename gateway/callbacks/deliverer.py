@@ -27,6 +27,12 @@ SQL = Queries("gateway.callbacks", "callbacks.sql")
 #: What surrounds an attempt: of the task with this id, whose trace has this context.
 Traced = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
+
+def untraced(task_id: str, trace: Mapping[str, str]) -> AbstractContextManager[object]:
+    """Nothing is traced."""
+    return nullcontext()
+
+
 NO_SECRET = "the tenant has no webhook secret yet"
 #: Most attempts under way to one tenant's receivers, and to one receiver.
 OF_TENANT = 12
@@ -65,7 +71,7 @@ class Deliverer:
         keep_days: int,
         keep_dead_days: int,
         jitter: Callable[[], float] = random.random,
-        traced: Traced = lambda task_id, trace: nullcontext(),
+        traced: Traced = untraced,
     ) -> None:
         self._db = database
         self._sender = sender

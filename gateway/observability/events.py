@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.metrics import Meter
 
-from gateway.routing.flags import FlagEvaluation
+from gateway.routing.flag_evaluation import FlagEvaluation
 
 
 class Events:

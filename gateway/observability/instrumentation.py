@@ -19,18 +19,18 @@ class _Statements(AsyncPGInstrumentor):
     async def _do_execute(self, func: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if not trace.get_current_span().is_recording():
             return await func(*args, **kwargs)
-        return await super()._do_execute(func, instance, args, kwargs)
+        return await super()._do_execute(func, instance, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def instrument_libraries(provider: TracerProvider) -> None:
     """For the whole process; neither parameters of statements are recorded, nor more of an address than its host."""
-    _Statements(capture_parameters=False).instrument(tracer_provider=provider)
+    _Statements(capture_parameters=False).instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
 
 
 def restore_libraries() -> None:
     """As they were."""
-    _Statements().uninstrument()
+    _Statements().uninstrument()  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().uninstrument()
 
 

@@ -40,7 +40,7 @@ class Telemetry:
             return ()
         from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
-        return (aio_server_interceptor(tracer_provider=self.tracing.provider),)
+        return (aio_server_interceptor(tracer_provider=self.tracing.provider),)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Send what is left; blocks for some seconds at most."""

@@ -16,7 +16,7 @@ from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
-from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, plan_to_wait
+from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
 from gateway.submission.turns import Turns
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.tasks import fault_points
@@ -59,7 +59,7 @@ class Intake:
         idempotency_hours: float,
         quotas: Quotas | None = None,
         on_accepted: OnAccepted = lambda tasks, plans: None,
-        trace: Tracer = lambda task: {},
+        trace: Tracer = no_trace,
     ) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)

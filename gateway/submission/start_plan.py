@@ -79,6 +79,11 @@ OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
 Tracer = Callable[[NewTask], Mapping[str, str]]
 
 
+def no_trace(task: NewTask) -> Mapping[str, str]:
+    """Nothing is traced."""
+    return {}
+
+
 class DispatcherPort(Protocol):
     """The dispatcher, as intake sees it."""
 

@@ -29,8 +29,8 @@ test: venv ## Lint, types, unit, integration and contract tests
 bench: venv ## Measure; ONLY=dispatch,submit picks parts
 	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
 
-chaos: venv ## Faults in a seeded history: TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [TEMPORAL_SERVERS=3] [LEGACY=1]
-	@TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) LEGACY=$(LEGACY) MINUTES=$(MINUTES) \
+chaos: venv ## Faults in a seeded history: TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [GUARDED=1] [TEMPORAL_SERVERS=3] [LEGACY=1]
+	@GUARDED=$(GUARDED) TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) LEGACY=$(LEGACY) MINUTES=$(MINUTES) \
 		$(BIN)/python contract-tests/chaos
 
 lint: venv ## Put imports and format in order, and say what is left

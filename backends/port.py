@@ -30,7 +30,7 @@ class Capability(StrEnum):
     WORKFLOWS = "workflows"
     """Runs types with several steps (DAGs)."""
     WITHDRAW = "withdraw"
-    """`withdraw_not_begun` takes back what no worker was given, and knows for certain that none was."""
+    """`withdraw_not_begun` takes back starts of which it is certain that no worker has received them."""
 
 
 class WorkflowState(StrEnum):
@@ -84,7 +84,7 @@ class WorkflowRef:
 
 
 def possible_starts(workflow_id: str) -> list[tuple[str, int]]:
-    """Task id and epoch of all starts with this workflow id: a suffix may be an epoch, or part of the task id."""
+    """Task id and epoch of each start that this workflow id may mean: a suffix is an epoch or part of the task id."""
     if not workflow_id.startswith("task-"):
         return []
     body = workflow_id.removeprefix("task-")
@@ -207,7 +207,7 @@ class WorkflowEnginePort(Protocol):
         """Take back starts that the engine gave to a lost worker and nobody claimed. Returns how many."""
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
-        """Those of these starts that the engine does not know, neither as waiting, running nor ended."""
+        """Returns those of `refs` that the engine does not know: they neither wait, run nor ended."""
 
     async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """Take back those of these starts that no worker has been given; returns them.
@@ -231,7 +231,7 @@ class WorkflowEnginePort(Protocol):
     async def take_stock(self) -> Sequence[Stock]:
         """What the engine holds and has not ended, whoever gave it to it (empty: only the gateway gives it tasks).
 
-        What moves meanwhile is counted at least once, unless it moves to and fro within one look.
+        A task that moves during the call is counted at least once, unless it moves away and back.
         """
 
     async def get_incarnation(self) -> str:

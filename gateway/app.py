@@ -56,6 +56,7 @@ PARTS = (
     "migration_ledger",
     "migration_parity",
     "migration_rampdown",
+    "migration_guardrails",
     "migration_rehearsal",
     "health",
 )

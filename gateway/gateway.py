@@ -36,6 +36,8 @@ from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
 from gateway.migration.drain.report import Drain
 from gateway.migration.drain.watch import DrainWatch
+from gateway.migration.guardrails.guardrails import Guardrails
+from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
@@ -132,6 +134,8 @@ class Gateway:
     rehearsals: RehearsalReports
     parity: Parity
     parity_gate: Gate
+    guardrails: Guardrails
+    guardrail_watch: GuardrailWatch
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry
@@ -145,6 +149,7 @@ class Gateway:
         await self.observer.start()
         await self.overrides.start()
         await self.feed.start()
+        self._spawn("guardrail events", self.guardrail_watch.run)
         self._spawn("backends", self._say_what_is_away)
         self._spawn("lease", self._hold_lease)
         self._spawn("dispatcher", self.dispatcher.run)

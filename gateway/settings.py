@@ -238,6 +238,12 @@ class Settings(BaseSettings):
         description="Look-up of a receiver's name at most; part of `callback_timeout_seconds`, not added to it",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
+    guardrail_webhook_url: str | None = Field(
+        None, description="Is told what guardrails do, by a signed webhook; the rules of callbacks hold for it, too"
+    )
+    guardrail_webhook_secret: SecretStr | None = Field(
+        None, description="Signs it (Standard Webhooks, `whsec_…`); without one nothing is sent"
+    )
     callback_attempts: int = Field(12, ge=1, le=100, description="Attempts of a callback before it is given up")
     callback_retry_seconds: float = Field(
         5.0, gt=0, description="Pause after a callback's first failed attempt, doubled each time"

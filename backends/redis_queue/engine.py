@@ -193,7 +193,7 @@ class RedisQueueEngine:
             return await self._stocktaking.count()
 
     async def get_incarnation(self) -> str:
-        """Changes when Redis was emptied or restarted, because a restart may lose the latest writes."""
+        """Changes when Redis was emptied, and when it was restarted: a restart may lose the latest writes."""
         with _reading():
             return str((await self._link.run(scripts.INCARNATION, uuid.uuid4().hex)).decode())
 
@@ -214,7 +214,7 @@ class RedisQueueEngine:
     # Private ------------------------------------------------------------------------------------------------
 
     async def _locate(self, ref: WorkflowRef) -> tuple[str, str, str]:
-        """State, error and result; the first is empty for what has neither ended nor is in any list."""
+        """State, error and result. The state is empty for a start that has not ended and is in no list."""
         with _reading():
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
@@ -243,7 +243,7 @@ class RedisQueueEngine:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Of what changes nothing that matters, a lost answer is no answer."""
+    """For calls that may be repeated: a lost answer means no more than that Redis is unavailable."""
     try:
         yield
     except AnswerLost as error:

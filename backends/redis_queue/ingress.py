@@ -13,7 +13,7 @@ from backends.redis_queue.pages import walk
 LARGEST_BYTES = 32 * 1024 * 1024
 """Larger payloads are not read; no request of MemStack's makes such a task."""
 _ENDS = 50
-"""Of a longer list a quick look sees so many payloads at each end: where producers and retries push."""
+"""How many payloads at each end of a longer list a quick look reads: producers and retries push at the ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class Ingress:
         self._link = link
 
     async def look(self, *, everywhere: bool) -> list[Sighting]:
-        """What is in the lists now, the oldest of a group first; each list's ends only, unless `everywhere`."""
+        """The foreign payloads that the lists hold now, oldest first in each group.
+
+        Without `everywhere` only the ends of each list are read.
+        """
         found: list[Sighting] = []
         groups = await self._groups(everywhere=everywhere)
         async for page in walk(self._link, scripts.PEEK, (LARGEST_BYTES, 0 if everywhere else _ENDS), groups):

@@ -36,7 +36,7 @@ _NOT_NOW_WORDS = (
 
 
 def refused(error: exceptions.RedisError) -> EngineError:
-    """What an error that Redis answered with means. Its text names commands and keys, never values."""
+    """The exception for an error reply of Redis. Its text names commands and keys, never values."""
     text = str(error)
     if isinstance(error, _NOT_NOW) or any(word in text for word in _NOT_NOW_WORDS):
         return EngineUnavailable(f"Redis does not accept commands: {text}")
@@ -122,7 +122,7 @@ class Link:
             raise AnswerLost(error.message) from error
 
     async def run(self, script: Script, *arguments: Argument, repeat: bool = True) -> Any:
-        """The answer of a script; its source is sent only when Redis does not know it. As `call` otherwise."""
+        """Run a script. Its source is sent only when Redis does not know it. Otherwise as `call`."""
         try:
             return await self.call("EVALSHA", script.digest, 0, *arguments, repeat=repeat)
         except exceptions.NoScriptError:

@@ -1,4 +1,4 @@
-"""`TaskLists`: where the payloads of a start lie, among those that wait and those that workers hold."""
+"""`TaskLists`: finds the payloads of a start in the lists of waiting payloads and in those of workers."""
 
 from __future__ import annotations
 

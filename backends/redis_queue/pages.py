@@ -15,8 +15,10 @@ _LISTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one script found; `length` is that of the list in which it stopped, 0 at the end of all; `done`: lists that
-    ended with it."""
+    """The answer of one script.
+
+    `length`: of the list in which it stopped, 0 when all lists were read. `done`: how many lists it finished.
+    """
 
     found: Any
     length: int

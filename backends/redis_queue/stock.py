@@ -17,7 +17,7 @@ from backends.redis_queue.link import Argument, Link
 from backends.redis_queue.pages import walk
 
 _MOST_ENTRIES = 200
-#: Of all keys those that may be lists of payloads; the prefixes are looked at here.
+#: Matches the keys that may be lists of payloads; their prefixes are compared afterwards.
 _KEYS = "[qt]*:[gp]r*"
 
 
@@ -28,7 +28,9 @@ class Stocktaking:
         self._link = link
 
     async def count(self) -> list[Stock]:
-        """Payloads go from a group's list to a worker's and back: the workers' lists are counted before and after."""
+        """Count everything. Payloads move between groups' and workers' lists meanwhile, so those of workers are counted
+        before and after, and the larger count is used.
+        """
         groups, own = await self._lists()
         before = await self._held(own)
         found = await self._waiting(groups)

@@ -40,13 +40,13 @@ OWN = "taskgate:processing:"
 EMPTIED = "taskgate:emptied"
 """Sorted set: groups lately taken out of the active set, by Unix time (see `receive.lua`)."""
 DEAD = "taskgate:dead"
-"""List: what was found in a group's list but is no task, as JSON `{reason, group, payload, bytes, at}`."""
+"""List: payloads that are no tasks, as JSON `{reason, group, payload, bytes, at}`."""
 COLLECTED = "taskgate:taken"
-"""Hash: payloads that the ingress bridge took and has not yet settled, by entry id, as `<length>:<group><payload>`."""
+"""Hash: payloads that the bridge has collected and not yet settled, by entry id, as `<length>:<group><payload>`."""
 INCARNATION = "taskgate:incarnation"
 """String: a random id that lives as long as this Redis keeps its memory."""
 SWEPT = "taskgate:swept"
-"""String with a time limit: somebody has lately looked for lists that the active set does not name."""
+"""String that expires: set by the worker that last looked for lists which the active set does not name."""
 WAKE = "taskgate:wake"
 """Channel: something may have become free to be taken."""
 
@@ -57,7 +57,7 @@ ARRIVALS = "taskgate:arrivals"
 URGENT = "taskgate:urgent"
 """Sorted set: groups with waiting payloads of priority 1 or 2, by the first of them."""
 TENANTS = "taskgate:tenants"
-"""Sorted set: tenants with waiting groups, by what they were given so far, as their weights count it."""
+"""Sorted set: tenants with waiting groups, by their weighted share so far."""
 TENANT_GROUPS = "taskgate:groups:"
 """Set per tenant: its groups in which something waits, or lately did."""
 GROUP_TENANT = "taskgate:tenant_of"
@@ -65,7 +65,7 @@ GROUP_TENANT = "taskgate:tenant_of"
 WEIGHTS = "taskgate:weights"
 """Hash: weights of tenants, as far as they are not 1."""
 GIVEN = "taskgate:given"
-"""String: how much the tenant that was served last had been given; who comes back has no credit from before."""
+"""String: the share of the tenant that was served last. A tenant that returns starts from it, without credit."""
 AHEAD = "taskgate:ahead"
 """Hash: what tenants that left had been given beyond that."""
 
@@ -78,7 +78,7 @@ TRACE = "dispatch_trace"
 
 @dataclass(frozen=True, slots=True)
 class TaskWire:
-    """What the contract says of one task type: its own payload keys, the one that names the group, its time limit."""
+    """The contract of one task type: its payload keys, the key that names the group, its time limit."""
 
     keys: tuple[str, ...]
     timeout: timedelta
@@ -162,7 +162,7 @@ def with_group(task_type: str, group_id: str, payload: Mapping[str, Any]) -> dic
 
 
 def for_handler(task_id: str, task_type: str, group_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What a handler is given, whichever backend brought the task, and whoever left out some of its keys."""
+    """The payload that a handler gets: complete, and the same from each backend and each producer."""
     body = with_group(task_type, group_id, payload)
     return {"timestamp": time.time(), **body, "task_type": task_type, "task_id": task_id}
 

@@ -76,7 +76,7 @@ class Session:
     standalone: bool
     """The server runs standalone activities in this namespace."""
     attributes: frozenset[str]
-    """Those of our search attributes that the namespace has."""
+    """The search attributes of the gateway that the namespace has."""
 
 
 class Connection:

@@ -165,7 +165,7 @@ class TemporalEngine:
         return []
 
     async def release_worker(self, worker_id: str) -> int:
-        """Nothing: Temporal keeps no list by worker; what was handed out and not claimed is requeued by its id."""
+        """Does nothing: Temporal keeps no list by worker. A task that was not claimed is requeued by its id."""
         return 0
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -183,7 +183,7 @@ class TemporalEngine:
         raise CapabilityMissing("Temporal does not say what it has handed to a worker; the claim decides there.")
 
     async def keep_fresh(self) -> int:
-        """Nothing: only our own workers take tasks from Temporal."""
+        """Returns nothing: only the gateway's own workers receive tasks from Temporal."""
         return 0
 
     async def list_ended(self, since: datetime, *, completed: bool = True) -> Sequence[EndedWorkflow]:

@@ -23,7 +23,7 @@ _TOO_LARGE = ("larger than max", "exceeds size limit", "exceeds length limit")
 
 
 class Purpose(Enum):
-    """What a call is for; decides what a lost answer means."""
+    """The purpose of a call, which decides what a lost answer means."""
 
     READ = "read"
     """Changes nothing, so a lost answer is no more than an engine that is not there."""

@@ -1,4 +1,4 @@
-"""What travels to a worker: one dataclass, the input of the activity and of the workflow around it.
+"""The message to a worker: one dataclass, the input of the activity and of the workflow around it.
 
 Pure: imported by workflow modules inside Temporal's sandbox. Fields are only ever added, with a default, because
 messages written by an older gateway wait in queues while a newer worker starts.

@@ -6,7 +6,7 @@ Pure: imported by workflow modules inside Temporal's sandbox.
 from __future__ import annotations
 
 ENGINE = "temporal"
-"""What stands in `dispatch.backend`."""
+"""The value of `dispatch.backend`."""
 
 RUN_TASK = "taskgate.run_task"
 """Type name of the activity that runs a task, and of the workflow around it where activities do not stand alone."""

@@ -50,7 +50,7 @@ LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000.0
 
 
 def message_of(start: WorkflowStart, inline_bytes: int) -> RunTask:
-    """What the worker gets to know."""
+    """The message for the worker."""
     return RunTask(
         task_id=start.ref.task_id,
         epoch=start.ref.epoch,

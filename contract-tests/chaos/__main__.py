@@ -1,6 +1,7 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
 `make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
+`GUARDED=1`: the first flip moves a tenant whose tasks fail on Temporal only, and its guardrail takes it back.
 `MUTATE=fence` takes the fence away, `MUTATE=rampdown` the question to Redis before a task moves.
 `MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
@@ -61,7 +62,9 @@ async def flip(moves: Moves, chance: random.Random, count: int, pace: Pace) -> i
                 return done
             await asyncio.sleep(0.05)
         tenant, stage = chance.choice(TENANTS), Stage(chance.choice(STAGES))
-        if done % LEAVE_EVERY == LEAVE_EVERY - 1:
+        if done == 0 and number("GUARDED", 0):
+            await moves.be_taken_back(tenant)
+        elif done % LEAVE_EVERY == LEAVE_EVERY - 1:
             await moves.everybody_leaves()
         elif stage is Stage.RAMPDOWN:
             await moves.ramp_down(tenant)
@@ -286,6 +289,7 @@ async def main() -> int:
         "moved": moved,
         "leader_deaths": dict(world.leader_deaths),
         "safe": len(history.safe),
+        "taken_back": moves.taken_back,
         "rehearsed": rehearsed,
         "probed": probed,
         "violations": len(violations),

@@ -73,9 +73,9 @@ class Clients:
                 await asyncio.sleep(plan.uniform(0, 0.5))
                 await self._retry(tenant, task_id)
 
-    async def crowd(self, tenant: str, project: str, tasks: int, ms: int) -> None:
+    async def crowd(self, tenant: str, project: str, tasks: int, ms: int, task_type: str = "chaos_probe") -> None:
         """So many tasks of one project, which nobody stops or retries, at once."""
-        body = {"type": "chaos_probe", "payload": {"ms": ms, "fail": 0}, "priority": 3, "project_id": project}
+        body = {"type": task_type, "payload": {"ms": ms, "fail": 0}, "priority": 3, "project_id": project}
 
         async def send() -> None:
             await self._submit(tenant, body)

@@ -43,10 +43,14 @@ class ChaosProbe:
         except BaseException as error:
             note(task_id, run, "cancelled" if isinstance(error, asyncio.CancelledError) else "failed")
             raise
-        if random.random() < payload.get("fail", 0):
+        if random.random() < self.chance_of_failure(payload):
             note(task_id, run, "failed")
             raise RuntimeError(f"{self.task_type} fails as it was told to")
         note(task_id, run, "end")
+
+    def chance_of_failure(self, payload: dict[str, Any]) -> float:
+        chance: float = payload.get("fail", 0)
+        return chance
 
     async def rehearse(self, payload: dict[str, Any], context: Any) -> None:
         """Notes nothing: it is no run."""
@@ -57,3 +61,12 @@ class ChaosStep(ChaosProbe):
     """The same, as a node of a DAG."""
 
     task_type = "chaos_step"
+
+
+class ChaosBrittle(ChaosProbe):
+    """Fails on Temporal, and nowhere else."""
+
+    task_type = "chaos_brittle"
+
+    def chance_of_failure(self, payload: dict[str, Any]) -> float:
+        return float(os.environ.get("CHAOS_WORKER") == "temporal")

@@ -41,6 +41,21 @@ class Rows:
         )
         return int(count)
 
+    async def first_runs(self, tenant: str, task_type: str) -> int:
+        """How many tasks of this type have been counted on Redis."""
+        [count] = await self._column(
+            "SELECT count(*) FROM taskgate.outcome WHERE tenant_id = $1 AND task_type = $2 AND failed IS NOT NULL"
+            " AND backend = 'redis'",
+            tenant,
+            task_type,
+        )
+        return int(count)
+
+    async def rolled_back(self) -> int:
+        """How many tenants were taken back by their guardrails."""
+        [count] = await self._column("SELECT count(*) FROM taskgate.guardrail_event WHERE kind = 'rolled_back'")
+        return int(count)
+
     async def stopped_but_not_failed(self) -> int:
         """How many stopped tasks still have something else in `task_logs`."""
         [count] = await self._column(

@@ -1,4 +1,4 @@
-"""What can go wrong with the stack, said in one line to a person."""
+"""Errors of the embedded stack; each message is one line for a person."""
 
 from __future__ import annotations
 

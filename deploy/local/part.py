@@ -77,7 +77,7 @@ class Part(ABC):
         return {"port": self.port}
 
     async def after_start(self) -> None:
-        """What has to be made on the running server before others may use it."""
+        """Set-up on the running server that others need before they may use it."""
         return
 
     async def stop(self) -> bool:

@@ -58,7 +58,7 @@ class ToxiproxyPart(GoProgramPart):
 
     @asynccontextmanager
     async def hung(self, name: str) -> AsyncIterator[None]:
-        """Nothing gets through, and nothing is closed, until the block ends; then the connections close."""
+        """Until the block ends nothing gets through and no connection closes; then all close."""
         async with self._toxic(name, "timeout", {"timeout": 0}):
             yield
 

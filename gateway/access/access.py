@@ -190,7 +190,7 @@ def _roles(row: Any, lookup: Lookup) -> Roles:
 
 
 def _permissions(text: str | None) -> frozenset[str]:
-    """The permissions of a key; none named: it is not restricted. What cannot be read permits nothing."""
+    """The permissions of a key. A key that names none is not restricted; names that cannot be read permit nothing."""
     named = orjson.loads(text) if text else None
     if not named:
         return frozenset()

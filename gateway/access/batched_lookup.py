@@ -1,8 +1,8 @@
 """Gathers lookups that are asked at the same moment into one statement.
 
 This is no cache: a lookup is only ever answered by a statement that was sent after it was asked. While few ask,
-each lookup goes out at once and alone; under load a statement carries all that came while the ones before it were
-under way.
+each lookup goes out at once and alone; under load a statement carries all that came while the one before it was
+under way. There is one at a time: calls of gRPC come one by one, and with a second statement hardly any would share.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.access", "access.sql")
 
-#: Lookups in one statement, and statements under way at once. The second one keeps callers moving while the first
-#: waits for a connection.
+#: Lookups in one statement.
 LARGEST_BATCH = 200
-STATEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What is asked of the database for one request: who (by key or by user), and what is named."""
+    """The question to the database for one request: the caller (by key or by user), and the ids that are named."""
 
     key_hash: str | None = None
     user_id: str | None = None
@@ -40,18 +38,14 @@ class BatchedLookups:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._open: deque[tuple[Lookup, asyncio.Future[Any]]] = deque()
-        self._asking = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
 
     async def ask(self, lookup: Lookup) -> Any:
         """The row of `access.sql:admit` for this lookup. Raises `DatabaseUnavailable`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._open.append((lookup, answer))
-        if self._asking < STATEMENTS:
-            self._asking += 1
-            task = asyncio.create_task(self._answer_all())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._answer_all())
         return await answer
 
     async def _answer_all(self) -> None:
@@ -62,7 +56,7 @@ class BatchedLookups:
                 await self._answer([(lookup, answer) for lookup, answer in batch if not answer.done()])
         finally:
             # In the same step as the last look at `_open`: a lookup that comes now starts a task of its own.
-            self._asking -= 1
+            self._asking = None
 
     async def _answer(self, batch: list[tuple[Lookup, asyncio.Future[Any]]]) -> None:
         if not batch:

@@ -33,9 +33,9 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, drains, the ledger and the use of legacy endpoints",
+        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, ledger and use of legacy endpoints",
     )
-    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses and stages")
+    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses, stages and guardrails")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:
         self.permission = permission
@@ -95,6 +95,7 @@ _RESOURCES = {
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
         GET /gateway/v1/migration/drain  GET /gateway/v1/migration/drain/stream
         GET /gateway/v1/migration/rampdown
+        GET /gateway/v1/migration/guardrails  GET /gateway/v1/migration/guardrails/history
         GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
         GET /gateway/v1/migration/rehearsal/probes""",
     Verb.OPERATE: """
@@ -102,6 +103,8 @@ _RESOURCES = {
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
         POST /gateway/v1/migration/parity/gate
+        PUT /gateway/v1/migration/guardrails  POST /gateway/v1/migration/guardrails/unlock
+        POST /gateway/v1/migration/guardrails/unfreeze
         PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
         PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
         PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
@@ -135,11 +138,12 @@ METHODS = {
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
+            GetGuardrails ListGuardrailEvents
             ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
             ListProbedTasks""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
-            SetOverride ClearOverride AskParityGate""",
+            SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails""",
     }.items()
     for name in names.split()
 }

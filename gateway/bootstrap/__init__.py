@@ -120,6 +120,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         rehearsals=RehearsalReports(database, dependencies.router),
         parity=migration.parity,
         parity_gate=migration.parity_gate,
+        guardrails=migration.guardrails,
+        guardrail_watch=migration.guardrail_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
     observe_process(

@@ -12,6 +12,9 @@ from gateway.migration.drain.report import Drain
 from gateway.migration.drain.slowest import Slowest
 from gateway.migration.drain.watch import DrainWatch
 from gateway.migration.flags.build import build_store
+from gateway.migration.guardrails.guardrails import Guardrails
+from gateway.migration.guardrails.watch import GuardrailWatch
+from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.stages.door import Stages
@@ -28,6 +31,8 @@ class MigrationParts:
     drain_watch: DrainWatch
     parity: Parity
     parity_gate: Gate
+    guardrails: Guardrails
+    guardrail_watch: GuardrailWatch
 
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
@@ -52,4 +57,13 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
     )
     parity = Parity(database, router, days=settings.parity_days)
     stage_watch = StageWatch(flags, dependencies.overrides, router)
-    return MigrationParts(stages, stage_watch, drain, DrainWatch(drain), parity, Gate(database, parity))
+    return MigrationParts(
+        stages,
+        stage_watch,
+        drain,
+        DrainWatch(drain),
+        parity,
+        Gate(database, parity),
+        Guardrails(database, Webhook(settings.guardrail_webhook_url), wake=lambda: None),
+        GuardrailWatch(database, dependencies.listener, stage_watch.tell),
+    )

@@ -11,6 +11,12 @@ from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
 from gateway.ingress.foreign import SQL as FOREIGN_SQL
 from gateway.ingress.foreign import ForeignWatch
+from gateway.migration.guardrails.counting import Counting
+from gateway.migration.guardrails.evaluator import LOOK_SECONDS as GUARD_SECONDS
+from gateway.migration.guardrails.evaluator import Evaluator
+from gateway.migration.guardrails.places import Places
+from gateway.migration.guardrails.webhook import Webhook
+from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
 from gateway.migration.rampdown.mover import Rampdown
 from gateway.observability.tally import Tally
@@ -104,6 +110,15 @@ def build_leader(
         fenced=settings.fence_enabled,
     )
     chores.append(Chore("ramping down", rampdown.tick, pause))
+    guardrails = Evaluator(
+        database,
+        Counting(Evidence(database)),
+        Places(dependencies.router, dependencies.flags, dependencies.overrides),
+        dependencies.engines.get("redis"),
+        webhook=Webhook(settings.guardrail_webhook_url),
+        wake=lambda: None,
+    )
+    chores.append(Chore("guarding moves", guardrails.tick, GUARD_SECONDS))
     parts = rehearsal_on(database)
     chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
     if parts.probes is not None:

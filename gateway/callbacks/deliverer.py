@@ -70,9 +70,11 @@ class Deliverer:
         concurrency: int,
         keep_days: int,
         keep_dead_days: int,
+        operators_secret: str | None = None,
         jitter: Callable[[], float] = random.random,
         traced: Traced = untraced,
     ) -> None:
+        """`operators_secret` signs what is told to operators, and so has no tenant."""
         self._db = database
         self._sender = sender
         self._patience = patience
@@ -81,6 +83,7 @@ class Deliverer:
         self._seconds = seconds
         self._concurrency = concurrency
         self._keep = {"delivered": keep_days, "dead": keep_dead_days}
+        self._operators_secrets = [] if operators_secret is None else [operators_secret]
         self._jitter = jitter
         self._traced = traced
         self._under_way: set[asyncio.Task[None]] = set()
@@ -138,7 +141,7 @@ class Deliverer:
         )
         if not rows:
             return
-        secrets: dict[str, list[str]] = {}
+        secrets: dict[str, list[str]] = {"": self._operators_secrets}
         tenants = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
         for row in await self._db.fetch(SQL.valid_secrets, tenants):
             secrets.setdefault(row["tenant_id"], []).append(row["secret"])

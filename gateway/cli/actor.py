@@ -1,4 +1,4 @@
-"""Who is at the keyboard, for records of who changed what."""
+"""The name of the person who runs a command, for records of changes."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gateway.cli.drain import drain
+from gateway.cli.migration_guardrails import guardrails_app
 from gateway.cli.migration_ledger import ledger_app
 from gateway.cli.migration_parity import parity_app
 from gateway.cli.migration_rampdown import rampdown
@@ -12,6 +13,7 @@ from gateway.cli.migration_rehearsal import rehearsal_app
 
 migration_app = typer.Typer(help="The move from Redis to Temporal. For administrators.", no_args_is_help=True)
 migration_app.command("drain")(drain)
+migration_app.add_typer(guardrails_app, name="guardrails")
 migration_app.add_typer(ledger_app, name="ledger")
 migration_app.add_typer(parity_app, name="parity")
 migration_app.command("rampdown")(rampdown)

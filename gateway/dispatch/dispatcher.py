@@ -64,7 +64,7 @@ class Dispatcher:
 
     def begin(self, plan: StartPlan) -> None:
         if (lane := self._lanes.get(plan.backend or "")) is not None:
-            lane.newcomers.note(plan.start.tenant_id if plan.start else None)
+            lane.submitting.note(plan.start.tenant_id if plan.start else None)
         self._starter.begin(plan)
 
     def wake(self) -> None:

@@ -37,11 +37,11 @@ class Look:
     ready: list[str]
     """Backends whose unconfirmed starts may be repeated now."""
     guarded: list[str]
-    """Backends that newcomers use and whose workers claim: a crowd waits in the gateway instead of in their queues."""
+    """Backends that get new tasks now and whose workers claim: a crowd waits in the gateway, not in their queues."""
     ahead: int
     """A tenant with so many unclaimed tasks on guarded backends is passed over."""
     exempt: str
-    """The only newcomer, to whom that does not apply. '' if there are several, or none."""
+    """The only tenant with new tasks, to whom `ahead` does not apply. '' if there are several, or none."""
 
 
 def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
@@ -50,11 +50,11 @@ def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
     if len(full) == len(lanes):
         return None
     room = min(max(lane.batch for lane in lanes.values() if lane.has_room), MOST)
-    newcomers = {name: lane.newcomers.names for name, lane in lanes.items()}
-    guarded = [name for name, tenants in newcomers.items() if tenants and lanes[name].knows_claims]
-    guarding: set[str] = set().union(*(newcomers[name] for name in guarded))
+    submitting = {name: lane.submitting.names for name, lane in lanes.items()}
+    guarded = [name for name, tenants in submitting.items() if tenants and lanes[name].knows_claims]
+    guarding: set[str] = set().union(*(submitting[name] for name in guarded))
     return Look(
-        rows=min(room, MOST_SHARED) if any(newcomers.values()) else max(room, FEWEST_BESIDE if full else 0),
+        rows=min(room, MOST_SHARED) if any(submitting.values()) else max(room, FEWEST_BESIDE if full else 0),
         repeats=room,
         full=full,
         ready=[name for name, lane in lanes.items() if name not in full and not lane.is_down],
@@ -85,8 +85,8 @@ class DueTasks:
 
     @property
     def is_shared(self) -> bool:
-        """Whether new tasks of others come meanwhile."""
-        return any(lane.newcomers.names for lane in self._lanes.values())
+        """Whether new tasks arrive meanwhile."""
+        return any(lane.submitting.names for lane in self._lanes.values())
 
     async def take(self, db: type_Connection) -> tuple[list[asyncpg.Record], bool]:
         """Some due tasks, locked, and whether there may be more. Starts to repeat come in addition to waiting tasks."""

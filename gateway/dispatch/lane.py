@@ -14,10 +14,10 @@ from gateway.pacing.recent_tenants import RecentTenants
 
 #: Tolerance (times the baseline) while several tenants have starts.
 SHARED_TOLERANCE = 1.5
-#: A tenant shares a backend for so long after its last start (seconds).
+#: How long after its last start a tenant counts as sharing a backend (seconds).
 SHARED_SECONDS = 5.0
-#: A tenant counts as a newcomer for so long after its last new task (seconds).
-NEWCOMER_SECONDS = 1.0
+#: How long after its last new task a tenant counts as submitting (seconds).
+SUBMITTING_SECONDS = 1.0
 #: New tasks in the lane for each start that may be under way; further ones wait in PostgreSQL.
 NEW_PER_START = 8
 
@@ -28,7 +28,7 @@ class Lane:
     def __init__(self, engine: WorkflowEnginePort, *, concurrency: int) -> None:
         self.engine = engine
         self.health = EngineHealth(engine.name)
-        self.newcomers = RecentTenants(NEWCOMER_SECONDS)
+        self.submitting = RecentTenants(SUBMITTING_SECONDS)
         self.pending = 0
         self._most_pending = concurrency * NEW_PER_START
         self._was_full = False
@@ -100,4 +100,4 @@ class Lane:
 
     def _rest(self, tenant: str) -> float:
         """The pause of a crowd after a start while others have new tasks, if even one start at a time is too slow."""
-        return self._limit.rest if self.newcomers.names - {tenant} else 0.0
+        return self._limit.rest if self.submitting.names - {tenant} else 0.0

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
-from gateway.http.bodies import APART, MOST_ERRORS, Undecoded
+from gateway.http.bodies import APART, MOST_ERRORS, SMALL_BYTES, Undecoded
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import KeyedRoute, gateway_of
@@ -19,7 +19,7 @@ from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
-from gateway.submission.turns import Turns
+from gateway.submission.yielding import Yielding
 
 PATH = "/gateway/v1/tasks/batch"
 
@@ -74,7 +74,9 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
         raise BodyTooLarge(f"A batch is at most {gateway.settings.max_batch_tasks} tasks.")
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     reading = _Reading(
-        service_of(request), refuse_all=batch.mode == "all", largest_task=gateway.settings.max_body_bytes
+        service_of(request),
+        refuse_all=batch.mode == "all",
+        largest_task=max(gateway.settings.max_body_bytes, SMALL_BYTES),
     )
     if wrong := await reading.read(batch.tasks):
         return invalid_answer(request.scope["path"], wrong)
@@ -97,9 +99,9 @@ class _Reading:
     async def read(self, items: list[Any]) -> list[Any]:
         """The errors of form that refuse them all. Raises, where that does, what `SubmissionService.prepare` raises."""
         wrong: list[Any] = []
-        turns = Turns()
+        yielding = Yielding()
         for index, item in enumerate(items):
-            await turns.pause()
+            await yielding.pause()
             if isinstance(item, Undecoded):
                 if len(item) > self._largest_task:
                     self._refuse_for(index, BodyTooLarge(f"A task of a batch is at most {self._largest_task} bytes."))

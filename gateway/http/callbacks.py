@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -29,9 +29,9 @@ class CallbackDelivery(BaseModel):
     """One callback: one end of one task, for one receiver."""
 
     id: str = Field(description="The `webhook-id` of every attempt")
-    task_id: str
+    task_id: str = Field(description="Empty: what a guardrail tells operators")
     tenant_id: str | None
-    event: CallbackEvent
+    event: CallbackEvent | Literal["guardrail"]
     url: str
     state: State = Field(description="`dead`: given up")
     attempts: int

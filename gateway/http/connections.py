@@ -23,7 +23,7 @@ _HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-leng
 
 
 def most_connections(wanted: int) -> int:
-    """So many, or three quarters of the process's limit of open files: the rest is for the servers it talks to."""
+    """Returns `wanted`, or three quarters of the limit of open files if that is less: other servers need the rest."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY or files * 3 // 4 >= wanted:
         return wanted
@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self._since = now - self._body_bytes / SLOWEST  # the application is slow, not the client
             return
-        # What is sent after the answer is read for nothing.
+        # A body that arrives after the answer is of no use.
         useful = 0 if self.cycle is not None and self.cycle.response_complete else self._body_bytes
         if now - self._since > seconds + useful / SLOWEST:
             self.transport.abort()

@@ -17,7 +17,7 @@ from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.drain.documents import document
 from gateway.migration.drain.report import Report
-from gateway.migration.drain.verdict import Verdict
+from gateway.migration.drain.verdict import DrainVerdict
 
 router = APIRouter(prefix="/gateway/v1/migration/drain", tags=["migration"], route_class=KeyedRoute)
 
@@ -52,7 +52,7 @@ class DrainLeft(BaseModel):
 
     tenant_id: str | None = Field(description="null: everybody; in a list of tenants: nobody's")
     stage: str | None = Field(description="Where the tenant stands in general")
-    verdict: Verdict
+    verdict: DrainVerdict
     blocked_by: list[str] = Field(description="What does not end by itself, each as a line that says what to do")
     tasks: int = Field(description="All of the counts but schedules")
     counts: DrainCounts

@@ -18,7 +18,7 @@ _SEP = "\n"
 
 
 class Closable(Protocol):
-    """What tells of changes until it is closed; who waits for one is told."""
+    """A source of changes. `close` ends it, and wakes those who wait for a change."""
 
     def close(self) -> None: ...
 

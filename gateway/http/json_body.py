@@ -1,8 +1,8 @@
 """Reads a JSON body once, and refuses what could not be stored, sent on, or told back unchanged.
 
 orjson itself refuses malformed text, invalid UTF-8, lone surrogates, NaN and Infinity, raw control characters, and
-more than 1,024 levels. What it lets pass is looked for in the bytes first, where a search costs next to nothing; only
-a body that looks suspicious is walked through.
+more than 1,024 levels. For everything else the bytes are searched first, which is cheap; only a body in which
+something was found is walked through.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.eprocess import Stream
 from gateway.migration.parity.gate import FEWEST, MOST
-from gateway.migration.parity.judgement import Verdict
+from gateway.migration.parity.judgement import ParityVerdict
 from gateway.moment import Moment
 from gateway.routing.stages import Stage
 
@@ -85,7 +85,7 @@ class ParityOfType(BaseModel):
     """One task type."""
 
     task_type: str
-    verdict: Verdict
+    verdict: ParityVerdict
     reasons: list[str]
     sides: list[ParitySide]
     streams: list[ParityStream]
@@ -97,7 +97,9 @@ class ParityReport(BaseModel):
     at: datetime
     tenant_id: str
     stage: Stage
-    verdict: Verdict = Field(description="Only `pass` lets a move go on; `inconclusive` holds, `no_data` never passes")
+    verdict: ParityVerdict = Field(
+        description="Only `pass` lets a move go on; `inconclusive` holds, `no_data` never passes"
+    )
     reasons: list[str] = Field(description="Each a line that says what to do")
     since: datetime | None = Field(description="When it moved; null: it never did")
     moved_by: int | None = Field(description="The entry of the ledger")
@@ -131,7 +133,7 @@ class GateAnswer(BaseModel):
     tenant_id: str
     task_type: str
     samples: int
-    verdict: Verdict
+    verdict: ParityVerdict
     reasons: list[str]
     measures: list[GateMeasure]
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.rehearsal.reasons import Verdict, Weight
+from gateway.migration.rehearsal.reasons import RehearsalVerdict, Weight
 from gateway.migration.rehearsal.report import LARGEST_PAGE, LONGEST_HOURS, TaskVerdictName
 from gateway.routing.stages import Stage
 
@@ -61,7 +61,7 @@ class Rehearsal(BaseModel):
 
     tenant_id: str
     stage: Stage = Field(description="The tenant's in general")
-    verdict: Verdict
+    verdict: RehearsalVerdict
     note: str = Field(description="What the verdict means, and what to do")
     hours: int
     ready: int = Field(description="Tasks that could have started on Temporal")
@@ -97,7 +97,7 @@ class TaskRehearsal(BaseModel):
     task_id: str
     task_type: str
     stage: str = Field(description="Under which it was started")
-    verdict: Verdict
+    verdict: RehearsalVerdict
     reasons: list[TaskReason]
     at: datetime
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway.errors import ShuttingDown
 from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.migration_guardrails import GuardrailEvent
 from gateway.http.migration_stages import StagesInForce
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.stages.watch import StageSubscription
@@ -19,8 +20,8 @@ router = APIRouter(prefix="/gateway/v1/migration/stages", tags=["migration"], ro
 
 
 async def _events(subscription: StageSubscription, keepalive_seconds: float) -> AsyncIterator[ServerSentEvent]:
-    async for state in subscription.states(keepalive_seconds):
-        yield keepalive() if state is None else event("stages", state)
+    async for change in subscription.changes(keepalive_seconds):
+        yield keepalive() if change is None else event(*change)
 
 
 @router.get(
@@ -29,8 +30,8 @@ async def _events(subscription: StageSubscription, keepalive_seconds: float) -> 
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`stages` at once, and after each change",
-            "content": event_stream(stages=StagesInForce),
+            "description": "`stages` at once, and after each change; `guardrail` when one acts or tells something",
+            "content": event_stream(stages=StagesInForce, guardrail=GuardrailEvent),
         },
         **problem_errors(403),
     },

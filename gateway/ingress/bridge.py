@@ -22,7 +22,7 @@ from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
 from gateway.access.placement import Tier
-from gateway.ingress.waiting import Waiting
+from gateway.ingress.postponed import Postponed
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
@@ -85,7 +85,7 @@ class Bridge:
         self._wake = wake
         self._row_grace = row_grace
         self._known: dict[tuple[bytes, str], _Known] = {}
-        self._waiting = Waiting()
+        self._postponed = Postponed()
         self._everything_at = 0.0
         self._settled = False
 
@@ -96,9 +96,9 @@ class Bridge:
         self._settled = True
         try:
             unsettled = await self._ingress.unsettled()
-            self._waiting.keep(unsettled)
+            self._postponed.keep(unsettled)
             for entry_id in unsettled:
-                if self._waiting.is_due(entry_id) and (collected := await self._ingress.read(entry_id)) is not None:
+                if self._postponed.is_due(entry_id) and (collected := await self._ingress.read(entry_id)) is not None:
                     await self._settle(collected)
             if self._enabled:
                 await self._look()
@@ -112,7 +112,7 @@ class Bridge:
         if everywhere:
             seen = {(sighting.group, sighting.digest) for sighting in sightings}
             self._known = {key: known for key, known in self._known.items() if key in seen}
-        blocked = self._waiting.groups
+        blocked = self._postponed.groups
         readable = [sighting for sighting in sightings if sighting.task_id is not None]
         for start in range(0, len(readable), 1000):
             for sighting in await self._choose(readable[start : start + 1000], began):
@@ -203,7 +203,7 @@ class Bridge:
         except asyncpg.PostgresError as error:
             # It may be stored later, and must not stand in the way of other groups until then.
             log.warning("a payload from Redis waits: %s", type(error).__name__)
-            self._waiting.postpone(collected.entry_id, collected.group)
+            self._postponed.postpone(collected.entry_id, collected.group)
             return False
         await self._ingress.drop(collected)
         with contextlib.suppress(asyncpg.PostgresError):  # then `forget_old` does it

@@ -12,7 +12,7 @@ LEFT JOIN tenants t ON t.id = COALESCE(named.id, p1.tenant_id, p2.tenant_id)
 ORDER BY a.n
 
 -- name: note_look
--- What was seen just now takes the place of what was seen before.
+-- Replaces what was seen before by what was seen now.
 WITH gone AS (
     DELETE FROM taskgate.past_gateway
 ), seen AS (

@@ -1,4 +1,4 @@
-"""What the flag is asked about: who a task belongs to, in LaunchDarkly's terms."""
+"""The context of a flag evaluation: whose task it is, in LaunchDarkly's terms."""
 
 from __future__ import annotations
 

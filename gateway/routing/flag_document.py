@@ -115,7 +115,7 @@ def check_flag(flag: Mapping[str, Any]) -> None:
 
 
 def oddities(flag: Mapping[str, Any]) -> list[str]:
-    """What is valid and yet surely not meant, one sentence each."""
+    """Valid settings that are probably mistakes, one sentence each."""
     found = []
     if not flag.get("on"):
         found.append('the flag is switched off ("on": false): its targets, rules and percentages are not looked at')

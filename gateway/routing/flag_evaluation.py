@@ -1,13 +1,14 @@
-"""An answer of the flag."""
+"""An answer of the flag, and what LaunchDarkly's migration metrics are told of the task that it was for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from ldclient.migrations import OpTracker
+from ldclient.migrations import Operation, OpTracker, Origin
 
 from gateway.routing.flag_document import Json
-from gateway.routing.stages import Stage
+from gateway.routing.stages import REDIS, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,26 @@ class FlagEvaluation:
     tracker: OpTracker | None = None
     reason: Json | None = None
     last_known: bool = False
+
+
+def dispatched(tracker: OpTracker, backend: str, latency: timedelta, *, failed: bool) -> OpTracker:
+    """How a dispatch went: a write, with latency and errors by origin (`old` is Redis, `new` any other backend)."""
+    origin = Origin.OLD if backend == REDIS else Origin.NEW
+    tracker.operation(Operation.WRITE).invoked(origin).latency(origin, latency)
+    return tracker.error(origin) if failed else tracker
+
+
+def compared(
+    tracker: OpTracker, *, is_consistent: bool, redis: timedelta | None, temporal: timedelta | None
+) -> OpTracker:
+    """How a task compares on both backends: a read of both, in LaunchDarkly's terms.
+
+    `redis`, `temporal`: how long the task, and its probe, waited for a worker. A difference counts as an error of the
+    new origin.
+    """
+    tracker.operation(Operation.READ).consistent(lambda: is_consistent)
+    for origin, latency in ((Origin.OLD, redis), (Origin.NEW, temporal)):
+        tracker.invoked(origin)
+        if latency is not None:
+            tracker.latency(origin, latency)
+    return tracker if is_consistent else tracker.error(Origin.NEW)

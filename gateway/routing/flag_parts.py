@@ -15,7 +15,7 @@ _KINDS = {"flags": FEATURES, "segments": SEGMENTS}
 
 
 def reached(data: Snapshot, flag: Json) -> dict[tuple[str, str], Json]:
-    """What this flag hangs on, over any number of steps, by `flags` or `segments` and key."""
+    """All prerequisites and segments that this flag depends on, directly or not, by `flags` or `segments` and key."""
     found: dict[tuple[str, str], Json] = {}
     waiting = [flag]
     while waiting:

@@ -11,7 +11,7 @@ from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
 from gateway.routing.overrides import SQL, Executor
 
-#: So many versions are kept, each with the whole document: with ten thousand tenants some hundred kilobytes.
+#: How many versions are kept, each with the whole document (some hundred kilobytes for ten thousand tenants).
 KEPT_VERSIONS = 500
 
 

@@ -18,7 +18,7 @@ from ldclient import Config, LDClient
 from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
-from ldclient.migrations import Operation, OpTracker, Origin
+from ldclient.migrations import OpTracker
 from ldclient.migrations import Stage as SdkStage
 from ldclient.versioned_data_kind import FEATURES
 
@@ -26,11 +26,11 @@ from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
 from gateway.routing.flag_context import context_of
 from gateway.routing.flag_document import Json, check_flag, content_version
-from gateway.routing.flag_evaluation import FlagEvaluation
+from gateway.routing.flag_evaluation import FlagEvaluation, compared, dispatched
 from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
-from gateway.routing.stages import REDIS, Stage
+from gateway.routing.stages import Stage
 from gateway.routing.table_source import FlagTableSource
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -42,11 +42,10 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 1.0
 #: Longest wait of `close` for the last events to be sent (seconds).
 CLOSE_SECONDS = 2.0
-#: What is so before there is any flag.
-NOBODY = "every tenant is at stage off"
+#: Said as long as no flag was ever seen.
+ALL_OFF = "every tenant is at stage off"
 
 _STAGES = {stage.value: stage for stage in Stage}
-_ORIGINS = {True: Origin.OLD, False: Origin.NEW}
 
 
 class FlagSource:
@@ -191,31 +190,23 @@ class FlagSource:
     def evaluate(self, query: RouteQuery) -> FlagEvaluation:
         """The stage of this task, and why; in memory, some 40 µs."""
         client = self._client
-        if client is None or not self._is_there():
+        if client is None or self._flag() is None:
             return FlagEvaluation(Stage.OFF, known=False)
         context = context_of(query)
         detail = client.variation_detail(self.flag_key, context, SdkStage.OFF.value)
         tracker = None
         if self.is_remote:
-            flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
-            tracker = OpTracker(self.flag_key, flag, context, detail, SdkStage.OFF)
+            tracker = OpTracker(self.flag_key, self._flag(), context, detail, SdkStage.OFF)
         stage = _STAGES.get(str(detail.value), Stage.OFF)
         return FlagEvaluation(stage, True, tracker, detail.reason, self.last_known is not None)
 
     def record(self, evaluation: FlagEvaluation, backend: str, latency: timedelta, *, failed: bool = False) -> None:
-        """Tell LaunchDarkly how the dispatch of an evaluated task went. Once per evaluation; no I/O here.
+        """Tell LaunchDarkly how the dispatch of an evaluated task went; nothing is told of a flag of our own.
 
-        Its migration metrics show latency and errors by origin (`old` is Redis, `new` any other backend). Nothing is
-        recorded for a flag of our own.
+        Once per evaluation; no I/O here.
         """
-        client = self._client
-        if client is None or evaluation.tracker is None or not self.is_remote:
-            return
-        origin = _ORIGINS[backend == REDIS]
-        tracker = evaluation.tracker.operation(Operation.WRITE).invoked(origin).latency(origin, latency)
-        if failed:
-            tracker.error(origin)
-        client.track_migration_op(tracker)
+        if self._client is not None and evaluation.tracker is not None and self.is_remote:
+            self._client.track_migration_op(dispatched(evaluation.tracker, backend, latency, failed=failed))
 
     def compare(
         self,
@@ -225,26 +216,14 @@ class FlagSource:
         redis: timedelta | None = None,
         temporal: timedelta | None = None,
     ) -> None:
-        """Tell LaunchDarkly how an evaluated task compares on both backends: a read of both, in its terms.
-
-        `redis`, `temporal`: how long the task, and its probe, waited for a worker. If they differ, the new origin has
-        failed. Like `record`: once per evaluation, no I/O, nothing for a flag of our own.
-        """
-        client = self._client
-        if client is None or evaluation.tracker is None or not self.is_remote:
-            return
-        tracker = evaluation.tracker.operation(Operation.READ).consistent(lambda: is_consistent)
-        for origin, latency in ((Origin.OLD, redis), (Origin.NEW, temporal)):
-            tracker.invoked(origin)
-            if latency is not None:
-                tracker.latency(origin, latency)
-        if not is_consistent:
-            tracker.error(Origin.NEW)
-        client.track_migration_op(tracker)
+        """Tell LaunchDarkly how an evaluated task compares on both backends. As `record`; arguments of `compared`."""
+        if self._client is not None and evaluation.tracker is not None and self.is_remote:
+            tracker = compared(evaluation.tracker, is_consistent=is_consistent, redis=redis, temporal=temporal)
+            self._client.track_migration_op(tracker)
 
     def document(self) -> Json | None:
         """The flag in force as LaunchDarkly's JSON; None when there is none."""
-        flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+        flag = self._flag()
         return None if flag is None else dict(flag.to_json_dict())
 
     @property
@@ -252,7 +231,7 @@ class FlagSource:
         """The version of the flag in force; None when there is none."""
         if (own := self._table or self._file_source) is not None:
             return own.version
-        flag = self._store.get(FEATURES, self.flag_key, lambda item: item)
+        flag = self._flag()
         return None if flag is None else int(flag.version)
 
     def problem(self) -> str | None:
@@ -263,15 +242,15 @@ class FlagSource:
             if self.last_known is None:
                 return own.problem
             silence = own.problem or f"{self.owner}: there is no flag"
-            return f"{silence.removesuffix(f'; {NOBODY}')}; {self.last_known}"
+            return f"{silence.removesuffix(f'; {ALL_OFF}')}; {self.last_known}"
         status = self._client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
-            kept = self.last_known or ("the last known flags stay in force" if self._is_there() else NOBODY)
+            kept = self.last_known or ("the last known flags stay in force" if self._flag() is not None else ALL_OFF)
             why = "" if status.error is None else f" ({status.error.kind.value}: {status.error.message})"
             return f"LaunchDarkly is not connected{why}; {kept}"
         flag = self.document()
         if flag is None:
-            return f"LaunchDarkly has no flag {self.flag_key!r}; {NOBODY}"
+            return f"LaunchDarkly has no flag {self.flag_key!r}; {ALL_OFF}"
         try:
             check_flag(flag)
         except FlagFileInvalid as error:
@@ -280,18 +259,18 @@ class FlagSource:
 
     def note(self) -> str | None:
         """Why the stage is `off` for all although nothing is wrong; None when a flag is in force."""
-        if self._is_there() or self.is_remote or self.problem() is not None:
+        if self._flag() is not None or self.is_remote or self.problem() is not None:
             return None
-        if self.file is not None:
-            return f"the flag file {self.file} does not exist yet: every tenant is at stage off"
-        return "no flag has been set yet: every tenant is at stage off"
+        missing = "no flag has been set yet" if self.file is None else f"the flag file {self.file} does not exist yet"
+        return f"{missing}: {ALL_OFF}"
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on a thread of the SDK, after the flag or its problem may have changed."""
         self._listeners.append(listener)
 
-    def _is_there(self) -> bool:
-        return self._store.get(FEATURES, self.flag_key, lambda item: item) is not None
+    def _flag(self) -> Any:
+        """The SDK's flag in force."""
+        return self._store.get(FEATURES, self.flag_key, lambda item: item)
 
     def _flag_changed(self, change: FlagChange) -> None:
         if change.key == self.flag_key:

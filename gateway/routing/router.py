@@ -119,6 +119,11 @@ class Router:
     def configured(self) -> frozenset[str]:
         return self._configured
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether flag and overrides are known, and compared with the ledger: before, nothing is started."""
+        return self._entries is None or self._entries.is_ready
+
     def route(self, query: RouteQuery) -> Route:
         """The backend for a task that is due now."""
         override = None if self._overrides is None else self._overrides.find(query)
@@ -194,7 +199,7 @@ class Router:
         problem = None
         if backend not in self._configured:
             problem = f"stage {stage} asks for {backend}, which is not configured here; its tasks wait"
-        elif self._entries is not None and not self._entries.is_ready:
+        elif not self.is_ready:
             problem = "the flag was not yet compared with the ledger; tasks wait"
         scope = None if override is None else override.scope
         why = None if flag is None else flag.reason
@@ -213,7 +218,7 @@ class Router:
         )
 
     def _unserved(self) -> list[str]:
-        """Who is sent to a backend that is not configured; found from the flag itself, before any task comes."""
+        """Scopes whose stage needs a backend that is not configured. Read from the flag, before any task comes."""
         found = []
         stages = self._asked()
         for stage in Stage:

@@ -1,4 +1,4 @@
-"""What decided about a route, in a word or two: recorded with each start."""
+"""The rule that decided about a route, in a word or two; recorded with each start."""
 
 from __future__ import annotations
 

@@ -72,12 +72,12 @@ def of_foreign(found: Iterable[Foreign]) -> list[Left]:
 
 
 def stranded(left: Iterable[Left], stage_of: Callable[[RouteQuery], Stage]) -> list[Left]:
-    """Those at stage `complete`. A percentage by task is asked about tasks of the kind in general."""
+    """The scopes at stage `complete`. For a percentage by task, the task type as a whole is asked about."""
     return [one for one in left if stage_of(one.query) is Stage.COMPLETE]
 
 
 async def newly_stranded(left: list[Left], before: Json, after: Json, flag_key: str) -> list[Left]:
-    """Those that a change of the flag's document would bring to stage `complete`."""
+    """The scopes that a change of the flag's document would bring to stage `complete`."""
     was, becomes = await stages_under(before, flag_key, left), await stages_under(after, flag_key, left)
     return [
         one
@@ -116,7 +116,7 @@ def _counted(pairs: Iterable[tuple[str, int]]) -> str:
 
 
 async def stages_under(document: Json, flag_key: str, left: Iterable[Left]) -> list[Stage]:
-    """Of each, under a document that need not be in force.
+    """The stage of each under this document, which need not be in force.
 
     The SDK evaluates, so that rules and percentages count as they do in a gateway.
     """

@@ -29,7 +29,7 @@ from gateway.storage.listener import Listener
 logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "taskgate_flags"
-#: So many versions are looked through for a valid one by a gateway that starts when the newest is not.
+#: How many versions a gateway that starts looks through for a valid one when the newest is not valid.
 VERSIONS_SEARCHED: Final = 20
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.migration_drain import DrainCalls
+from gateway.rpc.migration_guardrails import GuardrailCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_parity import ParityCalls
 from gateway.rpc.migration_rampdown import RampdownCalls
@@ -27,9 +28,10 @@ class MigrationService:
             StageCalls(gateway, unbroken),
             LedgerCalls(gateway),
             DrainCalls(gateway),
+            ParityCalls(gateway),
+            GuardrailCalls(gateway, unbroken),
             RampdownCalls(gateway),
             RehearsalCalls(gateway),
-            ParityCalls(gateway),
         )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:

@@ -24,7 +24,6 @@ from taskgate.v1 import (
     SetStageRequest,
     SetStageResponse,
     StageChange,
-    Stages,
     UnsetStageRequest,
     UnsetStageResponse,
     WatchStagesRequest,
@@ -89,9 +88,9 @@ class StageCalls:
         subscription = self._watch.subscribe()
         try:
             with self._access.watch_key(caller, subscription.close):
-                async for state in subscription.states(self._patience):
-                    if state is not None:
-                        message = WatchStagesResponse(stages=fill(Stages(), state))
+                async for change in subscription.changes(self._patience):
+                    if change is not None:
+                        message = fill(WatchStagesResponse(), dict([change]))
                         await send(message.SerializeToString())
             await self._access.authenticate(authorization)
             raise ShuttingDown(retry_after=1)

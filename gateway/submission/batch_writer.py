@@ -11,9 +11,8 @@ from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.storage.driver_errors import uncertain
 
-#: Rows of one transaction, and transactions at once. With one, the disk idles while PostgreSQL works.
+#: Rows of one transaction.
 LARGEST_BATCH = 100
-AT_ONCE = 2
 
 Row = tuple[Any, ...]
 
@@ -21,15 +20,15 @@ Row = tuple[Any, ...]
 class Acceptances:
     """Runs `statement` once for each row; rows that wait at the same time share a transaction.
 
-    A single row is written at once. A row that PostgreSQL refuses fails alone.
+    A single row is written at once, and those that come meanwhile together after it: there is one transaction at a
+    time. A row that PostgreSQL refuses fails alone. `statement` may not wait for other transactions: everybody would.
     """
 
     def __init__(self, database: Database, statement: str) -> None:
         self._db = database
         self._statement = statement
         self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
-        self._writing = 0
-        self._writers: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
 
     async def add(self, row: Row) -> None:
         """Return when the row is committed.
@@ -38,11 +37,8 @@ class Acceptances:
         """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
-        if self._writing < AT_ONCE:
-            self._writing += 1
-            writer = asyncio.create_task(self._write(), name="accept")
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="accept")
         await committed
 
     async def _write(self) -> None:
@@ -50,7 +46,7 @@ class Acceptances:
             await self._write_all()
         finally:
             # No await since `_waiting` was checked: a row that comes from now on starts a new writer.
-            self._writing -= 1
+            self._writer = None
 
     async def _write_all(self) -> None:
         while self._waiting:

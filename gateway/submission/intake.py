@@ -17,8 +17,8 @@ from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
-from gateway.submission.turns import Turns
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
+from gateway.submission.yielding import Yielding
 from gateway.tasks import fault_points
 
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -94,9 +94,9 @@ class Intake:
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
-            if is_plain and not self._is_limited(tasks[0]):
-                row = self._row(tasks[0], plans[0])
-                await self._unique_keys.guard(tasks, lambda: self._acceptances.add(row))
+            # One with a unique key may have to wait for a transaction with the same key: not in front of others.
+            if is_plain and tasks[0].unique_key is None and not self._is_limited(tasks[0]):
+                await self._acceptances.add(self._row(tasks[0], plans[0]))
             elif replay := await self._unique_keys.guard(
                 tasks, lambda: self._accept(tasks, plans, idempotency, beside, after)
             ):
@@ -206,9 +206,9 @@ class Intake:
         """
         if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
             return {}
-        charges, turns = [], Turns()
+        charges, yielding = [], Yielding()
         for index in limited:
-            await turns.pause()
+            await yielding.pause()
             charges.append(_charge(tasks[index]))
         if whole:
             await self._quotas.charge(db, charges)

@@ -16,6 +16,9 @@ POINTS = (
     "before_withdraw",  # the leader in a rampdown: about to ask the engine for what nobody has begun
     "after_withdraw",  # the same: the engine gave it back, the rows say that it has it
     "after_rewait",  # the same: the rows say that it waits
+    "before_rollback",  # the leader's guardrails: decided, nothing written
+    "in_rollback",  # the same: everything written, not committed
+    "after_rollback",  # the same: committed, nothing told
     "after_claim",  # worker: claimed, the handler not begun
     "before_report",  # worker: the handler returned, nothing reported
     "after_report",  # worker: reported, the engine not told

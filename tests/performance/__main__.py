@@ -32,6 +32,7 @@ PARTS = {
     "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",
+    "guardrails": "tests.performance.guardrails",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

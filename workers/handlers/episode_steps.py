@@ -20,7 +20,7 @@ from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph
 from workers.handlers.payload import InvalidPayload, owner_of, required_text
 
-#: What of an episode that somebody hands to the DAG himself is not his to say.
+#: Keys of an episode that the caller of the DAG may not set: the gateway knows them.
 _PLACE = ("group_id", "tenant_id", "project_id", "user_id")
 
 

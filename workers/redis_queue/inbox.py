@@ -1,4 +1,4 @@
-"""One worker's side of the legacy wire: takes payloads, gives them back, and keeps its locks."""
+"""One worker's side of the legacy wire: receives payloads, gives them back, and keeps its locks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Inbox:
         self.max_payload_bytes = max_payload_bytes
 
     async def receive(self, avoided: Sequence[bytes] = ()) -> Offer | None:
-        """Take the oldest payload of a group whose lock is free, and lock it; groups in random order (R1).
+        """Receive the payload whose turn it is among groups with a free lock, and lock its group (`receive.lua`).
 
         Groups in `avoided` are left to other workers.
         """
@@ -90,7 +90,7 @@ class Inbox:
         await self._finish(offer, release, "back")
 
     async def drop(self, offer: Offer, *, release: bool) -> None:
-        """Forget the payload: it was a copy of something that is taken care of elsewhere."""
+        """Forget the payload: it is a copy of a task that runs or ended elsewhere."""
         await self._finish(offer, release, "drop")
 
     async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:
@@ -99,7 +99,7 @@ class Inbox:
         await self._walk(scripts.SET_ASIDE, offer, release, entry)
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:
-        """Put back what Redis believes to be here and is not; returns how many payloads that were.
+        """Put back payloads that Redis believes this worker holds and it does not; returns how many.
 
         To be called with no `receive` under way.
         """

@@ -78,15 +78,15 @@ class RedisQueueWorker:
         """Groups whose next task was left to others, and until when this worker passes them over."""
         self._stop = asyncio.Event()
         self.ready = asyncio.Event()
-        """Set once Redis has answered for the first time: from then on tasks are taken."""
+        """Set once Redis has answered for the first time: from then on tasks are received."""
 
     @property
     def running(self) -> int:
-        """How many slots are taken."""
+        """How many slots are in use."""
         return len(self._busy)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take tasks until `stop` is set, then wait for those that run. One call per worker.
+        """Receive tasks until `stop` is set, then wait for those that run. One call per worker.
 
         A cancelled call ends at once and leaves in Redis what a killed worker would.
         """

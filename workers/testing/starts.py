@@ -43,7 +43,7 @@ def next_epoch(start: WorkflowStart) -> WorkflowStart:
 async def eventually(
     look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within: float = 20.0, pause: float = 0.02
 ) -> T:
-    """What `look` returns once it holds: for servers that show things late and tell nobody. Raises `TimeoutError`."""
+    """Call `look` until `holds` accepts its value; returns that value. Raises `TimeoutError`."""
     async with asyncio.timeout(within):
         while True:
             seen = await look()

@@ -3,7 +3,7 @@
 
 -- A score is priority * LEVEL + arrival.
 local LEVEL, ORDINARY, LOWEST = 1099511627776, 3, 5
--- So many entries of payloads that legacy workers took are passed over in one script.
+-- How many stale entries (a legacy worker has their payload) one script skips at most.
 local MOST_STALE = 20
 
 -- A group has work: its tenant takes turns from now on, without credit for the time when it had none.
@@ -111,7 +111,7 @@ local function move_next(group, target)
     end
     return payload or nil
   end
-  -- What legacy workers took is in the order, and not in the list any more.
+  -- A payload that a legacy worker received is still in the order, but no longer in the list.
   local function move_from_order(lowest)
     for _ = 1, MOST_STALE do
       if not has_priority(group, 1, lowest) then

@@ -1,4 +1,4 @@
--- What payloads say of themselves that the gateway did not push. `largest`: larger ones are not read, in bytes.
+-- Reads fields of payloads that the gateway did not push. `largest`: payloads of more bytes are not read.
 
 local LONGEST_NAME = 1000
 

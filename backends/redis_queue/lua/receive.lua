@@ -92,7 +92,7 @@ while tries < MOST and not is_complete do
       scan = '0'
     end
   else
-    -- Those of tenants with many groups, and whatever else there is; then what is of a lower priority.
+    -- All other active groups, such as the rest of a tenant that has many; then those of a lower priority.
     local answer = redis.call('SSCAN', K.active_groups, scan, 'COUNT', PAGE)
     scan, received = answer[1], receive_any(answer[2], level)
     if scan == '0' then

@@ -17,7 +17,7 @@ from gateway.migration.drain.backlog import RATE_SECONDS, SQL, Backlog, Rows, Sh
 from gateway.migration.drain.cross_check import CrossCheck
 from gateway.migration.drain.eta import ALL, Estimate, NoEstimate, Work, estimate
 from gateway.migration.drain.slowest import Slow, Slowest
-from gateway.migration.drain.verdict import Counts, Judgement, Sighting, Verdict, Whole, counted, judge
+from gateway.migration.drain.verdict import Counts, DrainVerdict, Judgement, Sighting, Whole, counted, judge
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, Stage
 from gateway.storage.database import Database
@@ -37,7 +37,7 @@ class Left:
 
     tenant_id: str | None
     stage: str | None
-    verdict: Verdict
+    verdict: DrainVerdict
     blocked_by: list[str]
     counts: Counts
     past_gateway_at: datetime | None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class DrainVerdict(StrEnum):
     """Where a drain stands."""
 
     DRAINING = "draining"
@@ -89,7 +89,7 @@ class Whole:
 class Judgement:
     """The verdict; `blocked_by`: what does not end by itself; `missing`: what else is needed before Redis may go."""
 
-    verdict: Verdict
+    verdict: DrainVerdict
     blocked_by: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -106,10 +106,10 @@ def judge(
         blocked.append(whole.redis_problem)
     missing = _missing(whole, now, quiet)
     if blocked:
-        return Judgement(Verdict.BLOCKED, blocked, missing)
+        return Judgement(DrainVerdict.BLOCKED, blocked, missing)
     if not counts.is_empty or (everybody and whole.redis_payloads):
-        return Judgement(Verdict.DRAINING, [], missing)
-    return Judgement(Verdict.DRAINED if missing else Verdict.SAFE, [], missing)
+        return Judgement(DrainVerdict.DRAINING, [], missing)
+    return Judgement(DrainVerdict.DRAINED if missing else DrainVerdict.SAFE, [], missing)
 
 
 def _missing(whole: Whole, now: datetime, quiet: timedelta) -> list[str]:

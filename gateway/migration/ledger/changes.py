@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.migration.ledger.flips import SEVERAL
 from gateway.migration.ledger.writer import OVERRIDE, SQL, Flip, append
@@ -13,9 +14,17 @@ from gateway.routing.stages import Stage
 from gateway.storage.database import type_Connection
 
 
-def override_flip(scope: Scope, before: Stage | None, after: Stage | None, who: str, why: str, version: int) -> Flip:
+def override_flip(
+    scope: Scope,
+    before: Stage | None,
+    after: Stage | None,
+    who: str,
+    why: str,
+    version: int,
+    evidence: Mapping[str, Any] | None = None,
+) -> Flip:
     """Of an override that is set, replaced or cleared."""
-    return Flip(OVERRIDE, scope_name(scope), before, after, who, why, str(version))
+    return Flip(OVERRIDE, scope_name(scope), before, after, who, why, str(version), evidence or {})
 
 
 def undone(flip: Flip, reason: str) -> Flip:

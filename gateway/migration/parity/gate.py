@@ -17,7 +17,7 @@ import asyncpg
 
 from gateway.access.placement import Caller
 from gateway.errors import ApiError, InvalidRequest
-from gateway.migration.parity.judgement import Verdict
+from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity
 from gateway.routing.stages import REDIS, TEMPORAL
 from gateway.storage.database import Database
@@ -82,7 +82,7 @@ class Gate:
         move = await self._parity.last_move(caller, tenant_id)
         if move is None:
             reason = f"{tenant_id} never ran on {TEMPORAL}: there is nothing to compare"
-            return _answer(tenant_id, task_type, samples, Verdict.NO_DATA, [reason])
+            return _answer(tenant_id, task_type, samples, ParityVerdict.NO_DATA, [reason])
         key = tenant_id, task_type, move.at
         await self._db.execute(SQL.fix, *key, samples, caller.user_id)
         fixed = await self._db.fetchrow(SQL.fixed, *key)
@@ -134,15 +134,17 @@ def _seconds(rows: Sequence[asyncpg.Record], measure: str) -> list[float]:
     return [row[column] for row in rows if row[column] is not None]
 
 
-def _too_few(task_type: str, before: int, since: int, samples: int) -> tuple[Verdict, list[str]]:
+def _too_few(task_type: str, before: int, since: int, samples: int) -> tuple[ParityVerdict, list[str]]:
     if before < samples:
         why = f"{task_type}: only {before} of {samples} tasks completed on {REDIS} in the day before the move"
-        return Verdict.NO_DATA, [f"{why}; nothing to compare with"]
+        return ParityVerdict.NO_DATA, [f"{why}; nothing to compare with"]
     why = f"{task_type}: {since} of {samples} tasks have completed on {TEMPORAL} since the move"
-    return Verdict.NO_DATA if not since else Verdict.INCONCLUSIVE, [f"{why}; ask again when there are {samples}"]
+    return ParityVerdict.NO_DATA if not since else ParityVerdict.INCONCLUSIVE, [
+        f"{why}; ask again when there are {samples}"
+    ]
 
 
-def _verdict(task_type: str, measures: Sequence[Measure]) -> tuple[Verdict, list[str]]:
+def _verdict(task_type: str, measures: Sequence[Measure]) -> tuple[ParityVerdict, list[str]]:
     longer = [one for one in measures if one.is_longer]
     said = [
         f"{task_type}: {one.name} time is longer on {TEMPORAL} in {one.longer:.0%} of all pairs, p = {one.p_value:.1g} "
@@ -150,15 +152,15 @@ def _verdict(task_type: str, measures: Sequence[Measure]) -> tuple[Verdict, list
         for one in longer
     ]
     if said:
-        return Verdict.REGRESS, said
-    return Verdict.PASS, [f"{task_type}: durations on {TEMPORAL} are not longer than on {REDIS}"]
+        return ParityVerdict.REGRESS, said
+    return ParityVerdict.PASS, [f"{task_type}: durations on {TEMPORAL} are not longer than on {REDIS}"]
 
 
 def _answer(
     tenant_id: str,
     task_type: str,
     samples: int,
-    verdict: Verdict,
+    verdict: ParityVerdict,
     reasons: list[str],
     measures: Sequence[Measure] = (),
 ) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gateway.migration.parity.evidence import Counts
 from gateway.migration.parity.streams import TOLERANCE, rate_of
 
 
-class Verdict(StrEnum):
+class ParityVerdict(StrEnum):
     """What may be said. Only `pass` lets a move go on."""
 
     PASS = "pass"
@@ -103,7 +103,7 @@ class Finding:
 class Judgement:
     """`reasons`: each a line that says what to do."""
 
-    verdict: Verdict
+    verdict: ParityVerdict
     reasons: list[str]
     findings: list[Finding] = field(default_factory=list)
 
@@ -113,13 +113,17 @@ def judge(sides: Sides, *, tenant_id: str, old: str, new: str, task_types: int) 
     findings = _findings(sides, task_types)
     before, since, what = sides.before, sides.since, sides.task_type
     if not since.ended and not since.over:
-        return Judgement(Verdict.NO_DATA, [f"{what}: nothing has ended on {new} yet; send a task, or wait"], findings)
+        return Judgement(
+            ParityVerdict.NO_DATA, [f"{what}: nothing has ended on {new} yet; send a task, or wait"], findings
+        )
     if not before.ended and not before.over:
         why = f"{what}: seen for the first time, nothing of it ended on {old} before the move; compare by hand"
-        return Judgement(Verdict.NO_DATA, [why], findings)
+        return Judgement(ParityVerdict.NO_DATA, [why], findings)
     if before.first < SMALLEST_BASELINE:
         why = f"{what}: only {before.first} tasks ended on {old} before the move, {SMALLEST_BASELINE} are needed"
-        return Judgement(Verdict.INCONCLUSIVE, [f"{why}; compare by hand, or move back and wait for more"], findings)
+        return Judgement(
+            ParityVerdict.INCONCLUSIVE, [f"{why}; compare by hand, or move back and wait for more"], findings
+        )
     worse = [finding for finding in findings if finding.is_worse]
     if worse:
         return _worse(worse, findings, what, tenant_id, old, new)
@@ -127,19 +131,19 @@ def judge(sides: Sides, *, tenant_id: str, old: str, new: str, task_types: int) 
     if broken:
         failed = _said(Rate(before.first, before.failed))
         why = f"{what}: the baseline is broken itself, {failed} failed on {old} before the move; mend that first"
-        return Judgement(Verdict.INCONCLUSIVE, [why], findings)
+        return Judgement(ParityVerdict.INCONCLUSIVE, [why], findings)
     open_ = [finding for finding in findings if not finding.is_as_good]
     if open_:
-        return Judgement(Verdict.INCONCLUSIVE, _not_yet(open_, what, new), findings)
+        return Judgement(ParityVerdict.INCONCLUSIVE, _not_yet(open_, what, new), findings)
     failed, failed_before = _said(Rate(since.first, since.failed)), _said(Rate(before.first, before.failed))
     why = f"{what}: as good on {new} as on {old}: {failed} failed at their first run, {failed_before} before"
-    return Judgement(Verdict.PASS, [why], findings)
+    return Judgement(ParityVerdict.PASS, [why], findings)
 
 
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
+def worst(verdicts: Sequence[ParityVerdict]) -> ParityVerdict:
     """Of several task types: one that is worse decides, and only if all are as good, all is."""
-    order = (Verdict.REGRESS, Verdict.INCONCLUSIVE, Verdict.NO_DATA, Verdict.PASS)
-    return next((verdict for verdict in order if verdict in verdicts), Verdict.NO_DATA)
+    order = (ParityVerdict.REGRESS, ParityVerdict.INCONCLUSIVE, ParityVerdict.NO_DATA, ParityVerdict.PASS)
+    return next((verdict for verdict in order if verdict in verdicts), ParityVerdict.NO_DATA)
 
 
 def _findings(sides: Sides, task_types: int) -> list[Finding]:
@@ -181,7 +185,7 @@ def _worse(
             act = f"see taskgate dead-letter list --tenant {tenant_id}"
             back = f"take it back with taskgate flags set --tenant {tenant_id} --stage off"
             certain.append(f"{seen}, which is no chance: {act}, and {back}")
-    verdict = Verdict.REGRESS if certain else Verdict.INCONCLUSIVE
+    verdict = ParityVerdict.REGRESS if certain else ParityVerdict.INCONCLUSIVE
     return Judgement(verdict, certain or doubtful, findings)
 
 

@@ -13,7 +13,7 @@ from gateway.access.placement import Caller, Tier
 from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.migration.parity.evidence import Counts, Evidence, Slice
 from gateway.migration.parity.histogram import Histogram
-from gateway.migration.parity.judgement import NOTHING, Judgement, Sides, Verdict, judge, worst
+from gateway.migration.parity.judgement import NOTHING, Judgement, ParityVerdict, Sides, judge, worst
 from gateway.migration.parity.recorder import SLICE_SECONDS
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
@@ -54,7 +54,7 @@ class Report:
     at: datetime
     tenant_id: str
     stage: Stage
-    verdict: Verdict
+    verdict: ParityVerdict
     reasons: list[str]
     since: datetime | None
     moved_by: int | None
@@ -96,13 +96,15 @@ class Parity:
         move = Move(since, None) if since is not None else await self._last_move(tenant_id, at)
         if move is None:
             reasons = [_not_there(tenant_id, stage)]
-            return Report(at, tenant_id, stage, Verdict.NO_DATA, reasons, None, None, None, behind.total_seconds(), [])
+            return Report(
+                at, tenant_id, stage, ParityVerdict.NO_DATA, reasons, None, None, None, behind.total_seconds(), []
+            )
         types = await self._types(tenant_id, move.at, at)
         verdict, reasons = _together(types, tenant_id, move.at, behind)
         if backend_of(stage) == REDIS and not any(one.sides.since.ended for one in types):
-            verdict, reasons = Verdict.NO_DATA, [_not_there(tenant_id, stage)]
+            verdict, reasons = ParityVerdict.NO_DATA, [_not_there(tenant_id, stage)]
         elif move.at <= at - self._kept:
-            verdict, reasons = Verdict.NO_DATA, [_forgotten(tenant_id, self._kept)]
+            verdict, reasons = ParityVerdict.NO_DATA, [_forgotten(tenant_id, self._kept)]
         return Report(
             at,
             tenant_id,
@@ -178,13 +180,15 @@ class Parity:
 
 def _together(
     types: list[TypeParity], tenant_id: str, moved_at: datetime, behind: timedelta
-) -> tuple[Verdict, list[str]]:
+) -> tuple[ParityVerdict, list[str]]:
     if behind > MOST_BEHIND:
         why = f"the count is {behind.total_seconds():.0f} s behind: no gateway leads, or PostgreSQL is slow; ask again"
-        return Verdict.INCONCLUSIVE, [why]
+        return ParityVerdict.INCONCLUSIVE, [why]
     if not types:
         moved = f"its move at {moved_at:%Y-%m-%d %H:%M:%SZ}"
-        return Verdict.NO_DATA, [f"{tenant_id}: nothing ended since {moved}, nor in the 24 hours before; send a task"]
+        return ParityVerdict.NO_DATA, [
+            f"{tenant_id}: nothing ended since {moved}, nor in the 24 hours before; send a task"
+        ]
     verdict = worst([one.judgement.verdict for one in types])
     return verdict, [line for one in types if one.judgement.verdict is verdict for line in one.judgement.reasons]
 

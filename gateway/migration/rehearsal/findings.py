@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from backends.rehearsal import Objection
-from gateway.migration.rehearsal.reasons import Verdict, verdict_of
+from gateway.migration.rehearsal.reasons import RehearsalVerdict, verdict_of
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 
@@ -34,7 +34,7 @@ class Finding:
     objections: Sequence[Objection]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> RehearsalVerdict:
         return verdict_of([one.code for one in self.objections])
 
 
@@ -50,7 +50,9 @@ class Findings:
             rows = await connection.fetch(SQL.leave_out, most)
             await count(
                 connection,
-                Counter({(row["tenant_id"], row["task_type"], Verdict.LEFT_OUT): row["tasks"] for row in rows}),
+                Counter(
+                    {(row["tenant_id"], row["task_type"], RehearsalVerdict.LEFT_OUT): row["tasks"] for row in rows}
+                ),
             )
         return sum(row["tasks"] for row in rows)
 

@@ -83,11 +83,13 @@ class Probes:
         if crc32(task_id.encode()) % 10_000 >= self._percent * 100:
             return False
         now = time.monotonic()
-        if now < self._next_at.get(tenant_id, 0.0):
+        # Those of one second may come at once: a look brings many tasks together.
+        due = self._next_at.get(tenant_id, 0.0)
+        if now < due - max(1.0 - self._pause, 0.0):
             return False
         if len(self._next_at) >= _MOST_TENANTS:
             self._next_at.clear()
-        self._next_at[tenant_id] = now + self._pause
+        self._next_at[tenant_id] = max(now, due) + self._pause
         return True
 
     async def send(self, planned: Sequence[PlannedProbe]) -> None:

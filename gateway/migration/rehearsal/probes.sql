@@ -17,6 +17,7 @@ FROM (SELECT * FROM taskgate.rehearsal_probe WHERE answered_at IS NULL ORDER BY 
 LEFT JOIN taskgate.dispatch d ON d.task_id = p.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
 LEFT JOIN taskgate.attempt a ON a.task_id = p.task_id AND a.attempt = 1
+ORDER BY p.sent_at, p.task_id
 
 -- name: answer
 UPDATE taskgate.rehearsal_probe p
@@ -54,5 +55,5 @@ LEFT JOIN taskgate.dispatch d ON d.task_id = p.task_id
 LEFT JOIN task_logs t ON t.id = p.task_id
 LEFT JOIN taskgate.attempt a ON a.task_id = p.task_id AND a.attempt = 1
 WHERE p.answered_at IS NOT NULL AND ($1::text IS NULL OR p.tenant_id = $1) AND p.sent_at > $2
-ORDER BY p.sent_at DESC
+ORDER BY p.sent_at DESC, p.task_id
 LIMIT $3

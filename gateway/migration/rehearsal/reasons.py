@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Verdict(StrEnum):
+class RehearsalVerdict(StrEnum):
     """What was found about one task, or about all tasks of a tenant."""
 
     READY = "ready"
@@ -109,9 +109,9 @@ REASONS: Final = {
 }
 
 
-def verdict_of(codes: list[str]) -> Verdict:
+def verdict_of(codes: list[str]) -> RehearsalVerdict:
     """The verdict about a task for which these reasons were found."""
     weights = {REASONS[code].weight for code in codes}
     if Weight.PROBLEM in weights:
-        return Verdict.NOT_READY
-    return Verdict.UNKNOWN if Weight.UNKNOWN in weights else Verdict.READY
+        return RehearsalVerdict.NOT_READY
+    return RehearsalVerdict.UNKNOWN if Weight.UNKNOWN in weights else RehearsalVerdict.READY

@@ -16,7 +16,7 @@ from backends.rehearsal import Objection
 from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.findings import SQL, Finding, Findings
 from gateway.migration.rehearsal.probes import PlannedProbe, Probes
-from gateway.migration.rehearsal.reasons import Verdict
+from gateway.migration.rehearsal.reasons import RehearsalVerdict
 from gateway.migration.rehearsal.start_check import StartCheck, query_of
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
@@ -76,8 +76,8 @@ class Rehearsal:
         await self._findings.keep(findings)
         probed = await self._probe(rows, findings)
         for row, finding in zip(rows, findings, strict=True):
-            if finding.verdict is not Verdict.UNKNOWN and finding.task_id not in probed:
-                self._comparisons.record(query_of(row), is_consistent=finding.verdict is Verdict.READY)
+            if finding.verdict is not RehearsalVerdict.UNKNOWN and finding.task_id not in probed:
+                self._comparisons.record(query_of(row), is_consistent=finding.verdict is RehearsalVerdict.READY)
         return len(rows)
 
     async def _probe(self, rows: Sequence[asyncpg.Record], findings: Sequence[Finding]) -> frozenset[str]:
@@ -89,7 +89,7 @@ class Rehearsal:
             PlannedProbe(self._check.start_of(row), by_reference=row["payload"] is None)
             for row, finding in zip(rows, findings, strict=True)
             if row["stage"] == Stage.SHADOW
-            and finding.verdict is Verdict.READY
+            and finding.verdict is RehearsalVerdict.READY
             and self._router.route(query_of(row)).stage is Stage.SHADOW
             and probes.wants(row["task_id"], row["of_tenant"])
         ]

@@ -19,7 +19,7 @@ from gateway.migration.rehearsal.findings import OF_REASON, SQL
 from gateway.migration.rehearsal.pairs import ProbedTask, probed_tasks
 from gateway.migration.rehearsal.probe_report import ProbeSummary, compared, summary_of
 from gateway.migration.rehearsal.reason_count import ReasonCount, counted
-from gateway.migration.rehearsal.reasons import REASONS, Verdict, Weight
+from gateway.migration.rehearsal.reasons import REASONS, RehearsalVerdict, Weight
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
@@ -41,7 +41,7 @@ class RehearsalSummary:
 
     tenant_id: str
     stage: Stage
-    verdict: Verdict
+    verdict: RehearsalVerdict
     note: str
     hours: int
     ready: int = 0
@@ -62,7 +62,7 @@ class TaskVerdict:
     task_id: str
     task_type: str
     stage: str
-    verdict: Verdict
+    verdict: RehearsalVerdict
     reasons: list[dict[str, str]]
     at: datetime
 
@@ -98,7 +98,7 @@ class RehearsalReports:
                 row["task_id"],
                 row["task_type"],
                 row["stage"],
-                Verdict(row["verdict"]),
+                RehearsalVerdict(row["verdict"]),
                 [_with_words(one) for one in orjson.loads(row["reasons"])],
                 row["at"],
             )
@@ -145,10 +145,10 @@ def _summary(
         verdict=verdict,
         note=_note(verdict, stage, tasks, [*listed, *probes.reasons], hours),
         hours=hours,
-        ready=tasks[Verdict.READY],
-        not_ready=tasks[Verdict.NOT_READY],
-        unknown=tasks[Verdict.UNKNOWN],
-        left_out=tasks[Verdict.LEFT_OUT],
+        ready=tasks[RehearsalVerdict.READY],
+        not_ready=tasks[RehearsalVerdict.NOT_READY],
+        unknown=tasks[RehearsalVerdict.UNKNOWN],
+        left_out=tasks[RehearsalVerdict.LEFT_OUT],
         waiting=0 if waiting is None else waiting["tasks"],
         behind_seconds=0.0 if waiting is None else round(waiting["seconds"], 1),
         last_at=max((row["last_at"] for row in counts), default=None),
@@ -157,29 +157,29 @@ def _summary(
     )
 
 
-def _verdict(tasks: Counter[str], probes: ProbeSummary) -> Verdict:
+def _verdict(tasks: Counter[str], probes: ProbeSummary) -> RehearsalVerdict:
     """The worst of the tasks; probes that failed are as bad. One without an answer says nothing."""
     if probes.failed:
-        return Verdict.NOT_READY
-    for verdict in (Verdict.NOT_READY, Verdict.UNKNOWN, Verdict.READY):
+        return RehearsalVerdict.NOT_READY
+    for verdict in (RehearsalVerdict.NOT_READY, RehearsalVerdict.UNKNOWN, RehearsalVerdict.READY):
         if tasks[verdict]:
             return verdict
-    return Verdict.NO_DATA
+    return RehearsalVerdict.NO_DATA
 
 
-def _note(verdict: Verdict, stage: Stage, tasks: Counter[str], reasons: list[ReasonCount], hours: int) -> str:
-    looked_at = tasks[Verdict.READY] + tasks[Verdict.NOT_READY] + tasks[Verdict.UNKNOWN]
+def _note(verdict: RehearsalVerdict, stage: Stage, tasks: Counter[str], reasons: list[ReasonCount], hours: int) -> str:
+    looked_at = tasks[RehearsalVerdict.READY] + tasks[RehearsalVerdict.NOT_READY] + tasks[RehearsalVerdict.UNKNOWN]
     first = next((one for one in reasons if one.weight is not Weight.WARNING), None)
     match verdict:
-        case Verdict.NO_DATA if stage in REHEARSED:
+        case RehearsalVerdict.NO_DATA if stage in REHEARSED:
             return f"no task was started in the last {hours} h: submit one, or wait; nothing is known"
-        case Verdict.NO_DATA:
+        case RehearsalVerdict.NO_DATA:
             return f"stage {stage} rehearses nothing: set dualwrite or shadow (taskgate flags set)"
-        case Verdict.READY:
+        case RehearsalVerdict.READY:
             return f"{looked_at} of {looked_at} tasks could have started on Temporal"
-        case Verdict.NOT_READY if tasks[verdict] and first is not None:
+        case RehearsalVerdict.NOT_READY if tasks[verdict] and first is not None:
             return f"{tasks[verdict]} of {looked_at} tasks could not have run on Temporal; first: {first.advice}"
-        case Verdict.NOT_READY if first is not None:
+        case RehearsalVerdict.NOT_READY if first is not None:
             return f"{looked_at} tasks could have started, but probes failed: {first.meaning}; {first.advice}"
         case _:
             advice = "" if first is None else f"; first: {first.advice}"

@@ -20,6 +20,8 @@ from backends.port import WorkflowEnginePort
 from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
 from gateway.migration.flags.store import FlagStore, Held
+from gateway.migration.guardrails.holds import check_holds
+from gateway.migration.guardrails.places import AUTHOR
 from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.ledger.writer import append
@@ -160,6 +162,7 @@ class Stages:
         """Put a stage above the flag."""
         scope, stage = asked.scope, Stage(asked.stage)
         warnings = await check_known(self._db, scope, force=asked.force)
+        warnings += await check_holds(self._db, scope, stage, force=asked.force)
         if not asked.force:
             await check_override_stranding(self._db, self._redis, scope, stage)
         lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
@@ -184,6 +187,8 @@ class Stages:
             before = await self._seen_override(connection, asked.scope, asked.based_on)
             if before is None:
                 raise StageChangeRefused(f"there is no override for {asked.scope}")
+            if before.set_by == AUTHOR:
+                await check_holds(connection, asked.scope, None, force=False)
             await clear_override(connection, asked.scope, by=who, why=asked.why)
             await append(connection, override_flip(asked.scope, before.stage, None, who, asked.why, before.version))
 
@@ -215,6 +220,8 @@ class Stages:
         held = await self._store.held()
         document = deepcopy(self._sound(held))
         warnings = await check_known(self._db, scope, force=asked.force)
+        if stage is not None:
+            warnings += await self._held(scope, stage, force=asked.force)
         try:
             document["flags"][self._flag_key] = change(document["flags"][self._flag_key])
         except FlagChangeRefused as error:
@@ -223,6 +230,13 @@ class Stages:
         changed = await self._change(who, asked, held, document, str(scope), describe, warnings)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
+
+    async def _held(self, scope: Scope, stage: Stage, *, force: bool) -> list[str]:
+        """As `check_holds`; the flag may be changed while the database is away, where it is held elsewhere."""
+        try:
+            return await check_holds(self._db, scope, stage, force=force)
+        except (DatabaseUnavailable, *BARE):
+            return []
 
     async def _change(
         self,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
+from typing import Final
 
 from gateway.migration.stages.view import override_view, stages_said
 from gateway.routing.flag_document import Json
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
+
+#: Events that wait for one who watches.
+MOST_EVENTS: Final = 100
 
 
 class StageSubscription:
@@ -19,6 +24,7 @@ class StageSubscription:
     def __init__(self, watch: StageWatch) -> None:
         self._watch = watch
         self._woken = asyncio.Event()
+        self._events: deque[Json] = deque(maxlen=MOST_EVENTS)
         self.is_closed = False
 
     def close(self) -> None:
@@ -30,15 +36,25 @@ class StageSubscription:
     def wake(self) -> None:
         self._woken.set()
 
-    async def states(self, patience: float) -> AsyncIterator[Json | None]:
-        """What is in force, then what is after each change; None after `patience` seconds without one."""
+    def tell(self, event: Json) -> None:
+        """Of something that a guardrail did; who is too slow for `MOST_EVENTS` misses the oldest."""
+        self._events.append(event)
+        self._woken.set()
+
+    async def changes(self, patience: float) -> AsyncIterator[tuple[str, Json] | None]:
+        """`stages`: what is in force, then what is after each change; `guardrail`: what guardrails do meanwhile.
+
+        None after `patience` seconds without either.
+        """
         shown = None
         while not self.is_closed:
             self._woken.clear()
+            while self._events:
+                yield "guardrail", self._events.popleft()
             state = self._watch.in_force()
             if state != shown:
                 shown = state
-                yield state
+                yield "stages", state
                 continue
             try:
                 async with asyncio.timeout(patience):
@@ -75,6 +91,11 @@ class StageWatch:
             "overrides": [override_view(row) for row in self._overrides.rows()],
             "problems": self._router.problems(),
         }
+
+    def tell(self, event: Json) -> None:
+        """Pass an event of a guardrail on."""
+        for subscription in self._subscriptions:
+            subscription.tell(event)
 
     def subscribe(self) -> StageSubscription:
         """Closed at once when the process is shutting down."""

@@ -120,3 +120,14 @@ async def test_ten_thousand(client: httpx.AsyncClient, database: Database) -> No
     answer = await client.post(URL, json=body, timeout=60)
     assert (answer.status_code, answer.json()["accepted"]) == (202, 10_000)
     assert await count(database) == 10_000
+
+
+async def test_a_task_is_no_larger_in_a_batch_than_alone(client: httpx.AsyncClient, database: Database) -> None:
+    large = {"type": "probe", "payload": {"x": "x" * 10 * 1024 * 1024}}
+    answer = await client.post(URL, json={"tasks": [{"type": "probe"}, large]})
+    refusal = "tasks[1]: A task of a batch is at most 10485760 bytes."
+    assert (answer.status_code, answer.json()["detail"]) == (413, refusal)
+    assert await count(database) == 0
+    answer = await client.post(URL, json={"mode": "each", "tasks": [large, {"type": "probe"}]})
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (202, 1, 1)
+    assert await count(database) == 1

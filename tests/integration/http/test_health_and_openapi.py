@@ -55,6 +55,14 @@ async def test_without_its_database_it_is_not_ready(serve: Any) -> None:
     assert "Retry-After" in answer.headers
 
 
+async def test_openapi_names_each_schema_and_tag_once(client: httpx.AsyncClient) -> None:
+    """Two models of one name would be called by their modules in generated clients."""
+    document = (await client.get("/openapi.json")).json()
+    assert [name for name in document["components"]["schemas"] if not name.isalnum()] == []
+    tags = [tag["name"] for tag in document["tags"]]
+    assert sorted(tags) == sorted(set(tags))
+
+
 async def test_openapi_names_every_endpoint_and_error(client: httpx.AsyncClient) -> None:
     schema = (await client.get("/openapi.json")).json()
     operations = {(method, path) for path, item in schema["paths"].items() for method in item}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -47,3 +48,32 @@ async def test_the_command(run: Any, key: str, people: Any, monkeypatch: pytest.
     assert (code, json.loads(text)["verdict"]) == (3, "no_data")
     assert (await run("migration", "parity", "--tenant", "nobody"))[0] == 2
     assert (await run("migration", "parity"))[0] == 2
+
+
+async def test_a_gate(admin: httpx.AsyncClient, key: str) -> None:
+    asked = {"tenant_id": "t-ann", "task_type": "noop", "samples": 200}
+    answer = (await admin.post(f"{PATH}/gate", json=asked)).json()
+    assert (answer["verdict"], answer["samples"], answer["measures"]) == ("no_data", 200, [])
+    assert (await admin.post(f"{PATH}/gate", json={**asked, "samples": 5})).status_code == 422
+    assert (await admin.post(f"{PATH}/gate", json={**asked, "tenant_id": "nobody"})).status_code == 404
+    mine = {"Authorization": f"Bearer {key}"}
+    assert (await admin.post(f"{PATH}/gate", json=asked, headers=mine)).status_code == 403
+
+
+async def test_a_gate_without_scipy_says_what_to_install(
+    admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    answer = await admin.post(f"{PATH}/gate", json={"tenant_id": "t-ann", "task_type": "noop", "samples": 200})
+    assert (answer.status_code, answer.json()["type"]) == (501, "urn:taskgate:error:parity_extra_missing")
+    assert "pip install 'taskgate[parity]'" in answer.json()["detail"]
+
+
+async def test_the_command_of_a_gate(run: Any, key: str, people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", await people.add_user("root", admin=True))
+    words = ("migration", "parity", "gate", "--tenant", "t-ann", "--type", "noop", "--samples")
+    code, text = await run(*words, "200")
+    assert (code, text.splitlines()[0]) == (3, "no_data, 200 samples")
+    code, text = await run(*words, "200", "--json")
+    assert json.loads(text)["verdict"] == "no_data"
+    assert (await run(*words, "5"))[0] == 2

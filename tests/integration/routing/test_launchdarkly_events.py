@@ -105,6 +105,7 @@ async def test_each_stage(launchdarkly: Any, empty_servers: Servers, tmp_path: P
     try:
         home = await world.people.household()
         await polled(world, "shared-contract_probe")
+        await world.gateway.queues.learn()
         if source == "launchdarkly":
             for version, stage in enumerate(STAGES, start=2):
                 tasks[stage] = await submit_at(world, launchdarkly, stage, version, home)

@@ -212,12 +212,11 @@ async def face(world: World) -> AsyncIterator[Face]:
         yield face
 
 
-async def flood_of(face: Face, key: str, kind: str, count: int, size: int) -> asyncio.subprocess.Process:
+async def flood(address: str, key: str, kind: str, count: int, size: int) -> asyncio.subprocess.Process:
     """Another process that sends many large messages at once (`flood.py`); it says how each was answered."""
-    flood = str(Path(__file__).with_name("flood.py"))
+    program = str(Path(__file__).with_name("flood.py"))
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, flood, f"127.0.0.1:{face.server.port}", key, str(count), kind, str(size)),
-        stdout=asyncio.subprocess.PIPE,
+        *(sys.executable, program, address, key, str(count), kind, str(size)), stdout=asyncio.subprocess.PIPE
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from contracts.heartbeat import largest_hold
 from contracts.least import least
 from gateway.serve import spare_the_collector
-from tests.integration.rpc.conftest import flood_of
+from tests.integration.rpc.conftest import flood
 
 MEGABYTE = 1024 * 1024
 #: The loop is never held for longer than this (seconds).
@@ -42,7 +42,7 @@ def spared() -> Iterator[None]:
 async def test_it_is_answered_and_holds_nobody(face: Any, spared: None, kind: str, size: int, answer: str) -> None:
     async def hold() -> float:
         gc.collect()
-        process = await flood_of(face, face.world.keys["bob"], kind, 1, size)
+        process = await flood(f"127.0.0.1:{face.server.port}", face.world.keys["bob"], kind, 1, size)
         sending = asyncio.create_task(process.communicate())
         held = await largest_hold(sending)
         assert sending.result()[0].decode() == answer

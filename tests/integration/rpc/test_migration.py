@@ -9,10 +9,16 @@ import pytest
 from taskgate.v1 import (
     DrainRequest,
     DrainVerdict,
+    GetGuardrailsRequest,
     GetParityRequest,
     GetRampdownRequest,
+    GuardrailPhase,
+    ListGuardrailEventsRequest,
     MigrationServiceStub,
     ParityVerdict,
+    SetGuardrailRequest,
+    UnfreezeGuardrailsRequest,
+    UnlockGuardrailRequest,
     WatchDrainRequest,
 )
 
@@ -78,3 +84,26 @@ async def test_parity_of_a_tenant(face: Any, migration: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await migration.GetParity(GetParityRequest(), metadata=face.root)
     assert error.value.code() is Code.INVALID_ARGUMENT
+
+
+async def test_guardrails_are_set_shown_and_told(face: Any, migration: Any, refusal: Any) -> None:
+    asked = SetGuardrailRequest(tenant_id="t-ann", dry_run=True, on_threshold="hold", why="first week")
+    asked.queue_age.FromSeconds(90)
+    [made] = (await migration.SetGuardrail(asked, metadata=face.root)).guardrails
+    assert (made.policy.dry_run, made.policy.on_threshold, made.policy.queue_age.ToSeconds()) == (True, "hold", 90)
+    found = await migration.GetGuardrails(GetGuardrailsRequest(tenant_id="t-ann"), metadata=face.root)
+    assert found.guardrails[0].phase == GuardrailPhase.GUARDRAIL_PHASE_RESTING
+    assert [one.scope for one in found.settings] == ["tenant:t-ann"]
+    assert not found.HasField("frozen")
+    events = await migration.ListGuardrailEvents(ListGuardrailEventsRequest(), metadata=face.root)
+    assert [(one.kind, one.who) for one in events.events] == [("changed", "root")]
+    refused = await refusal(
+        migration.UnlockGuardrail(UnlockGuardrailRequest(tenant_id="t-ann", why="x"), metadata=face.root)
+    )
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "GUARDRAIL_REFUSED")
+    refused = await refusal(migration.UnfreezeGuardrails(UnfreezeGuardrailsRequest(why="x"), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "GUARDRAIL_REFUSED")
+    refused = await refusal(migration.SetGuardrail(SetGuardrailRequest(tier="gold", why="x"), metadata=face.root))
+    assert refused.code is Code.INVALID_ARGUMENT
+    refused = await refusal(migration.GetGuardrails(GetGuardrailsRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED

@@ -5,74 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
-import psutil
 import pytest
 from taskgate.v1 import NewTask, StatsRequest, SubmitRequest
 
-from gateway.access.keys import create_key
-from tests.integration.rpc.conftest import Wire, flood_of
+from tests.integration.rpc.conftest import Wire
 
 Code = grpc.StatusCode
-
-
-#: How a flood may be answered; one call has 20 seconds, and waits for those before it.
-ANSWERS = {
-    "garbage": {"INVALID_ARGUMENT", "DEADLINE_EXCEEDED"},
-    "text": {"OK", "DEADLINE_EXCEEDED"},
-    "values": {"INVALID_ARGUMENT", "DEADLINE_EXCEEDED"},
-    "unfinished": {"DEADLINE_EXCEEDED"},
-    "batch": {"OK", "RESOURCE_EXHAUSTED"},
-}
-
-
-class Flooded(NamedTuple):
-    """How the messages were answered, and by how much this process, where the server is, had grown at most."""
-
-    answers: Counter[str]
-    megabytes: int
 
 
 MEGABYTE = 1024 * 1024
 #: The head of a message of which nothing more follows.
 HALF = struct.pack(">BI", 0, MEGABYTE) + bytes(100)
-
-
-async def flood(face: Any, key: str, kind: str, count: int = 60, size: int = 10 * MEGABYTE - 1024) -> Flooded:
-    """So many messages of nearly the largest size at once from another process, while others are answered."""
-    me = psutil.Process()
-    before = most = me.memory_info().rss
-    process = await flood_of(face, key, kind, count, size)
-    answers = asyncio.create_task(process.communicate())
-    async with asyncio.timeout(180):
-        while not answers.done():
-            await face.tasks.Stats(StatsRequest(), metadata=face.root, timeout=10)
-            most = max(most, me.memory_info().rss)
-    return Flooded(Counter((await answers)[0].decode().split()), (most - before) // MEGABYTE)
-
-
-@pytest.mark.parametrize("kind", ["garbage", "unfinished"])
-async def test_messages_under_an_unknown_key_are_not_read(face: Any, kind: str) -> None:
-    found = await flood(face, create_key(), kind)
-    assert found.answers == {"UNAUTHENTICATED": 60}
-    assert found.megabytes < 100
-
-
-@pytest.mark.parametrize("kind", ["garbage", "text", "values", "unfinished", "batch"])
-async def test_messages_under_a_key_hold_a_bounded_amount(faces: Any, kind: str) -> None:
-    """A few times what a key may have: grpc holds a message twice while it is read, and intake while it is written.
-
-    Without the bounds 850 MB were held by messages that were garbage or unfinished, 1.4 GB by texts, and more than 2 GB
-    by small values. Others are answered meanwhile.
-    """
-    face = await faces(max_held_bytes_per_key=48 * MEGABYTE)
-    found = await flood(face, face.world.keys["bob"], kind)
-    assert found.answers.total() == 60
-    assert found.answers.keys() <= ANSWERS[kind], found
-    assert found.megabytes < 600, found
 
 
 async def test_a_key_that_was_valid_is_refused_once_it_is_not(face: Any, refusal: Any) -> None:

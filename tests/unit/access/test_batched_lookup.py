@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.access.batched_lookup import STATEMENTS, BatchedLookups, Lookup
+from gateway.access.batched_lookup import BatchedLookups, Lookup
 from gateway.errors import DatabaseUnavailable
 
 
@@ -44,14 +44,12 @@ async def test_lookups_that_wait_share_a_statement() -> None:
     lookups = BatchedLookups(database)  # type: ignore[arg-type]
     first = asyncio.create_task(lookups.ask(Lookup(key_hash="first")))
     await database.asked.acquire()
-    second = asyncio.create_task(lookups.ask(Lookup(key_hash="second")))
-    await database.asked.acquire()
     rest = [asyncio.create_task(lookups.ask(Lookup(key_hash=str(n)))) for n in range(20)]
     await asyncio.sleep(0)
-    assert len(database.batches) == STATEMENTS
+    assert database.batches == [["first"]]
     database.go.set()
-    assert await asyncio.gather(first, second, *rest) == ["first", "second", *(str(n) for n in range(20))]
-    assert sorted(len(batch) for batch in database.batches) == [1, 1, 20]
+    assert await asyncio.gather(first, *rest) == ["first", *(str(n) for n in range(20))]
+    assert [len(batch) for batch in database.batches] == [1, 20]
 
 
 async def test_a_question_is_never_answered_by_an_earlier_statement() -> None:
@@ -60,7 +58,7 @@ async def test_a_question_is_never_answered_by_an_earlier_statement() -> None:
     before = asyncio.create_task(lookups.ask(Lookup(key_hash="k")))
     await database.asked.acquire()
     after = asyncio.create_task(lookups.ask(Lookup(key_hash="k")))
-    await database.asked.acquire()
+    await asyncio.sleep(0)
     database.go.set()
     await asyncio.gather(before, after)
     assert database.batches == [["k"], ["k"]]
@@ -70,10 +68,8 @@ async def test_one_refused_question_does_not_spoil_the_others() -> None:
     database = FakeDatabase()
     database.error["bad"] = ValueError("refused")
     lookups = BatchedLookups(database)  # type: ignore[arg-type]
-    blockers = []
-    for n in range(STATEMENTS):
-        blockers.append(asyncio.create_task(lookups.ask(Lookup(key_hash=f"b{n}"))))
-        await database.asked.acquire()
+    blocker = asyncio.create_task(lookups.ask(Lookup(key_hash="blocker")))
+    await database.asked.acquire()
     asked = [asyncio.create_task(lookups.ask(Lookup(key_hash=name))) for name in ("good", "bad", "fine")]
     await asyncio.sleep(0)
     database.go.set()
@@ -81,7 +77,7 @@ async def test_one_refused_question_does_not_spoil_the_others() -> None:
     assert answers[0] == "good"
     assert isinstance(answers[1], ValueError)
     assert answers[2] == "fine"
-    await asyncio.gather(*blockers)
+    await blocker
 
 
 async def test_an_absent_database_is_told_to_everybody_without_asking_again() -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from gateway.storage.database import Database
-from gateway.submission.batch_writer import AT_ONCE, Acceptances
+from gateway.submission.batch_writer import Acceptances
 
 
 class Disk:
@@ -16,12 +16,17 @@ class Disk:
 
     def __init__(self) -> None:
         self.commits: list[asyncio.Future[None]] = []
+        self.rows: list[int] = []
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Disk]:
         yield self
 
-    async def execute(self, _statement: str, *_row: Any) -> None:
+    async def execute(self, statement: str, *row: Any) -> None:
+        await self.executemany(statement, [row])
+
+    async def executemany(self, _statement: str, rows: list[Any]) -> None:
+        self.rows.append(len(rows))
         commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.commits.append(commit)
         await commit
@@ -33,18 +38,29 @@ async def until(disk: Disk, commits: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_row_that_comes_as_the_last_writers_end_is_written() -> None:
+async def test_a_row_that_comes_as_the_last_writer_ends_is_written() -> None:
     disk = Disk()
     acceptances = Acceptances(cast(Database, disk), "statement")
-    first = []
-    for number in range(AT_ONCE):
-        first.append(asyncio.create_task(acceptances.add((number,))))
-        await until(disk, number + 1)
-    # The writers hear of their commits, and end, in the same round of the loop in which the next row comes.
-    for commit in disk.commits:
-        commit.set_result(None)
+    first = asyncio.create_task(acceptances.add(("first",)))
+    await until(disk, 1)
+    # The writer hears of its commit, and ends, in the same round of the loop in which the next row comes.
+    disk.commits[0].set_result(None)
     late = asyncio.create_task(acceptances.add(("late",)))
-    await asyncio.gather(*first)
-    await until(disk, AT_ONCE + 1)
-    disk.commits[-1].set_result(None)
+    await first
+    await until(disk, 2)
+    disk.commits[1].set_result(None)
     await late
+
+
+async def test_rows_that_come_during_a_commit_share_the_next() -> None:
+    disk = Disk()
+    acceptances = Acceptances(cast(Database, disk), "statement")
+    first = asyncio.create_task(acceptances.add(("first",)))
+    await until(disk, 1)
+    rest = [asyncio.create_task(acceptances.add((number,))) for number in range(5)]
+    await asyncio.sleep(0)
+    disk.commits[0].set_result(None)
+    await until(disk, 2)
+    disk.commits[1].set_result(None)
+    await asyncio.gather(first, *rest)
+    assert disk.rows == [1, 5]

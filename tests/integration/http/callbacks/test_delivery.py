@@ -11,6 +11,9 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from gateway.callbacks.signing import create_secret
+from gateway.migration.guardrails.requests import Unfreeze
+
 API = "/gateway/v1/callbacks"
 
 
@@ -213,3 +216,14 @@ async def test_without_a_secret_nothing_is_sent_until_there_is_one(client, recei
     made = (await client.post("/gateway/v1/tenants/t-ann/webhook-secret")).json()
     hit = await receiver.hit()
     Webhook(made["secret"]).verify(hit.body, hit.headers)
+
+
+async def test_what_guardrails_tell_is_signed_with_the_operators_secret(run_gateway, receiver, database) -> None:
+    secret = create_secret()
+    gateway = await run_gateway(guardrail_webhook_url=receiver.url("/ops"), guardrail_webhook_secret=secret)
+    await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
+    await gateway.guardrails.unfreeze("ada", Unfreeze(why="temporal is back"))
+    hit = await receiver.hit()
+    event = Webhook(secret).verify(hit.body, hit.headers)
+    assert event["type"] == "guardrail.unfrozen"
+    assert event["data"] == {"tenant_id": None, "why": "temporal is back", "who": "ada", "evidence": {}}

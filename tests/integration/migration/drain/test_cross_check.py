@@ -12,7 +12,7 @@ from backends.errors import EngineUnavailable
 from backends.memory.engine import MemoryEngine
 from gateway.migration.drain import cross_check
 from gateway.migration.drain.cross_check import CrossCheck
-from gateway.migration.drain.verdict import Verdict
+from gateway.migration.drain.verdict import DrainVerdict
 from gateway.storage.database import Database
 
 
@@ -77,7 +77,7 @@ async def test_temporal_away_is_said_and_changes_no_verdict(
     engine.trouble = trouble
     report = await new_drain(temporal=engine).report()
     assert report.notes == ["temporal does not answer: what it runs was not compared with postgresql"]
-    assert report.left.verdict is Verdict.SAFE
+    assert report.left.verdict is DrainVerdict.SAFE
 
 
 async def test_a_difference_changes_no_verdict(
@@ -87,7 +87,7 @@ async def test_a_difference_changes_no_verdict(
     engine.open = 7
     report = await new_drain(temporal=engine).report()
     assert [note.split(",")[0] for note in report.notes] == ["temporal's visibility counts 7 open tasks"]
-    assert report.left.verdict is Verdict.SAFE
+    assert report.left.verdict is DrainVerdict.SAFE
 
 
 async def test_an_engine_that_counts_nothing_is_not_compared(

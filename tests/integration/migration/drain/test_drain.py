@@ -14,7 +14,7 @@ from backends.redis_queue.engine import RedisQueueEngine
 from gateway.errors import TenantNotFound
 from gateway.ingress.foreign import ForeignWatch
 from gateway.migration.drain.report import Drain, Report
-from gateway.migration.drain.verdict import Counts, Verdict
+from gateway.migration.drain.verdict import Counts, DrainVerdict
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
@@ -32,9 +32,9 @@ def counts(report: Report) -> dict[str, int]:
 
 async def test_safe_when_nothing_is_left_and_nobody_was_seen(drain: Drain, redis: Redis) -> None:
     report = await drain.report()
-    assert (report.left.verdict, report.missing, report.left.blocked_by) == (Verdict.SAFE, [], [])
+    assert (report.left.verdict, report.missing, report.left.blocked_by) == (DrainVerdict.SAFE, [], [])
     assert (report.postgresql, report.redis, report.left.eta) == (0, 0, None)
-    assert (await drain.report("acme")).left.verdict is Verdict.SAFE
+    assert (await drain.report("acme")).left.verdict is DrainVerdict.SAFE
     with pytest.raises(TenantNotFound):
         await drain.report("nobody")
 
@@ -93,17 +93,17 @@ async def test_one_thing_anywhere_is_not_safe(
 ) -> None:
     await getattr(Place(redis, database, engine, payload, add), place)()
     report = await drain.report()
-    assert report.left.verdict is not Verdict.SAFE
+    assert report.left.verdict is not DrainVerdict.SAFE
     assert report.missing
     # Nobody else may switch it off either.
-    assert (await drain.report("globex")).left.verdict is Verdict.DRAINED
+    assert (await drain.report("globex")).left.verdict is DrainVerdict.DRAINED
 
 
 async def test_redis_away_is_not_safe(new_drain: Any) -> None:
     away = RedisQueueEngine("redis://127.0.0.1:1/0", timeout=0.5)
     report = await new_drain(away).report()
     await away.close()
-    assert report.left.verdict is Verdict.BLOCKED
+    assert report.left.verdict is DrainVerdict.BLOCKED
     assert report.redis is None
     assert report.left.blocked_by == [
         "redis does not answer, so what it holds cannot be seen: bring it back; if it was switched off for good,"
@@ -117,7 +117,7 @@ async def test_redis_away_is_not_safe(new_drain: Any) -> None:
 async def test_somebody_who_may_still_be_sent_to_redis_is_not_safe(drain: Drain, redis: Redis, flags: Any) -> None:
     flags.put(Scope("globex", None, "probe"), Stage.LIVE)
     report = await drain.report()
-    assert report.left.verdict is Verdict.DRAINED
+    assert report.left.verdict is DrainVerdict.DRAINED
     assert report.missing == ["tenant globex and task type probe at live: set stage complete"]
 
 
@@ -131,7 +131,7 @@ async def test_a_producer_that_pushes_a_task_a_day(
     )
     await ForeignWatch(database, engine, seconds=1).tick()
     report = await drain.report()
-    assert report.left.verdict is Verdict.DRAINED
+    assert report.left.verdict is DrainVerdict.DRAINED
     [line] = report.missing
     assert line.startswith("a producer of tenant acme wrote a row into task_logs past the gateway at ")
 
@@ -141,13 +141,13 @@ async def test_what_was_seen_long_ago_is_forgotten(drain: Drain, redis: Redis, d
         "INSERT INTO taskgate.foreign_sighting (tenant_id, hour, last_at, what) VALUES"
         " ('acme', date_trunc('hour', now() - interval '26 hours'), now() - interval '26 hours', 'payload')"
     )
-    assert (await drain.report()).left.verdict is Verdict.SAFE
+    assert (await drain.report()).left.verdict is DrainVerdict.SAFE
 
 
 async def test_nobody_looked_meanwhile(drain: Drain, redis: Redis, database: Database) -> None:
     await database.execute("UPDATE taskgate.foreign_look SET looked_at = now() - interval '1 hour'")
     report = await drain.report()
-    assert (report.left.verdict, len(report.missing)) == (Verdict.DRAINED, 1)
+    assert (report.left.verdict, len(report.missing)) == (DrainVerdict.DRAINED, 1)
     assert report.missing[0].startswith("nobody looks for producers past the gateway")
 
 
@@ -194,7 +194,7 @@ async def test_each_is_counted_in_one_place(
         "set_aside": 1,
         "schedules": 1,
     }
-    assert report.left.verdict is Verdict.BLOCKED
+    assert report.left.verdict is DrainVerdict.BLOCKED
     assert report.left.blocked_by[0] == (
         "pauses hold 1 task: see taskgate pause list, and end them with taskgate resume"
     )
@@ -246,11 +246,11 @@ async def test_the_end_is_foretold_from_what_ended(drain: Drain, redis: Redis, d
     assert left.eta is not None
     assert left.eta.seconds == pytest.approx(100, rel=0.02)
     assert left.rate_out == pytest.approx(30 / 300)
-    assert left.verdict is Verdict.DRAINING
+    assert left.verdict is DrainVerdict.DRAINING
 
 
 async def test_without_a_worker_it_is_blocked(drain: Drain, redis: Redis, add: Any) -> None:
     await add("t")
     left = (await drain.report()).left
-    assert left.verdict is Verdict.BLOCKED
+    assert left.verdict is DrainVerdict.BLOCKED
     assert left.blocked_by == ["no worker serves redis, where 1 task should run: start one"]

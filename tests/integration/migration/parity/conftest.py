@@ -84,17 +84,17 @@ class History:
             """
             WITH given AS (
                 SELECT 'h' || n AS task_id, n - $1 < $3 AS fails,
-                       now() - make_interval(secs => $4 * 3600 + (n - $1) * 600.0 / $2) AS at
+                       now() - make_interval(secs => $4::float8 * 3600 + (n - $1) * 600.0 / $2) AS at
                 FROM generate_series($1::int, $1 + $2::int - 1) AS n
             ), task AS (
                 INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, backend, attempt, epoch,
                                                created_at)
                 SELECT task_id, $5, 'g', $6, 'completed', $7, CASE WHEN fails THEN 2 ELSE 1 END, 1,
-                       at - make_interval(secs => $8 + 0.5)
+                       at - make_interval(secs => $8::float8 + 0.5)
                 FROM given
             )
             INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, ended_at, outcome)
-            SELECT task_id, attempt, 1, $7, 'w', at - make_interval(secs => $8), at,
+            SELECT task_id, attempt, 1, $7, 'w', at - make_interval(secs => $8::float8), at,
                    CASE WHEN fails AND attempt = 1 THEN 'failed' ELSE 'completed' END
             FROM given CROSS JOIN generate_series(1, 2) AS attempt
             WHERE fails OR attempt = 1
@@ -116,8 +116,8 @@ class History:
             """
             INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,
                                          previous_hash, hash)
-            SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1 * 3600), 'flip', 'file', $2, $3, $4,
-                   'ada', '', '', '{}', '', ''
+            SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1::float8 * 3600), 'flip', 'file', $2, $3,
+                   $4, 'ada', '', '', '{}', '', ''
             FROM taskgate.ledger
             RETURNING id
             """,

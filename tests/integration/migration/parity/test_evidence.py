@@ -189,3 +189,39 @@ async def test_what_is_old_is_forgotten(
     await recorder.forget(days=2)
     assert (await evidence.since(0)).outcomes == []
     assert await database.fetchval("SELECT count(*) FROM taskgate.outcome_slice") == 0
+
+
+async def test_a_schedules_task_says_how_late_it_began(
+    run_task: RunTask, database: Database, all_outcomes: AllOutcomes
+) -> None:
+    task_id = await run_task("completed", schedule_id="s")
+    await database.execute(
+        "INSERT INTO taskgate.schedule (schedule_id, user_id, name, definition, created_at, updated_at)"
+        " VALUES ('s', 'u', 's', '{}', now(), now())"
+    )
+    await database.execute(
+        "INSERT INTO taskgate.firing (schedule_id, nominal_at, kind, overlap, outcome, task_id, fire_at)"
+        " SELECT 's', started_at - interval '9 seconds', 'clock', 'skip', 'fired', $1,"
+        " started_at - interval '7 seconds'"
+        " FROM taskgate.attempt WHERE task_id = $1",
+        task_id,
+    )
+    await run_task("completed")
+    assert [outcome.late_seconds for outcome in await all_outcomes()] == [7.0, None]
+
+
+async def test_the_wait_counts_from_when_a_task_might_begin(
+    run_task: RunTask, database: Database, all_outcomes: AllOutcomes
+) -> None:
+    """A delay that was asked for is no wait; runs that are repeated have none."""
+    await run_task("failed", "completed")
+    await database.execute(
+        "UPDATE taskgate.dispatch d"
+        " SET created_at = started_at - interval '1 hour', not_before = started_at - interval '3 seconds'"
+        " FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.attempt = 1"
+    )
+    first, second = await all_outcomes()
+    assert (first.wait_seconds, first.total_seconds) == (3.0, None)
+    assert second.wait_seconds is None
+    assert second.total_seconds is not None
+    assert second.total_seconds >= 3.0

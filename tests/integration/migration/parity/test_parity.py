@@ -11,7 +11,7 @@ import pytest
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.migration.parity.documents import document
-from gateway.migration.parity.judgement import Verdict
+from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity, Report
 from gateway.routing.query import Scope
 from gateway.routing.router import Router
@@ -40,7 +40,7 @@ async def test_as_good_as_before(history: Any, read: ReadReport) -> None:
     entry = await history.flip("off", "live", hours_ago=1)
     await history.ended(1000, failed=12, backend="temporal", hours_ago=0.5, seconds=1.2)
     report = await read()
-    assert (report.verdict, report.stage, report.moved_by) == (Verdict.PASS, Stage.LIVE, entry)
+    assert (report.verdict, report.stage, report.moved_by) == (ParityVerdict.PASS, Stage.LIVE, entry)
     assert report.since is not None
     assert report.baseline_from == report.since - timedelta(hours=24)
     (one,) = document(report, with_others=True)["types"]
@@ -67,14 +67,14 @@ async def test_worse_than_before(history: Any, read: ReadReport) -> None:
     await history.flip("off", "live", hours_ago=1)
     await history.ended(40, failed=20, backend="temporal", hours_ago=0.5)
     report = await read()
-    assert report.verdict is Verdict.REGRESS
+    assert report.verdict is ParityVerdict.REGRESS
     assert report.reasons[0].startswith("probe: 20 of 40 (50.0%) failed at their first run on temporal, 10 of 1,000")
 
 
 async def test_a_tenant_that_never_moved_has_no_data(history: Any, read: ReadReport) -> None:
     await history.ended(1000, hours_ago=2, tenant_id="globex")
     report = await read("globex")
-    assert (report.verdict, report.since, report.types) == (Verdict.NO_DATA, None, [])
+    assert (report.verdict, report.since, report.types) == (ParityVerdict.NO_DATA, None, [])
     assert report.reasons == [
         "nothing of globex has ended on temporal, and its stage is off: move it with taskgate flags set, "
         "or rehearse first"
@@ -85,7 +85,7 @@ async def test_a_tenant_that_stayed_when_the_default_moved_has_no_data(history: 
     await history.ended(1000, hours_ago=2, tenant_id="globex")
     await history.flip("off", "live", hours_ago=24 * 20, scope="default")
     report = await read("globex")
-    assert report.verdict is Verdict.NO_DATA
+    assert report.verdict is ParityVerdict.NO_DATA
     assert report.reasons[0].startswith("nothing of globex has ended on temporal, and its stage is off")
 
 
@@ -94,7 +94,7 @@ async def test_a_window_without_tasks_has_no_data(history: Any, read: ReadReport
     await history.flip("off", "live", hours_ago=1)
     report = await read()
     assert (report.verdict, report.reasons) == (
-        Verdict.NO_DATA,
+        ParityVerdict.NO_DATA,
         ["probe: nothing has ended on temporal yet; send a task, or wait"],
     )
 
@@ -102,7 +102,7 @@ async def test_a_window_without_tasks_has_no_data(history: Any, read: ReadReport
 async def test_a_tenant_without_traffic_has_no_data(history: Any, read: ReadReport) -> None:
     await history.flip("off", "live", hours_ago=1)
     report = await read()
-    assert report.verdict is Verdict.NO_DATA
+    assert report.verdict is ParityVerdict.NO_DATA
     assert report.reasons[0].endswith("nor in the 24 hours before; send a task")
 
 
@@ -113,10 +113,10 @@ async def test_a_type_seen_for_the_first_time_never_passes(history: Any, read: R
     await history.ended(300, backend="temporal", hours_ago=0.5, task_type="new")
     report = await read()
     assert [(one.sides.task_type, one.judgement.verdict) for one in report.types] == [
-        ("new", Verdict.NO_DATA),
-        ("probe", Verdict.PASS),
+        ("new", ParityVerdict.NO_DATA),
+        ("probe", ParityVerdict.PASS),
     ]
-    assert report.verdict is Verdict.NO_DATA
+    assert report.verdict is ParityVerdict.NO_DATA
     assert "seen for the first time" in report.reasons[0]
 
 
@@ -130,7 +130,7 @@ async def test_a_stage_that_went_back_and_forth_counts_from_its_last_move(histor
     await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
     await history.flip("live", "rampdown", hours_ago=0.2)
     report = await read()
-    assert (report.moved_by, report.verdict) == (entry, Verdict.PASS)
+    assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
     assert report.types[0].sides.before.over == 1200
 
 
@@ -141,7 +141,7 @@ async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, re
     await history.ended(50, failed=50, hours_ago=0.5)
     await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
     report = await read()
-    assert report.verdict is Verdict.PASS
+    assert report.verdict is ParityVerdict.PASS
     assert (report.types[0].sides.before.first, report.types[0].both.first) == (1000, 50)
 
 
@@ -150,7 +150,7 @@ async def test_a_share_that_moved_counts_from_its_first_task(history: Any, read:
     await history.flip(None, None, hours_ago=1, scope="default")
     await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
     report = await read()
-    assert (report.verdict, report.moved_by) == (Verdict.PASS, None)
+    assert (report.verdict, report.moved_by) == (ParityVerdict.PASS, None)
 
 
 async def test_an_incident_of_everybody_is_no_regression(history: Any, read: ReadReport) -> None:
@@ -161,7 +161,7 @@ async def test_an_incident_of_everybody_is_no_regression(history: Any, read: Rea
     for tenant in ("globex", "initech"):
         await history.ended(100, failed=45, hours_ago=0.5, tenant_id=tenant)
     report = await read()
-    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.verdict is ParityVerdict.INCONCLUSIVE
     finding = report.types[0].judgement.findings[0]
     assert (finding.others_before.asked, finding.others_since.yes) == (2000, 90)
     shown = document(report, with_others=False)["types"][0]["streams"][0]
@@ -186,7 +186,7 @@ async def test_a_count_that_is_behind_says_nothing(history: Any, read: ReadRepor
         "UPDATE taskgate.attempt SET is_counted = false, ended_at = now() - interval '1 minute' WHERE task_id = 'h0'"
     )
     report = await read()
-    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.verdict is ParityVerdict.INCONCLUSIVE
     assert report.behind_seconds == pytest.approx(60, abs=30)
     assert "behind: no gateway leads, or PostgreSQL is slow; ask again" in report.reasons[0]
 
@@ -197,8 +197,8 @@ async def test_a_time_may_be_given(history: Any, read: ReadReport) -> None:
     await history.ended(1000, failed=500, backend="temporal", hours_ago=1.2)
     await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
     at = (await read()).at
-    assert (await read(since=at - timedelta(hours=1))).verdict is Verdict.PASS
-    assert (await read(since=at - timedelta(hours=1.6))).verdict is Verdict.REGRESS
+    assert (await read(since=at - timedelta(hours=1))).verdict is ParityVerdict.PASS
+    assert (await read(since=at - timedelta(hours=1.6))).verdict is ParityVerdict.REGRESS
     for wrong in (at + timedelta(hours=1), at - timedelta(days=15), datetime(1, 1, 1, tzinfo=UTC)):
         with pytest.raises(InvalidRequest, match="within the last 14 days"):
             await read(since=wrong)
@@ -208,5 +208,5 @@ async def test_a_past_that_is_forgotten_is_no_baseline(history: Any, read: ReadR
     await history.flip("off", "live", hours_ago=24 * 20)
     await history.ended(1000, backend="temporal", hours_ago=0.5)
     report = await read()
-    assert report.verdict is Verdict.NO_DATA
+    assert report.verdict is ParityVerdict.NO_DATA
     assert "moved more than 14 days ago, and what it did before is forgotten" in report.reasons[0]

@@ -49,6 +49,15 @@ class Rehearsing(World):
     async def tasks(self, home: Household, **params: Any) -> list[dict[str, Any]]:
         return list((await self.read(home, f"{PATH}/tasks", **params))["tasks"])
 
+    async def known(self) -> None:
+        """Return once the gateway knows the types of each worker."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'") < len(
+                self._workers
+            ):
+                await asyncio.sleep(0.02)
+        await self.gateway.queues.learn()
+
     async def polled(self, queue: str) -> None:
         """Return once a worker polls this queue."""
         session = await self.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
@@ -100,7 +109,9 @@ async def new_world(queue: Redis, servers: Servers, tmp_path: Path) -> AsyncIter
     """`await new_world("dualwrite", temporal_address=…, without=("temporal",))`: those have no worker."""
     running = []
 
-    async def start(stage: str, *, without: Sequence[str] = (), **changes: Any) -> Rehearsing:
+    async def start(
+        stage: str, *, without: Sequence[str] = (), types: Sequence[str] = ("contract_probe",), **changes: Any
+    ) -> Rehearsing:
         class Chosen(Rehearsing):
             def settings(self, **more: Any) -> Any:
                 return super().settings(**{**changes, **more})
@@ -111,8 +122,10 @@ async def new_world(queue: Redis, servers: Servers, tmp_path: Path) -> AsyncIter
         world = Chosen(stage, servers, tmp_path)
         running.append(world)
         await world.start()
+        await world.known()
         if "temporal" not in without:
-            await world.polled("shared-contract_probe")
+            for task_type in types:
+                await world.polled(f"shared-{task_type}")
         return world
 
     yield start

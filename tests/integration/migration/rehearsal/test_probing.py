@@ -107,6 +107,11 @@ async def test_a_sample_and_a_rate(bench, hands):
     await look(bench, probes(bench, hands, per_second=0.001))
     assert hands.sent == ["other", "more0"], "one of each tenant"
     hands.sent.clear()
+    for number in range(10):
+        await bench.start(f"burst{number}", stage="shadow")
+    await look(bench, probes(bench, hands, per_second=4))
+    assert hands.sent == [f"burst{number}" for number in range(4)], "those of a second at once"
+    hands.sent.clear()
     await bench.start("none", stage="shadow")
     await look(bench, probes(bench, hands, percent=0))
     assert hands.sent == []

@@ -25,7 +25,7 @@ async def probed(world: Any, home: Any, good: int) -> dict[str, Any]:
 
 async def test_from_submit_to_comparison(new_world):
     rehearsing.RUNS.clear()
-    world = await new_world("shadow", **ALL)
+    world = await new_world("shadow", types=["rehearse_good"], **ALL)
     home = await world.people.household()
     tasks = [await world.submit(home, type="rehearse_good") for _ in range(3)]
     for task in tasks:
@@ -44,12 +44,13 @@ async def test_from_submit_to_comparison(new_world):
 
 async def test_workers_die_in_mid_probe_and_the_tenant_does_not_notice(new_world):
     rehearsing.BEGAN.clear()
-    world = await new_world("shadow", **ALL)
+    world = await new_world("shadow", types=["rehearse_waits"], **ALL)
+    worker = next(one for one in world._workers if one._backend == "temporal")
+    worker._rehearsing._limit = 60.0
     home = await world.people.household()
     task = await world.submit(home, type="rehearse_waits")
     assert (await world.ended(task))["status"] == "COMPLETED"
-    await asyncio.to_thread(rehearsing.BEGAN.wait, PATIENCE)
-    worker = next(one for one in world._workers if one._backend == "temporal")
+    assert await asyncio.to_thread(rehearsing.BEGAN.wait, PATIENCE)
     worker.stopping.set()
     async with asyncio.timeout(PATIENCE):
         while not (one := await world.summary(home))["probes"]["unanswered"]:
@@ -61,7 +62,7 @@ async def test_workers_die_in_mid_probe_and_the_tenant_does_not_notice(new_world
 async def test_a_flip_to_live_and_back_in_mid_probe(new_world):
     """The task's own start has its own id: it does not meet the probe."""
     rehearsing.RUNS.clear()
-    world = await new_world("shadow", **ALL)
+    world = await new_world("shadow", types=["rehearse_good"], **ALL)
     home = await world.people.household()
     first = await world.submit(home, type="rehearse_good")
     await world.flag.set(Stage.LIVE)

@@ -9,7 +9,7 @@ import pytest
 from gateway.migration.parity.eprocess import Rate, still_needed, upper_bound
 from gateway.migration.parity.evidence import Counts
 from gateway.migration.parity.histogram import Histogram, bucket_of
-from gateway.migration.parity.judgement import NOTHING, Judgement, Sides, Verdict, judge, worst
+from gateway.migration.parity.judgement import NOTHING, Judgement, ParityVerdict, Sides, judge, worst
 
 
 def counts(tasks: int, failed: int = 0, *, dead: int = 0, seconds: float = 1.0, slow: int = 0) -> Counts:
@@ -32,7 +32,7 @@ GOOD = counts(1000, 10)
 
 def test_as_good_passes() -> None:
     judgement = verdict(GOOD, counts(1000, 12))
-    assert judgement.verdict is Verdict.PASS
+    assert judgement.verdict is ParityVerdict.PASS
     assert judgement.reasons == [
         "add_episode: as good on temporal as on redis: 12 of 1,000 (1.2%) failed at their first run, "
         "10 of 1,000 (1.0%) before"
@@ -41,7 +41,7 @@ def test_as_good_passes() -> None:
 
 def test_half_failing_is_a_regression_after_a_dozen() -> None:
     judgement = verdict(GOOD, counts(12, 6))
-    assert judgement.verdict is Verdict.REGRESS
+    assert judgement.verdict is ParityVerdict.REGRESS
     assert judgement.reasons[0] == (
         "add_episode: 6 of 12 (50.0%) failed at their first run on temporal, 10 of 1,000 (1.0%) on redis before, which "
         "is no chance: see taskgate dead-letter list --tenant acme, and take it back with taskgate flags set "
@@ -51,17 +51,17 @@ def test_half_failing_is_a_regression_after_a_dozen() -> None:
 
 def test_slow_runs_are_a_regression() -> None:
     judgement = verdict(GOOD, counts(60, slow=40))
-    assert judgement.verdict is Verdict.REGRESS
+    assert judgement.verdict is ParityVerdict.REGRESS
     assert "40 of 60 (66.7%) ran slower than nine of ten did before" in judgement.reasons[0]
 
 
 def test_slower_within_the_tolerance_is_none() -> None:
-    assert verdict(GOOD, counts(1000, 10, seconds=1.2)).verdict is Verdict.PASS
+    assert verdict(GOOD, counts(1000, 10, seconds=1.2)).verdict is ParityVerdict.PASS
 
 
 def test_too_few_hold_and_say_how_many_more() -> None:
     judgement = verdict(GOOD, counts(40))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     more = still_needed(Rate(40, 0), 0.05)
     assert more is not None
     assert more > 20
@@ -72,64 +72,64 @@ def test_too_few_hold_and_say_how_many_more() -> None:
 
 def test_more_than_pass_but_too_few_to_be_sure_hold() -> None:
     judgement = verdict(counts(100, 2), counts(60, 6))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     assert "more than the 7% that pass, and too few to call it worse; hold, and look why" in judgement.reasons[0]
 
 
 def test_nothing_on_the_new_engine_is_no_data() -> None:
     judgement = verdict(GOOD, NOTHING)
     assert (judgement.verdict, judgement.reasons) == (
-        Verdict.NO_DATA,
+        ParityVerdict.NO_DATA,
         ["add_episode: nothing has ended on temporal yet; send a task, or wait"],
     )
 
 
 def test_a_type_seen_for_the_first_time_is_no_data() -> None:
     judgement = verdict(NOTHING, counts(500))
-    assert judgement.verdict is Verdict.NO_DATA
+    assert judgement.verdict is ParityVerdict.NO_DATA
     assert "seen for the first time" in judgement.reasons[0]
 
 
 def test_a_small_baseline_holds() -> None:
     judgement = verdict(counts(29), counts(500, 400))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     assert "only 29 tasks ended on redis before the move, 30 are needed" in judgement.reasons[0]
 
 
 def test_a_baseline_that_is_broken_itself_never_passes() -> None:
     judgement = verdict(counts(200, 120, dead=100), counts(1000, 1))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     assert "the baseline is broken itself, 120 of 200 (60.0%) failed on redis before the move" in judgement.reasons[0]
 
 
 def test_an_incident_of_everybody_is_no_regression() -> None:
     judgement = verdict(GOOD, counts(40, 20), others_before=counts(5000, 50), others_since=counts(800, 380))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     assert "tenants that stayed on redis became worse, too: look for what they share" in judgement.reasons[0]
 
 
 def test_a_small_rise_of_others_excuses_nothing() -> None:
     judgement = verdict(GOOD, counts(40, 20), others_before=counts(5000, 50), others_since=counts(8000, 400))
-    assert judgement.verdict is Verdict.REGRESS
+    assert judgement.verdict is ParityVerdict.REGRESS
 
 
 def test_a_baseline_that_differs_from_itself_proves_nothing() -> None:
     judgement = verdict(counts(1000, 10), counts(20, 10), halves=(counts(500, 0), counts(50, 10)))
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
     assert "redis differs from itself as much, minute by minute" in judgement.reasons[0]
 
 
 @pytest.mark.parametrize(
     ("verdicts", "expected"),
     [
-        ([], Verdict.NO_DATA),
-        ([Verdict.PASS, Verdict.PASS], Verdict.PASS),
-        ([Verdict.PASS, Verdict.NO_DATA], Verdict.NO_DATA),
-        ([Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.PASS], Verdict.INCONCLUSIVE),
-        ([Verdict.INCONCLUSIVE, Verdict.REGRESS], Verdict.REGRESS),
+        ([], ParityVerdict.NO_DATA),
+        ([ParityVerdict.PASS, ParityVerdict.PASS], ParityVerdict.PASS),
+        ([ParityVerdict.PASS, ParityVerdict.NO_DATA], ParityVerdict.NO_DATA),
+        ([ParityVerdict.NO_DATA, ParityVerdict.INCONCLUSIVE, ParityVerdict.PASS], ParityVerdict.INCONCLUSIVE),
+        ([ParityVerdict.INCONCLUSIVE, ParityVerdict.REGRESS], ParityVerdict.REGRESS),
     ],
 )
-def test_all_types_decide_together(verdicts: list[Verdict], expected: Verdict) -> None:
+def test_all_types_decide_together(verdicts: list[ParityVerdict], expected: ParityVerdict) -> None:
     assert worst(verdicts) is expected
 
 

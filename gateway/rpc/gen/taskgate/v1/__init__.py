@@ -147,6 +147,29 @@ from taskgate.v1.migration_drain_pb2 import DrainVerdict as DrainVerdict
 from taskgate.v1.migration_drain_pb2 import SlowTask as SlowTask
 from taskgate.v1.migration_drain_pb2 import WatchDrainRequest as WatchDrainRequest
 from taskgate.v1.migration_drain_pb2 import WatchDrainResponse as WatchDrainResponse
+from taskgate.v1.migration_guardrails_pb2 import ComparedType as ComparedType
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_ARMED as GUARDRAIL_PHASE_ARMED
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_COOLING as GUARDRAIL_PHASE_COOLING
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_LOCKED as GUARDRAIL_PHASE_LOCKED
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_RESTING as GUARDRAIL_PHASE_RESTING
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_ROLLED_BACK as GUARDRAIL_PHASE_ROLLED_BACK
+from taskgate.v1.migration_guardrails_pb2 import GUARDRAIL_PHASE_UNSPECIFIED as GUARDRAIL_PHASE_UNSPECIFIED
+from taskgate.v1.migration_guardrails_pb2 import GetGuardrailsRequest as GetGuardrailsRequest
+from taskgate.v1.migration_guardrails_pb2 import GetGuardrailsResponse as GetGuardrailsResponse
+from taskgate.v1.migration_guardrails_pb2 import Guardrail as Guardrail
+from taskgate.v1.migration_guardrails_pb2 import GuardrailEvent as GuardrailEvent
+from taskgate.v1.migration_guardrails_pb2 import GuardrailFreeze as GuardrailFreeze
+from taskgate.v1.migration_guardrails_pb2 import GuardrailPhase as GuardrailPhase
+from taskgate.v1.migration_guardrails_pb2 import GuardrailPolicy as GuardrailPolicy
+from taskgate.v1.migration_guardrails_pb2 import GuardrailSetting as GuardrailSetting
+from taskgate.v1.migration_guardrails_pb2 import ListGuardrailEventsRequest as ListGuardrailEventsRequest
+from taskgate.v1.migration_guardrails_pb2 import ListGuardrailEventsResponse as ListGuardrailEventsResponse
+from taskgate.v1.migration_guardrails_pb2 import SetGuardrailRequest as SetGuardrailRequest
+from taskgate.v1.migration_guardrails_pb2 import SetGuardrailResponse as SetGuardrailResponse
+from taskgate.v1.migration_guardrails_pb2 import UnfreezeGuardrailsRequest as UnfreezeGuardrailsRequest
+from taskgate.v1.migration_guardrails_pb2 import UnfreezeGuardrailsResponse as UnfreezeGuardrailsResponse
+from taskgate.v1.migration_guardrails_pb2 import UnlockGuardrailRequest as UnlockGuardrailRequest
+from taskgate.v1.migration_guardrails_pb2 import UnlockGuardrailResponse as UnlockGuardrailResponse
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskRequest as ExplainTaskRequest
 from taskgate.v1.migration_ledger_pb2 import ExplainTaskResponse as ExplainTaskResponse
 from taskgate.v1.migration_ledger_pb2 import Flip as Flip
@@ -462,6 +485,7 @@ __all__ = [
     "ClearQuotaResponse",
     "CompareDagVersionsRequest",
     "CompareDagVersionsResponse",
+    "ComparedType",
     "CreateScheduleRequest",
     "CreateScheduleResponse",
     "DAG_STATUS_CANCELLED",
@@ -527,6 +551,12 @@ __all__ = [
     "FiringKind",
     "FiringOutcome",
     "Flip",
+    "GUARDRAIL_PHASE_ARMED",
+    "GUARDRAIL_PHASE_COOLING",
+    "GUARDRAIL_PHASE_LOCKED",
+    "GUARDRAIL_PHASE_RESTING",
+    "GUARDRAIL_PHASE_ROLLED_BACK",
+    "GUARDRAIL_PHASE_UNSPECIFIED",
     "GateMeasure",
     "GetCallbackRequest",
     "GetCallbackResponse",
@@ -542,6 +572,8 @@ __all__ = [
     "GetDeadLetterResponse",
     "GetFlagDocumentRequest",
     "GetFlagDocumentResponse",
+    "GetGuardrailsRequest",
+    "GetGuardrailsResponse",
     "GetOperationRequest",
     "GetOperationResponse",
     "GetParityRequest",
@@ -560,6 +592,12 @@ __all__ = [
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "Guardrail",
+    "GuardrailEvent",
+    "GuardrailFreeze",
+    "GuardrailPhase",
+    "GuardrailPolicy",
+    "GuardrailSetting",
     "ImportFlagDocumentRequest",
     "ImportFlagDocumentResponse",
     "LETTER_KIND_PAYLOAD",
@@ -598,6 +636,8 @@ __all__ = [
     "ListFiringsResponse",
     "ListFlipsRequest",
     "ListFlipsResponse",
+    "ListGuardrailEventsRequest",
+    "ListGuardrailEventsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -734,6 +774,8 @@ __all__ = [
     "SelectResponse",
     "SendDagSignalRequest",
     "SendDagSignalResponse",
+    "SetGuardrailRequest",
+    "SetGuardrailResponse",
     "SetOverrideRequest",
     "SetOverrideResponse",
     "SetQuotaRequest",
@@ -799,6 +841,10 @@ __all__ = [
     "TenantServiceStub",
     "TenantTier",
     "TierFigures",
+    "UnfreezeGuardrailsRequest",
+    "UnfreezeGuardrailsResponse",
+    "UnlockGuardrailRequest",
+    "UnlockGuardrailResponse",
     "UnsetStageRequest",
     "UnsetStageResponse",
     "UpdateScheduleRequest",

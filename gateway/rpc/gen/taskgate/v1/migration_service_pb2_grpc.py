@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__drain__pb2
+from taskgate.v1 import migration_guardrails_pb2 as taskgate_dot_v1_dot_migration__guardrails__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_parity_pb2 as taskgate_dot_v1_dot_migration__parity__pb2
 from taskgate.v1 import migration_rampdown_pb2 as taskgate_dot_v1_dot_migration__rampdown__pb2
@@ -115,6 +116,41 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.FromString,
                 _registered_method=True)
+        self.GetParity = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetParity',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+                _registered_method=True)
+        self.AskParityGate = channel.unary_unary(
+                '/taskgate.v1.MigrationService/AskParityGate',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+                _registered_method=True)
+        self.GetGuardrails = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetGuardrails',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.FromString,
+                _registered_method=True)
+        self.SetGuardrail = channel.unary_unary(
+                '/taskgate.v1.MigrationService/SetGuardrail',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.FromString,
+                _registered_method=True)
+        self.UnlockGuardrail = channel.unary_unary(
+                '/taskgate.v1.MigrationService/UnlockGuardrail',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeGuardrails = channel.unary_unary(
+                '/taskgate.v1.MigrationService/UnfreezeGuardrails',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.FromString,
+                _registered_method=True)
+        self.ListGuardrailEvents = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListGuardrailEvents',
+                request_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.FromString,
+                _registered_method=True)
         self.GetRampdown = channel.unary_unary(
                 '/taskgate.v1.MigrationService/GetRampdown',
                 request_serializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.SerializeToString,
@@ -134,16 +170,6 @@ class MigrationServiceStub:
                 '/taskgate.v1.MigrationService/ListProbedTasks',
                 request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
-                _registered_method=True)
-        self.GetParity = channel.unary_unary(
-                '/taskgate.v1.MigrationService/GetParity',
-                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
-                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
-                _registered_method=True)
-        self.AskParityGate = channel.unary_unary(
-                '/taskgate.v1.MigrationService/AskParityGate',
-                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
-                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
                 _registered_method=True)
 
 
@@ -257,6 +283,57 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetParity(self, request, context):
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskParityGate(self, request, context):
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGuardrails(self, request, context):
+        """Where guardrails stand, what they are set to, and whether all is frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGuardrail(self, request, context):
+        """Replaces what is set for a tenant, a tier, or everybody; in force within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockGuardrail(self, request, context):
+        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeGuardrails(self, request, context):
+        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGuardrailEvents(self, request, context):
+        """What guardrails did, with its evidence, and what people did to them, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRampdown(self, request, context):
         """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
         and any other stage ends it.
@@ -281,22 +358,6 @@ class MigrationServiceServicer:
 
     def ListProbedTasks(self, request, context):
         """The newest probes of a tenant that have ended, 500 at most, each beside its task.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetParity(self, request, context):
-        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-        that the caller may not see.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def AskParityGate(self, request, context):
-        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-        UNIMPLEMENTED: the gateway has no SciPy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -380,6 +441,41 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__drain__pb2.WatchDrainResponse.SerializeToString,
             ),
+            'GetParity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetParity,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
+            ),
+            'AskParityGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskParityGate,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.SerializeToString,
+            ),
+            'GetGuardrails': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuardrails,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.SerializeToString,
+            ),
+            'SetGuardrail': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGuardrail,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.SerializeToString,
+            ),
+            'UnlockGuardrail': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockGuardrail,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.SerializeToString,
+            ),
+            'UnfreezeGuardrails': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeGuardrails,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.SerializeToString,
+            ),
+            'ListGuardrailEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGuardrailEvents,
+                    request_deserializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.SerializeToString,
+            ),
             'GetRampdown': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRampdown,
                     request_deserializer=taskgate_dot_v1_dot_migration__rampdown__pb2.GetRampdownRequest.FromString,
@@ -399,16 +495,6 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.ListProbedTasks,
                     request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.SerializeToString,
-            ),
-            'GetParity': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetParity,
-                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
-                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
-            ),
-            'AskParityGate': grpc.unary_unary_rpc_method_handler(
-                    servicer.AskParityGate,
-                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
-                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -828,6 +914,195 @@ class MigrationService:
             _registered_method=True)
 
     @staticmethod
+    def GetParity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetParity',
+            taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskParityGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/AskParityGate',
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuardrails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetGuardrails',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.GetGuardrailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGuardrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/SetGuardrail',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.SetGuardrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockGuardrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/UnlockGuardrail',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnlockGuardrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeGuardrails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/UnfreezeGuardrails',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.UnfreezeGuardrailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGuardrailEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListGuardrailEvents',
+            taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__guardrails__pb2.ListGuardrailEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetRampdown(request,
             target,
             options=(),
@@ -925,60 +1200,6 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ListProbedTasks',
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetParity(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/taskgate.v1.MigrationService/GetParity',
-            taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
-            taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def AskParityGate(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/taskgate.v1.MigrationService/AskParityGate',
-            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
-            taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateResponse.FromString,
             options,
             channel_credentials,
             insecure,

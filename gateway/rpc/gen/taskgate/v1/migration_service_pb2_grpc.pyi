@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
+from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
 from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
@@ -70,6 +71,24 @@ class MigrationServiceStub:
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
+    GetGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
     GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
     """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
     and any other stage ends it.
@@ -80,14 +99,6 @@ class MigrationServiceStub:
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
-    GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
-    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-    that the caller may not see.
-    """
-    AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
-    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-    UNIMPLEMENTED: the gateway has no SciPy.
-    """
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -126,6 +137,24 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
     """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
+    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+    that the caller may not see.
+    """
+    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+    UNIMPLEMENTED: the gateway has no SciPy.
+    """
+    GetGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]  # type: ignore[assignment]
+    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    SetGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]  # type: ignore[assignment]
+    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    UnlockGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]  # type: ignore[assignment]
+    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    UnfreezeGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]  # type: ignore[assignment]
+    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    ListGuardrailEvents: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]  # type: ignore[assignment]
+    """What guardrails did, with its evidence, and what people did to them, newest first."""
     GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
     """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
     and any other stage ends it.
@@ -136,14 +165,6 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
-    GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
-    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-    that the caller may not see.
-    """
-    AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
-    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-    UNIMPLEMENTED: the gateway has no SciPy.
-    """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
@@ -271,6 +292,66 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         """The same at once and after each change. It goes on when nothing is left: something may come again."""
 
     @_abc_1.abstractmethod
+    def GetParity(
+        self,
+        request: _migration_parity_pb2.GetParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
+        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
+        that the caller may not see.
+        """
+
+    @_abc_1.abstractmethod
+    def AskParityGate(
+        self,
+        request: _migration_parity_pb2.AskParityGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
+        UNIMPLEMENTED: the gateway has no SciPy.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGuardrails(
+        self,
+        request: _migration_guardrails_pb2.GetGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.GetGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.GetGuardrailsResponse]]:
+        """Where guardrails stand, what they are set to, and whether all is frozen."""
+
+    @_abc_1.abstractmethod
+    def SetGuardrail(
+        self,
+        request: _migration_guardrails_pb2.SetGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.SetGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.SetGuardrailResponse]]:
+        """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+
+    @_abc_1.abstractmethod
+    def UnlockGuardrail(
+        self,
+        request: _migration_guardrails_pb2.UnlockGuardrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnlockGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.UnlockGuardrailResponse]]:
+        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+
+    @_abc_1.abstractmethod
+    def UnfreezeGuardrails(
+        self,
+        request: _migration_guardrails_pb2.UnfreezeGuardrailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.UnfreezeGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.UnfreezeGuardrailsResponse]]:
+        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+
+    @_abc_1.abstractmethod
+    def ListGuardrailEvents(
+        self,
+        request: _migration_guardrails_pb2.ListGuardrailEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_guardrails_pb2.ListGuardrailEventsResponse, _abc.Awaitable[_migration_guardrails_pb2.ListGuardrailEventsResponse]]:
+        """What guardrails did, with its evidence, and what people did to them, newest first."""
+
+    @_abc_1.abstractmethod
     def GetRampdown(
         self,
         request: _migration_rampdown_pb2.GetRampdownRequest,
@@ -303,25 +384,5 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
         """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
-
-    @_abc_1.abstractmethod
-    def GetParity(
-        self,
-        request: _migration_parity_pb2.GetParityRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
-        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-        that the caller may not see.
-        """
-
-    @_abc_1.abstractmethod
-    def AskParityGate(
-        self,
-        request: _migration_parity_pb2.AskParityGateRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
-        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-        UNIMPLEMENTED: the gateway has no SciPy.
-        """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from taskgate.v1 import migration_guardrails_pb2 as taskgate_dot_v1_dot_migration__guardrails__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"taskgate/v1/migration_stages.proto\x12\x0btaskgate.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x01\n\x0cStageSetting\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\r\n\x05stage\x18\x04 \x01(\tB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_type\"\xa8\x02\n\rStageOverride\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\r\n\x05stage\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x03\x88\x01\x01\x12\x0f\n\x07version\x18\t \x01(\x03\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\r\n\x0b_expires_at\"\xdf\x01\n\x06Stages\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\n\n\x02on\x18\x04 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\t\x12+\n\x08settings\x18\x06 \x03(\x0b\x32\x19.taskgate.v1.StageSetting\x12\r\n\x05rules\x18\x07 \x03(\t\x12\r\n\x05notes\x18\x08 \x03(\t\x12-\n\toverrides\x18\t \x03(\x0b\x32\x1a.taskgate.v1.StageOverride\x12\x10\n\x08problems\x18\n \x03(\t\"\xbf\x01\n\x0bStageChange\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\x14\n\x07version\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\r\n\x05notes\x18\t \x03(\tB\n\n\x08_version\"\x12\n\x10GetStagesRequest\"\xe6\x01\n\x11GetStagesResponse\x12#\n\x06stages\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Stages\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x14\n\x07problem\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08stranded\x18\x04 \x03(\t\x12\x32\n\x0blast_change\x18\x05 \x01(\x0b\x32\x18.taskgate.v1.StageChangeH\x01\x88\x01\x01\x12\x16\n\tread_only\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\n\n\x08_problemB\x0e\n\x0c_last_changeB\x0c\n\n_read_only\"\x14\n\x12WatchStagesRequest\":\n\x13WatchStagesResponse\x12#\n\x06stages\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Stages\"(\n\x17ListStageChangesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"a\n\x18ListStageChangesResponse\x12)\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x18.taskgate.v1.StageChange\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"\xe8\x01\n\x0fSetStageRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\r\n\x05\x66orce\x18\x08 \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\"<\n\x10SetStageResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\xc7\x01\n\x11UnsetStageRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\">\n\x12UnsetStageResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\xa0\x01\n\x11SetRolloutRequest\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x14\n\x07percent\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04unit\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\x42\n\n\x08_percentB\x07\n\x05_unitB\x0b\n\t_based_on\">\n\x12SetRolloutResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\x18\n\x16GetFlagDocumentRequest\"U\n\x17GetFlagDocumentResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12)\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x86\x01\n\x19ImportFlagDocumentRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x42\x0b\n\t_based_on\"F\n\x1aImportFlagDocumentResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\x8d\x02\n\x12SetOverrideRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x14\n\x07minutes\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x0b\n\x03why\x18\x07 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x08 \x01(\x03H\x04\x88\x01\x01\x12\r\n\x05\x66orce\x18\t \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\n\n\x08_minutesB\x0b\n\t_based_on\"d\n\x13SetOverrideResponse\x12,\n\x08override\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.StageOverride\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\r\n\x05notes\x18\x03 \x03(\t\"\xcf\x01\n\x14\x43learOverrideRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x06 \x01(\x03H\x03\x88\x01\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\"\x17\n\x15\x43learOverrideResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"taskgate/v1/migration_stages.proto\x12\x0btaskgate.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&taskgate/v1/migration_guardrails.proto\"\x91\x01\n\x0cStageSetting\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\r\n\x05stage\x18\x04 \x01(\tB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_type\"\xa8\x02\n\rStageOverride\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\r\n\x05stage\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x03\x88\x01\x01\x12\x0f\n\x07version\x18\t \x01(\x03\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\r\n\x0b_expires_at\"\xdf\x01\n\x06Stages\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\n\n\x02on\x18\x04 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\t\x12+\n\x08settings\x18\x06 \x03(\x0b\x32\x19.taskgate.v1.StageSetting\x12\r\n\x05rules\x18\x07 \x03(\t\x12\r\n\x05notes\x18\x08 \x03(\t\x12-\n\toverrides\x18\t \x03(\x0b\x32\x1a.taskgate.v1.StageOverride\x12\x10\n\x08problems\x18\n \x03(\t\"\xbf\x01\n\x0bStageChange\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\x14\n\x07version\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\r\n\x05notes\x18\t \x03(\tB\n\n\x08_version\"\x12\n\x10GetStagesRequest\"\xe6\x01\n\x11GetStagesResponse\x12#\n\x06stages\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Stages\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x14\n\x07problem\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08stranded\x18\x04 \x03(\t\x12\x32\n\x0blast_change\x18\x05 \x01(\x0b\x32\x18.taskgate.v1.StageChangeH\x01\x88\x01\x01\x12\x16\n\tread_only\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\n\n\x08_problemB\x0e\n\x0c_last_changeB\x0c\n\n_read_only\"\x14\n\x12WatchStagesRequest\"j\n\x13WatchStagesResponse\x12#\n\x06stages\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Stages\x12.\n\tguardrail\x18\x02 \x01(\x0b\x32\x1b.taskgate.v1.GuardrailEvent\"(\n\x17ListStageChangesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"a\n\x18ListStageChangesResponse\x12)\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x18.taskgate.v1.StageChange\x12\x11\n\x04note\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_note\"\xe8\x01\n\x0fSetStageRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\r\n\x05\x66orce\x18\x08 \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\"<\n\x10SetStageResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\xc7\x01\n\x11UnsetStageRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\">\n\x12UnsetStageResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\xa0\x01\n\x11SetRolloutRequest\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x14\n\x07percent\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04unit\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\x42\n\n\x08_percentB\x07\n\x05_unitB\x0b\n\t_based_on\">\n\x12SetRolloutResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\x18\n\x16GetFlagDocumentRequest\"U\n\x17GetFlagDocumentResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12)\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x86\x01\n\x19ImportFlagDocumentRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x42\x0b\n\t_based_on\"F\n\x1aImportFlagDocumentResponse\x12(\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x18.taskgate.v1.StageChange\"\x8d\x02\n\x12SetOverrideRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x14\n\x07minutes\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x0b\n\x03why\x18\x07 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x08 \x01(\x03H\x04\x88\x01\x01\x12\r\n\x05\x66orce\x18\t \x01(\x08\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\n\n\x08_minutesB\x0b\n\t_based_on\"d\n\x13SetOverrideResponse\x12,\n\x08override\x18\x01 \x01(\x0b\x32\x1a.taskgate.v1.StageOverride\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\r\n\x05notes\x18\x03 \x03(\t\"\xcf\x01\n\x14\x43learOverrideRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\ttask_type\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x12\n\neverything\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x06 \x01(\x03H\x03\x88\x01\x01\x42\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x0c\n\n_task_typeB\x0b\n\t_based_on\"\x17\n\x15\x43learOverrideResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,52 +35,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.migration_stage
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_STAGESETTING']._serialized_start=115
-  _globals['_STAGESETTING']._serialized_end=260
-  _globals['_STAGEOVERRIDE']._serialized_start=263
-  _globals['_STAGEOVERRIDE']._serialized_end=559
-  _globals['_STAGES']._serialized_start=562
-  _globals['_STAGES']._serialized_end=785
-  _globals['_STAGECHANGE']._serialized_start=788
-  _globals['_STAGECHANGE']._serialized_end=979
-  _globals['_GETSTAGESREQUEST']._serialized_start=981
-  _globals['_GETSTAGESREQUEST']._serialized_end=999
-  _globals['_GETSTAGESRESPONSE']._serialized_start=1002
-  _globals['_GETSTAGESRESPONSE']._serialized_end=1232
-  _globals['_WATCHSTAGESREQUEST']._serialized_start=1234
-  _globals['_WATCHSTAGESREQUEST']._serialized_end=1254
-  _globals['_WATCHSTAGESRESPONSE']._serialized_start=1256
-  _globals['_WATCHSTAGESRESPONSE']._serialized_end=1314
-  _globals['_LISTSTAGECHANGESREQUEST']._serialized_start=1316
-  _globals['_LISTSTAGECHANGESREQUEST']._serialized_end=1356
-  _globals['_LISTSTAGECHANGESRESPONSE']._serialized_start=1358
-  _globals['_LISTSTAGECHANGESRESPONSE']._serialized_end=1455
-  _globals['_SETSTAGEREQUEST']._serialized_start=1458
-  _globals['_SETSTAGEREQUEST']._serialized_end=1690
-  _globals['_SETSTAGERESPONSE']._serialized_start=1692
-  _globals['_SETSTAGERESPONSE']._serialized_end=1752
-  _globals['_UNSETSTAGEREQUEST']._serialized_start=1755
-  _globals['_UNSETSTAGEREQUEST']._serialized_end=1954
-  _globals['_UNSETSTAGERESPONSE']._serialized_start=1956
-  _globals['_UNSETSTAGERESPONSE']._serialized_end=2018
-  _globals['_SETROLLOUTREQUEST']._serialized_start=2021
-  _globals['_SETROLLOUTREQUEST']._serialized_end=2181
-  _globals['_SETROLLOUTRESPONSE']._serialized_start=2183
-  _globals['_SETROLLOUTRESPONSE']._serialized_end=2245
-  _globals['_GETFLAGDOCUMENTREQUEST']._serialized_start=2247
-  _globals['_GETFLAGDOCUMENTREQUEST']._serialized_end=2271
-  _globals['_GETFLAGDOCUMENTRESPONSE']._serialized_start=2273
-  _globals['_GETFLAGDOCUMENTRESPONSE']._serialized_end=2358
-  _globals['_IMPORTFLAGDOCUMENTREQUEST']._serialized_start=2361
-  _globals['_IMPORTFLAGDOCUMENTREQUEST']._serialized_end=2495
-  _globals['_IMPORTFLAGDOCUMENTRESPONSE']._serialized_start=2497
-  _globals['_IMPORTFLAGDOCUMENTRESPONSE']._serialized_end=2567
-  _globals['_SETOVERRIDEREQUEST']._serialized_start=2570
-  _globals['_SETOVERRIDEREQUEST']._serialized_end=2839
-  _globals['_SETOVERRIDERESPONSE']._serialized_start=2841
-  _globals['_SETOVERRIDERESPONSE']._serialized_end=2941
-  _globals['_CLEAROVERRIDEREQUEST']._serialized_start=2944
-  _globals['_CLEAROVERRIDEREQUEST']._serialized_end=3151
-  _globals['_CLEAROVERRIDERESPONSE']._serialized_start=3153
-  _globals['_CLEAROVERRIDERESPONSE']._serialized_end=3176
+  _globals['_STAGESETTING']._serialized_start=155
+  _globals['_STAGESETTING']._serialized_end=300
+  _globals['_STAGEOVERRIDE']._serialized_start=303
+  _globals['_STAGEOVERRIDE']._serialized_end=599
+  _globals['_STAGES']._serialized_start=602
+  _globals['_STAGES']._serialized_end=825
+  _globals['_STAGECHANGE']._serialized_start=828
+  _globals['_STAGECHANGE']._serialized_end=1019
+  _globals['_GETSTAGESREQUEST']._serialized_start=1021
+  _globals['_GETSTAGESREQUEST']._serialized_end=1039
+  _globals['_GETSTAGESRESPONSE']._serialized_start=1042
+  _globals['_GETSTAGESRESPONSE']._serialized_end=1272
+  _globals['_WATCHSTAGESREQUEST']._serialized_start=1274
+  _globals['_WATCHSTAGESREQUEST']._serialized_end=1294
+  _globals['_WATCHSTAGESRESPONSE']._serialized_start=1296
+  _globals['_WATCHSTAGESRESPONSE']._serialized_end=1402
+  _globals['_LISTSTAGECHANGESREQUEST']._serialized_start=1404
+  _globals['_LISTSTAGECHANGESREQUEST']._serialized_end=1444
+  _globals['_LISTSTAGECHANGESRESPONSE']._serialized_start=1446
+  _globals['_LISTSTAGECHANGESRESPONSE']._serialized_end=1543
+  _globals['_SETSTAGEREQUEST']._serialized_start=1546
+  _globals['_SETSTAGEREQUEST']._serialized_end=1778
+  _globals['_SETSTAGERESPONSE']._serialized_start=1780
+  _globals['_SETSTAGERESPONSE']._serialized_end=1840
+  _globals['_UNSETSTAGEREQUEST']._serialized_start=1843
+  _globals['_UNSETSTAGEREQUEST']._serialized_end=2042
+  _globals['_UNSETSTAGERESPONSE']._serialized_start=2044
+  _globals['_UNSETSTAGERESPONSE']._serialized_end=2106
+  _globals['_SETROLLOUTREQUEST']._serialized_start=2109
+  _globals['_SETROLLOUTREQUEST']._serialized_end=2269
+  _globals['_SETROLLOUTRESPONSE']._serialized_start=2271
+  _globals['_SETROLLOUTRESPONSE']._serialized_end=2333
+  _globals['_GETFLAGDOCUMENTREQUEST']._serialized_start=2335
+  _globals['_GETFLAGDOCUMENTREQUEST']._serialized_end=2359
+  _globals['_GETFLAGDOCUMENTRESPONSE']._serialized_start=2361
+  _globals['_GETFLAGDOCUMENTRESPONSE']._serialized_end=2446
+  _globals['_IMPORTFLAGDOCUMENTREQUEST']._serialized_start=2449
+  _globals['_IMPORTFLAGDOCUMENTREQUEST']._serialized_end=2583
+  _globals['_IMPORTFLAGDOCUMENTRESPONSE']._serialized_start=2585
+  _globals['_IMPORTFLAGDOCUMENTRESPONSE']._serialized_end=2655
+  _globals['_SETOVERRIDEREQUEST']._serialized_start=2658
+  _globals['_SETOVERRIDEREQUEST']._serialized_end=2927
+  _globals['_SETOVERRIDERESPONSE']._serialized_start=2929
+  _globals['_SETOVERRIDERESPONSE']._serialized_end=3029
+  _globals['_CLEAROVERRIDEREQUEST']._serialized_start=3032
+  _globals['_CLEAROVERRIDEREQUEST']._serialized_end=3239
+  _globals['_CLEAROVERRIDERESPONSE']._serialized_start=3241
+  _globals['_CLEAROVERRIDERESPONSE']._serialized_end=3264
 # @@protoc_insertion_point(module_scope)

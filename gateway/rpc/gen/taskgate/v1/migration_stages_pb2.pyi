@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -363,23 +364,29 @@ Global___WatchStagesRequest: _TypeAlias = WatchStagesRequest  # noqa: Y015
 
 @_typing.final
 class WatchStagesResponse(_message.Message):
-    """What is in force on this gateway now."""
+    """What is in force on this gateway now, or an event of a guardrail: one of the two."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STAGES_FIELD_NUMBER: _builtins.int
+    GUARDRAIL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stages(self) -> Global___Stages:
         """The stages."""
+
+    @_builtins.property
+    def guardrail(self) -> _migration_guardrails_pb2.GuardrailEvent:
+        """What a guardrail did or told."""
 
     def __init__(
         self,
         *,
         stages: Global___Stages | None = ...,
+        guardrail: _migration_guardrails_pb2.GuardrailEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["guardrail", b"guardrail", "stages", b"stages"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrail", b"guardrail", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

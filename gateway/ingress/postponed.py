@@ -1,4 +1,4 @@
-"""Payloads that PostgreSQL did not store when it was asked, though nothing is wrong with them."""
+"""Valid payloads that PostgreSQL could not store at the time, and when each is tried again."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class _Pause:
     until: float
 
 
-class Waiting:
-    """Each has a pause of its own that grows, and keeps back its group only, so that the order within stays.
+class Postponed:
+    """Each payload is tried again after a growing pause. Meanwhile it holds up its own group, which keeps its order.
 
-    Nothing here matters but the pauses: the payloads are in the gateway's keeping in Redis.
+    Only the pauses are kept here; the payloads themselves are in Redis.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

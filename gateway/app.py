@@ -20,6 +20,7 @@ from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
 from gateway.http.problems import install
+from gateway.http.request_ids import RequestIds
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -111,6 +112,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["*"],
     )
+    app.add_middleware(RequestIds)
+    if gateway.telemetry.tracing is not None:
+        app.add_middleware(
+            import_module("gateway.observability.http_spans").HttpSpans, tracing=gateway.telemetry.tracing
+        )
     describe(app)
     return app
 

@@ -12,6 +12,7 @@ from typing import Any
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
+from gateway.access.remembered import RememberedKeys
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
 from gateway.callbacks.deliveries import Deliveries
@@ -45,6 +46,8 @@ from gateway.migration.parity.parity import Parity
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
+from gateway.observability.fleet_metrics import FleetMetrics
+from gateway.observability.telemetry import Telemetry
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.recovery.duties import EngineDuties
@@ -69,6 +72,9 @@ from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
 
 log = logging.getLogger(__name__)
+
+#: Pause between two readings of the fleet's metrics, while they are sent over OTLP (seconds).
+REFRESH_SECONDS = 10.0
 
 
 @dataclass
@@ -132,6 +138,9 @@ class Gateway:
     guardrail_watch: GuardrailWatch
     sandbox: Sandbox
     held: HeldBytes
+    telemetry: Telemetry
+    fleet_metrics: FleetMetrics
+    scrapers: RememberedKeys
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -154,6 +163,8 @@ class Gateway:
         self._spawn("operations", self.operation_runner.run)
         self._spawn("dead letters", self.collector.run)
         self._spawn("callbacks", self.deliverer.run)
+        if self.settings.metrics_otlp:
+            self._spawn("metrics", self._refresh_metrics)
 
     async def close(self) -> None:
         """End in order: no new starts, streams closed, lease given back, connections last."""
@@ -180,6 +191,7 @@ class Gateway:
             await engine.close()
         await self.flags.close()
         await self.database.close()
+        await asyncio.to_thread(self.telemetry.close)
 
     async def _say_what_is_away(self) -> None:
         """Later on, the dispatcher says so of backends that it needs."""
@@ -191,6 +203,12 @@ class Gateway:
 
     async def _hold_lease(self) -> None:
         await self.lease.start()
+
+    async def _refresh_metrics(self) -> None:
+        """What is sent over OTLP shows the fleet as a scrape does."""
+        while True:
+            await self.fleet_metrics.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
 
     def _spawn(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._loops.append(asyncio.create_task(self._keep_running(name, run), name=name))

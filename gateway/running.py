@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from gateway.observability.logs import set_up_logs
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
@@ -23,9 +25,7 @@ def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     from gateway.settings import read_settings
 
     settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    set_up_logs(settings.log_level, settings.log_format)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

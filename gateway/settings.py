@@ -317,6 +317,23 @@ class Settings(BaseSettings):
         description="Tasks without a project use one group of the graph for all tenants, as in the legacy system; only for installations with one tenant",
     )
 
+    # Telemetry ----------------------------------------------------------------------------------------------
+    trace_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of traces that are recorded and sent over OTLP (HTTP), unless the caller has decided; 0: no tracing at all",
+    )
+    metrics_otlp: bool = Field(
+        False,
+        description="Send metrics over OTLP (HTTP), too; where to: the standard variables `OTEL_EXPORTER_OTLP_…`",
+    )
+    metrics_tenants: list[str] = Field(
+        [],
+        max_length=10,
+        description="Tenants whose tasks are counted apart (label `tenant`), a JSON list of ten at most; all others are `other`",
+    )
+
     # Command line ---------------------------------------------------------------------------------------------
     url: str = Field("http://127.0.0.1:8080", description="Gateway that commands talk to")
     api_key: SecretStr | None = Field(None, description="Key that commands send to it")
@@ -329,6 +346,9 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("INFO", description="Lowest level that is logged")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="A line of the log: a JSON object, or text for people"
+    )
 
     @field_validator("database_url")
     @classmethod

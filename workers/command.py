@@ -60,6 +60,7 @@ def worker(
         *("--drain", str(settings.worker_drain_seconds)),
         *("--memory", str(settings.worker_memory_mb << 20)),
         *("--log-level", settings.log_level),
+        *("--log-format", settings.log_format),
         *(("--ready-file", str(settings.ready_file)) if settings.ready_file else ()),
     ]
     # Replaces this process, which has loaded far more than a supervisor needs.

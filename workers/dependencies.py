@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from importlib.metadata import version
 
+from gateway.observability.telemetry import build_tracing, resource_of
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort
+from gateway.submission.start_plan import DispatcherPort, no_trace
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -27,6 +30,7 @@ class Dependencies:
         # It logs each failed query with its parameters, which contain payloads, and also raises the error. It also logs
         # an error when several processes create the same index at once, which is harmless.
         logging.getLogger("graphiti_core.driver").setLevel(logging.CRITICAL)
+        self.tracing = build_tracing(resource_of("worker", version("taskgate")), settings.trace_share)
         self.database = Database(settings.database_url, size=pool_size, name=name)
         self.notifier = Notifier(self.database)
         self.transitions = Transitions(
@@ -47,6 +51,7 @@ class Dependencies:
             dispatcher,
             max_attempts=self._settings.task_attempts,
             idempotency_hours=self._settings.idempotency_hours,
+            trace=no_trace if self.tracing is None else self.tracing.create,
         )
 
     def context(self, claim: Claim, progress: ProgressSink) -> TaskContext:
@@ -60,3 +65,5 @@ class Dependencies:
         finally:
             await self.contexts.close()
             await self.database.close()
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)

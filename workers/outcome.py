@@ -7,7 +7,8 @@ outcome to its engine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias
 
@@ -19,7 +20,8 @@ class Assignment:
     `epoch` names the start on the engine (None: a payload that the gateway did not start, such as a legacy
     producer's). `payload` is the task's JSON object as handlers know it (on Redis with `task_type`, `task_id` and
     `timestamp`, never with `dispatch_epoch`); None means that the runner reads it from PostgreSQL when it claims the
-    task. `engine_attempt` counts the engine's own offers of this start.
+    task. `engine_attempt` counts the engine's own offers of this start. `trace` is the context of
+    the task's trace.
     """
 
     task_id: str
@@ -29,6 +31,7 @@ class Assignment:
     task_type: str
     group_id: str
     engine_attempt: int = 1
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from workers.dependencies import Dependencies
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
+from workers.outcome import TaskRunner
 from workers.persistence import until_stored
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
@@ -36,6 +37,7 @@ from workers.temporal.dag.activities import DagActivities
 from workers.temporal.dag.dependencies import DagDependencies
 from workers.temporal.pool import TemporalWorkerPool
 from workers.temporal.probe import ProbeActivity
+from workers.tracing import TracedRunner, settled
 
 log = logging.getLogger(__name__)
 SQL = Queries("workers", "process.sql")
@@ -69,6 +71,7 @@ class Worker:
         self._dependencies = Dependencies(
             settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}"
         )
+        tracing = self._dependencies.tracing
         self._db = self._dependencies.database
         # Stops that were missed while nobody listened are found by a check of the claims.
         self._check_soon = asyncio.Event()
@@ -88,7 +91,7 @@ class Worker:
             settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost, guard=guard
         )
         self._runner = Runner(
-            self._dependencies.transitions,
+            settled(self._dependencies.transitions, tracing),
             self._dependencies.foreign,
             self._registry,
             self._dependencies.context,
@@ -98,6 +101,7 @@ class Worker:
             isolated=self._isolated,
             slots=self._slots if isinstance(self._slots, FixedSlots) else None,
         )
+        self._serving: TaskRunner = self._runner if tracing is None else TracedRunner(self._runner, tracing)
 
     async def run(self) -> None:
         """Poll, run, drain. Waits for PostgreSQL and the engine if they are away."""
@@ -145,7 +149,7 @@ class Worker:
         largest = max(40 * 1024 * 1024, 4 * self._settings.max_body_bytes)
         worker = RedisQueueWorker(
             self._settings.redis_url,
-            self._runner,
+            self._serving,
             self._lease.process_id,
             self._slots,
             max_payload_bytes=largest,
@@ -171,7 +175,7 @@ class Worker:
         pool = TemporalWorkerPool(
             self._settings.temporal_address,
             self._settings.temporal_namespace,
-            runner=self._runner,
+            runner=self._serving,
             task_types=types,
             worker_id=self._lease.process_id,
             slots=self._slots,

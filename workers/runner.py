@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from backends.redis_queue.wire import for_handler
+from gateway.observability.logs import log_fields
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -103,7 +104,7 @@ class Runner:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        with self._known.entered(assignment.task_id) as offer:
+        with log_fields(task_id=assignment.task_id), self._known.entered(assignment.task_id) as offer:
             return await self._run(assignment, offer)
 
     async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gateway.observability.logs import set_up_logs
 from gateway.recovery.guard import GUARD, GuardEnd, clock
 from gateway.recovery.host_process import resident_bytes
 
@@ -246,6 +247,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=0)
     parser.add_argument("--ready-file", type=Path, default=None)
     parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log-format", default="json")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
 
@@ -253,9 +255,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Run until SIGTERM or SIGINT; the command follows `--`."""
     arguments = _arguments()
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    set_up_logs(arguments.log_level, arguments.log_format)
     supervisor = Supervisor(
         arguments.command,
         processes=arguments.processes,

@@ -65,7 +65,7 @@ class RedisQueueEngine:
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
-        payload = wire.encode(start.ref, start.payload)
+        payload = wire.encode(start.ref, start.payload, trace=start.trace)
         keep = int(KEEP_WAITING.total_seconds())
         try:
             await self._link.run(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +70,10 @@ AHEAD = "taskgate:ahead"
 """Hash: what tenants that left had been given beyond that."""
 
 EPOCH = "dispatch_epoch"
-"""The one key that the gateway adds to payloads; legacy workers ignore it, handlers never see it."""
+"""Key that the gateway adds to payloads; legacy workers ignore it, handlers never see it."""
+
+TRACE = "dispatch_trace"
+"""The same for the context of the task's trace, an object of strings; only while that is sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +107,32 @@ DEFAULT_TIMEOUT = timedelta(seconds=600)
 """The time limit of a type that the contract does not name."""
 
 _MAX_NAME = 1000
+_OWN_KEYS = ("task_type", "task_id", "timestamp", EPOCH, TRACE)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """A payload that names a task. `payload` is the whole object as handlers know it, without `dispatch_epoch`."""
+    """A payload that names a task. `payload` is the object as handlers know it, without what the gateway added."""
 
     task_id: str
     task_type: str
     epoch: int | None
     payload: dict[str, Any]
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 class NotATask(ValueError):
     """These bytes are no task; the message says why, and never quotes them."""
 
 
-def encode(ref: WorkflowRef, payload: Mapping[str, Any], *, now: float | None = None) -> bytes:
-    """The bytes that a legacy producer would push for this task, with `dispatch_epoch` beside its keys.
+def encode(
+    ref: WorkflowRef,
+    payload: Mapping[str, Any],
+    *,
+    now: float | None = None,
+    trace: Mapping[str, str] | None = None,
+) -> bytes:
+    """The bytes that a legacy producer would push for this task, with `dispatch_epoch` beside its keys, and its trace.
 
     `now` is Unix time in seconds, for `timestamp`. Raises `StartRefused` for what JSON cannot express.
     """
@@ -129,9 +140,10 @@ def encode(ref: WorkflowRef, payload: Mapping[str, Any], *, now: float | None = 
     message = {
         "task_type": ref.task_type,
         "task_id": ref.task_id,
-        **{key: value for key, value in body.items() if key not in ("task_type", "task_id", "timestamp", EPOCH)},
+        **{key: value for key, value in body.items() if key not in _OWN_KEYS},
         "timestamp": time.time() if now is None else now,
         EPOCH: ref.epoch,
+        **({TRACE: dict(trace)} if trace else {}),
     }
     try:
         return json.dumps(message).encode()
@@ -168,10 +180,17 @@ def decode(raw: bytes) -> TaskMessage:
     if not isinstance(message, dict):
         raise NotATask("not a JSON object")
     task_id, task_type = _name(message, "task_id"), _name(message, "task_type")
-    epoch = message.pop(EPOCH, None)
+    epoch, trace = message.pop(EPOCH, None), message.pop(TRACE, None)
     if epoch is not None and (type(epoch) is not int or not 0 < epoch < 2**31):
         raise NotATask(f"{EPOCH} is not a positive number")
-    return TaskMessage(task_id, task_type, epoch, message)
+    return TaskMessage(task_id, task_type, epoch, message, _context(trace))
+
+
+def _context(trace: object) -> Mapping[str, str]:
+    """A context that somebody broke is none; the task runs all the same."""
+    if not isinstance(trace, dict):
+        return {}
+    return {name: value for name, value in trace.items() if isinstance(value, str)}
 
 
 def _name(message: Mapping[str, Any], key: str) -> str:

@@ -16,6 +16,7 @@ class Versions:
     temporal_ui: str
     toxiproxy: str
     h2spec: str
+    jaeger: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -31,6 +32,7 @@ def pinned() -> Versions:
         temporal_ui=data["temporal_ui"]["server"],
         toxiproxy=data["toxiproxy"]["server"],
         h2spec=data["h2spec"]["program"],
+        jaeger=data["jaeger"]["server"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
+from gateway.access.remembered import RememberedKeys
 from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.dispatching import build_dispatching
 from gateway.bootstrap.features import (
@@ -22,6 +23,8 @@ from gateway.limits.held_bytes import HeldBytes
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.rehearsal.report import RehearsalReports
+from gateway.observability.fleet_metrics import FleetMetrics
+from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.sandbox.pool import Sandbox
@@ -49,7 +52,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
     migration = build_migration(dependencies)
-    return Gateway(
+    gateway = Gateway(
         settings=settings,
         database=database,
         engines=dependencies.engines,
@@ -109,6 +112,11 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         stage_watch=migration.stage_watch,
         drain=migration.drain,
         drain_watch=migration.drain_watch,
+        telemetry=dependencies.telemetry,
+        scrapers=RememberedKeys(dependencies.access),
+        fleet_metrics=FleetMetrics(
+            dependencies.telemetry.metrics.meter, database, dependencies.router, dependencies.access
+        ),
         rehearsals=RehearsalReports(database, dependencies.router),
         parity=migration.parity,
         parity_gate=migration.parity_gate,
@@ -116,3 +124,14 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         guardrail_watch=migration.guardrail_watch,
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
+    observe_process(
+        dependencies.telemetry.metrics.meter,
+        streams={
+            "task": lambda: gateway.feed.subscriptions,
+            "dag run": lambda: gateway.run_watch.subscriptions,
+            "stages": lambda: gateway.stage_watch.subscriptions,
+            "drain": lambda: gateway.drain_watch.subscriptions,
+        },
+        connections=database.connections,
+    )
+    return gateway

@@ -9,12 +9,14 @@ from importlib.metadata import version as package_version
 from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.access import Access
+from gateway.bootstrap.telemetry import build_telemetry
 from gateway.engines import build_engines
 from gateway.migration.flags.build import build_api
 from gateway.migration.flags.launchdarkly_audit import LaunchDarklyAuditLog
 from gateway.migration.ledger.authors import Authors
 from gateway.migration.ledger.entries import EntriesInForce
 from gateway.migration.ledger.observer import RoutingObserver
+from gateway.observability.telemetry import Telemetry
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
@@ -40,6 +42,7 @@ class Dependencies:
     notifier: Notifier
     lease: Lease
     access: Access
+    telemetry: Telemetry
 
     @property
     def fenced(self) -> list[str]:
@@ -64,6 +67,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     api = build_api(settings)
     authors = Authors(database, flags, None if api is None else LaunchDarklyAuditLog(api))
     observer = RoutingObserver(database, listener, flags, entries, authors)
+    telemetry = build_telemetry(settings, taskgate_version())
     overrides = Overrides(database, listener, load=observer.load_overrides)
     return Dependencies(
         settings=settings,
@@ -73,7 +77,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         flags=flags,
         overrides=overrides,
         observer=observer,
-        router=Router(flags, overrides, frozenset(engines), entries),
+        router=Router(flags, overrides, frozenset(engines), entries, on_evaluated=telemetry.events.evaluated),
         notifier=Notifier(database),
         lease=Lease(
             settings.database_url,
@@ -85,6 +89,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
             shared_default_group=settings.shared_default_group,
             enforce_legacy=settings.enforce_legacy_roles,
         ),
+        telemetry=telemetry,
     )
 
 

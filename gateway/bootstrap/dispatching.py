@@ -9,6 +9,7 @@ from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
 from gateway.bootstrap.rehearsal import build_rehearsal
+from gateway.bootstrap.telemetry import engines_to_start_on
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.engine_start import StartBuilder
@@ -21,7 +22,7 @@ from gateway.limits.quotas import Quotas
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort
+from gateway.submission.start_plan import DispatcherPort, no_trace
 from gateway.tasks.lifecycle.transitions import Transitions
 
 
@@ -67,12 +68,15 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
 
 def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
     """The intake of this dispatcher."""
+    tracing = dependencies.telemetry.tracing
     return Intake(
         dependencies.database,
         dispatcher,
         max_attempts=dependencies.settings.task_attempts,
         idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
+        on_accepted=dependencies.telemetry.tasks.accepted,
+        trace=no_trace if tracing is None else tracing.create,
     )
 
 
@@ -80,7 +84,7 @@ def _dispatcher(dependencies: Dependencies, starts: StartBuilder, gate: Gate) ->
     settings, flags, lease, wanted = dependencies.settings, dependencies.flags, dependencies.lease, asyncio.Event()
     starter = Starter(
         dependencies.database,
-        dependencies.engines,
+        engines_to_start_on(dependencies.engines, dependencies.telemetry),
         owner_id=lambda: lease.process_id,
         concurrency=settings.dispatch_concurrency,
         fallback_seconds=settings.fallback_seconds,

@@ -9,7 +9,7 @@ from gateway.access.on_behalf import OnBehalf
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.dispatching import Dispatching, build_intake
 from gateway.callbacks.address import CallbackRules
-from gateway.callbacks.deliverer import Deliverer, Patience
+from gateway.callbacks.deliverer import Deliverer, Patience, untraced
 from gateway.callbacks.deliveries import Deliveries
 from gateway.callbacks.ports import ports_of
 from gateway.callbacks.sending import Sender
@@ -51,6 +51,7 @@ class CallbackParts:
 
 def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     """The deliverer connects to nobody before there is a callback."""
+    tracing = dependencies.telemetry.tracing
     settings, timeout = dependencies.settings, dependencies.settings.callback_timeout_seconds
     operators = settings.guardrail_webhook_secret
     rules = CallbackRules(
@@ -69,6 +70,7 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
         concurrency=settings.callback_concurrency,
         keep_days=settings.callback_days,
         keep_dead_days=settings.dead_letter_days,
+        traced=untraced if tracing is None else tracing.callback,
         operators_secret=None if operators is None else operators.get_secret_value(),
     )
     return CallbackParts(

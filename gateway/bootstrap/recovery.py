@@ -19,6 +19,7 @@ from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
 from gateway.migration.rampdown.mover import Rampdown
+from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
@@ -30,6 +31,8 @@ from gateway.storage.database import Database
 from gateway.submission.intake import SQL as INTAKE_SQL
 from gateway.tasks.lifecycle.transitions import Transitions
 
+#: Pause between two looks at what runs and tasks came to (seconds).
+TALLY_SECONDS = 5.0
 #: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
 #: Pause between two looks for tasks to be rehearsed (seconds).
@@ -44,6 +47,7 @@ def build_leader(
 ) -> Leader:
     """`rehearsal_on`: the rehearsal that writes to this database."""
     settings, database = dependencies.settings, FencedDatabase(dependencies.database)
+    events = dependencies.telemetry.events
     reaper = Reaper(
         database,
         dependencies.notifier,
@@ -52,12 +56,27 @@ def build_leader(
         losses=settings.task_losses,
         wake=dispatcher.wake,
         on_duty=duties.wake,
+        on_lost=events.lease_lost,
     )
     transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
     pause = settings.reconcile_seconds
+    tally = Tally(database, dependencies.telemetry.tasks)
+    reconciler = Reconciler(
+        database,
+        dependencies.engines,
+        dependencies.notifier,
+        on_corrected=events.corrected,
+        on_ended=tally.count_late,
+    )
+
+    async def reconcile() -> None:
+        async with tally.lock:
+            await reconciler.tick()
+
     chores = [
         Chore("reaping", reaper.tick, settings.reap_seconds),
-        Chore("reconciling", Reconciler(database, dependencies.engines, dependencies.notifier).tick, pause),
+        Chore("reconciling", reconcile, pause),
+        Chore("counting", tally.tick, TALLY_SECONDS),
         Chore("expiring", transitions.expire, pause),
         Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
     ]
@@ -67,7 +86,14 @@ def build_leader(
         Chore("forgetting what was counted", lambda: recorder.forget(settings.parity_days), FORGET_SECONDS),
     ]
     for name, engine in dependencies.engines.items():
-        check = EngineCheck(database, engine, dependencies.notifier, is_down=dispatcher.is_down, wake=dispatcher.wake)
+        check = EngineCheck(
+            database,
+            engine,
+            dependencies.notifier,
+            is_down=dispatcher.is_down,
+            wake=dispatcher.wake,
+            on_corrected=events.corrected,
+        )
         chores += [
             Chore(f"comparing with {name}", check.tick, pause),
             Chore(f"checking the memory of {name}", check.check_memory, pause),

@@ -8,9 +8,12 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from gateway.callbacks.sending import Answer, Sender
 from gateway.callbacks.signing import headers_for
@@ -20,6 +23,15 @@ from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.callbacks", "callbacks.sql")
+
+#: What surrounds an attempt: of the task with this id, whose trace has this context.
+Traced = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
+
+
+def untraced(task_id: str, trace: Mapping[str, str]) -> AbstractContextManager[object]:
+    """Nothing is traced."""
+    return nullcontext()
+
 
 NO_SECRET = "the tenant has no webhook secret yet"
 #: Most attempts under way to one tenant's receivers, and to one receiver.
@@ -60,6 +72,7 @@ class Deliverer:
         keep_dead_days: int,
         operators_secret: str | None = None,
         jitter: Callable[[], float] = random.random,
+        traced: Traced = untraced,
     ) -> None:
         """`operators_secret` signs what is told to operators, and so has no tenant."""
         self._db = database
@@ -72,6 +85,7 @@ class Deliverer:
         self._keep = {"delivered": keep_days, "dead": keep_dead_days}
         self._operators_secrets = [] if operators_secret is None else [operators_secret]
         self._jitter = jitter
+        self._traced = traced
         self._under_way: set[asyncio.Task[None]] = set()
         self._tenants: Counter[str] = Counter()
         self._receivers: Counter[str] = Counter()
@@ -148,7 +162,8 @@ class Deliverer:
             if secrets:
                 headers = headers_for(row["id"], int(time.time()), row["body"], secrets)
                 headers |= {"Content-Type": "application/json", "User-Agent": "taskgate"}
-                answer = await self._sender.send(row["url"], headers, row["body"].encode(), tenant=tenant)
+                with self._traced(row["task_id"], orjson.loads(row["trace"]) if row["trace"] else {}):
+                    answer = await self._sender.send(row["url"], headers, row["body"].encode(), tenant=tenant)
             else:
                 answer = Answer(error=NO_SECRET)
             await self._record(row["id"], row["attempts"], answer)

@@ -39,6 +39,8 @@ class RunFacts:
     """The tenant's weight."""
     held_back: bool = False
     """Tasks may be paused, or those of the tenant counted, before they start."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The context of its trace; empty: it has none."""
 
     @property
     def placement(self) -> Placement:

@@ -259,6 +259,7 @@ class Opener:
             expires_at=None if limit is None else datetime.now(UTC) + timedelta(seconds=limit),
             dag_run_id=more.get("dag_run_id", run.run_id),
             held=more.get("held"),
+            trace=run.trace,
             task_id=task_id,
         )
 

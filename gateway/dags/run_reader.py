@@ -87,6 +87,7 @@ class RunReader:
             row["entry_id"],
             row["weight"],
             row["held_back"],
+            orjson.loads(row["trace"]) if row["trace"] else {},
         )
 
     async def version(self, owner: str, name: str, number: int) -> DagVersion:

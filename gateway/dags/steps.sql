@@ -12,7 +12,7 @@ FOR UPDATE OF d
 -- name: facts
 -- The same to read, with what its nodes need to know; without the lock, which would wait for the disk.
 SELECT r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth, r.created_at,
-       d.group_id, d.user_id, d.stage, d.entry_id, n.plan, COALESCE(w.weight, 1) AS weight,
+       d.group_id, d.user_id, d.stage, d.entry_id, d.trace::text AS trace, n.plan, COALESCE(w.weight, 1) AS weight,
        EXISTS (SELECT 1 FROM taskgate.pause)
        OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL) AS held_back
 FROM taskgate.dispatch d

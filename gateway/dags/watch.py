@@ -69,6 +69,11 @@ class RunWatch:
     def is_watched(self) -> bool:
         return bool(self._watched)
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._watched.values()))
+
     def subscribe(self, run_id: str) -> RunSubscription:
         return RunSubscription(self, run_id)
 

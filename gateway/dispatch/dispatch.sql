@@ -6,7 +6,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id, d.rule, d.entry_id
+       d.dag_run_id, d.rule, d.entry_id, d.trace::text AS trace
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -23,7 +23,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id, d.rule, d.entry_id
+       d.dag_run_id, d.rule, d.entry_id, d.trace::text AS trace
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
@@ -78,7 +78,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
        n.plan, d.retry_initial, d.retry_coefficient, d.retry_maximum, d.max_attempts, d.wanted_backend,
-       d.dag_run_id, d.rule, d.entry_id
+       d.dag_run_id, d.rule, d.entry_id, d.trace::text AS trace
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id

@@ -44,11 +44,12 @@ class StartBuilder:
         retry: RetryOverride | None,
         queue: str | None = None,
         workflow: str | None = None,
+        trace: Mapping[str, str] | None = None,
     ) -> WorkflowStart:
         """The start of a task of that tenant.
 
         `weight`: the tenant's weight. `queue`: the one that an earlier try was sent to. `workflow`: the workflow that
-        runs it instead of a handler.
+        runs it instead of a handler. `trace`: the context of the task's trace.
         """
         return WorkflowStart(
             ref=ref,
@@ -62,4 +63,5 @@ class StartBuilder:
             fairness_weight=weight,
             retry=self._retry if retry is None else retry.over(self._retry),
             workflow=workflow,
+            trace=trace or {},
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
+import orjson
 
 from backends.port import Capability, WorkflowRef, WorkflowStart
 from gateway.access.placement import Placement, Tier
@@ -105,6 +106,7 @@ class Planner:
             retry=_own_retry(row),
             queue=queue,
             workflow=self._workflow_of(backend, place.tenant_id, row["task_type"]),
+            trace=orjson.loads(row["trace"]) if row["trace"] else None,
         )
 
     def _lane_for(self, route: Route, *, may_change: bool) -> Lane | None:

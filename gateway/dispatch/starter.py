@@ -135,6 +135,7 @@ class Starter:
         if known:
             self.open.confirm(ref)
         else:
+            log.error("%s refuses task %s: %s", lane.engine.name, ref.task_id, why)
             await self.open.refuse(ref, why)
 
     async def _recover_forever(self, lane: Lane) -> None:

@@ -1,8 +1,7 @@
-"""`GET /gateway/v1/scale`: autoscaling signals, and `GET /metrics`: the same for Prometheus."""
+"""`GET /gateway/v1/scale`: autoscaling signals, and `GET /metrics`: metrics for Prometheus."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
@@ -14,9 +13,7 @@ from gateway.fleet.signals import read_signals
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.observability.exposition import CONTENT_TYPE, render
-from gateway.observability.fleet_metrics import beyond_roles, families, stranded_gauge
-from gateway.routing.stranded import left_on_redis, stranded
+from gateway.observability.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 
@@ -70,14 +67,8 @@ async def get_scale(request: Request) -> Response:
 
 @router.get("/metrics", include_in_schema=False)
 async def get_metrics(request: Request) -> Response:
-    """The signals, what is stranded, and the use of legacy endpoints beyond roles, in Prometheus's text format.
-
-    For administrators.
-    """
+    """All metrics in Prometheus's text format. For administrators, also while PostgreSQL is away."""
     gateway = gateway_of(request)
-    await gateway.access.authenticate(request.headers.get("authorization"))
-    signals, left, uses = await asyncio.gather(
-        read_signals(gateway.database), left_on_redis(gateway.database), gateway.access.legacy_use()
-    )
-    lost = stranded(left, lambda query: gateway.router.route(query).stage)
-    return Response(render([*families(signals), stranded_gauge(lost), beyond_roles(uses)]), media_type=CONTENT_TYPE)
+    await gateway.scrapers.authenticate(request.headers.get("authorization"))
+    await gateway.fleet_metrics.refresh()
+    return Response(gateway.telemetry.metrics.render(), media_type=CONTENT_TYPE)

@@ -1,82 +1,132 @@
-"""Autoscaling signals as metrics.
+"""Gauges of the whole fleet.
 
-Every gateway answers for the whole fleet, so several of them scraped give the same values: take `max`, not `sum`.
+Every gateway answers for all, so several of them scraped give the same values: take `max`, not `sum`. They are read
+from PostgreSQL before a scrape; while it is away there are none, and `taskgate_database_up` is 0.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from gateway.fleet.signals import Load, Signals
-from gateway.observability.exposition import Gauge
-from gateway.routing.stranded import Left
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from gateway.access.access import Access
+from gateway.access.placement import Tier
+from gateway.errors import DatabaseUnavailable
+from gateway.fleet.signals import Load, Signals, read_signals
+from gateway.observability.labels import OTHER, printable
+from gateway.routing.router import Router
+from gateway.routing.stranded import Left, left_on_redis, stranded
+from gateway.storage.database import Database
+from gateway.storage.queries import Queries
+
+SQL = Queries("gateway.observability", "fleet.sql")
+
+#: A scrape does not wait longer for PostgreSQL (seconds); scrapers themselves give up after ten.
+READ_SECONDS: Final = 3.0
+#: Series of a gauge with names that clients choose; the rest is one series of `other`.
+MOST_SERIES: Final = 100
+
+_LOADS: Mapping[str, tuple[str, Callable[[Load], float]]] = {
+    "backlog": ("Tasks that are due and do not run", lambda load: load.backlog),
+    "oldest_seconds": ("How long the oldest of the backlog waits", lambda load: load.oldest_seconds),
+    "running": ("Tasks that run", lambda load: load.running),
+    "demand": ("Backlog and running", lambda load: load.demand),
+    "past_gateway": ("Tasks that producers pushed past the gateway", lambda load: load.past_gateway),
+    "arrivals_per_second": ("Tasks accepted, average of the last minute", lambda load: load.arrivals_per_second),
+    "completions_per_second": ("Tasks ended, average of the last minute", lambda load: load.completions_per_second),
+}
 
 
-def families(signals: Signals) -> list[Gauge]:
-    """`taskgate_tasks_…` by backend, pool and tier; `taskgate_pool_…` by backend and pool."""
-    tasks = _LoadGauges("taskgate_tasks")
+class FleetMetrics:
+    """`refresh` reads the values that the next collection shows."""
+
+    def __init__(self, meter: Meter, database: Database, router: Router, access: Access) -> None:
+        self._db = database
+        self._router = router
+        self._access = access
+        self._values: dict[str, list[Observation]] = {}
+        for name, (description, _) in _LOADS.items():
+            self._gauge(meter, f"taskgate_tasks_{name}", description)
+            self._gauge(meter, f"taskgate_pool_{name}", description)
+        self._gauge(meter, "taskgate_pool_workers", "Living worker processes")
+        self._gauge(meter, "taskgate_pool_slots", "Tasks that the living workers can run at once")
+        self._gauge(meter, "taskgate_tasks_stranded", "Open tasks on Redis whose tenant is at stage complete")
+        self._gauge(meter, "taskgate_tasks_held", "Waiting tasks that are held back, by why")
+        self._gauge(
+            meter, "taskgate_legacy_beyond_roles", "Requests over legacy endpoints that a role would have refused"
+        )
+        self._gauge(meter, "taskgate_database_up", "Whether the values of the fleet could be read from PostgreSQL")
+
+    async def refresh(self) -> None:
+        """Read all values; without PostgreSQL there are none."""
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                signals, left, uses, held = await asyncio.gather(
+                    read_signals(self._db), left_on_redis(self._db), self._access.legacy_use(), self._db.fetch(SQL.held)
+                )
+        except (DatabaseUnavailable, TimeoutError):
+            self._values = {"taskgate_database_up": [Observation(0)]}
+            return
+        lost = stranded(left, lambda query: self._router.route(query).stage)
+        self._values = {
+            **_signal_values(signals),
+            "taskgate_tasks_stranded": _stranded(lost),
+            "taskgate_legacy_beyond_roles": _bounded(
+                Counter({(use["key_id"], use["verb"]): use["requests"] for use in uses}), ("key_id", "verb")
+            ),
+            "taskgate_tasks_held": [
+                Observation(tasks, {"reason": reason, "tier": tier}) for (reason, tier), tasks in _held(held).items()
+            ],
+            "taskgate_database_up": [Observation(1)],
+        }
+
+    def _gauge(self, meter: Meter, name: str, description: str) -> None:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            return self._values.get(name, ())
+
+        meter.create_observable_gauge(name, [observe], description=description)
+
+
+def _signal_values(signals: Signals) -> dict[str, list[Observation]]:
+    values: dict[str, list[Observation]] = defaultdict(list)
     for one in signals.signals:
-        tasks.set(one.load, backend=one.backend, pool=one.pool, tier=one.tier.value)
-    pools = _LoadGauges("taskgate_pool")
-    workers = Gauge("taskgate_pool_workers", "Living worker processes")
-    slots = Gauge("taskgate_pool_slots", "Tasks that the living workers can run at once")
+        labels = {"backend": one.backend or "", "pool": one.pool or "", "tier": one.tier.value}
+        for name, (_, value) in _LOADS.items():
+            values[f"taskgate_tasks_{name}"].append(Observation(value(one.load), labels))
     for pool in signals.pools:
-        labels = {"backend": pool.backend, "pool": pool.pool}
-        workers.set(pool.workers, **labels)
-        slots.set(pool.slots, **labels)
-        pools.set(pool.load, **labels)
-    return [*tasks.all(), *pools.all(), workers, slots]
+        labels = {"backend": pool.backend, "pool": pool.pool or ""}
+        values["taskgate_pool_workers"].append(Observation(pool.workers, labels))
+        values["taskgate_pool_slots"].append(Observation(pool.slots, labels))
+        for name, (_, value) in _LOADS.items():
+            values[f"taskgate_pool_{name}"].append(Observation(value(pool.load), labels))
+    return values
 
 
-def beyond_roles(uses: Iterable[Mapping[str, Any]]) -> Gauge:
-    """What `Access.legacy_use` counted."""
-    gauge = Gauge("taskgate_legacy_beyond_roles", "Requests over legacy endpoints that a role would have refused")
-    for use in uses:
-        gauge.set(use["requests"], key_id=use["key_id"], verb=use["verb"])
-    return gauge
+def _stranded(left: Iterable[Left]) -> list[Observation]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for one in left:
+        counts[one.query.tenant_id or "", one.query.task_type] += one.tasks
+    return _bounded(counts, ("tenant", "task_type"))
 
 
-def stranded_gauge(stranded: list[Left]) -> Gauge:
-    """`taskgate_tasks_stranded` by tenant and type; no values when nothing is."""
-    gauge = Gauge("taskgate_tasks_stranded", "Open tasks on Redis whose tenant is at stage complete")
-    counts: Counter[tuple[str | None, str]] = Counter()
-    for one in stranded:
-        counts[one.query.tenant_id, one.query.task_type] += one.tasks
-    for (tenant, task_type), tasks in counts.items():
-        gauge.set(tasks, tenant=tenant, task_type=task_type)
-    return gauge
+def _held(rows: Iterable[Any]) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row["reason"], Tier.of_plan(row["plan"]).value] += row["tasks"]
+    return counts
 
 
-class _LoadGauges:
-    """The gauges of a load, under one prefix."""
-
-    def __init__(self, prefix: str) -> None:
-        self._backlog = Gauge(f"{prefix}_backlog", "Tasks that are due and do not run")
-        self._oldest = Gauge(f"{prefix}_oldest_seconds", "How long the oldest of the backlog waits")
-        self._running = Gauge(f"{prefix}_running", "Tasks that run")
-        self._demand = Gauge(f"{prefix}_demand", "Backlog and running")
-        self._past_gateway = Gauge(f"{prefix}_past_gateway", "Tasks that producers pushed past the gateway")
-        self._arrivals = Gauge(f"{prefix}_arrivals_per_second", "Tasks accepted, average of the last minute")
-        self._completions = Gauge(f"{prefix}_completions_per_second", "Tasks ended, average of the last minute")
-
-    def set(self, load: Load, **labels: str | None) -> None:
-        self._backlog.set(load.backlog, **labels)
-        self._oldest.set(load.oldest_seconds, **labels)
-        self._running.set(load.running, **labels)
-        self._demand.set(load.demand, **labels)
-        self._past_gateway.set(load.past_gateway, **labels)
-        self._arrivals.set(load.arrivals_per_second, **labels)
-        self._completions.set(load.completions_per_second, **labels)
-
-    def all(self) -> list[Gauge]:
-        return [
-            self._backlog,
-            self._oldest,
-            self._running,
-            self._demand,
-            self._past_gateway,
-            self._arrivals,
-            self._completions,
-        ]
+def _bounded(counts: Counter[tuple[str, ...]], names: tuple[str, ...]) -> list[Observation]:
+    """The largest, and the sum of the rest."""
+    ranked = counts.most_common()
+    values = [
+        Observation(count, {name: printable(text) for name, text in zip(names, key, strict=True)})
+        for key, count in ranked[:MOST_SERIES]
+    ]
+    if rest := sum(count for _, count in ranked[MOST_SERIES:]):
+        values.append(Observation(rest, dict.fromkeys(names, OTHER)))
+    return values

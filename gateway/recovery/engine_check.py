@@ -61,12 +61,14 @@ class EngineCheck:
         *,
         is_down: Callable[[str], bool],
         wake: Callable[[], None],
+        on_corrected: Callable[[str, int], None] = lambda what, tasks: None,
     ) -> None:
         self._db = database
         self._engine = engine
         self._notifier = notifier
         self._is_down = is_down
         self._wake = wake
+        self._on_corrected = on_corrected
         self._ticks = 0
         self._pages: dict[bool, str] = {}
         """The last task of the last page: of all open tasks, and of those that do not wait."""
@@ -211,7 +213,10 @@ class EngineCheck:
             return
         state = _OUTCOMES.get(status.state, "failed")
         if await self._db.fetchval(SQL.end_by_engine, ref.task_id, ref.epoch, state, _words(status)):
-            log.warning("task %s was %s by its engine", ref.task_id, status.state.value)
+            log.warning(
+                "task %s was %s by its engine: %s", ref.task_id, status.state.value, status.error or "no reason"
+            )
+            self._on_corrected("ended by engine", 1)
             self._notifier.changed(ref.task_id)
             await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, ref.task_id)
 

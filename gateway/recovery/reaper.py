@@ -35,7 +35,8 @@ class Reaper:
     """One `tick` looks at every lease once. Times in seconds: `limit` without renewal, `grace` without lock.
 
     Engines are not called here: messages to them are duties (`gateway.recovery.duties`), and `on_duty` is called when
-    there are new ones. `losses`: a task of which so many workers in a row were lost becomes a dead letter.
+    there are new ones. `on_lost` is told kind and backend of each lost process. `losses`: a task of which so many
+    workers in a row were lost becomes a dead letter.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Reaper:
         losses: int,
         wake: Callable[[], None],
         on_duty: Callable[[], None],
+        on_lost: Callable[[str, str | None], None] = lambda kind, backend: None,
     ) -> None:
         self._db = database
         self._notifier = notifier
@@ -56,6 +58,7 @@ class Reaper:
         self._losses = losses
         self._wake = wake
         self._on_duty = on_duty
+        self._on_lost = on_lost
         self._late = min(LATE_SECONDS, limit / 2)
         self._silent: dict[str, tuple[str, float]] = {}
         """The last renewal that was seen, and since when there was no newer one."""
@@ -108,6 +111,7 @@ class Reaper:
     async def _declare_lost(self, lost: Sequence[asyncpg.Record]) -> None:
         """Declare them lost and record the duties, in one transaction: the next leader finds all of it or nothing."""
         starts = 0
+        gone: list[asyncpg.Record] = []
         async with self._db.transaction() as db:
             for row in lost:
                 counts = await db.fetchrow(SQL.declare_lost, row["process_id"])
@@ -115,7 +119,10 @@ class Reaper:
                 starts += counts["starts"]
                 if counts["lost"] and not row["retired"]:
                     log.warning("%s %s is lost", row["kind"], row["process_id"])
+                    gone.append(row)
             back = await db.fetch(SQL.take_back, self._losses)
+        for row in gone:
+            self._on_lost(row["kind"], row["backend"])
         for task in back:
             self._notifier.changed(task["task_id"])
             if task["is_over"]:

@@ -5,7 +5,7 @@ One `tick` is one comparison; exactly one gateway does this at a time (`gateway.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.storage.database import Database
@@ -21,13 +21,30 @@ FULL_EVERY = 10
 ROWLESS_EVERY = 2
 
 
-class Reconciler:
-    """Compares `taskgate.dispatch` and `task_logs`, and merges the differences."""
+async def _nobody(task_ids: Sequence[str]) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, database: Database, engines: Mapping[str, WorkflowEnginePort], notifier: ChangeNotifier) -> None:
+
+class Reconciler:
+    """Compares `taskgate.dispatch` and `task_logs`, and merges the differences.
+
+    `on_corrected` is told what was wrong, and of how many tasks; `on_ended` which tasks a legacy worker has ended.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engines: Mapping[str, WorkflowEnginePort],
+        notifier: ChangeNotifier,
+        *,
+        on_corrected: Callable[[str, int], None] = lambda what, tasks: None,
+        on_ended: Callable[[Sequence[str]], Awaitable[None]] = _nobody,
+    ) -> None:
         self._db = database
         self._notifier = notifier
         self._unfenced = [n for n, e in engines.items() if Capability.FENCED not in e.capabilities]
+        self._on_corrected = on_corrected
+        self._on_ended = on_ended
         self._ticks = 0
 
     async def tick(self) -> None:
@@ -36,15 +53,21 @@ class Reconciler:
         self._ticks += 1
         look_back = None if full else RECENT
         changed: list[str] = []
+
+        async def merge(what: str, query: str, *values: object) -> list[str]:
+            ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
+            self._on_corrected(what, len(ids))
+            changed.extend(ids)
+            return ids
+
         if self._unfenced:
-            for query in (SQL.merge_started, SQL.merge_ended):
-                changed += [r["task_id"] for r in await self._db.fetch(query, self._unfenced, look_back)]
-            changed += [r["task_id"] for r in await self._db.fetch(SQL.merge_recovered, self._unfenced)]
-        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_stopped)]
-        changed += [r["task_id"] for r in await self._db.fetch(SQL.restore_completed, full)]
+            await merge("began", SQL.merge_started, self._unfenced, look_back)
+            await self._on_ended(await merge("ended", SQL.merge_ended, self._unfenced, look_back))
+            await merge("recovered", SQL.merge_recovered, self._unfenced)
+        await merge("stopped", SQL.restore_stopped)
+        await merge("completed", SQL.restore_completed, full)
         if full or self._ticks % ROWLESS_EVERY == 0:
-            for row in await self._db.fetch(SQL.drop_rowless):
-                changed.append(row["task_id"])
-                await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, row["task_id"])
+            for task_id in await merge("deleted", SQL.drop_rowless):
+                await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
         for task_id in changed:
             self._notifier.changed(task_id)

@@ -101,8 +101,11 @@ class Router:
         overrides: OverrideView | None,
         configured: frozenset[str],
         entries: Entries | None = None,
+        *,
+        on_evaluated: Callable[[FlagEvaluation], None] = lambda _: None,
     ) -> None:
         self._flags = flags
+        self._on_evaluated = on_evaluated
         self._entries = entries
         self._overrides = overrides
         self._configured = configured
@@ -127,6 +130,7 @@ class Router:
         if override is not None:
             return self._overridden(query, override)
         evaluation = self._flags.evaluate(query)
+        self._on_evaluated(evaluation)
         if not evaluation.known:
             return self._made(query, evaluation.stage, "default", self._flags.note() or "no flag is known yet")
         return self._made(query, evaluation.stage, "flag", f"flag {self._flags.flag_key}", flag=evaluation)

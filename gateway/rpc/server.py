@@ -87,6 +87,7 @@ class GrpcServer:
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
         self._looking: asyncio.Task[None] | None = None
+        self._interceptors = gateway.telemetry.grpc_interceptors()
         self._server: grpc.aio.Server | None = None
         self.port = 0
         """Where it listens, once started."""
@@ -95,7 +96,9 @@ class GrpcServer:
         """Listen. Raises `OSError` when the port is taken or a certificate file cannot be read, `ValueError` for
         settings that do not go together."""
         settings = self._settings
-        server = grpc.aio.server(options=options_of(settings), maximum_concurrent_rpcs=MOST_CALLS)
+        server = grpc.aio.server(
+            options=options_of(settings), maximum_concurrent_rpcs=MOST_CALLS, interceptors=self._interceptors
+        )
         handlers = {name: served.handlers(self.calls) for name, served in self.services.items()}
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:

@@ -148,6 +148,12 @@ class Database:
         assert self._pool is not None
         return self._pool
 
+    def connections(self) -> dict[str, int]:
+        """How many there are, by what they do: `used`, `idle`; `free`: how many more may be opened."""
+        pool = self._pool
+        size, idle = (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
+        return {"used": size - idle, "idle": idle, "free": self._size - size}
+
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:

@@ -16,7 +16,7 @@ from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
-from gateway.submission.start_plan import DispatcherPort, StartPlan, plan_to_wait
+from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
 from gateway.submission.yielding import Yielding
 from gateway.tasks import fault_points
@@ -39,7 +39,6 @@ Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
 
-
 #: How long to look for the rows of a commit whose answer was lost (seconds).
 LOOK_SECONDS = 3.0
 
@@ -59,12 +58,16 @@ class Intake:
         max_attempts: int,
         idempotency_hours: float,
         quotas: Quotas | None = None,
+        on_accepted: OnAccepted = lambda tasks, plans: None,
+        trace: Tracer = no_trace,
     ) -> None:
         self._db = database
         self._acceptances = Acceptances(database, SQL.accept)
         self._unique_keys = UniqueKeys(database)
         self._dispatcher = dispatcher
         self._quotas = quotas
+        self._on_accepted = on_accepted
+        self._trace = trace
         self._max_attempts = max_attempts
         self._memory_seconds = idempotency_hours * 3600
 
@@ -87,8 +90,7 @@ class Intake:
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        if plans is None:
-            plans = self._plans(tasks)
+        plans = self._plans(tasks, plans)
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
@@ -102,7 +104,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [task.task_id for task in tasks])
         fault_points.passing("after_accept")
-        self._begin(plans)
+        self._begin(tasks, plans)
         return None
 
     async def submit_each(
@@ -142,7 +144,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [tasks[index].task_id for index in accepted])
         fault_points.passing("after_accept")
-        self._begin([plans[index] for index in accepted])
+        self._begin([tasks[index] for index in accepted], [plans[index] for index in accepted])
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
@@ -219,13 +221,14 @@ class Intake:
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
-    def _plans(self, tasks: Sequence[NewTask]) -> list[StartPlan]:
-        """The start plans of the tasks of one submission."""
-        if len(tasks) <= FEW:
-            return [self._dispatcher.plan(task) for task in tasks]
-        return [plan_to_wait(task.not_before) for task in tasks]
+    def _plans(self, tasks: Sequence[NewTask], made: Sequence[StartPlan] | None = None) -> list[StartPlan]:
+        """The start plans of the tasks of one submission, which may be made already, with their traces."""
+        few = len(tasks) <= FEW
+        made = made or [self._dispatcher.plan(task) if few else plan_to_wait(task.not_before) for task in tasks]
+        return [plan.traced(self._trace(task)) for task, plan in zip(tasks, made, strict=True)]
 
-    def _begin(self, plans: Sequence[StartPlan]) -> None:
+    def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
+        self._on_accepted(tasks, plans)
         for plan in plans:
             if plan.start is not None:
                 self._dispatcher.begin(plan)
@@ -283,6 +286,7 @@ class Intake:
             task.held or plan.held,
             plan.rule,
             plan.entry_id,
+            _json(plan.trace),
         )
 
 

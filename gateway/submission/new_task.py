@@ -46,6 +46,7 @@ class NewTask:
     `unique_key`: only one active task of its tenant may have it. `retry` None: the gateway's policy. `expires_at`: if
     no worker has begun the task by then, it fails. `callback`: where to report its end, `{"url": …}`. `schedule_id`,
     `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of. `held`: why it is not started yet.
+    `trace`: context of the trace that it belongs to, unless that is the present one.
     """
 
     task_type: str
@@ -66,6 +67,7 @@ class NewTask:
     schedule_id: str | None = None
     dag_run_id: str | None = None
     held: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 

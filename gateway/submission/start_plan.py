@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -38,6 +39,13 @@ class StartPlan:
     """What decided about the backend."""
     entry_id: int | None = None
     """The entry of the ledger behind it."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The context of the task's trace; empty: it has none."""
+
+    def traced(self, trace: Mapping[str, str]) -> StartPlan:
+        """The same plan, of a task with this context."""
+        start = None if self.start is None else replace(self.start, trace=trace)
+        return replace(self, trace=trace, start=start) if trace else self
 
     @property
     def queue(self) -> str | None:
@@ -62,6 +70,18 @@ def plan_to_start(
     """The task starts on that backend now, because of that."""
     repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
     return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated, rule=rule, entry_id=entry_id)
+
+
+#: Is told of tasks that were accepted, and their start plans.
+OnAccepted = Callable[[Sequence[NewTask], Sequence[StartPlan]], None]
+
+#: The trace context of a task that is accepted now; empty: it has none.
+Tracer = Callable[[NewTask], Mapping[str, str]]
+
+
+def no_trace(task: NewTask) -> Mapping[str, str]:
+    """Nothing is traced."""
+    return {}
 
 
 class DispatcherPort(Protocol):

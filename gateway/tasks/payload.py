@@ -11,7 +11,7 @@ import orjson
 from gateway.tasks.queries.task_log import storable
 
 #: Keys of the wire (contract §5) that are not the handler's.
-WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch")
+WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch", "dispatch_trace")
 
 
 def decode_payload(text: str | None) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class GroupLocks:
             await transaction.rollback()
         except (Neo4jError, DriverError, OSError) as error:
             # The connection went away, and the lock with it.
-            log.info("a group's lock was lost before its task ended: %s", error)
+            log.warning("a group's lock was lost before its task ended: %s", error)
         except asyncio.CancelledError:
             session.cancel()
             raise

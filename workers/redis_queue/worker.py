@@ -196,6 +196,7 @@ class RedisQueueWorker:
                 payload=message.payload,
                 task_type=message.task_type,
                 group_id=group,
+                trace=message.trace,
             )
         )
         if isinstance(outcome, Refused) and outcome.retry_in is not None:

@@ -138,6 +138,7 @@ def _assignment(message: RunTask) -> Assignment:
         task_type=message.task_type,
         group_id=message.group_id,
         engine_attempt=activity.info().attempt,
+        trace=message.trace,
     )
 
 

@@ -52,6 +52,11 @@ class DrainWatch:
         self._open: set[DrainSubscription] = set()
         self._is_over = False
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
     def subscribe(self, tenant_id: str | None) -> DrainSubscription:
         return DrainSubscription(self, tenant_id)
 

@@ -76,6 +76,11 @@ class StageWatch:
         flags.add_listener(self._changed)
         overrides.add_listener(self._changed)
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are."""
+        return len(self._subscriptions)
+
     def in_force(self) -> Json:
         """Stages, overrides and complaints, from memory."""
         return {

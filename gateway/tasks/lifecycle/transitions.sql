@@ -14,9 +14,9 @@ WITH log AS (
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
-                               schedule_id, dag_run_id, held, rule, entry_id)
+                               schedule_id, dag_run_id, held, rule, entry_id, trace)
 VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
-        $28::jsonb, $29, $30, $31, $32, $33)
+        $28::jsonb, $29, $30, $31, $32, $33, $34::jsonb)
 
 -- name: accept_many
 -- The same for many tasks; each parameter is an array of what `accept` takes.
@@ -26,11 +26,11 @@ WITH given AS (
         $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::smallint[], $17::timestamptz[],
         $18::timestamptz[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[], $24::float8[], $25::float8[],
         $26::float8[], $27::timestamptz[], $28::text[], $29::text[], $30::text[], $31::text[],
-        $32::text[], $33::bigint[]
+        $32::text[], $33::bigint[], $34::text[]
     ) AS g (task_id, group_id, task_type, created_at, payload, entity_id, entity_type, parent_task_id, tenant_id,
             project_id, user_id, state, backend, stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue,
             labels, unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback, schedule_id,
-            dag_run_id, held, rule, entry_id)
+            dag_run_id, held, rule, entry_id, trace)
 ), log AS (
     INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress,
                            entity_id, entity_type, parent_task_id)
@@ -41,10 +41,10 @@ WITH given AS (
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
-                               schedule_id, dag_run_id, held, rule, entry_id)
+                               schedule_id, dag_run_id, held, rule, entry_id, trace)
 SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend, stage, epoch, priority,
        not_before, due_at, owner_id, max_attempts, queue, labels::jsonb, unique_key, retry_initial, retry_coefficient,
-       retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held, rule, entry_id
+       retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held, rule, entry_id, trace::jsonb
 FROM given
 
 -- name: count_accepted

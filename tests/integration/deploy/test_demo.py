@@ -42,7 +42,7 @@ async def test_the_demo_finishes_on_both_backends(stack_factory: StackFactory) -
     assert "Alice Moreau  --" in output
     for name in ("gateway", "worker-temporal", "worker-redis"):
         log = (stack.directory / "logs" / f"{name}.log").read_text()
-        assert " INFO " in log
+        assert '"level": "INFO"' in log
         # Nothing went wrong, so nothing is said to have.
         assert re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|Traceback)\b.*$", log, re.MULTILINE) == []
 

@@ -74,8 +74,8 @@ async def test_signals(admin: httpx.AsyncClient) -> None:
 async def test_metrics(admin: httpx.AsyncClient) -> None:
     answer = await admin.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'taskgate_tasks_backlog{backend="temporal",pool="A",tier="enterprise"} 2\n' in answer.text
-    assert 'taskgate_pool_slots{backend="temporal",pool="A"} 20\n' in answer.text
+    assert 'taskgate_tasks_backlog{backend="temporal",pool="A",tier="enterprise"} 2.0\n' in answer.text
+    assert 'taskgate_pool_slots{backend="temporal",pool="A"} 20.0\n' in answer.text
 
 
 @pytest.mark.parametrize("path", ["/gateway/v1/scale", "/metrics"])

@@ -65,7 +65,7 @@ def test_a_payload_that_contains_itself_is_refused_for_good() -> None:
 
 @given(st.dictionaries(st.text(min_size=1), _json, max_size=5))
 def test_what_is_written_is_read_back(payload: dict[str, Any]) -> None:
-    own = ("task_type", "task_id", "timestamp", "dispatch_epoch")
+    own = ("task_type", "task_id", "timestamp", "dispatch_epoch", "dispatch_trace")
     payload = {key: value for key, value in payload.items() if key not in own}
     message = wire.decode(wire.encode(REF, payload))
     assert (message.task_id, message.task_type, message.epoch) == ("task-1", "add_episode", 3)
@@ -138,3 +138,19 @@ def test_why_never_quotes_what_was_found() -> None:
 def test_a_number_that_is_none_is_kept_as_legacy_keeps_it() -> None:
     message = wire.decode(b'{"task_id": "i", "task_type": "t", "similarity_threshold": NaN}')
     assert math.isnan(message.payload["similarity_threshold"])
+
+
+def test_the_trace_travels_beside_the_payload() -> None:
+    trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    raw = wire.encode(REF, {"group_id": "group-1", "dispatch_trace": "a client's"}, trace=trace)
+    assert json.loads(raw)["dispatch_trace"] == trace
+    message = wire.decode(raw)
+    assert message.trace == trace
+    assert "dispatch_trace" not in message.payload
+    assert "dispatch_trace" not in json.loads(wire.encode(REF, {}))
+
+
+@pytest.mark.parametrize("trace", [None, 1, "x", [1], {"traceparent": 5}])
+def test_a_trace_that_somebody_broke_is_none(trace: object) -> None:
+    body = {"task_type": "t", "task_id": "i", "dispatch_trace": trace}
+    assert wire.decode(json.dumps(body).encode()).trace == {}

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from gateway.observability.exposition import render
 
 from backends.temporal import names
 from gateway.fleet.documents import document
 from gateway.fleet.pools import BACKEND_OF_POOL
 from gateway.fleet.signals import assemble
 from gateway.http.scale import router
-from gateway.observability.exposition import render
 from gateway.observability.fleet_metrics import families
 
 K8S = Path(__file__).parents[3] / "deploy" / "k8s"

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from gateway.observability.exposition import Gauge, render
 
 from gateway.access.placement import Tier
 from gateway.fleet.documents import document, pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, PoolRules, plan
 from gateway.fleet.signals import Load, PoolSignal, assemble
-from gateway.observability.exposition import Gauge, render
 from gateway.observability.fleet_metrics import families
 
 

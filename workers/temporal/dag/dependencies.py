@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from backends.port import WorkflowEnginePort
 from backends.temporal import names
 from gateway.dags.direct import DirectStarts
 from gateway.dags.limits import Limits
 from gateway.dags.steps import DagSteps
 from gateway.dispatch.starter import Starter
 from gateway.engines import build_temporal
+from gateway.observability.traced_engine import traced_engines
 from gateway.settings import Settings
 from workers.dependencies import Dependencies
 from workers.submit import NodeDispatcher
@@ -23,9 +25,10 @@ class DagDependencies:
     ) -> None:
         database = dependencies.database
         self._engine = build_temporal(settings)
+        engines: dict[str, WorkflowEnginePort] = {names.ENGINE: self._engine}
         self._starter = Starter(
             database,
-            {names.ENGINE: self._engine},
+            engines if dependencies.tracing is None else traced_engines(engines, dependencies.tracing),
             owner_id=owner_id,
             concurrency=settings.dispatch_concurrency,
             fallback_seconds=0,

@@ -1,0 +1,32 @@
+"""Counters of what one gateway process itself does beside its tasks."""
+
+from __future__ import annotations
+
+from opentelemetry.metrics import Meter
+
+from gateway.routing.flag_evaluation import FlagEvaluation
+
+
+class Events:
+    """Each method counts one thing; it fits as a callback of who does it."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._leases = meter.create_counter(
+            "taskgate.leases.lost", description="Processes that this leader declared lost"
+        )
+        self._corrections = meter.create_counter(
+            "taskgate.reconciler.corrections", description="Tasks that this leader put right, by what was wrong"
+        )
+        self._evaluations = meter.create_counter(
+            "taskgate.flag.evaluations", description="Evaluations of the migration flag, by stage"
+        )
+
+    def lease_lost(self, kind: str, backend: str | None) -> None:
+        self._leases.add(1, {"kind": kind, "backend": backend or ""})
+
+    def corrected(self, what: str, tasks: int) -> None:
+        if tasks:
+            self._corrections.add(tasks, {"what": what})
+
+    def evaluated(self, evaluation: FlagEvaluation) -> None:
+        self._evaluations.add(1, {"stage": evaluation.stage.value if evaluation.known else "unknown"})

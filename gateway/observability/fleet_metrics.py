@@ -73,7 +73,7 @@ class FleetMetrics:
             return
         lost = stranded(left, lambda query: self._router.route(query).stage)
         self._values = {
-            **_signal_values(signals),
+            **signal_values(signals),
             "taskgate_tasks_stranded": _stranded(lost),
             "taskgate_legacy_beyond_roles": _bounded(
                 Counter({(use["key_id"], use["verb"]): use["requests"] for use in uses}), ("key_id", "verb")
@@ -91,7 +91,8 @@ class FleetMetrics:
         meter.create_observable_gauge(name, [observe], description=description)
 
 
-def _signal_values(signals: Signals) -> dict[str, list[Observation]]:
+def signal_values(signals: Signals) -> dict[str, list[Observation]]:
+    """`taskgate_tasks_…` by backend, pool and tier; `taskgate_pool_…` by backend and pool."""
     values: dict[str, list[Observation]] = defaultdict(list)
     for one in signals.signals:
         labels = {"backend": one.backend or "", "pool": one.pool or "", "tier": one.tier.value}

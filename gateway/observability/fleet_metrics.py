@@ -72,8 +72,8 @@ class FleetMetrics:
             self._values = {"taskgate_database_up": [Observation(0)]}
             return
         lost = stranded(left, lambda query: self._router.route(query).stage)
-        self._values = {
-            **_signal_values(signals),
+        self.show(signals)
+        self._values |= {
             "taskgate_tasks_stranded": _stranded(lost),
             "taskgate_legacy_beyond_roles": _bounded(
                 Counter({(use["key_id"], use["verb"]): use["requests"] for use in uses}), ("key_id", "verb")
@@ -83,6 +83,10 @@ class FleetMetrics:
             ],
             "taskgate_database_up": [Observation(1)],
         }
+
+    def show(self, signals: Signals) -> None:
+        """Show these loads, and nothing else."""
+        self._values = _signal_values(signals)
 
     def _gauge(self, meter: Meter, name: str, description: str) -> None:
         def observe(_: CallbackOptions) -> Iterable[Observation]:

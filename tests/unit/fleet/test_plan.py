@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from gateway.observability.exposition import Gauge, render
 
 from gateway.access.placement import Tier
 from gateway.fleet.documents import document, pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, PoolRules, plan
 from gateway.fleet.signals import Load, PoolSignal, assemble
-from gateway.observability.fleet_metrics import families
+from tests.unit.observability.pages import page_of
 
 
 def planned(load: Load, *, workers: int = 1, **rules: Any) -> PoolPlan:
@@ -106,15 +105,8 @@ def test_the_plan_reads_what_the_endpoint_answers(rows: dict[str, Any]) -> None:
 
 
 def test_prometheus_reads_it(rows: dict[str, Any]) -> None:
-    page = render(families(assemble(datetime.now(UTC), 60.0, **rows)))
-    assert 'taskgate_tasks_backlog{backend="redis",pool="redis",tier="vip"} 1\n' in page
-    assert 'taskgate_pool_demand{backend="temporal",pool="A"} 5\n' in page
-    assert 'taskgate_pool_slots{backend="temporal",pool=""} 20\n' in page
+    page = page_of(assemble(datetime.now(UTC), 60.0, **rows))
+    assert 'taskgate_tasks_backlog{backend="redis",pool="redis",tier="vip"} 1.0\n' in page
+    assert 'taskgate_pool_demand{backend="temporal",pool="A"} 5.0\n' in page
+    assert 'taskgate_pool_slots{backend="temporal",pool=""} 20.0\n' in page
     assert page.count("# TYPE taskgate_pool_backlog gauge") == 1
-
-
-def test_labels_and_numbers_are_written_as_the_format_wants() -> None:
-    gauge = Gauge("g", "a\\b\nc")
-    gauge.set(0.1 + 0.2, name='a"b\\c\nd')
-    gauge.set(float("inf"))
-    assert render([gauge]) == ('# HELP g a\\\\b\\nc\n# TYPE g gauge\ng{name="a\\"b\\\\c\\nd"} 0.3\ng +Inf\n')

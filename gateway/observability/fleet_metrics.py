@@ -72,8 +72,8 @@ class FleetMetrics:
             self._values = {"taskgate_database_up": [Observation(0)]}
             return
         lost = stranded(left, lambda query: self._router.route(query).stage)
-        self._values = {
-            **signal_values(signals),
+        self.show(signals)
+        self._values |= {
             "taskgate_tasks_stranded": _stranded(lost),
             "taskgate_legacy_beyond_roles": _bounded(
                 Counter({(use["key_id"], use["verb"]): use["requests"] for use in uses}), ("key_id", "verb")
@@ -84,6 +84,10 @@ class FleetMetrics:
             "taskgate_database_up": [Observation(1)],
         }
 
+    def show(self, signals: Signals) -> None:
+        """Show these loads, and nothing else."""
+        self._values = _signal_values(signals)
+
     def _gauge(self, meter: Meter, name: str, description: str) -> None:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             return self._values.get(name, ())
@@ -91,8 +95,7 @@ class FleetMetrics:
         meter.create_observable_gauge(name, [observe], description=description)
 
 
-def signal_values(signals: Signals) -> dict[str, list[Observation]]:
-    """`taskgate_tasks_…` by backend, pool and tier; `taskgate_pool_…` by backend and pool."""
+def _signal_values(signals: Signals) -> dict[str, list[Observation]]:
     values: dict[str, list[Observation]] = defaultdict(list)
     for one in signals.signals:
         labels = {"backend": one.backend or "", "pool": one.pool or "", "tier": one.tier.value}

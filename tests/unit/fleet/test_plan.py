@@ -11,7 +11,7 @@ from gateway.access.placement import Tier
 from gateway.fleet.documents import document, pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, PoolRules, plan
 from gateway.fleet.signals import Load, PoolSignal, assemble
-from gateway.observability.fleet_metrics import signal_values
+from tests.unit.observability.pages import page_of
 
 
 def planned(load: Load, *, workers: int = 1, **rules: Any) -> PoolPlan:
@@ -104,9 +104,9 @@ def test_the_plan_reads_what_the_endpoint_answers(rows: dict[str, Any]) -> None:
     assert pools_of(document(signals)) == signals.pools
 
 
-def test_metrics_say_the_same(rows: dict[str, Any]) -> None:
-    values = signal_values(assemble(datetime.now(UTC), 60.0, **rows))
-    found = {(name, *one.attributes.values()): one.value for name, its in values.items() for one in its}
-    assert found["taskgate_tasks_backlog", "redis", "redis", "vip"] == 1
-    assert found["taskgate_pool_demand", "temporal", "A"] == 5
-    assert found["taskgate_pool_slots", "temporal", ""] == 20
+def test_prometheus_reads_it(rows: dict[str, Any]) -> None:
+    page = page_of(assemble(datetime.now(UTC), 60.0, **rows))
+    assert 'taskgate_tasks_backlog{backend="redis",pool="redis",tier="vip"} 1.0\n' in page
+    assert 'taskgate_pool_demand{backend="temporal",pool="A"} 5.0\n' in page
+    assert 'taskgate_pool_slots{backend="temporal",pool=""} 20.0\n' in page
+    assert page.count("# TYPE taskgate_pool_backlog gauge") == 1

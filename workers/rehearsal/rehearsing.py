@@ -35,8 +35,8 @@ class Rehearsing:
     def __init__(self, is_isolated: Callable[[TaskHandler], bool], *, limit: float = REHEARSE_SECONDS) -> None:
         self._is_isolated = is_isolated
         self._limit = limit
-        self._stuck: set[str] = set()
-        """Types whose `rehearse` has not returned: one thread of each at most."""
+        self._stuck: dict[asyncio.Future[BaseException | None], str] = {}
+        """Of each `rehearse` that did not return in time, and has not since: the type."""
 
     async def run(self, handler: TaskHandler, payload: dict[str, Any], context: RehearsalContext) -> Rehearsed:
         """Never raises, but `CancelledError`."""
@@ -45,11 +45,10 @@ class Rehearsing:
             return Rehearsed("no_rehearse")
         if self._is_isolated(handler):
             return Rehearsed("isolated")
-        if handler.task_type in self._stuck:
+        if handler.task_type in self._stuck.values():
             return Rehearsed("blocked", "an earlier rehearse() of this worker has not returned")
         loop, began = asyncio.get_running_loop(), time.monotonic()
         ended: asyncio.Future[BaseException | None] = loop.create_future()
-        self._stuck.add(handler.task_type)
 
         def work() -> None:
             error: BaseException | None = None
@@ -58,11 +57,13 @@ class Rehearsing:
             except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the rehearsal
                 error = raised
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._end, handler.task_type, ended, error)
+                loop.call_soon_threadsafe(self._end, ended, error)
 
         threading.Thread(target=work, name=f"rehearse {handler.task_type}", daemon=True).start()
         done, _ = await asyncio.wait({ended}, timeout=self._limit + MARGIN_SECONDS)
         seconds = time.monotonic() - began
+        if not done:
+            self._stuck[ended] = handler.task_type
         if context.refused:
             return Rehearsed("wrote", f"it tried {context.refused[0]}", seconds)
         error = ended.result() if done else _Blocked()
@@ -86,8 +87,8 @@ class Rehearsing:
                 raise _Blocked from None
             raise
 
-    def _end(self, task_type: str, ended: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
-        self._stuck.discard(task_type)
+    def _end(self, ended: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
+        self._stuck.pop(ended, None)
         if not ended.done():
             ended.set_result(error)
 

@@ -19,7 +19,7 @@ RUNS = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
 
 #: Sets of labels of counters and of histograms, which have a series per bucket. With those of type `other` beside them
 #: a process has fewer than 5,000 series.
-COUNTED_SETS, TIMED_SETS = 120, 36
+COUNTED_SETS, TIMED_SETS = 160, 36
 
 #: A row of PostgreSQL, or a mapping like it.
 Row = Any

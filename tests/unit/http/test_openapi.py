@@ -50,6 +50,7 @@ FREE_PROPERTIES = {
     "a definition is described by GET /gateway/v1/dags/schema": {
         "DagDocument.definition", "DagChange.before", "DagChange.after",
     },
+    "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
     "the filter of the action, of which there are two": {"Operation.filter"},

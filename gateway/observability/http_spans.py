@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import Span
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.observability.traces import Tracing
 
@@ -38,17 +38,24 @@ class HttpSpans:
 
 
 def _named_by_route(app: ASGIApp) -> ASGIApp:
+    """The route is known once the answer begins, and the span ends with the answer."""
+
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        finally:
-            span = trace.get_current_span()
-            path = getattr(scope.get("route"), "path", None)
-            if path is not None and span.is_recording():
-                span.update_name(f"{scope['method']} {path}")
-                span.set_attribute("http.route", path)
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _name(trace.get_current_span(), scope)
+            await send(message)
+
+        await app(scope, receive, named)
 
     return call
+
+
+def _name(span: Span, scope: Scope) -> None:
+    path = getattr(scope.get("route"), "path", None)
+    if path is not None and span.is_recording():
+        span.update_name(f"{scope['method']} {path}")
+        span.set_attribute("http.route", path)
 
 
 def _without_query(span: Span, scope: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ class TracedEngine:
             "taskgate.task.type": ref.task_type,
         }
         with self._tracing.operation("send", ref.task_type, SpanKind.PRODUCER, start.trace, attributes) as span:
-            await self._engine.start_workflow(replace(start, trace=self._tracing.context_of(span) or start.trace))
+            await self._engine.start_workflow(replace(start, trace=self._tracing.sent(span, start.trace)))
 
 
 def traced_engines(engines: Mapping[str, WorkflowEnginePort], tracing: Tracing) -> dict[str, WorkflowEnginePort]:

@@ -27,6 +27,8 @@ from gateway.submission.new_task import NewTask
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.36.0"
 #: How long the end of a process waits for the last export (seconds).
 CLOSE_SECONDS: Final = 2.0
+#: Beside `traceparent`, in what an engine carries: the span of the task's creation, which consumers link to.
+CREATED: Final = "created"
 #: Of the attributes of a span; nothing of ours is longer.
 _LONGEST = 512
 
@@ -141,11 +143,16 @@ class Tracing:
             _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
         return carrier
 
+    def sent(self, span: Span, carrier: Mapping[str, str]) -> Mapping[str, str]:
+        """What goes to an engine: the context of the span that sends, and that of the task's creation."""
+        context_of_span = self.context_of(span)
+        return {**context_of_span, CREATED: carrier["traceparent"]} if context_of_span else carrier
+
     @contextmanager
     def operation(
         self, what: str, name: str, kind: SpanKind, carrier: Mapping[str, str], attributes: Mapping[str, str]
     ) -> Iterator[Span]:
-        """A span for what is done with a task, in the task's trace; it is linked to where the context comes from.
+        """A span for what is done with a task, in the task's trace. A consumer's is linked to the task's creation.
 
         Without a context there is none. An error that leaves the block marks the span, by its class alone: messages may
         hold what a client sent.
@@ -155,7 +162,7 @@ class Tracing:
         if origin is None or not origin.is_valid or not origin.trace_flags.sampled:
             yield trace.INVALID_SPAN
             return
-        links = [Link(origin)] if kind is SpanKind.CONSUMER else []
+        links = [Link(created)] if kind is SpanKind.CONSUMER and (created := _span_context(carrier, CREATED)) else []
         with self.tracer.start_as_current_span(
             f"{what} {name}"[:_LONGEST],
             parent,
@@ -186,6 +193,14 @@ class Tracing:
         ) as span:
             _describe(span, what, {"messaging.message.id": task_id})
             yield span
+
+
+def _span_context(carrier: Mapping[str, str], name: str) -> SpanContext | None:
+    """The span that a carrier names; None if it names none."""
+    if name not in carrier:
+        return None
+    found = trace.get_current_span(_PROPAGATOR.extract({"traceparent": carrier[name]})).get_span_context()
+    return found if found.is_valid else None
 
 
 def failed(span: Span, error_type: str) -> None:

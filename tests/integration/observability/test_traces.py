@@ -102,7 +102,7 @@ def check_chain(spans: dict[str, dict[str, Any]], entry: str, client: str, backe
     assert parent(spans["GET"]) == spans[f"process {TYPE}"]["spanID"]
     process = spans[f"process {TYPE}"]
     assert [one["spanID"] for one in process["references"] if one["refType"] == "FOLLOWS_FROM"] == [
-        spans[f"send {TYPE}"]["spanID"]
+        spans[f"create {TYPE}"]["spanID"]
     ]
     kinds = {span["operationName"].partition(" ")[0]: span["tags"]["span.kind"] for span in chain}
     assert (kinds["create"], kinds["send"], kinds["process"]) == ("producer", "producer", "consumer")
@@ -152,12 +152,12 @@ async def test_a_call_over_grpc(world: TracedWorld, jaeger: JaegerPart) -> None:
                     ("traceparent", f"00-{trace_id}-{client}-01"),
                 ],
             )
-            assert (await world.ended(answer.task_id))["status"] == "COMPLETED"
+            assert (await world.ended(answer.task.task_id))["status"] == "COMPLETED"
     finally:
         await server.stop()
     entry = "/taskgate.v1.TaskService/Submit"
     spans = await spans_of(jaeger, trace_id, entry, "settle completed", "GET")
-    check_chain(spans, entry, client, backend_of(world), answer.task_id)
+    check_chain(spans, entry, client, backend_of(world), answer.task.task_id)
 
 
 async def test_a_callback(world: TracedWorld, jaeger: JaegerPart) -> None:

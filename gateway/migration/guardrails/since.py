@@ -71,7 +71,9 @@ class Since:
 
     def anew(self, position: int, aside: Mapping[str, str] | None = None) -> Since:
         """Begin to count anew."""
-        return Since(position, self.block + 1, self.baselines, has_news=True, aside=dict(aside or self.aside))
+        return Since(
+            position, self.block + 1, self.baselines, has_news=True, aside=dict(self.aside if aside is None else aside)
+        )
 
     @property
     def is_full(self) -> bool:

@@ -36,7 +36,7 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 async def test_what_is_set_applies_level_by_level(admin: httpx.AsyncClient) -> None:
     await admin.put(PATH, json={"dead_letters_per_minute": 20, "why": "all"})
-    await admin.put(PATH, json={"tier": "standard", "on_threshold": "hold", "why": "tier"})
+    await admin.put(PATH, json={"tier": "enterprise", "on_threshold": "hold", "why": "tier"})
     answer = await admin.put(PATH, json={"tenant_id": "t-ann", "dry_run": True, "why": "first week"})
     assert answer.status_code == 200, answer.text
     [guardrail] = answer.json()["guardrails"]
@@ -50,12 +50,12 @@ async def test_what_is_set_applies_level_by_level(admin: httpx.AsyncClient) -> N
         "worker_losses_per_minute": None,
     }
     scopes = {one["scope"]: one["why"] for one in (await admin.get(PATH)).json()["settings"]}
-    assert scopes == {"default": "all", "tier:standard": "tier", "tenant:t-ann": "first week"}
+    assert scopes == {"default": "all", "tier:enterprise": "tier", "tenant:t-ann": "first week"}
     events = (await admin.get(f"{PATH}/history", params={"tenant_id": "t-ann", "limit": 1})).json()
     assert (events["events"][0]["kind"], events["events"][0]["who"]) == ("changed", "root")
     older = await admin.get(f"{PATH}/history", params={"tenant_id": "t-ann", "cursor": events["next_cursor"]})
     assert [one["why"] for one in older.json()["events"]] == [
-        "tier:standard: on_threshold hold (tier)",
+        "tier:enterprise: on_threshold hold (tier)",
         "default: dead_letters_per_minute 20.0 (all)",
     ]
 

@@ -59,7 +59,7 @@ async def test_signals(client: httpx.AsyncClient, admin: dict[str, str]) -> None
     pools = {one["pool"]: (one["past_gateway"], one["past_gateway_at"]) for one in answer["pools"]}
     assert pools == {"A": (0, None), "B": (0, None), "C": (0, None), "redis": (16, AT)}
     metrics = (await client.get("/metrics", headers=admin)).text
-    assert 'taskgate_pool_past_gateway{backend="redis",pool="redis"} 16\n' in metrics
+    assert 'taskgate_pool_past_gateway{backend="redis",pool="redis"} 16.0\n' in metrics
 
 
 async def test_commands(run: Any, key: str, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,12 +106,3 @@ async def test_redis_that_may_be_switched_off_begins_nothing_more() -> None:
     code, summary, output = await history(TASKS="40", FLIPS="20", FAULTS="1", SEED="6", ONLY="kill_worker")
     assert (code, summary["violations"]) == (0, 0), output
     assert summary["safe"] > 0, output
-
-
-async def test_a_tenant_is_taken_back_in_the_middle_of_faults_and_loses_nothing() -> None:
-    """A handler that fails on Temporal only, while workers and gateways die."""
-    code, summary, output = await history(
-        GUARDED="1", TASKS="60", FLIPS="4", FAULTS="3", SEED="9", ONLY="kill_worker,kill_gateway,cut_connection"
-    )
-    assert (code, summary["violations"]) == (0, 0), output
-    assert summary["taken_back"] > 0, output

@@ -26,8 +26,8 @@ CONNECTION = 1
 #: be there ten times: as it came, joined, as a message, as Python's text, as JSON, in the driver's buffers, and at the
 #: sockets.
 READ = 4 * 10 * SIZE // MEGABYTE
-#: What the process takes anyway when it is used for the first time (modules, connections, threads), and what the library
-#: and the allocator keep for a moment. On a busy machine 13 MB more than is counted here were seen with 60; without the
+#: What the process takes anyway when it is used for the first time (modules, connections, threads), and what library
+#: and allocator keep for a moment. On a busy machine 13 MB more than is counted here were seen with 60; without the
 #: bounds it is 850 MB and more in all.
 BEGINNING = 160
 

@@ -156,6 +156,7 @@ def options_of(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_allowed_incoming_connections", most_connections()),
         ("grpc.max_connection_idle_ms", LONGEST_IDLE),
         ("grpc.server_handshake_timeout_ms", LONGEST_HANDSHAKE),
+        ("grpc.http2.bdp_probe", 0),
         # Else two gateways on one port would share it silently.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),

@@ -9,14 +9,17 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from contracts.world import Servers
 from deploy.local.ports import free_port
+from deploy.local.temporal_setup import ensure_namespace
 from gateway.access.keys import create_key, hash_key
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -65,6 +68,20 @@ def servers(database_url: str, redis_server: str, temporal_server: str, temporal
         temporal_namespace=temporal_namespace,
         graph_url=None,
     )
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_namespace(request: pytest.FixtureRequest, temporal_server: str, temporal_namespace: str) -> str:
+    """A namespace of this folder's own: in the shared one others leave tasks of the same types."""
+    name = f"{temporal_namespace}-{request.path.parent.name}"
+    await ensure_namespace(temporal_server, name)
+    return name
+
+
+@pytest.fixture
+def own_servers(servers: Servers, own_namespace: str) -> Servers:
+    """`servers` with `own_namespace`."""
+    return replace(servers, temporal_namespace=own_namespace)
 
 
 async def key_of(database: Database, user_id: str, *, admin: bool = False) -> str:

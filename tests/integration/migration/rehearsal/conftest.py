@@ -64,14 +64,6 @@ class Rehearsing(World):
                 await asyncio.sleep(0.05)
 
 
-@pytest_asyncio.fixture
-async def queue(redis_server: str) -> AsyncIterator[Redis]:
-    """A Redis that is empty."""
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-
-
 NewWorld = Callable[..., Awaitable[Rehearsing]]
 
 

@@ -18,13 +18,13 @@ import dags
 from backends.port import WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
-from deploy.local import taskgate
-from deploy.local.env import parse_env
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.storage.schema.seed import SQL as SEED_SQL
+from gateway.storage.schema.seed import seed
 from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
@@ -84,10 +84,9 @@ class World:
             await self.stack.add_temporal_node()
         await self.refusing.start()
         await self.links.open(self.stack)
-        environment = self.environment()
-        await taskgate.run("db", "legacy", "--create", environment=environment)
-        await taskgate.run("db", "migrate", environment=environment)
-        self.keys = parse_env(await taskgate.run("db", "seed", environment=environment))
+        await create_legacy_tables(self.stack.database_url)
+        await migrate(self.stack.database_url)
+        self.keys = await seed(self.stack.database_url)
         await self._add_projects()
         for number in range(2):
             port, grpc_port = free_port(), free_port()

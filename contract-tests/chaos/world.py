@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import redis.asyncio
@@ -30,9 +29,6 @@ from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
 from rows import Rows
-
-if TYPE_CHECKING:
-    from moves import Moves
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -70,8 +66,6 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.links = Links(directory)
-        self.moves: Moves | None = None
-        """The operator, once the history begins."""
         self.refusing = RefusingServer()
         self.leader_deaths: Counter[str] = Counter()
         """How often a leader died at each step of a move."""

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from gateway.migration.parity.eprocess import EProcess, Rate, Stream
 from gateway.migration.parity.evidence import Counts, Slice
 from gateway.migration.parity.histogram import BUCKETS, Histogram, bucket_of
+from gateway.migration.parity.streams import answers_of
 from gateway.routing.stages import REDIS
 
 #: So long before the move the baseline begins, and so long before it what is called recent.
@@ -100,12 +101,7 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
         for bucket, runs in enumerate(one.run.counts):
             durations[bucket] += runs
     slow = Counts(run=Histogram(durations)).slow_bucket(TOLERANCE)
-    answers = {
-        Stream.FAILED: [(one.first, one.failed) for one in counts],
-        Stream.RETRIED: [(one.over, one.retried) for one in counts],
-        Stream.DEAD: [(one.over, one.dead) for one in counts],
-        Stream.SLOWER: [(len(one.run), one.slower(slow)) for one in counts],
-    }
+    answers = {stream: [answers_of(one, stream, slow) for one in counts] for stream in Stream}
     rates = {stream: Rate(*map(sum, zip(*its, strict=True))) for stream, its in answers.items()}
     recent = [one.counts for one in slices if one.at >= at - RECENT]
     just = Rate(sum(one.first for one in recent), sum(one.failed for one in recent))

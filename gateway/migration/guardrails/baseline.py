@@ -10,14 +10,11 @@ from typing import Any, Final, NamedTuple
 from gateway.migration.parity.eprocess import EProcess, Rate, Stream
 from gateway.migration.parity.evidence import Counts, Slice
 from gateway.migration.parity.histogram import BUCKETS, Histogram, bucket_of
-from gateway.migration.parity.streams import answers_of
+from gateway.migration.parity.streams import TOLERANCE, answers_of
 from gateway.routing.stages import REDIS
 
-#: So long before the move the baseline begins, and so long before it what is called recent.
-WINDOW: Final = timedelta(hours=24)
+#: So long before the move is what is called recent.
 RECENT: Final = timedelta(minutes=15)
-#: A completed run is slow beyond the baseline's 90th percentile times this.
-TOLERANCE: Final = 1.5
 #: The spread is that between runs of so many answers; a smaller one than this is chance.
 SPREAD_OF: Final = 20
 LEAST_SPREAD: Final = 2.5

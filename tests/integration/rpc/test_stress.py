@@ -106,9 +106,7 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
     assert set(accepted) <= batches.keys()
 
 
-async def test_batches_that_are_read_while_the_server_stops(
-    face: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_batches_that_are_read_while_the_server_stops(face: Any, caplog: pytest.LogCaptureFixture) -> None:
     calls = [face.tasks.SubmitBatch(tasks(str(n), pause=n / 10), metadata=face.ann) for n in range(12)]
     answering = [asyncio.create_task(answer_of(call)) for call in calls]
     await answering[0]

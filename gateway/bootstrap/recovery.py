@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.rehearsal import RehearsalParts
+from gateway.bootstrap.retention import build_retention
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
@@ -28,7 +29,6 @@ from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.recovery.reaper import Reaper
 from gateway.recovery.reconciler import Reconciler
 from gateway.storage.database import Database
-from gateway.submission.intake import SQL as INTAKE_SQL
 from gateway.tasks.lifecycle.transitions import Transitions
 
 #: Pause between two looks at what runs and tasks came to (seconds).
@@ -78,7 +78,8 @@ def build_leader(
         Chore("reconciling", reconcile, pause),
         Chore("counting", tally.tick, TALLY_SECONDS),
         Chore("expiring", transitions.expire, pause),
-        Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
+        Chore("forgetting", lambda: _forget(database), FORGET_SECONDS),
+        Chore("deleting what is old", build_retention(dependencies, database).tick, FORGET_SECONDS),
     ]
     recorder = Recorder(database)
     chores += [
@@ -146,8 +147,7 @@ def build_bridge(dependencies: Dependencies, database: Database, *, wake: Callab
     )
 
 
-async def _forget(database: FencedDatabase, idempotency_hours: float) -> None:
-    await database.execute(INTAKE_SQL.forget, idempotency_hours * 3600)
+async def _forget(database: FencedDatabase) -> None:
     await database.execute(REAPER_SQL.forget_processes)
     await database.execute(BRIDGE_SQL.forget_old)
     await database.execute(FOREIGN_SQL.forget_sightings)

@@ -34,6 +34,7 @@ PARTS = {
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",
     "guardrails": "tests.performance.guardrails",
+    "retention": "tests.performance.retention",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

@@ -114,9 +114,6 @@ SELECT * FROM taskgate.guardrail WHERE CASE WHEN $1::text IS NULL THEN phase <> 
 -- name: freeze_now
 SELECT since, why FROM taskgate.guardrail_freeze
 
--- name: tenant
-SELECT plan FROM tenants WHERE id = $1
-
 -- name: count_anew
 -- After a freeze: what was seen before it counts no more.
 UPDATE taskgate.guardrail

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.migration import build_runner
 from gateway.bootstrap.rehearsal import RehearsalParts
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
@@ -18,6 +19,7 @@ from gateway.migration.guardrails.places import Places
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
+from gateway.migration.plans.runner import LOOK_SECONDS as PLAN_SECONDS
 from gateway.migration.rampdown.mover import Rampdown
 from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
@@ -119,6 +121,7 @@ def build_leader(
         wake=lambda: None,
     )
     chores.append(Chore("guarding moves", guardrails.tick, GUARD_SECONDS))
+    chores.append(Chore("carrying out plans", build_runner(dependencies, database).tick, PLAN_SECONDS))
     parts = rehearsal_on(database)
     chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
     if parts.probes is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.migration import build_runner
 from gateway.bootstrap.rehearsal import RehearsalParts
 from gateway.bootstrap.retention import build_retention
 from gateway.dispatch.dispatcher import Dispatcher
@@ -20,6 +21,7 @@ from gateway.migration.guardrails.store import SQL as GUARDRAILS_SQL
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
+from gateway.migration.plans.runner import LOOK_SECONDS as PLAN_SECONDS
 from gateway.migration.rampdown.mover import Rampdown
 from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
@@ -126,6 +128,7 @@ def build_leader(
     chores.append(
         Chore("forgetting guardrails", lambda: forget(database, GUARDRAILS_SQL.forget_events, kept), FORGET_SECONDS)
     )
+    chores.append(Chore("carrying out plans", build_runner(dependencies, database).tick, PLAN_SECONDS))
     parts = rehearsal_on(database)
     chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
     if parts.probes is not None:

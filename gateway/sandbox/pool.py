@@ -38,6 +38,10 @@ class SandboxExceeded(Exception):
     """The function needed more time or memory than it may have; the message says which."""
 
 
+class SandboxLost(SandboxExceeded):
+    """The function's process was killed from outside, again and again; later it may be carried out."""
+
+
 class Piecewise:
     """Bytes for a child, in which they are `bytes`. They cross in pieces, and others have their turns in between: one
     copy of many megabytes would keep the interpreter's lock all the time."""
@@ -80,7 +84,7 @@ class Sandbox:
         self._closed = False
 
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
+        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`, `SandboxLost`.
 
         `seconds` limits the processor time; the limit by the clock is `WAIT` times that, for busy machines. A function
         whose child is killed from outside is called once more.
@@ -102,7 +106,7 @@ class Sandbox:
                 except MemoryError:
                     raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
                 return result
-        raise SandboxExceeded("its process was killed again and again")
+        raise SandboxLost("its process was killed again and again")
 
     async def _call(self, seconds: float, *work: Any) -> Any:
         """The same in one child. Raises `BrokenProcessPool` when that was lost before it began."""

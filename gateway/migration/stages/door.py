@@ -19,7 +19,7 @@ from typing import Any
 from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
-from gateway.migration.flags.store import FlagStore, Held
+from gateway.migration.flags.store import Also, FlagStore, Held, nothing_else
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed
@@ -34,6 +34,7 @@ from gateway.migration.stages.overrides import OverrideDoor
 from gateway.migration.stages.requests import (
     ImportFlags,
     Insisting,
+    MoveTenants,
     SetRollout,
     SetStage,
     UnsetStage,
@@ -41,7 +42,7 @@ from gateway.migration.stages.requests import (
 from gateway.migration.stages.view import flag_view, override_change_view, written_notes
 from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
-from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
+from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, with_stages, without_stage
 from gateway.routing.flag_file import FlagChange, now
 from gateway.routing.flag_text import default_unit, describe_flag, describe_scope
 from gateway.routing.overrides import SQL
@@ -78,6 +79,20 @@ class Stages:
         self._configured = configured
         self.overrides = OverrideDoor(database, store, flag_key, redis)
         self._problems = problems
+
+    @property
+    def flag_key(self) -> str:
+        return self._flag_key
+
+    @property
+    def is_one_transaction(self) -> bool:
+        """Whether the flag and the ledger are changed together; else the ledger is written first."""
+        return self._store.source == "database"
+
+    @property
+    def may_detour(self) -> bool:
+        """Whether overrides may stand in for a flag that cannot be changed now, since it is held by others."""
+        return self._store.source == "launchdarkly"
 
     async def view(self) -> Json:
         """Who is at which stage, as the flag says now, and the overrides above it."""
@@ -118,24 +133,37 @@ class Stages:
         held = await self._store.held()
         return held.version, self._sound(held)
 
-    async def set(self, who: str, asked: SetStage) -> Changed:
-        """Put a scope, or the default, at a stage."""
+    async def set(self, who: str, asked: SetStage, also: Also = nothing_else) -> Changed:
+        """Put a scope, or the default, at a stage; `also` as of `move`."""
         stage = Stage(asked.stage)
-        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage)
+        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage, also)
 
     async def unset(self, who: str, asked: UnsetStage) -> Changed:
         """Take the stage of a scope away."""
         return await self._edit(who, asked, asked.scope, lambda flag: without_stage(flag, asked.scope))
 
-    async def roll_out(self, who: str, asked: SetRollout) -> Changed:
-        """Move a percentage of the default to a stage."""
+    async def roll_out(self, who: str, asked: SetRollout, also: Also = nothing_else) -> Changed:
+        """Move a percentage of the default to a stage; `also` as of `move`."""
         stage = Stage(asked.stage)
 
         def change(flag: Json) -> Json:
             unit = asked.unit or default_unit(flag) or "tenant"
             return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
 
-        return await self._edit(who, asked, Scope(), change, stage)
+        return await self._edit(who, asked, Scope(), change, stage, also)
+
+    async def move(self, who: str, asked: MoveTenants, also: Also = nothing_else) -> Changed:
+        """Several tenants in one version; `also` runs in the transaction that writes the ledger."""
+        stages = {Scope(tenant): None if stage is None else Stage(stage) for tenant, stage in asked.stages.items()}
+        self._check_writable()
+        held = await self._store.held()
+        document, warnings = deepcopy(self._sound(held)), []
+        for scope, stage in stages.items():
+            if stage is not None:
+                warnings += await self._held(scope, stage, force=asked.force)
+        document["flags"][self._flag_key] = with_stages(document["flags"][self._flag_key], stages)
+        what = f"{len(stages)} tenants"
+        return await self._change(who, asked, held, document, what, describe_flag, warnings, also)
 
     async def load(self, who: str, asked: ImportFlags) -> Changed:
         """Replace the whole document, also one that is not valid."""
@@ -158,6 +186,7 @@ class Stages:
         scope: Scope,
         change: Callable[[Json], Json],
         stage: Stage | None = None,
+        also: Also = nothing_else,
     ) -> Changed:
         self._check_writable()
         held = await self._store.held()
@@ -170,7 +199,7 @@ class Stages:
         except FlagChangeRefused as error:
             raise StageChangeRefused(error.message) from None
         describe = partial(describe_scope, scope=scope)
-        changed = await self._change(who, asked, held, document, str(scope), describe, warnings)
+        changed = await self._change(who, asked, held, document, str(scope), describe, warnings, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
@@ -190,6 +219,7 @@ class Stages:
         what: str,
         describe: Callable[[Mapping[str, Any]], str],
         warnings: list[str],
+        also: Also = nothing_else,
     ) -> Changed:
         """Every change of the flag, wherever it is held."""
         await self._check_version(asked.based_on, held)
@@ -209,7 +239,7 @@ class Stages:
         )
         with _translated():
             try:
-                done = await self._store.write(held, document, change, flips)
+                done = await self._store.write(held, document, change, flips, also)
             except FlagVersionStale:
                 held = await self._store.held()
                 await self._check_version(asked.based_on, held)

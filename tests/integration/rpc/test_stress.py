@@ -21,8 +21,8 @@ Code = grpc.StatusCode
 TASKS = 4
 #: Tasks are large enough to be looked at in a child process.
 TEXT = "x" * (HEAVY + 50_000)
-#: What a batch may end with here: `RESOURCE_EXHAUSTED` when its child was killed twice.
-ANSWERS = {Code.OK, Code.CANCELLED, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED}
+#: What a batch that is not cut may end with: `UNAVAILABLE` when its child was killed twice.
+ANSWERS = {Code.OK, Code.UNAVAILABLE}
 
 
 async def tasks(batch: str, pause: float = 0.0) -> AsyncIterator[SubmitBatchRequest]:
@@ -59,7 +59,8 @@ async def stored(face: Any) -> dict[str, int]:
 async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
     face: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half of the calls are cut after a while, from at once to just when they are answered."""
+    """Half of the calls are cut after a while, from at once to just when they are answered. What a client says of a
+    call that it has cut is its library's own; what the gateway did then is in its log."""
     answers: Counter[grpc.StatusCode] = Counter()
     accepted: list[str] = []
     running = True
@@ -76,7 +77,8 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
                 if turn % 4 == 3:
                     asyncio.get_running_loop().call_later(chance.uniform(0, 0.6), call.cancel)
                 code = await answer_of(call)
-            answers[code] += 1
+            if turn % 2 == 0:
+                answers[code] += 1
             if code is Code.OK:
                 accepted.append(batch)
 
@@ -86,7 +88,7 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
             if children := parsing_children():
                 with contextlib.suppress(psutil.Error):
                     chance.choice(children).kill()
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.5)
 
     killing = asyncio.create_task(kill())
     with caplog.at_level(logging.ERROR):
@@ -97,13 +99,27 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
         last = face.tasks.SubmitBatch(tasks("last"), metadata=face.ann)
         assert await answer_of(last) is Code.OK
     assert not caplog.records
-    assert answers.keys() <= ANSWERS
-    assert answers[Code.OK] >= 30, answers
+    assert answers.keys() <= ANSWERS, answers
+    assert answers[Code.OK] >= 30
 
     await face.server.stop()  # what was cut is carried out to its end
     batches = await stored(face)
     assert set(batches.values()) == {TASKS}
     assert set(accepted) <= batches.keys()
+
+
+async def test_who_still_writes_is_told_why_it_is_refused(face: Any) -> None:
+    """On a busy machine one of six was told INTERNAL: grpc's client said so of its own write, which nobody read."""
+
+    async def parts() -> AsyncIterator[SubmitBatchRequest]:
+        yield SubmitBatchRequest(task=NewTask(task_type="probe", priority=9))
+        async for part in tasks("refused"):
+            yield part
+
+    calls = [face.tasks.SubmitBatch(parts(), metadata=face.ann) for _ in range(40)]
+    async with asyncio.timeout(60):
+        answers = Counter(await asyncio.gather(*map(answer_of, calls)))
+    assert answers == {Code.INVALID_ARGUMENT: 40}
 
 
 async def test_batches_that_are_read_while_the_server_stops(face: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,7 @@ from gateway.sandbox.pool import Sandbox
 MESSAGE_SECONDS = 30.0
 #: The same for a call that needs no key (seconds): such a call can hold no more than what arrives in this time.
 KEYLESS_SECONDS = 1.0
-#: How long the rest of a message of a refused call is read and dropped (seconds).
+#: How long the messages of a refused call are read and dropped (seconds).
 DISCARD_SECONDS = 5.0
 #: How long a valid key is remembered (seconds); meanwhile messages are read without checking it, the call still checks.
 TRUSTED_SECONDS = 60.0

@@ -24,9 +24,9 @@ from backends.temporal.executions import first_value
 from backends.temporal.messages import Probe
 from backends.temporal.payloads import carried
 
-#: The longest that a worker may be at a probe: waiting for a slot, reading the payload, `rehearse`.
+#: Longest time that a worker may spend on a probe: waiting for a slot, reading the payload, `rehearse`.
 RUN = timedelta(seconds=30)
-#: What workers say of a probe that they could not answer; and the SDK of an activity type that it does not know.
+#: Errors of workers that could not answer a probe, and the SDK's for an activity type that it does not know.
 STOPPED: Final = "WorkerStopped"
 _TYPE_UNKNOWN: Final = "NotFoundError"
 _FIELDS: Final = ("outcome", "detail", "decode_seconds", "run_seconds", "worker_id")
@@ -98,7 +98,7 @@ class Probes:
 
 
 def _answered(told: dict[str, Any], waited: float | None) -> ProbeAnswer:
-    """What a worker told; of a newer one's answer only what is known here."""
+    """The answer of a worker; of a newer worker's answer only the fields that are known here."""
     slot = told.get("slot_seconds")
     known: dict[str, Any] = {"outcome": "not_understood"} | {name: told[name] for name in _FIELDS if name in told}
     queue = waited + slot if waited is not None and isinstance(slot, float) else waited

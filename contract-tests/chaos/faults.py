@@ -9,9 +9,11 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
+from moves import BACK_SECONDS
 from processes import Service
 from world import TENANTS, World
 
@@ -21,6 +23,7 @@ GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
 RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
+ROLLBACK_POINTS = [point for point in POINTS if point in ("before_rollback", "in_rollback", "after_rollback")]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
@@ -52,16 +55,34 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
     """At a step of a move, each before any comes again. The next leader finds what was done."""
-    number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
     step = min(RAMPDOWN_POINTS, key=lambda point: world.leader_deaths[point])
+    assert world.moves is not None
+    move = partial(world.moves.ramp_down, chance.choice(TENANTS))  # or another's move comes first
+    await _leader_dies(world, chance, step, move, DEATH_SECONDS)
+
+
+async def leader_dies_in_a_rollback(world: World, chance: random.Random) -> None:
+    """At a step of it. The next leader takes the tenant back, or finds that it was; once in a history."""
+    assert world.moves is not None
+    if world.moves.is_guarded:
+        await kill_gateway(world, chance)
+        return
+    move = partial(world.moves.be_taken_back, chance.choice(TENANTS))
+    await _leader_dies(world, chance, chance.choice(ROLLBACK_POINTS), move, BACK_SECONDS)
+
+
+async def _leader_dies(
+    world: World, chance: random.Random, step: str, move: Callable[[], Awaitable[None]], seconds: float
+) -> None:
+    """At a fault point of what this move makes it do. It is alone until then; all come when it is dead."""
+    number = chance.randrange(len(world.gateways))
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
     await asyncio.gather(*(one.kill() for one in world.gateways))
     await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
-    assert world.moves is not None
-    moving = asyncio.create_task(world.moves.ramp_down(tenant))  # or another's move comes first
-    deadline = time.monotonic() + DEATH_SECONDS
+    moving = asyncio.ensure_future(move())
+    deadline = time.monotonic() + seconds
     while gateway.is_alive and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     world.leader_deaths[step] += not gateway.is_alive
@@ -256,6 +277,7 @@ FAULTS: dict[str, Fault] = {
         worker_dies_at_a_step,
         gateway_dies_at_a_step,
         leader_dies_in_a_rampdown,
+        leader_dies_in_a_rollback,
         worker_hangs_past_its_lease,
         restart_redis,
         empty_redis,

@@ -17,6 +17,7 @@ from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
 
@@ -30,6 +31,7 @@ class MigrationParts:
     drain: Drain
     drain_watch: DrainWatch
     parity: Parity
+    parity_watch: ParityWatch
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
@@ -63,6 +65,7 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         drain,
         DrainWatch(drain),
         parity,
+        ParityWatch(parity),
         Gate(database, parity),
         Guardrails(database, Webhook(settings.guardrail_webhook_url), wake=lambda: None),
         GuardrailWatch(database, dependencies.listener, stage_watch.tell),

@@ -1,23 +1,24 @@
-"""Drains that somebody watches: a report whenever something of it changed."""
+"""Reports that somebody watches: told whenever something of one changed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Generic, TypeVar
 
 from gateway.errors import DatabaseUnavailable
-from gateway.migration.drain.report import Drain, Report
 
-#: Pause between two looks (seconds); those who watch at the same time share them.
-LOOK_SECONDS = 1.0
+Report = TypeVar("Report")
+
+#: Pause between two looks (seconds).
+LOOK_SECONDS: Final = 1.0
 
 
-class DrainSubscription:
-    """One who watches, of one tenant or of everybody; from `open` to `close`."""
+class ReportSubscription(Generic[Report]):
+    """One who watches; from `open` to `close`."""
 
-    def __init__(self, watch: DrainWatch, tenant_id: str | None) -> None:
-        self.tenant_id = tenant_id
+    def __init__(self, watch: ReportWatch[Report], look: Callable[[], Awaitable[Report]]) -> None:
+        self.look = look
         self._watch = watch
         self._closed = asyncio.Event()
 
@@ -25,7 +26,7 @@ class DrainSubscription:
     def is_closed(self) -> bool:
         return self._closed.is_set()
 
-    def open(self) -> DrainSubscription:
+    def open(self) -> ReportSubscription[Report]:
         """Begin; closed at once when the process is shutting down."""
         self._watch.add(self)
         return self
@@ -44,12 +45,13 @@ class DrainSubscription:
             pass
 
 
-class DrainWatch:
-    """The subscriptions of this process. Belongs to one event loop."""
+class ReportWatch(Generic[Report]):
+    """The subscriptions of this process to one kind of report. Belongs to one event loop."""
 
-    def __init__(self, drain: Drain) -> None:
-        self._drain = drain
-        self._open: set[DrainSubscription] = set()
+    def __init__(self, is_same: Callable[[Report, Report], bool]) -> None:
+        """`is_same`: nobody need be told the later one of these two."""
+        self._is_same = is_same
+        self._open: set[ReportSubscription[Report]] = set()
         self._is_over = False
 
     @property
@@ -57,16 +59,17 @@ class DrainWatch:
         """How many there are."""
         return len(self._open)
 
-    def subscribe(self, tenant_id: str | None) -> DrainSubscription:
-        return DrainSubscription(self, tenant_id)
+    def watch(self, look: Callable[[], Awaitable[Report]]) -> ReportSubscription[Report]:
+        """Whoever watches at the same time should share what `look` reads."""
+        return ReportSubscription(self, look)
 
-    def add(self, subscription: DrainSubscription) -> None:
+    def add(self, subscription: ReportSubscription[Report]) -> None:
         if self._is_over:
             subscription.close()
         else:
             self._open.add(subscription)
 
-    def remove(self, subscription: DrainSubscription) -> None:
+    def remove(self, subscription: ReportSubscription[Report]) -> None:
         self._open.discard(subscription)
 
     def end_streams(self) -> None:
@@ -75,22 +78,23 @@ class DrainWatch:
         for subscription in list(self._open):
             subscription.close()
 
-    async def follow(self, subscription: DrainSubscription, *, quiet: float) -> AsyncIterator[Report | None]:
+    async def follow(self, subscription: ReportSubscription[Report], *, quiet: float) -> AsyncIterator[Report | None]:
         """The report as it stands, then each that differs from the one before; None after `quiet` seconds without one.
 
-        It ends when the subscription is closed. Raises `TenantNotFound`, and `DatabaseUnavailable` before the first.
+        It ends when the subscription is closed. Raises what the report does, but `DatabaseUnavailable` only before the
+        first.
         """
         loop = asyncio.get_running_loop()
         shown: Report | None = None
         since = loop.time()
         while not subscription.is_closed:
             try:
-                report = await self._drain.report(subscription.tenant_id)
+                report = await subscription.look()
             except DatabaseUnavailable:
                 if shown is None:
                     raise
                 report = shown  # it goes on when PostgreSQL is back
-            if shown is None or report != replace(shown, at=report.at):
+            if shown is None or not self._is_same(shown, report):
                 shown, since = report, loop.time()
                 yield report
             elif loop.time() - since >= quiet:

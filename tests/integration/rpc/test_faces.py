@@ -111,6 +111,7 @@ SAME = {
     "POST /gateway/v1/migration/guardrails/unfreeze": "MigrationService/UnfreezeGuardrails",
     "GET /gateway/v1/migration/guardrails/history": "MigrationService/ListGuardrailEvents",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
+    "GET /gateway/v1/migration/parity/stream": "MigrationService/WatchParity",
     "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",
     "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
     "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",

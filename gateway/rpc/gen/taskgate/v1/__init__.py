@@ -198,6 +198,8 @@ from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
 from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
 from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
 from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_parity_pb2 import WatchParityRequest as WatchParityRequest
+from taskgate.v1.migration_parity_pb2 import WatchParityResponse as WatchParityResponse
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
 from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
@@ -866,6 +868,8 @@ __all__ = [
     "WatchDagRunResponse",
     "WatchDrainRequest",
     "WatchDrainResponse",
+    "WatchParityRequest",
+    "WatchParityResponse",
     "WatchRequest",
     "WatchResponse",
     "WatchStagesRequest",

@@ -8,7 +8,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from gateway.tasks.fault_points import POINTS
 from links import SIDES
@@ -21,6 +22,7 @@ GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
 RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
+PLAN_POINTS = [point for point in POINTS if "_plan_" in point]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
@@ -52,15 +54,27 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
     """At a step of a move, each before any comes again. The next leader finds what was done."""
-    number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
-    step = min(RAMPDOWN_POINTS, key=lambda point: world.leader_deaths[point])
+    assert world.moves is not None
+    await _leader_dies(world, chance, RAMPDOWN_POINTS, world.moves.ramp_down(chance.choice(TENANTS)))
+
+
+async def leader_dies_in_a_plan(world: World, chance: random.Random) -> None:
+    """At a step of a plan, each before any comes again. The next leader goes on."""
+    assert world.moves is not None
+    await _leader_dies(world, chance, PLAN_POINTS, world.moves.planner.carry_out())
+
+
+async def _leader_dies(
+    world: World, chance: random.Random, points: Sequence[str], doing: Coroutine[Any, Any, None]
+) -> None:
+    number = chance.randrange(len(world.gateways))
+    step = min(points, key=lambda point: world.leader_deaths[point])
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
     await asyncio.gather(*(one.kill() for one in world.gateways))
     await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
-    assert world.moves is not None
-    moving = asyncio.create_task(world.moves.ramp_down(tenant))  # or another's move comes first
+    moving = asyncio.create_task(doing)  # or another one comes first
     deadline = time.monotonic() + DEATH_SECONDS
     while gateway.is_alive and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
@@ -256,6 +270,7 @@ FAULTS: dict[str, Fault] = {
         worker_dies_at_a_step,
         gateway_dies_at_a_step,
         leader_dies_in_a_rampdown,
+        leader_dies_in_a_plan,
         worker_hangs_past_its_lease,
         restart_redis,
         empty_redis,

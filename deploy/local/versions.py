@@ -17,6 +17,7 @@ class Versions:
     toxiproxy: str
     h2spec: str
     jaeger: str
+    gofakes3: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -33,6 +34,7 @@ def pinned() -> Versions:
         toxiproxy=data["toxiproxy"]["server"],
         h2spec=data["h2spec"]["program"],
         jaeger=data["jaeger"]["server"],
+        gofakes3=data["gofakes3"]["program"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -20,6 +20,13 @@ class Events:
         self._evaluations = meter.create_counter(
             "taskgate.flag.evaluations", description="Evaluations of the migration flag, by stage"
         )
+        self._deletions = meter.create_counter(
+            "taskgate.retention.deleted", description="Rows that this leader deleted because they were old, by table"
+        )
+
+    def deleted(self, table: str, rows: int) -> None:
+        if rows:
+            self._deletions.add(rows, {"table": table})
 
     def lease_lost(self, kind: str, backend: str | None) -> None:
         self._leases.add(1, {"kind": kind, "backend": backend or ""})

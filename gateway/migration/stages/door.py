@@ -12,51 +12,43 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from backends.port import WorkflowEnginePort
-from gateway.errors import ApiError, DatabaseUnavailable
+from gateway.errors import DatabaseUnavailable
 from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
 from gateway.migration.flags.store import Also, FlagStore, Held, nothing_else
 from gateway.migration.guardrails.holds import check_holds
-from gateway.migration.guardrails.places import AUTHOR
-from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.flips import flips_of_change
-from gateway.migration.ledger.writer import append
-from gateway.migration.stages.changes import Changed, OverrideSet
+from gateway.migration.stages.changes import MEANWHILE, Changed
 from gateway.migration.stages.checks import (
     BARE,
     check_flag_stranding,
     check_known,
-    check_override_stranding,
     unfollowed,
     why_unseen,
 )
+from gateway.migration.stages.overrides import OverrideDoor
 from gateway.migration.stages.requests import (
-    ClearOverride,
     ImportFlags,
     Insisting,
     MoveTenants,
-    SetOverride,
     SetRollout,
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stages.view import flag_view, override_change_view, override_notes, override_view, written_notes
+from gateway.migration.stages.view import flag_view, override_change_view, written_notes
 from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, with_stages, without_stage
 from gateway.routing.flag_file import FlagChange, now
 from gateway.routing.flag_text import default_unit, describe_flag, describe_scope
-from gateway.routing.overrides import SQL, Override, clear_override, load_overrides, lock_overrides, set_override
+from gateway.routing.overrides import SQL
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
-
-#: Changes that somebody who is too late is shown.
-MEANWHILE = 20
 
 
 class Stages:
@@ -85,6 +77,7 @@ class Stages:
         self._flag_key = flag_key
         self._owner = owner
         self._configured = configured
+        self.overrides = OverrideDoor(database, store, flag_key, redis)
         self._problems = problems
 
     @property
@@ -185,56 +178,6 @@ class Stages:
         held = await self._store.held()
         document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
         return await self._change(who, asked, held, document, "flags", describe_flag, [])
-
-    async def set_override(self, who: str, asked: SetOverride) -> OverrideSet:
-        """Put a stage above the flag."""
-        scope, stage = asked.scope, Stage(asked.stage)
-        warnings = await check_known(self._db, scope, force=asked.force)
-        warnings += await check_holds(self._db, scope, stage, force=asked.force)
-        if not asked.force:
-            await check_override_stranding(self._db, self._redis, scope, stage)
-        lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
-        async with self._db.transaction() as connection:
-            before = await self._seen_override(connection, scope, asked.based_on)
-            row = await set_override(connection, scope, stage, by=who, why=asked.why, lasts=lasts)
-            was = None if before is None else before.stage
-            await append(connection, override_flip(scope, was, stage, who, asked.why, row.version))
-        return OverrideSet(row, warnings, override_notes(await self._flag_if_known(), scope, stage))
-
-    async def _flag_if_known(self) -> Json | None:
-        """An override does not wait for what holds the flag."""
-        try:
-            document = (await self._store.held()).document
-        except ApiError:
-            return None
-        return None if document is None else document["flags"][self._flag_key]
-
-    async def clear_override(self, who: str, asked: ClearOverride) -> None:
-        """Take the override of exactly this scope away."""
-        async with self._db.transaction() as connection:
-            before = await self._seen_override(connection, asked.scope, asked.based_on)
-            if before is None:
-                raise StageChangeRefused(f"there is no override for {asked.scope}")
-            if before.set_by == AUTHOR:
-                await check_holds(connection, asked.scope, None, force=False)
-            await clear_override(connection, asked.scope, by=who, why=asked.why)
-            await append(connection, override_flip(asked.scope, before.stage, None, who, asked.why, before.version))
-
-    async def overrides(self) -> list[Json]:
-        """Every override in force."""
-        return [override_view(row) for row in await load_overrides(self._db)]
-
-    async def _seen_override(self, connection: Any, scope: Scope, based_on: int) -> Override | None:
-        """The override of the scope, which is not changed by others any more. Raises `StageVersionStale`."""
-        await lock_overrides(connection)
-        before = next((row for row in await load_overrides(connection) if row.scope == scope), None)
-        version = 0 if before is None else before.version
-        if version != based_on:
-            changes = [override_change_view(row) for row in await connection.fetch(SQL.override_changes, MEANWHILE)]
-            last = next((one for one in changes if one["what"] == f"override for {scope}"), None)
-            meanwhile = [] if last is None else [FlagChange(**{**last, "version": version})]
-            raise StageVersionStale(f"the override for {scope}", based_on, version, meanwhile)
-        return before
 
     async def _edit(
         self,

@@ -15,6 +15,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
 from gateway.tasks.payload import decode_payload, encode_json
+from gateway.tasks.run_type import RUN_TYPE
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -236,11 +237,12 @@ class Transitions:
 
     async def _retry_task(self, task_id: str) -> None:
         async with self._db.transaction() as db:
-            await db.fetchrow(SQL.lock_task, task_id)
+            dispatch = await db.fetchrow(SQL.lock_task, task_id)
             row = await db.fetchrow(SQL.lock_log, task_id)
             if row is None:
                 raise TaskNotFound
-            if row["status"] not in ("FAILED", "STOPPED"):
+            is_forgotten_run = dispatch is None and row["task_type"] == RUN_TYPE
+            if is_forgotten_run or row["status"] not in ("FAILED", "STOPPED"):
                 raise TaskNotRetryable
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(

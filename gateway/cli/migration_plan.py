@@ -183,8 +183,8 @@ def _path(name: str) -> str:
 
 
 def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:
-    headers = {"Content-Type": "application/yaml"}
-    return gateway.call(method, path, query=query, content=file.read_bytes(), headers=headers)
+    kind = "application/json" if file.suffix == ".json" else "application/yaml"
+    return gateway.call(method, path, query=query, content=file.read_bytes(), headers={"Content-Type": kind})
 
 
 def _name_in(file: Path) -> str:

@@ -17,6 +17,7 @@ from gateway.cli.main import app
 PATH = "/gateway/v1/migration/plans"
 PLAN = "name: spring\nwhy: the move\nbake: '0'\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [t-ann]}]\n"
 ANSWERS = "spring\nthe move\nlive\nacme, globex\nEurope/Berlin\n"
+JSON = {"Content-Type": "application/json"}
 YAML = {"Content-Type": "application/yaml"}
 
 
@@ -61,6 +62,9 @@ async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient
     assert error(await admin.get(f"{PATH}/spring")) == (404, "plan_not_found")
     assert error(await admin.put(f"{PATH}/autumn", content=PLAN, headers=YAML)) == (422, "plan_invalid")
     assert error(await admin.put(f"{PATH}/spring", content=b"\xff", headers=YAML)) == (422, "invalid_request")
+    as_json = {"name": "spring", "why": "\U0001f680", "waves": [{"tenants": ["t-ann"]}]}
+    assert (await admin.post(f"{PATH}/validate", content=json.dumps(as_json), headers=JSON)).json()["valid"]
+    assert error(await admin.post(f"{PATH}/validate", content="{", headers=JSON)) == (422, "invalid_request")
 
     draft = await admin.put(f"{PATH}/spring", content=PLAN, headers=YAML)
     assert (draft.status_code, draft.json()["state"]) == (200, "draft")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ YAML = {"Content-Type": "application/yaml"}
 
 @pytest.fixture
 async def admin(serve: Any, key: str, people: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve({}) as (client, _):
+    async with serve({}) as (client, gateway):
+        await gateway.start()
         client.headers["Authorization"] = f"Bearer {await people.add_user('root', admin=True)}"
         yield client
 
@@ -33,9 +35,13 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def until(admin: httpx.AsyncClient, state: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
-        while (plan := (await admin.get(f"{PATH}/spring")).json())["state"] != state:
-            await asyncio.sleep(0.05)
+    plan: dict[str, Any] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(30):
+            while plan.get("state") != state:
+                plan = (await admin.get(f"{PATH}/spring")).json()
+                await asyncio.sleep(0.05)
+    assert plan["state"] == state, plan["says"]
     return plan
 
 
@@ -98,10 +104,11 @@ async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient
 async def test_plans_are_for_administrators(admin: httpx.AsyncClient, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     for method, path in (
-        ("GET", PATH),
-        ("GET", f"{PATH}/spring"),
-        ("PUT", f"{PATH}/spring"),
-        ("GET", f"{PATH}/schema"),
+        ("GET", ""),
+        ("GET", "/spring"),
+        ("PUT", "/spring"),
+        ("POST", "/validate"),
+        ("GET", "/schema"),
     ):
         assert (await admin.request(method, f"{PATH}{path}", headers=headers)).status_code == 403
 

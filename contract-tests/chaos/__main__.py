@@ -3,6 +3,7 @@
 `make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
 The first flip has a tenant rehearsed. `GUARDED=1`: the second one moves a tenant whose tasks fail on Temporal only, and
 its guardrail takes it back; so does the fault `leader_dies_in_a_rollback`.
+`PLANS=1`: plans move everybody and back, all the time, beside the flips.
 `MUTATE=fence` takes the fence away, `MUTATE=rampdown` the question to Redis before a task moves.
 `MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
@@ -11,6 +12,7 @@ The last line is one JSON object; the exit code is 1 when a rule was violated.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -64,11 +66,16 @@ async def main() -> int:
             hitting, moving = random.Random(chance.random()), random.Random(chance.random())
             counting = asyncio.create_task(count_open_forever(world, counted))
             watching = asyncio.create_task(moves.watch_drain_forever())
+            planning = asyncio.create_task(moves.planner.plan_forever()) if number("PLANS", 0) else None
             async with asyncio.TaskGroup() as group:
                 striking = group.create_task(strike(world, moves, hitting, faults, timeline, began, pace))
                 flipping = group.create_task(flip(moves, moving, flips, pace, guarded=guarded))
                 group.create_task(submit_all(clients, pace))
             counting.cancel()
+            if planning is not None:
+                planning.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await planning
             accepted, crowded = len(clients.tasks), clients.crowded
             done_flips, done_faults = flipping.result(), striking.result()
             print(f"{time.monotonic() - began:8.2f} s  all is sent and struck", flush=True)
@@ -97,6 +104,7 @@ async def main() -> int:
         "leader_deaths": dict(world.leader_deaths),
         "safe": len(history.safe),
         "taken_back": moves.taken_back,
+        "plans": dict(moves.planner.ended),
         "rehearsed": rehearsed,
         "probed": probed,
         "violations": len(violations),

@@ -50,6 +50,9 @@ def faults_of(moves: Moves) -> dict[str, Fault]:
         else:
             await process_faults.leader_dies_in_a_rollback(world, chance, moves.be_taken_back)
 
+    async def leader_dies_in_a_plan(world: World, chance: random.Random) -> None:
+        await process_faults.leader_dies_in_a_plan(world, chance, moves.planner.carry_out)
+
     faults: tuple[Fault, ...] = (
         process_faults.kill_worker,
         process_faults.kill_gateway,
@@ -59,6 +62,7 @@ def faults_of(moves: Moves) -> dict[str, Fault]:
         process_faults.gateway_dies_at_a_step,
         leader_dies_in_a_rampdown,
         leader_dies_in_a_rollback,
+        leader_dies_in_a_plan,
         process_faults.worker_hangs_past_its_lease,
         server_faults.restart_redis,
         server_faults.empty_redis,

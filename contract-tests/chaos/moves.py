@@ -13,6 +13,7 @@ import httpx
 from checker import Request
 from clients import Clients
 from gateway.routing.stages import Stage
+from plans import Planner
 from world import TENANTS, World
 
 _STAGES, _DRAIN = "/gateway/v1/migration/stages", "/gateway/v1/migration/drain"
@@ -47,6 +48,7 @@ class Moves:
         self.taken_back = 0
         self.guarded: str | None = None
         """The tenant that nobody else may move now."""
+        self.planner = Planner(self)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -65,12 +67,12 @@ class Moves:
         change.answered = time.monotonic()
 
     async def _is_set(self, body: dict[str, Any]) -> bool:
-        seen = await self._ask("GET", _STAGES)
+        seen = await self.ask("GET", _STAGES)
         if seen is None or seen.is_error or not await self._let_go(seen.json()["overrides"]):
             return False
-        answer = await self._ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
+        answer = await self.ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
         if answer is not None and "move_held" in answer.text:
-            await self._ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
+            await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
         # 409: somebody else was faster, maybe this very change, whose answer was lost.
         if answer is None or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             return False
@@ -83,8 +85,8 @@ class Moves:
         for one in overrides:
             released = {"tenant_id": one["tenant_id"], "why": "fault suite"}
             # Most of them are not locked, which is answered with 409.
-            await self._ask("POST", f"{_GUARDRAILS}/unlock", released)
-            cleared = await self._ask("DELETE", f"{_STAGES}/overrides", query=released | {"based_on": one["version"]})
+            await self.ask("POST", f"{_GUARDRAILS}/unlock", released)
+            cleared = await self.ask("DELETE", f"{_STAGES}/overrides", query=released | {"based_on": one["version"]})
             if cleared is None or cleared.is_error:
                 return False
         return True
@@ -133,7 +135,7 @@ class Moves:
         while not (await self._world.rows.rehearsed())[1] and time.monotonic() < deadline:
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _ask(
+    async def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
     ) -> httpx.Response | None:
         """None: no gateway answered."""
@@ -175,7 +177,7 @@ class Moves:
 
     async def watch_drain_forever(self) -> None:
         while True:
-            answer = await self._ask("GET", _DRAIN)
+            answer = await self.ask("GET", _DRAIN)
             if answer is not None and answer.is_success:
                 report = answer.json()
                 if report["verdict"] == "safe_to_switch_off":

@@ -17,16 +17,19 @@ from world import TENANTS, World
 
 #: Moves a tenant, as an operator does.
 Move = Callable[[str], Coroutine[Any, Any, None]]
+#: Moves everybody by a plan, and back.
+Plan = Callable[[], Coroutine[Any, Any, None]]
 
 GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
 RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
 ROLLBACK_POINTS = [point for point in POINTS if point in ("before_rollback", "in_rollback", "after_rollback")]
+PLAN_POINTS = [point for point in POINTS if "_plan_" in point]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
-#: Longest wait for a leader to die in a rampdown, and in a rollback, which needs evidence first.
+#: Longest wait for a leader to die in a rampdown or a plan, and in a rollback, which needs evidence first.
 DEATH_SECONDS, ROLLBACK_DEATH_SECONDS = 30.0, 150.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
@@ -55,23 +58,32 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
 async def leader_dies_in_a_rampdown(world: World, chance: random.Random, ramp_down: Move) -> None:
     """At a step of a move, each before any comes again. The next leader finds what was done."""
     step = min(RAMPDOWN_POINTS, key=lambda point: world.leader_deaths[point])
-    await _leader_dies(world, chance, step, ramp_down, DEATH_SECONDS)  # or another's move comes first
+    await _leader_dies(world, chance, step, ramp_down(chance.choice(TENANTS)), DEATH_SECONDS)
 
 
 async def leader_dies_in_a_rollback(world: World, chance: random.Random, be_taken_back: Move) -> None:
     """At a step of it. The next leader takes the tenant back, or finds that it was."""
-    await _leader_dies(world, chance, chance.choice(ROLLBACK_POINTS), be_taken_back, ROLLBACK_DEATH_SECONDS)
+    step = chance.choice(ROLLBACK_POINTS)
+    await _leader_dies(world, chance, step, be_taken_back(chance.choice(TENANTS)), ROLLBACK_DEATH_SECONDS)
 
 
-async def _leader_dies(world: World, chance: random.Random, step: str, move: Move, seconds: float) -> None:
-    """At a fault point of what the move makes it do. It is alone until then; all come when it is dead."""
-    number, tenant = chance.randrange(len(world.gateways)), chance.choice(TENANTS)
+async def leader_dies_in_a_plan(world: World, chance: random.Random, plan: Plan) -> None:
+    """At a step of a plan, each before any comes again. The next leader goes on."""
+    step = min(PLAN_POINTS, key=lambda point: world.leader_deaths[point])
+    await _leader_dies(world, chance, step, plan(), DEATH_SECONDS)
+
+
+async def _leader_dies(
+    world: World, chance: random.Random, step: str, doing: Coroutine[Any, Any, None], seconds: float
+) -> None:
+    """At a fault point of what is being done. It is alone until then; all come when it is dead."""
+    number = chance.randrange(len(world.gateways))
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
     await asyncio.gather(*(one.kill() for one in world.gateways))
     await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
-    moving = asyncio.create_task(move(tenant))
+    moving = asyncio.create_task(doing)  # or another one comes first
     deadline = time.monotonic() + seconds
     while gateway.is_alive and time.monotonic() < deadline:
         await asyncio.sleep(0.05)

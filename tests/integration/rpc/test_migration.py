@@ -7,18 +7,24 @@ from typing import Any
 import grpc
 import pytest
 from taskgate.v1 import (
+    ActOnPlanRequest,
     DrainRequest,
     DrainVerdict,
     GetGuardrailsRequest,
     GetParityRequest,
+    GetPlanRequest,
+    GetPlanSchemaRequest,
     GetRampdownRequest,
     GuardrailPhase,
     ListGuardrailEventsRequest,
+    ListPlansRequest,
     MigrationServiceStub,
     ParityVerdict,
+    PutPlanRequest,
     SetGuardrailRequest,
     UnfreezeGuardrailsRequest,
     UnlockGuardrailRequest,
+    ValidatePlanRequest,
     WatchDrainRequest,
     WatchParityRequest,
 )
@@ -130,4 +136,37 @@ async def test_guardrails_are_set_shown_and_told(face: Any, migration: Any, refu
     refused = await refusal(migration.SetGuardrail(SetGuardrailRequest(tier="gold", why="x"), metadata=face.root))
     assert refused.code is Code.INVALID_ARGUMENT
     refused = await refusal(migration.GetGuardrails(GetGuardrailsRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+
+
+async def test_a_plan_is_checked_written_and_steered(face: Any, migration: Any, refusal: Any) -> None:
+    text = "name: spring\nwhy: the move\nbake: 90s\nwaves: [{tenants: [t-ann]}]\n"
+    wrong = await migration.ValidatePlan(
+        ValidatePlanRequest(document=text.replace("ann", "nobody")), metadata=face.root
+    )
+    assert (wrong.valid, [(one.code, one.place, one.line) for one in wrong.faults]) == (
+        False,
+        [("unknown_tenant", "/waves/0/tenants/0", 4)],
+    )
+    right = await migration.ValidatePlan(ValidatePlanRequest(document=text), metadata=face.root)
+    assert (right.valid, right.waves[0].bake.ToSeconds(), list(right.waves[0].first)) == (True, 90, ["t-ann"])
+    made = (await migration.PutPlan(PutPlanRequest(name="spring", document=text), metadata=face.root)).plan
+    assert (made.state, made.waves[0].waiting, made.HasField("wave"), made.created_by) == ("draft", 1, False, "root")
+    stale = PutPlanRequest(name="spring", document=text, based_on=made.version + 1)
+    refused = await refusal(migration.PutPlan(stale, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.ABORTED, "PLAN_STALE")
+    act = ActOnPlanRequest(name="spring", act="pause", why="w")
+    refused = await refusal(migration.ActOnPlan(act, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PLAN_REFUSED")
+    act = ActOnPlanRequest(name="spring", act="abort", why="not today")
+    ended = (await migration.ActOnPlan(act, metadata=face.root)).plan
+    assert (ended.state, [step.why for step in ended.steps]) == ("aborted", ["abort: not today", "written: the move"])
+    found = (await migration.GetPlan(GetPlanRequest(name="spring"), metadata=face.root)).plan
+    assert (found.document, found.version) == (text, ended.version)
+    assert [one.name for one in (await migration.ListPlans(ListPlansRequest(), metadata=face.root)).plans] == ["spring"]
+    schema = (await migration.GetPlanSchema(GetPlanSchemaRequest(), metadata=face.root)).schema
+    assert schema["title"] == "Plan"
+    refused = await refusal(migration.GetPlan(GetPlanRequest(name="autumn"), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.NOT_FOUND, "PLAN_NOT_FOUND")
+    refused = await refusal(migration.ListPlans(ListPlansRequest(), metadata=face.ann))
     assert refused.code is Code.PERMISSION_DENIED

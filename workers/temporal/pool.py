@@ -10,6 +10,7 @@ of them at once, where slots are many and queues few (`pollers`). Pollers that s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
@@ -50,6 +51,8 @@ MANY_QUEUES = 400
 BUILD_ID = "taskgate"
 #: Running activities are ended by the pool itself, never by the SDK's own grace.
 NEVER = timedelta(days=3650)
+#: Longest wait for the ends of polls that were cut off.
+LEAVE_SECONDS = 2.0
 #: Heartbeats go out when the activity says so; the SDK would hold them back for 80 % of their timeout.
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
@@ -190,6 +193,9 @@ class TemporalWorkerPool:
             server.leave()
         if self._probes is not None:
             await self._probes.leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._slots.polls_ended()
         await self._activity.leave(self._drain)
         for server in (*self._serving.values(), *self._departed):
             await server.wait()

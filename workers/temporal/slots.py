@@ -13,7 +13,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -74,6 +74,8 @@ class SharedSlots(CustomSlotSupplier):
         self._quiet = quiet
         self._used = 0
         self._fresh = 0
+        self._polls = 0
+        self._no_polls = asyncio.Event()
         self._waiting: deque[asyncio.Future[_Permit]] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,6 +112,13 @@ class SharedSlots(CustomSlotSupplier):
         self._closed = True
         while (passed := time.monotonic() - self._last_move) < self._quiet:
             await asyncio.sleep(self._quiet - passed)
+
+    async def polls_ended(self) -> None:
+        """Return when no poll is under way any more. What goes back to its queue before that may be handed to one that
+        is just cut off."""
+        while self._polls:
+            self._no_polls.clear()
+            await self._no_polls.wait()
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         loop = self._loop = asyncio.get_running_loop()
@@ -157,6 +166,7 @@ class SharedSlots(CustomSlotSupplier):
         """A fresh permit; under the lock, on the loop."""
         permit = _Permit()
         self._fresh += 1
+        self._polls += 1
         self._last_move = time.monotonic()
         loop.call_later(self._settle, self._park, permit)
         return permit
@@ -175,6 +185,10 @@ class SharedSlots(CustomSlotSupplier):
             self._fresh -= 1
         elif permit.state is _State.USED:
             self._used -= 1
+        if permit.state in (_State.FRESH, _State.PARKED):
+            self._polls -= 1
+            if not self._polls:
+                self._call(self._no_polls.set)
         permit.state = _State.OVER
 
     def _grant(self) -> None:
@@ -198,6 +212,9 @@ class SharedSlots(CustomSlotSupplier):
         self._grant()
 
     def _wake(self) -> None:
+        self._call(self._grant)
+
+    def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._grant)
+            loop.call_soon_threadsafe(function)

@@ -133,5 +133,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             "drain": lambda: gateway.drain_watch.subscriptions,
         },
         connections=database.connections,
+        leads=lambda: gateway.leader.leads,
+        jobs=lambda: gateway.leader.ages,
     )
     return gateway

@@ -16,6 +16,7 @@ from gateway.tasks.lifecycle.claim import Claim
 from workers.dependencies import Dependencies
 from workers.execution.inline import InlineExecution
 from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive
+from workers.execution.trace_context import within
 from workers.failure import failure_of
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
@@ -43,7 +44,8 @@ class Child:
                 if running is not None:
                     running.cancel()
                 continue
-            running = asyncio.create_task(self._run(Claim(**message["claim"]), message["payload"]))
+            with within(message["trace"]):
+                running = asyncio.create_task(self._run(Claim(**message["claim"]), message["payload"]))
 
     async def _run(self, claim: Claim, payload: dict[str, Any]) -> None:
         handler = self._registry.get_handler(claim.task_type)

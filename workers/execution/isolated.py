@@ -27,6 +27,7 @@ from workers.execution.messages import (
     pack,
     receive,
 )
+from workers.execution.trace_context import present_trace
 from workers.failure import Failure
 from workers.handlers.base import TaskHandler, TaskRegistry
 
@@ -115,7 +116,7 @@ class IsolatedExecution:
         try:
             child = await self._take()
             child.tasks += 1
-            child.ask(pack(RUN, claim=claim_as_json(claim), payload=payload))
+            child.ask(pack(RUN, claim=claim_as_json(claim), payload=payload, trace=present_trace()))
             answer = await self._watched(child)
             if answer is None:
                 code = await child.end()

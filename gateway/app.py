@@ -59,6 +59,7 @@ PARTS = (
     "migration_rampdown",
     "migration_guardrails",
     "migration_rehearsal",
+    "migration_plans",
     "health",
 )
 

@@ -43,6 +43,7 @@ from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.plans.plans import Plans
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
@@ -136,6 +137,7 @@ class Gateway:
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
+    plans: Plans
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry

@@ -180,6 +180,7 @@ class Settings(BaseSettings):
         ge=2,
         description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
     )
+    guardrail_days: int = Field(365, ge=1, le=3650, description="How long the history of guardrails is kept")
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )

@@ -11,8 +11,8 @@ from gateway.dags.document import Document, check_plain, parse
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.dags.limits import Limits
 from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
-from gateway.errors import InvalidRequest
-from gateway.sandbox.pool import Sandbox, SandboxExceeded
+from gateway.errors import ApiError, InvalidRequest, TooMuchHeld
+from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
 
 #: Longest check of one definition.
 CHECK_SECONDS = 10.0
@@ -27,7 +27,7 @@ class Source:
     is_json: bool = False
 
     def document(self, limits: Limits) -> Document:
-        """Raises `DagInvalid`, `InvalidRequest`."""
+        """Raises `DagInvalid`, `InvalidRequest`, `TooMuchHeld`."""
         if not self.is_json:
             return parse(self.text, limit=limits.document_bytes)
         try:
@@ -44,7 +44,7 @@ class Checker:
         self._sandbox = Sandbox(processes=processes, megabytes=CHECK_MEGABYTES, preload=(__name__,))
 
     async def subs_named(self, source: Source) -> set[str]:
-        """The DAGs that it names. Raises `DagInvalid`, `InvalidRequest`."""
+        """The DAGs that it names. Raises `DagInvalid`, `InvalidRequest`, `TooMuchHeld`."""
         try:
             return await self._sandbox.run(CHECK_SECONDS, _subs_named, source, self._limits)
         except SandboxExceeded as error:
@@ -53,7 +53,7 @@ class Checker:
     async def check(
         self, source: Source, name: str | None, subs: Mapping[str, SubDag], known_types: Collection[str] | None
     ) -> Checked:
-        """Raises `DagInvalid` with every fault; `name` is what the request calls it."""
+        """Raises `DagInvalid` with every fault, `TooMuchHeld`; `name` is what the request calls it."""
         try:
             return await self._sandbox.run(CHECK_SECONDS, _check, source, name, subs, known_types, self._limits)
         except SandboxExceeded as error:
@@ -63,7 +63,9 @@ class Checker:
         await self._sandbox.close()
 
 
-def _too_costly(error: SandboxExceeded) -> DagInvalid:
+def _too_costly(error: SandboxExceeded) -> ApiError:
+    if isinstance(error, SandboxLost):
+        return TooMuchHeld(retry_after=1)
     return DagInvalid([Fault("too_large", "", f"it cannot be checked: {error}; make it smaller")])
 
 

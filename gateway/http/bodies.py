@@ -15,10 +15,10 @@ from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.errors import BodyTooLarge
+from gateway.errors import BodyTooLarge, TooMuchHeld
 from gateway.http.json_body import decode_checked, decode_json, refuse
 from gateway.http.json_places import places_of_items
-from gateway.sandbox.pool import Piecewise, Sandbox, SandboxExceeded
+from gateway.sandbox.pool import Piecewise, Sandbox, SandboxExceeded, SandboxLost
 
 #: Beyond either, a body is looked at in a child process first.
 SMALL_BYTES = 256 * 1024
@@ -77,7 +77,8 @@ class Bodies:
         """The value of a body, and what of it is no `model`: the first errors, as pydantic's, without what was sent.
 
         Only one body of a key is looked at at a time. Raises `json.JSONDecodeError` as `decode_json` does, also for
-        more values than fit a body that may have `limit` bytes, and `BodyTooLarge` for one that costs too much.
+        more values than fit a body that may have `limit` bytes, `BodyTooLarge` for one that costs too much, and
+        `TooMuchHeld`.
         """
         turn = self._turns.setdefault(key_id, asyncio.Lock())
         async with turn:
@@ -85,6 +86,8 @@ class Bodies:
                 found = await self._sandbox.run(
                     CHECK_SECONDS, _look, Piecewise(body), model, self._max_depth, limit // BYTES_OF_A_VALUE
                 )
+            except SandboxLost:
+                raise TooMuchHeld(retry_after=1) from None
             except SandboxExceeded as error:
                 raise BodyTooLarge(f"The request body cannot be read: {error}.") from None
         if found.errors:

@@ -173,6 +173,8 @@ class KeyedCalls:
                 try:
                     return await collect(received, authorization, incoming, context)
                 except Exception as error:
+                    if not isinstance(error, Unauthenticated | grpc.aio.BaseError):
+                        await received.discard()
                     await self._refuse(context, authorization, error)
                     raise
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from gateway.errors import BodyTooLarge, InvalidRequest
-from gateway.sandbox.pool import Sandbox, SandboxExceeded
+from gateway.errors import BodyTooLarge, InvalidRequest, TooMuchHeld
+from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
 
 Request = TypeVar("Request", bound=Message)
 _T = TypeVar("_T")
@@ -39,10 +39,13 @@ def parse(request_type: type[Request], raw: bytes) -> Request:
 
 
 async def parse_apart(request_type: type[Request], raw: bytes, sandbox: Sandbox, *, largest: int) -> Request:
-    """As `parse`, for messages of any size; `largest` is the size of the largest. Raises `BodyTooLarge`, too."""
+    """As `parse`, for messages of any size; `largest` is the size of the largest. Raises `BodyTooLarge` and
+    `TooMuchHeld`, too."""
     if len(raw) > HEAVY:
         try:
             wrong = await sandbox.run(CHECK_SECONDS, _check, request_type, raw, largest // BYTES_OF_A_VALUE)
+        except SandboxLost:
+            raise TooMuchHeld(retry_after=1) from None
         except SandboxExceeded as error:
             raise BodyTooLarge(f"The request cannot be read: {error}.") from None
         if wrong is not None:

@@ -23,6 +23,8 @@ from gateway.sandbox.pool import Sandbox
 MESSAGE_SECONDS = 30.0
 #: The same of a call that needs no key (seconds): all that anybody can have held is what arrives in this time.
 KEYLESS_SECONDS = 1.0
+#: A call that is refused may send what nobody wants for so long (seconds).
+DISCARD_SECONDS = 5.0
 #: Messages of a key that was valid are read without asking again for so long (seconds); the call itself asks.
 TRUSTED_SECONDS = 60.0
 #: Keys that are remembered.
@@ -108,6 +110,7 @@ class Incoming:
         self._receiver = receiver
         self._authorization = authorization
         self._until_the_end = until_the_end
+        self._messages: AsyncIterator[bytes] | None = None
 
     async def only(self, request_type: type[Request], incoming: AsyncIterator[bytes]) -> Request:
         """The request of a call that has one."""
@@ -128,7 +131,7 @@ class Incoming:
         key = await self._receiver.known(self._authorization)
         await key.unfinished.acquire()
         self._until_the_end.callback(key.unfinished.release)
-        messages = aiter(incoming)
+        messages = self._messages = aiter(incoming)
         if isinstance(messages, AsyncGenerator):
             self._until_the_end.push_async_callback(messages.aclose)
         while (raw := await self._kept(key, lambda: _next(messages, MESSAGE_SECONDS))) is not None:
@@ -137,6 +140,18 @@ class Incoming:
                 request = await self._parsed(request_type, raw)
             del raw
             yield size, request
+
+    async def discard(self) -> None:
+        """Read and forget what else comes of a call that is refused. A client that still writes when it is told so may
+        take that for a fault inside of its library, and says INTERNAL."""
+        messages = self._messages
+        if messages is None:
+            return
+        key = await self._receiver.known(self._authorization)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while await self._read(key, lambda: anext(messages, None)) is not None:
+                    pass
 
     async def release(self) -> None:
         """Give everything back before the call ends."""
@@ -147,18 +162,22 @@ class Incoming:
         return await parse_apart(request_type, raw, receiver.sandbox, largest=receiver.largest)
 
     async def _kept(self, key: _Key, read: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
-        """A message, whose room is given back when the call ends. The only one of a key does not wait for others'."""
-        async with self._receiver.unfinished if key.reading else contextlib.nullcontext():
-            key.reading += 1
-            try:
-                raw = await read()
-            finally:
-                key.reading -= 1
+        """A message, whose room is given back when the call ends."""
+        raw = await self._read(key, read)
         if raw is not None and len(raw) > SMALL:
             held, size = self._receiver.held, len(raw)
             held.hold(key.key_id, size)
             self._until_the_end.callback(held.release, key.key_id, size)
         return raw
+
+    async def _read(self, key: _Key, read: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
+        """A message, or None at the end. The only one of a key does not wait for others'."""
+        async with self._receiver.unfinished if key.reading else contextlib.nullcontext():
+            key.reading += 1
+            try:
+                return await read()
+            finally:
+                key.reading -= 1
 
     @asynccontextmanager
     async def _turn(self, key: _Key, raw: bytes) -> AsyncIterator[None]:

@@ -11,9 +11,10 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, ParamSpec, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from gateway.recovery.guard import die_with
 
@@ -22,11 +23,23 @@ T = TypeVar("T")
 
 #: Limit of a function by the clock, as a multiple of its limit of processor time.
 WAIT = 5
+#: Children that a call may lose to others, such as to the system when memory is short.
+_TRIES = 2
+#: Exit codes of children that were ended from outside; the second when the server that forks them died.
+_KILLED = (-signal.SIGKILL, 255)
+#: After these there is no child any more.
+_ENDS = (BrokenProcessPool, ProcessExpired, TimeoutError)
+#: Seconds between looks whether the child that is waited for lives.
+_LOOK = 0.5
 _MEGABYTE = 1024 * 1024
 
 
 class SandboxExceeded(Exception):
     """The function needed more time or memory than it may have; the message says which."""
+
+
+class SandboxLost(SandboxExceeded):
+    """The function's process was killed from outside, again and again; later it may be carried out."""
 
 
 class Piecewise:
@@ -56,49 +69,106 @@ def _joined(pieces: list[bytes]) -> bytes:
 
 
 class Sandbox:
-    """Runs functions in `processes` children, each with `megabytes` of memory; none is started before the first call.
+    """Runs functions in `processes` children, each with `megabytes` of memory; one is started when a call needs it.
 
-    A child that exceeds a limit is killed and replaced. `preload` names the modules that children have from the start.
+    A child that exceeds a limit, or whose call is cut, is killed. `preload` names the modules that children have from
+    the start. Each child is a pool of its own: what waits for one is not lost with another.
     """
 
     def __init__(self, *, processes: int = 2, megabytes: int, preload: tuple[str, ...] = ()) -> None:
-        self._processes = processes
+        self._turns = asyncio.Semaphore(processes)
         self._megabytes = megabytes
         self._preload = preload
-        self._pool: ProcessPool | None = None
+        self._idle: list[ProcessPool] = []
+        self._alive: set[ProcessPool] = set()
+        self._closed = False
 
     async def run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`.
+        """What the function returns or raises; both must be picklable. Raises `SandboxExceeded`, `SandboxLost`.
 
-        `seconds` limits the processor time; the limit by the clock is `WAIT` times that, for busy machines.
+        `seconds` limits the processor time; the limit by the clock is `WAIT` times that, for busy machines. A function
+        whose child is killed from outside is called once more.
         """
-        future = self._started().schedule(_timed, args=(seconds, function, args, kwargs), timeout=WAIT * seconds)
-        try:
-            result: T = await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise SandboxExceeded(f"it takes longer than {WAIT * seconds:g} s") from None
-        except ProcessExpired as error:
-            if error.exitcode == -signal.SIGPROF:
-                raise SandboxExceeded(f"it takes longer than {seconds:g} s") from None
-            raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
-        except MemoryError:
-            raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
-        return result
+        async with self._turns:
+            for _ in range(_TRIES):
+                try:
+                    result: T = await self._call(seconds, function, args, kwargs)
+                except TimeoutError:
+                    raise SandboxExceeded(f"it takes longer than {WAIT * seconds:g} s") from None
+                except BrokenProcessPool:
+                    continue
+                except ProcessExpired as error:
+                    if error.exitcode in _KILLED:
+                        continue
+                    if error.exitcode == -signal.SIGPROF:
+                        raise SandboxExceeded(f"it takes longer than {seconds:g} s") from None
+                    raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
+                except MemoryError:
+                    raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
+                return result
+        raise SandboxLost("its process was killed again and again")
 
-    def _started(self) -> ProcessPool:
-        if self._pool is None:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__, *self._preload])
-            limit = self._megabytes * _MEGABYTE
-            self._pool = ProcessPool(self._processes, initializer=_confine, initargs=(limit,), context=context)
-        return self._pool
+    async def _call(self, seconds: float, *work: Any) -> Any:
+        """The same in one child. Raises `BrokenProcessPool` when that was lost before it began."""
+        child = await self._child()
+        answered = False
+        try:
+            call = asyncio.wrap_future(_begun(child, seconds, work))
+            call.add_done_callback(_seen)
+            while not (await asyncio.wait({call}, timeout=_LOOK))[0]:
+                if not child.active:
+                    raise asyncio.CancelledError if self._closed else BrokenProcessPool
+            answered = not isinstance(call.exception(), _ENDS)
+            return call.result()
+        finally:
+            if answered:
+                self._idle.append(child)
+            else:
+                await self._end(child)
+
+    async def _child(self) -> ProcessPool:
+        while self._idle:
+            child = self._idle.pop()
+            if child.active:
+                return child
+            await self._end(child)
+        if self._closed:
+            raise asyncio.CancelledError
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__, *self._preload])
+        limit = self._megabytes * _MEGABYTE
+        child = ProcessPool(1, initializer=_confine, initargs=(limit,), context=context)
+        self._alive.add(child)
+        try:
+            await asyncio.to_thread(getattr, child, "active")  # starts it, and waits for the modules
+        except BaseException:
+            await self._end(child)
+            raise
+        return child
+
+    async def _end(self, child: ProcessPool) -> None:
+        if child in self._alive:
+            self._alive.remove(child)
+            child.stop()  # type: ignore[no-untyped-call]
+            await asyncio.to_thread(child.join)
 
     async def close(self) -> None:
-        """Kill the children; calls under way end with `CancelledError`."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()  # type: ignore[no-untyped-call]
-            await asyncio.to_thread(pool.join)
+        """Kill the children; calls under way, and later ones, end with `CancelledError`."""
+        self._closed = True
+        await asyncio.gather(*map(self._end, tuple(self._alive)))
+
+
+def _begun(child: ProcessPool, seconds: float, work: tuple[Any, ...]) -> ProcessFuture[Any]:
+    try:
+        return child.schedule(_timed, args=(seconds, *work), timeout=WAIT * seconds)
+    except RuntimeError as error:  # it was lost just now
+        raise BrokenProcessPool from error
+
+
+def _seen(call: asyncio.Future[Any]) -> None:
+    """Of a call that was given up nobody wants to hear."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _timed(seconds: float, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

@@ -27,6 +27,7 @@ PARTS = {
     "fairness": "tests.performance.fairness",
     "peers": "tests.performance.peers_part",
     "recovery": "tests.performance.recovery",
+    "memory": "tests.performance.lost_memory",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
     "tenants": "tests.performance.tenants",

@@ -15,6 +15,7 @@ from gateway.migration.parity.evidence import Counts, Evidence, Slice
 from gateway.migration.parity.histogram import Histogram
 from gateway.migration.parity.judgement import NOTHING, Judgement, ParityVerdict, Sides, judge, worst
 from gateway.migration.parity.recorder import SLICE_SECONDS
+from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of
@@ -128,7 +129,7 @@ class Parity:
     async def _query(self, caller: Caller, tenant_id: str) -> RouteQuery:
         if not caller.sees(tenant_id):
             raise TenantNotFound
-        row = await self._db.fetchrow(SQL.tenant_plan, tenant_id)
+        row = await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id)
         if row is None:
             raise TenantNotFound
         caller.check(tenant_id)

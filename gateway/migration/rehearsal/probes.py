@@ -30,6 +30,7 @@ from gateway.migration.rehearsal.probe_outcomes import OUTCOMES, ProbeOutcome
 from gateway.migration.rehearsal.reasons import Weight
 from gateway.migration.rehearsal.start_check import query_of
 from gateway.storage.database import Database
+from gateway.storage.forgetting import forget
 from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Probes:
 
     async def forget(self, days: int) -> None:
         """Forget what is older than `days`."""
-        await self._db.execute(SQL.forget, days)
+        await forget(self._db, SQL.forget, days)
 
     async def _send(self, one: PlannedProbe) -> ProbeAnswer | None:
         """None: it is under way, or may be."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from contracts.receiver import receiving
 from contracts.world import PATIENCE, Servers, World
 from deploy.local.jaeger import JaegerPart
 from deploy.local.ports import free_port
-from deploy.local.temporal_setup import ensure_namespace
 from gateway.observability.instrumentation import restore_libraries
 from gateway.observability.logs import JsonFormatter
 from gateway.rpc.server import GrpcServer
@@ -41,19 +39,6 @@ async def jaeger(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jaeg
     await part.start()
     yield part
     await part.kill()
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own_namespace(temporal_server: str, temporal_namespace: str) -> str:
-    """Where no other test's workers run what is sent."""
-    name = f"{temporal_namespace}-traces"
-    await ensure_namespace(temporal_server, name)
-    return name
-
-
-@pytest.fixture
-def servers(servers: Servers, own_namespace: str) -> Servers:
-    return replace(servers, temporal_namespace=own_namespace)
 
 
 class Outside(httpx.AsyncBaseTransport):
@@ -90,7 +75,7 @@ class IsolatedWorld(TracedWorld):
 @pytest.fixture(params=["off", "live"], ids=["redis", "temporal"])
 async def world(
     request: pytest.FixtureRequest,
-    servers: Servers,
+    own_servers: Servers,
     jaeger: JaegerPart,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +84,7 @@ async def world(
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
     kind, stage = (IsolatedWorld, "off") if request.param == "isolated" else (TracedWorld, request.param)
     monkeypatch.setenv("PYTHONPATH", str(Path(contracts.__file__).parents[1]))
-    async with kind(stage, servers, tmp_path).running() as world:
+    async with kind(stage, own_servers, tmp_path).running() as world:
         yield world
     restore_libraries()
 

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0190_task_cost"
-down_revision = "0150_tally"
+down_revision = "0170_plans"
 
 
 def upgrade() -> None:

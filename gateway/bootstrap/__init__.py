@@ -137,5 +137,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             "parity": lambda: gateway.parity_watch.subscriptions,
         },
         connections=database.connections,
+        leads=lambda: gateway.leader.leads,
+        jobs=lambda: gateway.leader.ages,
     )
     return gateway

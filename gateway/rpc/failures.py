@@ -92,7 +92,7 @@ def failure_of(error: Exception) -> Failure:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
     """End the call with the answer for an error; raises, as `context.abort` does."""
     failure = failure_of(error)
-    await context.abort(failure.code, failure.message, ((DETAILS_KEY, failure.details),))
+    await context.abort(failure.code, failure.message, (*context.trailing_metadata(), (DETAILS_KEY, failure.details)))
 
 
 def _details_of(error: ApiError) -> list[Message]:

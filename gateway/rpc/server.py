@@ -82,7 +82,8 @@ class GrpcServer:
             migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
-        self.calls = KeyedCalls(gateway.access, receiver)
+        answered = gateway.telemetry.events.answered
+        self.calls = KeyedCalls(gateway.access, receiver, count=lambda failed: answered("grpc", failed=failed))
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))

@@ -17,6 +17,7 @@ from gateway.tasks.lifecycle.claim import Claim
 from workers.dependencies import Dependencies
 from workers.execution.inline import InlineExecution
 from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, REHEARSE, failure_as_json, pack, receive
+from workers.execution.trace_context import within
 from workers.failure import failure_of
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
@@ -50,7 +51,8 @@ class Child:
                 run = self._rehearse(message["task_type"], message["payload"], message["limit"])
             else:
                 run = self._run(Claim(**message["claim"]), message["payload"])
-            running = asyncio.create_task(run)
+            with within(message["trace"]):
+                running = asyncio.create_task(run)
 
     async def _run(self, claim: Claim, payload: dict[str, Any]) -> None:
         handler = self._registry.get_handler(claim.task_type)

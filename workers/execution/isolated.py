@@ -28,6 +28,7 @@ from workers.execution.messages import (
     pack,
     receive,
 )
+from workers.execution.trace_context import present_trace
 from workers.failure import Failure
 from workers.handlers.base import TaskHandler, TaskRegistry
 
@@ -109,7 +110,7 @@ class IsolatedExecution:
 
         Raises `HandlerFailed`, `HandlerProcessDied`, `HandlerMemoryExceeded`.
         """
-        answer = await self._asked(pack(RUN, claim=claim_as_json(claim), payload=payload))
+        answer = await self._asked(pack(RUN, claim=claim_as_json(claim), payload=payload, trace=present_trace()))
         if answer["kind"] == FAILED:
             raise HandlerFailed(failure_from_json(answer["failure"]))
         return answer.get("result")
@@ -119,7 +120,9 @@ class IsolatedExecution:
 
         Raises `HandlerProcessDied`, `HandlerMemoryExceeded`.
         """
-        answer = await self._asked(pack(REHEARSE, task_type=task_type, payload=payload, limit=limit))
+        answer = await self._asked(
+            pack(REHEARSE, task_type=task_type, payload=payload, limit=limit, trace=present_trace())
+        )
         found: dict[str, Any] = answer["result"]
         return found
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -15,6 +16,12 @@ from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
 pytest_plugins = ["deploy.local.pytest_stack"]
+
+# Other tests run beside: how long an example takes says nothing of what it examines.
+hypothesis.settings.register_profile(
+    "beside-others", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("beside-others")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,7 +40,7 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = [place for place in places({"flags": {KEY: FLAG}, "segments": {}}) if place]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), values), min_size=1, max_size=3))
 def test_a_flag_with_anything_in_it(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     document: Any = {"flags": {KEY: deepcopy(FLAG)}, "segments": {}}

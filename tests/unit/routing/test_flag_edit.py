@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.access.placement import Tier
@@ -19,7 +19,7 @@ stages = st.sampled_from(list(Stage))
 names = st.one_of(st.none(), st.sampled_from(["x", "y"]))
 scopes = st.builds(Scope, names, names, names)
 queries = st.builds(RouteQuery, tenant_id=names, task_type=st.sampled_from(["x", "y"]), project_id=names)
-with_sdk = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+with_sdk = settings(max_examples=60)
 
 GOLD_RULE = {
     "id": "by-hand",
@@ -107,7 +107,7 @@ TASKS = [RouteQuery("acme", "x", f"task-{number}") for number in range(300)]
 
 
 @given(st.integers(0, 2**31 - 1), st.lists(st.floats(0.001, 99.999), min_size=2, max_size=4), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_percentages_are_stable_and_monotone(sdk_stages: Any, seed: int, percents: list[float], by_task: bool) -> None:
     by, population = ("task", TASKS) if by_task else ("tenant", TENANTS)
     flag, moved, percent_before = new_flag(KEY), set[int](), 0.0

@@ -15,6 +15,7 @@ from backends.errors import EngineUnavailable
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.errors import ApiError, DatabaseUnavailable, QuotaExceeded
 from gateway.migration.flags.errors import StageVersionStale
+from gateway.migration.plans.errors import PlanInvalid
 from gateway.rpc.failures import InvalidFields, Violation, failure_of, invalid
 
 KINDS = (ErrorInfo, BadRequest, RetryInfo)
@@ -41,7 +42,7 @@ def made(kind: type[ApiError]) -> ApiError:
         return kind("tasks_per_day", 5, retry_after=60)
     if issubclass(kind, StageVersionStale):
         return kind("the flag", 1, 2)
-    return kind([Fault("x", "/", "wrong")]) if issubclass(kind, DagInvalid) else kind()
+    return kind([Fault("x", "/", "wrong")]) if issubclass(kind, DagInvalid | PlanInvalid) else kind()
 
 
 @pytest.mark.parametrize(

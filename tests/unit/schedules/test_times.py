@@ -215,7 +215,7 @@ FIELD = st.sampled_from(["*", "0", "5", "*/7", "10-20", "1,30"])
 HOUR = st.sampled_from(["*", "0", "2", "1-3", "*/2", "23"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(minute=FIELD, hour=HOUR, zone=ZONES, day=st.integers(0, 730), second=st.integers(0, 86399))
 def test_times_always_go_forward_and_match_the_clock(minute: str, hour: str, zone: str, day: int, second: int) -> None:
     """Whatever the zone does: strictly later, no time between them that the next call would have found."""

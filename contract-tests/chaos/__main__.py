@@ -1,7 +1,9 @@
 """A seeded history of flips, submits, stops, retries and faults, and the checker's verdict on it.
 
 `make chaos TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [ONLY=kill_worker,…] [LEGACY=1] [TEMPORAL_SERVERS=3]`.
-`GUARDED=1`: the first flip moves a tenant whose tasks fail on Temporal only, and its guardrail takes it back.
+The first flip has a tenant rehearsed. `GUARDED=1`: the second one moves a tenant whose tasks fail on Temporal only, and
+its guardrail takes it back; so does the fault `leader_dies_in_a_rollback`.
+`PLANS=1`: plans move everybody and back, all the time, beside the flips.
 `MUTATE=fence` takes the fence away, `MUTATE=rampdown` the question to Redis before a task moves.
 `MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
@@ -10,6 +12,7 @@ The last line is one JSON object; the exit code is 1 when a rule was violated.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -63,11 +66,16 @@ async def main() -> int:
             hitting, moving = random.Random(chance.random()), random.Random(chance.random())
             counting = asyncio.create_task(count_open_forever(world, counted))
             watching = asyncio.create_task(moves.watch_drain_forever())
+            planning = asyncio.create_task(moves.planner.plan_forever()) if number("PLANS", 0) else None
             async with asyncio.TaskGroup() as group:
                 striking = group.create_task(strike(world, moves, hitting, faults, timeline, began, pace))
                 flipping = group.create_task(flip(moves, moving, flips, pace, guarded=guarded))
                 group.create_task(submit_all(clients, pace))
             counting.cancel()
+            if planning is not None:
+                planning.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await planning
             accepted, crowded = len(clients.tasks), clients.crowded
             done_flips, done_faults = flipping.result(), striking.result()
             print(f"{time.monotonic() - began:8.2f} s  all is sent and struck", flush=True)
@@ -96,6 +104,7 @@ async def main() -> int:
         "leader_deaths": dict(world.leader_deaths),
         "safe": len(history.safe),
         "taken_back": moves.taken_back,
+        "plans": dict(moves.planner.ended),
         "rehearsed": rehearsed,
         "probed": probed,
         "violations": len(violations),
@@ -105,8 +114,13 @@ async def main() -> int:
     if world.legacy:
         summary["legacy_runs"] = starts.get(LEGACY, 0)
     print(json.dumps(summary))
-    # Beside legacy workers that ran nothing, and with rampdowns that moved nothing, nothing was proven.
-    is_idle = (world.legacy and not starts.get(LEGACY)) or (moves.has_ramped_down and not moved)
+    # Beside legacy workers that ran nothing, with rampdowns that moved nothing, and a guardrail that took nothing back,
+    # nothing was proven.
+    is_idle = (
+        (world.legacy and not starts.get(LEGACY))
+        or (moves.has_ramped_down and not moved)
+        or (moves.is_guarded and not moves.taken_back)
+    )
     return 1 if violations or is_idle else 0
 
 

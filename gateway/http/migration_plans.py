@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
@@ -127,8 +128,14 @@ async def _who(request: Request) -> str:
 
 
 async def _text(request: Request) -> str:
+    """JSON is written anew: YAML knows not all of its escapes."""
+    body = await request.body()
     try:
-        return (await request.body()).decode()
+        if "json" in request.headers.get("content-type", ""):
+            body = orjson.dumps(orjson.loads(body))
+        return body.decode()
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The plan is not JSON: {error}") from None
     except UnicodeDecodeError:
         raise InvalidRequest("The plan is not UTF-8.") from None
 

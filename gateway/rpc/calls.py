@@ -64,7 +64,7 @@ def _metadata(context: Context, name: str) -> str | None:
 
 
 class Unbroken:
-    """Carries out to its end what must not stop half-way because a client leaves or its deadline passes.
+    """Completes work that must not stop half-way when its client disconnects or its deadline passes.
 
     A task that was committed has to be told to its engine, a change has to be announced: both happen after the commit.
     """
@@ -87,7 +87,7 @@ class Unbroken:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Whoever still waits is told; for the others this is the only trace.
+            # A caller that still waits gets the error; for the others this log entry is the only trace.
             log.debug("a call ended with %s", type(error).__name__)
 
 
@@ -162,7 +162,7 @@ class KeyedCalls:
             received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
         ) -> bytes:
             collected = await method(authorization, received.each(request_type, incoming))
-            # Fails, or is cancelled, when there is nobody any more who could be told.
+            # Fails, or is cancelled, when the client is already gone.
             await context.send_initial_metadata(())
             return (await answer(collected)).SerializeToString()
 

@@ -72,7 +72,7 @@ class Failure:
 
 
 def failure_of(error: Exception) -> Failure:
-    """The answer for an error. One that nobody foresaw is logged, and answered with the id of the log entry alone."""
+    """The answer for an error. An unexpected one is logged, and answered only with the id of the log entry."""
     if isinstance(error, ApiError):
         known = {
             name: _cut(str(value), _LONGEST_FIELD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -172,6 +173,10 @@ class FileStore:
         flips: Sequence[Flip],
         also: Also = nothing_else,
     ) -> FlagChange:
+        if not os.access(next(one for one in self._file.path.parents if one.exists()), os.W_OK):
+            raise FlagStoreUnavailable(
+                f"the flag file {self._file.path} is read-only here: let the gateway write to its directory"
+            )
         try:
             async with recorded_first(self._db, flips, also):
                 return await self._replace(held, document, change)

@@ -38,6 +38,14 @@ def _quoted(value: Any) -> Any:
     return value
 
 
+def _written(value: Any) -> Any:
+    """A number would be taken for seconds since 1970."""
+    if not isinstance(value, str | date):
+        raise ValueError("write it as 2026-12-24")
+    return value
+
+
+LocalDate = Annotated[date, BeforeValidator(_written)]
 Clock = Annotated[str, BeforeValidator(_quoted), Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -69,8 +77,8 @@ class Window(_Part):
 class Freeze(_Part):
     """Whole days, the last one included, on which no tenant is moved."""
 
-    from_: date = Field(alias="from")
-    to: date
+    from_: LocalDate = Field(alias="from")
+    to: LocalDate
 
 
 class ParityGate(_Part):

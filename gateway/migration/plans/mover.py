@@ -78,7 +78,7 @@ class Mover:
     async def take_back(self, progress: Progress, plan: Plan) -> bool:
         """Put the last tenants that were moved where they were; False: all are. Who was moved by others since stays."""
         rows = await self._db.fetch(SQL.to_take_back, progress.name, TENANTS_AT_ONCE)
-        why = f"plan {progress.name} is rolled back: {progress.says}"
+        why = f"plan {progress.name} is rolled back"
         if not rows:
             return await self._shares.take_back(progress, why)
         try:

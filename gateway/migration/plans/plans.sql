@@ -80,7 +80,7 @@ UPDATE taskgate.plan_tenant SET has_passed = true WHERE plan = $1 AND tenant_id 
 UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND tenant_id = $2 AND NOT is_skipped RETURNING state
 
 -- name: skip_wave
-UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND wave = $2 AND state = 'waiting'
+UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND wave = $2 AND state IN ('waiting', 'moving')
 
 -- name: counts
 SELECT wave, count(*) AS tenants,

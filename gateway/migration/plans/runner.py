@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -66,7 +67,7 @@ class Runner:
                 raise
             except ApiError as error:
                 self._rest(progress.name, error.retry_after or REST_SECONDS)
-                await self._hold(progress, error.message)
+                await self._refused(progress.name, error.message)
 
     async def _look(self, progress: Progress) -> None:
         plan, is_resting = progress.plan, self._monotonic() < self._rests.get(progress.name, 0.0)
@@ -92,8 +93,10 @@ class Runner:
             if (why := closed(plan, now)) is not None and await self._mover.has_more(progress, plan):
                 await self._hold(progress, f"{title}: {why}")
                 return
-            progress = await self._become(progress, PlanState.RUNNING, f"{title}: tenants are being moved")
-            if not await self._mover.move(progress, plan):
+            # It is `running` once somebody has moved: a change that is refused again and again is no step.
+            if await self._mover.move(progress, plan):
+                await self._become(progress, PlanState.RUNNING, f"{title}: tenants are being moved")
+            else:
                 ends = now + plan.bake_of(progress.wave)
                 says = f"{title}: all are moved; it bakes until {ends:%Y-%m-%d %H:%M} UTC"
                 await self._become(replace(progress, moved_at=now), PlanState.BAKING, says)
@@ -147,6 +150,12 @@ class Runner:
         moved_at = None if progress.moved_at is None else await self._now()
         mended = replace(progress, is_troubled=False, moved_at=moved_at)
         await self._become(mended, mended.resumed, "what held it is over; it goes on")
+
+    async def _refused(self, name: str, why: str) -> None:
+        row = await self._db.fetchrow(SQL.plan, name)
+        with contextlib.suppress(PlanChanged):
+            if row is not None:
+                await self._hold(progress_of(row), why)
 
     async def _hold(self, progress: Progress, why: str, *, is_troubled: bool = False) -> None:
         is_back = progress.state is PlanState.ROLLING_BACK

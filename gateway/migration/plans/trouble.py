@@ -76,6 +76,7 @@ class Gates:
         self._db = database
         self._parity = parity
         self._drain = drain
+        self._asked = 0
 
     async def missing(self, progress: Progress, plan: Plan) -> list[str]:
         """What has not passed yet, in sentences; the cheapest first."""
@@ -106,7 +107,7 @@ class Gates:
         """A tenant that has passed is not asked again: that verdict holds whenever it is asked for (docs/parity.md)."""
         passed = sum(row["has_passed"] for row in rows)
         news, worse, open_ = [], [], []
-        for row in [row for row in rows if not row["has_passed"]][:_ASKED]:
+        for row in self._next([row for row in rows if not row["has_passed"]]):
             report = await self._parity.report(_LEADER, row["tenant_id"])
             if report.verdict is ParityVerdict.REGRESS:
                 worse.append(f"{row['tenant_id']} does worse on temporal: {'; '.join(report.reasons)}")
@@ -122,6 +123,12 @@ class Gates:
         if share >= gate.tenants_percent:
             return []
         return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {open_[0]}"]
+
+    def _next(self, rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
+        """Who is asked this time; of many everybody has a turn."""
+        start = self._asked % max(len(rows), 1)
+        self._asked += _ASKED
+        return (rows[start:] + rows[:start])[:_ASKED]
 
 
 def _samples(report: Report) -> int:

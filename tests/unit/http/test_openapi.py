@@ -37,6 +37,9 @@ FREE = {
     "send_run_signal": "what a signal carries is between its sender and the DAG",
     "validate_dag": "a definition is described by GET /gateway/v1/dags/schema",
     "apply_dag": "a definition is described by GET /gateway/v1/dags/schema",
+    "get_plan_schema": "a JSON Schema",
+    "validate_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
+    "put_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
 }
 
 #: Properties of the same kind.
@@ -56,6 +59,7 @@ FREE_PROPERTIES = {
     "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
+    "what belongs to a step of a plan": {"PlanStep.evidence"},
     "the filter of the action, of which there are two": {"Operation.filter"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip

@@ -172,7 +172,7 @@ class PlanWorld:
         version = await self.database.fetchval(
             "SELECT version FROM taskgate.route_override WHERE tenant_id = $1", tenant
         )
-        await self.stages.clear_override("ada", ClearOverride(tenant_id=tenant, why="mended", based_on=version))
+        await self.stages.overrides.clear("ada", ClearOverride(tenant_id=tenant, why="mended", based_on=version))
         await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
         await self.guardrails.tick()
 

@@ -157,7 +157,7 @@ async def test_windows_hold_moves_but_not_baking(world: World) -> None:
 
 
 async def test_a_persons_override_is_in_the_way_and_is_named(world: World) -> None:
-    await world.stages.set_override("eve", SetOverride(tenant_id="acme", stage="off", why="audit", based_on=0))
+    await world.stages.overrides.set("eve", SetOverride(tenant_id="acme", stage="off", why="audit", based_on=0))
     await world.write(THREE)
     await world.act("start")
     held = await world.until("held")

@@ -90,6 +90,12 @@ def test_a_time_without_quotes_says_how_it_is_written() -> None:
     assert [(one.place, '"22:00"' in one.message) for one in caught.value.faults] == [("/windows/0/from", True)]
 
 
+def test_a_number_is_no_date() -> None:
+    with pytest.raises(PlanInvalid) as caught:
+        read_plan(HEAD + "freeze: [{from: 5, to: 2026-12-24}]\nwaves: [{percent: 5}]")
+    assert [(one.place, "2026-12-24" in one.message) for one in caught.value.faults] == [("/freeze/0/from", True)]
+
+
 def test_an_unknown_tenant_stands_with_its_place() -> None:
     assert faults("waves:\n- tenants:\n  - acme\n  - nobody\n") == [("unknown_tenant", "/waves/0/tenants/1", 6)]
 

@@ -30,15 +30,19 @@ LEAVE_EVERY = 20
 async def flip(moves: Moves, chance: random.Random, count: int, pace: Pace, *, guarded: bool) -> int:
     """Move tenants between stages `count` times, spread over the history; now and then everybody leaves Redis.
 
-    `guarded`: the first flip moves a tenant that its guardrail takes back. Returns how many were done in time.
+    The first flip has a tenant rehearsed. `guarded`: the second one moves a tenant that its guardrail takes back.
+    Returns how many were done in time.
     """
     for done in range(count):
         while pace.progress < (done + 0.5) / count:
             if pace.is_late:
                 return done
             await asyncio.sleep(0.05)
-        tenant, stage = chance.choice(TENANTS), Stage(chance.choice(STAGES))
-        if done == 0 and guarded:
+        tenant = chance.choice([tenant for tenant in TENANTS if tenant != moves.guarded])
+        stage = Stage(chance.choice(STAGES))
+        if done == 0:
+            await moves.be_rehearsed(tenant)
+        elif done == 1 and guarded:
             await moves.be_taken_back(tenant)
         elif done % LEAVE_EVERY == LEAVE_EVERY - 1:
             await moves.everybody_leaves()
@@ -53,7 +57,7 @@ async def strike(
     world: World, moves: Moves, chance: random.Random, count: int, timeline: list[str], began: float, pace: Pace
 ) -> int:
     """One fault after another, each kind before any comes again. Returns how many struck in time."""
-    faults, only = faults_of(moves.ramp_down, moves.planner.carry_out), os.environ.get("ONLY", "")
+    faults, only = faults_of(moves), os.environ.get("ONLY", "")
     kinds = only.split(",") if only else [name for name in faults if is_sensible(world, name)]
     struck: list[str] = []
     deck: list[str] = []

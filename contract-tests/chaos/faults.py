@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import link_faults
 import process_faults
 import server_faults
+from moves import Moves
 from world import World
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
@@ -37,14 +38,20 @@ BESIDE_LEGACY = (
 )
 
 
-def faults_of(ramp_down: process_faults.RampDown, plan: process_faults.Plan) -> dict[str, Fault]:
-    """The faults by name; the operator moves a tenant's tasks from Redis by `ramp_down`, and everybody by `plan`."""
+def faults_of(moves: Moves) -> dict[str, Fault]:
+    """The faults by name; `moves` is the operator."""
 
     async def leader_dies_in_a_rampdown(world: World, chance: random.Random) -> None:
-        await process_faults.leader_dies_in_a_rampdown(world, chance, ramp_down)
+        await process_faults.leader_dies_in_a_rampdown(world, chance, moves.ramp_down)
+
+    async def leader_dies_in_a_rollback(world: World, chance: random.Random) -> None:
+        if moves.is_guarded:  # once in a history
+            await process_faults.kill_gateway(world, chance)
+        else:
+            await process_faults.leader_dies_in_a_rollback(world, chance, moves.be_taken_back)
 
     async def leader_dies_in_a_plan(world: World, chance: random.Random) -> None:
-        await process_faults.leader_dies_in_a_plan(world, chance, plan)
+        await process_faults.leader_dies_in_a_plan(world, chance, moves.planner.carry_out)
 
     faults: tuple[Fault, ...] = (
         process_faults.kill_worker,
@@ -54,6 +61,7 @@ def faults_of(ramp_down: process_faults.RampDown, plan: process_faults.Plan) -> 
         process_faults.worker_dies_at_a_step,
         process_faults.gateway_dies_at_a_step,
         leader_dies_in_a_rampdown,
+        leader_dies_in_a_rollback,
         leader_dies_in_a_plan,
         process_faults.worker_hangs_past_its_lease,
         server_faults.restart_redis,

@@ -8,15 +8,15 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.tasks.fault_points import POINTS
 from processes import Service
 from world import TENANTS, World
 
-#: Moves the tasks of a tenant from Redis, as an operator does.
-RampDown = Callable[[str], Coroutine[Any, Any, None]]
+#: Moves a tenant, as an operator does.
+Move = Callable[[str], Coroutine[Any, Any, None]]
 #: Moves everybody by a plan, and back.
 Plan = Callable[[], Coroutine[Any, Any, None]]
 
@@ -24,12 +24,13 @@ GATEWAY_POINTS = [
     point for point in POINTS if point in ("before_accept", "after_accept", "before_start", "after_start")
 ]
 RAMPDOWN_POINTS = [point for point in POINTS if point in ("before_withdraw", "after_withdraw", "after_rewait")]
+ROLLBACK_POINTS = [point for point in POINTS if point in ("before_rollback", "in_rollback", "after_rollback")]
 PLAN_POINTS = [point for point in POINTS if "_plan_" in point]
 WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_report", "after_report")]
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
-#: Longest wait for a leader to die in a rampdown, or in a plan.
-DEATH_SECONDS = 30.0
+#: Longest wait for a leader to die in a rampdown or a plan, and in a rollback, which needs evidence first.
+DEATH_SECONDS, ROLLBACK_DEATH_SECONDS = 30.0, 150.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 #: Longest wait for a lease of a worker (it may have been killed a moment ago), and then for the end of one that hangs.
@@ -54,28 +55,36 @@ async def gateway_dies_at_a_step(world: World, chance: random.Random) -> None:
     await world.gateway_is_back(number)
 
 
-async def leader_dies_in_a_rampdown(world: World, chance: random.Random, ramp_down: RampDown) -> None:
+async def leader_dies_in_a_rampdown(world: World, chance: random.Random, ramp_down: Move) -> None:
     """At a step of a move, each before any comes again. The next leader finds what was done."""
-    await _leader_dies(world, chance, RAMPDOWN_POINTS, ramp_down(chance.choice(TENANTS)))
+    step = min(RAMPDOWN_POINTS, key=lambda point: world.leader_deaths[point])
+    await _leader_dies(world, chance, step, ramp_down(chance.choice(TENANTS)), DEATH_SECONDS)
+
+
+async def leader_dies_in_a_rollback(world: World, chance: random.Random, be_taken_back: Move) -> None:
+    """At a step of it. The next leader takes the tenant back, or finds that it was."""
+    step = chance.choice(ROLLBACK_POINTS)
+    await _leader_dies(world, chance, step, be_taken_back(chance.choice(TENANTS)), ROLLBACK_DEATH_SECONDS)
 
 
 async def leader_dies_in_a_plan(world: World, chance: random.Random, plan: Plan) -> None:
     """At a step of a plan, each before any comes again. The next leader goes on."""
-    await _leader_dies(world, chance, PLAN_POINTS, plan())
+    step = min(PLAN_POINTS, key=lambda point: world.leader_deaths[point])
+    await _leader_dies(world, chance, step, plan(), DEATH_SECONDS)
 
 
 async def _leader_dies(
-    world: World, chance: random.Random, points: Sequence[str], doing: Coroutine[Any, Any, None]
+    world: World, chance: random.Random, step: str, doing: Coroutine[Any, Any, None], seconds: float
 ) -> None:
+    """At a fault point of what is being done. It is alone until then; all come when it is dead."""
     number = chance.randrange(len(world.gateways))
-    step = min(points, key=lambda point: world.leader_deaths[point])
     gateway = world.gateways[number]
     others = [other for other in world.gateways if other is not gateway]
     await asyncio.gather(*(one.kill() for one in world.gateways))
     await gateway.start(TASKGATE_FAULT_POINT=step)
     await world.gateway_is_back(number)
     moving = asyncio.create_task(doing)  # or another one comes first
-    deadline = time.monotonic() + DEATH_SECONDS
+    deadline = time.monotonic() + seconds
     while gateway.is_alive and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     world.leader_deaths[step] += not gateway.is_alive

@@ -112,6 +112,13 @@ async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_check
     assert code == 1
 
 
+async def test_a_handler_that_fails_on_temporal_only_is_taken_back_though_the_leader_dies_in_it() -> None:
+    """Nothing is lost and nothing runs twice; a history in which the guardrail takes nothing back fails."""
+    code, summary, output = await history(TASKS="40", FLIPS="2", FAULTS="1", SEED="8", ONLY="leader_dies_in_a_rollback")
+    assert (code, summary["violations"], summary["taken_back"]) == (0, 0, 1), output
+    assert sum(summary["leader_deaths"].values()) == 1, output
+
+
 async def test_redis_that_may_be_switched_off_begins_nothing_more() -> None:
     """Everybody leaves it, with tasks on their way."""
     code, summary, output = await history(TASKS="40", FLIPS="20", FAULTS="1", SEED="6", ONLY="kill_worker")

@@ -18,6 +18,7 @@ class Versions:
     h2spec: str
     jaeger: str
     gofakes3: str
+    prometheus: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -35,6 +36,7 @@ def pinned() -> Versions:
         h2spec=data["h2spec"]["program"],
         jaeger=data["jaeger"]["server"],
         gofakes3=data["gofakes3"]["program"],
+        prometheus=data["prometheus"]["server"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -57,7 +57,7 @@ _RESOURCES = {
         GET /gateway/v1/dag-runs  GET /gateway/v1/dag-runs/{run_id}  GET /gateway/v1/dag-runs/{run_id}/stream
         GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result
         GET /gateway/v1/callbacks  GET /gateway/v1/callbacks/{id}
-        GET /gateway/v1/migration/parity
+        GET /gateway/v1/migration/parity  GET /gateway/v1/migration/parity/stream
         GET /gateway/v1/tenants  GET /gateway/v1/tenants/{tenant_id}  GET /gateway/v1/tenants/{tenant_id}/quotas
         GET /gateway/v1/pauses""",
     Verb.SUBMIT: """
@@ -127,7 +127,7 @@ METHODS = {
             Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
             ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
             GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity""",
+            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity WatchParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode

@@ -120,6 +120,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         ),
         rehearsals=RehearsalReports(database, dependencies.router),
         parity=migration.parity,
+        parity_watch=migration.parity_watch,
         parity_gate=migration.parity_gate,
         guardrails=migration.guardrails,
         guardrail_watch=migration.guardrail_watch,
@@ -133,7 +134,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             "dag run": lambda: gateway.run_watch.subscriptions,
             "stages": lambda: gateway.stage_watch.subscriptions,
             "drain": lambda: gateway.drain_watch.subscriptions,
+            "parity": lambda: gateway.parity_watch.subscriptions,
         },
         connections=database.connections,
+        leads=lambda: gateway.leader.leads,
+        jobs=lambda: gateway.leader.ages,
     )
     return gateway

@@ -17,6 +17,7 @@ from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.runner import Runner
@@ -35,6 +36,7 @@ class MigrationParts:
     drain: Drain
     drain_watch: DrainWatch
     parity: Parity
+    parity_watch: ParityWatch
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
@@ -52,6 +54,7 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         drain,
         DrainWatch(drain),
         parity,
+        ParityWatch(parity),
         Gate(database, parity),
         Guardrails(database, Webhook(settings.guardrail_webhook_url), wake=lambda: None),
         GuardrailWatch(database, dependencies.listener, stage_watch.tell),

@@ -17,6 +17,7 @@ from gateway.dispatch.queues import queue_of
 from gateway.routing.rules import WORKFLOW
 from gateway.submission.new_task import NewTask, first_ref
 from gateway.submission.start_plan import StartPlan, plan_to_start
+from gateway.tasks.payload import size_of
 
 #: Starts that a step makes itself, and that are under way there at once.
 FEW = 4
@@ -43,4 +44,11 @@ class DirectStarts:
         start = self._starts.build(
             first_ref(task), task.payload, task.placement, priority=task.priority, weight=run.weight, retry=task.retry
         )
-        return plan_to_start(self._lane.engine.name, run.stage or "", start, rule=WORKFLOW, entry_id=run.entry_id)
+        return plan_to_start(
+            self._lane.engine.name,
+            run.stage or "",
+            start,
+            rule=WORKFLOW,
+            entry_id=run.entry_id,
+            size=size_of(task.payload),
+        )

@@ -15,6 +15,7 @@ from gateway.dags.paths import RUN_TYPE
 from gateway.dags.runs import SQL, DagRuns
 from gateway.dags.store import DagStore, DagVersion
 from gateway.storage.database import Database
+from gateway.tasks.payload import JsonValue
 
 Status = Literal["pending", "waiting", "queued", "running", "completed", "failed", "cancelled", "skipped"]
 
@@ -81,7 +82,7 @@ class NodeState(BaseModel):
     progress: int
     message: str | None
     error: str | None
-    answer: Any = Field(description="Of an approval: who, and what")
+    answer: JsonValue = Field(description="Of an approval: who, and what")
     result_bytes: int | None
     items: ItemCounts | None
     created_at: datetime | None
@@ -121,7 +122,7 @@ class RunDocument(RunSummary):
     starts: int = Field(description="1, and one more for each retry")
     deadline: datetime | None
     parent_path: str | None
-    result: Any = Field(description="Its outputs, once it is completed")
+    result: JsonValue = Field(description="Its outputs, once it is completed")
     edges: list[Edge]
     nodes: list[NodeState]
     is_cut: bool = Field(description="Whether items were left out")

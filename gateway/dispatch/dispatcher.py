@@ -18,6 +18,7 @@ from gateway.limits.gate import Gate
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.listener import Listener
 from gateway.submission.start_plan import REPEAT_SECONDS, StartPlan
+from gateway.submission.yielding import Yielding
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL
 
 #: The pause between two looks for due tasks, as a multiple of a look, while new tasks come: it is left to those.
@@ -130,7 +131,9 @@ class Dispatcher:
             own = {row["task_id"] for row in kept if (row["task_id"], row["epoch"]) in self._starter.open}
             held: dict[str, list[str]] = {}
             planned: Counter[str] = Counter()
+            yielding = Yielding()
             for row in await self._gate.pass_through(db, [row for row in kept if row["task_id"] not in own]):
+                await yielding.pause()
                 plan = self._planner.plan_due(row, planned)
                 if plan.start is None:
                     held.setdefault(plan.backend or "", []).append(row["task_id"])

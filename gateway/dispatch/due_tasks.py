@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -18,6 +19,9 @@ MOST = 100
 MOST_SHARED = 8
 #: Rows of a look while a lane is full, at least: most tasks of a crowd wait for it, and are marked so once.
 FEWEST_BESIDE = 32
+#: Rows that are read at a time; a look ends when those that it has read hold so much (bytes of JSON).
+ROWS_AT_A_TIME = 8
+ENOUGH_BYTES = 16 * 1024 * 1024
 #: Pause between two looks by time while there is a crowd (seconds); they show when it has ended.
 BY_TIME_SECONDS = 2.0
 #: Tenants in one look that goes by tenant.
@@ -93,19 +97,21 @@ class DueTasks:
         look = plan_look(self._lanes)
         if look is None:
             return [], False
-        repeats = await db.fetch(SQL.take_repeats, look.repeats, look.ready)
+        repeats, is_cut = await _read(db, SQL.take_repeats, look.repeats, look.ready)
+        if is_cut:
+            return repeats, True
         rows, is_more = await self._take_waiting(db, look)
         return repeats + rows, is_more or len(repeats) == look.repeats
 
     async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
-            rows = await db.fetch(SQL.take_waiting, look.rows, look.full)
-            self._is_crowded = len(rows) == look.rows
+            rows, is_cut = await _read(db, SQL.take_waiting, look.rows, look.full)
+            self._is_crowded = is_cut or len(rows) == look.rows
             self._by_time_at = now + BY_TIME_SECONDS
             return rows, self._is_crowded
         tenants, is_last = await self._next_tenants(db, look)
-        rows = await db.fetch(SQL.take_in_turn, look.rows, look.full, tenants) if tenants else []
+        rows, _ = await _read(db, SQL.take_in_turn, look.rows, look.full, tenants) if tenants else ([], False)
         return rows, bool(rows) or not is_last
 
     async def _next_tenants(self, db: type_Connection, look: Look) -> tuple[Collection[str], bool]:
@@ -116,3 +122,19 @@ class DueTasks:
             self._last_tenant = found[-1]["id"]
         tenants = [row["id"] for row in found if row["may_start"] or row["id"] == look.exempt]
         return tenants, not after and len(found) < TENANTS
+
+
+async def _read(db: type_Connection, query: str, rows: int, *values: Any) -> tuple[list[asyncpg.Record], bool]:
+    """At most so many rows, and whether it stopped before because they hold enough. Only what is read is locked."""
+    cursor = await db.cursor(query, rows, *values)
+    found: list[asyncpg.Record] = []
+    size = 0
+    while len(found) < rows:
+        piece = await cursor.fetch(min(ROWS_AT_A_TIME, rows - len(found)))
+        found += piece
+        if len(piece) < ROWS_AT_A_TIME:
+            break
+        size += sum(len(row["payload"] or "") for row in piece)
+        if size >= ENOUGH_BYTES:
+            return found, True
+    return found, False

@@ -20,6 +20,8 @@ SHARED_SECONDS = 5.0
 SUBMITTING_SECONDS = 1.0
 #: New tasks in the lane for each start that may be under way; further ones wait in PostgreSQL.
 NEW_PER_START = 8
+#: Payloads of a lane hold no more than this (bytes of JSON); it takes one more while they hold less.
+MOST_BYTES = 32 * 1024 * 1024
 
 
 class Lane:
@@ -30,6 +32,7 @@ class Lane:
         self.health = EngineHealth(engine.name)
         self.submitting = RecentTenants(SUBMITTING_SECONDS)
         self.pending = 0
+        self._bytes = 0
         self._most_pending = concurrency * NEW_PER_START
         self._was_full = False
         self._tenants = RecentTenants(SHARED_SECONDS)
@@ -43,7 +46,7 @@ class Lane:
     @property
     def is_free(self) -> bool:
         """Whether it takes new tasks."""
-        return not self.is_down and self.pending < self._most_pending
+        return not self.is_down and self.pending < self._most_pending and self._bytes < MOST_BYTES
 
     @property
     def limit(self) -> int:
@@ -53,7 +56,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether it takes waiting tasks. They leave room for new tasks, so that a crowd does not delay those."""
-        return self.pending < 2 * self._limit.current
+        return self.pending < 2 * self._limit.current and self._bytes < MOST_BYTES
 
     @property
     def batch(self) -> int:
@@ -69,14 +72,16 @@ class Lane:
         """Whether the number of tasks that wait there for a worker is known; legacy workers do not claim."""
         return Capability.FENCED in self.engine.capabilities
 
-    def begin(self) -> None:
-        """A start is to be made."""
+    def begin(self, size: int) -> None:
+        """A start is to be made, whose payload has about so many bytes."""
         self.pending += 1
+        self._bytes += size
         self._was_full |= not self.has_room
 
-    def end(self) -> bool:
-        """A start is no longer under way; True when there is room again."""
+    def end(self, size: int) -> bool:
+        """Such a start is no longer under way; True when there is room again."""
         self.pending -= 1
+        self._bytes -= size
         was_full, self._was_full = self._was_full, not self.has_room
         return was_full and self.has_room
 

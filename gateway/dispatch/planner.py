@@ -19,7 +19,7 @@ from gateway.routing.rules import FALLBACK, REDRIVE, WORKFLOW
 from gateway.routing.stages import Stage, allows
 from gateway.submission.new_task import NewTask, RetryOverride, first_ref
 from gateway.submission.start_plan import StartPlan, plan_to_start, plan_to_wait
-from gateway.tasks.payload import decode_payload
+from gateway.tasks.payload import decode_payload, size_of
 
 #: Of a tenant's tasks of a type; None: they have a handler.
 WorkflowNamer = Callable[[str | None, str], str | None]
@@ -72,16 +72,29 @@ class Planner:
             workflow=self._workflow_of(route.backend, place.tenant_id, task.task_type),
         )
         return plan_to_start(
-            route.backend, str(route.stage), start, rule=route.rule, entry_id=route.entry_id, flag=route.flag
+            route.backend,
+            str(route.stage),
+            start,
+            rule=route.rule,
+            entry_id=route.entry_id,
+            flag=route.flag,
+            size=size_of(task.payload),
         )
 
     def plan_due(self, row: asyncpg.Record, planned: Mapping[str, int]) -> StartPlan:
         """The plan for a due row, after `planned` others on each backend; no `start` if its backend cannot take it."""
         place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
+        size = len(row["payload"] or "")
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
             return plan_to_start(
-                row["backend"], row["stage"] or "", start, rule=row["rule"], entry_id=row["entry_id"], repeated=True
+                row["backend"],
+                row["stage"] or "",
+                start,
+                rule=row["rule"],
+                entry_id=row["entry_id"],
+                repeated=True,
+                size=size,
             )
         route = self._route(row, place)
         lane = self._lane_for(route, may_change=row["dag_run_id"] is None)
@@ -92,7 +105,9 @@ class Planner:
             return plan_to_wait(row["due_at"], backend)
         start = self._start_of(row, place, row["epoch"] + 1, backend)
         rule = route.rule if backend == route.backend else FALLBACK
-        return plan_to_start(backend, str(route.stage), start, rule=rule, entry_id=route.entry_id, flag=route.flag)
+        return plan_to_start(
+            backend, str(route.stage), start, rule=rule, entry_id=route.entry_id, flag=route.flag, size=size
+        )
 
     def _start_of(
         self, row: asyncpg.Record, place: Placement, epoch: int, backend: str, queue: str | None = None

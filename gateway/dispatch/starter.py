@@ -61,7 +61,7 @@ class Starter:
         assert plan.backend is not None
         assert plan.start is not None
         lane = self.lanes[plan.backend]
-        lane.begin()
+        lane.begin(plan.size)
         self.open.begin(plan.start.ref)
         task = asyncio.create_task(self._start(lane, plan))
         self._starts.add(task)
@@ -117,7 +117,7 @@ class Starter:
             failed = False
             self.open.confirm(ref)
         finally:
-            if lane.end():
+            if lane.end(plan.size):
                 self._wake()
             if plan.flag is not None and self._record_flag is not None:
                 self._record_flag(plan.flag, lane.engine.name, timedelta(seconds=time.monotonic() - began), failed)

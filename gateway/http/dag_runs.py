@@ -17,6 +17,7 @@ from gateway.http.dags import admit
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.storage.paging import Place
+from gateway.tasks.payload import JsonValue
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
 
@@ -53,7 +54,7 @@ class NodeResult(BaseModel):
 
     task_id: str | None
     status: str
-    result: Any
+    result: JsonValue
 
 
 @router.post(
@@ -169,7 +170,7 @@ async def send_run_signal(
     request: Request,
     run_id: RunId,
     name: Annotated[str, Path(pattern=IDENTIFIER, description="Name of the signal")],
-    payload: Annotated[Any, Body()] = None,
+    payload: Annotated[JsonValue, Body()] = None,
 ) -> Response:
     """Send a signal; its payload, any JSON, is the result of the node that waits for it."""
     gateway = gateway_of(request)

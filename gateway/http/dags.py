@@ -18,6 +18,7 @@ from gateway.dags.store import shown
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
+from gateway.tasks.payload import JsonValue
 
 router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
 
@@ -108,8 +109,8 @@ class DagChange(BaseModel):
 
     op: Literal["add", "remove", "replace"]
     place: str
-    before: Any
-    after: Any
+    before: JsonValue
+    after: JsonValue
 
 
 class DagDifference(BaseModel):

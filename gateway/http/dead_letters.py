@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -19,6 +19,7 @@ from gateway.http.operations import Operation
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt
 from gateway.moment import Moment
+from gateway.tasks.payload import JsonValue
 
 router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead-letters"], route_class=KeyedRoute)
 
@@ -62,13 +63,13 @@ class PayloadEdit(BaseModel):
 
     edited_at: datetime
     edited_by: str
-    payload: Any
+    payload: JsonValue
 
 
 class DeadLetterDetail(DeadLetter):
     """A dead letter with all that is known of it; payloads are redacted."""
 
-    payload: Any
+    payload: JsonValue
     payload_is_cut: bool
     history: list[FailedAttempt]
     edits: list[PayloadEdit]

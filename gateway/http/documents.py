@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from gateway.http.problems import PROBLEM
+from gateway.tasks.payload import JsonValue
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -26,7 +27,7 @@ class InvalidField(BaseModel):
     type: str
     loc: list[str | int]
     msg: str
-    input: Any = None
+    input: JsonValue = None
     ctx: dict[str, Any] | None = None
 
 
@@ -86,7 +87,8 @@ def problem_errors(*statuses: int) -> Responses:
 
 
 def event_stream(**events: type[BaseModel]) -> dict[str, Any]:
-    """Documentation of a stream of Server-Sent Events (`itemSchema`, as OpenAPI 3.2 has it): each event's data."""
+    """Documentation of a stream of Server-Sent Events: text, and (`itemSchema`, as OpenAPI 3.2 has it) each event's
+    data."""
     items = [
         {
             "type": "object",
@@ -102,7 +104,7 @@ def event_stream(**events: type[BaseModel]) -> dict[str, Any]:
         }
         for name, data in events.items()
     ]
-    return {"text/event-stream": {"itemSchema": {"oneOf": items}}}
+    return {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": {"oneOf": items}}}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

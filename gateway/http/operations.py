@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.operations.operations import Action, OperationState
+from gateway.operations.operations import Action, OperationState, TaskSelection
 from gateway.operations.request import NewOperation
 
 router = APIRouter(prefix="/gateway/v1/operations", tags=["operations"], route_class=KeyedRoute)
@@ -37,7 +37,7 @@ class Operation(BaseModel):
     failed: int
     errors: list[OperationError] = Field(description="Some of those skipped or failed")
     sample: list[str] = Field(description="Some of the tasks")
-    filter: dict[str, Any]
+    filter: TaskSelection = Field(description="As it was asked for")
     priority: int | None
     user_id: str
     tenant_ids: list[str] | None = Field(description="Whose tasks; null: everybody's")

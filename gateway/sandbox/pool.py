@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, ParamSpec, TypeVar
@@ -115,9 +116,12 @@ class Sandbox:
         try:
             call = asyncio.wrap_future(_begun(child, seconds, work))
             call.add_done_callback(_seen)
+            last = time.monotonic() + 2 * WAIT * seconds
             while not (await asyncio.wait({call}, timeout=_LOOK))[0]:
                 if not child.active:
                     raise asyncio.CancelledError if self._closed else BrokenProcessPool
+                if time.monotonic() > last:  # it was lost in a way that pebble does not see
+                    raise BrokenProcessPool
             answered = not isinstance(call.exception(), _ENDS)
             return call.result()
         finally:

@@ -41,6 +41,8 @@ class StartPlan:
     """The entry of the ledger behind it."""
     trace: Mapping[str, str] = field(default_factory=dict)
     """The context of the task's trace; empty: it has none."""
+    size: int = 0
+    """Bytes of the payload, about."""
 
     def traced(self, trace: Mapping[str, str]) -> StartPlan:
         """The same plan, of a task with this context."""
@@ -66,10 +68,13 @@ def plan_to_start(
     entry_id: int | None,
     flag: FlagEvaluation | None = None,
     repeated: bool = False,
+    size: int = 0,
 ) -> StartPlan:
     """The task starts on that backend now, because of that."""
     repeat_at = datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)
-    return StartPlan("starting", repeat_at, backend, stage, start, flag, repeated, rule=rule, entry_id=entry_id)
+    return StartPlan(
+        "starting", repeat_at, backend, stage, start, flag, repeated, rule=rule, entry_id=entry_id, size=size
+    )
 
 
 #: Is told of tasks that were accepted, and their start plans.

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import WithJsonSchema
 
 from gateway.tasks.queries.task_log import storable
+
+#: Any value of JSON, in models of the API.
+JsonValue = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                *({"type": kind} for kind in ("string", "number", "boolean", "null")),
+                {"type": "array", "items": {}},
+                {"type": "object", "additionalProperties": True},
+            ]
+        }
+    ),
+]
 
 #: Keys of the wire (contract §5) that are not the handler's.
 WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch", "dispatch_trace")
@@ -36,6 +51,22 @@ def encode_json(value: Any) -> str:
 def without_wire_keys(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The handler's part of a payload."""
     return {key: value for key, value in payload.items() if key not in WIRE_KEYS}
+
+
+def size_of(value: Any) -> int:
+    """Bytes of its JSON, about; for the sum of many, so nothing is encoded."""
+    size, rest = 0, [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            size += len(item)
+        elif isinstance(item, dict):
+            rest.extend(item.values())
+            size += 8 * len(item)
+        elif isinstance(item, list):
+            rest.extend(item)
+            size += 8 * len(item)
+    return size
 
 
 def text_member(payload: Mapping[str, Any], name: str) -> str | None:

@@ -35,6 +35,7 @@ PARTS = {
     "rampdown": "tests.performance.rampdown",
     "guardrails": "tests.performance.guardrails",
     "retention": "tests.performance.retention",
+    "cost": "tests.performance.task_cost",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

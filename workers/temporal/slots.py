@@ -13,7 +13,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -30,9 +30,9 @@ from workers.slots import FixedSlots, Slots
 
 #: A poll on a queue that has tasks is mostly answered sooner than this; a late one brings a task too many, at worst.
 SETTLE_SECONDS = 0.05
-#: A task that Temporal has marked as started reaches its worker sooner than this, also on an overloaded machine.
+#: A task that Temporal has marked as started reaches its worker within this time, even on an overloaded machine.
 QUIET_SECONDS = 0.5
-#: Pause between looks at a machine that bears no further task.
+#: Pause between checks of a machine that cannot take a further task.
 LOOK_SECONDS = 0.1
 
 
@@ -74,6 +74,8 @@ class SharedSlots(CustomSlotSupplier):
         self._quiet = quiet
         self._used = 0
         self._fresh = 0
+        self._polls = 0
+        self._no_polls = asyncio.Event()
         self._waiting: deque[asyncio.Future[_Permit]] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,7 +103,7 @@ class SharedSlots(CustomSlotSupplier):
             self._admission.release()
 
     async def close(self) -> None:
-        """Let no new poll begin, and return when those under way bring nothing more.
+        """Let no new poll begin, and return when those under way can bring no more tasks.
 
         Cutting off a poll loses the task that is just being handed to it: Temporal counts it as started, and only
         its heartbeat timeout brings it back (seen with one in three stops at 100 tasks/s, also with the server's
@@ -110,6 +112,13 @@ class SharedSlots(CustomSlotSupplier):
         self._closed = True
         while (passed := time.monotonic() - self._last_move) < self._quiet:
             await asyncio.sleep(self._quiet - passed)
+
+    async def polls_ended(self) -> None:
+        """Return when no poll is under way any more. What goes back to its queue before that may be handed to one that
+        is just cut off."""
+        while self._polls:
+            self._no_polls.clear()
+            await self._no_polls.wait()
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         loop = self._loop = asyncio.get_running_loop()
@@ -157,6 +166,7 @@ class SharedSlots(CustomSlotSupplier):
         """A fresh permit; under the lock, on the loop."""
         permit = _Permit()
         self._fresh += 1
+        self._polls += 1
         self._last_move = time.monotonic()
         loop.call_later(self._settle, self._park, permit)
         return permit
@@ -170,15 +180,19 @@ class SharedSlots(CustomSlotSupplier):
         self._grant()
 
     def _drop(self, permit: _Permit) -> None:
-        """Take back what the permit counts for; under the lock."""
+        """Stop counting the permit; under the lock."""
         if permit.state is _State.FRESH:
             self._fresh -= 1
         elif permit.state is _State.USED:
             self._used -= 1
+        if permit.state in (_State.FRESH, _State.PARKED):
+            self._polls -= 1
+            if not self._polls:
+                self._call(self._no_polls.set)
         permit.state = _State.OVER
 
     def _grant(self) -> None:
-        """Let the polls that waited longest go, as far as there are slots; on the loop."""
+        """Start the polls that waited longest, as far as there are slots; on the loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
             while not self._closed and self._waiting and self._has_room():
@@ -188,7 +202,7 @@ class SharedSlots(CustomSlotSupplier):
             self._look_again(loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing announces that a machine has become less busy; under the lock."""
+        """Check again later: no event tells that a machine has become less busy; under the lock."""
         if isinstance(self._slots, FixedSlots) or self._looking is not None or not self._waiting or self._closed:
             return
         self._looking = loop.call_later(LOOK_SECONDS, self._look)
@@ -198,6 +212,9 @@ class SharedSlots(CustomSlotSupplier):
         self._grant()
 
     def _wake(self) -> None:
+        self._call(self._grant)
+
+    def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._grant)
+            loop.call_soon_threadsafe(function)

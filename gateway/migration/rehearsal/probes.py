@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from zlib import crc32
@@ -32,6 +32,7 @@ from gateway.migration.rehearsal.start_check import query_of
 from gateway.storage.database import Database
 from gateway.storage.forgetting import forget
 from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.transitions import storable_text
 
 log = logging.getLogger(__name__)
 SQL: Final = Queries("gateway.migration.rehearsal", "probes.sql")
@@ -205,5 +206,8 @@ class Probes:
 
 
 def _known(answer: ProbeAnswer) -> ProbeAnswer:
-    """A newer worker may name an outcome of its own."""
-    return answer if answer.outcome in OUTCOMES else ProbeAnswer("not_understood", answer.outcome[:300])
+    """A newer worker may name an outcome of its own; what a handler raises may be any text."""
+    if answer.outcome not in OUTCOMES:
+        return ProbeAnswer("not_understood", storable_text(answer.outcome[:300]))
+    worker_id = answer.worker_id and storable_text(answer.worker_id)
+    return replace(answer, detail=storable_text(answer.detail), worker_id=worker_id)

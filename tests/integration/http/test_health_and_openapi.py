@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator
 
 from backends.errors import EngineUnavailable
 from gateway.http.health import taskgate_version
@@ -46,6 +48,19 @@ async def test_readiness(serve: Any) -> None:
     assert any("redis" in problem for problem in body["problems"])
 
 
+async def test_it_has_started_once_it_is_registered(serve: Any) -> None:
+    """And that stays so while its database is away."""
+    async with serve() as (client, gateway):
+        assert (await client.get("/gateway/v1/started")).status_code == 503
+        assert (await client.head("/gateway/v1/started")).status_code == 503
+        await gateway.lease.start()
+        gateway.database = type(gateway.database)("postgresql://127.0.0.1:1/x")
+        answer = await client.get("/gateway/v1/started")
+        asked = await client.head("/gateway/v1/started")
+    assert (answer.status_code, answer.json()["status"]) == (200, "started")
+    assert asked.status_code == 200
+
+
 async def test_without_its_database_it_is_not_ready(serve: Any) -> None:
     async with serve() as (client, gateway):
         gateway.database = type(gateway.database)("postgresql://127.0.0.1:1/x")
@@ -81,7 +96,7 @@ async def test_openapi_names_every_endpoint_and_error(client: httpx.AsyncClient)
         ("get", "/health"),
     } <= operations
     for path, item in schema["paths"].items():
-        if path in ("/health", "/gateway/v1/ready"):
+        if path in ("/health", "/gateway/v1/started", "/gateway/v1/ready"):
             continue
         for operation in item.values():
             assert {"401", "413", "422", "500", "503"} <= set(operation["responses"]), path
@@ -104,3 +119,52 @@ async def test_the_page_of_the_api_may_be_switched_off(serve: Any) -> None:
     async with serve(api_docs=False) as (client, _):
         answers = [await client.get(path) for path in ("/docs", "/openapi.json")]
     assert [answer.status_code for answer in answers] == [404, 404]
+
+
+def unknown_in(schema: Any, at: str) -> Iterator[str]:
+    """Places of which a schema says nothing, so that generated clients have a type for anything."""
+    if not schema.keys() - {"title", "description", "default"}:
+        yield at
+    for name, part in schema.get("properties", {}).items():
+        yield from unknown_in(part, f"{at}.{name}")
+    for part in schema.get("anyOf", ()):
+        # What an item of any JSON is, nobody can say.
+        if part.get("items") != {}:
+            yield from unknown_in(part, at)
+
+
+async def test_openapi_says_of_everything_what_it_is(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    found = [place for name, schema in document["components"]["schemas"].items() for place in unknown_in(schema, name)]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = [answer.get("content", {}) for answer in operation["responses"].values()]
+            for content in [operation.get("requestBody", {}).get("content", {}), *answers]:
+                for each in content.values():
+                    found += unknown_in(each.get("schema", {}), path)
+    assert found == []
+
+
+DAG = "nodes:\n  only: {type: add_episode, input: {n: 1, list: [1]}}\n"
+
+
+async def test_differences_and_operations_are_as_openapi_says(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+
+    def check(model: str, value: Any) -> None:
+        Draft202012Validator({"$ref": f"#/components/schemas/{model}", **document}).validate(value)
+
+    headers = {"Content-Type": "application/yaml"}
+    for text in (DAG, DAG.replace("list: [1]", "more: {}").replace("n: 1", "n: x")):
+        answer = await client.put("/gateway/v1/dags/nightly", content=text, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+    difference = (await client.get("/gateway/v1/dags/nightly/diff?before=1")).json()
+    assert {change["op"] for change in difference["changes"]} == {"add", "remove", "replace"}
+    check("DagDifference", difference)
+    selected = {"labels": {"a": "b"}, "status": ["failed"], "created_after": "2026-01-01T00:00:00Z", "error": "x"}
+    operation = await client.post(
+        "/gateway/v1/operations", json={"action": "retry", "filter": selected, "dry_run": True}
+    )
+    assert operation.json()["filter"] == selected
+    check("Operation", operation.json())
+    check("Operations", (await client.get("/gateway/v1/operations")).json())

@@ -117,6 +117,7 @@ SAME = {
     "PUT /gateway/v1/migration/plans/{name}": "MigrationService/PutPlan",
     "POST /gateway/v1/migration/plans/{name}/acts": "MigrationService/ActOnPlan",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
+    "GET /gateway/v1/migration/parity/stream": "MigrationService/WatchParity",
     "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",
     "GET /gateway/v1/migration/rehearsal": "MigrationService/ListRehearsals",
     "GET /gateway/v1/migration/rehearsal/tasks": "MigrationService/ListRehearsedTasks",

@@ -26,6 +26,7 @@ from taskgate.v1 import (
     UnlockGuardrailRequest,
     ValidatePlanRequest,
     WatchDrainRequest,
+    WatchParityRequest,
 )
 
 Code = grpc.StatusCode
@@ -90,6 +91,29 @@ async def test_parity_of_a_tenant(face: Any, migration: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await migration.GetParity(GetParityRequest(), metadata=face.root)
     assert error.value.code() is Code.INVALID_ARGUMENT
+
+
+async def test_parity_is_watched(face: Any, migration: Any) -> None:
+    call = migration.WatchParity(WatchParityRequest(tenant_id="t-ann"), metadata=face.ann, timeout=60)
+    assert (await call.read()).report.stage == "off"
+    await move_by_ledger(face.gateway.database, "t-ann")
+    while not (await call.read()).report.HasField("since"):
+        pass
+    face.gateway.parity_watch.end_streams()
+    assert await call.code() is Code.UNAVAILABLE
+    for tenant, code in (("t-bob", Code.NOT_FOUND), ("", Code.INVALID_ARGUMENT)):
+        refused = migration.WatchParity(WatchParityRequest(tenant_id=tenant), metadata=face.ann)
+        assert await refused.code() is code
+
+
+async def move_by_ledger(database: Any, tenant_id: str) -> None:
+    """An entry that says that it moved an hour ago."""
+    await database.execute(
+        "INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,"
+        " previous_hash, hash) SELECT COALESCE(max(id), 0) + 1, now() - interval '1 h', 'flip', 'file', $1, 'off',"
+        " 'live', 'ada', '', '', '{}', '', '' FROM taskgate.ledger",
+        f"tenant:{tenant_id}",
+    )
 
 
 async def test_guardrails_are_set_shown_and_told(face: Any, migration: Any, refusal: Any) -> None:

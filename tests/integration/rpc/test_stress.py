@@ -15,6 +15,7 @@ import psutil
 import pytest
 from taskgate.v1 import NewTask, SubmitBatchRequest, TaskServiceStub
 
+from contracts.children import parsing_children
 from gateway.rpc.parsing import HEAVY
 
 Code = grpc.StatusCode
@@ -39,16 +40,6 @@ async def answer_of(call: Any) -> grpc.StatusCode:
         await call
     code: grpc.StatusCode = await call.code()
     return code
-
-
-def parsing_children() -> list[psutil.Process]:
-    """Children of the servers that fork for this process."""
-    found = []
-    for server in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if "forkserver" in " ".join(server.cmdline()):
-                found += server.children()
-    return found
 
 
 async def stored(face: Any) -> dict[str, int]:

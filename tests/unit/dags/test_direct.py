@@ -83,6 +83,6 @@ def test_and_beside_an_engine_that_is_down_or_busy() -> None:
     down, busy = (Lane(MemoryEngine(), concurrency=16) for _ in range(2))
     down.failed()
     for _ in range(FEW):
-        busy.begin()
+        busy.begin(0)
     assert plan([node()], lane=down) is None
     assert plan([node()], lane=busy) is None

@@ -25,7 +25,10 @@ FORMATS.checks("date-time", ValueError)(lambda value: not isinstance(value, str)
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 #: Answers of /gateway/v1 with an error that are no problem details.
-NO_PROBLEM = {("/gateway/v1/ready", "503"): "a probe reads the same document whatever the status is"}
+NO_PROBLEM = {
+    (f"/gateway/v1/{probe}", "503"): "a probe reads the same document whatever the status is"
+    for probe in ("started", "ready")
+}
 
 #: Bodies and answers whose schema is any object, or anything, and why.
 FREE = {

@@ -162,3 +162,21 @@ async def test_no_slot_is_taken_for_eager_activities() -> None:
 def test_more_polls_where_slots_are_many_and_queues_few() -> None:
     assert [pollers(slots, 10) for slots in (1, 8, 12, 100)] == [2, 2, 3, 5]
     assert [pollers(100, queues) for queues in (0, 40, 60, 100, 1000)] == [5, 5, 3, 2, 1]
+
+
+async def test_the_end_of_polls_is_known() -> None:
+    """A poll ends when it brings a task, or without one, parked or not."""
+    slots = SharedSlots(3, settle=AT_ONCE)
+    fresh, parked, used = [await slots.reserve_slot(CONTEXT) for _ in range(3)]
+    await settled(lambda: slots.usage.fresh == 0)
+    ended = asyncio.create_task(slots.polls_ended())
+    release(slots, fresh)
+    release(slots, parked)
+    await asyncio.wait([ended], timeout=0.01)
+    assert not ended.done()
+    use(slots, used)
+    async with asyncio.timeout(10):
+        await ended
+    release(slots, used)
+    async with asyncio.timeout(10):
+        await slots.polls_ended()

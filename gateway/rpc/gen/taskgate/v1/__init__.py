@@ -198,6 +198,8 @@ from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
 from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
 from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
 from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_parity_pb2 import WatchParityRequest as WatchParityRequest
+from taskgate.v1.migration_parity_pb2 import WatchParityResponse as WatchParityResponse
 from taskgate.v1.migration_plans_pb2 import ActOnPlanRequest as ActOnPlanRequest
 from taskgate.v1.migration_plans_pb2 import ActOnPlanResponse as ActOnPlanResponse
 from taskgate.v1.migration_plans_pb2 import CheckedWave as CheckedWave
@@ -900,6 +902,8 @@ __all__ = [
     "WatchDagRunResponse",
     "WatchDrainRequest",
     "WatchDrainResponse",
+    "WatchParityRequest",
+    "WatchParityResponse",
     "WatchRequest",
     "WatchResponse",
     "WatchStagesRequest",

@@ -33,7 +33,8 @@ if _version_not_supported:
 
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -122,6 +123,11 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
                 _registered_method=True)
+        self.WatchParity = channel.unary_stream(
+                '/taskgate.v1.MigrationService/WatchParity',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.FromString,
+                _registered_method=True)
         self.AskParityGate = channel.unary_unary(
                 '/taskgate.v1.MigrationService/AskParityGate',
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
@@ -205,7 +211,8 @@ class MigrationServiceStub:
 
 
 class MigrationServiceServicer:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     def ListFlips(self, request, context):
@@ -317,6 +324,13 @@ class MigrationServiceServicer:
     def GetParity(self, request, context):
         """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
         that the caller may not see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchParity(self, request, context):
+        """The same since its last move, at once and after each change: what ends is in it within five seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -519,6 +533,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
             ),
+            'WatchParity': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchParity,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.SerializeToString,
+            ),
             'AskParityGate': grpc.unary_unary_rpc_method_handler(
                     servicer.AskParityGate,
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
@@ -608,7 +627,8 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MigrationService:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     @staticmethod
@@ -1033,6 +1053,33 @@ class MigrationService:
             '/taskgate.v1.MigrationService/GetParity',
             taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchParity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/WatchParity',
+            taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.FromString,
             options,
             channel_credentials,
             insecure,

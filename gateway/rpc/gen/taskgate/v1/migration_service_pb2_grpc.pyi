@@ -34,7 +34,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -76,6 +78,8 @@ class MigrationServiceStub:
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
     """
+    WatchParity: _grpc.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]
+    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
     AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
@@ -115,7 +119,9 @@ class MigrationServiceStub:
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -154,6 +160,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
     """
+    WatchParity: _aio.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]  # type: ignore[assignment]
+    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
     AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
@@ -192,7 +200,9 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -325,6 +335,14 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
         that the caller may not see.
         """
+
+    @_abc_1.abstractmethod
+    def WatchParity(
+        self,
+        request: _migration_parity_pb2.WatchParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_migration_parity_pb2.WatchParityResponse], _abc.AsyncIterator[_migration_parity_pb2.WatchParityResponse]]:
+        """The same since its last move, at once and after each change: what ends is in it within five seconds."""
 
     @_abc_1.abstractmethod
     def AskParityGate(

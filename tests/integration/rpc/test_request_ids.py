@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from taskgate.v1 import GetTaskRequest, ListTasksRequest
+from taskgate.v1 import GetRequest, ListRequest
 
 from gateway.observability.logs import JsonFormatter
 from gateway.rpc import failures
@@ -20,7 +20,7 @@ async def id_of(call: Any) -> str:
 
 
 async def test_the_clients_own_id_comes_back(face: Any) -> None:
-    call = face.tasks.ListTasks(ListTasksRequest(), metadata=[*face.ann, ("x-request-id", "abc-1")])
+    call = face.tasks.List(ListRequest(), metadata=[*face.ann, ("x-request-id", "abc-1")])
     await call
     assert await id_of(call) == "abc-1"
 
@@ -28,14 +28,14 @@ async def test_the_clients_own_id_comes_back(face: Any) -> None:
 @pytest.mark.parametrize("given", [[], [("x-request-id", 'a"b')], [("x-request-id", "x" * 129)]])
 async def test_another_one_is_made(face: Any, given: list[tuple[str, str]]) -> None:
     """Also where the client's could not be logged as it is."""
-    call = face.tasks.ListTasks(ListTasksRequest(), metadata=[*face.ann, *given])
+    call = face.tasks.List(ListRequest(), metadata=[*face.ann, *given])
     await call
     assert re.fullmatch("[0-9a-f]{32}", await id_of(call))
 
 
 async def test_a_refused_call_has_it_beside_the_details(face: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await face.tasks.GetTask(GetTaskRequest(task_id="none"), metadata=[*face.ann, ("x-request-id", "abc-2")])
+        await face.tasks.Get(GetRequest(task_id="none"), metadata=[*face.ann, ("x-request-id", "abc-2")])
     trailing = dict(refused.value.trailing_metadata() or ())
     assert trailing["x-request-id"] == "abc-2"
     assert failures.DETAILS_KEY in trailing
@@ -52,7 +52,7 @@ async def test_lines_of_the_log_about_a_call_have_it(face: Any, monkeypatch: Any
     logging.getLogger("gateway.rpc").addHandler(handler)
     try:
         with pytest.raises(grpc.aio.AioRpcError):
-            await face.tasks.GetTask(GetTaskRequest(task_id="x"), metadata=[*face.ann, ("x-request-id", "abc-3")])
+            await face.tasks.Get(GetRequest(task_id="x"), metadata=[*face.ann, ("x-request-id", "abc-3")])
     finally:
         logging.getLogger("gateway.rpc").removeHandler(handler)
     assert any('"request_id": "abc-3"' in line or '"request_id":"abc-3"' in line for line in lines), lines
@@ -64,7 +64,7 @@ async def test_calls_are_counted_by_outcome(face: Any) -> None:
         return float(re.search(rf'taskgate_requests_total{{face="grpc",outcome="{outcome}"}} (\S+)', page)[1])  # type: ignore[index]
 
     before = count("answered"), count("failed")
-    await face.tasks.ListTasks(ListTasksRequest(), metadata=face.ann)
+    await face.tasks.List(ListRequest(), metadata=face.ann)
     with pytest.raises(grpc.aio.AioRpcError):
-        await face.tasks.GetTask(GetTaskRequest(task_id="none"), metadata=face.ann)
+        await face.tasks.Get(GetRequest(task_id="none"), metadata=face.ann)
     assert (count("answered"), count("failed")) == (before[0] + 2, before[1])

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest_asyncio
 
+from gateway.migration.drain.report import Left, Report
+from gateway.migration.drain.verdict import Counts, DrainVerdict
 from gateway.migration.flags.store import FlagStore, TableStore
 from gateway.migration.guardrails.counting import Counting
 from gateway.migration.guardrails.evaluator import Evaluator
@@ -43,8 +45,17 @@ class Redis:
         """It is there."""
 
 
-class NoDrain:
-    """Nothing here is drained."""
+class Drains:
+    """So many tasks of a tenant are left on Redis."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, int] = {}
+
+    async def report(self, tenant_id: str) -> Report:
+        tasks = self.left.get(tenant_id, 0)
+        verdict = DrainVerdict.DRAINING if tasks else DrainVerdict.DRAINED
+        left = Left(tenant_id, "live", verdict, [], Counts(queued=tasks), None, None, 0.0, 0.0, None, None)
+        return Report(datetime.now(UTC), left, [], tasks, tasks, [])
 
 
 @dataclass
@@ -53,7 +64,7 @@ class PlanWorld:
 
     database: Database
     routing: Any
-    drain: Any = field(default_factory=NoDrain)
+    drain: Any = field(default_factory=Drains)
     now: datetime = datetime(2026, 11, 28, 12, tzinfo=UTC)
     idle: float = 0.0
     died: type[BaseException] = Died
@@ -144,18 +155,29 @@ class PlanWorld:
         await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
         await self.guardrails.tick()
 
+    async def ran(self, tenant: str, backend: str, count: int, failed: int, *, minutes_ago: float = 0) -> None:
+        """So many tasks ended in one minute, and of them so many failed at first."""
+        run = [0] * bucket_of(1.0) + [count]
+        for is_everybody in (False, True):
+            await self.database.execute(
+                "INSERT INTO taskgate.outcome_slice AS s (is_everybody, tenant_id, task_type, backend, slice_at, ended,"
+                " lost, first, failed, over, retried, dead, attempts, run, wait, total, late)"
+                " VALUES ($1, $2, 'backup', $3, date_bin('1 minute', now() - make_interval(secs => $4), 'epoch'), $5,"
+                " 0, $5, $6, $5, $6, 0, $5, $7, '{}', '{}', '{}')"
+                " ON CONFLICT DO NOTHING",
+                is_everybody,
+                "" if is_everybody else tenant,
+                backend,
+                minutes_ago * 60,
+                count,
+                failed,
+                run,
+            )
+
     async def trip(self, tenant: str) -> None:
         """Its tasks fail on Temporal, which they did not on Redis."""
         await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
-        run = [0] * bucket_of(1.0) + [1000]
-        await self.database.execute(
-            "INSERT INTO taskgate.outcome_slice (is_everybody, tenant_id, task_type, backend, slice_at, ended, lost,"
-            " first, failed, over, retried, dead, attempts, run, wait, total, late)"
-            " VALUES (false, $1, 'backup', 'redis', date_bin('1 minute', now() - interval '1 hour', 'epoch'), 1000, 0,"
-            " 1000, 10, 1000, 10, 0, 1000, $2, '{}', '{}', '{}')",
-            tenant,
-            run,
-        )
+        await self.ran(tenant, "redis", 1000, 10, minutes_ago=60)
         await self.guardrails.tick()
         await self.database.execute(
             "INSERT INTO taskgate.outcome (position, at, task_id, attempt, tenant_id, task_type, backend, failed,"

@@ -174,6 +174,42 @@ async def test_parity_holds_without_data_and_says_what_is_needed(world: World) -
     assert held["says"].startswith("parity: 0 % of 1 tenants pass, 100 % must: acme: no_data")
 
 
+async def test_parity_passes_with_its_sample_size_and_a_regression_holds(world: World) -> None:
+    await world.write(
+        "name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 500, tenants_percent: 50}}\n"
+        "waves: [{tenants: [acme, globex]}, {tenants: [initech]}]\n"
+    )
+    for tenant in ("acme", "globex", "initech"):
+        await world.ran(tenant, "redis", 1000, 10, minutes_ago=60)
+    await world.act("start")
+    await world.until("held")
+    await world.ran("acme", "temporal", 400, 4)
+    await world.tick(2, minutes=1)
+    assert (await world.plan())["says"] == (
+        "parity: 0 % of 2 tenants pass, 50 % must: acme: 400 tasks of 500 have ended"
+    )
+    await world.database.execute("DELETE FROM taskgate.outcome_slice WHERE backend = 'temporal'")
+    await world.ran("acme", "temporal", 500, 5)
+    await world.ran("globex", "temporal", 10, 10)
+    await world.tick(2, minutes=1)
+    held = await world.plan()
+    assert (held["wave"], held["state"]) == (1, "held")
+    assert held["says"].startswith("globex does worse on temporal: backup: ")
+    await world.act("skip", tenant_id="globex")
+    await world.tick(3, minutes=1)
+    assert (await world.plan())["wave"] == 2
+
+
+async def test_a_drain_is_waited_for(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: '0'\ngates: {drain: drained}\nwaves: [{tenants: [acme, globex]}]\n")
+    world.drain.left["globex"] = 3
+    await world.act("start")
+    held = await world.until("held")
+    assert held["says"] == "on redis there are still 3 tasks of globex, of 1 tenants in all"
+    world.drain.left.clear()
+    await world.until("done", minutes=1)
+
+
 async def test_a_percentage_of_tasks_moves_the_default_and_back(world: World) -> None:
     await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 25}, {tasks_percent: 100}]\n")
     await world.act("start")

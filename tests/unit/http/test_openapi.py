@@ -53,7 +53,6 @@ FREE_PROPERTIES = {
     "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
-    "the filter of the action, of which there are two": {"Operation.filter"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip
 

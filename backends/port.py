@@ -143,9 +143,9 @@ class Place(StrEnum):
     HELD_ELSEWHERE = "held_elsewhere"
     """A worker has it that is not the gateway's (a legacy worker)."""
     COLLECTED = "taken"
-    """The gateway has collected it from its queue, and it is not yet a task."""
+    """The gateway has collected it from its queue, but has not accepted it as a task yet."""
     SET_ASIDE = "set_aside"
-    """It is no task that anybody can run."""
+    """It is not a task that can be run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
 from gateway.http.problems import install
+from gateway.http.request_counts import RequestCounts
 from gateway.http.request_ids import RequestIds
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ PARTS = (
     "migration_rampdown",
     "migration_guardrails",
     "migration_rehearsal",
+    "migration_plans",
     "health",
 )
 
@@ -112,6 +114,8 @@ def create_app(gateway: Gateway) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["*"],
     )
+    answered = gateway.telemetry.events.answered
+    app.add_middleware(RequestCounts, count=lambda failed: answered("http", failed=failed))
     app.add_middleware(RequestIds)
     if gateway.telemetry.tracing is not None:
         app.add_middleware(

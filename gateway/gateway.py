@@ -43,6 +43,8 @@ from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.ledger.observer import RoutingObserver
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.parity.watch import ParityWatch
+from gateway.migration.plans.plans import Plans
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
@@ -133,9 +135,11 @@ class Gateway:
     drain_watch: DrainWatch
     rehearsals: RehearsalReports
     parity: Parity
+    parity_watch: ParityWatch
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
+    plans: Plans
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry
@@ -176,6 +180,7 @@ class Gateway:
         self.run_watch.end_streams()
         self.stage_watch.end_streams()
         self.drain_watch.end_streams()
+        self.parity_watch.end_streams()
         self.task_log.close()
         await self.feed.close()
         await self.overrides.close()

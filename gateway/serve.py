@@ -54,6 +54,7 @@ class Server(uvicorn.Server):
         self._gateway.run_watch.end_streams()
         self._gateway.stage_watch.end_streams()
         self._gateway.drain_watch.end_streams()
+        self._gateway.parity_watch.end_streams()
         for listener in self.servers:
             listener.close()
         if self._grpc is not None:

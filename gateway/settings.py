@@ -11,12 +11,31 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
+
+
+class TenantRetention(BaseModel):
+    """Days of one tenant; what is left out is everybody's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_days: float | None = Field(None, ge=1)
+    task_log_days: float | None = Field(None, ge=1)
+    schedule_history_days: float | None = Field(None, ge=1)
 
 
 class Settings(BaseSettings):
@@ -161,6 +180,7 @@ class Settings(BaseSettings):
         ge=2,
         description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
     )
+    guardrail_days: int = Field(365, ge=1, le=3650, description="How long the history of guardrails is kept")
     reconcile_seconds: float = Field(
         1.0, gt=0, description="Pause between two comparisons of task_logs with the engines"
     )
@@ -217,6 +237,27 @@ class Settings(BaseSettings):
     # Schedules ----------------------------------------------------------------------------------------------
     schedules_per_tenant: int = Field(1000, ge=0, description="Schedules that a tenant may have")
     schedule_history_days: int = Field(90, ge=1, description="How long the history of schedules is kept")
+
+    # Retention ----------------------------------------------------------------------------------------------
+    retention_task_days: float = Field(
+        30.0,
+        ge=1,
+        description="How long the gateway remembers a task after its end: its way, its runs, a run of a DAG with its nodes; its row in task_logs stays",
+    )
+    retention_task_log_days: float | None = Field(
+        None,
+        ge=1,
+        description="Finished rows of task_logs are exported, then deleted, so long after their end; unset: they stay for good",
+    )
+    retention_export: str | None = Field(
+        None,
+        description="Where those rows go, as NDJSON: a folder, or `s3://bucket/prefix` (keys and endpoint: the variables `AWS_…`)",
+    )
+    retention_tenants: dict[str, TenantRetention] = Field(
+        {},
+        description='Tenants with days of their own, JSON: `{"acme": {"task_days": 365, "task_log_days": 730, "schedule_history_days": 365}}`',
+    )
+    operation_days: float = Field(30.0, ge=1, description="How long bulk operations are listed after their end")
 
     # Callbacks ----------------------------------------------------------------------------------------------
     callback_allow_private: bool = Field(
@@ -375,6 +416,25 @@ class Settings(BaseSettings):
             raise ValueError("TASKGATE_FLAG_SOURCE is file: set TASKGATE_FLAGS_FILE")
         if self.flag_source == "launchdarkly" and not self.launchdarkly_sdk_key:
             raise ValueError("TASKGATE_FLAG_SOURCE is launchdarkly: set TASKGATE_LAUNCHDARKLY_SDK_KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_long_enough(self) -> Settings:
+        """What is promised, or still compared, outlives no setting of retention."""
+        shortest = min(
+            [self.retention_task_days, *(t.task_days for t in self.retention_tenants.values() if t.task_days)]
+        )
+        for name, hours in (
+            ("idempotency_hours", self.idempotency_hours),
+            ("drain_quiet_hours", self.drain_quiet_hours),
+        ):
+            if shortest * 24 < hours:
+                raise ValueError(
+                    f"tasks must be remembered for TASKGATE_{name.upper()} at least: {hours / 24:g} days, not {shortest:g}"
+                )
+        deletes = self.retention_task_log_days or any(t.task_log_days for t in self.retention_tenants.values())
+        if deletes and self.retention_export is None:
+            raise ValueError("rows of task_logs are deleted only after an export: set TASKGATE_RETENTION_EXPORT")
         return self
 
     @property

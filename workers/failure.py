@@ -35,7 +35,7 @@ class Failure:
 def failure_of(error: BaseException, task_type: str, non_retryable: ErrorNames) -> Failure:
     """The report of a run that ended with this error."""
     return Failure(
-        text=_encodable(_text(error)),
+        text=_encodable(text_of(error)),
         error_type=_encodable(type(error).__name__),
         stack=_encodable(stack_of(error)),
         final=_is_final(error, task_type, non_retryable),
@@ -71,7 +71,7 @@ def _bounded(stack: str) -> str:
     return stack[:head] + mark + stack[head + len(mark) - LONGEST_STACK :]
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """The text of `error_message`: the handler's own message, as the legacy worker stored it."""
     if isinstance(error, asyncio.CancelledError):
         return "Task was cancelled by its handler"

@@ -78,7 +78,7 @@ class Worker:
         self._listener = Listener(self._db)
         self._listener.subscribe(STOP_CHANNEL, lambda task_id: self._runner.stop(task_id), missed=self._check_soon.set)
         self._isolated = IsolatedExecution(settings)
-        self._rehearsing = Rehearsing(self._isolated.wants)
+        self._rehearsing = Rehearsing(self._isolated)
         identity = ProcessIdentity(
             "worker",
             version("taskgate"),

@@ -13,7 +13,7 @@ from backends.port import WorkflowStart, WorkflowState, WorkflowStatus
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One start. `arrival` counts the starts of the engine; `dropped` means that the engine knows it no more."""
+    """One start. `arrival` counts the starts of the engine; `dropped` means that the engine has forgotten it."""
 
     start: WorkflowStart
     arrival: int
@@ -39,13 +39,13 @@ class Record:
         self.over.set()
 
     def withdraw(self, at: datetime) -> None:
-        """It was taken back before it began: from now on it was never there, and its id stays used."""
+        """The start was withdrawn before it began: it counts as never made, but its id stays used."""
         self.withdrawn = self.dropped = True
         self.end(WorkflowState.CANCELLED, at)
 
 
 class MemoryRun:
-    """A task in the hands of a worker, who ends it with one of the methods.
+    """A task that a worker runs and ends with one of the methods.
 
     A word that comes late (the task was put back meanwhile, or has ended) changes nothing.
     """

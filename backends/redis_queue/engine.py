@@ -64,7 +64,7 @@ class RedisQueueEngine:
         self.dead = DeadList(self._link)
 
     async def start_workflow(self, start: WorkflowStart) -> None:
-        """Push the payload, once for each `ref`, and not at all when this start was cancelled before it came."""
+        """Push the payload: once for each `ref`, and never if this start was cancelled before it arrived."""
         payload = wire.encode(start.ref, start.payload, trace=start.trace)
         keep = int(KEEP_WAITING.total_seconds())
         try:
@@ -87,7 +87,7 @@ class RedisQueueEngine:
         return WorkflowStatus(WorkflowState(state), error or None) if state else None
 
     async def get_workflow_result(self, ref: WorkflowRef) -> Any:
-        """Wait for the end by looking again and again, at most half a second apart."""
+        """Wait for the end by polling, at most half a second apart."""
         pause = _FIRST_LOOK
         while True:
             state, error, result = await self._locate(ref)
@@ -154,7 +154,8 @@ class RedisQueueEngine:
         """One pass over the lists of all groups, however many starts are asked for."""
         lost = list(refs)
         with _reading():
-            for _ in range(2):  # a second look for what was put back, or taken and ended, during the first
+            # Twice: during the first pass a payload may have been put back, or received and ended.
+            for _ in range(2):
                 if lost:
                     held = await self._lists.contents({ref.group_id for ref in lost})
                     absent = [r for r in lost if r.workflow_id not in held and f"task-{r.task_id}*" not in held]
@@ -222,7 +223,7 @@ class RedisQueueEngine:
                 return WorkflowState.RUNNING, "", ""
             if await self._lists.is_waiting(ref, known=bool(marker[0])):
                 return WorkflowState.QUEUED, "", ""
-            # Taken, or ended, between the looks.
+            # A worker received it, or it ended, between the two passes.
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
             return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""

@@ -90,7 +90,7 @@ class Link:
         return connection
 
     async def _check_health(self, connection: AbstractConnection) -> None:
-        """One that was idle for long may have vanished without a word, and the others beside it."""
+        """A connection that was long idle may be dead; then it and the other idle ones are replaced."""
         try:
             async with asyncio.timeout(self._timeout / 2):
                 await connection.check_health()  # type: ignore[no-untyped-call]

@@ -81,7 +81,8 @@ class TaskLists:
         return withdrawn
 
     async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:
-        """Make what a worker holds the next of its group, unless one waits; whether it waits now, or was received anew.
+        """Make a payload that a worker holds the next of its group, unless one waits. Returns whether it waits, or has
+        been received meanwhile.
 
         `keep`: seconds to keep the marker of a start that turns out to be cancelled.
         """

@@ -38,7 +38,7 @@ HELD = "taskgate:held:"
 OWN = "taskgate:processing:"
 """List per worker and group (`<worker>:<group>`): payloads that this worker is working on."""
 EMPTIED = "taskgate:emptied"
-"""Sorted set: groups lately taken out of the active set, by Unix time (see `receive.lua`)."""
+"""Sorted set: groups recently removed from the active set, by Unix time (see `receive.lua`)."""
 DEAD = "taskgate:dead"
 """List: payloads that are no tasks, as JSON `{reason, group, payload, bytes, at}`."""
 COLLECTED = "taskgate:taken"
@@ -48,7 +48,7 @@ INCARNATION = "taskgate:incarnation"
 SWEPT = "taskgate:swept"
 """String that expires: set by the worker that last looked for lists which the active set does not name."""
 WAKE = "taskgate:wake"
-"""Channel: something may have become free to be taken."""
+"""Channel: a payload may have become available to workers."""
 
 ORDER = "taskgate:order:"
 """Sorted set per group: its waiting payloads of another priority than 3, by priority and arrival."""
@@ -59,7 +59,7 @@ URGENT = "taskgate:urgent"
 TENANTS = "taskgate:tenants"
 """Sorted set: tenants with waiting groups, by their weighted share so far."""
 TENANT_GROUPS = "taskgate:groups:"
-"""Set per tenant: its groups in which something waits, or lately did."""
+"""Set per tenant: its groups in which payloads wait, or waited recently."""
 GROUP_TENANT = "taskgate:tenant_of"
 """Hash: the tenant of each group that the gateway ever pushed to."""
 WEIGHTS = "taskgate:weights"
@@ -187,7 +187,7 @@ def decode(raw: bytes) -> TaskMessage:
 
 
 def _context(trace: object) -> Mapping[str, str]:
-    """A context that somebody broke is none; the task runs all the same."""
+    """An invalid context counts as none; the task runs all the same."""
     if not isinstance(trace, dict):
         return {}
     return {name: value for name, value in trace.items() if isinstance(value, str)}

@@ -1,4 +1,4 @@
-"""One connection to one Temporal namespace: opened by the first call that needs it, and again when it went bad."""
+"""One connection to one Temporal namespace: opened by the first call that needs it, and again after it failed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Connection:
             self._opening = asyncio.create_task(self._open(), name="connect to Temporal")
             self._opening.add_done_callback(_seen)
         try:
-            # One caller's end must not end the opening that the others wait for.
+            # A caller that is cancelled must not cancel the opening that others wait for.
             async with asyncio.timeout(self._timeout):
                 return await asyncio.shield(self._opening)
         except TimeoutError:
@@ -235,6 +235,6 @@ class Connection:
 
 
 def _seen(task: asyncio.Task[Session]) -> None:
-    """Take note of a failure even when every caller has gone."""
+    """Retrieve a failure even if every caller has gone: asyncio would log it as never retrieved."""
     if not task.cancelled():
         task.exception()

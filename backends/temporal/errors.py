@@ -26,7 +26,7 @@ class Purpose(Enum):
     """The purpose of a call, which decides what a lost answer means."""
 
     READ = "read"
-    """Changes nothing, so a lost answer is no more than an engine that is not there."""
+    """Changes nothing, so a lost answer only means that the engine is unavailable."""
     WRITE = "write"
     START = "start"
 

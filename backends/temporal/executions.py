@@ -51,7 +51,7 @@ def worker_lost(reason: str) -> Failure:
 
 
 async def failure_text(failure: Failure, converter: DataConverter) -> str:
-    """The innermost message of a failure: what the handler, or Temporal, had to say."""
+    """The innermost message of a failure: that of the handler, or of Temporal."""
     error: BaseException = await converter.decode_failure(failure)
     while error.__cause__ is not None:
         error = error.__cause__

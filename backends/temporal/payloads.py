@@ -33,7 +33,7 @@ def carried(payload: Mapping[str, Any], limit: int) -> dict[str, Any] | None:
     try:
         size = len(orjson.dumps(plain))
     except TypeError:
-        # Whatever the encoder cannot say (an integer over 64 bits), PostgreSQL already has.
+        # PostgreSQL already has what the encoder cannot express (an integer over 64 bits).
         return None
     return plain if size <= limit else None
 

@@ -24,12 +24,14 @@ from backends.temporal.executions import first_value
 from backends.temporal.messages import Probe
 from backends.temporal.payloads import carried
 
-#: The longest that a worker may be at a probe: waiting for a slot, reading the payload, `rehearse`.
+#: Longest time that a worker may spend on a probe: waiting for a slot, reading the payload, `rehearse`.
 RUN = timedelta(seconds=30)
-#: What workers say of a probe that they could not answer; and the SDK of an activity type that it does not know.
+#: Errors of workers that could not answer a probe, and the SDK's for an activity type that it does not know.
 STOPPED: Final = "WorkerStopped"
 _TYPE_UNKNOWN: Final = "NotFoundError"
-_FIELDS: Final = ("outcome", "detail", "decode_seconds", "run_seconds", "worker_id")
+_TEXTS: Final = ("outcome", "detail", "worker_id")
+_DURATIONS: Final = ("decode_seconds", "run_seconds")
+_FIELDS: Final = (*_TEXTS, *_DURATIONS)
 
 
 class Probes:
@@ -98,9 +100,11 @@ class Probes:
 
 
 def _answered(told: dict[str, Any], waited: float | None) -> ProbeAnswer:
-    """What a worker told; of a newer one's answer only what is known here."""
+    """The answer of a worker; of a newer worker's answer only the fields that are known here."""
     slot = told.get("slot_seconds")
-    known: dict[str, Any] = {"outcome": "not_understood"} | {name: told[name] for name in _FIELDS if name in told}
+    known: dict[str, Any] = {"outcome": "not_understood"}
+    known |= {name: told[name] for name in _TEXTS if isinstance(told.get(name), str)}
+    known |= {name: told[name] for name in _DURATIONS if isinstance(told.get(name), float)}
     queue = waited + slot if waited is not None and isinstance(slot, float) else waited
     return ProbeAnswer(**known, queue_seconds=queue)
 

@@ -25,7 +25,7 @@ from backends.temporal.probes import Probes
 LARGEST_INPUT = 2 * 1024 * 1024
 LARGEST_REQUEST = 4 * 1024 * 1024
 LONGEST_NAME = 1000
-#: A poll waits for up to a minute, and counts from its beginning; what is silent for longer has gone.
+#: A poll waits for up to a minute, and counts from its beginning; a poller that is silent for longer has gone.
 SILENT = timedelta(seconds=75)
 #: What was found out about a queue is used for so long (seconds).
 REMEMBERED_SECONDS = 2.0

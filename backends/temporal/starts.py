@@ -135,7 +135,7 @@ async def _named_workflow_request(
 
 
 def retry_policy() -> RetryPolicy:
-    """How soon Temporal offers a start again of which it heard nothing; attempts without limit.
+    """How soon Temporal offers a start again when it got no answer; attempts without limit.
 
     Budget and pauses of failures are PostgreSQL's: the worker names the pause each time.
     """
@@ -188,7 +188,7 @@ def _keywords(start: WorkflowStart) -> dict[str, str | None]:
 
 
 async def encoded(message: RunTask | Probe, converter: DataConverter) -> Payloads:
-    """The message as the SDK's converter would write it, without that when nothing is to be encrypted."""
+    """The message as the SDK's converter would write it; without the converter when nothing is to be encrypted."""
     if converter.payload_codec is None:
         with suppress(TypeError):  # text that is no Unicode: JSON can say it, this encoder not
             return Payloads(payloads=[Payload(metadata=_PLAIN, data=orjson.dumps(message))])

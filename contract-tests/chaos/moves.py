@@ -13,14 +13,17 @@ import httpx
 from checker import Request
 from clients import Clients
 from gateway.routing.stages import Stage
+from plans import Planner
 from world import TENANTS, World
 
 _STAGES, _DRAIN = "/gateway/v1/migration/stages", "/gateway/v1/migration/drain"
 _GUARDRAILS = "/gateway/v1/migration/guardrails"
-#: Tasks that fail on Temporal only: so many run on Redis first, and so many are sent after the move.
+#: Tasks that fail on Temporal only: so many run on Redis first, and so many are sent at once after the move.
 BRITTLE, BASELINE, WORSE = "chaos_brittle", 40, 16
-#: Longest wait until they have run, and until the tenant is taken back (seconds).
-BASELINE_SECONDS, BACK_SECONDS = 60.0, 60.0
+#: Longest wait until a tenant is taken back by its guardrail, and pause between two crowds for it (seconds).
+BACK_SECONDS, WORSE_SECONDS = 150.0, 5.0
+#: Tasks of a tenant at `shadow`, and longest wait until a probe was sent beside one (seconds).
+REHEARSED, PROBE_SECONDS = 8, 60.0
 #: Longest patience with one change, all repetitions together, and pause between two of them (seconds).
 PATIENCE, PAUSE_SECONDS = 120.0, 0.2
 #: So many tasks shall wait in Redis before a rampdown; no more are sent for that than `CROWD`, each of so many ms, in
@@ -41,7 +44,11 @@ class Moves:
         self.changes: list[Request] = []
         self.safe: list[float] = []
         self.has_ramped_down = False
+        self.is_guarded = False
         self.taken_back = 0
+        self.guarded: str | None = None
+        """The tenant that nobody else may move now."""
+        self.planner = Planner(self)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -60,12 +67,12 @@ class Moves:
         change.answered = time.monotonic()
 
     async def _is_set(self, body: dict[str, Any]) -> bool:
-        seen = await self._ask("GET", _STAGES)
+        seen = await self.ask("GET", _STAGES)
         if seen is None or seen.is_error or not await self._let_go(seen.json()["overrides"]):
             return False
-        answer = await self._ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
+        answer = await self.ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
         if answer is not None and "move_held" in answer.text:
-            await self._ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
+            await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
         # 409: somebody else was faster, maybe this very change, whose answer was lost.
         if answer is None or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             return False
@@ -78,30 +85,57 @@ class Moves:
         for one in overrides:
             released = {"tenant_id": one["tenant_id"], "why": "fault suite"}
             # Most of them are not locked, which is answered with 409.
-            await self._ask("POST", f"{_GUARDRAILS}/unlock", released)
-            cleared = await self._ask("DELETE", f"{_STAGES}/overrides", query=released | {"based_on": one["version"]})
+            await self.ask("POST", f"{_GUARDRAILS}/unlock", released)
+            cleared = await self.ask("DELETE", f"{_STAGES}/overrides", query=released | {"based_on": one["version"]})
             if cleared is None or cleared.is_error:
                 return False
         return True
 
     async def be_taken_back(self, tenant: str) -> None:
-        """Move a tenant whose tasks fail on Temporal only; its guardrail takes it back, and they run on Redis again."""
-        projects = self._world.projects[tenant]
+        """Move a tenant whose tasks fail on Temporal only; its guardrail takes it back, and they run on Redis again.
+
+        Once in a history: a second tenant would freeze all guardrails.
+        """
+        if self.is_guarded:
+            return
+        self.is_guarded, self.guarded = True, tenant
+        try:
+            async with asyncio.timeout(BACK_SECONDS):
+                await self._be_taken_back(tenant)
+        except TimeoutError:
+            print(f"the guardrail of {tenant} took nothing back within {BACK_SECONDS:g} s", flush=True)
+        finally:
+            self.guarded = None
+
+    async def _be_taken_back(self, tenant: str) -> None:
+        projects, rows = self._world.projects[tenant], self._world.rows
         await self.set_stage(tenant, Stage.OFF)
+        while await rows.guardrail_phase(tenant) == "armed":  # or it would go on with the baseline of an earlier move
+            await asyncio.sleep(PAUSE_SECONDS)
         for project in projects:
             await self._clients.crowd(tenant, project, BASELINE // len(projects), 10, BRITTLE)
-        deadline = time.monotonic() + BASELINE_SECONDS
-        while await self._world.rows.first_runs(tenant, BRITTLE) < BASELINE and time.monotonic() < deadline:
+        while await rows.first_runs(tenant, BRITTLE) < BASELINE:
             await asyncio.sleep(PAUSE_SECONDS)
         await self.set_stage(tenant, Stage.LIVE)
-        await self._clients.crowd(tenant, projects[0], WORSE, 10, BRITTLE)
-        deadline = time.monotonic() + BACK_SECONDS
-        while not self.taken_back and time.monotonic() < deadline:
-            self.taken_back = await self._world.rows.rolled_back()
+        while await rows.guardrail_phase(tenant) != "armed":  # what ends before does not count
             await asyncio.sleep(PAUSE_SECONDS)
+        while not self.taken_back:
+            await self._clients.crowd(tenant, projects[0], WORSE, 10, BRITTLE)
+            deadline = time.monotonic() + WORSE_SECONDS
+            while not self.taken_back and time.monotonic() < deadline:
+                await asyncio.sleep(PAUSE_SECONDS)
+                self.taken_back = await rows.rolled_back()
         await self._clients.crowd(tenant, projects[0], WORSE, 10, BRITTLE)
 
-    async def _ask(
+    async def be_rehearsed(self, tenant: str) -> None:
+        """With tasks beside which probes go to Temporal; returns when one has, unless faults keep it from that."""
+        await self.set_stage(tenant, Stage.SHADOW)
+        await self._clients.crowd(tenant, self._world.projects[tenant][0], REHEARSED, 10)
+        deadline = time.monotonic() + PROBE_SECONDS
+        while not (await self._world.rows.rehearsed())[1] and time.monotonic() < deadline:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
     ) -> httpx.Response | None:
         """None: no gateway answered."""
@@ -143,7 +177,7 @@ class Moves:
 
     async def watch_drain_forever(self) -> None:
         while True:
-            answer = await self._ask("GET", _DRAIN)
+            answer = await self.ask("GET", _DRAIN)
             if answer is not None and answer.is_success:
                 report = answer.json()
                 if report["verdict"] == "safe_to_switch_off":

@@ -51,6 +51,11 @@ class Rows:
         )
         return int(count)
 
+    async def guardrail_phase(self, tenant: str) -> str | None:
+        """None: it was never moved."""
+        found = await self._column("SELECT phase FROM taskgate.guardrail WHERE tenant_id = $1", tenant)
+        return found[0] if found else None
+
     async def rolled_back(self) -> int:
         """How many tenants were taken back by their guardrails."""
         [count] = await self._column("SELECT count(*) FROM taskgate.guardrail_event WHERE kind = 'rolled_back'")

@@ -92,6 +92,17 @@ async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
     assert summary["moved"] > 0
 
 
+async def test_plans_beside_flips_and_leaders_that_die_in_them_have_no_violation() -> None:
+    """At each step; the next leader goes on, and no task is lost or runs twice."""
+    code, summary, output = await history(
+        PLANS="1", TASKS="80", FLIPS="6", FAULTS="5", SEED="9", ONLY="leader_dies_in_a_plan"
+    )
+    assert summary["violations"] == 0, output
+    assert (code, summary["tasks"], summary["faults"]) == (0, 80, 5)
+    assert summary["plans"]["aborted"] > 0, output
+    assert sum(summary["leader_deaths"].values()) == 5, output
+
+
 async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_checker_sees_it() -> None:
     code, summary, output = await history(
         LEGACY="1", TASKS="40", FLIPS="8", FAULTS="1", SEED="4", MUTATE="rampdown", ONLY="leave_redis_to_legacy"
@@ -99,6 +110,13 @@ async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_check
     assert summary["moved"] > 0, output
     assert summary["violations"] > 0, output
     assert code == 1
+
+
+async def test_a_handler_that_fails_on_temporal_only_is_taken_back_though_the_leader_dies_in_it() -> None:
+    """Nothing is lost and nothing runs twice; a history in which the guardrail takes nothing back fails."""
+    code, summary, output = await history(TASKS="40", FLIPS="2", FAULTS="1", SEED="8", ONLY="leader_dies_in_a_rollback")
+    assert (code, summary["violations"], summary["taken_back"]) == (0, 0, 1), output
+    assert sum(summary["leader_deaths"].values()) == 1, output
 
 
 async def test_redis_that_may_be_switched_off_begins_nothing_more() -> None:

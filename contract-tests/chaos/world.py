@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import redis.asyncio
@@ -19,20 +18,17 @@ import dags
 from backends.port import WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
-from deploy.local import taskgate
-from deploy.local.env import parse_env
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.storage.schema.seed import SQL as SEED_SQL
+from gateway.storage.schema.seed import seed
 from links import Links
 from processes import Program, Service
 from refusing_server import RefusingServer
 from rows import Rows
-
-if TYPE_CHECKING:
-    from moves import Moves
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -70,8 +66,6 @@ class World:
         self.workers: list[Service] = []
         self.legacy: list[Program] = []
         self.links = Links(directory)
-        self.moves: Moves | None = None
-        """The operator, once the history begins."""
         self.refusing = RefusingServer()
         self.leader_deaths: Counter[str] = Counter()
         """How often a leader died at each step of a move."""
@@ -90,10 +84,9 @@ class World:
             await self.stack.add_temporal_node()
         await self.refusing.start()
         await self.links.open(self.stack)
-        environment = self.environment()
-        await taskgate.run("db", "legacy", "--create", environment=environment)
-        await taskgate.run("db", "migrate", environment=environment)
-        self.keys = parse_env(await taskgate.run("db", "seed", environment=environment))
+        await create_legacy_tables(self.stack.database_url)
+        await migrate(self.stack.database_url)
+        self.keys = await seed(self.stack.database_url)
         await self._add_projects()
         for number in range(2):
             port, grpc_port = free_port(), free_port()

@@ -17,6 +17,8 @@ class Versions:
     toxiproxy: str
     h2spec: str
     jaeger: str
+    gofakes3: str
+    prometheus: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -33,6 +35,8 @@ def pinned() -> Versions:
         toxiproxy=data["toxiproxy"]["server"],
         h2spec=data["h2spec"]["program"],
         jaeger=data["jaeger"]["server"],
+        gofakes3=data["gofakes3"]["program"],
+        prometheus=data["prometheus"]["server"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

@@ -33,9 +33,9 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, ledger and use of legacy endpoints",
+        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, plans, ledger and legacy use",
     )
-    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses, stages and guardrails")
+    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses, stages, guardrails and plans")
 
     def __init__(self, permission: str, level: Level, meaning: str) -> None:
         self.permission = permission
@@ -57,7 +57,7 @@ _RESOURCES = {
         GET /gateway/v1/dag-runs  GET /gateway/v1/dag-runs/{run_id}  GET /gateway/v1/dag-runs/{run_id}/stream
         GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result
         GET /gateway/v1/callbacks  GET /gateway/v1/callbacks/{id}
-        GET /gateway/v1/migration/parity
+        GET /gateway/v1/migration/parity  GET /gateway/v1/migration/parity/stream
         GET /gateway/v1/tenants  GET /gateway/v1/tenants/{tenant_id}  GET /gateway/v1/tenants/{tenant_id}/quotas
         GET /gateway/v1/pauses""",
     Verb.SUBMIT: """
@@ -97,7 +97,9 @@ _RESOURCES = {
         GET /gateway/v1/migration/rampdown
         GET /gateway/v1/migration/guardrails  GET /gateway/v1/migration/guardrails/history
         GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
-        GET /gateway/v1/migration/rehearsal/probes""",
+        GET /gateway/v1/migration/rehearsal/probes
+        GET /gateway/v1/migration/plans  GET /gateway/v1/migration/plans/schema
+        POST /gateway/v1/migration/plans/validate  GET /gateway/v1/migration/plans/{name}""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -107,7 +109,8 @@ _RESOURCES = {
         POST /gateway/v1/migration/guardrails/unfreeze
         PUT /gateway/v1/migration/stages  DELETE /gateway/v1/migration/stages
         PUT /gateway/v1/migration/stages/rollout  PUT /gateway/v1/migration/stages/document
-        PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides""",
+        PUT /gateway/v1/migration/stages/overrides  DELETE /gateway/v1/migration/stages/overrides
+        PUT /gateway/v1/migration/plans/{name}  POST /gateway/v1/migration/plans/{name}/acts""",
 }
 #: The verb of each endpoint, by `METHOD /path`.
 ENDPOINTS = {
@@ -124,7 +127,7 @@ METHODS = {
             Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
             ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
             GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity""",
+            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity WatchParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode
@@ -140,10 +143,11 @@ METHODS = {
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
             GetGuardrails ListGuardrailEvents
             ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
-            ListProbedTasks""",
+            ListProbedTasks ListPlans GetPlan GetPlanSchema ValidatePlan""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
-            SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails""",
+            SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails
+            PutPlan ActOnPlan""",
     }.items()
     for name in names.split()
 }

@@ -22,6 +22,7 @@ from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.plans.plans import Plans
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
@@ -119,9 +120,11 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         ),
         rehearsals=RehearsalReports(database, dependencies.router),
         parity=migration.parity,
+        parity_watch=migration.parity_watch,
         parity_gate=migration.parity_gate,
         guardrails=migration.guardrails,
         guardrail_watch=migration.guardrail_watch,
+        plans=Plans(database),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
     observe_process(
@@ -131,7 +134,10 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             "dag run": lambda: gateway.run_watch.subscriptions,
             "stages": lambda: gateway.stage_watch.subscriptions,
             "drain": lambda: gateway.drain_watch.subscriptions,
+            "parity": lambda: gateway.parity_watch.subscriptions,
         },
         connections=database.connections,
+        leads=lambda: gateway.leader.leads,
+        jobs=lambda: gateway.leader.ages,
     )
     return gateway

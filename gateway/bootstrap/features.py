@@ -138,7 +138,6 @@ def build_schedules(
             OnBehalf(access, user_id), task_log, DispatchView(database), None, callbacks.rules
         ),
         sweep_seconds=settings.dispatch_sweep_seconds,
-        history_days=settings.schedule_history_days,
     )
     return ScheduleParts(clock, Schedules(database, clock, most_of_tenant=settings.schedules_per_tenant))
 

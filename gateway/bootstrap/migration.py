@@ -17,8 +17,14 @@ from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
+from gateway.migration.parity.watch import ParityWatch
+from gateway.migration.plans.detour import Detour
+from gateway.migration.plans.mover import Mover
+from gateway.migration.plans.runner import Runner
+from gateway.migration.plans.trouble import Gates, Trouble
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
+from gateway.storage.database import Database
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class MigrationParts:
     drain: Drain
     drain_watch: DrainWatch
     parity: Parity
+    parity_watch: ParityWatch
     parity_gate: Gate
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
@@ -37,24 +44,8 @@ class MigrationParts:
 
 def build_migration(dependencies: Dependencies) -> MigrationParts:
     settings, database, flags = dependencies.settings, dependencies.database, dependencies.flags
-    router, redis = dependencies.router, dependencies.engines.get("redis")
-    stages = Stages(
-        database,
-        build_store(settings, database, flags),
-        settings.flag_key,
-        flags.owner,
-        redis=redis,
-        configured=frozenset(dependencies.engines),
-        problems=router.problems,
-    )
-    drain = Drain(
-        database,
-        redis,
-        router,
-        Slowest(database, WaitingReasons(database, router, dependencies.engines)),
-        CrossCheck(database, dependencies.engines.get("temporal")),
-        quiet=timedelta(hours=settings.drain_quiet_hours),
-    )
+    router = dependencies.router
+    stages, drain = _build_stages(dependencies, database), _build_drain(dependencies)
     parity = Parity(database, router, days=settings.parity_days)
     stage_watch = StageWatch(flags, dependencies.overrides, router)
     return MigrationParts(
@@ -63,7 +54,46 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         drain,
         DrainWatch(drain),
         parity,
+        ParityWatch(parity),
         Gate(database, parity),
         Guardrails(database, Webhook(settings.guardrail_webhook_url), wake=lambda: None),
         GuardrailWatch(database, dependencies.listener, stage_watch.tell),
+    )
+
+
+def build_runner(dependencies: Dependencies, fenced: Database) -> Runner:
+    """What carries plans out; writes to this database, and reads what gates ask from the ordinary one."""
+    settings, database = dependencies.settings, dependencies.database
+    stages = _build_stages(dependencies, fenced)
+    parity = Parity(database, dependencies.router, days=settings.parity_days)
+    return Runner(
+        fenced,
+        Mover(fenced, stages, Detour(fenced), dependencies.flags.document),
+        Trouble(fenced),
+        Gates(fenced, parity, _build_drain(dependencies)),
+    )
+
+
+def _build_stages(dependencies: Dependencies, database: Database) -> Stages:
+    settings, flags = dependencies.settings, dependencies.flags
+    return Stages(
+        database,
+        build_store(settings, database, flags),
+        settings.flag_key,
+        flags.owner,
+        redis=dependencies.engines.get("redis"),
+        configured=frozenset(dependencies.engines),
+        problems=dependencies.router.problems,
+    )
+
+
+def _build_drain(dependencies: Dependencies) -> Drain:
+    database, router = dependencies.database, dependencies.router
+    return Drain(
+        database,
+        dependencies.engines.get("redis"),
+        router,
+        Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        CrossCheck(database, dependencies.engines.get("temporal")),
+        quiet=timedelta(hours=dependencies.settings.drain_quiet_hours),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.migration import build_runner
 from gateway.bootstrap.rehearsal import RehearsalParts
+from gateway.bootstrap.retention import build_retention
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.ingress.bridge import SQL as BRIDGE_SQL
 from gateway.ingress.bridge import Bridge
@@ -15,9 +17,11 @@ from gateway.migration.guardrails.counting import Counting
 from gateway.migration.guardrails.evaluator import LOOK_SECONDS as GUARD_SECONDS
 from gateway.migration.guardrails.evaluator import Evaluator
 from gateway.migration.guardrails.places import Places
+from gateway.migration.guardrails.store import SQL as GUARDRAILS_SQL
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
+from gateway.migration.plans.runner import LOOK_SECONDS as PLAN_SECONDS
 from gateway.migration.rampdown.mover import Rampdown
 from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
@@ -28,7 +32,7 @@ from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.recovery.reaper import Reaper
 from gateway.recovery.reconciler import Reconciler
 from gateway.storage.database import Database
-from gateway.submission.intake import SQL as INTAKE_SQL
+from gateway.storage.forgetting import forget
 from gateway.tasks.lifecycle.transitions import Transitions
 
 #: Pause between two looks at what runs and tasks came to (seconds).
@@ -78,7 +82,8 @@ def build_leader(
         Chore("reconciling", reconcile, pause),
         Chore("counting", tally.tick, TALLY_SECONDS),
         Chore("expiring", transitions.expire, pause),
-        Chore("forgetting", lambda: _forget(database, settings.idempotency_hours), FORGET_SECONDS),
+        Chore("forgetting", lambda: _forget(database), FORGET_SECONDS),
+        Chore("deleting what is old", build_retention(dependencies, database).tick, FORGET_SECONDS),
     ]
     recorder = Recorder(database)
     chores += [
@@ -119,6 +124,11 @@ def build_leader(
         wake=lambda: None,
     )
     chores.append(Chore("guarding moves", guardrails.tick, GUARD_SECONDS))
+    kept = settings.guardrail_days
+    chores.append(
+        Chore("forgetting guardrails", lambda: forget(database, GUARDRAILS_SQL.forget_events, kept), FORGET_SECONDS)
+    )
+    chores.append(Chore("carrying out plans", build_runner(dependencies, database).tick, PLAN_SECONDS))
     parts = rehearsal_on(database)
     chores.append(Chore("rehearsing", parts.rehearsal.tick, REHEARSE_SECONDS))
     if parts.probes is not None:
@@ -146,8 +156,7 @@ def build_bridge(dependencies: Dependencies, database: Database, *, wake: Callab
     )
 
 
-async def _forget(database: FencedDatabase, idempotency_hours: float) -> None:
-    await database.execute(INTAKE_SQL.forget, idempotency_hours * 3600)
+async def _forget(database: FencedDatabase) -> None:
     await database.execute(REAPER_SQL.forget_processes)
     await database.execute(BRIDGE_SQL.forget_old)
     await database.execute(FOREIGN_SQL.forget_sightings)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.following import follow
 from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 from gateway.cli.task import short
 from gateway.cli.text import utc
 
 PATH = "/gateway/v1/migration/drain"
-_CLEAR = "\x1b[H\x1b[2J"
 _SHOWN = (
     "queued",
     "running",
@@ -40,20 +37,12 @@ def drain(
 
     With --watch and --json one object in each line.
     """
+    if watch:
+        follow(f"{PATH}/stream", text_of, as_json=as_json, tenant_id=tenant)
+        return
     with GatewayClient() as gateway:
-        if not watch:
-            report = gateway.get(PATH, tenant_id=tenant)
-            print_json(report) if as_json else typer.echo(text_of(report))
-            return
-        query = "" if tenant is None else "?" + urlencode({"tenant_id": tenant})
-        try:
-            for _, report in gateway.events(f"{PATH}/stream{query}"):
-                if as_json:
-                    typer.echo(json.dumps(report, ensure_ascii=False))
-                else:
-                    typer.echo((_CLEAR if sys.stdout.isatty() else "") + text_of(report))
-        except KeyboardInterrupt:
-            return
+        report = gateway.get(PATH, tenant_id=tenant)
+    print_json(report) if as_json else typer.echo(text_of(report))
 
 
 def text_of(report: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.following import follow
 from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 
@@ -32,16 +33,23 @@ def parity(
     since: Annotated[
         str | None, typer.Option("--since", help="Compare from this time on (ISO 8601); left out: from its last move")
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show each change, until Ctrl-C")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare a tenant since its move with its own past, by task type, beside the noise.
 
-    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`.
+    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`. With --watch and --json one object in
+    each line.
     """
     if context.invoked_subcommand is not None:
         return
     if tenant is None:
         raise typer.BadParameter("name a tenant", param_hint="--tenant")
+    if watch:
+        if since is not None:
+            raise typer.BadParameter("a parity is watched since the last move", param_hint="--since")
+        follow(f"{PATH}/stream", text_of, as_json=as_json, tenant_id=tenant)
+        return
     with GatewayClient() as gateway:
         report = gateway.get(PATH, tenant_id=tenant, since=since)
     if as_json:

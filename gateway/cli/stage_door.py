@@ -124,7 +124,7 @@ class LocalDoor:
         return self._run(lambda stages: stages.seen())
 
     def overrides(self) -> list[Json]:
-        return self._run(lambda stages: stages.overrides())
+        return self._run(lambda stages: stages.overrides.all())
 
     def history(self, limit: int) -> Json:
         return self._run(lambda stages: stages.history(limit))
@@ -152,9 +152,9 @@ class LocalDoor:
             case ImportFlags():
                 return (await stages.load(self._who, asked)).view()
             case SetOverride():
-                return (await stages.set_override(self._who, asked)).view()
+                return (await stages.overrides.set(self._who, asked)).view()
             case ClearOverride():
-                return await stages.clear_override(self._who, asked)
+                return await stages.overrides.clear(self._who, asked)
             case _:
                 raise AssertionError(type(asked))
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 import yaml
+from pydantic import ValidationError
 
-from gateway.dags.errors import DagInvalid, Fault, Faults
+from gateway.dags.errors import MOST_FAULTS, DagInvalid, Fault, Faults
 
 #: Parts of a document when all aliases are written out; and how deep they are nested.
 MOST_PARTS = 200_000
@@ -44,6 +45,20 @@ class Document:
 def pointer(parent: str, key: object) -> str:
     """The JSON pointer of a member."""
     return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
+
+
+def misfits(document: Document, error: ValidationError) -> list[Fault]:
+    """What does not fit the models, each with its place."""
+    faults = []
+    for one in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]:
+        place = ""
+        for part in one["loc"]:
+            if part != "[key]":
+                place = pointer(place, part)
+        code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(one["type"], "schema")
+        message = "there is no such field here" if code == "unknown_field" else one["msg"]
+        faults.append(document.fault(code, place, message))
+    return faults
 
 
 def parse(text: str | bytes, *, limit: int) -> Document:

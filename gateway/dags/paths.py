@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-#: Task types of what is no handler's: runs, and nodes that wait for people.
-RUN_TYPE = "taskgate.dag"
+from gateway.tasks.run_type import RUN_TYPE as RUN_TYPE
+
+#: Task types of nodes that wait for people; they are no handler's.
 APPROVAL_TYPE = "taskgate.approval"
 SIGNAL_TYPE = "taskgate.signal"
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.dags.definition import DagDefinition, Node
-from gateway.dags.document import Document, pointer
-from gateway.dags.errors import MOST_FAULTS, DagInvalid, ExpressionFault, Faults
+from gateway.dags.document import Document, misfits, pointer
+from gateway.dags.errors import DagInvalid, ExpressionFault, Faults
 from gateway.dags.expressions import holes, is_whole, nodes_in
 from gateway.dags.graph import downstream_of, find_cycles
 from gateway.dags.limits import Limits
@@ -53,16 +53,7 @@ def read_definition(document: Document) -> DagDefinition:
     try:
         return DagDefinition.model_validate(document.data)
     except ValidationError as error:
-        faults = []
-        for one in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]:
-            place = ""
-            for part in one["loc"]:
-                if part != "[key]":
-                    place = pointer(place, part)
-            code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(one["type"], "schema")
-            message = "there is no such field here" if code == "unknown_field" else one["msg"]
-            faults.append(document.fault(code, place, message))
-        raise DagInvalid(faults) from None
+        raise DagInvalid(misfits(document, error)) from None
 
 
 def subs_named(definition: DagDefinition) -> set[str]:

@@ -1,4 +1,4 @@
-"""Is the process alive (`GET /health`, contract §4), and can it do its work (`GET /gateway/v1/ready`)?"""
+"""Is the process alive (`GET /health`, contract §4), has it started, can it do its work (`GET /gateway/v1/ready`)?"""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ class Readiness(BaseModel):
 async def get_health() -> Response:
     """The process is alive; nothing else is looked at."""
     return json_answer({"status": "ok", "version": taskgate_version()})
+
+
+class Startup(BaseModel):
+    """`started`: the process is registered, and takes part in the work of the fleet."""
+
+    status: Literal["started", "starting"]
+    version: str
+
+
+@router.head("/gateway/v1/started", include_in_schema=False)
+@router.get(
+    "/gateway/v1/started",
+    response_model=Startup,
+    responses={503: {"model": Startup, "description": "It has not reached its database since it began"}},
+)
+async def get_startup(request: Request) -> Response:
+    """Whether the process has started. Once it has, that stays so, whatever is away later. It needs no key."""
+    if gateway_of(request).lease.was_held:
+        return json_answer({"status": "started", "version": taskgate_version()})
+    return json_answer({"status": "starting", "version": taskgate_version()}, 503, {"Retry-After": "1"})
 
 
 @router.head("/gateway/v1/ready", include_in_schema=False)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from gateway.errors import ShuttingDown
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.documents import event_stream, problem_errors
+from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.eprocess import Stream
 from gateway.migration.parity.gate import FEWEST, MOST
 from gateway.migration.parity.judgement import ParityVerdict
+from gateway.migration.parity.parity import Report
 from gateway.moment import Moment
 from gateway.routing.stages import Stage
 
@@ -151,6 +156,33 @@ async def get_parity(
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     report = await gateway.parity.report(caller, tenant_id, since=since)
     return json_answer(document(report, with_others=caller.is_admin))
+
+
+@router.get(
+    "/stream",
+    status_code=200,
+    response_class=EventSourceResponse,
+    responses={
+        200: {"description": "`parity`, at once and after each change", "content": event_stream(parity=ParityReport)},
+        **problem_errors(403, 404),
+    },
+)
+async def stream_parity(
+    request: Request, tenant_id: Annotated[str, Query(max_length=200, description="Of this tenant")]
+) -> Response:
+    """Follow a tenant's parity since its last move: what ends is in it within five seconds."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    subscription = (await gateway.parity_watch.subscribe(caller, tenant_id)).open()
+    if subscription.is_closed:
+        raise ShuttingDown(retry_after=1)
+    reports = gateway.parity_watch.follow(subscription, quiet=gateway.settings.stream_keepalive_seconds)
+    return EventStream(gateway, _events(reports, with_others=caller.is_admin), subscription, caller)
+
+
+async def _events(reports: AsyncIterator[Report | None], *, with_others: bool) -> AsyncIterator[ServerSentEvent]:
+    async for report in reports:
+        yield keepalive() if report is None else event("parity", document(report, with_others=with_others))
 
 
 @router.post("/gate", response_model=GateAnswer, responses=problem_errors(403, 404, 409, 501))

@@ -161,11 +161,11 @@ async def import_flags(request: Request, asked: ImportFlags) -> Response:
 @router.put("/overrides", response_model=OverrideMade, responses=problem_errors(403, 409))
 async def set_override(request: Request, asked: SetOverride) -> Response:
     """Put a stage above the flag, in force in every gateway at once."""
-    return json_answer((await gateway_of(request).stages.set_override(await _who(request), asked)).view())
+    return json_answer((await gateway_of(request).stages.overrides.set(await _who(request), asked)).view())
 
 
 @router.delete("/overrides", status_code=204, responses=problem_errors(403, 409))
 async def clear_override(request: Request, asked: Annotated[ClearOverride, Query()]) -> Response:
     """Take an override away: the flag decides again."""
-    await gateway_of(request).stages.clear_override(await _who(request), asked)
+    await gateway_of(request).stages.overrides.clear(await _who(request), asked)
     return Response(status_code=204)

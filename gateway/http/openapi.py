@@ -31,7 +31,7 @@ _SCHEME = {
 _SERVERS = [{"url": "/", "description": "The gateway that this document is of"}]
 
 #: Operations that answer without a key.
-_OPEN = frozenset(("/health",))
+_OPEN = frozenset(("/health", "/gateway/v1/started"))
 _OPTIONAL = frozenset(("/api/v1/tasks/{task_id}/stream", "/gateway/v1/ready"))
 
 #: Models that answers refer to without FastAPI's knowledge.

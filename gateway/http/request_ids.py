@@ -1,17 +1,13 @@
-"""The id of each request: the client's own, or a new one; in the answer, and in every line of the log about it."""
+"""Gives each request over HTTP its id."""
 
 from __future__ import annotations
-
-import re
-import uuid
-from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.observability.logs import log_fields
+from gateway.observability.request_id import HEADER, request_id_of
 
-HEADER: Final = b"x-request-id"
-_SOUND = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_HEADER = HEADER.encode()
 
 
 class RequestIds:
@@ -23,13 +19,13 @@ class RequestIds:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        request_id = given if _SOUND.fullmatch(given) else uuid.uuid4().hex.encode()
+        given = next((value for name, value in scope["headers"] if name == _HEADER), None)
+        request_id = request_id_of(None if given is None else given.decode("latin-1"))
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and all(name != HEADER for name, _ in message["headers"]):
-                message["headers"] = [*message["headers"], (HEADER, request_id)]
+            if message["type"] == "http.response.start" and all(name != _HEADER for name, _ in message["headers"]):
+                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
-        with log_fields(request_id=request_id.decode()):
+        with log_fields(request_id=request_id):
             await self._app(scope, receive, answer)

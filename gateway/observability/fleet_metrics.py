@@ -59,14 +59,20 @@ class FleetMetrics:
         self._gauge(
             meter, "taskgate_legacy_beyond_roles", "Requests over legacy endpoints that a role would have refused"
         )
+        self._gauge(meter, "taskgate_dead_letters_open", "Tasks that failed for good and wait for somebody")
+        self._gauge(meter, "taskgate_database_bytes", "Size of the database on disk")
         self._gauge(meter, "taskgate_database_up", "Whether the values of the fleet could be read from PostgreSQL")
 
     async def refresh(self) -> None:
         """Read all values; without PostgreSQL there are none."""
         try:
             async with asyncio.timeout(READ_SECONDS):
-                signals, left, uses, held = await asyncio.gather(
-                    read_signals(self._db), left_on_redis(self._db), self._access.legacy_use(), self._db.fetch(SQL.held)
+                signals, left, uses, held, (growth,) = await asyncio.gather(
+                    read_signals(self._db),
+                    left_on_redis(self._db),
+                    self._access.legacy_use(),
+                    self._db.fetch(SQL.held),
+                    self._db.fetch(SQL.growth),
                 )
         except (DatabaseUnavailable, TimeoutError):
             self._values = {"taskgate_database_up": [Observation(0)]}
@@ -81,6 +87,8 @@ class FleetMetrics:
             "taskgate_tasks_held": [
                 Observation(tasks, {"reason": reason, "tier": tier}) for (reason, tier), tasks in _held(held).items()
             ],
+            "taskgate_dead_letters_open": [Observation(growth["dead_letters"])],
+            "taskgate_database_bytes": [Observation(growth["bytes"])],
             "taskgate_database_up": [Observation(1)],
         }
 

@@ -62,9 +62,6 @@ SET state = 'aborted', finished_at = clock_timestamp(),
     errors = errors || jsonb_build_array(jsonb_build_object('task_id', '', 'reason', $2::text))
 WHERE operation_id = $1
 
--- name: forget
-DELETE FROM taskgate.operation WHERE finished_at < now() - interval '30 days'
-
 -- name: reprioritise_waiting
 UPDATE taskgate.dispatch SET priority = $2
 WHERE task_id = ANY ($1::text[]) AND state = 'waiting'

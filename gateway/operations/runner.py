@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,8 +28,6 @@ CHUNK = 50
 AT_ONCE = 4
 #: Most errors that are kept of an operation.
 MOST_ERRORS = 20
-#: Pause between two deletions of old operations (seconds).
-CLEAN_SECONDS = 3600.0
 
 
 @dataclass
@@ -100,7 +97,6 @@ class OperationRunner:
 
     async def run(self) -> None:
         """Run operations until cancelled."""
-        cleaned = -CLEAN_SECONDS
         while True:
             # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
@@ -110,9 +106,6 @@ class OperationRunner:
             with contextlib.suppress(DatabaseUnavailable):
                 while await self.step():
                     pass
-                if time.monotonic() - cleaned > CLEAN_SECONDS:
-                    cleaned = time.monotonic()
-                    await self._db.execute(SQL.forget)
 
     async def step(self) -> bool:
         """Carry out one chunk of one operation. Returns False if there is none. Raises `DatabaseUnavailable`."""

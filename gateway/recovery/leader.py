@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,8 +48,20 @@ class Leader:
         self._db = database
         self._holder = holder
         self._chores = chores
+        self._done_at: dict[str, float] = {}
         # If a host vanishes, the server ends its session, and with it the lock, within some three seconds.
         self._sessions = Database(database.url, acquire_timeout=ANSWER_SECONDS, name="taskgate leader", alert=True)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this gateway is the leader."""
+        return self._db.term is not None
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since each job was last done, or since the term began; none if this gateway does not lead."""
+        now = time.monotonic()
+        return {name: now - done_at for name, done_at in self._done_at.items()} if self.leads else {}
 
     async def run(self) -> None:
         """Stand for leader, and lead, until cancelled."""
@@ -71,6 +84,7 @@ class Leader:
             SQL.begin_term, LOCK_CLASS, TERM_KEY, self._holder(), timeout=TERM_SECONDS
         )
         log.info("this gateway leads, term %d", term)
+        self._done_at = dict.fromkeys((chore.name for chore in self._chores), time.monotonic())
         self._db.term = term
         loops = [asyncio.create_task(self._repeat(chore), name=chore.name) for chore in self._chores]
         try:
@@ -91,6 +105,7 @@ class Leader:
         while True:
             try:
                 await chore.tick()
+                self._done_at[chore.name] = time.monotonic()
             except LeadershipLost:
                 raise
             except DatabaseUnavailable:

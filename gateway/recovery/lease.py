@@ -123,6 +123,11 @@ class Lease:
     def process_id(self) -> str:
         return self._identity.process_id
 
+    @property
+    def was_held(self) -> bool:
+        """Whether the process was registered once; it may have lost the lease since."""
+        return self._held.done() and not self._held.cancelled()
+
     async def start(self) -> None:
         """Return once the lease is held; waits for PostgreSQL."""
         self._owner = asyncio.get_running_loop()

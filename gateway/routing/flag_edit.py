@@ -69,6 +69,13 @@ def with_stage(flag: Json, scope: Scope, stage: Stage) -> Json:
     return _with_settings(changed, {**settings_of(flag), scope: stage})
 
 
+def with_stages(flag: Json, stages: Mapping[Scope, Stage | None]) -> Json:
+    """The flag with these stages of scopes other than the default; None: without one of its own."""
+    settings: dict[Scope, Stage | None] = {**settings_of(flag), **stages}
+    kept = {scope: stage for scope, stage in settings.items() if stage is not None}
+    return _with_settings(deepcopy(flag), kept)
+
+
 def without_stage(flag: Json, scope: Scope) -> Json:
     """The flag without a setting of its own for the scope. Raises `FlagChangeRefused` when there is none."""
     settings = settings_of(flag)

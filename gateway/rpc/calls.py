@@ -19,6 +19,8 @@ from google.protobuf.message import Message
 from gateway.access.access import Access
 from gateway.access.verbs import ASKED, METHODS, Asked
 from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.observability.logs import log_fields
+from gateway.observability.request_id import HEADER, request_id_of
 from gateway.rpc.failures import abort
 from gateway.rpc.parsing import Request
 from gateway.rpc.receiving import Incoming, Receiver
@@ -30,6 +32,18 @@ _T = TypeVar("_T")
 Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 Send = Callable[[bytes], Awaitable[None]]
+Handle: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[_T]]
+
+#: Ends of calls that are a fault of the gateway, or of what it needs.
+_FAULTS = frozenset(
+    code.value[0]
+    for code in (
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    )
+)
 
 
 def asked_with(request_type: type[Message]) -> Asked:
@@ -39,14 +53,18 @@ def asked_with(request_type: type[Message]) -> Asked:
 
 def authorization_of(context: Context) -> str | None:
     """The value of the `authorization` metadata."""
+    return _metadata(context, "authorization")
+
+
+def _metadata(context: Context, name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
+        if key == name:
             return value if isinstance(value, str) else value.decode("latin-1")
     return None
 
 
 class Unbroken:
-    """Carries out to its end what must not stop half-way because a client leaves or its deadline passes.
+    """Completes work that must not stop half-way when its client disconnects or its deadline passes.
 
     A task that was committed has to be told to its engine, a change has to be announced: both happen after the commit.
     """
@@ -69,8 +87,20 @@ class Unbroken:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Whoever still waits is told; for the others this is the only trace.
+            # A caller that still waits gets the error; for the others this log entry is the only trace.
             log.debug("a call ended with %s", type(error).__name__)
+
+
+def _with_id(handle: Handle[_T]) -> Handle[_T]:
+    """The call has an id, as a request over HTTP; it comes back in the trailing metadata."""
+
+    async def with_id(incoming: AsyncIterator[bytes], context: Context) -> _T:
+        request_id = request_id_of(_metadata(context, HEADER))
+        context.set_trailing_metadata(((HEADER, request_id),))
+        with log_fields(request_id=request_id):
+            return await handle(incoming, context)
+
+    return with_id
 
 
 def _forget_requests(error: BaseException | None) -> None:
@@ -87,9 +117,13 @@ class KeyedCalls:
     the key is looked at before the request is read, and an invalid request is reported only to those with a valid one.
     """
 
-    def __init__(self, access: Access, receiver: Receiver) -> None:
+    def __init__(
+        self, access: Access, receiver: Receiver, *, count: Callable[[bool], None] = lambda failed: None
+    ) -> None:
+        """`count(failed)` is called at the end of each call that is no stream."""
         self._access = access
         self._receiver = receiver
+        self._count = count
 
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
@@ -109,7 +143,7 @@ class KeyedCalls:
                     await self._refuse(context, authorization, error)
                     raise
 
-        return grpc.stream_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(self._counted(_with_id(handle)))
 
     def collecting(
         self,
@@ -128,7 +162,7 @@ class KeyedCalls:
             received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
         ) -> bytes:
             collected = await method(authorization, received.each(request_type, incoming))
-            # Fails, or is cancelled, when there is nobody any more who could be told.
+            # Fails, or is cancelled, when the client is already gone.
             await context.send_initial_metadata(())
             return (await answer(collected)).SerializeToString()
 
@@ -144,7 +178,7 @@ class KeyedCalls:
                     await self._refuse(context, authorization, error)
                     raise
 
-        return grpc.stream_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(self._counted(_with_id(handle)))
 
     def streaming(
         self, request_type: type[Request], method: Callable[[str | None, Request, Send], Awaitable[None]]
@@ -169,7 +203,16 @@ class KeyedCalls:
                     await self._refuse(context, authorization, error)
                     raise
 
-        return grpc.stream_stream_rpc_method_handler(handle)
+        return grpc.stream_stream_rpc_method_handler(_with_id(handle))
+
+    def _counted(self, handle: Handle[_T]) -> Handle[_T]:
+        async def counted(incoming: AsyncIterator[bytes], context: Context) -> _T:
+            try:
+                return await handle(incoming, context)
+            finally:
+                self._count(context.code() in _FAULTS)
+
+        return counted
 
     async def _refuse(self, context: Context, authorization: str | None, error: Exception) -> None:
         if isinstance(error, grpc.aio.AbortError) or context.done():

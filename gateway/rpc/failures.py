@@ -72,7 +72,7 @@ class Failure:
 
 
 def failure_of(error: Exception) -> Failure:
-    """The answer for an error. One that nobody foresaw is logged, and answered with the id of the log entry alone."""
+    """The answer for an error. An unexpected one is logged, and answered only with the id of the log entry."""
     if isinstance(error, ApiError):
         known = {
             name: _cut(str(value), _LONGEST_FIELD)
@@ -92,7 +92,7 @@ def failure_of(error: Exception) -> Failure:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
     """End the call with the answer for an error; raises, as `context.abort` does."""
     failure = failure_of(error)
-    await context.abort(failure.code, failure.message, ((DETAILS_KEY, failure.details),))
+    await context.abort(failure.code, failure.message, (*context.trailing_metadata(), (DETAILS_KEY, failure.details)))
 
 
 def _details_of(error: ApiError) -> list[Message]:

@@ -52,13 +52,13 @@ class Health:
         return serves if part() and not self._ended else serves_not
 
     async def look(self) -> None:
-        """Have those who watch look at their part again and again, until cancelled."""
+        """Update the watches of each part at intervals, until cancelled."""
         while True:
             self._tell()
             await asyncio.sleep(_LOOK)
 
     def end(self) -> None:
-        """From now on nothing serves; those who watch are told so, and their streams end."""
+        """From now on nothing serves; watches are told so, and their streams end."""
         self._ended = True
         self._tell()
 

@@ -1,4 +1,4 @@
-"""Messages and the plain values of the service layer: one becomes the other by the names of their fields.
+"""Converts between messages and the plain values of the service layer by the names of their fields.
 
 A `Duration` named `delay` is the number `delay_seconds`, the enum value `LETTER_STATE_OPEN` of a `LetterState` is the
 word `open`, a `Struct` is a JSON object.
@@ -30,7 +30,7 @@ DEEPEST = 32
 
 
 def fill(message: _M, facts: Mapping[str, Any]) -> _M:
-    """The message, with what is known of its fields; `None` leaves a field out."""
+    """The message, with the fields that have a value; `None` leaves a field out."""
     field: Any
     for field in message.DESCRIPTOR.fields:
         value = facts.get(field.name)

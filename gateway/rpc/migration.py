@@ -10,6 +10,7 @@ from gateway.rpc.migration_drain import DrainCalls
 from gateway.rpc.migration_guardrails import GuardrailCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_parity import ParityCalls
+from gateway.rpc.migration_plans import PlanCalls
 from gateway.rpc.migration_rampdown import RampdownCalls
 from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
@@ -32,6 +33,7 @@ class MigrationService:
             GuardrailCalls(gateway, unbroken),
             RampdownCalls(gateway),
             RehearsalCalls(gateway),
+            PlanCalls(gateway, unbroken),
         )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:

@@ -136,14 +136,14 @@ class StageCalls:
     async def set_override(self, authorization: str | None, request: SetOverrideRequest) -> SetOverrideResponse:
         """Put a stage above the flag."""
         asked = checked(SetOverride, facts_of(request))
-        work = self._stages.set_override(await self._who(authorization), asked)
+        work = self._stages.overrides.set(await self._who(authorization), asked)
         made = (await self._unbroken.run(work)).view()
         return fill(SetOverrideResponse(), {**made, "override": made})
 
     async def clear_override(self, authorization: str | None, request: ClearOverrideRequest) -> ClearOverrideResponse:
         """Take an override away."""
         asked = checked(ClearOverride, facts_of(request))
-        await self._unbroken.run(self._stages.clear_override(await self._who(authorization), asked))
+        await self._unbroken.run(self._stages.overrides.clear(await self._who(authorization), asked))
         return ClearOverrideResponse()
 
     async def _who(self, authorization: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Page tokens: where a list goes on. Opaque to clients, and worth nothing to a caller who may not see the tasks."""
+"""Page tokens: where a list continues. Opaque to clients; of no use to a caller who may not see the tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def token_after(row: TaskRow, request: ListRequest) -> str:
 
 
 def position_of(request: ListRequest) -> Position | None:
-    """Where the asked page begins; None: with the newest task.
+    """Where the requested page begins; None: with the newest task.
 
     Raises `InvalidFields` for a token that is none, or that belongs to a list with other filters.
     """
@@ -65,7 +65,7 @@ def size_of(page_size: int, *, default: int, largest: int) -> int:
 
 
 def offset_of(page_token: str) -> int:
-    """Of lists that are short: how many rows the pages before had. Raises `InvalidFields`."""
+    """For short lists: how many rows the previous pages had. Raises `InvalidFields`."""
     if not page_token:
         return 0
     if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 10):

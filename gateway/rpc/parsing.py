@@ -1,4 +1,4 @@
-"""From the bytes of a request to its message, without holding up others or taking more memory than requests may."""
+"""Parses the bytes of a request without blocking other calls, and within the memory that requests may use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
 Request = TypeVar("Request", bound=Message)
 _T = TypeVar("_T")
 
-#: Requests beyond this size (bytes) are taken apart in a thread, so that nobody waits.
+#: Requests larger than this (bytes) are parsed in a thread, so that the event loop stays free.
 LARGE = 64 * 1024
 #: Beyond this one a child process looks at them first: 10 MB can be 2.6 million values, which take 170 MB and a second.
 HEAVY = 256 * 1024
-#: A request may hold one value for so many bytes that requests may have, as over HTTP.
+#: Of the bytes that a request may have, one value is allowed for so many, as over HTTP.
 BYTES_OF_A_VALUE = 100
 CHECK_SECONDS = 5.0
 

@@ -1,4 +1,4 @@
-"""How the messages of a call come in: its key is valid before anything is read, and what they hold is bounded.
+"""Receives the messages of a call: its key is checked before anything is read, and their memory is bounded.
 
 grpc takes no more of a call than one window of HTTP/2 until its handler asks for the message, and up to the whole
 message from then on. So it is asked for by so few calls at a time that their messages, each of the largest size, fit
@@ -19,19 +19,19 @@ from gateway.limits.held_bytes import HeldBytes
 from gateway.rpc.parsing import HEAVY, Request, parse_apart
 from gateway.sandbox.pool import Sandbox
 
-#: A message that is not there so long after its call asked for it is not waited for any more (seconds).
+#: Longest wait for a message after its call asked for it (seconds).
 MESSAGE_SECONDS = 30.0
-#: The same of a call that needs no key (seconds): all that anybody can have held is what arrives in this time.
+#: The same for a call that needs no key (seconds): such a call can hold no more than what arrives in this time.
 KEYLESS_SECONDS = 1.0
-#: A call that is refused may send what nobody wants for so long (seconds).
+#: How long the messages of a refused call are read and dropped (seconds).
 DISCARD_SECONDS = 5.0
-#: Messages of a key that was valid are read without asking again for so long (seconds); the call itself asks.
+#: How long a valid key is remembered (seconds); meanwhile messages are read without checking it, the call still checks.
 TRUSTED_SECONDS = 60.0
-#: Keys that are remembered.
+#: Most keys that are remembered.
 MOST_KEYS = 10_000
 #: A call with a message of fewer bytes counts only until it has arrived.
 SMALL = 16 * 1024
-#: Calls with a heavy message (`parsing.HEAVY`) have turns: one of a key, so many in all.
+#: Calls with a heavy message (`parsing.HEAVY`) take turns: one per key, and so many in all.
 MOST_HEAVY = 2
 
 
@@ -41,7 +41,7 @@ async def only_message(incoming: AsyncIterator[bytes], *, within: float | None =
     messages = aiter(incoming)
     raw = await _next(messages, MESSAGE_SECONDS if within is None else within)
     if isinstance(messages, AsyncGenerator):
-        # grpc's iterator holds the message that it gave last, and is freed by the garbage collector only.
+        # grpc's iterator keeps its last message, and only the garbage collector frees it.
         await messages.aclose()
     if raw is None:
         raise InvalidRequest("The request has no message, or only a part of one.")

@@ -1,4 +1,4 @@
-"""The gRPC server: services, limits, TLS, and an end that loses nothing."""
+"""The gRPC server: services, limits, TLS, and a shutdown that loses no call."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Calls under way at once on all connections, open watches included; more are refused with RESOURCE_EXHAUSTED.
+#: Calls under way at once on all connections, open watches included; further calls are refused with RESOURCE_EXHAUSTED.
 MOST_CALLS = 20_000
 #: Calls under way at once on one connection; a client waits with more.
 MOST_STREAMS = 2_000
@@ -54,11 +54,11 @@ MOST_STREAMS = 2_000
 MOST_CONNECTIONS = 10_000
 #: A connection without a call is closed after this time (milliseconds).
 LONGEST_IDLE = 15 * 60 * 1000
-#: A connection that has not said so long (milliseconds) what it speaks is closed.
+#: A connection whose HTTP/2 handshake takes longer than this (milliseconds) is closed.
 LONGEST_HANDSHAKE = 20_000
 #: Bytes of the metadata of a call.
 LARGEST_METADATA = 16 * 1024
-#: A client that pings more often than this (milliseconds), so many times, is told to go away.
+#: A client that pings more often than this (milliseconds), and so many times, gets GOAWAY.
 QUICKEST_CLIENT_PING = 10_000
 MOST_PING_STRIKES = 2
 
@@ -82,7 +82,8 @@ class GrpcServer:
             migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
-        self.calls = KeyedCalls(gateway.access, receiver)
+        answered = gateway.telemetry.events.answered
+        self.calls = KeyedCalls(gateway.access, receiver, count=lambda failed: answered("grpc", failed=failed))
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
@@ -103,7 +104,7 @@ class GrpcServer:
         handlers[health.SERVICE] = self._health.handlers()
         if settings.grpc_reflection:
             handlers |= {name: self._reflection.handlers() for name in REFLECTION_SERVICES}
-        # Not as registered methods: grpc waits for all of those anew with each call, and there are some ninety.
+        # Not as registered methods: for each call grpc waits anew for all of those, and there are about ninety.
         for name, methods in handlers.items():
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(methods)),))
         host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
@@ -140,7 +141,7 @@ class GrpcServer:
 
 
 def most_connections() -> int:
-    """Connections that are taken; further ones are closed at once."""
+    """How many connections are accepted; further ones are closed at once."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 2)
 
@@ -157,7 +158,7 @@ def options_of(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_connection_idle_ms", LONGEST_IDLE),
         ("grpc.server_handshake_timeout_ms", LONGEST_HANDSHAKE),
         ("grpc.http2.bdp_probe", 0),
-        # Else two gateways on one port would share it silently.
+        # Otherwise two gateways on one port would share it silently.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", int(settings.grpc_keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", int(settings.grpc_keepalive_timeout_seconds * 1000)),

@@ -1,4 +1,4 @@
-"""`taskgate.v1.TaskService`: the calls, each on the use case that the HTTP face uses, too."""
+"""`taskgate.v1.TaskService`: its calls use the same use cases as the HTTP face."""
 
 from __future__ import annotations
 

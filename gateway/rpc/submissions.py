@@ -47,7 +47,7 @@ class Batch:
     fingerprint: str
 
     def answer(self, taken: Mapping[int, str], _over: Mapping[int, QuotaExceeded]) -> str:
-        """What the batch is answered with when these of its tasks found their unique keys taken.
+        """The answer to the batch when the unique keys of these tasks were already in use.
 
         Raises `UniqueKeyTaken`.
         """

@@ -21,7 +21,7 @@ _NUL = "NUL characters cannot be stored"
 
 
 class Room:
-    """How many values there may be yet: taken apart, each takes many times its few bytes on the wire."""
+    """How many more values are allowed: parsed, each takes many times its few bytes on the wire."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -146,7 +146,7 @@ def _fill(item: Any, value: Value, depth: int) -> None:
     elif depth <= 0:
         value.string_value = _json_text(item)
     elif isinstance(item, dict):
-        # Also an empty one is one.
+        # An empty object is an object, too.
         value.struct_value.SetInParent()
         _fill_object(item, value.struct_value, depth - 1)
     else:

@@ -1,4 +1,4 @@
-"""`Watch`: the changes of one task, from the feed that Server-Sent Events come from, too."""
+"""`Watch`: the changes of one task, from the same feed as Server-Sent Events."""
 
 from __future__ import annotations
 

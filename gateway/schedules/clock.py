@@ -73,7 +73,6 @@ class Clock:
         service_of: Callable[[str], SubmissionService],
         *,
         sweep_seconds: float,
-        history_days: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.now = now
@@ -82,7 +81,6 @@ class Clock:
         self._transitions = transitions
         self._service_of = service_of
         self._sweep_seconds = sweep_seconds
-        self._history_days = history_days
         self._went_round_at = float("-inf")
         self._wanted = asyncio.Event()
 
@@ -119,18 +117,13 @@ class Clock:
         return min(max((due - self.now()).total_seconds(), 0.0), self._sweep_seconds)
 
     async def _go_round(self) -> None:
-        """At the start and from time to time: apply the present rules of time zones, and delete old history.
+        """At the start and from time to time: apply the present rules of time zones.
 
         Again later, because a gateway of an older release beside this one stores times by older rules.
         """
         if time.monotonic() - self._went_round_at > ROUND_SECONDS:
             await retime_all(self._db)
-            await self._forget()
             self._went_round_at = time.monotonic()
-
-    async def _forget(self) -> None:
-        """Old history is deleted, but its times cannot fire again: the id of a task is derived from its time."""
-        await self._db.execute(SQL.forget, self._history_days)
 
     async def _turn(self, schedule_id: str, slots: asyncio.Semaphore) -> bool:
         """Both steps for one schedule. Returns False if it has to wait; a schedule that fails does not delay others."""

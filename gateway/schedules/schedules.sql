@@ -153,8 +153,3 @@ SELECT f.nominal_at, f.until_at, f.fire_at, f.kind, f.overlap, f.outcome, f.reas
        d.state AS task_state
 FROM taskgate.firing f LEFT JOIN taskgate.dispatch d ON d.task_id = f.task_id
 WHERE f.schedule_id = $1 AND f.nominal_at = $2
-
--- name: forget
--- History that is older than $1 days.
-DELETE FROM taskgate.firing
-WHERE outcome <> 'pending' AND NOT is_open AND fire_at < now() - make_interval(days => $1)

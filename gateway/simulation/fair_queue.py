@@ -1,4 +1,4 @@
-"""A task queue as Temporal keeps it: priority first, within a priority every fairness key its share."""
+"""A task queue as Temporal keeps it: by priority, and within a priority each fairness key gets its share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class _Level(Generic[T]):
-    """The tasks of one priority. Keys take turns: who had least is next. The gateway gives every key weight 1."""
+    """The tasks of one priority. Keys take turns: who had least is next. Every key has weight 1."""
 
     __slots__ = ("_now", "_tasks", "_turns", "_used")
 
@@ -24,7 +24,7 @@ class _Level(Generic[T]):
         waiting = self._tasks.get(key)
         if waiting is None:
             self._tasks[key] = deque((task,))
-            # A key that comes anew starts where the others are: it has no claim to the past.
+            # A new key starts where the others are: it gets nothing for the time before it came.
             heapq.heappush(self._turns, (max(self._used.get(key, 0.0), self._now), key))
         else:
             waiting.append(task)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-#: A tenant that was due fewer starts says nothing: one start more or less would double its share.
+#: Tenants that were due fewer starts are left out: one start more or less would double their share.
 ENOUGH = 5.0
 
 
 class Shares:
-    """Counts what each tenant got against what it was due: of each start, an equal part for all that wait."""
+    """Counts the starts each tenant got, and those it was due: a start is divided equally among all that wait."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, int] = {}
@@ -37,7 +37,7 @@ class Shares:
             self._due[tenant] += self._parts - self._since.pop(tenant)
 
     def ratios(self) -> Iterator[float]:
-        """Got ÷ due of each tenant that was due enough; once nothing waits any more."""
+        """Got ÷ due of each tenant that was due enough; to be called when nothing waits any more."""
         return (got / self._due[tenant] for tenant, got in self._got.items() if self._due[tenant] >= ENOUGH)
 
 

@@ -1,4 +1,4 @@
-"""The fleet over a virtual clock: what the dispatcher and the worker pools decide, decided by their own functions.
+"""The fleet over a virtual clock: dispatcher and worker pools decide by their real functions.
 
 Queue names, priority and fairness keys are what `gateway.dispatch` and `backends.temporal` give to Temporal; a pool
 serves the queues of its tier, in turns, as `workers.temporal.slots` lets polls go in turns. Temporal itself is a model
@@ -44,7 +44,7 @@ class _Pool:
         self.name = name
         self.slots = self.free = slots
         self.shares: dict[int, Shares] = defaultdict(Shares)
-        """By priority: what comes first by that is not unfair."""
+        """By priority: fairness is counted among tasks of the same priority only."""
         self.turns: deque[FairQueue[Arrival]] = deque()
         self.busy_seconds = self._since = 0.0
 
@@ -101,7 +101,7 @@ class Simulation:
                 self._free(self._pools[name], now, ends)
             now = task.at
             self._arrive(task, ends)
-        # The end, when nothing comes any more, says nothing of how busy the pools were.
+        # The time after the last arrival is left out: it does not show how busy the pools were.
         for pool in self._pools.values():
             pool.change(now, 0)
         use = {name: pool.busy_seconds / (pool.slots * now) if now else 0.0 for name, pool in self._pools.items()}

@@ -1,4 +1,4 @@
-"""What a simulation is judged by: waits per tier, use of the slots, fairness between tenants."""
+"""The results of a simulation: waits per tier, use of the slots, fairness between tenants."""
 
 from __future__ import annotations
 

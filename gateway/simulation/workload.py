@@ -14,7 +14,7 @@ from gateway.access.placement import Tier
 from gateway.errors import InvalidRequest
 from gateway.fleet.pools import pool_of
 
-#: Of each draw from a distribution, so many at once: a call for each would take most of the time.
+#: So many values are drawn from a distribution at once: one call for each would take most of the time.
 _BLOCK = 4096
 
 

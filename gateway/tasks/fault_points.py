@@ -19,6 +19,11 @@ POINTS = (
     "before_rollback",  # the leader's guardrails: decided, nothing written
     "in_rollback",  # the same: everything written, not committed
     "after_rollback",  # the same: committed, nothing told
+    "before_plan_step",  # the leader's plans: decided, nothing written
+    "after_plan_step",  # the same: the state and its entry are committed
+    "after_plan_begin",  # the same: tenants are marked as being moved, the flag says nothing of it
+    "before_plan_move",  # the same: about to change the flag
+    "after_plan_move",  # the same: the flag is changed, and where that is another transaction, nothing recorded
     "after_claim",  # worker: claimed, the handler not begun
     "before_report",  # worker: the handler returned, nothing reported
     "after_report",  # worker: reported, the engine not told

@@ -9,17 +9,24 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
 
+from backends.redis_queue.engine import RedisQueueEngine
 from contracts.world import Servers
 from deploy.local.ports import free_port
+from deploy.local.temporal_setup import ensure_namespace
 from gateway.access.keys import create_key, hash_key
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
+from workers.testing.proxy import FaultyProxy
 
 PROGRAM = Path(sys.executable).with_name("taskgate")
 
@@ -65,6 +72,45 @@ def servers(database_url: str, redis_server: str, temporal_server: str, temporal
         temporal_namespace=temporal_namespace,
         graph_url=None,
     )
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_namespace(request: pytest.FixtureRequest, temporal_server: str, temporal_namespace: str) -> str:
+    """A namespace of this folder's own: in the shared one others leave tasks of the same types."""
+    name = f"{temporal_namespace}-{request.path.parent.name}"
+    await ensure_namespace(temporal_server, name)
+    return name
+
+
+@pytest.fixture
+def own_servers(servers: Servers, own_namespace: str) -> Servers:
+    """`servers` with `own_namespace`."""
+    return replace(servers, temporal_namespace=own_namespace)
+
+
+@pytest_asyncio.fixture
+async def queue(redis_server: str) -> AsyncIterator[Redis]:
+    """A Redis that is empty."""
+    async with Redis.from_url(redis_server) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest_asyncio.fixture
+async def redis_engine(queue: Redis, redis_server: str) -> AsyncIterator[RedisQueueEngine]:
+    engine = RedisQueueEngine(redis_server, timeout=5)
+    yield engine
+    await engine.close()
+
+
+@pytest_asyncio.fixture
+async def redis_proxy(redis_server: str) -> AsyncIterator[FaultyProxy]:
+    """Stands before Redis."""
+    address = urlsplit(redis_server)
+    proxy = FaultyProxy(address.hostname or "", address.port or 0)
+    await proxy.open()
+    yield proxy
+    await proxy.close()
 
 
 async def key_of(database: Database, user_id: str, *, admin: bool = False) -> str:

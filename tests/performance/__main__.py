@@ -27,12 +27,15 @@ PARTS = {
     "fairness": "tests.performance.fairness",
     "peers": "tests.performance.peers_part",
     "recovery": "tests.performance.recovery",
+    "memory": "tests.performance.lost_memory",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
     "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",
     "guardrails": "tests.performance.guardrails",
+    "retention": "tests.performance.retention",
+    "cost": "tests.performance.task_cost",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

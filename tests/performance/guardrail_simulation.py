@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,14 +74,17 @@ class Habits:
 def slices_of(task_type: str, work: Work) -> Iterator[Slice]:
     """As the evidence has them, by minute, on Redis."""
     buckets = np.minimum(4 * np.log2(np.maximum(work.seconds / 0.001, 1)), BUCKETS - 1).astype(int)
-    edges = np.flatnonzero(np.diff(work.minute)) + 1
-    bounds = [0, *edges.tolist(), len(work.minute)] if len(work.minute) else [0]
-    for first, end in pairwise(bounds):
-        at = BEGIN + timedelta(minutes=int(work.minute[first]))
-        failed, dead = int(work.failed[first:end].sum()), int(work.dead[first:end].sum())
-        run = Histogram(np.bincount(buckets[first:end][~work.dead[first:end]]).tolist())
-        count = end - first
-        yield Slice("t", task_type, REDIS, at, Counts(count, 0, count, failed, count, failed, dead, count, run))
+    minutes, number, counts = np.unique(work.minute, return_inverse=True, return_counts=True)
+    width = int(buckets.max(initial=0)) + 1
+    places = (number * width + buckets)[~work.dead]
+    runs = np.bincount(places, minlength=len(minutes) * width).reshape(-1, width)
+    failures, deaths = (np.bincount(number[which], minlength=len(minutes)) for which in (work.failed, work.dead))
+    for minute, count, failed, dead, run in zip(
+        *(column.tolist() for column in (minutes, counts, failures, deaths, runs)), strict=True
+    ):
+        at = BEGIN + timedelta(minutes=minute)
+        sums = Counts(count, 0, count, failed, count, failed, dead, count, Histogram(run))
+        yield Slice("t", task_type, REDIS, at, sums)
 
 
 def runs_of(task_type: str, work: Work) -> Iterator[tuple[int, Run]]:

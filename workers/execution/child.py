@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from gateway.recovery.guard import die_with
@@ -15,11 +16,14 @@ from gateway.settings import Settings
 from gateway.tasks.lifecycle.claim import Claim
 from workers.dependencies import Dependencies
 from workers.execution.inline import InlineExecution
-from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, failure_as_json, pack, receive
+from workers.execution.messages import CANCEL, CANCELLED, DONE, FAILED, READY, REHEARSE, failure_as_json, pack, receive
+from workers.execution.trace_context import within
 from workers.failure import failure_of
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
 from workers.progress import ProgressReporter
+from workers.rehearsal.context import RehearsalContext
+from workers.rehearsal.rehearsing import Rehearsing
 
 
 class Child:
@@ -43,7 +47,12 @@ class Child:
                 if running is not None:
                     running.cancel()
                 continue
-            running = asyncio.create_task(self._run(Claim(**message["claim"]), message["payload"]))
+            if message["kind"] == REHEARSE:
+                run = self._rehearse(message["task_type"], message["payload"], message["limit"])
+            else:
+                run = self._run(Claim(**message["claim"]), message["payload"])
+            with within(message["trace"]):
+                running = asyncio.create_task(run)
 
     async def _run(self, claim: Claim, payload: dict[str, Any]) -> None:
         handler = self._registry.get_handler(claim.task_type)
@@ -63,6 +72,18 @@ class Child:
         else:
             await self._settle()
             self._answer(DONE, result=reporter.result)
+
+    async def _rehearse(self, task_type: str, payload: dict[str, Any], limit: float) -> None:
+        handler = self._registry.get_handler(task_type)
+        assert handler is not None, "the worker knows this type, and its processes do too"
+        try:
+            context = RehearsalContext(self._dependencies.database)
+            found = await Rehearsing(limit=limit).run(handler, payload, context)
+        except asyncio.CancelledError:
+            self._answer(CANCELLED)
+        else:
+            # A thread that blocks is left behind: no task shall run beside it.
+            self._answer(DONE, result=asdict(found), is_worn=found.outcome == "blocked")
 
     async def _settle(self) -> None:
         """What was reported last is on its way before the end of the run is."""

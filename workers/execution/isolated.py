@@ -21,12 +21,14 @@ from workers.execution.messages import (
     CANCELLED,
     DONE,
     FAILED,
+    REHEARSE,
     RUN,
     claim_as_json,
     failure_from_json,
     pack,
     receive,
 )
+from workers.execution.trace_context import present_trace
 from workers.failure import Failure
 from workers.handlers.base import TaskHandler, TaskRegistry
 
@@ -108,6 +110,24 @@ class IsolatedExecution:
 
         Raises `HandlerFailed`, `HandlerProcessDied`, `HandlerMemoryExceeded`.
         """
+        answer = await self._asked(pack(RUN, claim=claim_as_json(claim), payload=payload, trace=present_trace()))
+        if answer["kind"] == FAILED:
+            raise HandlerFailed(failure_from_json(answer["failure"]))
+        return answer.get("result")
+
+    async def rehearse(self, task_type: str, payload: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        """What became of the handler's `rehearse`: the members of `Rehearsed`. `limit`: how long it may take (seconds).
+
+        Raises `HandlerProcessDied`, `HandlerMemoryExceeded`.
+        """
+        answer = await self._asked(
+            pack(REHEARSE, task_type=task_type, payload=payload, limit=limit, trace=present_trace())
+        )
+        found: dict[str, Any] = answer["result"]
+        return found
+
+    async def _asked(self, message: bytes) -> dict[str, Any]:
+        """What a process answers that has nothing else to do."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.busy.add(over)
         over.add_done_callback(self.busy.discard)
@@ -115,16 +135,14 @@ class IsolatedExecution:
         try:
             child = await self._take()
             child.tasks += 1
-            child.ask(pack(RUN, claim=claim_as_json(claim), payload=payload))
+            child.ask(message)
             answer = await self._watched(child)
             if answer is None:
                 code = await child.end()
                 raise HandlerProcessDied(f"The process of the handler ended with code {code}")
-            self._give_back(child)
+            self._give_back(child, is_worn=answer.get("is_worn", False))
             child = None
-            if answer["kind"] == FAILED:
-                raise HandlerFailed(failure_from_json(answer["failure"]))
-            return answer.get("result")
+            return answer
         except asyncio.CancelledError:
             if child is not None and await self._ends_itself(child):
                 self._give_back(child)
@@ -152,8 +170,9 @@ class IsolatedExecution:
                 return child
         return await self._spawn()
 
-    def _give_back(self, child: _Process) -> None:
-        if child.tasks < TASKS_PER_PROCESS and not (self._memory and child.memory() > self._memory * WORN):
+    def _give_back(self, child: _Process, *, is_worn: bool = False) -> None:
+        is_worn = is_worn or child.tasks >= TASKS_PER_PROCESS
+        if not is_worn and not (self._memory and child.memory() > self._memory * WORN):
             self._idle.append(child)
             return
         ending = asyncio.create_task(child.end())

@@ -16,7 +16,7 @@ from workers.failure import Failure
 _LENGTH = struct.Struct(">I")
 
 #: Kinds of messages: to the handler process, and from it.
-RUN, CANCEL = "run", "cancel"
+RUN, REHEARSE, CANCEL = "run", "rehearse", "cancel"
 READY, DONE, FAILED, CANCELLED = "ready", "done", "failed", "cancelled"
 
 

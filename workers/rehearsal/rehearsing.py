@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.execution.inline import ThreadContext
+from workers.execution.isolated import HandlerMemoryExceeded, HandlerProcessDied, IsolatedExecution
+from workers.failure import text_of
 from workers.handlers.base import TaskHandler
 from workers.rehearsal.context import RehearsalContext
 
 #: How long `rehearse` may take (seconds); and how much longer a thread may need to say so.
 REHEARSE_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.5
+#: How long a process for a handler may take to start, and to answer.
+START_SECONDS: Final = 10.0
 _LONGEST_DETAIL = 300
 
 
@@ -30,10 +34,10 @@ class Rehearsed:
 
 
 class Rehearsing:
-    """`is_isolated`: whether a handler has to run in a process of its own; those are not called."""
+    """`isolated` has the processes of handlers that must have one of their own; None: this is such a process."""
 
-    def __init__(self, is_isolated: Callable[[TaskHandler], bool], *, limit: float = REHEARSE_SECONDS) -> None:
-        self._is_isolated = is_isolated
+    def __init__(self, isolated: IsolatedExecution | None = None, *, limit: float = REHEARSE_SECONDS) -> None:
+        self._isolated = isolated
         self._limit = limit
         self._stuck: dict[asyncio.Future[BaseException | None], str] = {}
         """Of each `rehearse` that did not return in time, and has not since: the type."""
@@ -43,8 +47,8 @@ class Rehearsing:
         rehearse = getattr(handler, "rehearse", None)
         if not callable(rehearse):
             return Rehearsed("no_rehearse")
-        if self._is_isolated(handler):
-            return Rehearsed("isolated")
+        if self._isolated is not None and self._isolated.wants(handler):
+            return await self._apart(self._isolated, handler, payload)
         if handler.task_type in self._stuck.values():
             return Rehearsed("blocked", "an earlier rehearse() of this worker has not returned")
         loop, began = asyncio.get_running_loop(), time.monotonic()
@@ -68,10 +72,24 @@ class Rehearsing:
             return Rehearsed("wrote", f"it tried {context.refused[0]}", seconds)
         error = ended.result() if done else _Blocked()
         if isinstance(error, _Blocked):
-            return Rehearsed("blocked", f"rehearse() did not return within {self._limit:g} s", seconds)
+            return self._blocked(seconds)
         if error is not None:
-            return Rehearsed("raised", f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL], seconds)
+            return Rehearsed("raised", f"{type(error).__name__}: {text_of(error)}"[:_LONGEST_DETAIL], seconds)
         return Rehearsed("rehearsed", "", seconds)
+
+    async def _apart(self, isolated: IsolatedExecution, handler: TaskHandler, payload: dict[str, Any]) -> Rehearsed:
+        """In a process that is ended if it does not answer; what it may take to start one comes on top."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._limit + START_SECONDS):
+                return Rehearsed(**await isolated.rehearse(handler.task_type, payload, self._limit))
+        except TimeoutError:
+            return self._blocked(time.monotonic() - began)
+        except (HandlerProcessDied, HandlerMemoryExceeded) as error:
+            return Rehearsed("raised", str(error)[:_LONGEST_DETAIL], time.monotonic() - began)
+
+    def _blocked(self, seconds: float) -> Rehearsed:
+        return Rehearsed("blocked", f"rehearse() did not return within {self._limit:g} s", seconds)
 
     def _call(self, rehearse: Callable[..., Any], payload: dict[str, Any], context: ThreadContext) -> None:
         returned = rehearse(payload, context)

@@ -1,4 +1,4 @@
-"""The activity `taskgate.run_task`: hands a task to the runner, and tells Temporal what became of it."""
+"""The activity `taskgate.run_task`: hands a task to the runner, and reports its outcome to Temporal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from workers.temporal.slots import SharedSlots
 
 log = logging.getLogger(__name__)
 
-#: Temporal takes a delay of zero for "as the retry policy says".
+#: Temporal reads a delay of zero as "as the retry policy says".
 AT_ONCE = timedelta(milliseconds=1)
-#: How long a task that came when every slot was taken waits for one before it goes back to its queue.
+#: How long a task that arrived while all slots were in use waits for one before it goes back to its queue.
 ADMISSION_SECONDS = 1.0
 #: Heartbeats of one process, per second, as long as the two bounds of `beat_interval` allow it.
 BEATS_PER_SECOND = 4.0
@@ -76,11 +76,11 @@ class RunTaskActivity:
                 self._idle.set()
 
     def close(self) -> None:
-        """Send whatever still arrives back to its queue at once."""
+        """Send tasks that still arrive back to their queue at once."""
         self._closed = True
 
     async def leave(self, grace: timedelta) -> None:
-        """Wait for what runs; after `grace`, cancel it, so that it runs again on another worker."""
+        """Wait for running tasks; after `grace`, cancel them, so that they run again on another worker."""
         try:
             async with asyncio.timeout(grace.total_seconds()):
                 await self._idle.wait()
@@ -156,7 +156,7 @@ def _told(outcome: Outcome) -> Any:
         case Refused(reason, retry_in):
             raise _again(reason, retry_in or AT_ONCE)
         case Stopped(reason) if reason == FENCED:
-            # Whoever holds the task now, if anybody, is PostgreSQL's to say: to the next attempt, at its claim.
+            # PostgreSQL knows who holds the task now; the next attempt learns it at its claim.
             raise _again("the worker lost its claim", AT_ONCE)
         case Stopped(reason):
             if _cancelled_by_temporal():
@@ -168,7 +168,7 @@ def _told(outcome: Outcome) -> Any:
 
 
 def _over(reason: str, kind: str) -> ApplicationError:
-    """The last word on this start."""
+    """The error that ends this start for good."""
     return ApplicationError(
         reason[:_LONGEST_MESSAGE], type=kind, non_retryable=True, category=ApplicationErrorCategory.BENIGN
     )

@@ -1,4 +1,4 @@
-"""The activity `taskgate.probe`: does with a task all that comes before its handler, and claims nothing."""
+"""The activity `taskgate.probe`: does everything with a task that comes before its handler, and claims nothing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ProbeActivity:
 
     @activity.defn(name=names.PROBE)
     async def probe(self, received: RawValue) -> dict[str, Any]:
-        """What was found out. Nothing is written, neither by this worker nor by the handler."""
+        """The findings. Neither this worker nor the handler writes anything."""
         if self._is_leaving:
             raise _stopped()
         task = asyncio.current_task()
@@ -80,7 +80,7 @@ class ProbeActivity:
             self._running.discard(task)
 
     async def leave(self) -> None:
-        """Give up what is under way: nothing depends on it."""
+        """Cancel the probes under way: nothing depends on them."""
         self._is_leaving = True
         running = list(self._running)
         for task in running:

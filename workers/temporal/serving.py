@@ -1,4 +1,4 @@
-"""Polling one task queue, again and again until told to leave."""
+"""Polls one task queue until told to leave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_PAUSE = 5.0
 
 
 class QueueServer:
-    """Keeps a `Worker` on one queue; one that fails (server gone at its start, namespace missing) is made again.
+    """Keeps a `Worker` on one queue; one that fails (no server at its start, no namespace) is replaced.
 
     `connected` returns a client, waiting for the server as long as it takes. `polling` is set once the queue is
     polled, for good.
@@ -33,12 +33,12 @@ class QueueServer:
         self._task = asyncio.create_task(self._serve(), name=f"poll {queue}")
 
     def leave(self) -> None:
-        """Take nothing more. What runs ends by itself."""
+        """Take no more tasks. Running ones end by themselves."""
         self._leaving.set()
 
     @property
     def done(self) -> bool:
-        """The queue was left, and nothing of it runs any more."""
+        """Whether the queue was left, and none of its tasks runs any more."""
         return self._task.done()
 
     async def wait(self) -> None:

@@ -30,9 +30,9 @@ from workers.slots import FixedSlots, Slots
 
 #: A poll on a queue that has tasks is mostly answered sooner than this; a late one brings a task too many, at worst.
 SETTLE_SECONDS = 0.05
-#: A task that Temporal has marked as started reaches its worker sooner than this, also on an overloaded machine.
+#: A task that Temporal has marked as started reaches its worker within this time, even on an overloaded machine.
 QUIET_SECONDS = 0.5
-#: Pause between looks at a machine that bears no further task.
+#: Pause between checks of a machine that cannot take a further task.
 LOOK_SECONDS = 0.1
 
 
@@ -103,7 +103,7 @@ class SharedSlots(CustomSlotSupplier):
             self._admission.release()
 
     async def close(self) -> None:
-        """Let no new poll begin, and return when those under way bring nothing more.
+        """Let no new poll begin, and return when those under way can bring no more tasks.
 
         Cutting off a poll loses the task that is just being handed to it: Temporal counts it as started, and only
         its heartbeat timeout brings it back (seen with one in three stops at 100 tasks/s, also with the server's
@@ -180,7 +180,7 @@ class SharedSlots(CustomSlotSupplier):
         self._grant()
 
     def _drop(self, permit: _Permit) -> None:
-        """Take back what the permit counts for; under the lock."""
+        """Stop counting the permit; under the lock."""
         if permit.state is _State.FRESH:
             self._fresh -= 1
         elif permit.state is _State.USED:
@@ -192,7 +192,7 @@ class SharedSlots(CustomSlotSupplier):
         permit.state = _State.OVER
 
     def _grant(self) -> None:
-        """Let the polls that waited longest go, as far as there are slots; on the loop."""
+        """Start the polls that waited longest, as far as there are slots; on the loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
             while not self._closed and self._waiting and self._has_room():
@@ -202,7 +202,7 @@ class SharedSlots(CustomSlotSupplier):
             self._look_again(loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing announces that a machine has become less busy; under the lock."""
+        """Check again later: no event tells that a machine has become less busy; under the lock."""
         if isinstance(self._slots, FixedSlots) or self._looking is not None or not self._waiting or self._closed:
             return
         self._looking = loop.call_later(LOOK_SECONDS, self._look)

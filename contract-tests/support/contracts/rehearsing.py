@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -49,6 +50,17 @@ async def raises(payload: dict[str, Any], context: Any) -> None:
     raise LookupError("no such model")
 
 
+class Mute(Exception):
+    """It cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+async def mute(payload: dict[str, Any], context: Any) -> None:
+    raise Mute
+
+
 async def exits(payload: dict[str, Any], context: Any) -> None:
     raise SystemExit(3)
 
@@ -61,6 +73,11 @@ async def waits(payload: dict[str, Any], context: Any) -> None:
 def blocks(payload: dict[str, Any], context: Any) -> None:
     BEGAN.set()
     RELEASED.wait()
+
+
+def dies(payload: dict[str, Any], context: Any) -> None:
+    """The process with it: only for handlers that have one of their own."""
+    os._exit(3)
 
 
 class Handler:
@@ -76,9 +93,9 @@ class Handler:
         RUNS.append(payload["task_id"])
 
 
-HANDLERS = [Handler(rehearse) for rehearse in (good, plain, writes, hides, graph, raises, exits, waits, blocks)]
+HANDLERS = [Handler(rehearse) for rehearse in (good, plain, writes, hides, graph, raises, mute, exits, waits, blocks)]
 
 
 def register(registry: TaskRegistry) -> None:
-    for handler in HANDLERS:
+    for handler in [*HANDLERS, Handler(dies)]:
         registry.register(handler)  # type: ignore[arg-type]

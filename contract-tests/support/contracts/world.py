@@ -30,8 +30,8 @@ from workers.process import Worker
 
 #: Tasks that each worker runs at once.
 SLOTS = 3
-#: No wait of a test is longer (seconds).
-PATIENCE = 30.0
+#: No wait of a test is longer (seconds): twice Temporal's last net, the timeout of a heartbeat.
+PATIENCE = 60.0
 #: The promise: so long after the end of a fault `task_logs` says the truth. What it depends on has default settings.
 TRUTH = timedelta(seconds=5)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gateway.migration.flags.errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
 from gateway.migration.flags.launchdarkly_api import ATTEMPTS, EMERGENCY, LaunchDarklyApi, PatchConflict, PatchUncertain
 from gateway.migration.flags.semantic_patch import Instructions, flag_of, instructions
-from gateway.migration.flags.store import Held, recorded_first
+from gateway.migration.flags.store import Also, Held, nothing_else, recorded_first
 from gateway.migration.ledger.writer import Flip
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, check_flag
@@ -36,7 +36,14 @@ class ReadOnlyStore:
             raise FlagStoreUnavailable(self._flags.problem() or "LaunchDarkly has sent no flag")
         return _held(flag, self._flags.flag_key)
 
-    async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
+    async def write(
+        self,
+        held: Held,
+        document: Json,
+        change: FlagChange,
+        flips: Sequence[Flip],
+        also: Also = nothing_else,
+    ) -> FlagChange:
         raise StageChangeRefused(self.refusal)
 
     async def changes(self, limit: int) -> list[FlagChange]:
@@ -60,14 +67,21 @@ class LaunchDarklyStore:
     async def held(self) -> Held:
         return _held(self._flag(await self._api.flag()), self._flag_key)
 
-    async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
+    async def write(
+        self,
+        held: Held,
+        document: Json,
+        change: FlagChange,
+        flips: Sequence[Flip],
+        also: Also = nothing_else,
+    ) -> FlagChange:
         shown, wanted = await self._api.flag(), document["flags"][self._flag_key]
         if self._flag(shown)["version"] != held.version:
             raise FlagVersionStale
         patch = instructions(shown, self._api.environment, wanted)
         if not patch:
             return replace(change, version=held.version)
-        async with recorded_first(self._db, flips):
+        async with recorded_first(self._db, flips, also):
             done = await self._patch(patch, f"{change.who}: {change.why}", held.version, wanted)
         return replace(change, version=done["version"])
 

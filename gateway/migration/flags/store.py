@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +19,14 @@ from gateway.routing import flag_table
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, content_version, parse_document
 from gateway.routing.flag_file import FlagChange, FlagFile
-from gateway.storage.database import Database
+from gateway.storage.database import Database, type_Connection
+
+#: Runs in the transaction that writes the ledger; what it raises keeps the change from being made.
+Also = Callable[[type_Connection], Awaitable[None]]
+
+
+async def nothing_else(connection: type_Connection) -> None:
+    """The change alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,14 @@ class FlagStore(Protocol):
         """What is there now, newer perhaps than what is in force here."""
         ...
 
-    async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
+    async def write(
+        self,
+        held: Held,
+        document: Json,
+        change: FlagChange,
+        flips: Sequence[Flip],
+        also: Also = nothing_else,
+    ) -> FlagChange:
         """Replace what was held, with the entries of the ledger; the change as it is recorded.
 
         Raises `FlagVersionStale` when something else is held by now, `LedgerUnwritable`, `StageChangeRefused`.
@@ -78,13 +93,21 @@ class TableStore:
             return Held(rows[0].version, None, f"version {rows[0].version} in the database is not valid: {error}")
         return Held(rows[0].version, json.loads(rows[0].text))
 
-    async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
+    async def write(
+        self,
+        held: Held,
+        document: Json,
+        change: FlagChange,
+        flips: Sequence[Flip],
+        also: Also = nothing_else,
+    ) -> FlagChange:
         async with self._db.transaction() as connection:
             await flag_table.lock(connection)
             newest = await flag_table.newest_mark(connection)
             if (newest[0] if newest else 0) != held.version:
                 raise FlagVersionStale
             done = await flag_table.add_version(connection, document, change, based_on=held.version)
+            await also(connection)
             await append_all(connection, flips)
             return done
 
@@ -96,12 +119,12 @@ class TableStore:
 
 
 @asynccontextmanager
-async def recorded_first(database: Database, flips: Sequence[Flip]) -> AsyncIterator[None]:
+async def recorded_first(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> AsyncIterator[None]:
     """Around a change outside of the database: the ledger is written before it, and again when it was not made.
 
     Raises `DatabaseUnavailable`, `LedgerUnwritable` before the block has begun.
     """
-    await _append_all(database, flips)
+    await _append_all(database, flips, also)
     try:
         yield
     except FlagOutcomeUnknown:
@@ -111,8 +134,9 @@ async def recorded_first(database: Database, flips: Sequence[Flip]) -> AsyncIter
         raise
 
 
-async def _append_all(database: Database, flips: Sequence[Flip]) -> None:
+async def _append_all(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> None:
     async with database.transaction() as connection:
+        await also(connection)
         await append_all(connection, flips)
 
 
@@ -141,9 +165,20 @@ class FileStore:
             raise FlagStoreUnavailable(_reason(error)) from error
         return Held(0 if flag is None else int(flag.get("version", 0)), document)
 
-    async def write(self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip]) -> FlagChange:
+    async def write(
+        self,
+        held: Held,
+        document: Json,
+        change: FlagChange,
+        flips: Sequence[Flip],
+        also: Also = nothing_else,
+    ) -> FlagChange:
+        if not os.access(next(one for one in self._file.path.parents if one.exists()), os.W_OK):
+            raise FlagStoreUnavailable(
+                f"the flag file {self._file.path} is read-only here: let the gateway write to its directory"
+            )
         try:
-            async with recorded_first(self._db, flips):
+            async with recorded_first(self._db, flips, also):
                 return await self._replace(held, document, change)
         except DatabaseUnavailable:
             if not self._unrecorded:

@@ -10,13 +10,11 @@ from typing import Any, Final, NamedTuple
 from gateway.migration.parity.eprocess import EProcess, Rate, Stream
 from gateway.migration.parity.evidence import Counts, Slice
 from gateway.migration.parity.histogram import BUCKETS, Histogram, bucket_of
+from gateway.migration.parity.streams import TOLERANCE, answers_of
 from gateway.routing.stages import REDIS
 
-#: So long before the move the baseline begins, and so long before it what is called recent.
-WINDOW: Final = timedelta(hours=24)
+#: So long before the move is what is called recent.
 RECENT: Final = timedelta(minutes=15)
-#: A completed run is slow beyond the baseline's 90th percentile times this.
-TOLERANCE: Final = 1.5
 #: The spread is that between runs of so many answers; a smaller one than this is chance.
 SPREAD_OF: Final = 20
 LEAST_SPREAD: Final = 2.5
@@ -100,12 +98,7 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
         for bucket, runs in enumerate(one.run.counts):
             durations[bucket] += runs
     slow = Counts(run=Histogram(durations)).slow_bucket(TOLERANCE)
-    answers = {
-        Stream.FAILED: [(one.first, one.failed) for one in counts],
-        Stream.RETRIED: [(one.over, one.retried) for one in counts],
-        Stream.DEAD: [(one.over, one.dead) for one in counts],
-        Stream.SLOWER: [(len(one.run), one.slower(slow)) for one in counts],
-    }
+    answers = {stream: [answers_of(one, stream, slow) for one in counts] for stream in Stream}
     rates = {stream: Rate(*map(sum, zip(*its, strict=True))) for stream, its in answers.items()}
     recent = [one.counts for one in slices if one.at >= at - RECENT]
     just = Rate(sum(one.first for one in recent), sum(one.failed for one in recent))

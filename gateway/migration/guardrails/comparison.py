@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.migration.guardrails.baseline import Run, TypeBaseline
 from gateway.migration.guardrails.decision import Regression, Sight
 from gateway.migration.parity.eprocess import ALPHA, SMALLEST_BASELINE, Rate, Stream, threshold
+from gateway.migration.parity.judgement import BROKEN
 
 #: In words.
 WORDS: Final = {
@@ -27,8 +28,6 @@ COLD: Final = 10
 #: block has most of alpha, the others share the rest.
 BLOCK: Final = 1000
 FIRST_BLOCK: Final = 0.98
-#: A baseline that fails so often is broken itself, with enough tasks.
-BROKEN: Final = 0.2
 #: Other tenants' tasks usually fail less often than this.
 EVERYWHERE: Final = 0.1
 LEAST_RECENT: Final = 20

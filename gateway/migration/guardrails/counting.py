@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.migration.guardrails.baseline import WINDOW, Run, baselines_of
+from gateway.migration.guardrails.baseline import Run, baselines_of
 from gateway.migration.guardrails.comparison import LEAST_RECENT
 from gateway.migration.guardrails.decision import Sight
 from gateway.migration.guardrails.guard import Guard
@@ -17,6 +17,7 @@ from gateway.migration.guardrails.since import Since
 from gateway.migration.guardrails.store import SQL
 from gateway.migration.parity.eprocess import Rate
 from gateway.migration.parity.evidence import Evidence, Outcome
+from gateway.migration.parity.parity import WINDOW
 from gateway.routing.stages import REDIS, TEMPORAL
 from gateway.storage.database import Database
 

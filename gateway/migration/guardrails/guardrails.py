@@ -18,6 +18,7 @@ from gateway.migration.guardrails.rollback import tell
 from gateway.migration.guardrails.since import Since
 from gateway.migration.guardrails.store import SQL, Policies, event_view, guard_of, put_guard
 from gateway.migration.guardrails.webhook import Webhook
+from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.storage.database import Database, type_Connection
 
 Json = dict[str, Any]
@@ -117,7 +118,7 @@ class Guardrails:
         await tell(db, [happening], self._webhook)
 
     async def _check_known(self, tenant_id: str) -> None:
-        if "\0" in tenant_id or await self._db.fetchrow(SQL.tenant, tenant_id) is None:
+        if "\0" in tenant_id or await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:
             raise TenantNotFound(f"there is no tenant {tenant_id!r}")
 
 

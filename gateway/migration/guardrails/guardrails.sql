@@ -44,6 +44,11 @@ FROM taskgate.guardrail_event WHERE id > $1 ORDER BY id LIMIT $2
 -- name: newest_event
 SELECT COALESCE(max(id), 0) FROM taskgate.guardrail_event
 
+-- name: forget_events
+-- Of the $2 oldest those of more than $1 days ago.
+DELETE FROM taskgate.guardrail_event
+WHERE id IN (SELECT id FROM taskgate.guardrail_event ORDER BY id LIMIT $2) AND at < now() - make_interval(days => $1)
+
 -- name: history
 -- The newest $1 before event $2; $3: of this tenant, and of everybody.
 SELECT id, at, tenant_id, kind, why, who, evidence::text AS evidence, entry_id
@@ -113,9 +118,6 @@ SELECT * FROM taskgate.guardrail WHERE CASE WHEN $1::text IS NULL THEN phase <> 
 
 -- name: freeze_now
 SELECT since, why FROM taskgate.guardrail_freeze
-
--- name: tenant
-SELECT plan FROM tenants WHERE id = $1
 
 -- name: count_anew
 -- After a freeze: what was seen before it counts no more.

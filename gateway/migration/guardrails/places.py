@@ -22,6 +22,8 @@ from gateway.storage.database import Database
 
 #: Who sets the overrides of guardrails.
 AUTHOR: Final = "taskgate guardrail"
+#: Who sets the overrides of plans, where the flag cannot be changed; no person, so a guardrail may replace them.
+PLAN_AUTHOR: Final = "taskgate plan"
 #: How often the list of tenants is read (seconds).
 TENANTS_SECONDS: Final = 10.0
 #: Tenants that are asked about before others get their turn.
@@ -154,7 +156,7 @@ def _queries(tenant_id: str, tier: Tier, plan: str | None, scopes: list[Scope]) 
 
 def _author(route: Route) -> tuple[str | None, bool]:
     """The person whose override decided, and whether it is a guardrail's instead."""
-    if route.override is None:
+    if route.override is None or route.override.set_by == PLAN_AUTHOR:
         return None, False
     if route.override.set_by == AUTHOR:
         return None, True

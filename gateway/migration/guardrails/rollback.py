@@ -9,7 +9,7 @@ from backends.errors import TaskgateError
 from gateway.migration.guardrails.decision import Decision
 from gateway.migration.guardrails.guard import Guard
 from gateway.migration.guardrails.happening import Happening, Kind
-from gateway.migration.guardrails.places import AUTHOR
+from gateway.migration.guardrails.places import AUTHOR, PLAN_AUTHOR
 from gateway.migration.guardrails.store import SQL, add_events, put_guard
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.ledger.changes import override_flip
@@ -40,7 +40,7 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook) -> Guard
         await lock_overrides(connection)
         before = None
         for row in await load_overrides(connection):
-            if row.scope == scope and row.set_by != AUTHOR:
+            if row.scope == scope and row.set_by not in (AUTHOR, PLAN_AUTHOR):
                 raise Overruled(f"override for {scope} by {row.set_by}: {row.why}")
             before = row if row.scope == scope else before
         why = f"rolled back from temporal: {told.why}"

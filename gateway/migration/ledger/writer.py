@@ -18,8 +18,9 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.migration.ledger", "ledger.sql")
 
-#: Kind of entry: a change of effective routing.
+#: Kinds of entries: a change of effective routing, and a step of a plan.
 FLIP: Final = "flip"
+PLAN: Final = "plan"
 #: The source of a change of the override table; every other one names where a flag comes from.
 OVERRIDE: Final = "override"
 
@@ -75,6 +76,25 @@ async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -
 
 async def append_locked(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
     """As `append`, for a transaction that holds the lock of the chain already; the driver's errors as they are."""
+    entry_id = await _write(connection, FLIP, flip)
+    await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry_id)
+    return entry_id
+
+
+async def append_step(
+    connection: type_Connection, plan: str, who: str, why: str, evidence: Mapping[str, Any] | None = None
+) -> int:
+    """Write a step of a plan that changes no routing by itself. As `append`, also what it raises."""
+    step = Flip("plan", f"plan:{plan}", None, None, who, why, evidence=evidence or {})
+    try:
+        with translated():
+            await connection.execute(SQL.lock_chain)
+            return await _write(connection, PLAN, step)
+    except asyncpg.PostgresError as error:
+        raise LedgerUnwritable(f"The ledger cannot be written ({error}); the change is refused.") from error
+
+
+async def _write(connection: type_Connection | asyncpg.Connection, kind: str, flip: Flip) -> int:
     head = await connection.fetchrow(SQL.head)
     assert head is not None
     evidence = json.dumps(flip.evidence, sort_keys=True, default=str)
@@ -82,7 +102,7 @@ async def append_locked(connection: type_Connection | asyncpg.Connection, flip: 
     entry = Entry(
         head["id"] + 1,
         head["now"],
-        FLIP,
+        kind,
         flip.source,
         flip.scope,
         flip.before,
@@ -94,5 +114,4 @@ async def append_locked(connection: type_Connection | asyncpg.Connection, flip: 
     )
     fields = (getattr(entry, name) for name in Entry.__slots__)
     await connection.execute(SQL.append, *fields, previous, hash_of(previous, entry))
-    await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry.id)
     return entry.id

@@ -56,10 +56,6 @@ class Outcome:
     late_seconds: float | None
     """Of a schedule's task: how long after its time it began."""
 
-    def is_slower(self, bucket: int | None) -> bool | None:
-        """Whether a completed run took longer than this bucket of the baseline (`Counts.slow_bucket`)."""
-        return None if bucket is None or self.run_seconds is None else bucket_of(self.run_seconds) > bucket
-
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -107,3 +107,7 @@ WHERE position IN (SELECT position FROM taskgate.outcome ORDER BY position LIMIT
 DELETE FROM taskgate.outcome_slice
 WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.outcome_slice
                          WHERE slice_at < now() - make_interval(secs => $1) ORDER BY slice_at LIMIT $2))
+
+-- name: forget_gates
+DELETE FROM taskgate.parity_gate
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.parity_gate WHERE fixed_at < now() - make_interval(secs => $1) LIMIT $2))

@@ -116,10 +116,7 @@ def _comparison() -> Any:
     def compare(before: Sequence[asyncpg.Record], since: Sequence[asyncpg.Record]) -> list[Measure]:
         found = []
         for name in _MEASURES:
-            old, new = (
-                [row[f"{name}_seconds"] for row in rows if row[f"{name}_seconds"] is not None]
-                for rows in (before, since)
-            )
+            old, new = _seconds(before, name), _seconds(since, name)
             if old and new:
                 test = mannwhitneyu(new, old, alternative="greater")
                 longer = float(test.statistic) / (len(old) * len(new))

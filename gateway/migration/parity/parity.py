@@ -15,6 +15,7 @@ from gateway.migration.parity.evidence import Counts, Evidence, Slice
 from gateway.migration.parity.histogram import Histogram
 from gateway.migration.parity.judgement import NOTHING, Judgement, ParityVerdict, Sides, judge, worst
 from gateway.migration.parity.recorder import SLICE_SECONDS
+from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of
@@ -83,7 +84,15 @@ class Parity:
     async def report(self, caller: Caller, tenant_id: str, *, since: datetime | None = None) -> Report:
         """Since the last move, or since the time given. Raises `TenantNotFound`, also for a foreign one, and
         `InvalidRequest`."""
-        query = await self._query(caller, tenant_id)
+        await self.check(caller, tenant_id)
+        return await self._report(tenant_id, since)
+
+    async def since_last_move(self, tenant_id: str) -> Report:
+        """The same for whoever was checked before. Raises `TenantNotFound`."""
+        return await self._report(tenant_id, None)
+
+    async def _report(self, tenant_id: str, since: datetime | None) -> Report:
+        query = await self._query(tenant_id)
         state = await self._db.fetchrow(SQL.state)
         assert state is not None
         at: datetime = state["at"]
@@ -120,18 +129,22 @@ class Parity:
 
     async def last_move(self, caller: Caller, tenant_id: str) -> Move | None:
         """Its last move to the new engine; None: it never ran there. Raises `TenantNotFound`."""
-        await self._query(caller, tenant_id)
+        await self.check(caller, tenant_id)
         state = await self._db.fetchrow(SQL.state)
         assert state is not None
         return await self._last_move(tenant_id, state["at"])
 
-    async def _query(self, caller: Caller, tenant_id: str) -> RouteQuery:
+    async def check(self, caller: Caller, tenant_id: str) -> None:
+        """Whether this caller may ask about this tenant. Raises `TenantNotFound`, also for a foreign one."""
         if not caller.sees(tenant_id):
             raise TenantNotFound
-        row = await self._db.fetchrow(SQL.tenant_plan, tenant_id)
+        await self._query(tenant_id)
+        caller.check(tenant_id)
+
+    async def _query(self, tenant_id: str) -> RouteQuery:
+        row = await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id)
         if row is None:
             raise TenantNotFound
-        caller.check(tenant_id)
         return RouteQuery(tenant_id, "", "", None, Tier.of_plan(row["plan"]), row["plan"])
 
     async def _last_move(self, tenant_id: str, at: datetime) -> Move | None:

@@ -1,8 +1,5 @@
 -- Where a tenant stands, and how far the count is behind.
 
--- name: tenant_plan
-SELECT plan FROM tenants WHERE id = $1
-
 -- name: last_move
 -- When these scopes ($1, the most specific first) were last moved from an engine of the stages $2 to one of the stages $3. An override
 -- that is cleared leaves what it held back to the flag.

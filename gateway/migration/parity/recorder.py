@@ -7,6 +7,7 @@ from typing import Final
 from gateway.migration.parity.evidence import SQL
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
+from gateway.storage.forgetting import forget
 
 #: The advisory lock of whoever counts (process locks have keys ≥ 0; the leader's are -1 and -2).
 COUNT_KEY: Final = -3
@@ -16,8 +17,6 @@ BATCH: Final = 1000
 SLICE_SECONDS: Final = 60.0
 #: Pause between two looks (seconds): an outcome is visible within a second of its commit.
 LOOK_SECONDS: Final = 0.5
-#: Rows that are deleted in one statement.
-FORGOTTEN: Final = 10_000
 #: A day (seconds).
 DAY: Final = 86_400.0
 
@@ -44,10 +43,13 @@ class Recorder:
         return counted
 
     async def forget(self, days: float) -> None:
-        """Delete what is older: slices after so many days, single outcomes after one."""
-        for query, seconds in ((SQL.forget_outcomes, DAY), (SQL.forget_slices, days * DAY)):
-            while await self._db.execute(query, seconds, FORGOTTEN) == f"DELETE {FORGOTTEN}":
-                pass
+        """Delete what is older: slices and gates after so many days, single outcomes after one.
+
+        A gate that is forgotten is not made again: what it would compare is gone by then.
+        """
+        await forget(self._db, SQL.forget_outcomes, DAY)
+        for query in (SQL.forget_slices, SQL.forget_gates):
+            await forget(self._db, query, days * DAY)
 
     async def _count(self) -> int:
         async with self._db.transaction() as db:

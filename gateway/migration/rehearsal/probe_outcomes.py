@@ -22,7 +22,6 @@ class ProbeOutcome(StrEnum):
 OUTCOMES: Final[dict[str, Reason | None]] = {
     "rehearsed": None,
     "no_rehearse": None,
-    "isolated": None,
     "no_handler": Reason(
         Weight.PROBLEM,
         "the worker that took the probe has no handler of this type",

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from zlib import crc32
@@ -30,7 +30,9 @@ from gateway.migration.rehearsal.probe_outcomes import OUTCOMES, ProbeOutcome
 from gateway.migration.rehearsal.reasons import Weight
 from gateway.migration.rehearsal.start_check import query_of
 from gateway.storage.database import Database
+from gateway.storage.forgetting import forget
 from gateway.storage.queries import Queries
+from gateway.tasks.lifecycle.transitions import storable_text
 
 log = logging.getLogger(__name__)
 SQL: Final = Queries("gateway.migration.rehearsal", "probes.sql")
@@ -155,7 +157,7 @@ class Probes:
 
     async def forget(self, days: int) -> None:
         """Forget what is older than `days`."""
-        await self._db.execute(SQL.forget, days)
+        await forget(self._db, SQL.forget, days)
 
     async def _send(self, one: PlannedProbe) -> ProbeAnswer | None:
         """None: it is under way, or may be."""
@@ -204,5 +206,8 @@ class Probes:
 
 
 def _known(answer: ProbeAnswer) -> ProbeAnswer:
-    """A newer worker may name an outcome of its own."""
-    return answer if answer.outcome in OUTCOMES else ProbeAnswer("not_understood", answer.outcome[:300])
+    """A newer worker may name an outcome of its own; what a handler raises may be any text."""
+    if answer.outcome not in OUTCOMES:
+        return ProbeAnswer("not_understood", storable_text(answer.outcome[:300]))
+    worker_id = answer.worker_id and storable_text(answer.worker_id)
+    return replace(answer, detail=storable_text(answer.detail), worker_id=worker_id)

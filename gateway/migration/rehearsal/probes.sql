@@ -38,7 +38,9 @@ DELETE FROM taskgate.rehearsal_probe WHERE task_id IN (
 )
 
 -- name: forget
-DELETE FROM taskgate.rehearsal_probe WHERE sent_at < now() - make_interval(days => $1)
+-- $2 of those that are older than $1 days.
+DELETE FROM taskgate.rehearsal_probe
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.rehearsal_probe WHERE sent_at < now() - make_interval(days => $1) LIMIT $2))
 
 -- name: pairs
 -- The answered probes of tenant $1 (NULL: of all) since $2, each with the first run of its task on Redis as far as that has got.

@@ -21,6 +21,7 @@ from gateway.migration.rehearsal.start_check import StartCheck, query_of
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
+from gateway.storage.forgetting import forget
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class Rehearsal:
 
     async def forget(self, days: int) -> None:
         """Forget what is older than `days`."""
-        await self._db.execute(SQL.forget, days)
+        await forget(self._db, SQL.forget_counts, days)
+        await forget(self._db, SQL.forget_verdicts, days)
         if self._probes is not None:
             await self._probes.forget(days)

@@ -51,10 +51,14 @@ DELETE FROM taskgate.rehearsal_verdict WHERE task_id IN (
     ) AS old
 )
 
--- name: forget
--- What is older than $1 days.
-WITH counts AS (DELETE FROM taskgate.rehearsal_count WHERE hour < now() - make_interval(days => $1))
-DELETE FROM taskgate.rehearsal_verdict WHERE at < now() - make_interval(days => $1)
+-- name: forget_counts
+-- $2 of those that are older than $1 days.
+DELETE FROM taskgate.rehearsal_count
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.rehearsal_count WHERE hour < now() - make_interval(days => $1) LIMIT $2))
+
+-- name: forget_verdicts
+DELETE FROM taskgate.rehearsal_verdict
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM taskgate.rehearsal_verdict WHERE at < now() - make_interval(days => $1) LIMIT $2))
 
 -- name: counts
 -- Of tenant $1 (NULL: of all), of the last $2 hours.

@@ -9,6 +9,9 @@ from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
 from gateway.routing.overrides import Override
 
+#: Changes that somebody who is too late is shown.
+MEANWHILE = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Changed:

@@ -12,50 +12,43 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from backends.port import WorkflowEnginePort
-from gateway.errors import ApiError, DatabaseUnavailable
+from gateway.errors import DatabaseUnavailable
 from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
-from gateway.migration.flags.store import FlagStore, Held
+from gateway.migration.flags.store import Also, FlagStore, Held, nothing_else
 from gateway.migration.guardrails.holds import check_holds
-from gateway.migration.guardrails.places import AUTHOR
-from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.flips import flips_of_change
-from gateway.migration.ledger.writer import append
-from gateway.migration.stages.changes import Changed, OverrideSet
+from gateway.migration.stages.changes import MEANWHILE, Changed
 from gateway.migration.stages.checks import (
     BARE,
     check_flag_stranding,
     check_known,
-    check_override_stranding,
     unfollowed,
     why_unseen,
 )
+from gateway.migration.stages.overrides import OverrideDoor
 from gateway.migration.stages.requests import (
-    ClearOverride,
     ImportFlags,
     Insisting,
-    SetOverride,
+    MoveTenants,
     SetRollout,
     SetStage,
     UnsetStage,
 )
-from gateway.migration.stages.view import flag_view, override_change_view, override_notes, override_view, written_notes
+from gateway.migration.stages.view import flag_view, override_change_view, written_notes
 from gateway.routing.errors import FlagChangeRefused, FlagFileBusy, FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, parse_document
-from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
+from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, with_stages, without_stage
 from gateway.routing.flag_file import FlagChange, now
 from gateway.routing.flag_text import default_unit, describe_flag, describe_scope
-from gateway.routing.overrides import SQL, Override, clear_override, load_overrides, lock_overrides, set_override
+from gateway.routing.overrides import SQL
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
-
-#: Changes that somebody who is too late is shown.
-MEANWHILE = 20
 
 
 class Stages:
@@ -84,7 +77,22 @@ class Stages:
         self._flag_key = flag_key
         self._owner = owner
         self._configured = configured
+        self.overrides = OverrideDoor(database, store, flag_key, redis)
         self._problems = problems
+
+    @property
+    def flag_key(self) -> str:
+        return self._flag_key
+
+    @property
+    def is_one_transaction(self) -> bool:
+        """Whether the flag and the ledger are changed together; else the ledger is written first."""
+        return self._store.source == "database"
+
+    @property
+    def may_detour(self) -> bool:
+        """Whether overrides may stand in for a flag that cannot be changed now, since it is held by others."""
+        return self._store.source == "launchdarkly"
 
     async def view(self) -> Json:
         """Who is at which stage, as the flag says now, and the overrides above it."""
@@ -125,24 +133,37 @@ class Stages:
         held = await self._store.held()
         return held.version, self._sound(held)
 
-    async def set(self, who: str, asked: SetStage) -> Changed:
-        """Put a scope, or the default, at a stage."""
+    async def set(self, who: str, asked: SetStage, also: Also = nothing_else) -> Changed:
+        """Put a scope, or the default, at a stage; `also` as of `move`."""
         stage = Stage(asked.stage)
-        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage)
+        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage, also)
 
     async def unset(self, who: str, asked: UnsetStage) -> Changed:
         """Take the stage of a scope away."""
         return await self._edit(who, asked, asked.scope, lambda flag: without_stage(flag, asked.scope))
 
-    async def roll_out(self, who: str, asked: SetRollout) -> Changed:
-        """Move a percentage of the default to a stage."""
+    async def roll_out(self, who: str, asked: SetRollout, also: Also = nothing_else) -> Changed:
+        """Move a percentage of the default to a stage; `also` as of `move`."""
         stage = Stage(asked.stage)
 
         def change(flag: Json) -> Json:
             unit = asked.unit or default_unit(flag) or "tenant"
             return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
 
-        return await self._edit(who, asked, Scope(), change, stage)
+        return await self._edit(who, asked, Scope(), change, stage, also)
+
+    async def move(self, who: str, asked: MoveTenants, also: Also = nothing_else) -> Changed:
+        """Several tenants in one version; `also` runs in the transaction that writes the ledger."""
+        stages = {Scope(tenant): None if stage is None else Stage(stage) for tenant, stage in asked.stages.items()}
+        self._check_writable()
+        held = await self._store.held()
+        document, warnings = deepcopy(self._sound(held)), []
+        for scope, stage in stages.items():
+            if stage is not None:
+                warnings += await self._held(scope, stage, force=asked.force)
+        document["flags"][self._flag_key] = with_stages(document["flags"][self._flag_key], stages)
+        what = f"{len(stages)} tenants"
+        return await self._change(who, asked, held, document, what, describe_flag, warnings, also)
 
     async def load(self, who: str, asked: ImportFlags) -> Changed:
         """Replace the whole document, also one that is not valid."""
@@ -158,56 +179,6 @@ class Stages:
         document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
         return await self._change(who, asked, held, document, "flags", describe_flag, [])
 
-    async def set_override(self, who: str, asked: SetOverride) -> OverrideSet:
-        """Put a stage above the flag."""
-        scope, stage = asked.scope, Stage(asked.stage)
-        warnings = await check_known(self._db, scope, force=asked.force)
-        warnings += await check_holds(self._db, scope, stage, force=asked.force)
-        if not asked.force:
-            await check_override_stranding(self._db, self._redis, scope, stage)
-        lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
-        async with self._db.transaction() as connection:
-            before = await self._seen_override(connection, scope, asked.based_on)
-            row = await set_override(connection, scope, stage, by=who, why=asked.why, lasts=lasts)
-            was = None if before is None else before.stage
-            await append(connection, override_flip(scope, was, stage, who, asked.why, row.version))
-        return OverrideSet(row, warnings, override_notes(await self._flag_if_known(), scope, stage))
-
-    async def _flag_if_known(self) -> Json | None:
-        """An override does not wait for what holds the flag."""
-        try:
-            document = (await self._store.held()).document
-        except ApiError:
-            return None
-        return None if document is None else document["flags"][self._flag_key]
-
-    async def clear_override(self, who: str, asked: ClearOverride) -> None:
-        """Take the override of exactly this scope away."""
-        async with self._db.transaction() as connection:
-            before = await self._seen_override(connection, asked.scope, asked.based_on)
-            if before is None:
-                raise StageChangeRefused(f"there is no override for {asked.scope}")
-            if before.set_by == AUTHOR:
-                await check_holds(connection, asked.scope, None, force=False)
-            await clear_override(connection, asked.scope, by=who, why=asked.why)
-            await append(connection, override_flip(asked.scope, before.stage, None, who, asked.why, before.version))
-
-    async def overrides(self) -> list[Json]:
-        """Every override in force."""
-        return [override_view(row) for row in await load_overrides(self._db)]
-
-    async def _seen_override(self, connection: Any, scope: Scope, based_on: int) -> Override | None:
-        """The override of the scope, which is not changed by others any more. Raises `StageVersionStale`."""
-        await lock_overrides(connection)
-        before = next((row for row in await load_overrides(connection) if row.scope == scope), None)
-        version = 0 if before is None else before.version
-        if version != based_on:
-            changes = [override_change_view(row) for row in await connection.fetch(SQL.override_changes, MEANWHILE)]
-            last = next((one for one in changes if one["what"] == f"override for {scope}"), None)
-            meanwhile = [] if last is None else [FlagChange(**{**last, "version": version})]
-            raise StageVersionStale(f"the override for {scope}", based_on, version, meanwhile)
-        return before
-
     async def _edit(
         self,
         who: str,
@@ -215,6 +186,7 @@ class Stages:
         scope: Scope,
         change: Callable[[Json], Json],
         stage: Stage | None = None,
+        also: Also = nothing_else,
     ) -> Changed:
         self._check_writable()
         held = await self._store.held()
@@ -227,7 +199,7 @@ class Stages:
         except FlagChangeRefused as error:
             raise StageChangeRefused(error.message) from None
         describe = partial(describe_scope, scope=scope)
-        changed = await self._change(who, asked, held, document, str(scope), describe, warnings)
+        changed = await self._change(who, asked, held, document, str(scope), describe, warnings, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
@@ -247,6 +219,7 @@ class Stages:
         what: str,
         describe: Callable[[Mapping[str, Any]], str],
         warnings: list[str],
+        also: Also = nothing_else,
     ) -> Changed:
         """Every change of the flag, wherever it is held."""
         await self._check_version(asked.based_on, held)
@@ -266,7 +239,7 @@ class Stages:
         )
         with _translated():
             try:
-                done = await self._store.write(held, document, change, flips)
+                done = await self._store.write(held, document, change, flips, also)
             except FlagVersionStale:
                 held = await self._store.held()
                 await self._check_version(asked.based_on, held)

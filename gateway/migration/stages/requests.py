@@ -84,6 +84,12 @@ class SetRollout(Insisting):
     )
 
 
+class MoveTenants(Insisting):
+    """Stages of tenants, set together; null: no stage of its own."""
+
+    stages: dict[Name, StageName | None]
+
+
 class ImportFlags(Insisting):
     """Everything that holds the flag, replaced by this document."""
 

@@ -15,6 +15,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
 from gateway.tasks.payload import decode_payload, encode_json
+from gateway.tasks.run_type import RUN_TYPE
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -106,7 +107,7 @@ class Transitions:
     ) -> bool:
         """Record what a handler reports; False when the run no longer holds its claim."""
         encoded = None if result is None else encode_json(result)
-        text = None if message is None else _storable(message)
+        text = None if message is None else storable_text(message)
         row = await self._db.fetchrow(SQL.progress, task_id, attempt, progress, encoded, text, increment_retry)
         if row is not None:
             self._notifier.changed(task_id)
@@ -138,14 +139,14 @@ class Transitions:
             SQL.fail,
             task_id,
             attempt,
-            _storable(error),
+            storable_text(error),
             final,
             engine_retries,
             policy.initial.total_seconds(),
             policy.coefficient,
             policy.maximum.total_seconds(),
-            error_type and _storable(error_type),
-            stack and _storable(stack),
+            error_type and storable_text(error_type),
+            stack and storable_text(stack),
             None if delay is None else delay.total_seconds(),
         )
         if row is None:
@@ -236,11 +237,12 @@ class Transitions:
 
     async def _retry_task(self, task_id: str) -> None:
         async with self._db.transaction() as db:
-            await db.fetchrow(SQL.lock_task, task_id)
+            dispatch = await db.fetchrow(SQL.lock_task, task_id)
             row = await db.fetchrow(SQL.lock_log, task_id)
             if row is None:
                 raise TaskNotFound
-            if row["status"] not in ("FAILED", "STOPPED"):
+            is_forgotten_run = dispatch is None and row["task_type"] == RUN_TYPE
+            if is_forgotten_run or row["status"] not in ("FAILED", "STOPPED"):
                 raise TaskNotRetryable
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(
@@ -255,6 +257,6 @@ class Transitions:
         return owner["tenant_id"], owner["project_id"]
 
 
-def _storable(text: str) -> str:
-    """Text that PostgreSQL can hold."""
+def storable_text(text: str) -> str:
+    """The same as text that PostgreSQL can hold."""
     return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -72,9 +72,6 @@ UPDATE taskgate.idempotency SET answer = $3 WHERE user_id = $1 AND key = $2
 -- name: recall
 SELECT fingerprint, status, answer FROM taskgate.idempotency WHERE user_id = $1 AND key = $2
 
--- name: forget
-DELETE FROM taskgate.idempotency WHERE created_at < now() - make_interval(secs => $1)
-
 -- name: claim
 -- The fence: no claim, no run. Granted once per start, to a living worker, of the backend and epoch that hold the task.
 -- ($6 false takes the fence away, for the fault suite to prove that its absence is seen.)
@@ -237,10 +234,12 @@ WHERE id = $1
 UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id = $1 AND attempt = $2 AND outcome IS NULL
 
 -- name: retry_dispatch
--- Whoever asks for a retry wants it now: neither the time nor the deadline of the first submission holds any longer.
+-- Whoever asks for a retry wants it now: neither the time nor the deadline of the first submission holds any longer. A task without a
+-- dispatch row may have had one, and the engine may still know its starts: their epochs were lower than the minutes of the clock.
 INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
-                                    created_at)
-SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now())
+                                    created_at, epoch)
+SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now()),
+       extract(epoch FROM now())::bigint / 60
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,

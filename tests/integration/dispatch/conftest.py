@@ -1,14 +1,17 @@
-"""A runner whose transitions and handler the tests disturb."""
+"""A runner whose transitions and handler the tests disturb; a gateway over an engine that takes starts at a rate."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from contracts.slow_engines import SerialEngine
+from gateway.bootstrap import Gateway, build_gateway
 from gateway.errors import DatabaseUnavailable
+from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -112,3 +115,18 @@ async def runner(database: Database, disturbed: Disturbed, handler: Reporting, n
         return reporter
 
     return Runner(disturbed, ForeignTasks(database), registry, context, lambda: worker, engine_retries=False)
+
+
+@pytest.fixture
+async def engine(rate: float) -> SerialEngine:
+    """In the place of Redis; the module says how many starts a second it takes."""
+    return SerialEngine(rate, name="redis")
+
+
+@pytest.fixture
+async def gateway(database: Database, engine: SerialEngine) -> AsyncIterator[Gateway]:
+    """Over `engine` alone."""
+    gateway = build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines={"redis": engine})
+    await gateway.start()
+    yield gateway
+    await gateway.close()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
 from contracts.least import least
 from contracts.slow_engines import SerialEngine
 from gateway.access.placement import Placement
-from gateway.bootstrap import Gateway, build_gateway
-from gateway.settings import Settings
+from gateway.bootstrap import Gateway
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 
@@ -34,16 +32,8 @@ FROM generate_series(1, $1::int) n
 
 
 @pytest.fixture
-async def engine() -> SerialEngine:
-    return SerialEngine(RATE, name="redis")
-
-
-@pytest.fixture
-async def gateway(database: Database, engine: SerialEngine) -> AsyncIterator[Gateway]:
-    gateway = build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines={"redis": engine})
-    await gateway.start()
-    yield gateway
-    await gateway.close()
+def rate() -> float:
+    return RATE
 
 
 def tasks(count: int, tenant: str) -> list[NewTask]:

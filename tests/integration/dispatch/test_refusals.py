@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from contracts.slow_engines import SerialEngine
 from gateway.access.placement import Placement
-from gateway.bootstrap import Gateway, build_gateway
+from gateway.bootstrap import Gateway
 from gateway.dispatch.engine_health import FIRST_PAUSE
-from gateway.settings import Settings
-from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 
 TASKS = 200
@@ -22,16 +19,8 @@ LEAST_PAUSE = 0.75 * FIRST_PAUSE
 
 
 @pytest.fixture
-async def engine() -> SerialEngine:
-    return SerialEngine(RATE, name="redis")
-
-
-@pytest.fixture
-async def gateway(database: Database, engine: SerialEngine) -> AsyncIterator[Gateway]:
-    gateway = build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines={"redis": engine})
-    await gateway.start()
-    yield gateway
-    await gateway.close()
+def rate() -> float:
+    return RATE
 
 
 async def submit_all(gateway: Gateway) -> None:

@@ -72,13 +72,16 @@ async def test_last_use_is_recorded(serve: Any, key: str, database: Database) ->
     assert await database.fetchval("SELECT last_used_at FROM api_keys WHERE user_id = 'bob'") is None
 
 
+OPEN = ("/health", "/gateway/v1/started", "/gateway/v1/ready", "/api/v1/tasks/{task_id}/stream")
+
+
 async def test_every_endpoint_but_health_wants_a_key(client: httpx.AsyncClient) -> None:
     del client.headers["Authorization"]
     schema = (await client.get("/openapi.json")).json()
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             open_to_all = {} in operation.get("security", [{}])
-            assert open_to_all == (path in ("/health", "/gateway/v1/ready", "/api/v1/tasks/{task_id}/stream"))
+            assert open_to_all == (path in OPEN)
             if not open_to_all:
                 answer = await client.request(method, path.replace("{task_id}", "x"))
                 assert answer.status_code == 401, (method, path)

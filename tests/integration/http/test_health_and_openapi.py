@@ -48,6 +48,19 @@ async def test_readiness(serve: Any) -> None:
     assert any("redis" in problem for problem in body["problems"])
 
 
+async def test_it_has_started_once_it_is_registered(serve: Any) -> None:
+    """And that stays so while its database is away."""
+    async with serve() as (client, gateway):
+        assert (await client.get("/gateway/v1/started")).status_code == 503
+        assert (await client.head("/gateway/v1/started")).status_code == 503
+        await gateway.lease.start()
+        gateway.database = type(gateway.database)("postgresql://127.0.0.1:1/x")
+        answer = await client.get("/gateway/v1/started")
+        asked = await client.head("/gateway/v1/started")
+    assert (answer.status_code, answer.json()["status"]) == (200, "started")
+    assert asked.status_code == 200
+
+
 async def test_without_its_database_it_is_not_ready(serve: Any) -> None:
     async with serve() as (client, gateway):
         gateway.database = type(gateway.database)("postgresql://127.0.0.1:1/x")
@@ -83,7 +96,7 @@ async def test_openapi_names_every_endpoint_and_error(client: httpx.AsyncClient)
         ("get", "/health"),
     } <= operations
     for path, item in schema["paths"].items():
-        if path in ("/health", "/gateway/v1/ready"):
+        if path in ("/health", "/gateway/v1/started", "/gateway/v1/ready"):
             continue
         for operation in item.values():
             assert {"401", "413", "422", "500", "503"} <= set(operation["responses"]), path

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+
+from gateway.bootstrap import build_gateway
+from gateway.migration.parity.recorder import Recorder
+from gateway.settings import Settings
+from gateway.storage.database import Database
 
 PATH = "/gateway/v1/migration/parity"
 
@@ -77,3 +83,62 @@ async def test_the_command_of_a_gate(run: Any, key: str, people: Any, monkeypatc
     code, text = await run(*words, "200", "--json")
     assert json.loads(text)["verdict"] == "no_data"
     assert (await run(*words, "5"))[0] == 2
+
+
+async def test_what_ends_is_in_the_stream_within_five_seconds(serve_http: Any, key: str, database: Database) -> None:
+    """Counted by a leader of its own, and told to whoever watches."""
+    gateway = build_gateway(Settings(database_url=database.url), engines={})
+    recorder = Recorder(database)
+    async with (
+        serve_http(gateway) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
+        http.stream(
+            "GET", f"{PATH}/stream", params={"tenant_id": "t-ann"}, headers={"Authorization": f"Bearer {key}"}
+        ) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: parity"
+        first = json.loads((await anext(lines)).removeprefix("data: "))
+        assert (first["tenant_id"], first["verdict"], first["types"]) == ("t-ann", "no_data", [])
+        await database.execute(
+            "WITH d AS ("
+            " INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, backend, attempt)"
+            " VALUES ('e', 't-ann', 'g', 'noop', 'completed', 'temporal', 1))"
+            " INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, started_at, ended_at, outcome)"
+            " VALUES ('e', 1, 1, 'temporal', 'w', now(), now(), 'completed')"
+        )
+        ended = time.monotonic()
+        await recorder.tick()
+        async for line in lines:
+            if line.startswith("data: ") and json.loads(line.removeprefix("data: "))["types"]:
+                break
+        assert time.monotonic() - ended <= 5
+        told = json.loads(line.removeprefix("data: "))["types"][0]
+        assert (told["task_type"], told["streams"][0]["others_since"]) == ("noop", None), "not for administrators"
+        gateway.parity_watch.end_streams()
+        async for _ in lines:
+            pass
+
+
+async def test_who_may_follow(admin: httpx.AsyncClient, key: str) -> None:
+    mine = {"Authorization": f"Bearer {key}"}
+    for path in (PATH, f"{PATH}/stream"):
+        assert (await admin.get(path, params={"tenant_id": "t-bob"}, headers=mine)).status_code == 404
+        assert (await admin.get(path, params={"tenant_id": "nobody"})).status_code == 404
+        assert (await admin.get(path, params={"tenant_id": "t-ann"}, headers={"Authorization": ""})).status_code == 401
+        assert (await admin.get(f"{path}?tenant_id=a%00b")).status_code == 422
+        assert (await admin.get(path)).status_code == 422
+
+
+async def test_the_command_follows(run: Any, key: str, people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def events(_: Any, path: str) -> Any:
+        asked.append(path)
+        yield "parity", {"tenant_id": "t-ann", "stage": "off", "verdict": "no_data", "reasons": ["wait"], "types": []}
+
+    monkeypatch.setattr("gateway.cli.client.GatewayClient.events", events)
+    monkeypatch.setenv("TASKGATE_API_KEY", key)
+    code, text = await run("migration", "parity", "--tenant", "t-ann", "--watch", "--json")
+    assert (code, json.loads(text)["reasons"], asked) == (0, ["wait"], [f"{PATH}/stream?tenant_id=t-ann"])
+    assert (await run("migration", "parity", "--tenant", "t-ann", "--watch", "--since", "2026-01-01"))[0] == 2

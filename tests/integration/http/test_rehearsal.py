@@ -50,6 +50,28 @@ async def test_single_tasks(admin: httpx.AsyncClient) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("?hours=0", 422),
+        ("?hours=8761", 422),
+        ("?tenant_id=a%00b", 422),
+        ("?tenant_id=nobody", 404),
+        ("/tasks", 422),
+        ("/tasks?tenant_id=nobody", 404),
+        ("/tasks?tenant_id=t-ann&limit=301", 422),
+        ("/tasks?tenant_id=t-ann&verdict=maybe", 422),
+        ("/tasks?tenant_id=t-ann&reason=bad_luck", 422),
+        ("/probes?tenant_id=nobody", 404),
+        ("/probes?tenant_id=t-ann&hours=-1", 422),
+    ],
+)
+async def test_bad_input_is_said_so(admin: httpx.AsyncClient, path: str, status: int) -> None:
+    answer = await admin.get(f"{PATH}{path}")
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
 async def test_for_administrators_only(admin: httpx.AsyncClient, key: str) -> None:
     for path in (PATH, f"{PATH}/tasks?tenant_id=t-ann"):
         assert (await admin.get(path, headers={"Authorization": f"Bearer {key}"})).status_code == 403

@@ -19,7 +19,9 @@ from gateway.app import create_app
 from gateway.storage.database import Database
 
 #: Asked by load balancers, without a key.
-OPEN = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/health", "/gateway/v1/ready")}
+OPEN = {
+    f"{method} {path}" for method in ("GET", "HEAD") for path in ("/health", "/gateway/v1/started", "/gateway/v1/ready")
+}
 OPEN |= {"GET /docs", "GET /docs/oauth2-redirect"}
 #: May do all that its owner may, who owns tenant t-ann.
 OWNERS_KEYS: dict[str, list[str]] = {

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from taskgate.v1 import NewTask, SubmitRequest, TaskServiceStub
 
+import contracts
 from contracts.calling import TYPE
 from contracts.receiver import receiving
 from contracts.world import PATIENCE, Servers, World
 from deploy.local.jaeger import JaegerPart
 from deploy.local.ports import free_port
-from deploy.local.temporal_setup import ensure_namespace
 from gateway.observability.instrumentation import restore_libraries
 from gateway.observability.logs import JsonFormatter
 from gateway.rpc.server import GrpcServer
@@ -40,19 +39,6 @@ async def jaeger(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jaeg
     await part.start()
     yield part
     await part.kill()
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own_namespace(temporal_server: str, temporal_namespace: str) -> str:
-    """Where no other test's workers run what is sent."""
-    name = f"{temporal_namespace}-traces"
-    await ensure_namespace(temporal_server, name)
-    return name
-
-
-@pytest.fixture
-def servers(servers: Servers, own_namespace: str) -> Servers:
-    return replace(servers, temporal_namespace=own_namespace)
 
 
 class Outside(httpx.AsyncBaseTransport):
@@ -79,17 +65,26 @@ class TracedWorld(World):
         return super().settings(**{**traced, **more})
 
 
+class IsolatedWorld(TracedWorld):
+    """Handlers have processes of their own."""
+
+    def settings(self, **more: Any) -> Settings:
+        return super().settings(**{"isolated_types": TYPE, **more})
+
+
 @pytest.fixture(params=["off", "live"], ids=["redis", "temporal"])
 async def world(
     request: pytest.FixtureRequest,
-    servers: Servers,
+    own_servers: Servers,
     jaeger: JaegerPart,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[TracedWorld]:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", jaeger.otlp_url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-    async with TracedWorld(request.param, servers, tmp_path).running() as world:
+    kind, stage = (IsolatedWorld, "off") if request.param == "isolated" else (TracedWorld, request.param)
+    monkeypatch.setenv("PYTHONPATH", str(Path(contracts.__file__).parents[1]))
+    async with kind(stage, own_servers, tmp_path).running() as world:
         yield world
     restore_libraries()
 
@@ -128,6 +123,13 @@ def check_chain(spans: dict[str, dict[str, Any]], entry: str, client: str, backe
     assert (spans[entry]["service"], process["service"]) == ("taskgate-gateway", "taskgate-worker")
 
 
+def check_commands(spans: dict[str, dict[str, Any]], send: dict[str, Any]) -> None:
+    """The script that pushes the task, without its arguments."""
+    push = spans["EVALSHA"]
+    assert parent(push) == send["spanID"]
+    assert set(push["tags"]["db.statement"].split()) == {"EVALSHA", "?"}
+
+
 def backend_of(world: World) -> str:
     return "redis" if world.stage == "off" else "temporal"
 
@@ -147,9 +149,28 @@ async def test_a_request_over_http(world: TracedWorld, jaeger: JaegerPart) -> No
     assert hit.headers["traceparent"].split("-")[1] == trace_id
     spans = await spans_of(jaeger, trace_id, "POST /gateway/v1/tasks", "settle completed", "GET")
     check_chain(spans, "POST /gateway/v1/tasks", client, backend_of(world), task_id)
+    if world.stage == "off":
+        check_commands(await spans_of(jaeger, trace_id, "EVALSHA"), spans[f"send {TYPE}"])
     # Statements belong to whoever sends them; addresses are without their queries.
     assert parent(spans["GET"]) is not None
     assert "private" not in str(spans)
+
+
+@pytest.mark.parametrize("world", ["isolated"], ids=["redis"], indirect=True)
+async def test_a_handler_in_a_process_of_its_own(world: TracedWorld, jaeger: JaegerPart) -> None:
+    home, trace_id, client = await world.people.household(), secrets.token_hex(16), secrets.token_hex(8)
+    async with receiving() as model:
+        answer = await world.client(home.owner).post(
+            "/gateway/v1/tasks",
+            json={"type": TYPE, "payload": {"url": model.url()}, "project_id": home.project_id},
+            headers={"traceparent": f"00-{trace_id}-{client}-01"},
+        )
+        task_id = answer.json()["task_id"]
+        assert (await world.ended(task_id))["status"] == "COMPLETED"
+        hit = await model.hit()
+    spans = await spans_of(jaeger, trace_id, "POST /gateway/v1/tasks", "settle completed", "GET")
+    check_chain(spans, "POST /gateway/v1/tasks", client, backend_of(world), task_id)
+    assert hit.headers["traceparent"] == f"00-{trace_id}-{spans['GET']['spanID']}-01"
 
 
 async def test_a_call_over_grpc(world: TracedWorld, jaeger: JaegerPart) -> None:

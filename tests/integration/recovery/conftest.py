@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -62,30 +61,6 @@ def new_lease(database: Database, new_worker: NewRow) -> NewRow:
         return process_id
 
     return create
-
-
-@pytest_asyncio.fixture
-async def queue(redis_server: str) -> AsyncIterator[Redis]:
-    """A Redis that is empty."""
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-
-
-@pytest_asyncio.fixture
-async def redis_engine(queue: Redis, redis_server: str) -> AsyncIterator[RedisQueueEngine]:
-    engine = RedisQueueEngine(redis_server, timeout=5)
-    yield engine
-    await engine.close()
-
-
-@pytest_asyncio.fixture
-async def redis_proxy(redis_server: str) -> AsyncIterator[FaultyProxy]:
-    address = urlsplit(redis_server)
-    proxy = FaultyProxy(address.hostname or "", address.port or 0)
-    await proxy.open()
-    yield proxy
-    await proxy.close()
 
 
 @pytest_asyncio.fixture

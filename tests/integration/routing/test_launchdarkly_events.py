@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
+from contracts.task_queues import until_polled
 from contracts.world import PATIENCE, Servers, World
-from deploy.local.temporal_setup import ensure_namespace
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
@@ -24,29 +20,15 @@ STAGES = tuple(Stage)
 
 
 @pytest_asyncio.fixture
-async def empty_servers(servers: Servers, temporal_server: str, temporal_namespace: str) -> Servers:
+async def empty_servers(own_servers: Servers) -> Servers:
     """A Redis and a namespace that hold nothing."""
-    async with Redis.from_url(servers.redis_url or "") as client:
+    async with Redis.from_url(own_servers.redis_url or "") as client:
         await client.flushall()
-    name = f"{temporal_namespace}-events"
-    await ensure_namespace(temporal_server, name)
-    return replace(servers, temporal_namespace=name)
+    return own_servers
 
 
 def flag(stage: Stage, version: int) -> dict[str, Any]:
     return with_stage(new_flag("task-backend"), Scope(), stage) | {"version": version}
-
-
-async def polled(world: World, queue: str) -> None:
-    session = await world.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
-    asked = DescribeTaskQueueRequest(
-        namespace=session.namespace,
-        task_queue=TaskQueue(name=queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-    )
-    async with asyncio.timeout(PATIENCE):
-        while not (await session.client.workflow_service.describe_task_queue(asked)).pollers:
-            await asyncio.sleep(0.05)
 
 
 async def rehearsed(world: World, tenant_id: str, *, probed: bool) -> None:
@@ -104,7 +86,7 @@ async def test_each_stage(launchdarkly: Any, empty_servers: Servers, tmp_path: P
     tasks: dict[Stage, str] = {}
     try:
         home = await world.people.household()
-        await polled(world, "shared-contract_probe")
+        await until_polled(world, "shared-contract_probe")
         await world.gateway.queues.learn()
         if source == "launchdarkly":
             for version, stage in enumerate(STAGES, start=2):

@@ -7,19 +7,26 @@ from typing import Any
 import grpc
 import pytest
 from taskgate.v1 import (
+    ActOnPlanRequest,
     DrainRequest,
     DrainVerdict,
     GetGuardrailsRequest,
     GetParityRequest,
+    GetPlanRequest,
+    GetPlanSchemaRequest,
     GetRampdownRequest,
     GuardrailPhase,
     ListGuardrailEventsRequest,
+    ListPlansRequest,
     MigrationServiceStub,
     ParityVerdict,
+    PutPlanRequest,
     SetGuardrailRequest,
     UnfreezeGuardrailsRequest,
     UnlockGuardrailRequest,
+    ValidatePlanRequest,
     WatchDrainRequest,
+    WatchParityRequest,
 )
 
 Code = grpc.StatusCode
@@ -86,6 +93,29 @@ async def test_parity_of_a_tenant(face: Any, migration: Any) -> None:
     assert error.value.code() is Code.INVALID_ARGUMENT
 
 
+async def test_parity_is_watched(face: Any, migration: Any) -> None:
+    call = migration.WatchParity(WatchParityRequest(tenant_id="t-ann"), metadata=face.ann, timeout=60)
+    assert (await call.read()).report.stage == "off"
+    await move_by_ledger(face.gateway.database, "t-ann")
+    while not (await call.read()).report.HasField("since"):
+        pass
+    face.gateway.parity_watch.end_streams()
+    assert await call.code() is Code.UNAVAILABLE
+    for tenant, code in (("t-bob", Code.NOT_FOUND), ("", Code.INVALID_ARGUMENT)):
+        refused = migration.WatchParity(WatchParityRequest(tenant_id=tenant), metadata=face.ann)
+        assert await refused.code() is code
+
+
+async def move_by_ledger(database: Any, tenant_id: str) -> None:
+    """An entry that says that it moved an hour ago."""
+    await database.execute(
+        "INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,"
+        " previous_hash, hash) SELECT COALESCE(max(id), 0) + 1, now() - interval '1 h', 'flip', 'file', $1, 'off',"
+        " 'live', 'ada', '', '', '{}', '', '' FROM taskgate.ledger",
+        f"tenant:{tenant_id}",
+    )
+
+
 async def test_guardrails_are_set_shown_and_told(face: Any, migration: Any, refusal: Any) -> None:
     asked = SetGuardrailRequest(tenant_id="t-ann", dry_run=True, on_threshold="hold", why="first week")
     asked.queue_age.FromSeconds(90)
@@ -106,4 +136,37 @@ async def test_guardrails_are_set_shown_and_told(face: Any, migration: Any, refu
     refused = await refusal(migration.SetGuardrail(SetGuardrailRequest(tier="gold", why="x"), metadata=face.root))
     assert refused.code is Code.INVALID_ARGUMENT
     refused = await refusal(migration.GetGuardrails(GetGuardrailsRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+
+
+async def test_a_plan_is_checked_written_and_steered(face: Any, migration: Any, refusal: Any) -> None:
+    text = "name: spring\nwhy: the move\nbake: 90s\nwaves: [{tenants: [t-ann]}]\n"
+    wrong = await migration.ValidatePlan(
+        ValidatePlanRequest(document=text.replace("ann", "nobody")), metadata=face.root
+    )
+    assert (wrong.valid, [(one.code, one.place, one.line) for one in wrong.faults]) == (
+        False,
+        [("unknown_tenant", "/waves/0/tenants/0", 4)],
+    )
+    right = await migration.ValidatePlan(ValidatePlanRequest(document=text), metadata=face.root)
+    assert (right.valid, right.waves[0].bake.ToSeconds(), list(right.waves[0].first)) == (True, 90, ["t-ann"])
+    made = (await migration.PutPlan(PutPlanRequest(name="spring", document=text), metadata=face.root)).plan
+    assert (made.state, made.waves[0].waiting, made.HasField("wave"), made.created_by) == ("draft", 1, False, "root")
+    stale = PutPlanRequest(name="spring", document=text, based_on=made.version + 1)
+    refused = await refusal(migration.PutPlan(stale, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.ABORTED, "PLAN_STALE")
+    act = ActOnPlanRequest(name="spring", act="pause", why="w")
+    refused = await refusal(migration.ActOnPlan(act, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PLAN_REFUSED")
+    act = ActOnPlanRequest(name="spring", act="abort", why="not today")
+    ended = (await migration.ActOnPlan(act, metadata=face.root)).plan
+    assert (ended.state, [step.why for step in ended.steps]) == ("aborted", ["abort: not today", "written: the move"])
+    found = (await migration.GetPlan(GetPlanRequest(name="spring"), metadata=face.root)).plan
+    assert (found.document, found.version) == (text, ended.version)
+    assert [one.name for one in (await migration.ListPlans(ListPlansRequest(), metadata=face.root)).plans] == ["spring"]
+    schema = (await migration.GetPlanSchema(GetPlanSchemaRequest(), metadata=face.root)).schema
+    assert schema["title"] == "Plan"
+    refused = await refusal(migration.GetPlan(GetPlanRequest(name="autumn"), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.NOT_FOUND, "PLAN_NOT_FOUND")
+    refused = await refusal(migration.ListPlans(ListPlansRequest(), metadata=face.ann))
     assert refused.code is Code.PERMISSION_DENIED

@@ -210,12 +210,3 @@ async def test_the_clock_wakes_for_the_next_time(world: Any) -> None:
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
-
-
-async def test_old_history_is_forgotten(make_world: Any) -> None:
-    """Not what is pending, nor what a firing still has to wait for."""
-    async with make_world(schedule_history_days=1) as world:
-        schedule = await world.create(overlap="buffer_one")
-        await world.pass_time(hours=3)
-        await world.gateway.clock._forget()
-        assert await world.history(schedule) == [("01:00", "fired"), ("02:00", "pending")]

@@ -164,9 +164,12 @@ async def test_the_sweep_finds_what_nobody_announced(tasks: Any, running: Any, w
     async with running(sweep=0.02) as feed, feed.subscribe(task_id) as changes:
         await get(changes)
         await write(task_id, silently=True, worker_id="legacy-1", progress=10)
-        assert (await get(changes)).status == "PROCESSING"
+        assert (await get(changes)).progress == 10
         await write(task_id, silently=True, status="COMPLETED", progress=100)
-        assert (await get(changes)).status == "COMPLETED"
+        # A sweep that began before the last change was told may tell that once more.
+        while (row := await get(changes)).progress == 10:
+            pass
+        assert row.status == "COMPLETED"
 
 
 async def test_the_sweep_is_silent_when_nothing_changed(tasks: Any, running: Any, log: CountingLog) -> None:

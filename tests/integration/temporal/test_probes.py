@@ -19,7 +19,6 @@ from backends.temporal import probes as sending
 from contracts import rehearsing
 from deploy.local.ports import free_port
 from gateway.storage.database import Database
-from workers.handlers.base import TaskHandler
 from workers.outcome import Completed
 from workers.rehearsal.rehearsing import Rehearsing
 from workers.temporal import probe as probe_module
@@ -41,22 +40,11 @@ class Silent:
         rehearsing.RUNS.append(payload["task_id"])
 
 
-class Isolated(Silent):
-    task_type = "apart"
-    isolated = True
-
-    async def rehearse(self, payload: dict[str, Any], context: Any) -> None:
-        raise AssertionError("it must not be called in this process")
-
-
-HANDLERS |= {"old": Silent(), "apart": Isolated()}
+HANDLERS |= {"old": Silent()}
 
 
 def probes(database: Database, *, limit: float = 0.5) -> ProbeActivity:
-    def is_isolated(handler: TaskHandler) -> bool:
-        return bool(getattr(handler, "isolated", False))
-
-    return ProbeActivity(database, HANDLERS.get, Rehearsing(is_isolated, limit=limit), "worker-1")
+    return ProbeActivity(database, HANDLERS.get, Rehearsing(limit=limit), "worker-1")
 
 
 Ask = Callable[..., Awaitable[ProbeAnswer]]
@@ -101,11 +89,11 @@ async def pool(temporal: TemporalBench, database: Database) -> AsyncIterator[Tem
         ("rehearse_hides", "wrote", "it tried _update_memory_status"),
         ("rehearse_graph", "wrote", "it tried _graphiti_client"),
         ("rehearse_raises", "raised", "LookupError: no such model"),
+        ("rehearse_mute", "raised", "Mute: Mute"),
         ("rehearse_exits", "raised", "SystemExit: 3"),
         ("rehearse_waits", "blocked", "rehearse() did not return within 0.5 s"),
         ("rehearse_blocks", "blocked", "rehearse() did not return within 0.5 s"),
         ("old", "no_rehearse", ""),
-        ("apart", "isolated", ""),
         ("unheard_of", "no_handler", ""),
     ],
 )

@@ -31,7 +31,7 @@ from gateway.submission.new_task import NewTask, RetryOverride
 from gateway.tasks.queries.task_row import TaskRow
 
 LEASE_SECONDS = 2.5
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)

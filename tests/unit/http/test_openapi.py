@@ -25,7 +25,10 @@ FORMATS.checks("date-time", ValueError)(lambda value: not isinstance(value, str)
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 #: Answers of /gateway/v1 with an error that are no problem details.
-NO_PROBLEM = {("/gateway/v1/ready", "503"): "a probe reads the same document whatever the status is"}
+NO_PROBLEM = {
+    (f"/gateway/v1/{probe}", "503"): "a probe reads the same document whatever the status is"
+    for probe in ("started", "ready")
+}
 
 #: Bodies and answers whose schema is any object, or anything, and why.
 FREE = {
@@ -34,6 +37,9 @@ FREE = {
     "send_run_signal": "what a signal carries is between its sender and the DAG",
     "validate_dag": "a definition is described by GET /gateway/v1/dags/schema",
     "apply_dag": "a definition is described by GET /gateway/v1/dags/schema",
+    "get_plan_schema": "a JSON Schema",
+    "validate_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
+    "put_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
 }
 
 #: Properties of the same kind.
@@ -53,6 +59,7 @@ FREE_PROPERTIES = {
     "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
+    "what belongs to a step of a plan": {"PlanStep.evidence"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip
 

@@ -75,9 +75,9 @@ def outcomes(count: int) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("tenants", [(), tuple(f"tenant-{i}" for i in range(10))])
-def test_a_hundred_thousand_types_of_ten_thousand_tenants(tenants: tuple[str, ...]) -> None:
+def test_ten_thousand_types_of_ten_thousand_tenants(tenants: tuple[str, ...]) -> None:
     of = telemetry(*tenants)
-    every = outcomes(100_000)
+    every = outcomes(10_000)
     for one in every:
         of.tasks.began(one)
         of.tasks.ended(one)

@@ -78,7 +78,7 @@ async def test_a_task_starts_without_search_attributes_nobody_registered(
         activities.errors.append(unknown)
         await made.start_workflow(START)
     assert activities.attributes == [True, False, True, False]
-    assert len(caplog.records) == 1
+    assert len([one for one in caplog.records if one.name.startswith("backends.")]) == 1
 
 
 async def test_a_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from workers.temporal.dag import step_names as steps
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: An error that nobody foresaw fails the run after so many tries of the step.
+#: An unexpected error fails the run after so many tries of the step.
 MOST_TRIES = 5
 
 

@@ -1,4 +1,4 @@
-"""What a worker process needs to carry runs of DAGs on, beside what all its tasks need."""
+"""What a worker process needs for runs of DAGs, beside what all its tasks need."""
 
 from __future__ import annotations
 

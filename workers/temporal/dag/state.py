@@ -1,4 +1,4 @@
-"""What a run of a DAG does next, as pure functions of what happened so far.
+"""What a run of a DAG does next: pure functions of what has happened so far.
 
 Deterministic: imported by the workflow inside Temporal's sandbox. Everything durable about a run is in PostgreSQL; this
 is the small part of it that decides.
@@ -97,7 +97,7 @@ class RunState:
     # Opening ------------------------------------------------------------------------------------------------
 
     def next_requests(self) -> list[list[Any]]:
-        """What is to be opened now; each answer goes to `opened`.
+        """The nodes to be opened now; each answer goes to `opened`.
 
         `[name, "open"]`, `[name, "skip"]`, `[name, "items", first, end]`, `[name, "again", [position…]]`.
         """
@@ -200,7 +200,7 @@ class RunState:
                 self._settle(i)
 
     def _settle(self, i: int) -> None:
-        """A fan-out whose items are all over has ended itself."""
+        """A fan-out ends when all its items have ended."""
         node = self._nodes[i]
         if node.fan is not None and node.fan.is_over and node.state == OPEN:
             self._fans.pop(i, None)
@@ -236,7 +236,7 @@ class RunState:
         return None
 
     def undoing(self, name: str, positions: list[int | None]) -> None:
-        """These tasks undo the node."""
+        """Note that these tasks undo the node."""
         self._undone.add(name)
         self._undoing.update((name, position) for position in positions)
 

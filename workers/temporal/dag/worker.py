@@ -11,7 +11,7 @@ from backends.temporal import names
 from workers.temporal.dag.activities import DagActivities
 from workers.temporal.dag.workflow import DagWorkflow
 
-#: Runs that one process keeps in memory. What falls out, or was held by a process that is gone, is replayed elsewhere.
+#: Runs that one process keeps in memory. Others, and those of a process that is gone, are replayed when they go on.
 CACHED_RUNS = 200
 #: A run whose process does not take its next step within this time goes to another one.
 STICKY_SECONDS = 1.0

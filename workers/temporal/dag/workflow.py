@@ -28,7 +28,7 @@ _STEP_TIMEOUT = timedelta(seconds=60)
 
 
 class _Over(Exception):
-    """The run is somebody else's now: it was stopped, or started again."""
+    """This workflow no longer owns the run: it was stopped, or started again."""
 
 
 @workflow.defn(name=names.RUN_DAG)
@@ -46,7 +46,7 @@ class DagWorkflow:
 
     @workflow.update(name=names.DAG_TOLD)
     def told(self, events: list[list[Any]]) -> None:
-        """The same, by a faster way."""
+        """As `ended`; an update arrives sooner than a signal."""
         self._events.extend(events)
 
     @workflow.run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,19 +24,14 @@ from gateway.storage.database import Database
 QUIET = timedelta(hours=25)
 
 
-@pytest_asyncio.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-        await client.flushall()
+@pytest.fixture
+def redis(queue: Redis) -> Redis:
+    return queue
 
 
-@pytest_asyncio.fixture
-async def engine(redis_server: str) -> AsyncIterator[RedisQueueEngine]:
-    engine = RedisQueueEngine(redis_server, timeout=2)
-    yield engine
-    await engine.close()
+@pytest.fixture
+def engine(redis_engine: RedisQueueEngine) -> RedisQueueEngine:
+    return redis_engine
 
 
 @pytest.fixture

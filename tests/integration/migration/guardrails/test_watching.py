@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 from gateway.migration.guardrails.happening import Happening, Kind
-from gateway.migration.guardrails.store import add_events
+from gateway.migration.guardrails.store import SQL, add_events
 from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.stages.watch import StageWatch
+from gateway.storage.forgetting import forget
 from gateway.storage.listener import Listener
 
 
@@ -38,3 +39,15 @@ async def test_the_stream_of_stages_carries_events(rails: Any) -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await listener.close()
+
+
+async def test_old_events_are_forgotten_in_batches(rails: Any) -> None:
+    db = rails.database
+    await db.execute(
+        "INSERT INTO taskgate.guardrail_event (at, tenant_id, kind, why, who, evidence)"
+        " SELECT now() - make_interval(days => 32 - n), 'acme', 'held', n::text, '', '{}'"
+        " FROM generate_series(1, 7) AS n"
+    )
+    await forget(db, SQL.forget_events, 30, batch=2)
+    left = await db.fetch("SELECT why FROM taskgate.guardrail_event WHERE tenant_id = 'acme' ORDER BY id")
+    assert [row["why"] for row in left] == ["3", "4", "5", "6", "7"]

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -156,30 +155,6 @@ class Move:
 
 def _turn(row: asyncpg.Record) -> tuple[int, datetime, str]:
     return row["priority"], row["due_at"], row["task_id"]
-
-
-@pytest_asyncio.fixture
-async def queue(redis_server: str) -> AsyncIterator[Redis]:
-    """A Redis that is empty."""
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-
-
-@pytest_asyncio.fixture
-async def redis_engine(queue: Redis, redis_server: str) -> AsyncIterator[RedisQueueEngine]:
-    engine = RedisQueueEngine(redis_server, timeout=5)
-    yield engine
-    await engine.close()
-
-
-@pytest_asyncio.fixture
-async def redis_proxy(redis_server: str) -> AsyncIterator[FaultyProxy]:
-    address = urlsplit(redis_server)
-    proxy = FaultyProxy(address.hostname or "", address.port or 0)
-    await proxy.open()
-    yield proxy
-    await proxy.close()
 
 
 @pytest_asyncio.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from redis.asyncio import Redis
 
 from contracts.people import Household
 from contracts.world import PATIENCE, Servers, World
-from deploy.local.temporal_setup import ensure_namespace
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from legacy_system import LEGACY, LegacyWorkerProcess, read_effects
@@ -64,30 +62,17 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest_asyncio.fixture(scope="module")
-async def own_namespace(temporal_server: str, temporal_namespace: str) -> str:
-    """Others leave tasks of the same type in the shared one, and this worker would be given them."""
-    name = f"{temporal_namespace}-rampdown"
-    await ensure_namespace(temporal_server, name)
-    return name
-
-
-@pytest.fixture
-def servers(servers: Servers, own_namespace: str) -> Servers:
-    return replace(servers, temporal_namespace=own_namespace)
-
-
 @pytest_asyncio.fixture
-async def world(queue: Redis, servers: Servers, tmp_path: Path, effects: Path) -> AsyncIterator[Moving]:
-    async with Moving("off", servers, tmp_path).running() as moving:
+async def world(queue: Redis, own_servers: Servers, tmp_path: Path, effects: Path) -> AsyncIterator[Moving]:
+    async with Moving("off", own_servers, tmp_path).running() as moving:
         yield moving
 
 
 @pytest_asyncio.fixture
-async def legacy(servers: Servers, effects: Path) -> AsyncIterator[LegacyWorkerProcess]:
+async def legacy(own_servers: Servers, effects: Path) -> AsyncIterator[LegacyWorkerProcess]:
     """With a quick recovery loop; to be started by the test."""
     process = LegacyWorkerProcess(
-        servers.redis_url or "", servers.database_url, effects, recovery_seconds=0.3, stale_seconds=0.3
+        own_servers.redis_url or "", own_servers.database_url, effects, recovery_seconds=0.3, stale_seconds=0.3
     )
     yield process
     await process.kill()

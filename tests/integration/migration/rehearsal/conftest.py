@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from backends.rehearsal import Objection
 from contracts.people import Household
+from contracts.task_queues import until_polled
 from contracts.world import PATIENCE, Servers, World
-from deploy.local.temporal_setup import ensure_namespace
 from gateway.migration.rehearsal.comparisons import Comparisons
 from gateway.migration.rehearsal.probes import Probes
 from gateway.migration.rehearsal.rehearsal import Rehearsal
@@ -58,18 +54,6 @@ class Rehearsing(World):
                 await asyncio.sleep(0.02)
         await self.gateway.queues.learn()
 
-    async def polled(self, queue: str) -> None:
-        """Return once a worker polls this queue."""
-        session = await self.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
-        asked = DescribeTaskQueueRequest(
-            namespace=session.namespace,
-            task_queue=TaskQueue(name=queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-        )
-        async with asyncio.timeout(PATIENCE):
-            while not (await session.client.workflow_service.describe_task_queue(asked)).pollers:
-                await asyncio.sleep(0.05)
-
     async def looked_at(self, home: Household, tasks: int) -> dict[str, Any]:
         """The summary once so many were looked at."""
         async with asyncio.timeout(PATIENCE):
@@ -80,32 +64,11 @@ class Rehearsing(World):
                 await asyncio.sleep(0.05)
 
 
-@pytest_asyncio.fixture(scope="module")
-async def own_namespace(temporal_server: str, temporal_namespace: str) -> str:
-    """Others leave tasks of the same types in the shared one."""
-    name = f"{temporal_namespace}-rehearsal"
-    await ensure_namespace(temporal_server, name)
-    return name
-
-
-@pytest.fixture
-def servers(servers: Servers, own_namespace: str) -> Servers:
-    return replace(servers, temporal_namespace=own_namespace)
-
-
-@pytest_asyncio.fixture
-async def queue(redis_server: str) -> AsyncIterator[Redis]:
-    """A Redis that is empty."""
-    async with Redis.from_url(redis_server) as client:
-        await client.flushall()
-        yield client
-
-
 NewWorld = Callable[..., Awaitable[Rehearsing]]
 
 
 @pytest_asyncio.fixture
-async def new_world(queue: Redis, servers: Servers, tmp_path: Path) -> AsyncIterator[NewWorld]:
+async def new_world(queue: Redis, own_servers: Servers, tmp_path: Path) -> AsyncIterator[NewWorld]:
     """`await new_world("dualwrite", temporal_address=…, without=("temporal",))`: those have no worker."""
     running = []
 
@@ -119,13 +82,13 @@ async def new_world(queue: Redis, servers: Servers, tmp_path: Path) -> AsyncIter
             def _reachable(self) -> list[str]:
                 return [name for name in super()._reachable() if name not in without]
 
-        world = Chosen(stage, servers, tmp_path)
+        world = Chosen(stage, own_servers, tmp_path)
         running.append(world)
         await world.start()
         await world.known()
         if "temporal" not in without:
             for task_type in types:
-                await world.polled(f"shared-{task_type}")
+                await until_polled(world, f"shared-{task_type}")
         return world
 
     yield start

@@ -21,7 +21,7 @@ async def test_what_could_start_on_temporal_is_ready(new_world):
     assert [row["backend"] for row in backends] == ["redis"]
 
 
-async def test_nothing_reaches_temporal(new_world, servers):
+async def test_nothing_reaches_temporal(new_world):
     world = await new_world("dualwrite", without=("temporal",))
     home = await world.people.household()
     task = await world.submit(home)

@@ -248,6 +248,18 @@ async def test_what_a_newer_worker_says(bench, hands):
     ]
 
 
+async def test_what_a_handler_raises_may_be_any_text(bench, hands):
+    """One answer that cannot be stored would hold up those of everybody."""
+    await bench.start("a", stage="shadow")
+    asking = probes(bench, hands)
+    await look(bench, asking)
+    hands.answers = {"a": ProbeAnswer("raised", "ValueError: a\0b\ud800", worker_id="w\0")}
+    await asking.tick()
+    assert [(task.outcome, task.detail, task.worker_id) for task in await bench.reports.probes("acme", 24)] == [
+        ("raised", r"ValueError: a\0b\ud800", r"w\0")
+    ]
+
+
 async def test_old_probes_are_forgotten(bench, hands, database, monkeypatch):
     monkeypatch.setattr(sending, "KEPT", 2)
     asking = probes(bench, hands)

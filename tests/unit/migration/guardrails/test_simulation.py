@@ -10,8 +10,8 @@ import pytest
 from gateway.migration.guardrails.guard import COOLDOWNS, Phase
 from tests.performance.guardrail_simulation import oscillating, percentile, tasks_until_found, unchanged
 
-MOVES = 300
-TRIALS = 300
+MOVES = 100
+TRIALS = 100
 
 
 def test_an_engine_that_does_the_same_is_never_left() -> None:
@@ -23,7 +23,7 @@ def test_an_engine_that_does_the_same_is_never_left() -> None:
 
 @pytest.mark.parametrize(("failing", "median", "late"), [(0.5, 10, 20), (0.2, 35, 75)])
 def test_a_bad_engine_is_found_within_so_many_tasks(failing: float, median: int, late: int) -> None:
-    """The bounds of the long form are 20 and 70; 300 trials know the 95th percentile within some tasks."""
+    """The bounds of the long form are 20 and 70; 100 trials know the 95th percentile within some tasks."""
     found = [tasks_until_found(seed, failing) for seed in range(TRIALS)]
     assert percentile(found, 50) <= median
     assert percentile(found, 95) <= late

@@ -198,6 +198,25 @@ from taskgate.v1.migration_parity_pb2 import ParityReport as ParityReport
 from taskgate.v1.migration_parity_pb2 import ParitySide as ParitySide
 from taskgate.v1.migration_parity_pb2 import ParityStream as ParityStream
 from taskgate.v1.migration_parity_pb2 import ParityVerdict as ParityVerdict
+from taskgate.v1.migration_parity_pb2 import WatchParityRequest as WatchParityRequest
+from taskgate.v1.migration_parity_pb2 import WatchParityResponse as WatchParityResponse
+from taskgate.v1.migration_plans_pb2 import ActOnPlanRequest as ActOnPlanRequest
+from taskgate.v1.migration_plans_pb2 import ActOnPlanResponse as ActOnPlanResponse
+from taskgate.v1.migration_plans_pb2 import CheckedWave as CheckedWave
+from taskgate.v1.migration_plans_pb2 import GetPlanRequest as GetPlanRequest
+from taskgate.v1.migration_plans_pb2 import GetPlanResponse as GetPlanResponse
+from taskgate.v1.migration_plans_pb2 import GetPlanSchemaRequest as GetPlanSchemaRequest
+from taskgate.v1.migration_plans_pb2 import GetPlanSchemaResponse as GetPlanSchemaResponse
+from taskgate.v1.migration_plans_pb2 import ListPlansRequest as ListPlansRequest
+from taskgate.v1.migration_plans_pb2 import ListPlansResponse as ListPlansResponse
+from taskgate.v1.migration_plans_pb2 import Plan as Plan
+from taskgate.v1.migration_plans_pb2 import PlanFault as PlanFault
+from taskgate.v1.migration_plans_pb2 import PlanStep as PlanStep
+from taskgate.v1.migration_plans_pb2 import PlanWave as PlanWave
+from taskgate.v1.migration_plans_pb2 import PutPlanRequest as PutPlanRequest
+from taskgate.v1.migration_plans_pb2 import PutPlanResponse as PutPlanResponse
+from taskgate.v1.migration_plans_pb2 import ValidatePlanRequest as ValidatePlanRequest
+from taskgate.v1.migration_plans_pb2 import ValidatePlanResponse as ValidatePlanResponse
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
 from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
@@ -450,6 +469,8 @@ from taskgate.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_ser
 __all__ = [
     "AbortOperationRequest",
     "AbortOperationResponse",
+    "ActOnPlanRequest",
+    "ActOnPlanResponse",
     "AddPauseRequest",
     "AddPauseResponse",
     "ApplyDagRequest",
@@ -479,6 +500,7 @@ __all__ = [
     "CancelDagRunResponse",
     "ChangeTenantRequest",
     "ChangeTenantResponse",
+    "CheckedWave",
     "ClearOverrideRequest",
     "ClearOverrideResponse",
     "ClearQuotaRequest",
@@ -578,6 +600,10 @@ __all__ = [
     "GetOperationResponse",
     "GetParityRequest",
     "GetParityResponse",
+    "GetPlanRequest",
+    "GetPlanResponse",
+    "GetPlanSchemaRequest",
+    "GetPlanSchemaResponse",
     "GetRampdownRequest",
     "GetRampdownResponse",
     "GetRequest",
@@ -642,6 +668,8 @@ __all__ = [
     "ListOperationsResponse",
     "ListPausesRequest",
     "ListPausesResponse",
+    "ListPlansRequest",
+    "ListPlansResponse",
     "ListProbedTasksRequest",
     "ListProbedTasksResponse",
     "ListQuotasRequest",
@@ -709,12 +737,18 @@ __all__ = [
     "Pause",
     "PauseScheduleRequest",
     "PauseScheduleResponse",
+    "Plan",
+    "PlanFault",
+    "PlanStep",
+    "PlanWave",
     "PoolFigures",
     "ProbedTask",
     "PurgeDeadLetterRequest",
     "PurgeDeadLetterResponse",
     "PurgeDeadLettersRequest",
     "PurgeDeadLettersResponse",
+    "PutPlanRequest",
+    "PutPlanResponse",
     "QueueDepthPoint",
     "QueueDepthRequest",
     "QueueDepthResponse",
@@ -851,6 +885,8 @@ __all__ = [
     "UpdateScheduleResponse",
     "ValidateDagRequest",
     "ValidateDagResponse",
+    "ValidatePlanRequest",
+    "ValidatePlanResponse",
     "VerifyLedgerRequest",
     "VerifyLedgerResponse",
     "WORKER_KIND_ALL",
@@ -866,6 +902,8 @@ __all__ = [
     "WatchDagRunResponse",
     "WatchDrainRequest",
     "WatchDrainResponse",
+    "WatchParityRequest",
+    "WatchParityResponse",
     "WatchRequest",
     "WatchResponse",
     "WatchStagesRequest",

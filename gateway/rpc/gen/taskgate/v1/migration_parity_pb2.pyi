@@ -482,6 +482,52 @@ class GetParityResponse(_message.Message):
 Global___GetParityResponse: _TypeAlias = GetParityResponse  # noqa: Y015
 
 @_typing.final
+class WatchParityRequest(_message.Message):
+    """Asks to watch a tenant's parity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchParityRequest: _TypeAlias = WatchParityRequest  # noqa: Y015
+
+@_typing.final
+class WatchParityResponse(_message.Message):
+    """A tenant's parity that is watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___ParityReport:
+        """As it stands."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___ParityReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchParityResponse: _TypeAlias = WatchParityResponse  # noqa: Y015
+
+@_typing.final
 class AskParityGateRequest(_message.Message):
     """Asks for the one comparison of durations of a move."""
 

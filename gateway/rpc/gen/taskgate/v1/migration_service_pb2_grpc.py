@@ -7,6 +7,7 @@ from taskgate.v1 import migration_drain_pb2 as taskgate_dot_v1_dot_migration__dr
 from taskgate.v1 import migration_guardrails_pb2 as taskgate_dot_v1_dot_migration__guardrails__pb2
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_parity_pb2 as taskgate_dot_v1_dot_migration__parity__pb2
+from taskgate.v1 import migration_plans_pb2 as taskgate_dot_v1_dot_migration__plans__pb2
 from taskgate.v1 import migration_rampdown_pb2 as taskgate_dot_v1_dot_migration__rampdown__pb2
 from taskgate.v1 import migration_rehearsal_pb2 as taskgate_dot_v1_dot_migration__rehearsal__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
@@ -32,7 +33,8 @@ if _version_not_supported:
 
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -121,6 +123,11 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.FromString,
                 _registered_method=True)
+        self.WatchParity = channel.unary_stream(
+                '/taskgate.v1.MigrationService/WatchParity',
+                request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.FromString,
+                _registered_method=True)
         self.AskParityGate = channel.unary_unary(
                 '/taskgate.v1.MigrationService/AskParityGate',
                 request_serializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.SerializeToString,
@@ -171,10 +178,41 @@ class MigrationServiceStub:
                 request_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
                 _registered_method=True)
+        self.ListPlans = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ListPlans',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ListPlansRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ListPlansResponse.FromString,
+                _registered_method=True)
+        self.GetPlan = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetPlan',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
+        self.GetPlanSchema = channel.unary_unary(
+                '/taskgate.v1.MigrationService/GetPlanSchema',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaResponse.FromString,
+                _registered_method=True)
+        self.ValidatePlan = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ValidatePlan',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanResponse.FromString,
+                _registered_method=True)
+        self.PutPlan = channel.unary_unary(
+                '/taskgate.v1.MigrationService/PutPlan',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.PutPlanRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.PutPlanResponse.FromString,
+                _registered_method=True)
+        self.ActOnPlan = channel.unary_unary(
+                '/taskgate.v1.MigrationService/ActOnPlan',
+                request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationServiceServicer:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     def ListFlips(self, request, context):
@@ -291,6 +329,13 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchParity(self, request, context):
+        """The same since its last move, at once and after each change: what ends is in it within five seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AskParityGate(self, request, context):
         """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
         UNIMPLEMENTED: the gateway has no SciPy.
@@ -358,6 +403,48 @@ class MigrationServiceServicer:
 
     def ListProbedTasks(self, request, context):
         """The newest probes of a tenant that have ended, 500 at most, each beside its task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlans(self, request, context):
+        """The newest plans, and how far each is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPlan(self, request, context):
+        """One plan, with its text and newest steps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPlanSchema(self, request, context):
+        """How a plan is written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidatePlan(self, request, context):
+        """Everything that is wrong with a plan, each with its place, and whom its waves would move.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPlan(self, request, context):
+        """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActOnPlan(self, request, context):
+        """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,6 +533,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.GetParityResponse.SerializeToString,
             ),
+            'WatchParity': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchParity,
+                    request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.SerializeToString,
+            ),
             'AskParityGate': grpc.unary_unary_rpc_method_handler(
                     servicer.AskParityGate,
                     request_deserializer=taskgate_dot_v1_dot_migration__parity__pb2.AskParityGateRequest.FromString,
@@ -496,6 +588,36 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.SerializeToString,
             ),
+            'ListPlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlans,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ListPlansRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ListPlansResponse.SerializeToString,
+            ),
+            'GetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlan,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'GetPlanSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlanSchema,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaResponse.SerializeToString,
+            ),
+            'ValidatePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidatePlan,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanResponse.SerializeToString,
+            ),
+            'PutPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPlan,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.PutPlanRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.PutPlanResponse.SerializeToString,
+            ),
+            'ActOnPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActOnPlan,
+                    request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'taskgate.v1.MigrationService', rpc_method_handlers)
@@ -505,7 +627,8 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MigrationService:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED.
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
     """
 
     @staticmethod
@@ -941,6 +1064,33 @@ class MigrationService:
             _registered_method=True)
 
     @staticmethod
+    def WatchParity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/WatchParity',
+            taskgate_dot_v1_dot_migration__parity__pb2.WatchParityRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__parity__pb2.WatchParityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AskParityGate(request,
             target,
             options=(),
@@ -1200,6 +1350,168 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ListProbedTasks',
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__rehearsal__pb2.ListProbedTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ListPlans',
+            taskgate_dot_v1_dot_migration__plans__pb2.ListPlansRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetPlan',
+            taskgate_dot_v1_dot_migration__plans__pb2.GetPlanRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlanSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/GetPlanSchema',
+            taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.GetPlanSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidatePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ValidatePlan',
+            taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.ValidatePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/PutPlan',
+            taskgate_dot_v1_dot_migration__plans__pb2.PutPlanRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.PutPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActOnPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/ActOnPlan',
+            taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

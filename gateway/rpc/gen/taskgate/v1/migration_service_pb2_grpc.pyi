@@ -9,6 +9,7 @@ from taskgate.v1 import migration_drain_pb2 as _migration_drain_pb2
 from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
+from taskgate.v1 import migration_plans_pb2 as _migration_plans_pb2
 from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
 from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
@@ -33,7 +34,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -75,6 +78,8 @@ class MigrationServiceStub:
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
     """
+    WatchParity: _grpc.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]
+    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
     AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
@@ -99,10 +104,24 @@ class MigrationServiceStub:
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    ListPlans: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ListPlansRequest, _migration_plans_pb2.ListPlansResponse]
+    """The newest plans, and how far each is."""
+    GetPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanRequest, _migration_plans_pb2.GetPlanResponse]
+    """One plan, with its text and newest steps."""
+    GetPlanSchema: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanSchemaRequest, _migration_plans_pb2.GetPlanSchemaResponse]
+    """How a plan is written."""
+    ValidatePlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ValidatePlanRequest, _migration_plans_pb2.ValidatePlanResponse]
+    """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+    PutPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]
+    """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+    ActOnPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]
+    """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
@@ -141,6 +160,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
     that the caller may not see.
     """
+    WatchParity: _aio.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]  # type: ignore[assignment]
+    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
     AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
     """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
     UNIMPLEMENTED: the gateway has no SciPy.
@@ -165,9 +186,23 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
     ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
     """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    ListPlans: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ListPlansRequest, _migration_plans_pb2.ListPlansResponse]  # type: ignore[assignment]
+    """The newest plans, and how far each is."""
+    GetPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanRequest, _migration_plans_pb2.GetPlanResponse]  # type: ignore[assignment]
+    """One plan, with its text and newest steps."""
+    GetPlanSchema: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanSchemaRequest, _migration_plans_pb2.GetPlanSchemaResponse]  # type: ignore[assignment]
+    """How a plan is written."""
+    ValidatePlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ValidatePlanRequest, _migration_plans_pb2.ValidatePlanResponse]  # type: ignore[assignment]
+    """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+    PutPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]  # type: ignore[assignment]
+    """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+    ActOnPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]  # type: ignore[assignment]
+    """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask and GetParity for administrators; for others PERMISSION_DENIED."""
+    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
+    PERMISSION_DENIED.
+    """
 
     @_abc_1.abstractmethod
     def ListFlips(
@@ -302,6 +337,14 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def WatchParity(
+        self,
+        request: _migration_parity_pb2.WatchParityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_migration_parity_pb2.WatchParityResponse], _abc.AsyncIterator[_migration_parity_pb2.WatchParityResponse]]:
+        """The same since its last move, at once and after each change: what ends is in it within five seconds."""
+
+    @_abc_1.abstractmethod
     def AskParityGate(
         self,
         request: _migration_parity_pb2.AskParityGateRequest,
@@ -384,5 +427,53 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
         """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+
+    @_abc_1.abstractmethod
+    def ListPlans(
+        self,
+        request: _migration_plans_pb2.ListPlansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.ListPlansResponse, _abc.Awaitable[_migration_plans_pb2.ListPlansResponse]]:
+        """The newest plans, and how far each is."""
+
+    @_abc_1.abstractmethod
+    def GetPlan(
+        self,
+        request: _migration_plans_pb2.GetPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.GetPlanResponse, _abc.Awaitable[_migration_plans_pb2.GetPlanResponse]]:
+        """One plan, with its text and newest steps."""
+
+    @_abc_1.abstractmethod
+    def GetPlanSchema(
+        self,
+        request: _migration_plans_pb2.GetPlanSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.GetPlanSchemaResponse, _abc.Awaitable[_migration_plans_pb2.GetPlanSchemaResponse]]:
+        """How a plan is written."""
+
+    @_abc_1.abstractmethod
+    def ValidatePlan(
+        self,
+        request: _migration_plans_pb2.ValidatePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.ValidatePlanResponse, _abc.Awaitable[_migration_plans_pb2.ValidatePlanResponse]]:
+        """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+
+    @_abc_1.abstractmethod
+    def PutPlan(
+        self,
+        request: _migration_plans_pb2.PutPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.PutPlanResponse, _abc.Awaitable[_migration_plans_pb2.PutPlanResponse]]:
+        """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+
+    @_abc_1.abstractmethod
+    def ActOnPlan(
+        self,
+        request: _migration_plans_pb2.ActOnPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_plans_pb2.ActOnPlanResponse, _abc.Awaitable[_migration_plans_pb2.ActOnPlanResponse]]:
+        """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,24 @@
+"""What Temporal says of its task queues."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+
+from contracts.world import PATIENCE, World
+
+
+async def until_polled(world: World, queue: str) -> None:
+    """Return once a worker polls this queue for activities."""
+    session = await world.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
+    request = DescribeTaskQueueRequest(
+        namespace=session.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    )
+    async with asyncio.timeout(PATIENCE):
+        while not (await session.client.workflow_service.describe_task_queue(request)).pollers:
+            await asyncio.sleep(0.05)

@@ -1,0 +1,31 @@
+"""Counts requests that change something, and those of them that failed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: The upstream's fault, not ours.
+_BAD_GATEWAY: Final = 502
+
+
+class RequestCounts:
+    """ASGI middleware. `count(failed)` is called with each first line of an answer."""
+
+    def __init__(self, app: ASGIApp, *, count: Callable[[bool], None]) -> None:
+        self._app = app
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _READING:
+            return await self._app(scope, receive, send)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._count(message["status"] >= 500 and message["status"] != _BAD_GATEWAY)
+            await send(message)
+
+        await self._app(scope, receive, answer)

@@ -1,0 +1,1 @@
+"""Plans: tenants moved wave by wave, which stops by itself."""

@@ -1,0 +1,195 @@
+"""Moves a plan's tenants through the door of the stages, so many at once, and back again.
+
+Each step may be cut short anywhere and is taken again: what the flag says tells what is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from gateway.migration.flags.errors import FlagStoreUnavailable
+from gateway.migration.flags.store import Also
+from gateway.migration.plans.detour import Detour
+from gateway.migration.plans.document import Plan
+from gateway.migration.plans.progress import SQL, Progress, check_unchanged
+from gateway.migration.plans.shares import Shares
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import MoveTenants
+from gateway.routing.flag_document import Json
+from gateway.routing.flag_edit import settings_of
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
+from gateway.storage.database import Database, type_Connection
+from gateway.tasks import fault_points
+
+#: Tenants that are moved in one version of the flag; each has an entry of its own in the ledger.
+TENANTS_AT_ONCE: Final = 40
+
+
+class Mover:
+    """Belongs to the leader: `database` and the door's own write with its term.
+
+    Every method raises what the door raises, `PlanChanged` when somebody changed the plan meanwhile, and
+    `DatabaseUnavailable`.
+    """
+
+    def __init__(self, database: Database, stages: Stages, detour: Detour, known: Callable[[], Json | None]) -> None:
+        """`known` is the flag in force here, also while what holds it is away."""
+        self._db = database
+        self._stages = stages
+        self._detour = detour
+        self._shares = Shares(database, stages)
+        self._known = known
+
+    async def has_more(self, progress: Progress, plan: Plan) -> bool:
+        """Whether somebody of the wave is not moved."""
+        if plan.waves[progress.wave].tasks_percent is not None:
+            return not await self._shares.is_moved(progress, plan)
+        return bool(await self._db.fetch(SQL.to_move, progress.name, progress.wave, 1))
+
+    async def move(self, progress: Progress, plan: Plan) -> bool:
+        """Move the next tenants of the wave; False: all are moved."""
+        if plan.waves[progress.wave].tasks_percent is not None:
+            return await self._shares.move(progress, plan)
+        rows = await self._db.fetch(SQL.to_move, progress.name, progress.wave, TENANTS_AT_ONCE)
+        if not rows:
+            return False
+        stage = Stage(plan.stage_of(progress.wave))
+        try:
+            version, settings = await self._flag()
+        except FlagStoreUnavailable:
+            if not self._stages.may_detour:
+                raise
+            names = await self._begin(progress, rows, settings_of(self._known() or {}), stage)
+            await self._detour.move(progress, names, stage, _why(progress, plan))
+            return True
+        names = await self._begin(progress, rows, settings, stage)
+        fault_points.passing("before_plan_move")
+        wanted: dict[str, Stage | None] = {one: stage for one in names if settings.get(Scope(one)) is not stage}
+        if wanted:
+            await self._change(progress, wanted, _why(progress, plan), version, self._marked(progress, names, "moved"))
+        fault_points.passing("after_plan_move")
+        await self._mark(progress, names, "moved")
+        return True
+
+    async def take_back(self, progress: Progress, plan: Plan) -> bool:
+        """Put the last tenants that were moved where they were; False: all are. Who was moved by others since stays."""
+        rows = await self._db.fetch(SQL.to_take_back, progress.name, TENANTS_AT_ONCE)
+        why = f"plan {progress.name} is rolled back"
+        if not rows:
+            return await self._shares.take_back(progress, why)
+        try:
+            version, settings = await self._flag()
+        except FlagStoreUnavailable:
+            if self._stages.may_detour:
+                await self._detour.shield(progress, why)
+            raise
+        wanted = {
+            row["tenant_id"]: _stage(row["before"])
+            for row in rows
+            if settings.get(Scope(row["tenant_id"])) is Stage(plan.stage_of(row["wave"]))
+        }
+        wanted = {one: stage for one, stage in wanted.items() if settings.get(Scope(one)) is not stage}
+        fault_points.passing("before_plan_move")
+        if wanted:
+            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress))
+        fault_points.passing("after_plan_move")
+        detoured = [row["tenant_id"] for row in rows if row["by_override"]]
+        known = settings_of(self._known() or {}) if detoured else {}
+        if (wanted and detoured) or any(known.get(Scope(one)) is not settings.get(Scope(one)) for one in detoured):
+            return True  # their overrides go when the flag is in force
+        await self._detour.end(progress, detoured, why)
+        for state, names in _ends(rows, settings, plan, wanted).items():
+            await self._mark(progress, names, state)
+        return True
+
+    async def fold(self, progress: Progress, plan: Plan) -> None:
+        """Let the flag say what overrides said while it could not be changed, then clear them."""
+        rows = await self._db.fetch(SQL.by_override, progress.name, TENANTS_AT_ONCE)
+        if not rows:
+            return
+        version, settings = await self._flag()
+        stages = {row["tenant_id"]: Stage(plan.stage_of(row["wave"])) for row in rows}
+        wanted: dict[str, Stage | None] = {
+            one: stage for one, stage in stages.items() if settings.get(Scope(one)) is not stage
+        }
+        why = f"plan {progress.name}: the flag can be changed again"
+        if wanted:
+            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), force=True)
+            return
+        known = settings_of(self._known() or {})
+        here = [one for one, stage in stages.items() if known.get(Scope(one)) is stage]
+        await self._detour.end(progress, here, why)
+        await self._mark(progress, here, "moved")
+
+    async def _flag(self) -> tuple[int, Mapping[Scope, Stage]]:
+        version, document = await self._stages.document()
+        return version, settings_of(document["flags"][self._stages.flag_key])
+
+    async def _begin(
+        self, progress: Progress, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage], stage: Stage
+    ) -> list[str]:
+        """Write down where they stand; those that are to be moved. Who stands there already is left alone."""
+        there = [
+            row["tenant_id"]
+            for row in rows
+            if row["state"] == "waiting" and settings.get(Scope(row["tenant_id"])) is stage
+        ]
+        new = [row["tenant_id"] for row in rows if row["state"] == "waiting" and row["tenant_id"] not in there]
+        before = [settings.get(Scope(one)) for one in new]
+        async with self._db.transaction() as db:
+            await check_unchanged(db, progress)
+            await db.execute(SQL.mark, progress.name, there, "left", False)
+            await db.execute(SQL.begin_move, progress.name, new, before)
+        fault_points.passing("after_plan_begin")
+        return [*new, *(row["tenant_id"] for row in rows if row["state"] == "moving")]
+
+    async def _change(
+        self,
+        progress: Progress,
+        wanted: Mapping[str, Stage | None],
+        why: str,
+        version: int,
+        also: Also,
+        *,
+        force: bool = False,
+    ) -> None:
+        asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version, force=force)
+        await self._stages.move(progress.started_by or progress.created_by, asked, also)
+
+    def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
+        """Where the flag is in the database, flip and step are one transaction."""
+
+        async def also(db: type_Connection) -> None:
+            await check_unchanged(db, progress)
+            if self._stages.is_one_transaction:
+                await db.execute(SQL.mark, progress.name, names, state, False)
+
+        return also
+
+    async def _mark(self, progress: Progress, names: Sequence[str], state: str) -> None:
+        if names:
+            await self._db.execute(SQL.mark, progress.name, names, state, False)
+
+
+def _ends(
+    rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage], plan: Plan, wanted: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Who is back, and who is left where others put them."""
+    ends: dict[str, list[str]] = {"back": [], "left": []}
+    for row in rows:
+        tenant = row["tenant_id"]
+        is_back = tenant in wanted or settings.get(Scope(tenant)) is _stage(row["before"])
+        ends["back" if is_back else "left"].append(tenant)
+    return ends
+
+
+def _stage(name: str | None) -> Stage | None:
+    return None if name is None else Stage(name)
+
+
+def _why(progress: Progress, plan: Plan) -> str:
+    return f"plan {progress.name}, {plan.title_of(progress.wave)}: {plan.why}"

@@ -1,0 +1,42 @@
+"""What people may ask of a plan, over whatever face."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.migration.stages.requests import Name, Why
+
+
+class Act(StrEnum):
+    """What a person does to a plan."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SKIP = "skip"
+    APPROVE = "approve"
+    ABORT = "abort"
+    ROLLBACK = "rollback"
+
+
+class ActOnPlan(BaseModel):
+    """Something done to a plan, with the reason."""
+
+    model_config = ConfigDict(extra="forbid")
+    act: Act
+    why: Why
+    tenant_id: Name | None = Field(None, description="`skip`: this tenant; left out: the rest of the present wave")
+    wave: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="`skip`, `approve`: refused when this is not the present wave"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.tenant_id is not None and self.act is not Act.SKIP:
+            raise ValueError("only skip takes a tenant_id")
+        if self.wave is not None and self.act not in (Act.SKIP, Act.APPROVE):
+            raise ValueError("only skip and approve take a wave")
+        return self

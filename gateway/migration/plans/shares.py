@@ -1,0 +1,93 @@
+"""Waves that move a percentage of everybody's tasks: the flag's default."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.migration.flags.errors import StageChangeRefused
+from gateway.migration.plans.document import Plan
+from gateway.migration.plans.progress import Progress, check_unchanged, put
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import SetRollout, SetStage
+from gateway.routing.flag_document import FULL_WEIGHT, Json
+from gateway.routing.flag_text import default_unit, describe_default
+from gateway.storage.database import Database, type_Connection
+
+_END_IT: Final = "end that first (taskgate flags set --default)"
+
+
+class Shares:
+    """As `Mover`, also what it raises."""
+
+    def __init__(self, database: Database, stages: Stages) -> None:
+        self._db = database
+        self._stages = stages
+
+    async def is_moved(self, progress: Progress, plan: Plan) -> bool:
+        """Whether the percentage of the wave is moved."""
+        _, flag = await self._flag()
+        stage = plan.stage_of(progress.wave)
+        return _share(flag, stage) == {"stage": stage, "percent": plan.waves[progress.wave].tasks_percent}
+
+    async def move(self, progress: Progress, plan: Plan) -> bool:
+        """Move the percentage of the wave; False: it is moved."""
+        percent, stage = plan.waves[progress.wave].tasks_percent, plan.stage_of(progress.wave)
+        assert percent is not None
+        version, flag = await self._flag()
+        if _share(flag, stage) == {"stage": stage, "percent": percent}:
+            if progress.share_after != (said := describe_default(flag)):
+                await self._note(progress, progress.share_before, said)
+                return True
+            return False
+        if progress.share_before is None:
+            await self._note(progress, _share(flag, stage), progress.share_after)
+            return True
+        why = f"plan {progress.name}, {plan.title_of(progress.wave)}: {plan.why}"
+        await self._put(progress, {"stage": stage, "percent": percent}, why, version)
+        return True
+
+    async def take_back(self, progress: Progress, why: str) -> bool:
+        """Put the default where it was; False: it is there, or others changed it since."""
+        if progress.share_before is None:
+            return False
+        version, flag = await self._flag()
+        stage = progress.share_before["stage"]
+        is_ours = progress.share_after in (None, describe_default(flag))
+        if not is_ours or _share(flag, stage) == progress.share_before:
+            return False
+        await self._put(progress, progress.share_before, why, version)
+        return True
+
+    async def _put(self, progress: Progress, share: Any, why: str, version: int) -> None:
+        async def also(db: type_Connection) -> None:
+            await check_unchanged(db, progress)
+
+        who = progress.started_by or progress.created_by
+        common = {"why": why[:1000], "based_on": version, "stage": share["stage"]}
+        if share["percent"] == 100:
+            await self._stages.set(who, SetStage.model_validate({**common, "everything": True}), also)
+        else:
+            asked = SetRollout.model_validate({**common, "percent": share["percent"], "unit": "task"})
+            await self._stages.roll_out(who, asked, also)
+
+    async def _note(self, progress: Progress, before: Any, after: str | None) -> None:
+        async with self._db.transaction() as db:
+            await put(db, replace(progress, share_before=before, share_after=after))
+
+    async def _flag(self) -> tuple[int, Json]:
+        version, document = await self._stages.document()
+        return version, document["flags"][self._stages.flag_key]
+
+
+def _share(flag: Json, stage: str) -> dict[str, Any]:
+    """The default as a stage for all, or as a percentage of tasks at this stage."""
+    fallthrough = flag.get("fallthrough") or {}
+    if fallthrough.get("variation") is not None:
+        return {"stage": str(flag["variations"][fallthrough["variation"]]), "percent": 100}
+    if default_unit(flag) != "task":
+        raise StageChangeRefused(f"the default is a percentage of tenants: {_END_IT}")
+    weights = {flag["variations"][one["variation"]]: one["weight"] for one in fallthrough["rollout"]["variations"]}
+    if stage not in weights:
+        raise StageChangeRefused(f"the default is a percentage between {' and '.join(weights)}: {_END_IT}")
+    return {"stage": stage, "percent": round(100 * weights[stage] / FULL_WEIGHT, 3)}

@@ -1,0 +1,142 @@
+"""What is in a plan's way, in sentences that say what to do; and whether a wave's gates have passed."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import asyncpg
+
+from gateway.access.placement import Caller
+from gateway.migration.drain.report import Drain
+from gateway.migration.drain.verdict import DrainVerdict
+from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
+from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
+from gateway.migration.guardrails.policy import Response
+from gateway.migration.guardrails.store import SQL as GUARD_SQL
+from gateway.migration.parity.judgement import ParityVerdict
+from gateway.migration.parity.parity import Parity, Report
+from gateway.migration.plans.document import ParityGate, Plan
+from gateway.migration.plans.progress import SQL, Progress
+from gateway.routing.stages import TEMPORAL, Stage, backend_of
+from gateway.storage.database import Database
+
+#: Who is named of those that are in the way, and tenants that are asked for their parity at once.
+_NAMED: Final = 3
+_ASKED: Final = 200
+_LEADER: Final = Caller("taskgate plan", "", True, frozenset())
+_EMPTY: Final = (DrainVerdict.DRAINED, DrainVerdict.SAFE)
+
+
+class Trouble:
+    """Reads what guardrails and people did to a plan's tenants. Raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def of(self, progress: Progress, plan: Plan) -> str | None:
+        """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
+        freeze = await self._db.fetchrow(GUARD_SQL.freeze_now)
+        if freeze is not None:
+            return f"the guardrails are frozen: {freeze['why']} (taskgate migration guardrails unfreeze)"
+        rows = await self._db.fetch(SQL.troubled, progress.name, progress.wave, AUTHOR)
+        said = [line for row in rows if (line := _sentence(row, Stage(plan.stage_of(row["wave"])), progress.name))]
+        if any(wave.tasks_percent is not None for wave in plan.waves[: progress.wave + 1]):
+            everybody = await self._db.fetch(SQL.troubled_anywhere, GUARDRAIL, progress.started_at)
+            stage = Stage(plan.stage_of(progress.wave))
+            said += [line for row in everybody if (line := _sentence(row, stage, progress.name))]
+        said = list(dict.fromkeys(said))
+        more = f"; and {len(said) - _NAMED} more tenants" if len(said) > _NAMED else ""
+        return "; ".join(said[:_NAMED]) + more if said else None
+
+
+def _sentence(row: asyncpg.Record, stage: Stage, plan: str) -> str | None:
+    tenant = row["tenant_id"]
+    skip = f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
+    if row["stage"] is not None and row["stage"] != stage:
+        clear = f"taskgate route override clear --tenant {tenant} --why …"
+        if row["set_by"] == GUARDRAIL:
+            taken = f"the guardrail took tenant {tenant} back to {row['stage']} ({row['why']})"
+            return f"{taken}: mend the cause, then {clear}, {skip}"
+        return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}, {skip}"
+    if row["phase"] == "locked":
+        unlock = f"taskgate migration guardrails unlock --tenant {tenant} --why …"
+        return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}, {skip}"
+    concerns = json.loads(row["concerns"] or "{}").values()
+    holds = [one["why"] for one in concerns if one["response"] != Response.NOTIFY]
+    if holds and backend_of(stage) == TEMPORAL:
+        return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that, {skip}"
+    return None
+
+
+class Gates:
+    """Asks what a wave has to show before it is over. Raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, parity: Parity, drain: Drain) -> None:
+        self._db = database
+        self._parity = parity
+        self._drain = drain
+        self._asked = 0
+
+    async def missing(self, progress: Progress, plan: Plan) -> list[str]:
+        """What has not passed yet, in sentences; the cheapest first."""
+        gates = plan.gates_of(progress.wave)
+        title = plan.title_of(progress.wave)
+        if gates.approval and progress.approved_by is None:
+            yes = f"taskgate migration plan approve {progress.name} --why …"
+            return [f"{title} waits for a person's approval: {yes}"]
+        rows = await self._db.fetch(SQL.asked_of, progress.name, progress.wave)
+        found = []
+        if gates.drain is not None:
+            found += await self._not_drained([row["tenant_id"] for row in rows])
+        if gates.parity is not None and rows:
+            found += await self._not_passed(progress, gates.parity, rows)
+        return found
+
+    async def _not_drained(self, tenants: list[str]) -> list[str]:
+        left = []
+        for tenant in tenants:
+            one = (await self._drain.report(tenant)).left
+            if one.verdict not in _EMPTY:
+                why = f" ({'; '.join(one.blocked_by)})" if one.blocked_by else ""
+                left.append(f"{one.counts.tasks} tasks of {tenant}{why}")
+        named = ", ".join(left[:_NAMED])
+        return [f"on redis there are still {named}, of {len(left)} tenants in all"] if left else []
+
+    async def _not_passed(self, progress: Progress, gate: ParityGate, rows: list[asyncpg.Record]) -> list[str]:
+        """A tenant that has passed is not asked again: that verdict holds whenever it is asked for (docs/parity.md)."""
+        passed = sum(row["has_passed"] for row in rows)
+        news, worse, open_ = [], [], []
+        for row in self._next([row for row in rows if not row["has_passed"]]):
+            report = await self._parity.report(_LEADER, row["tenant_id"])
+            if report.verdict is ParityVerdict.REGRESS:
+                worse.append(f"{row['tenant_id']} does worse on temporal: {'; '.join(report.reasons)}")
+            elif report.verdict is ParityVerdict.PASS and _samples(report) >= gate.samples:
+                news.append(row["tenant_id"])
+            else:
+                open_.append(_not_yet(report, gate.samples))
+        if news:
+            await self._db.execute(SQL.passed, progress.name, news)
+        share = 100 * (passed + len(news)) / len(rows)
+        if worse:
+            return worse[:_NAMED]
+        if share >= gate.tenants_percent:
+            return []
+        return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {open_[0]}"]
+
+    def _next(self, rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
+        """Who is asked this time; of many everybody has a turn."""
+        start = self._asked % max(len(rows), 1)
+        self._asked += _ASKED
+        return (rows[start:] + rows[:start])[:_ASKED]
+
+
+def _samples(report: Report) -> int:
+    """Tasks that ended on the new engine since the move."""
+    return sum(one.sides.since.over for one in report.types)
+
+
+def _not_yet(report: Report, samples: int) -> str:
+    if report.verdict is ParityVerdict.PASS:
+        return f"{report.tenant_id}: {_samples(report)} tasks of {samples} have ended"
+    return f"{report.tenant_id}: {report.verdict}, {'; '.join(report.reasons)}"

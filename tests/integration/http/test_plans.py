@@ -1,0 +1,135 @@
+"""`/gateway/v1/migration/plans` and `taskgate migration plan`: write, check, start, steer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+
+PATH = "/gateway/v1/migration/plans"
+PLAN = "name: spring\nwhy: the move\nbake: '0'\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [t-ann]}]\n"
+ANSWERS = "spring\nthe move\nlive\nacme, globex\nEurope/Berlin\n"
+JSON = {"Content-Type": "application/json"}
+YAML = {"Content-Type": "application/yaml"}
+
+
+@pytest.fixture
+async def admin(serve: Any, key: str, people: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve({}) as (client, gateway):
+        await gateway.start()
+        client.headers["Authorization"] = f"Bearer {await people.add_user('root', admin=True)}"
+        yield client
+
+
+def error(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].removeprefix("urn:taskgate:error:")
+
+
+async def until(admin: httpx.AsyncClient, state: str) -> dict[str, Any]:
+    plan: dict[str, Any] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(30):
+            while plan.get("state") != state:
+                plan = (await admin.get(f"{PATH}/spring")).json()
+                await asyncio.sleep(0.05)
+    assert plan["state"] == state, plan["says"]
+    return plan
+
+
+async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient) -> None:
+    wrong = await admin.post(f"{PATH}/validate", content=PLAN.replace("t-ann", "t-nobody"), headers=YAML)
+    assert wrong.json() == {
+        "valid": False,
+        "faults": [
+            {
+                "code": "unknown_tenant",
+                "place": "/waves/0/tenants/0",
+                "message": "there is no tenant 't-nobody'",
+                "line": 5,
+                "column": 33,
+            }
+        ],
+        "notes": [],
+        "waves": [],
+    }
+    refused = await admin.put(f"{PATH}/spring", content=PLAN.replace("t-ann", "t-nobody"), headers=YAML)
+    assert error(refused) == (422, "plan_invalid")
+    assert refused.json()["faults"] == wrong.json()["faults"]
+    assert (await admin.post(f"{PATH}/validate", content=PLAN, headers=YAML)).json()["waves"][0]["first"] == ["t-ann"]
+    assert error(await admin.get(f"{PATH}/spring")) == (404, "plan_not_found")
+    assert error(await admin.put(f"{PATH}/autumn", content=PLAN, headers=YAML)) == (422, "plan_invalid")
+    assert error(await admin.put(f"{PATH}/spring", content=b"\xff", headers=YAML)) == (422, "invalid_request")
+    as_json = {"name": "spring", "why": "\U0001f680", "waves": [{"tenants": ["t-ann"]}]}
+    assert (await admin.post(f"{PATH}/validate", content=json.dumps(as_json), headers=JSON)).json()["valid"]
+    assert error(await admin.post(f"{PATH}/validate", content="{", headers=JSON)) == (422, "invalid_request")
+
+    draft = await admin.put(f"{PATH}/spring", content=PLAN, headers=YAML)
+    assert (draft.status_code, draft.json()["state"]) == (200, "draft")
+    stale = await admin.put(f"{PATH}/spring", content=PLAN, headers=YAML, params={"based_on": 0})
+    assert error(stale) == (409, "plan_stale")
+    acts = f"{PATH}/spring/acts"
+    assert error(await admin.post(acts, json={"act": "approve", "why": "w"})) == (409, "plan_refused")
+    assert error(await admin.post(acts, json={"act": "pause", "why": "w", "tenant_id": "x"})) == (
+        422,
+        "invalid_request",
+    )
+    assert (await admin.post(acts, json={"act": "start", "why": "go"})).json()["state"] == "running"
+    held = await until(admin, "held")
+    assert held["says"].startswith("wave 1 (pilot) waits for a person's approval")
+    assert (await admin.post(acts, json={"act": "approve", "why": "w", "wave": 1})).status_code == 200
+    assert error(await admin.post(acts, json={"act": "approve", "why": "w"})) == (409, "plan_refused")
+    done = await until(admin, "done")
+    assert done["waves"][0]["moved"] == 1
+    assert [step["who"] for step in done["steps"]][-2:] == ["root", "root"]
+    stages = (await admin.get("/gateway/v1/migration/stages")).json()
+    assert stages["settings"] == [{"tenant_id": "t-ann", "project_id": None, "task_type": None, "stage": "live"}]
+    assert error(await admin.put(f"{PATH}/spring", content=PLAN, headers=YAML)) == (409, "plan_refused")
+    await admin.post(acts, json={"act": "rollback", "why": "back"})
+    assert (await until(admin, "aborted"))["waves"][0]["back"] == 1
+    assert (await admin.get("/gateway/v1/migration/stages")).json()["settings"] == []
+    assert [one["name"] for one in (await admin.get(PATH)).json()["plans"]] == ["spring"]
+    verified = (await admin.get("/gateway/v1/migration/ledger/verification")).json()
+    assert verified["breaks"] == []
+
+
+async def test_plans_are_for_administrators(admin: httpx.AsyncClient, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/spring"),
+        ("PUT", "/spring"),
+        ("POST", "/validate"),
+        ("GET", "/schema"),
+    ):
+        assert (await admin.request(method, f"{PATH}{path}", headers=headers)).status_code == 403
+
+
+def test_a_new_plan_asks_for_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli = CliRunner()
+    asked = cli.invoke(
+        app,
+        ["migration", "plan", "new", "--template", "night"],
+        input=ANSWERS,
+    )
+    assert asked.exit_code == 0, asked.output
+    text = (tmp_path / "spring.yaml").read_text()
+    assert "zone: Europe/Berlin" in text
+    assert "from: '22:00'" in text
+    given = ["--name", "spring", "--why", "w", "--stage", "live", "--tenants", "acme", "--json"]
+    again = cli.invoke(app, ["migration", "plan", "new", "--template", "tiers", *given])
+    assert (again.exit_code, again.output) == (1, "error: spring.yaml: File exists\n")
+    tiers = cli.invoke(app, ["migration", "plan", "new", "--template", "tiers", *given, "--out", "b.yaml"])
+    assert json.loads(tiers.output)["file"] == "b.yaml"
+    nobody = cli.invoke(app, ["migration", "plan", "new", "--template", "pilot", *given[:6], "--tenants", ""])
+    assert nobody.exit_code == 2
+    assert "/waves" in nobody.output

@@ -8,6 +8,7 @@ something was found is walked through.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 import orjson
@@ -40,6 +41,14 @@ def decode_json(body: bytes, *, max_depth: int) -> Any:
 def decode_checked(body: bytes | memoryview) -> Any:
     """The value of a JSON text that `decode_json` has let through, elsewhere. Raises `json.JSONDecodeError`."""
     return orjson.loads(body[len(_BOM) :] if body[: len(_BOM)] == _BOM else body)
+
+
+def repeated_fields(body: bytes, value: Any) -> list[str]:
+    """Names that the object of a small JSON text has more than once; `value` is what was made of it."""
+    if not isinstance(value, dict) or all(body.count(orjson.dumps(name)) == 1 for name in value):
+        return []
+    fields = json.loads(body.removeprefix(_BOM), object_pairs_hook=tuple)
+    return sorted(name for name, count in Counter(name for name, _ in fields).items() if count > 1)
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from gateway.dead_letters.filter import LetterFilter
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
@@ -37,7 +38,7 @@ class Operation(BaseModel):
     failed: int
     errors: list[OperationError] = Field(description="Some of those skipped or failed")
     sample: list[str] = Field(description="Some of the tasks")
-    filter: TaskSelection = Field(description="As it was asked for")
+    filter: TaskSelection | LetterFilter = Field(description="As asked for; the second one: of dead letters")
     priority: int | None
     user_id: str
     tenant_ids: list[str] | None = Field(description="Whose tasks; null: everybody's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -17,7 +18,9 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, asked_by
 from gateway.http.bodies import MOST_ERRORS, Bodies, is_small
-from gateway.http.json_body import decode_json
+from gateway.http.json_body import decode_json, repeated_fields
+from gateway.http.problems import NEW_API
+from gateway.http.query_parameters import check_query, parameters_of, query_model
 from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
@@ -81,6 +84,18 @@ class JsonRequest(Request):
         if errors:
             raise RequestValidationError(errors)
         self._json = value
+
+    async def check_fields(self) -> None:
+        """See that no field of a small body is there twice. Raises `RequestValidationError`, as `body`."""
+        body = await self.body()
+        with contextlib.suppress(json.JSONDecodeError):
+            if is_small(body) and (names := repeated_fields(body, await self.json())):
+                raise RequestValidationError(
+                    [
+                        {"type": "given_twice", "loc": ("body", name), "msg": "Given more than once", "input": None}
+                        for name in names
+                    ]
+                )
 
     def release(self) -> None:
         if self._key_id is not None and self._held:
@@ -157,20 +172,28 @@ class KeyedRoute(RuledRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         model = None if self.body_field is None else self.body_field.field_info.annotation
+        models = {"body": model, "query": query_model(self.dependant)}
+        is_strict = self.path.startswith(NEW_API)
+        parameters = parameters_of(self.dependant) if is_strict else None
 
         async def handle_keyed(request: Request) -> Response:
             authorization = request.headers.get("authorization")
             read_key(authorization)
             request = JsonRequest(request.scope, request.receive)
             try:
+                if parameters is not None:
+                    check_query(request, parameters)
                 if self.body_field is not None:
                     await request.check(model)  # here, because FastAPI answers any error while it reads one with 400
+                    if is_strict:
+                        await request.check_fields()
                 return await handle(request)
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
-                if self.body_field is None:
-                    raise
-                raise RequestValidationError(with_hints(model, refused.errors()[:MOST_ERRORS], at=1)) from None
+                found = ([error] for error in refused.errors()[:MOST_ERRORS])
+                raise RequestValidationError(
+                    [hinted for error in found for hinted in with_hints(models.get(error[0]["loc"][0]), error, at=1)]
+                ) from None
             finally:
                 request.release()
 

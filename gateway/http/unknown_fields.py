@@ -9,9 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 #: How much alike (0 to 1) a field has to be: `delay` is like `delay_seconds`.
-_LIKENESS = 0.5
+LIKENESS = 0.5
 #: Longer names are no slip of a finger, and take long to compare.
-_LONGEST_NAME = 64
+LONGEST_NAME = 64
 
 
 def with_hints(model: Any, errors: Sequence[Any], *, at: int = 0) -> list[Any]:
@@ -36,8 +36,8 @@ def _hinted(model: Any, error: Any, at: int) -> Any:
     if not fields:
         return error
     message = "There is no such field"
-    if isinstance(name, str) and len(name) <= _LONGEST_NAME:
-        like = get_close_matches(name, fields, 1, _LIKENESS)
+    if isinstance(name, str) and len(name) <= LONGEST_NAME:
+        like = get_close_matches(name, fields, 1, LIKENESS)
         if like:
             message += f"; perhaps `{like[0]}` is meant"
     return {**error, "msg": message}

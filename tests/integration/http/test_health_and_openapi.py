@@ -167,4 +167,8 @@ async def test_differences_and_operations_are_as_openapi_says(client: httpx.Asyn
     )
     assert operation.json()["filter"] == selected
     check("Operation", operation.json())
+    letters = {"filter": {"died_before": "2026-01-01T00:00:00Z", "ids": ["x"], "kind": "task"}, "dry_run": True}
+    redrive = (await client.post("/gateway/v1/dead-letters/redrive", json=letters)).json()
+    assert redrive["filter"] == letters["filter"]
+    check("Operation", redrive)
     check("Operations", (await client.get("/gateway/v1/operations")).json())

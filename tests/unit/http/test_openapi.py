@@ -60,7 +60,6 @@ FREE_PROPERTIES = {
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
     "what belongs to a step of a plan": {"PlanStep.evidence"},
-    "the filter of the action, of which there are two": {"Operation.filter"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip
 

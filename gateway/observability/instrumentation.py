@@ -1,4 +1,4 @@
-"""OpenTelemetry's own instrumentation of libraries: statements, commands of Redis, and requests that are sent."""
+"""OpenTelemetry's own instrumentation of libraries: statements of PostgreSQL, and requests that are sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.trace import Span, TracerProvider
 
 #: Paths and queries of addresses may hold keys, such as those of receivers of callbacks.
@@ -24,16 +23,14 @@ class _Statements(AsyncPGInstrumentor):
 
 
 def instrument_libraries(provider: TracerProvider) -> None:
-    """For the whole process; no parameters of statements and commands are recorded, and of an address only its host."""
+    """For the whole process; no parameters of statements are recorded, and of an address only its host."""
     _Statements(capture_parameters=False).instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
-    RedisInstrumentor().instrument(tracer_provider=provider)
     HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
 
 
 def restore_libraries() -> None:
     """As they were."""
     _Statements().uninstrument()  # type: ignore[no-untyped-call]
-    RedisInstrumentor().uninstrument()
     HTTPXClientInstrumentor().uninstrument()
 
 

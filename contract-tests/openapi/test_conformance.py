@@ -43,7 +43,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 #: Operations that need no key.
-OPEN = {"GET /health", "GET /gateway/v1/ready", "GET /api/v1/tasks/{task_id}/stream"}
+OPEN = {"GET /health", "GET /gateway/v1/ready", "GET /gateway/v1/started", "GET /api/v1/tasks/{task_id}/stream"}
 
 CALLERS = ("owner", "stranger", "nobody")
 STAGES = ("off", "live", "complete", "flipped")

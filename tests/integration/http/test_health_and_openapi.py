@@ -141,7 +141,7 @@ async def test_openapi_says_of_everything_what_it_is(client: httpx.AsyncClient) 
             answers = [answer.get("content", {}) for answer in operation["responses"].values()]
             for content in [operation.get("requestBody", {}).get("content", {}), *answers]:
                 for each in content.values():
-                    found += unknown_in(each.get("schema", {}), path)
+                    found += unknown_in(each.get("schema") or each["itemSchema"], path)
     assert found == []
 
 

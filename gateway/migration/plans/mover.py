@@ -112,7 +112,7 @@ class Mover:
         if not rows:
             return
         version, settings = await self._flag()
-        stages = {row["tenant_id"]: Stage(plan.stage_of(row["wave"])) for row in rows}
+        stages = {row["tenant_id"]: _folded(row, settings, plan) for row in rows}
         wanted: dict[str, Stage | None] = {
             one: stage for one, stage in stages.items() if settings.get(Scope(one)) is not stage
         }
@@ -123,7 +123,9 @@ class Mover:
         known = settings_of(self._known() or {})
         here = [one for one, stage in stages.items() if known.get(Scope(one)) is stage]
         await self._detour.end(progress, here, why)
-        await self._mark(progress, here, "moved")
+        shielded = {row["tenant_id"] for row in rows if row["state"] == "moving"}
+        await self._mark(progress, [one for one in here if one not in shielded], "moved")
+        await self._mark(progress, [one for one in here if one in shielded], "back")
 
     async def _flag(self) -> tuple[int, Mapping[Scope, Stage]]:
         version, document = await self._stages.document()
@@ -185,6 +187,15 @@ def _ends(
         is_back = tenant in wanted or settings.get(Scope(tenant)) is _stage(row["before"])
         ends["back" if is_back else "left"].append(tenant)
     return ends
+
+
+def _folded(row: asyncpg.Record, settings: Mapping[Scope, Stage], plan: Plan) -> Stage | None:
+    """What the flag is to say in place of an override; who was being taken back stays where others put it since."""
+    stage = Stage(plan.stage_of(row["wave"]))
+    if row["state"] != "moving":
+        return stage
+    present = settings.get(Scope(row["tenant_id"]))
+    return _stage(row["before"]) if present is stage else present
 
 
 def _stage(name: str | None) -> Stage | None:

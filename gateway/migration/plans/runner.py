@@ -149,7 +149,7 @@ class Runner:
         """After trouble a wave bakes anew: who was mended has shown nothing yet."""
         moved_at = None if progress.moved_at is None else await self._now()
         mended = replace(progress, is_troubled=False, moved_at=moved_at)
-        await self._become(mended, mended.resumed, "what held it is over; it goes on")
+        await self._become(mended, mended.resumed, "what held it is over; it goes on", is_anew=True)
 
     async def _refused(self, name: str, why: str) -> None:
         row = await self._db.fetchrow(SQL.plan, name)
@@ -163,8 +163,11 @@ class Runner:
             state = PlanState.ROLLING_BACK if is_back else PlanState.HELD
             await self._become(replace(progress, is_troubled=is_troubled), state, why)
 
-    async def _become(self, progress: Progress, state: PlanState, says: str) -> Progress:
-        """Write what is new; a change of state is an entry of the ledger, other words are not."""
+    async def _become(self, progress: Progress, state: PlanState, says: str, *, is_anew: bool = False) -> Progress:
+        """Write what is new; a change of state is an entry of the ledger, other words are not.
+
+        `is_anew`: its wave has to show again that it is well.
+        """
         row = await self._db.fetchrow(SQL.plan, progress.name)
         before = None if row is None else progress_of(row)
         after = replace(progress, state=state, says=says)
@@ -177,6 +180,8 @@ class Runner:
         )
         fault_points.passing("before_plan_step")
         async with self._db.transaction() as db:
+            if is_anew:
+                await db.execute(SQL.unpass, progress.name, progress.wave)
             written = await write(db, after, AUTHOR, says) if is_step else await put(db, after)
         fault_points.passing("after_plan_step")
         if is_step:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
-from gateway.migration.stages.requests import SetOverride
+from gateway.migration.stages.requests import ClearOverride, SetOverride
 from gateway.tasks import fault_points
 
 World = Any
@@ -198,6 +198,36 @@ async def test_parity_passes_with_its_sample_size_and_a_regression_holds(world: 
     await world.act("skip", tenant_id="globex")
     await world.tick(3, minutes=1)
     assert (await world.plan())["wave"] == 2
+
+
+async def _passed(world: World) -> list[str]:
+    rows = await world.database.fetch("SELECT tenant_id FROM taskgate.plan_tenant WHERE has_passed ORDER BY 1")
+    return [row["tenant_id"] for row in rows]
+
+
+async def test_who_has_passed_shows_it_again_after_trouble_and_after_a_pause(world: World) -> None:
+    await world.write(
+        "name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 500}}\nwaves: [{tenants: [acme, globex]}]\n"
+    )
+    await world.ran("acme", "redis", 1000, 10, minutes_ago=60)
+    await world.act("start")
+    await world.until("held")
+    await world.ran("acme", "temporal", 500, 5)
+    await world.tick(2, minutes=1)
+    assert await _passed(world) == ["acme"]
+    await world.act("pause")
+    resumed = await world.act("resume")
+    assert (await _passed(world), resumed["moved_at"]) == ([], world.now)
+    await world.tick(2, minutes=1)
+    assert await _passed(world) == ["acme"]
+    override = SetOverride(tenant_id="globex", stage="off", why="audit", based_on=0)
+    await world.stages.overrides.set("eve", override)
+    await world.tick(minutes=1)
+    version = await world.database.fetchval("SELECT version FROM taskgate.route_override")
+    await world.stages.overrides.clear("eve", ClearOverride(tenant_id="globex", why="done", based_on=version))
+    await world.tick()
+    assert (await world.plan())["says"] == "what held it is over; it goes on"
+    assert await _passed(world) == []
 
 
 async def test_a_drain_is_waited_for(world: World) -> None:

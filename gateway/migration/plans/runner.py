@@ -18,6 +18,7 @@ from gateway.migration.plans.document import Plan
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
 from gateway.migration.plans.trouble import Gates, Trouble
+from gateway.recovery.fenced_database import LeadershipLost
 from gateway.storage.database import Database
 from gateway.tasks import fault_points
 
@@ -54,20 +55,27 @@ class Runner:
         self._now = now or self._database_now
         self._monotonic = monotonic
         self._rests: dict[str, float] = {}
+        self._fold_rests: dict[str, float] = {}
 
     async def tick(self) -> None:
-        """Look once. Raises `LeadershipLost`, `DatabaseUnavailable`."""
+        """Look once; what is wrong with one plan does not keep another waiting.
+
+        Raises `LeadershipLost`, `DatabaseUnavailable`.
+        """
         for row in await self._db.fetch(SQL.under_way):
-            progress = progress_of(row)
             try:
+                progress = progress_of(row)
                 await self._look(progress)
             except (PlanChanged, StageVersionStale) as error:
-                log.debug("plan %s: %s; it is looked at again", progress.name, error.message)
-            except DatabaseUnavailable:
+                log.debug("plan %s: %s; it is looked at again", row["name"], error.message)
+            except (DatabaseUnavailable, LeadershipLost):
                 raise
             except ApiError as error:
-                self._rest(progress.name, error.retry_after or REST_SECONDS)
-                await self._refused(progress.name, error.message)
+                self._rest(row["name"], error.retry_after or REST_SECONDS)
+                await self._refused(row["name"], error.message)
+            except Exception:
+                self._rest(row["name"], REST_SECONDS)
+                log.exception("plan %s: an error that was not foreseen; it is looked at again", row["name"])
 
     async def _look(self, progress: Progress) -> None:
         plan, is_resting = progress.plan, self._monotonic() < self._rests.get(progress.name, 0.0)
@@ -75,7 +83,7 @@ class Runner:
             if not is_resting:
                 await self._take_back(progress, plan)
             return
-        if not is_resting:
+        if not is_resting and self._monotonic() >= self._fold_rests.get(progress.name, 0.0):
             await self._fold(progress, plan)
         if progress.state not in ACTIVE:
             return
@@ -143,6 +151,7 @@ class Runner:
         except (DatabaseUnavailable, PlanChanged):
             raise
         except ApiError as error:
+            self._fold_rests[progress.name] = self._monotonic() + (error.retry_after or REST_SECONDS)
             log.debug("plan %s: its overrides stay: %s", progress.name, error.message)
 
     async def _go_on(self, progress: Progress) -> None:

@@ -83,7 +83,7 @@ class Gates:
         gates = plan.gates_of(progress.wave)
         title = plan.title_of(progress.wave)
         if gates.approval and progress.approved_by is None:
-            yes = f"taskgate migration plan approve {progress.name} --why …"
+            yes = f"taskgate migration plan approve {progress.name} --wave {progress.wave + 1} --why …"
             return [f"{title} waits for a person's approval: {yes}"]
         rows = await self._db.fetch(SQL.asked_of, progress.name, progress.wave)
         found = []
@@ -122,7 +122,8 @@ class Gates:
             return worse[:_NAMED]
         if share >= gate.tenants_percent:
             return []
-        return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {open_[0]}"]
+        what = open_[0] if open_ else "the others are asked next"
+        return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {what}"]
 
     def _next(self, rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
         """Who is asked this time; of many everybody has a turn."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.migration.plans import trouble
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.stages.requests import ClearOverride, SetOverride
 from gateway.tasks import fault_points
@@ -121,10 +122,12 @@ async def test_an_approval_is_waited_for_and_given_once(world: World) -> None:
     await world.write("name: spring\nwhy: w\nbake: '0'\ngates: {approval: true}\nwaves: [{tenants: [acme]}]\n")
     await world.act("start")
     held = await world.until("held")
-    assert held["says"] == ("wave 1 waits for a person's approval: taskgate migration plan approve spring --why …")
-    assert (await world.act("approve", who="bob"))["approved_by"] == "bob"
+    assert held["says"] == (
+        "wave 1 waits for a person's approval: taskgate migration plan approve spring --wave 1 --why …"
+    )
+    assert (await world.act("approve", who="bob", wave=1))["approved_by"] == "bob"
     with pytest.raises(PlanRefused, match="wave 1 was approved by bob at 2026-11-28 12:00 UTC already; once is enough"):
-        await world.act("approve")
+        await world.act("approve", wave=1)
     await world.until("done", minutes=1)
 
 
@@ -251,6 +254,41 @@ async def test_a_percentage_of_tasks_moves_the_default_and_back(world: World) ->
     await world.act("rollback")
     await world.until("aborted", minutes=1)
     assert (await world.stages.view())["default"] == "off"
+
+
+async def test_an_error_of_one_plan_does_not_stop_those_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write("name: autumn\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}]\n")
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [globex]}]\n")
+    await world.act("start", "autumn")
+    await world.act("start")
+    move = world.runner._mover.move
+
+    async def broken(progress: Any, plan: Any) -> bool:
+        if progress.name == "autumn":
+            raise IndexError
+        return bool(await move(progress, plan))
+
+    monkeypatch.setattr(world.runner._mover, "move", broken)
+    await world.until("done", minutes=1)
+    assert await world.settings() == {"globex": "live"}
+
+
+async def test_of_many_all_asked_may_have_passed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble, "_ASKED", 1)
+    await world.write(
+        "name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 500}}\nwaves: [{tenants: [acme, globex]}]\n"
+    )
+    for tenant in ("acme", "globex"):
+        await world.ran(tenant, "redis", 1000, 10, minutes_ago=60)
+    await world.act("start")
+    await world.tick(2)
+    for tenant in ("acme", "globex"):
+        await world.ran(tenant, "temporal", 500, 5)
+    held = await world.until("held", minutes=1)
+    assert held["says"] == "parity: 50 % of 2 tenants pass, 100 % must: the others are asked next"
+    await world.until("done", minutes=1)
 
 
 @pytest.mark.timeout(120)

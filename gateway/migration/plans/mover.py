@@ -61,9 +61,10 @@ class Mover:
         try:
             version, settings = await self._flag()
         except FlagStoreUnavailable:
-            if not self._stages.may_detour:
+            known = self._known()
+            if known is None or not self._stages.may_detour:
                 raise
-            names = await self._begin(progress, rows, settings_of(self._known() or {}), stage)
+            names = await self._begin(progress, rows, settings_of(known), stage)
             await self._detour.move(progress, names, stage, _why(progress, plan))
             return True
         names = await self._begin(progress, rows, settings, stage)
@@ -84,7 +85,7 @@ class Mover:
         try:
             version, settings = await self._flag()
         except FlagStoreUnavailable:
-            if self._stages.may_detour:
+            if self._known() is not None and self._stages.may_detour:
                 await self._detour.shield(progress, why)
             raise
         wanted = {

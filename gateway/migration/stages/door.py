@@ -92,7 +92,7 @@ class Stages:
     @property
     def may_detour(self) -> bool:
         """Whether overrides may stand in for a flag that cannot be changed now, since it is held by others."""
-        return self._store.source == "launchdarkly"
+        return self._store.source == "launchdarkly" and self._store.refusal is None
 
     async def view(self) -> Json:
         """Who is at which stage, as the flag says now, and the overrides above it."""

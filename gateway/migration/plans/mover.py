@@ -28,6 +28,8 @@ from gateway.tasks import fault_points
 #: Tenants that are moved in one version of the flag; each has an entry of its own in the ledger.
 TENANTS_AT_ONCE: Final = 40
 
+_ORDER: Final = tuple(Stage)
+
 
 class Mover:
     """Belongs to the leader: `database` and the door's own write with its term.
@@ -64,10 +66,10 @@ class Mover:
             known = self._known()
             if known is None or not self._stages.may_detour:
                 raise
-            names = await self._begin(progress, rows, settings_of(known), stage)
+            names = await self._begin(progress, plan, rows, settings_of(known))
             await self._detour.move(progress, names, stage, _why(progress, plan))
             return True
-        names = await self._begin(progress, rows, settings, stage)
+        names = await self._begin(progress, plan, rows, settings)
         fault_points.passing("before_plan_move")
         wanted: dict[str, Stage | None] = {one: stage for one in names if settings.get(Scope(one)) is not stage}
         if wanted:
@@ -96,7 +98,7 @@ class Mover:
         wanted = {one: stage for one, stage in wanted.items() if settings.get(Scope(one)) is not stage}
         fault_points.passing("before_plan_move")
         if wanted:
-            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress))
+            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), is_back=True)
         fault_points.passing("after_plan_move")
         detoured = [row["tenant_id"] for row in rows if row["by_override"]]
         known = settings_of(self._known() or {}) if detoured else {}
@@ -133,13 +135,19 @@ class Mover:
         return version, settings_of(document["flags"][self._stages.flag_key])
 
     async def _begin(
-        self, progress: Progress, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage], stage: Stage
+        self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage]
     ) -> list[str]:
-        """Write down where they stand; those that are to be moved. Who stands there already is left alone."""
+        """Write down where they stand; those that are to be moved.
+
+        Who stands there already is left alone, and who stands further, unless the wave names its tenants.
+        """
+        stage = Stage(plan.stage_of(progress.wave))
+        is_named = plan.waves[progress.wave].tenants is not None
+        enough = {stage} if is_named else set(_ORDER[_ORDER.index(stage) :])
         there = [
             row["tenant_id"]
             for row in rows
-            if row["state"] == "waiting" and settings.get(Scope(row["tenant_id"])) is stage
+            if row["state"] == "waiting" and settings.get(Scope(row["tenant_id"])) in enough
         ]
         new = [row["tenant_id"] for row in rows if row["state"] == "waiting" and row["tenant_id"] not in there]
         before = [settings.get(Scope(one)) for one in new]
@@ -159,9 +167,10 @@ class Mover:
         also: Also,
         *,
         force: bool = False,
+        is_back: bool = False,
     ) -> None:
         asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version, force=force)
-        await self._stages.move(progress.started_by or progress.created_by, asked, also)
+        await self._stages.move(progress.started_by or progress.created_by, asked, also, is_back=is_back)
 
     def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
         """Where the flag is in the database, flip and step are one transaction."""

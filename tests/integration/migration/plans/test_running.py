@@ -9,7 +9,7 @@ import pytest
 
 from gateway.migration.plans import trouble
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
-from gateway.migration.stages.requests import ClearOverride, SetOverride
+from gateway.migration.stages.requests import ClearOverride, SetOverride, SetStage
 from gateway.tasks import fault_points
 
 World = Any
@@ -289,6 +289,49 @@ async def test_of_many_all_asked_may_have_passed(world: World, monkeypatch: pyte
     held = await world.until("held", minutes=1)
     assert held["says"] == "parity: 50 % of 2 tenants pass, 100 % must: the others are asked next"
     await world.until("done", minutes=1)
+
+
+async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: World) -> None:
+    await world.write("name: far\nwhy: w\nstage: complete\nbake: '0'\nwaves: [{tenants: [acme, globex]}]\n")
+    await world.act("start", "far")
+    await world.until("done", minutes=1, name="far")
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}, {percent: 100}]\n")
+    await world.act("start")
+    done = await world.until("done", minutes=1)
+    assert await world.settings() == {"acme": "live", "globex": "complete", "initech": "live", "umbrella": "live"}
+    assert [(wave["moved"], wave["left"]) for wave in done["waves"]] == [(1, 0), (2, 1)]
+
+
+async def test_a_default_that_a_person_set_before_the_plan_moved_anything_stays(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 25}]\n")
+    await world.act("start")
+    await world.tick()
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(everything=True, stage="shadow", why="w", based_on=version))
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "shadow"
+
+
+async def test_what_a_plan_made_of_the_default_is_known_with_the_change(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 33.333}]\n")
+    await world.act("start")
+    await world.tick(2)
+    assert (await world.stages.view())["default"] == "off 66.667 %, live 33.333 % by task"
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "off"
+
+
+async def test_a_rollback_is_not_stopped_by_a_freeze_of_the_guardrails(world: World) -> None:
+    for name, stage in (("before", "live"), ("spring", "rampdown")):
+        await world.write(f"name: {name}\nwhy: w\nstage: {stage}\nbake: '0'\nwaves: [{{tenants: [acme]}}]\n")
+        await world.act("start", name)
+        await world.until("done", minutes=1, name=name)
+    await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('w')")
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert await world.settings() == {"acme": "live"}
 
 
 @pytest.mark.timeout(120)

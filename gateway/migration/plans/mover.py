@@ -15,7 +15,7 @@ from gateway.migration.flags.store import Also
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
-from gateway.migration.plans.shares import Shares
+from gateway.migration.plans.shares import Shares, is_further, standing
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import MoveTenants
 from gateway.routing.flag_document import Json
@@ -27,8 +27,6 @@ from gateway.tasks import fault_points
 
 #: Tenants that are moved in one version of the flag; each has an entry of its own in the ledger.
 TENANTS_AT_ONCE: Final = 40
-
-_ORDER: Final = tuple(Stage)
 
 
 class Mover:
@@ -66,7 +64,7 @@ class Mover:
             known = self._known()
             if known is None or not self._stages.may_detour:
                 raise
-            names = await self._begin(progress, plan, rows, settings_of(known))
+            names = await self._begin(progress, plan, rows, standing(known))
             await self._detour.move(progress, names, stage, _why(progress, plan))
             return True
         names = await self._begin(progress, plan, rows, settings)
@@ -132,7 +130,7 @@ class Mover:
 
     async def _flag(self) -> tuple[int, Mapping[Scope, Stage]]:
         version, document = await self._stages.document()
-        return version, settings_of(document["flags"][self._stages.flag_key])
+        return version, standing(document["flags"][self._stages.flag_key])
 
     async def _begin(
         self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage]
@@ -143,12 +141,12 @@ class Mover:
         """
         stage = Stage(plan.stage_of(progress.wave))
         is_named = plan.waves[progress.wave].tenants is not None
-        enough = {stage} if is_named else set(_ORDER[_ORDER.index(stage) :])
-        there = [
-            row["tenant_id"]
-            for row in rows
-            if row["state"] == "waiting" and settings.get(Scope(row["tenant_id"])) in enough
-        ]
+
+        def is_there(tenant: str) -> bool:
+            own = settings.get(Scope(tenant))
+            return own is stage or (not is_named and is_further(own or settings.get(Scope()), stage))
+
+        there = [row["tenant_id"] for row in rows if row["state"] == "waiting" and is_there(row["tenant_id"])]
         new = [row["tenant_id"] for row in rows if row["state"] == "waiting" and row["tenant_id"] not in there]
         before = [settings.get(Scope(one)) for one in new]
         async with self._db.transaction() as db:

@@ -13,9 +13,13 @@ from gateway.migration.plans.progress import Progress, check_unchanged, put
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
 from gateway.routing.flag_document import FULL_WEIGHT, Json
+from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import default_unit
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
 
+_ORDER: Final = tuple(Stage)
 _END_IT: Final = "end that first (taskgate flags set --default)"
 
 
@@ -87,6 +91,18 @@ class Shares:
     async def _flag(self) -> tuple[int, Json]:
         version, document = await self._stages.document()
         return version, document["flags"][self._stages.flag_key]
+
+
+def standing(flag: Json) -> dict[Scope, Stage]:
+    """What is set in the flag, and below `Scope()` the default where it is one stage for all."""
+    variation = (flag.get("fallthrough") or {}).get("variation")
+    default = {} if variation is None else {Scope(): Stage(flag["variations"][variation])}
+    return {**default, **settings_of(flag)}
+
+
+def is_further(one: Stage | None, other: Stage) -> bool:
+    """Whether it comes later in the move; None is nowhere."""
+    return one is not None and _ORDER.index(one) > _ORDER.index(other)
 
 
 def _says(flag: Json, share: Mapping[str, Any]) -> bool:

@@ -44,29 +44,36 @@ class Trouble:
         if any(wave.tasks_percent is not None for wave in plan.waves[: progress.wave + 1]):
             everybody = await self._db.fetch(SQL.troubled_anywhere, GUARDRAIL, progress.started_at)
             stage = Stage(plan.stage_of(progress.wave))
-            said += [line for row in everybody if (line := _sentence(row, stage, progress.name))]
+            named = {row["tenant_id"] for row in rows}
+            others = [row for row in everybody if row["tenant_id"] not in named]
+            said += [line for row in others if (line := _sentence(row, stage, None))]
         said = list(dict.fromkeys(said))
         more = f"; and {len(said) - _NAMED} more tenants" if len(said) > _NAMED else ""
         return "; ".join(said[:_NAMED]) + more if said else None
 
 
-def _sentence(row: asyncpg.Record, stage: Stage, plan: str) -> str | None:
+def _sentence(row: asyncpg.Record, stage: Stage, plan: str | None) -> str | None:
+    """`plan`: the one that can leave the tenant out; a percentage of tasks cannot."""
     tenant = row["tenant_id"]
-    skip = f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
+    skip = "" if plan is None else f", {_skip(plan, tenant)}"
     if row["stage"] is not None and row["stage"] != stage:
         clear = f"taskgate route override clear --tenant {tenant} --why …"
         if row["set_by"] == GUARDRAIL:
             taken = f"the guardrail took tenant {tenant} back to {row['stage']} ({row['why']})"
-            return f"{taken}: mend the cause, then {clear}, {skip}"
-        return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}, {skip}"
+            return f"{taken}: mend the cause, then {clear}{skip}"
+        return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}{skip}"
     if row["phase"] == "locked":
         unlock = f"taskgate migration guardrails unlock --tenant {tenant} --why …"
-        return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}, {skip}"
+        return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}{skip}"
     concerns = json.loads(row["concerns"] or "{}").values()
     holds = [one["why"] for one in concerns if one["response"] != Response.NOTIFY]
     if holds and backend_of(stage) == TEMPORAL:
-        return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that, {skip}"
+        return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that{skip}"
     return None
+
+
+def _skip(plan: str, tenant: str) -> str:
+    return f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
 
 
 class Gates:

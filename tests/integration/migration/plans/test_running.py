@@ -291,6 +291,15 @@ async def test_of_many_all_asked_may_have_passed(world: World, monkeypatch: pyte
     await world.until("done", minutes=1)
 
 
+async def test_a_percentage_of_tasks_leaves_no_tenant_out(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: 1h\nwaves: [{tasks_percent: 100}]\n")
+    await world.act("start")
+    await world.until("baking")
+    await world.trip("acme")
+    held = await world.until("held")
+    assert held["says"].endswith("mend the cause, then taskgate route override clear --tenant acme --why …")
+
+
 async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: World) -> None:
     await world.write("name: far\nwhy: w\nstage: complete\nbake: '0'\nwaves: [{tenants: [acme, globex]}]\n")
     await world.act("start", "far")
@@ -300,6 +309,15 @@ async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: Wo
     done = await world.until("done", minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "complete", "initech": "live", "umbrella": "live"}
     assert [(wave["moved"], wave["left"]) for wave in done["waves"]] == [(1, 0), (2, 1)]
+
+
+async def test_nobody_is_moved_behind_a_default_that_is_further(world: World) -> None:
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(everything=True, stage="complete", why="w", based_on=version, force=True))
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{percent: 100}]\n")
+    await world.act("start")
+    assert (await world.until("done", minutes=1))["waves"][0]["left"] == 4
+    assert await world.settings() == {}
 
 
 async def test_a_default_that_a_person_set_before_the_plan_moved_anything_stays(world: World) -> None:

@@ -100,6 +100,11 @@ FROM taskgate.plan_tenant WHERE plan = $1 GROUP BY wave ORDER BY wave
 SELECT tenant_id, has_passed FROM taskgate.plan_tenant
 WHERE plan = $1 AND wave = $2 AND state = 'moved' AND NOT is_skipped ORDER BY turn
 
+-- name: moved
+-- Whom the flag is to keep where the waves until $2 put them.
+SELECT tenant_id, wave FROM taskgate.plan_tenant
+WHERE plan = $1 AND wave <= $2 AND state = 'moved' AND NOT is_skipped AND NOT by_override ORDER BY wave, turn
+
 -- name: troubled
 -- Tenants of the waves until $2 that are not skipped and have an override, or a guardrail that has something to say.
 SELECT t.tenant_id, t.wave, t.state, o.stage, o.set_by, o.why, g.phase, g.concerns::text AS concerns

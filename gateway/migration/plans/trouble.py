@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
@@ -18,9 +20,14 @@ from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity, Report
 from gateway.migration.plans.document import ParityGate, Plan
 from gateway.migration.plans.progress import SQL, Progress
+from gateway.migration.plans.shares import is_further, standing
+from gateway.routing.flag_document import Json
+from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL, Stage, backend_of
 from gateway.storage.database import Database
 
+#: So long (seconds) a change of the flag may take until it is in force here.
+IN_FORCE_SECONDS: Final = 30.0
 #: Who is named of those that are in the way, and tenants that are asked for their parity at once.
 _NAMED: Final = 3
 _ASKED: Final = 200
@@ -31,8 +38,18 @@ _EMPTY: Final = (DrainVerdict.DRAINED, DrainVerdict.SAFE)
 class Trouble:
     """Reads what guardrails and people did to a plan's tenants. Raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        known: Callable[[], Json | None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`known` is the flag in force here."""
         self._db = database
+        self._known = known
+        self._monotonic = monotonic
+        self._behind: dict[str, dict[str, float]] = {}
 
     async def of(self, progress: Progress, plan: Plan) -> str | None:
         """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
@@ -47,9 +64,29 @@ class Trouble:
             named = {row["tenant_id"] for row in rows}
             others = [row for row in everybody if row["tenant_id"] not in named]
             said += [line for row in others if (line := _sentence(row, stage, None))]
+        said += await self._taken_back(progress, plan)
         said = list(dict.fromkeys(said))
         more = f"; and {len(said) - _NAMED} more tenants" if len(said) > _NAMED else ""
         return "; ".join(said[:_NAMED]) + more if said else None
+
+    async def _taken_back(self, progress: Progress, plan: Plan) -> list[str]:
+        """Whom somebody moved back in the flag; a change needs a moment until it is in force here."""
+        flag, now = self._known(), self._monotonic()
+        rows = await self._db.fetch(SQL.moved, progress.name, progress.wave) if flag is not None else []
+        before, behind, said = self._behind.get(progress.name, {}), {}, []
+        settings = standing(flag) if flag is not None else {}
+        for row in rows:
+            tenant, stage = row["tenant_id"], Stage(plan.stage_of(row["wave"]))
+            stands = settings.get(Scope(tenant)) or settings.get(Scope())
+            if stands is stage or is_further(stands, stage):
+                continue
+            behind[tenant] = before.get(tenant, now)
+            if now - behind[tenant] >= IN_FORCE_SECONDS:
+                again = f"taskgate flags set --tenant {tenant} --stage {stage} --why …"
+                what = f"the flag has tenant {tenant} at {stands or 'no stage of its own'}, where the plan put {stage}"
+                said.append(f"{what}: {again}, {_skip(progress.name, tenant)}")
+        self._behind[progress.name] = behind
+        return said
 
 
 def _sentence(row: asyncpg.Record, stage: Stage, plan: str | None) -> str | None:

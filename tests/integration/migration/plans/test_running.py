@@ -10,6 +10,8 @@ import pytest
 from gateway.migration.plans import trouble
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.stages.requests import ClearOverride, SetOverride, SetStage
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import Stage
 from gateway.tasks import fault_points
 
 World = Any
@@ -168,6 +170,31 @@ async def test_a_persons_override_is_in_the_way_and_is_named(world: World) -> No
     await world.act("skip", tenant_id="acme")
     await world.until("done", minutes=60)
     assert sorted(await world.settings()) == ["globex", "initech", "umbrella"]
+
+
+async def test_a_person_who_takes_a_tenant_back_in_the_flag_is_in_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write(THREE)
+    await world.act("start")
+    await world.until("baking")
+    await world.routing.until_stage(Stage.LIVE, RouteQuery("acme", "backup"))
+    monkeypatch.setattr(world.runner._trouble, "_monotonic", lambda: world.idle)
+    await world.tick(minutes=1)
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(tenant_id="acme", stage="off", why="w", based_on=version))
+    await world.routing.until_stage(Stage.OFF, RouteQuery("acme", "backup"))
+    await world.tick(minutes=1)
+    assert (await world.plan())["state"] == "baking"
+    await world.tick()
+    held = await world.plan()
+    assert (held["state"], held["says"]) == (
+        "held",
+        "the flag has tenant acme at off, where the plan put live: taskgate flags set --tenant acme --stage live"
+        " --why …, or leave it out: taskgate migration plan skip spring --tenant acme --why …",
+    )
+    await world.act("skip", tenant_id="acme")
+    assert (await world.until("baking"))["says"] == "what held it is over; it goes on"
 
 
 async def test_parity_holds_without_data_and_says_what_is_needed(world: World) -> None:

@@ -119,7 +119,16 @@ class Mover:
         }
         why = f"plan {progress.name}: the flag can be changed again"
         if wanted:
-            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), force=True)
+            is_back = all(row["state"] == "moving" for row in rows)
+            await self._change(
+                progress,
+                wanted,
+                why,
+                version,
+                lambda db: check_unchanged(db, progress),
+                force=True,
+                is_back=is_back,
+            )
             return
         known = settings_of(self._known() or {})
         here = [one for one, stage in stages.items() if known.get(Scope(one)) is stage]

@@ -421,9 +421,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _kept_long_enough(self) -> Settings:
         """What is promised, or still compared, outlives no setting of retention."""
-        shortest = min(
-            [self.retention_task_days, *(t.task_days for t in self.retention_tenants.values() if t.task_days)]
-        )
+        tenants = self.retention_tenants.values()
+        days = [self.retention_task_days, self.retention_task_log_days]
+        days += [each for tenant in tenants for each in (tenant.task_days, tenant.task_log_days)]
+        shortest = min(each for each in days if each is not None)
         for name, hours in (
             ("idempotency_hours", self.idempotency_hours),
             ("drain_quiet_hours", self.drain_quiet_hours),
@@ -432,7 +433,7 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"tasks must be remembered for TASKGATE_{name.upper()} at least: {hours / 24:g} days, not {shortest:g}"
                 )
-        deletes = self.retention_task_log_days or any(t.task_log_days for t in self.retention_tenants.values())
+        deletes = self.retention_task_log_days or any(tenant.task_log_days for tenant in tenants)
         if deletes and self.retention_export is None:
             raise ValueError("rows of task_logs are deleted only after an export: set TASKGATE_RETENTION_EXPORT")
         return self

@@ -92,15 +92,6 @@ async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
     assert summary["moved"] > 0
 
 
-async def test_leaders_that_die_in_plans_beside_flips_have_no_violation() -> None:
-    """At each step; the next leader goes on, and no task is lost or runs twice."""
-    code, summary, output = await history(TASKS="60", FLIPS="3", FAULTS="5", SEED="9", ONLY="leader_dies_in_a_plan")
-    assert summary["violations"] == 0, output
-    assert (code, summary["tasks"], summary["faults"]) == (0, 80, 5)
-    assert summary["plans"]["aborted"] > 0, output
-    assert sum(summary["leader_deaths"].values()) == 5, output
-
-
 async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_checker_sees_it() -> None:
     code, summary, output = await history(
         LEGACY="1", TASKS="40", FLIPS="8", FAULTS="1", SEED="4", MUTATE="rampdown", ONLY="leave_redis_to_legacy"

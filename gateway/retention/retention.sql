@@ -26,7 +26,8 @@ LIMIT $3
 -- name: forget_tasks
 -- Of these tasks ($1) those that ended longer ago than is kept: $2 seconds, of the tenants $3 those in $4. Their rows of `task_logs`
 -- stay; without the mark of the gateway they are found like those from before it. A row that would be seen by another tenant then
--- (contract §4, last paragraph) keeps its dispatch row.
+-- (contract §4, last paragraph) keeps its dispatch row, and so does one that somebody else set back to open: the dispatch row is what keeps a
+-- copy of its payload from running.
 WITH free AS MATERIALIZED (
     SELECT d.task_id
     FROM taskgate.dispatch d
@@ -35,7 +36,8 @@ WITH free AS MATERIALIZED (
       AND d.finished_at < now() - make_interval(secs => COALESCE(
             (SELECT k.seconds FROM unnest($3::text[], $4::float8[]) AS k (tenant_id, seconds) WHERE k.tenant_id = d.tenant_id), $2))
       AND /*unneeded*/
-      AND (t.id IS NULL OR taskgate.legacy_tenant(t.payload::text, t.group_id) IS NOT DISTINCT FROM d.tenant_id)
+      AND (t.id IS NULL OR t.status IN ('COMPLETED', 'FAILED', 'STOPPED')
+                           AND taskgate.legacy_tenant(t.payload::text, t.group_id) IS NOT DISTINCT FROM d.tenant_id)
     ORDER BY d.task_id
     FOR UPDATE OF d SKIP LOCKED
 ), gone AS (

@@ -147,9 +147,9 @@ class Incoming:
         messages = self._messages
         if messages is None:
             return
-        key = await self._receiver.known(self._authorization)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(Exception):  # the call has its answer already
             async with asyncio.timeout(DISCARD_SECONDS):
+                key = await self._receiver.known(self._authorization)
                 while await self._read(key, lambda: anext(messages, None)) is not None:
                     pass
 

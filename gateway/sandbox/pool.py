@@ -153,13 +153,18 @@ class Sandbox:
     async def _end(self, child: ProcessPool) -> None:
         if child in self._alive:
             self._alive.remove(child)
-            child.stop()  # type: ignore[no-untyped-call]
-            await asyncio.to_thread(child.join)
+            # Both may wait for a child that is being started.
+            await asyncio.shield(asyncio.to_thread(_stop, child))
 
     async def close(self) -> None:
         """Kill the children; calls under way, and later ones, end with `CancelledError`."""
         self._closed = True
         await asyncio.gather(*map(self._end, tuple(self._alive)))
+
+
+def _stop(child: ProcessPool) -> None:
+    child.stop()  # type: ignore[no-untyped-call]
+    child.join()
 
 
 def _begun(child: ProcessPool, seconds: float, work: tuple[Any, ...]) -> ProcessFuture[Any]:

@@ -15,7 +15,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus, FailureVerdict
 from gateway.tasks.payload import decode_payload, encode_json
-from gateway.tasks.run_type import RUN_TYPE
+from gateway.tasks.run_type import BUILT_IN
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
@@ -241,8 +241,8 @@ class Transitions:
             row = await db.fetchrow(SQL.lock_log, task_id)
             if row is None:
                 raise TaskNotFound
-            is_forgotten_run = dispatch is None and row["task_type"] == RUN_TYPE
-            if is_forgotten_run or row["status"] not in ("FAILED", "STOPPED"):
+            is_part_of_forgotten = dispatch is None and (row["task_type"] or "").startswith(BUILT_IN)
+            if is_part_of_forgotten or row["status"] not in ("FAILED", "STOPPED"):
                 raise TaskNotRetryable
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(

@@ -16,6 +16,8 @@ from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from gateway.submission.new_task import NewTask
 
+pytestmark = pytest.mark.timeout(420)
+
 MEGABYTE = 1024 * 1024
 SIZE = 10 * MEGABYTE - 1024
 COUNT = 40
@@ -52,7 +54,7 @@ async def test_what_a_crowd_of_large_tasks_holds(
                 task = NewTask("probe", f"g{number}", {"text": "x" * SIZE}, place, None, held="paused")
                 await waiting.intake.submit([task])
             await waiting.database.execute("UPDATE taskgate.dispatch SET held = NULL, due_at = now()")
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(240):
                 while await waiting.database.fetchval(QUEUED) < COUNT:
                     await asyncio.sleep(0.02)
             assert megabytes(process.pid, "VmHWM") - before < LARGEST_GROWTH

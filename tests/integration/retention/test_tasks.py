@@ -62,6 +62,17 @@ async def test_a_task_whose_row_would_show_it_to_another_tenant_stays(
     assert await remembered() == {task}
 
 
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
+async def test_a_task_whose_row_somebody_set_back_stays(
+    database: Database, old_task: Any, retention: Any, remembered: Any, status: str
+) -> None:
+    """A legacy worker's recovery does so; without the dispatch row a copy of the payload would run again."""
+    task = await old_task()
+    await database.execute("UPDATE task_logs SET status = $1", status)
+    await retention().tick()
+    assert await remembered() == {task}
+
+
 async def dead_letter(database: Database, task: str) -> None:
     await database.execute(
         "INSERT INTO taskgate.dead_letter (id, kind, task_type, reason) VALUES ($1, 'task', 'probe', 'expired')", task
@@ -160,9 +171,13 @@ async def test_a_forgotten_task_can_be_retried(database: Database, old_task: Any
     assert row["epoch"] > 1_000_000
 
 
-async def test_a_forgotten_run_of_a_dag_cannot(database: Database, old_task: Any, retention: Any) -> None:
+@pytest.mark.parametrize("task_type", ["taskgate.dag", "taskgate.approval"])
+async def test_a_forgotten_run_of_a_dag_cannot(
+    database: Database, old_task: Any, retention: Any, task_type: str
+) -> None:
+    """Nor can a node that means nothing without its run."""
     task = await old_task(state="failed")
-    await database.execute("UPDATE task_logs SET task_type = 'taskgate.dag'")
+    await database.execute("UPDATE task_logs SET task_type = $1", task_type)
     await retention().tick()
     with pytest.raises(TaskNotRetryable):
         await Transitions(database, Quiet()).retry(task)

@@ -135,6 +135,8 @@ ONLY_HTTP = {
     "GET /gateway/v1/ready": "grpc.health.v1.Health by service",
     "HEAD /health": "load balancers ask so",
     "HEAD /gateway/v1/ready": "load balancers ask so",
+    "GET /gateway/v1/started": "grpc.health.v1.Health answers once it has started",
+    "HEAD /gateway/v1/started": "load balancers ask so",
     "GET /gateway/v1/legacy-use": "about endpoints of existing clients, which are HTTP only",
     "GET /metrics": "Prometheus asks over HTTP",
     "GET /docs": "a page for people",

@@ -213,7 +213,7 @@ async def test_all_slots_are_taken(temporal, ask, database, monkeypatch):
     await temporal.engine().start_workflow(temporal.start("old"))
     async with asyncio.timeout(20):
         running = await runner.next()
-    answer = await ask(temporal.start("old"), wait=timedelta(seconds=2))
+    answer = await ask(temporal.start("old"), wait=timedelta(seconds=15))
     assert answer.outcome == "no_slot"
     running.finish(Completed())
 

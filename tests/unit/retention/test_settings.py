@@ -16,6 +16,11 @@ from gateway.settings import Settings
     [
         ({"retention_task_days": 1, "idempotency_hours": 48}, "TASKGATE_IDEMPOTENCY_HOURS"),
         ({"retention_tenants": {"acme": {"task_days": 1}}}, "TASKGATE_DRAIN_QUIET_HOURS"),
+        (
+            {"retention_task_log_days": 1, "retention_export": "x", "idempotency_hours": 48},
+            "TASKGATE_IDEMPOTENCY_HOURS",
+        ),
+        ({"retention_tenants": {"acme": {"task_log_days": 1}}, "retention_export": "x"}, "TASKGATE_DRAIN_QUIET_HOURS"),
         ({"retention_task_log_days": 60}, "TASKGATE_RETENTION_EXPORT"),
         ({"retention_tenants": {"acme": {"task_log_days": 60}}}, "TASKGATE_RETENTION_EXPORT"),
         ({"retention_tenants": {"acme": {"days": 60}}}, "Extra inputs"),

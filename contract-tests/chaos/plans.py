@@ -11,6 +11,8 @@ from checker import Request
 from world import TENANTS
 
 if TYPE_CHECKING:
+    import httpx
+
     from moves import Moves
 
 _PLANS: Final = "/gateway/v1/migration/plans"
@@ -65,11 +67,21 @@ class Planner:
         return state
 
     async def _until_answered(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """A conflict is an answer: it was done before, and the answer was lost, or it is not possible now."""
+        """A conflict is an answer: it was done before, and the answer was lost, or it is not possible now.
+
+        Tenants that overrides of the last plan still keep are waited for.
+        """
         while True:
             answer = await self._moves.ask(method, path, body)
-            if answer is not None and not answer.is_server_error:
+            if answer is not None and not answer.is_server_error and not _is_taken(answer):
                 if answer.is_error and answer.status_code != 409:
                     raise RuntimeError(f"a plan was answered {answer.status_code}: {answer.text}")
                 return
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _is_taken(answer: httpx.Response) -> bool:
+    if answer.status_code != 422:
+        return False
+    faults = answer.json().get("faults") or [{}]
+    return all(fault.get("code") == "taken" for fault in faults)

@@ -69,7 +69,7 @@ def build_runner(dependencies: Dependencies, fenced: Database) -> Runner:
     return Runner(
         fenced,
         Mover(fenced, stages, Detour(fenced), dependencies.flags.document),
-        Trouble(fenced),
+        Trouble(fenced, dependencies.flags.document),
         Gates(fenced, parity, _build_drain(dependencies)),
     )
 

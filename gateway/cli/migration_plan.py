@@ -154,8 +154,13 @@ def skip(
 
 
 @plan_app.command("approve")
-def approve(name: Name, why: Why, wave: OfWave = None, as_json: AsJson = False) -> None:
-    """Approve the present wave."""
+def approve(
+    name: Name,
+    why: Why,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="Refused when this is not the present wave")],
+    as_json: AsJson = False,
+) -> None:
+    """Approve the present wave, by its number."""
     _act(name, as_json=as_json, act="approve", why=why, wave=wave)
 
 

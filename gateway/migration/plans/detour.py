@@ -35,12 +35,12 @@ class Detour:
             await db.execute(SQL.mark, progress.name, names, "moved", True)
 
     async def shield(self, progress: Progress, why: str) -> None:
-        """Put all that the plan has moved where they were, until the flag can say it."""
+        """Put all that the plan has moved where they were, until the flag can say it: they are `moving` then."""
         rows = await self._db.fetch(SQL.to_take_back, progress.name, 2**31 - 1)
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, {row["tenant_id"]: Stage(row["before"] or Stage.OFF) for row in rows}, why)
-            await db.execute(SQL.mark, progress.name, [row["tenant_id"] for row in rows], "moved", True)
+            await db.execute(SQL.mark, progress.name, [row["tenant_id"] for row in rows], "moving", True)
 
     async def end(self, progress: Progress, names: Iterable[str], why: str) -> None:
         """Clear the overrides of these: the flag decides."""

@@ -27,6 +27,8 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PlanName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=100)]
 Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5}[smhd])$", description="`90s`, `30m`, `4h`, `2d`; `0`")]
 Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+TasksPercent = Annotated[float, Field(ge=0.001, le=100, multiple_of=0.001, allow_inf_nan=False)]
+"""A weight in the flag is a thousandth of a percent."""
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -103,7 +105,7 @@ class Wave(_Part):
     tenants: Annotated[list[Name], Field(min_length=1, max_length=10_000)] | None = None
     tier: Tier | None = Field(None, description="All of the tier, or `percent` of it")
     percent: Percent | None = Field(None, description="Of the tier's tenants, or of all, with those of earlier waves")
-    tasks_percent: Percent | None = Field(None, description="Of the tasks of everybody for whom nothing is set")
+    tasks_percent: TasksPercent | None = Field(None, description="Of the tasks of everybody for whom nothing is set")
     stage: StageName | None = Field(None, description="Default: the plan's")
     bake: Duration | None = Field(None, description="Default: the plan's")
     gates: Gates | None = Field(None, description="Default: the plan's")

@@ -15,7 +15,7 @@ from gateway.migration.flags.store import Also
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
-from gateway.migration.plans.shares import Shares
+from gateway.migration.plans.shares import Shares, is_further, standing
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import MoveTenants
 from gateway.routing.flag_document import Json
@@ -61,12 +61,13 @@ class Mover:
         try:
             version, settings = await self._flag()
         except FlagStoreUnavailable:
-            if not self._stages.may_detour:
+            known = self._known()
+            if known is None or not self._stages.may_detour:
                 raise
-            names = await self._begin(progress, rows, settings_of(self._known() or {}), stage)
+            names = await self._begin(progress, plan, rows, standing(known))
             await self._detour.move(progress, names, stage, _why(progress, plan))
             return True
-        names = await self._begin(progress, rows, settings, stage)
+        names = await self._begin(progress, plan, rows, settings)
         fault_points.passing("before_plan_move")
         wanted: dict[str, Stage | None] = {one: stage for one in names if settings.get(Scope(one)) is not stage}
         if wanted:
@@ -84,7 +85,7 @@ class Mover:
         try:
             version, settings = await self._flag()
         except FlagStoreUnavailable:
-            if self._stages.may_detour:
+            if self._known() is not None and self._stages.may_detour:
                 await self._detour.shield(progress, why)
             raise
         wanted = {
@@ -95,7 +96,7 @@ class Mover:
         wanted = {one: stage for one, stage in wanted.items() if settings.get(Scope(one)) is not stage}
         fault_points.passing("before_plan_move")
         if wanted:
-            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress))
+            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), is_back=True)
         fault_points.passing("after_plan_move")
         detoured = [row["tenant_id"] for row in rows if row["by_override"]]
         known = settings_of(self._known() or {}) if detoured else {}
@@ -112,32 +113,49 @@ class Mover:
         if not rows:
             return
         version, settings = await self._flag()
-        stages = {row["tenant_id"]: Stage(plan.stage_of(row["wave"])) for row in rows}
+        stages = {row["tenant_id"]: _folded(row, settings, plan) for row in rows}
         wanted: dict[str, Stage | None] = {
             one: stage for one, stage in stages.items() if settings.get(Scope(one)) is not stage
         }
         why = f"plan {progress.name}: the flag can be changed again"
         if wanted:
-            await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), force=True)
+            is_back = all(row["state"] == "moving" for row in rows)
+            await self._change(
+                progress,
+                wanted,
+                why,
+                version,
+                lambda db: check_unchanged(db, progress),
+                force=True,
+                is_back=is_back,
+            )
             return
         known = settings_of(self._known() or {})
         here = [one for one, stage in stages.items() if known.get(Scope(one)) is stage]
         await self._detour.end(progress, here, why)
-        await self._mark(progress, here, "moved")
+        shielded = {row["tenant_id"] for row in rows if row["state"] == "moving"}
+        await self._mark(progress, [one for one in here if one not in shielded], "moved")
+        await self._mark(progress, [one for one in here if one in shielded], "back")
 
     async def _flag(self) -> tuple[int, Mapping[Scope, Stage]]:
         version, document = await self._stages.document()
-        return version, settings_of(document["flags"][self._stages.flag_key])
+        return version, standing(document["flags"][self._stages.flag_key])
 
     async def _begin(
-        self, progress: Progress, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage], stage: Stage
+        self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], settings: Mapping[Scope, Stage]
     ) -> list[str]:
-        """Write down where they stand; those that are to be moved. Who stands there already is left alone."""
-        there = [
-            row["tenant_id"]
-            for row in rows
-            if row["state"] == "waiting" and settings.get(Scope(row["tenant_id"])) is stage
-        ]
+        """Write down where they stand; those that are to be moved.
+
+        Who stands there already is left alone, and who stands further, unless the wave names its tenants.
+        """
+        stage = Stage(plan.stage_of(progress.wave))
+        is_named = plan.waves[progress.wave].tenants is not None
+
+        def is_there(tenant: str) -> bool:
+            own = settings.get(Scope(tenant))
+            return own is stage or (not is_named and is_further(own or settings.get(Scope()), stage))
+
+        there = [row["tenant_id"] for row in rows if row["state"] == "waiting" and is_there(row["tenant_id"])]
         new = [row["tenant_id"] for row in rows if row["state"] == "waiting" and row["tenant_id"] not in there]
         before = [settings.get(Scope(one)) for one in new]
         async with self._db.transaction() as db:
@@ -156,9 +174,10 @@ class Mover:
         also: Also,
         *,
         force: bool = False,
+        is_back: bool = False,
     ) -> None:
         asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version, force=force)
-        await self._stages.move(progress.started_by or progress.created_by, asked, also)
+        await self._stages.move(progress.started_by or progress.created_by, asked, also, is_back=is_back)
 
     def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
         """Where the flag is in the database, flip and step are one transaction."""
@@ -185,6 +204,15 @@ def _ends(
         is_back = tenant in wanted or settings.get(Scope(tenant)) is _stage(row["before"])
         ends["back" if is_back else "left"].append(tenant)
     return ends
+
+
+def _folded(row: asyncpg.Record, settings: Mapping[Scope, Stage], plan: Plan) -> Stage | None:
+    """What the flag is to say in place of an override; who was being taken back stays where others put it since."""
+    stage = Stage(plan.stage_of(row["wave"]))
+    if row["state"] != "moving":
+        return stage
+    present = settings.get(Scope(row["tenant_id"]))
+    return _stage(row["before"]) if present is stage else present
 
 
 def _stage(name: str | None) -> Stage | None:

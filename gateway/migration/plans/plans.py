@@ -111,8 +111,7 @@ class Plans:
                     _allow(progress, ACTIVE, "paused")
                     after = replace(progress, state=PlanState.PAUSED, says=f"{who} paused it: {asked.why}")
                 case Act.RESUME:
-                    _allow(progress, (PlanState.PAUSED,), "resumed")
-                    after = replace(progress, state=progress.resumed, says=f"{who} resumed it: {asked.why}")
+                    after = await self._resume(db, progress, who, asked)
                 case Act.SKIP:
                     after = await _skip(db, progress, who, asked)
                     facts["tenant_id"] = asked.tenant_id
@@ -136,6 +135,14 @@ class Plans:
         says = f"{checked.plan.title_of(0)} begins"
         return replace(progress, state=PlanState.RUNNING, says=says, started_by=who, started_at=await self._time(db))
 
+    async def _resume(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
+        """A wave that was baking bakes anew."""
+        _allow(progress, (PlanState.PAUSED,), "resumed")
+        await db.execute(SQL.unpass, progress.name, progress.wave)
+        moved_at = None if progress.moved_at is None else await self._time(db)
+        says = f"{who} resumed it: {asked.why}"
+        return replace(progress, state=progress.resumed, moved_at=moved_at, says=says)
+
     async def _approve(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
         _allow(progress, _BEGUN, "approved")
         _check_wave(progress, asked.wave)
@@ -153,11 +160,15 @@ class Plans:
         document, plan = await asyncio.to_thread(read_plan, text)
         if name is not None and plan.name != name:
             raise PlanInvalid([document.fault("name", "/name", f"the plan calls itself {plan.name}, not {name}")])
-        taken = {row["tenant_id"]: row["plan"] for row in await db.fetch(SQL.taken, plan.name)}
+        rows = await db.fetch(SQL.taken, plan.name)
+        taken = {row["tenant_id"]: row["plan"] for row in rows}
+        over = frozenset(row["plan"] for row in rows if row["is_over"])
         others = {row["name"]: row["document"] for row in await db.fetch(SQL.others_under_way, plan.name)}
         sharing = next((one for one, text in others.items() if _shares(text)), None)
         tiers = {row["id"]: Tier.of_plan(row["plan"]) for row in await db.fetch(GUARD_SQL.tenants)}
-        return await asyncio.to_thread(check_plan, document, plan, World(await self._time(db), tiers, taken, sharing))
+        return await asyncio.to_thread(
+            check_plan, document, plan, World(await self._time(db), tiers, taken, sharing, over)
+        )
 
     async def _time(self, db: Executor) -> datetime:
         if self._now is not None:

@@ -29,9 +29,10 @@ SELECT name, document FROM taskgate.plan
 WHERE name <> $1 AND state IN ('running', 'baking', 'held', 'paused', 'rolling_back')
 
 -- name: taken
--- Tenants of those.
-SELECT t.tenant_id, t.plan FROM taskgate.plan_tenant t JOIN taskgate.plan p ON p.name = t.plan
-WHERE p.name <> $1 AND p.state IN ('running', 'baking', 'held', 'paused', 'rolling_back')
+-- Tenants of those, and of plans that are over but whose overrides still stand in for the flag.
+SELECT t.tenant_id, t.plan, p.state IN ('done', 'aborted') AS is_over
+FROM taskgate.plan_tenant t JOIN taskgate.plan p ON p.name = t.plan
+WHERE p.name <> $1 AND (p.state IN ('running', 'baking', 'held', 'paused', 'rolling_back') OR t.by_override)
 
 -- name: put_draft
 INSERT INTO taskgate.plan AS p (name, document, state, says, created_by) VALUES ($1, $2, 'draft', $3, $4)
@@ -62,7 +63,7 @@ SELECT tenant_id, wave, state, before, by_override FROM taskgate.plan_tenant
 WHERE plan = $1 AND state IN ('moving', 'moved') ORDER BY wave DESC, turn DESC LIMIT $2
 
 -- name: by_override
-SELECT tenant_id, wave, before FROM taskgate.plan_tenant WHERE plan = $1 AND by_override ORDER BY wave, turn LIMIT $2
+SELECT tenant_id, wave, state, before FROM taskgate.plan_tenant WHERE plan = $1 AND by_override ORDER BY wave, turn LIMIT $2
 
 -- name: mark
 -- These tenants ($2) are in this state; $4: by an override.
@@ -75,6 +76,10 @@ FROM unnest($2::text[], $3::text[]) AS t (id, before) WHERE p.plan = $1 AND p.te
 
 -- name: passed
 UPDATE taskgate.plan_tenant SET has_passed = true WHERE plan = $1 AND tenant_id = ANY ($2::text[])
+
+-- name: unpass
+-- A wave that bakes anew has shown nothing yet.
+UPDATE taskgate.plan_tenant SET has_passed = false WHERE plan = $1 AND wave = $2 AND has_passed
 
 -- name: skip_tenant
 UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND tenant_id = $2 AND NOT is_skipped RETURNING state
@@ -94,6 +99,11 @@ FROM taskgate.plan_tenant WHERE plan = $1 GROUP BY wave ORDER BY wave
 -- Tenants of a wave that gates ask about.
 SELECT tenant_id, has_passed FROM taskgate.plan_tenant
 WHERE plan = $1 AND wave = $2 AND state = 'moved' AND NOT is_skipped ORDER BY turn
+
+-- name: moved
+-- Whom the flag is to keep where the waves until $2 put them.
+SELECT tenant_id, wave FROM taskgate.plan_tenant
+WHERE plan = $1 AND wave <= $2 AND state = 'moved' AND NOT is_skipped AND NOT by_override ORDER BY wave, turn
 
 -- name: troubled
 -- Tenants of the waves until $2 that are not skipped and have an override, or a guardrail that has something to say.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,8 @@ from gateway.migration.ledger.writer import append_step
 from gateway.migration.plans.document import Plan, read_plan
 from gateway.storage.database import type_Connection
 from gateway.storage.queries import Queries
+
+_SHARES: Final = ("share_before", "share_after")
 
 SQL = Queries("gateway.migration.plans", "plans.sql")
 
@@ -63,7 +65,7 @@ class Progress:
     approved_by: str | None
     approved_at: datetime | None
     share_before: Mapping[str, Any] | None
-    share_after: str | None
+    share_after: Sequence[Mapping[str, Any]] | None
     created_by: str
     created_at: datetime
     started_by: str | None
@@ -92,10 +94,8 @@ def _plan(document: str) -> Plan:
 
 def progress_of(row: asyncpg.Record) -> Progress:
     fields = dict(row)
-    share = fields.pop("share_before")
-    return Progress(
-        state=PlanState(fields.pop("state")), share_before=None if share is None else json.loads(share), **fields
-    )
+    before, after = (None if share is None else json.loads(share) for share in map(fields.pop, _SHARES))
+    return Progress(state=PlanState(fields.pop("state")), share_before=before, share_after=after, **fields)
 
 
 async def write(
@@ -125,7 +125,7 @@ async def put(db: type_Connection, progress: Progress) -> Progress:
         progress.approved_by,
         progress.approved_at,
         None if progress.share_before is None else json.dumps(progress.share_before),
-        progress.share_after,
+        None if progress.share_after is None else json.dumps(progress.share_after),
         progress.started_by,
         progress.started_at,
         progress.ended_at,

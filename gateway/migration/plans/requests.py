@@ -30,7 +30,7 @@ class ActOnPlan(BaseModel):
     why: Why
     tenant_id: Name | None = Field(None, description="`skip`: this tenant; left out: the rest of the present wave")
     wave: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="`skip`, `approve`: refused when this is not the present wave"
+        None, description="`skip`, `approve` (which needs it): refused when this is not the present wave"
     )
 
     @model_validator(mode="after")
@@ -39,4 +39,6 @@ class ActOnPlan(BaseModel):
             raise ValueError("only skip takes a tenant_id")
         if self.wave is not None and self.act not in (Act.SKIP, Act.APPROVE):
             raise ValueError("only skip and approve take a wave")
+        if self.wave is None and self.act is Act.APPROVE:
+            raise ValueError("approve needs the wave, so that an approval given twice is not one of the next wave")
         return self

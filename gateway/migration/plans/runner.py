@@ -18,6 +18,7 @@ from gateway.migration.plans.document import Plan
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
 from gateway.migration.plans.trouble import Gates, Trouble
+from gateway.recovery.fenced_database import LeadershipLost
 from gateway.storage.database import Database
 from gateway.tasks import fault_points
 
@@ -54,20 +55,27 @@ class Runner:
         self._now = now or self._database_now
         self._monotonic = monotonic
         self._rests: dict[str, float] = {}
+        self._fold_rests: dict[str, float] = {}
 
     async def tick(self) -> None:
-        """Look once. Raises `LeadershipLost`, `DatabaseUnavailable`."""
+        """Look once; what is wrong with one plan does not keep another waiting.
+
+        Raises `LeadershipLost`, `DatabaseUnavailable`.
+        """
         for row in await self._db.fetch(SQL.under_way):
-            progress = progress_of(row)
             try:
+                progress = progress_of(row)
                 await self._look(progress)
             except (PlanChanged, StageVersionStale) as error:
-                log.debug("plan %s: %s; it is looked at again", progress.name, error.message)
-            except DatabaseUnavailable:
+                log.debug("plan %s: %s; it is looked at again", row["name"], error.message)
+            except (DatabaseUnavailable, LeadershipLost):
                 raise
             except ApiError as error:
-                self._rest(progress.name, error.retry_after or REST_SECONDS)
-                await self._refused(progress.name, error.message)
+                self._rest(row["name"], error.retry_after or REST_SECONDS)
+                await self._refused(row["name"], error.message)
+            except Exception:
+                self._rest(row["name"], REST_SECONDS)
+                log.exception("plan %s: an error that was not foreseen; it is looked at again", row["name"])
 
     async def _look(self, progress: Progress) -> None:
         plan, is_resting = progress.plan, self._monotonic() < self._rests.get(progress.name, 0.0)
@@ -75,7 +83,7 @@ class Runner:
             if not is_resting:
                 await self._take_back(progress, plan)
             return
-        if not is_resting:
+        if not is_resting and self._monotonic() >= self._fold_rests.get(progress.name, 0.0):
             await self._fold(progress, plan)
         if progress.state not in ACTIVE:
             return
@@ -143,13 +151,14 @@ class Runner:
         except (DatabaseUnavailable, PlanChanged):
             raise
         except ApiError as error:
+            self._fold_rests[progress.name] = self._monotonic() + (error.retry_after or REST_SECONDS)
             log.debug("plan %s: its overrides stay: %s", progress.name, error.message)
 
     async def _go_on(self, progress: Progress) -> None:
         """After trouble a wave bakes anew: who was mended has shown nothing yet."""
         moved_at = None if progress.moved_at is None else await self._now()
         mended = replace(progress, is_troubled=False, moved_at=moved_at)
-        await self._become(mended, mended.resumed, "what held it is over; it goes on")
+        await self._become(mended, mended.resumed, "what held it is over; it goes on", is_anew=True)
 
     async def _refused(self, name: str, why: str) -> None:
         row = await self._db.fetchrow(SQL.plan, name)
@@ -163,8 +172,11 @@ class Runner:
             state = PlanState.ROLLING_BACK if is_back else PlanState.HELD
             await self._become(replace(progress, is_troubled=is_troubled), state, why)
 
-    async def _become(self, progress: Progress, state: PlanState, says: str) -> Progress:
-        """Write what is new; a change of state is an entry of the ledger, other words are not."""
+    async def _become(self, progress: Progress, state: PlanState, says: str, *, is_anew: bool = False) -> Progress:
+        """Write what is new; a change of state is an entry of the ledger, other words are not.
+
+        `is_anew`: its wave has to show again that it is well.
+        """
         row = await self._db.fetchrow(SQL.plan, progress.name)
         before = None if row is None else progress_of(row)
         after = replace(progress, state=state, says=says)
@@ -177,6 +189,8 @@ class Runner:
         )
         fault_points.passing("before_plan_step")
         async with self._db.transaction() as db:
+            if is_anew:
+                await db.execute(SQL.unpass, progress.name, progress.wave)
             written = await write(db, after, AUTHOR, says) if is_step else await put(db, after)
         fault_points.passing("after_plan_step")
         if is_step:

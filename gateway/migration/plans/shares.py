@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from gateway.migration.flags.errors import StageChangeRefused
+from gateway.migration.flags.store import Also
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import Progress, check_unchanged, put
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
 from gateway.routing.flag_document import FULL_WEIGHT, Json
-from gateway.routing.flag_text import default_unit, describe_default
+from gateway.routing.flag_edit import settings_of
+from gateway.routing.flag_text import default_unit
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
 
+_ORDER: Final = tuple(Stage)
 _END_IT: Final = "end that first (taskgate flags set --default)"
 
 
@@ -27,57 +33,85 @@ class Shares:
     async def is_moved(self, progress: Progress, plan: Plan) -> bool:
         """Whether the percentage of the wave is moved."""
         _, flag = await self._flag()
-        stage = plan.stage_of(progress.wave)
-        return _share(flag, stage) == {"stage": stage, "percent": plan.waves[progress.wave].tasks_percent}
+        return _says(flag, {"stage": plan.stage_of(progress.wave), "percent": plan.waves[progress.wave].tasks_percent})
 
     async def move(self, progress: Progress, plan: Plan) -> bool:
         """Move the percentage of the wave; False: it is moved."""
         percent, stage = plan.waves[progress.wave].tasks_percent, plan.stage_of(progress.wave)
         assert percent is not None
         version, flag = await self._flag()
-        if _share(flag, stage) == {"stage": stage, "percent": percent}:
-            if progress.share_after != (said := describe_default(flag)):
-                await self._note(progress, progress.share_before, said)
+        share = {"stage": stage, "percent": percent}
+        if _says(flag, share):
+            if progress.share_after is not None and len(progress.share_after) > 1:
+                async with self._db.transaction() as db:
+                    await put(db, replace(progress, share_after=[share]))
                 return True
             return False
         if progress.share_before is None:
-            await self._note(progress, _share(flag, stage), progress.share_after)
+            async with self._db.transaction() as db:
+                await put(db, replace(progress, share_before=_share(flag, stage)))
             return True
+        # Where the ledger is written first, the flag may stay as it is now.
+        present = (
+            [] if self._stages.is_one_transaction else [one for one in progress.share_after or () if _says(flag, one)]
+        )
+        after = replace(progress, share_after=[*present, share])
+
+        async def also(db: type_Connection) -> None:
+            await put(db, after)
+
         why = f"plan {progress.name}, {plan.title_of(progress.wave)}: {plan.why}"
-        await self._put(progress, {"stage": stage, "percent": percent}, why, version)
+        await self._put(progress, share, why, version, also)
         return True
 
     async def take_back(self, progress: Progress, why: str) -> bool:
         """Put the default where it was; False: it is there, or others changed it since."""
-        if progress.share_before is None:
+        if progress.share_before is None or progress.share_after is None:
             return False
         version, flag = await self._flag()
-        stage = progress.share_before["stage"]
-        is_ours = progress.share_after in (None, describe_default(flag))
-        if not is_ours or _share(flag, stage) == progress.share_before:
+        is_ours = any(_says(flag, one) for one in progress.share_after)
+        if not is_ours or _says(flag, progress.share_before):
             return False
-        await self._put(progress, progress.share_before, why, version)
+        await self._put(
+            progress, progress.share_before, why, version, lambda db: check_unchanged(db, progress), is_back=True
+        )
         return True
 
-    async def _put(self, progress: Progress, share: Any, why: str, version: int) -> None:
-        async def also(db: type_Connection) -> None:
-            await check_unchanged(db, progress)
-
+    async def _put(
+        self, progress: Progress, share: Any, why: str, version: int, also: Also, *, is_back: bool = False
+    ) -> None:
         who = progress.started_by or progress.created_by
         common = {"why": why[:1000], "based_on": version, "stage": share["stage"]}
         if share["percent"] == 100:
-            await self._stages.set(who, SetStage.model_validate({**common, "everything": True}), also)
+            await self._stages.set(who, SetStage.model_validate({**common, "everything": True}), also, is_back=is_back)
         else:
             asked = SetRollout.model_validate({**common, "percent": share["percent"], "unit": "task"})
-            await self._stages.roll_out(who, asked, also)
-
-    async def _note(self, progress: Progress, before: Any, after: str | None) -> None:
-        async with self._db.transaction() as db:
-            await put(db, replace(progress, share_before=before, share_after=after))
+            await self._stages.roll_out(who, asked, also, is_back=is_back)
 
     async def _flag(self) -> tuple[int, Json]:
         version, document = await self._stages.document()
         return version, document["flags"][self._stages.flag_key]
+
+
+def standing(flag: Json) -> dict[Scope, Stage]:
+    """What is set in the flag, and below `Scope()` the default where it is one stage for all."""
+    variation = (flag.get("fallthrough") or {}).get("variation")
+    default = {} if variation is None else {Scope(): Stage(flag["variations"][variation])}
+    return {**default, **settings_of(flag)}
+
+
+def is_further(one: Stage | None, other: Stage) -> bool:
+    """Whether it comes later in the move; None is nowhere."""
+    return one is not None and _ORDER.index(one) > _ORDER.index(other)
+
+
+def _says(flag: Json, share: Mapping[str, Any]) -> bool:
+    """Whether the default is this share."""
+    fallthrough, weight = flag.get("fallthrough") or {}, round(share["percent"] * FULL_WEIGHT / 100)
+    if (variation := fallthrough.get("variation")) is not None:
+        return bool(flag["variations"][variation] == share["stage"] and weight == FULL_WEIGHT)
+    weights = {flag["variations"][one["variation"]]: one["weight"] for one in fallthrough["rollout"]["variations"]}
+    return default_unit(flag) == "task" and weights.get(share["stage"]) == weight
 
 
 def _share(flag: Json, stage: str) -> dict[str, Any]:

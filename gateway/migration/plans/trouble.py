@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
@@ -18,9 +20,14 @@ from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity, Report
 from gateway.migration.plans.document import ParityGate, Plan
 from gateway.migration.plans.progress import SQL, Progress
+from gateway.migration.plans.shares import is_further, standing
+from gateway.routing.flag_document import Json
+from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL, Stage, backend_of
 from gateway.storage.database import Database
 
+#: So long (seconds) a change of the flag may take until it is in force here.
+IN_FORCE_SECONDS: Final = 30.0
 #: Who is named of those that are in the way, and tenants that are asked for their parity at once.
 _NAMED: Final = 3
 _ASKED: Final = 200
@@ -31,8 +38,18 @@ _EMPTY: Final = (DrainVerdict.DRAINED, DrainVerdict.SAFE)
 class Trouble:
     """Reads what guardrails and people did to a plan's tenants. Raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        known: Callable[[], Json | None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`known` is the flag in force here."""
         self._db = database
+        self._known = known
+        self._monotonic = monotonic
+        self._behind: dict[str, dict[str, float]] = {}
 
     async def of(self, progress: Progress, plan: Plan) -> str | None:
         """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
@@ -44,29 +61,56 @@ class Trouble:
         if any(wave.tasks_percent is not None for wave in plan.waves[: progress.wave + 1]):
             everybody = await self._db.fetch(SQL.troubled_anywhere, GUARDRAIL, progress.started_at)
             stage = Stage(plan.stage_of(progress.wave))
-            said += [line for row in everybody if (line := _sentence(row, stage, progress.name))]
+            named = {row["tenant_id"] for row in rows}
+            others = [row for row in everybody if row["tenant_id"] not in named]
+            said += [line for row in others if (line := _sentence(row, stage, None))]
+        said += await self._taken_back(progress, plan)
         said = list(dict.fromkeys(said))
         more = f"; and {len(said) - _NAMED} more tenants" if len(said) > _NAMED else ""
         return "; ".join(said[:_NAMED]) + more if said else None
 
+    async def _taken_back(self, progress: Progress, plan: Plan) -> list[str]:
+        """Whom somebody moved back in the flag; a change needs a moment until it is in force here."""
+        flag, now = self._known(), self._monotonic()
+        rows = await self._db.fetch(SQL.moved, progress.name, progress.wave) if flag is not None else []
+        before, behind, said = self._behind.get(progress.name, {}), {}, []
+        settings = standing(flag) if flag is not None else {}
+        for row in rows:
+            tenant, stage = row["tenant_id"], Stage(plan.stage_of(row["wave"]))
+            stands = settings.get(Scope(tenant)) or settings.get(Scope())
+            if stands is stage or is_further(stands, stage):
+                continue
+            behind[tenant] = before.get(tenant, now)
+            if now - behind[tenant] >= IN_FORCE_SECONDS:
+                again = f"taskgate flags set --tenant {tenant} --stage {stage} --why …"
+                what = f"the flag has tenant {tenant} at {stands or 'no stage of its own'}, where the plan put {stage}"
+                said.append(f"{what}: {again}, {_skip(progress.name, tenant)}")
+        self._behind[progress.name] = behind
+        return said
 
-def _sentence(row: asyncpg.Record, stage: Stage, plan: str) -> str | None:
+
+def _sentence(row: asyncpg.Record, stage: Stage, plan: str | None) -> str | None:
+    """`plan`: the one that can leave the tenant out; a percentage of tasks cannot."""
     tenant = row["tenant_id"]
-    skip = f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
+    skip = "" if plan is None else f", {_skip(plan, tenant)}"
     if row["stage"] is not None and row["stage"] != stage:
         clear = f"taskgate route override clear --tenant {tenant} --why …"
         if row["set_by"] == GUARDRAIL:
             taken = f"the guardrail took tenant {tenant} back to {row['stage']} ({row['why']})"
-            return f"{taken}: mend the cause, then {clear}, {skip}"
-        return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}, {skip}"
+            return f"{taken}: mend the cause, then {clear}{skip}"
+        return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}{skip}"
     if row["phase"] == "locked":
         unlock = f"taskgate migration guardrails unlock --tenant {tenant} --why …"
-        return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}, {skip}"
+        return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}{skip}"
     concerns = json.loads(row["concerns"] or "{}").values()
     holds = [one["why"] for one in concerns if one["response"] != Response.NOTIFY]
     if holds and backend_of(stage) == TEMPORAL:
-        return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that, {skip}"
+        return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that{skip}"
     return None
+
+
+def _skip(plan: str, tenant: str) -> str:
+    return f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
 
 
 class Gates:
@@ -83,7 +127,7 @@ class Gates:
         gates = plan.gates_of(progress.wave)
         title = plan.title_of(progress.wave)
         if gates.approval and progress.approved_by is None:
-            yes = f"taskgate migration plan approve {progress.name} --why …"
+            yes = f"taskgate migration plan approve {progress.name} --wave {progress.wave + 1} --why …"
             return [f"{title} waits for a person's approval: {yes}"]
         rows = await self._db.fetch(SQL.asked_of, progress.name, progress.wave)
         found = []
@@ -122,7 +166,8 @@ class Gates:
             return worse[:_NAMED]
         if share >= gate.tenants_percent:
             return []
-        return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {open_[0]}"]
+        what = open_[0] if open_ else "the others are asked next"
+        return [f"parity: {share:.0f} % of {len(rows)} tenants pass, {gate.tenants_percent:g} % must: {what}"]
 
     def _next(self, rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
         """Who is asked this time; of many everybody has a turn."""

@@ -20,12 +20,14 @@ from gateway.routing.stages import REDIS, Stage, backend_of
 @dataclass(frozen=True, slots=True)
 class World:
     """What a plan is checked against. `taken`: tenants of other plans that are under way, and the plan of each;
-    `sharing`: a plan under way that moves a percentage of everybody's tasks."""
+    `sharing`: a plan under way that moves a percentage of everybody's tasks; `over`: plans among those of `taken` that
+    are over, and whose overrides still stand in for the flag."""
 
     now: datetime
     tiers: Mapping[str, Tier]
     taken: Mapping[str, str]
     sharing: str | None = None
+    over: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ def check_plan(document: Document, plan: Plan, world: World) -> Checked:
     for number, tenants in enumerate(waves):
         for other, whom in _rivals(plan.waves[number], tenants, world).items():
             message = f"plan {other} is under way and {whom}: end it first (taskgate migration plan abort {other})"
+            if other in world.over:
+                message = f"plan {other} is over, but by overrides it still {whom}: wait until the flag can be changed"
             faults.append(document.fault("taken", f"/waves/{number}", message))
     if faults:
         raise PlanInvalid(faults)

@@ -92,7 +92,7 @@ class Stages:
     @property
     def may_detour(self) -> bool:
         """Whether overrides may stand in for a flag that cannot be changed now, since it is held by others."""
-        return self._store.source == "launchdarkly"
+        return self._store.source == "launchdarkly" and self._store.refusal is None
 
     async def view(self) -> Json:
         """Who is at which stage, as the flag says now, and the overrides above it."""
@@ -133,33 +133,43 @@ class Stages:
         held = await self._store.held()
         return held.version, self._sound(held)
 
-    async def set(self, who: str, asked: SetStage, also: Also = nothing_else) -> Changed:
-        """Put a scope, or the default, at a stage; `also` as of `move`."""
-        stage = Stage(asked.stage)
-        return await self._edit(who, asked, asked.scope, lambda flag: with_stage(flag, asked.scope, stage), stage, also)
+    async def set(self, who: str, asked: SetStage, also: Also = nothing_else, *, is_back: bool = False) -> Changed:
+        """Put a scope, or the default, at a stage; `also` and `is_back` as of `move`."""
+        stage, scope = Stage(asked.stage), asked.scope
+        held = None if is_back else stage
+        changed = await self._edit(who, asked, scope, lambda flag: with_stage(flag, scope, stage), held, also)
+        changed.notes[:0] = written_notes(stage, self._configured)
+        return changed
 
     async def unset(self, who: str, asked: UnsetStage) -> Changed:
         """Take the stage of a scope away."""
         return await self._edit(who, asked, asked.scope, lambda flag: without_stage(flag, asked.scope))
 
-    async def roll_out(self, who: str, asked: SetRollout, also: Also = nothing_else) -> Changed:
-        """Move a percentage of the default to a stage; `also` as of `move`."""
+    async def roll_out(
+        self, who: str, asked: SetRollout, also: Also = nothing_else, *, is_back: bool = False
+    ) -> Changed:
+        """Move a percentage of the default to a stage; `also` and `is_back` as of `move`."""
         stage = Stage(asked.stage)
 
         def change(flag: Json) -> Json:
             unit = asked.unit or default_unit(flag) or "tenant"
             return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
 
-        return await self._edit(who, asked, Scope(), change, stage, also)
+        changed = await self._edit(who, asked, Scope(), change, None if is_back else stage, also)
+        changed.notes[:0] = written_notes(stage, self._configured)
+        return changed
 
-    async def move(self, who: str, asked: MoveTenants, also: Also = nothing_else) -> Changed:
-        """Several tenants in one version; `also` runs in the transaction that writes the ledger."""
+    async def move(self, who: str, asked: MoveTenants, also: Also = nothing_else, *, is_back: bool = False) -> Changed:
+        """Several tenants in one version; `also` runs in the transaction that writes the ledger.
+
+        `is_back`: a rollback, which guardrails do not stop.
+        """
         stages = {Scope(tenant): None if stage is None else Stage(stage) for tenant, stage in asked.stages.items()}
         self._check_writable()
         held = await self._store.held()
         document, warnings = deepcopy(self._sound(held)), []
         for scope, stage in stages.items():
-            if stage is not None:
+            if stage is not None and not is_back:
                 warnings += await self._held(scope, stage, force=asked.force)
         document["flags"][self._flag_key] = with_stages(document["flags"][self._flag_key], stages)
         what = f"{len(stages)} tenants"
@@ -188,6 +198,7 @@ class Stages:
         stage: Stage | None = None,
         also: Also = nothing_else,
     ) -> Changed:
+        """`stage`: what guardrails are asked about."""
         self._check_writable()
         held = await self._store.held()
         document = deepcopy(self._sound(held))
@@ -199,9 +210,7 @@ class Stages:
         except FlagChangeRefused as error:
             raise StageChangeRefused(error.message) from None
         describe = partial(describe_scope, scope=scope)
-        changed = await self._change(who, asked, held, document, str(scope), describe, warnings, also)
-        changed.notes[:0] = written_notes(stage, self._configured)
-        return changed
+        return await self._change(who, asked, held, document, str(scope), describe, warnings, also)
 
     async def _held(self, scope: Scope, stage: Stage, *, force: bool) -> list[str]:
         """As `check_holds`; the flag may be changed while the database is away, where it is held elsewhere."""

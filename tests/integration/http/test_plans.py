@@ -77,7 +77,8 @@ async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient
     stale = await admin.put(f"{PATH}/spring", content=PLAN, headers=YAML, params={"based_on": 0})
     assert error(stale) == (409, "plan_stale")
     acts = f"{PATH}/spring/acts"
-    assert error(await admin.post(acts, json={"act": "approve", "why": "w"})) == (409, "plan_refused")
+    assert error(await admin.post(acts, json={"act": "approve", "why": "w"})) == (422, "invalid_request")
+    assert error(await admin.post(acts, json={"act": "approve", "why": "w", "wave": 1})) == (409, "plan_refused")
     assert error(await admin.post(acts, json={"act": "pause", "why": "w", "tenant_id": "x"})) == (
         422,
         "invalid_request",
@@ -86,7 +87,7 @@ async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient
     held = await until(admin, "held")
     assert held["says"].startswith("wave 1 (pilot) waits for a person's approval")
     assert (await admin.post(acts, json={"act": "approve", "why": "w", "wave": 1})).status_code == 200
-    assert error(await admin.post(acts, json={"act": "approve", "why": "w"})) == (409, "plan_refused")
+    assert error(await admin.post(acts, json={"act": "approve", "why": "w", "wave": 1})) == (409, "plan_refused")
     done = await until(admin, "done")
     assert done["waves"][0]["moved"] == 1
     assert [step["who"] for step in done["steps"]][-2:] == ["root", "root"]

@@ -90,7 +90,8 @@ class PlanWorld:
         routing = self.routing
         mover = Mover(fenced, self._door(fenced), Detour(fenced), routing.flags.document)
         gates = Gates(fenced, Parity(fenced, routing.router, days=30), self.drain)
-        self.runner = Runner(fenced, mover, Trouble(fenced), gates, now=self.clock, monotonic=lambda: self.idle)
+        trouble = Trouble(fenced, routing.flags.document)
+        self.runner = Runner(fenced, mover, trouble, gates, now=self.clock, monotonic=lambda: self.idle)
         self.guardrails = Evaluator(
             fenced,
             Counting(Evidence(fenced), monotonic=lambda: self.idle),

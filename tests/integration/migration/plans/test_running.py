@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.migration.plans import trouble
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
-from gateway.migration.stages.requests import SetOverride
+from gateway.migration.stages.requests import ClearOverride, SetOverride, SetStage
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import Stage
 from gateway.tasks import fault_points
 
 World = Any
@@ -121,10 +124,12 @@ async def test_an_approval_is_waited_for_and_given_once(world: World) -> None:
     await world.write("name: spring\nwhy: w\nbake: '0'\ngates: {approval: true}\nwaves: [{tenants: [acme]}]\n")
     await world.act("start")
     held = await world.until("held")
-    assert held["says"] == ("wave 1 waits for a person's approval: taskgate migration plan approve spring --why …")
-    assert (await world.act("approve", who="bob"))["approved_by"] == "bob"
+    assert held["says"] == (
+        "wave 1 waits for a person's approval: taskgate migration plan approve spring --wave 1 --why …"
+    )
+    assert (await world.act("approve", who="bob", wave=1))["approved_by"] == "bob"
     with pytest.raises(PlanRefused, match="wave 1 was approved by bob at 2026-11-28 12:00 UTC already; once is enough"):
-        await world.act("approve")
+        await world.act("approve", wave=1)
     await world.until("done", minutes=1)
 
 
@@ -167,6 +172,31 @@ async def test_a_persons_override_is_in_the_way_and_is_named(world: World) -> No
     assert sorted(await world.settings()) == ["globex", "initech", "umbrella"]
 
 
+async def test_a_person_who_takes_a_tenant_back_in_the_flag_is_in_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write(THREE)
+    await world.act("start")
+    await world.until("baking")
+    await world.routing.until_stage(Stage.LIVE, RouteQuery("acme", "backup"))
+    monkeypatch.setattr(world.runner._trouble, "_monotonic", lambda: world.idle)
+    await world.tick(minutes=1)
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(tenant_id="acme", stage="off", why="w", based_on=version))
+    await world.routing.until_stage(Stage.OFF, RouteQuery("acme", "backup"))
+    await world.tick(minutes=1)
+    assert (await world.plan())["state"] == "baking"
+    await world.tick()
+    held = await world.plan()
+    assert (held["state"], held["says"]) == (
+        "held",
+        "the flag has tenant acme at off, where the plan put live: taskgate flags set --tenant acme --stage live"
+        " --why …, or leave it out: taskgate migration plan skip spring --tenant acme --why …",
+    )
+    await world.act("skip", tenant_id="acme")
+    assert (await world.until("baking"))["says"] == "what held it is over; it goes on"
+
+
 async def test_parity_holds_without_data_and_says_what_is_needed(world: World) -> None:
     await world.write("name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 50}}\nwaves: [{tenants: [acme]}]\n")
     await world.act("start")
@@ -200,6 +230,36 @@ async def test_parity_passes_with_its_sample_size_and_a_regression_holds(world: 
     assert (await world.plan())["wave"] == 2
 
 
+async def _passed(world: World) -> list[str]:
+    rows = await world.database.fetch("SELECT tenant_id FROM taskgate.plan_tenant WHERE has_passed ORDER BY 1")
+    return [row["tenant_id"] for row in rows]
+
+
+async def test_who_has_passed_shows_it_again_after_trouble_and_after_a_pause(world: World) -> None:
+    await world.write(
+        "name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 500}}\nwaves: [{tenants: [acme, globex]}]\n"
+    )
+    await world.ran("acme", "redis", 1000, 10, minutes_ago=60)
+    await world.act("start")
+    await world.until("held")
+    await world.ran("acme", "temporal", 500, 5)
+    await world.tick(2, minutes=1)
+    assert await _passed(world) == ["acme"]
+    await world.act("pause")
+    resumed = await world.act("resume")
+    assert (await _passed(world), resumed["moved_at"]) == ([], world.now)
+    await world.tick(2, minutes=1)
+    assert await _passed(world) == ["acme"]
+    override = SetOverride(tenant_id="globex", stage="off", why="audit", based_on=0)
+    await world.stages.overrides.set("eve", override)
+    await world.tick(minutes=1)
+    version = await world.database.fetchval("SELECT version FROM taskgate.route_override")
+    await world.stages.overrides.clear("eve", ClearOverride(tenant_id="globex", why="done", based_on=version))
+    await world.tick()
+    assert (await world.plan())["says"] == "what held it is over; it goes on"
+    assert await _passed(world) == []
+
+
 async def test_a_drain_is_waited_for(world: World) -> None:
     await world.write("name: spring\nwhy: w\nbake: '0'\ngates: {drain: drained}\nwaves: [{tenants: [acme, globex]}]\n")
     world.drain.left["globex"] = 3
@@ -221,6 +281,102 @@ async def test_a_percentage_of_tasks_moves_the_default_and_back(world: World) ->
     await world.act("rollback")
     await world.until("aborted", minutes=1)
     assert (await world.stages.view())["default"] == "off"
+
+
+async def test_an_error_of_one_plan_does_not_stop_those_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write("name: autumn\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}]\n")
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [globex]}]\n")
+    await world.act("start", "autumn")
+    await world.act("start")
+    move = world.runner._mover.move
+
+    async def broken(progress: Any, plan: Any) -> bool:
+        if progress.name == "autumn":
+            raise IndexError
+        return bool(await move(progress, plan))
+
+    monkeypatch.setattr(world.runner._mover, "move", broken)
+    await world.until("done", minutes=1)
+    assert await world.settings() == {"globex": "live"}
+
+
+async def test_of_many_all_asked_may_have_passed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble, "_ASKED", 1)
+    await world.write(
+        "name: spring\nwhy: w\nbake: '0'\ngates: {parity: {samples: 500}}\nwaves: [{tenants: [acme, globex]}]\n"
+    )
+    for tenant in ("acme", "globex"):
+        await world.ran(tenant, "redis", 1000, 10, minutes_ago=60)
+    await world.act("start")
+    await world.tick(2)
+    for tenant in ("acme", "globex"):
+        await world.ran(tenant, "temporal", 500, 5)
+    held = await world.until("held", minutes=1)
+    assert held["says"] == "parity: 50 % of 2 tenants pass, 100 % must: the others are asked next"
+    await world.until("done", minutes=1)
+
+
+async def test_a_percentage_of_tasks_leaves_no_tenant_out(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: 1h\nwaves: [{tasks_percent: 100}]\n")
+    await world.act("start")
+    await world.until("baking")
+    await world.trip("acme")
+    held = await world.until("held")
+    assert held["says"].endswith("mend the cause, then taskgate route override clear --tenant acme --why …")
+
+
+async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: World) -> None:
+    await world.write("name: far\nwhy: w\nstage: complete\nbake: '0'\nwaves: [{tenants: [acme, globex]}]\n")
+    await world.act("start", "far")
+    await world.until("done", minutes=1, name="far")
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}, {percent: 100}]\n")
+    await world.act("start")
+    done = await world.until("done", minutes=1)
+    assert await world.settings() == {"acme": "live", "globex": "complete", "initech": "live", "umbrella": "live"}
+    assert [(wave["moved"], wave["left"]) for wave in done["waves"]] == [(1, 0), (2, 1)]
+
+
+async def test_nobody_is_moved_behind_a_default_that_is_further(world: World) -> None:
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(everything=True, stage="complete", why="w", based_on=version, force=True))
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{percent: 100}]\n")
+    await world.act("start")
+    assert (await world.until("done", minutes=1))["waves"][0]["left"] == 4
+    assert await world.settings() == {}
+
+
+async def test_a_default_that_a_person_set_before_the_plan_moved_anything_stays(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 25}]\n")
+    await world.act("start")
+    await world.tick()
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(everything=True, stage="shadow", why="w", based_on=version))
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "shadow"
+
+
+async def test_what_a_plan_made_of_the_default_is_known_with_the_change(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 33.333}]\n")
+    await world.act("start")
+    await world.tick(2)
+    assert (await world.stages.view())["default"] == "off 66.667 %, live 33.333 % by task"
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "off"
+
+
+async def test_a_rollback_is_not_stopped_by_a_freeze_of_the_guardrails(world: World) -> None:
+    for name, stage in (("before", "live"), ("spring", "rampdown")):
+        await world.write(f"name: {name}\nwhy: w\nstage: {stage}\nbake: '0'\nwaves: [{{tenants: [acme]}}]\n")
+        await world.act("start", name)
+        await world.until("done", minutes=1, name=name)
+    await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('w')")
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert await world.settings() == {"acme": "live"}
 
 
 @pytest.mark.timeout(120)

@@ -13,6 +13,8 @@ import pytest
 from gateway.migration.flags.errors import FlagStoreUnavailable
 from gateway.migration.flags.store import Also, FileStore, Held, TableStore, nothing_else
 from gateway.migration.ledger.writer import Flip
+from gateway.migration.plans.errors import PlanInvalid
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flag_file import FlagChange, FlagFile
@@ -51,6 +53,9 @@ async def elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     world.store = lambda database: Elsewhere(database, KEY)
     world.stages = world._door(world.database)
     await world.begin_term()
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(everything=True, stage="off", why="a flag", based_on=version))
+    await world.routing.until(lambda: world.routing.flags.document() is not None)
     return world
 
 
@@ -120,6 +125,45 @@ async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     await world.routing.until(lambda: not _targets(world))
     await world.until("aborted", minutes=1)
     assert (await world.settings(), await overrides(world)) == ({}, [])
+
+
+async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_where_they_were(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await world.routing.until(lambda: len(_targets(world)) == 2)
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick()
+    await world.act("abort")
+    with pytest.raises(PlanInvalid, match="plan spring is over, but by overrides it still moves acme, too"):
+        await world.write("name: rival\nwhy: w\nwaves: [{tenants: [acme]}]\n")
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    await world.tick(2, minutes=1)
+    await world.routing.until(lambda: not _targets(world))
+    await world.tick(minutes=1)
+    assert (await world.settings(), await overrides(world)) == ({}, [])
+    assert [wave["back"] for wave in (await world.plan())["waves"]] == [1, 1]
+    await world.write("name: rival\nwhy: w\nwaves: [{tenants: [acme]}]\n")
+
+
+@pytest.mark.parametrize("lack", ["token", "flag"])
+async def test_no_override_stands_in_for_a_flag_that_is_not_known_or_never_changed_from_here(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch, lack: str
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    if lack == "token":
+        monkeypatch.setattr(Elsewhere, "refusal", "no token")
+    else:
+        monkeypatch.setattr(world.runner._mover, "_known", lambda: None)
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.tick(3, minutes=1)
+    assert ((await world.plan())["says"], await overrides(world)) == ("LaunchDarkly does not answer", [])
 
 
 async def test_a_flag_file_that_is_read_only_holds_the_plan_and_writes_nothing(

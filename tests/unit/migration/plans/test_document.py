@@ -73,6 +73,15 @@ def test_every_fault_of_the_form_is_named_with_its_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("percent", ["0.0005", "33.3333"])
+def test_a_percentage_of_tasks_is_no_finer_than_a_weight_of_the_flag(percent: str) -> None:
+    with pytest.raises(PlanInvalid) as caught:
+        read_plan(f"{HEAD}waves: [{{tasks_percent: {percent}}}]")
+    assert [one.place for one in caught.value.faults] == ["/waves/0/tasks_percent"]
+    for fine in ("0.001", "0.003", "33.333", "57.001", "99.999", "100"):
+        read_plan(f"{HEAD}waves: [{{tasks_percent: {fine}}}]")
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [("waves: [", ""), ("why: again\nwaves: []", "/why")],

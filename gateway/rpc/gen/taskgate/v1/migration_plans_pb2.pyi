@@ -621,7 +621,7 @@ class ActOnPlanRequest(_message.Message):
     tenant_id: _builtins.str
     """`skip`: this tenant; absent: the rest of the present wave."""
     wave: _builtins.int
-    """`skip`, `approve`: refused when this is not the present wave."""
+    """`skip`, `approve` (which needs it): refused when this is not the present wave."""
     def __init__(
         self,
         *,

@@ -11,8 +11,8 @@ CREATE TABLE taskgate.plan (
     is_troubled        boolean NOT NULL DEFAULT false,  -- a guardrail or a person is in its way
     approved_by        text,                          -- of the wave
     approved_at        timestamptz,
-    share_before       jsonb,                         -- the default before the plan moved a percentage of tasks: stage, percent; and after it, in words
-    share_after        text,
+    share_before       jsonb,                         -- the default before the plan moved a percentage of tasks: stage, percent
+    share_after        text,                          -- JSON: what of that the plan set, last of all; NULL: nothing was moved
     created_by         text NOT NULL,
     created_at         timestamptz NOT NULL DEFAULT now(),
     started_by         text,

@@ -186,6 +186,7 @@ async def test_a_flag_file_that_is_read_only_holds_the_plan_and_writes_nothing(
         assert await world.database.fetchval("SELECT count(*) FROM taskgate.ledger") == before
     await world.until("done", minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "live"}
+    assert await world.flips() == {"acme": 1, "globex": 1}
 
 
 def _targets(world: World) -> list[str]:

@@ -62,10 +62,14 @@ class Plans:
             "steps": [{**dict(row), "evidence": json.loads(row["evidence"])} for row in steps],
         }
 
+    async def check(self, text: str, name: str | None = None) -> Checked:
+        """Whom each wave of this text would move; `name`: what it is to call itself. Raises `PlanInvalid`."""
+        return await self._check(self._db, text, name)
+
     async def validate(self, text: str) -> Json:
         """What is wrong with it, all of it, and whom each wave would move."""
         try:
-            return checked_view(await self._check(self._db, text, None))
+            return checked_view(await self.check(text))
         except PlanInvalid as error:
             return {"valid": False, "faults": [fault.as_dict() for fault in error.faults], "notes": [], "waves": []}
 

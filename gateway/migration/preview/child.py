@@ -76,7 +76,7 @@ class _Look:
     async def whole(self) -> Found:
         asked = self._asked
         await self._db.execute(SQL.session)
-        self._window = tuple(await self._db.fetchrow(SQL.window, asked.hours))
+        self._window = tuple((await self._db.fetch(SQL.window, asked.hours))[0])
         rows = await self._db.fetch(SQL.contexts, *self._window, MOST_CONTEXTS + 1)
         if not rows:
             raise NothingRecorded
@@ -165,7 +165,8 @@ class _Look:
             return 0
         rows = await self._db.fetch(SQL.oversize, *self._window, whose, self._asked.inline_bytes)
         numbers = [recorded.number_of(Key(row["tenant_id"], row["project_id"], row["task_type"])) for row in rows]
-        return round(sum(row["tasks"] * growth[n] for row, n in zip(rows, numbers, strict=True) if n is not None))
+        by_reference = sum(growth[n] * int(row["tasks"]) for row, n in zip(rows, numbers, strict=True) if n is not None)
+        return round(by_reference)
 
 
 def _pools(needs: Mapping[str, Mapping[str, Any]], present: Mapping[str | None, int]) -> list[Json]:

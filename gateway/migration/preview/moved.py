@@ -138,10 +138,10 @@ class Recorded:
         for number in wanted:
             self.samples[number] = []
         for row in rows:
-            number = self._by_key.get(Key(row["tenant_id"], row["project_id"], row["task_type"]))
-            if number is not None and number in wanted:
+            found = self._by_key.get(Key(row["tenant_id"], row["project_id"], row["task_type"]))
+            if found is not None and found in wanted:
                 query = query_of(row)
-                self.samples[number].append(Sampled(query, self._view.ask(query)))
+                self.samples[found].append(Sampled(query, self._view.ask(query)))
 
     def step(self, document: Json) -> Moves:
         """Take the change that was considered."""

@@ -60,7 +60,7 @@ class Previews:
     async def of(self, asked: ProposedChange) -> Json:
         """Of a plan, step by step: what each wave would do after those before it."""
         if asked.stage is None:
-            text = (await self._plans.get(asked.plan))["document"] if asked.plan is not None else asked.document
+            text = asked.document or (await self._plans.get(asked.plan or ""))["document"]
             return await self._of(steps_of_plan(await self._plans.check(text, asked.plan)), asked.hours)
         if found := await unknown(self._db, Scope(asked.tenant_id, asked.project_id)):
             raise TenantNotFound("; ".join(found))

@@ -62,7 +62,7 @@ class PreviewWorld:
             """
             WITH made AS (
                 SELECT $1 || '-' || $2 || '-' || n || '-' || gen_random_uuid() AS id,
-                       now() - make_interval(secs => $5 * 3600) + make_interval(secs => n * $6::float8) AS at
+                       now() - make_interval(secs => $5::float8 * 3600) + make_interval(secs => n * $6::float8) AS at
                 FROM generate_series(0, $3 - 1) AS n
             ), logs AS (
                 INSERT INTO task_logs (id, group_id, task_type, status, created_at, payload)
@@ -70,7 +70,7 @@ class PreviewWorld:
             )
             INSERT INTO taskgate.dispatch
                 (task_id, tenant_id, group_id, task_type, state, created_at, claimed_at, finished_at)
-            SELECT id, $1, $1, $2, 'completed', at, at, at + make_interval(secs => $4) FROM made
+            SELECT id, $1, $1, $2, 'completed', at, at, at + make_interval(secs => $4::float8) FROM made
             """,
             tenant,
             task_type,

@@ -13,6 +13,7 @@ from gateway.errors import TenantNotFound
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound
 from gateway.migration.preview.errors import NothingRecorded, PreviewBusy, PreviewRefused
 from gateway.migration.preview.requests import ProposedChange
+from gateway.storage.database import connect
 
 World = Any
 PLAN = """\
@@ -167,15 +168,42 @@ async def test_one_at_a_time(world: World) -> None:
     assert (await world.preview(stage="live", tenant_id="acme"))["tasks"] == 1
 
 
-async def test_a_million_recorded_tasks_take_less_than_a_minute(world: World) -> None:
-    for number in range(20):
-        await world.ran("acme" if number % 2 else "globex", 50_000, task_type=f"type-{number}", hours_ago=20, apart=1.0)
-    await world.database.execute("ANALYZE taskgate.dispatch")
+async def test_a_million_recorded_tasks_take_less_than_a_minute(world: World, database_url: str) -> None:
+    await _fill(database_url)
     began = time.monotonic()
     found = await world.preview(stage="live", percent=50, unit="task")
     took = time.monotonic() - began
-    assert (found["tasks"], found["contexts"]) == (1_000_000, 20)
+    assert (found["tasks"], found["contexts"]) == (1_000_000, 40)
     assert 19_000 < found["sampled"] <= 20_000
     moved = found["steps"][0]["to_temporal"]
     assert moved["low"] < 500_000 < moved["high"]
+    assert moved["high"] - moved["low"] < 15_000
     assert took < 60
+
+
+async def _fill(database_url: str) -> None:
+    """1,000,000 tasks of 20 hours, without what makes writing slow: triggers and indexes, which previews do not use."""
+    connection = await connect(database_url)
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for row in await connection.fetch(
+            "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisprimary"
+            " AND indrelid IN ('task_logs'::regclass, 'taskgate.dispatch'::regclass)"
+        ):
+            await connection.execute(f"DROP INDEX {row['name']}")
+        await connection.execute(
+            """
+            CREATE TEMP TABLE made AS
+            SELECT gen_random_uuid()::text AS id, CASE WHEN n % 2 = 0 THEN 'acme' ELSE 'globex' END AS tenant,
+                   'type-' || n % 40 AS kind, now() - interval '20 hours' + n * interval '0.07 seconds' AS at
+            FROM generate_series(1, 1000000) AS n;
+            INSERT INTO task_logs (id, group_id, task_type, status, created_at, payload)
+            SELECT id, tenant, kind, 'COMPLETED', at, '{"text": "kick-off"}' FROM made;
+            INSERT INTO taskgate.dispatch
+                (task_id, tenant_id, group_id, task_type, state, created_at, claimed_at, finished_at)
+            SELECT id, tenant, tenant, kind, 'completed', at, at, at + interval '2 seconds' FROM made;
+            ANALYZE task_logs; ANALYZE taskgate.dispatch
+            """
+        )
+    finally:
+        await connection.close()

@@ -140,7 +140,7 @@ class Preview(BaseModel):
 
 
 @router.post("/preview", response_model=Preview, responses=problem_errors(403, 404, 409, 429))
-async def preview(request: Request, asked: ProposedChange) -> Response:
+async def preview_stages(request: Request, asked: ProposedChange) -> Response:
     """Say what a change of stages would have done to the tasks of the last hours. For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))

@@ -24,15 +24,16 @@ async def admin(serve: Any, key: str, people: Any) -> AsyncIterator[httpx.AsyncC
         yield client
 
 
-async def submit(admin: httpx.AsyncClient) -> None:
-    body = {"task_type": "backup", "payload": {}, "tenant_id": "t-ann"}
-    assert (await admin.post("/gateway/v1/tasks", json=body)).status_code == 202
+async def submit(admin: httpx.AsyncClient, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = await admin.post("/gateway/v1/tasks", json={"type": "backup"}, headers=headers)
+    assert answer.status_code == 202
 
 
-async def test_what_a_change_would_have_done(admin: httpx.AsyncClient) -> None:
+async def test_what_a_change_would_have_done(admin: httpx.AsyncClient, key: str) -> None:
     empty = await admin.post(PATH, json=STAGE)
     assert (empty.status_code, empty.json()["type"]) == (409, "urn:taskgate:error:nothing_recorded")
-    await submit(admin)
+    await submit(admin, key)
     found = (await admin.post(PATH, json=STAGE)).json()
     assert (found["tasks"], found["steps"][0]["to_temporal"]) == (1, {"tasks": 1, "low": 1, "high": 1})
     text = preview_text(found)
@@ -42,8 +43,10 @@ async def test_what_a_change_would_have_done(admin: httpx.AsyncClient) -> None:
     assert (stages["version"], stages["settings"]) == (0, [])
 
 
-async def test_a_dry_run_says_faults_with_their_places_or_what_each_wave_would_do(admin: httpx.AsyncClient) -> None:
-    await submit(admin)
+async def test_a_dry_run_says_faults_with_their_places_or_what_each_wave_would_do(
+    admin: httpx.AsyncClient, key: str
+) -> None:
+    await submit(admin, key)
     waves = (await admin.post(DRY_RUN, content=PLAN, headers=YAML, params={"hours": 2})).json()
     assert [(one["title"], one["to_temporal"]["tasks"]) for one in waves["steps"]] == [
         ("wave 1 (pilot)", 1),
@@ -68,8 +71,8 @@ async def test_a_dry_run_says_faults_with_their_places_or_what_each_wave_would_d
         ({"stage": "off", "percent": 5}, 422, "preview_refused"),
     ],
 )
-async def test_bad_input(admin: httpx.AsyncClient, body: dict[str, Any], status: int, code: str) -> None:
-    await submit(admin)
+async def test_bad_input(admin: httpx.AsyncClient, key: str, body: dict[str, Any], status: int, code: str) -> None:
+    await submit(admin, key)
     answer = await admin.post(PATH, json=body)
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (status, code)
     assert "\n" not in answer.json()["detail"]

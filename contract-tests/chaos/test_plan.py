@@ -48,7 +48,7 @@ class Scene:
         answer = await self.moves.ask(method, path, body, query)
         assert answer is not None
         assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = answer.json() if answer.content else {}
         return found
 
     async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:

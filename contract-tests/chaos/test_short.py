@@ -101,6 +101,14 @@ async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_check
     assert code == 1
 
 
+async def test_a_leader_that_dies_in_a_plan_has_no_violation() -> None:
+    """The next one carries it out, and takes everybody back when it is told to."""
+    code, summary, output = await history(TASKS="60", FLIPS="2", FAULTS="1", SEED="9", ONLY="leader_dies_in_a_plan")
+    assert (code, summary["violations"]) == (0, 0), output
+    assert sum(summary["leader_deaths"].values()) == 1, output
+    assert summary["plans"] == {"done": 1, "aborted": 1}, output
+
+
 async def test_a_handler_that_fails_on_temporal_only_is_taken_back_though_the_leader_dies_in_it() -> None:
     """Nothing is lost and nothing runs twice; a history in which the guardrail takes nothing back fails."""
     code, summary, output = await history(TASKS="40", FLIPS="2", FAULTS="1", SEED="8", ONLY="leader_dies_in_a_rollback")

@@ -90,7 +90,7 @@ class _Look:
         present = {
             row["pool"]: row["slots"] for row in await self._db.fetch(FLEET_SQL.slots) if row["backend"] == TEMPORAL
         }
-        needs = [load.needs(step) for step in range(len(moves) + 1)]
+        needs = load.needs(len(moves))
         view_of_steps = [
             {"title": step.title, "stage": str(step.stage), **found.view(), "pools": _pools(needs[number], present)}
             for number, (step, found) in enumerate(zip(asked.steps, moves, strict=True), 1)

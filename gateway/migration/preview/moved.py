@@ -162,7 +162,18 @@ class Recorded:
                 moves.by_type[one.query.task_type][kind].counted += one.tasks
                 moves.all[kind].counted += one.tasks
                 moves.by_tenant[one.query.tenant_id or ""] += one.tasks
+        self._share_alike()
         return moves
+
+    def _share_alike(self) -> None:
+        """Contexts of a pool that were sampled have one share: of most there are too few tasks in the sample."""
+        drawn: dict[str, list[float]] = defaultdict(list)
+        sampled = {n: self.contexts[n] for n in self._after.keys() & self.samples.keys()}
+        for number, one in sampled.items():
+            drawn[one.pool] += [_share(sample.answer) for sample in self.samples[number]]
+        for one in sampled.values():
+            if shares := drawn[one.pool]:
+                one.on_temporal[-1] = sum(shares) / len(shares)
 
     def is_on_temporal(self, query: RouteQuery) -> bool:
         """After the last step."""
@@ -180,7 +191,6 @@ class Recorded:
                 estimate.drawn += len(samples)
                 estimate.hits += hits[kind]
         if samples:
-            one.on_temporal[-1] = sum(_share(sample.answer) for sample in samples) / len(samples)
             moves.by_tenant[one.query.tenant_id or ""] += round(one.tasks * hits.total() / len(samples))
 
 

@@ -30,7 +30,9 @@ class PoolLoad:
     def __init__(self, contexts: list[Context], hours: int) -> None:
         self._contexts = contexts
         self._minutes = hours * 60
-        self._profiles: list[_Profile] = [(one.pool, tuple(one.on_temporal)) for one in contexts]
+        known: dict[_Profile, _Profile] = {}
+        profiles = ((one.pool, tuple(one.on_temporal)) for one in contexts)
+        self._profiles = [known.setdefault(one, one) for one in profiles]
         self._busy: dict[_Profile, array[float]] = defaultdict(lambda: array("d", bytes(8 * self._minutes)))
         self._tasks: dict[_Profile, int] = defaultdict(int)
         # A run that was not measured takes as long as others of its type, or of any.
@@ -70,23 +72,30 @@ class PoolLoad:
             busy[minute] += max(min(end, (minute + 1) * _MINUTE) - begin, 0.0)
             minute += 1
 
-    def needs(self, step: int) -> dict[str, dict[str, Any]]:
-        """By pool, after so many steps: tasks, and the slots that were busy in the busiest minute if nothing waited."""
-        found = {}
-        for pool in _POOLS:
-            own = [(one[1][step], self._busy[one], self._tasks[one]) for one in self._busy if one[0] == pool]
-            own = [one for one in own if one[0]]
-            if not own:
-                continue
-            slots = [sum(share * busy[minute] for share, busy, _ in own) / _MINUTE for minute in range(self._minutes)]
-            busiest = max(range(self._minutes), key=slots.__getitem__)
-            found[pool] = {
-                "tasks": round(sum(share * tasks for share, _, tasks in own)),
-                "slots": math.ceil(slots[busiest] - 1e-9),
-                "busiest_minute": busiest,
-                "mean_slots": round(sum(slots) / self._minutes, 2),
-            }
+    def needs(self, steps: int) -> list[dict[str, dict[str, Any]]]:
+        """Now, and after each of so many steps, by pool: tasks, and the slots that were busy if nothing waited."""
+        busy_now = {pool: array("d", bytes(8 * self._minutes)) for pool in _POOLS}
+        tasks_now, found = dict.fromkeys(_POOLS, 0.0), []
+        for step in range(steps + 1):
+            for profile, busy in self._busy.items():
+                pool, shares = profile
+                change = shares[step] - (shares[step - 1] if step else 0.0)
+                if change:
+                    tasks_now[pool] += change * self._tasks[profile]
+                    present = busy_now[pool]
+                    for minute, seconds in enumerate(busy):
+                        present[minute] += change * seconds
+            found.append({pool: self._need(busy_now[pool], count) for pool, count in tasks_now.items() if round(count)})
         return found
+
+    def _need(self, busy: array[float], tasks: float) -> dict[str, Any]:
+        busiest = max(range(self._minutes), key=busy.__getitem__)
+        return {
+            "tasks": round(tasks),
+            "slots": math.ceil(round(busy[busiest] / _MINUTE, 6)),
+            "busiest_minute": busiest,
+            "mean_slots": round(sum(busy) / self._minutes / _MINUTE, 2),
+        }
 
     def simulate(self, slots: Mapping[str, int]) -> dict[str, Any] | None:
         """The waits of the tasks that are on Temporal after the last step, with these slots; None: there is none."""

@@ -207,3 +207,20 @@ async def _fill(database_url: str) -> None:
         )
     finally:
         await connection.close()
+
+
+async def test_a_plan_of_two_thousand_tenants_in_twelve_waves(world: World) -> None:
+    names = [f"tenant-{number}" for number in range(2000)]
+    await world.database.execute(
+        "INSERT INTO tenants (id, name, owner_id, plan) SELECT t, t, 'u', 'free' FROM unnest($1::text[]) AS t", names
+    )
+    await world.database.execute(
+        "INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, created_at)"
+        " SELECT t || k, t, t, k, 'waiting', now() FROM unnest($1::text[]) AS t, unnest('{a,b,c}'::text[]) AS k",
+        names,
+    )
+    waves = "\n".join(f"- {{percent: {percent}}}" for percent in (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 100))
+    found = await world.preview(document=f"name: spring\nwhy: w\nwaves:\n{waves}\n", hours=168)
+    moved = [step["to_temporal"]["tasks"] for step in found["steps"]]
+    assert (len(moved), sum(moved), found["contexts"]) == (12, 6000, 6000)
+    assert [step["pools"][0]["tasks"] for step in found["steps"]] == [sum(moved[: n + 1]) for n in range(12)]

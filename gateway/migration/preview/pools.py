@@ -119,9 +119,9 @@ class PoolLoad:
 
 def slots_to_simulate(present: Mapping[str | None, int], needs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Those there are; workers without a pool are shared by need. Where there are none: the needed ones."""
-    shared, wanted = present.get(None, 0), sum(one["mean_slots"] for one in needs.values()) or 1.0
+    shared, wanted = present.get(None, 0), sum(one["slots"] for one in needs.values()) or 1
     return {
-        pool: present.get(pool, 0) + math.floor(shared * one["mean_slots"] / wanted) or max(one["slots"], 1)
+        pool: present.get(pool, 0) + shared * one["slots"] // wanted or max(one["slots"], 1)
         for pool, one in needs.items()
     }
 

@@ -122,6 +122,20 @@ async def test_pools_need_what_arrivals_and_measured_runs_say(world: World) -> N
     assert tier["p99"] == pytest.approx(4 * 30 - 0.9, abs=0.5)
 
 
+async def test_workers_that_serve_all_pools_are_shared_by_need(world: World) -> None:
+    await world.ran("acme", 30, seconds=10, apart=0.1)
+    await world.ran("globex", 10, seconds=10, apart=0.1)
+    await world.database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, backend, host, pid, version, slots, lock_key)"
+        " VALUES ('w', 'worker', 'temporal', 'h', 1, '0', 20, 1)"
+    )
+    found = await world.preview(stage="live", everything=True)
+    assert {one["pool"]: one["slots_now"] for one in found["steps"][0]["pools"]} == {"B": 20, "C": 20}
+    needs = {one["pool"]: one["slots"] for one in found["steps"][0]["pools"]}
+    assert found["simulation"]["slots"] == {pool: 20 * slots // sum(needs.values()) for pool, slots in needs.items()}
+    assert found["simulation"]["slots"]["C"] > found["simulation"]["slots"]["B"]
+
+
 async def test_what_would_be_refused_or_changed_is_what_the_rehearsal_says(world: World) -> None:
     await world.ran("acme", 20)
     await world.ran("acme", 3, payload='{"text": "' + "x" * 20_000 + '"}')

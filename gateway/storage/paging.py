@@ -27,7 +27,7 @@ def parts_of(cursor: str, listed: str, *kinds: type[str] | type[int]) -> list[An
     try:
         if len(cursor) > _LONGEST_CURSOR:
             raise ValueError
-        found = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        found: list[Any] = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         name, *place = found
         if name != listed or [type(part) for part in place] != [*kinds]:
             raise ValueError

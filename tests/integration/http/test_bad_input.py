@@ -240,7 +240,7 @@ async def test_parameters_that_an_endpoint_does_not_have(
     assert unknown.status_code == 401
 
 
-async def test_a_parameter_given_twice(client: httpx.AsyncClient) -> None:
+async def test_a_parameter_given_twice(client: httpx.AsyncClient, admin: dict[str, str]) -> None:
     twice = await client.get("/gateway/v1/operations?limit=1&limit=2")
     assert (twice.status_code, twice.json()["errors"][0]["loc"]) == (422, ["query", "limit"])
     assert (await client.get("/gateway/v1/dead-letters?label=a:b&label=c:d")).status_code == 200
@@ -251,7 +251,7 @@ async def test_a_parameter_given_twice(client: httpx.AsyncClient) -> None:
         ("DELETE", "/gateway/v1/migration/stages/overrides?tenant_id=a&why=x&why=y", "why"),
         ("DELETE", "/gateway/v1/migration/stages/overrides?tenant_id=a&why=x&wyh=y", "wyh"),
     ):
-        answer = await client.request(method, path)
+        answer = await client.request(method, path, headers=admin)
         assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["query", name]), path
     assert (await client.get("/gateway/v1/tasks?state=waiting&state=queued")).status_code == 200
     # Legacy endpoints read what they know, as MemStack does.

@@ -60,6 +60,7 @@ PARTS = (
     "migration_guardrails",
     "migration_rehearsal",
     "migration_plans",
+    "migration_preview",
     "health",
 )
 

@@ -45,6 +45,7 @@ from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.plans import Plans
+from gateway.migration.preview.preview import Previews
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
@@ -140,6 +141,7 @@ class Gateway:
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
     plans: Plans
+    previews: Previews
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry
@@ -191,6 +193,7 @@ class Gateway:
         await self.access.close()
         await self.dags.close()
         await self.sandbox.close()
+        await self.previews.close()
         await self.lease.close()
         for engine in self.engines.values():
             await engine.close()

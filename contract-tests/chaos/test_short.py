@@ -106,3 +106,11 @@ async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_check
     assert summary["moved"] > 0, output
     assert summary["violations"] > 0, output
     assert code == 1
+
+
+async def test_a_leader_that_dies_in_a_plan_has_no_violation() -> None:
+    """The next one carries it out, and takes everybody back when it is told to."""
+    code, summary, output = await history(TASKS="60", FLIPS="2", FAULTS="1", SEED="9", ONLY="leader_dies_in_a_plan")
+    assert (code, summary["violations"]) == (0, 0), output
+    assert sum(summary["leader_deaths"].values()) == 1, output
+    assert summary["plans"] == {"done": 1, "aborted": 1}, output

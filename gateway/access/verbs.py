@@ -99,7 +99,8 @@ _RESOURCES = {
         GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
         GET /gateway/v1/migration/rehearsal/probes
         GET /gateway/v1/migration/plans  GET /gateway/v1/migration/plans/schema
-        POST /gateway/v1/migration/plans/validate  GET /gateway/v1/migration/plans/{name}""",
+        POST /gateway/v1/migration/plans/validate  GET /gateway/v1/migration/plans/{name}
+        POST /gateway/v1/migration/preview  POST /gateway/v1/migration/plans/dry-run""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -143,7 +144,7 @@ METHODS = {
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
             GetGuardrails ListGuardrailEvents
             ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
-            ListProbedTasks ListPlans GetPlan GetPlanSchema ValidatePlan""",
+            ListProbedTasks ListPlans GetPlan GetPlanSchema ValidatePlan PreviewStages DryRunPlan""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails

@@ -15,7 +15,7 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
-from gateway.bootstrap.migration import build_migration
+from gateway.bootstrap.migration import build_migration, build_previews
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
@@ -52,7 +52,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
-    migration = build_migration(dependencies)
+    migration, plans = build_migration(dependencies), Plans(database)
     gateway = Gateway(
         settings=settings,
         database=database,
@@ -124,7 +124,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         parity_gate=migration.parity_gate,
         guardrails=migration.guardrails,
         guardrail_watch=migration.guardrail_watch,
-        plans=Plans(database),
+        plans=plans,
+        previews=build_previews(dependencies, migration.stages, plans, dispatching.start_check),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
     observe_process(

@@ -16,6 +16,8 @@ from gateway.storage.paging import Place
 from gateway.storage.queries import Conditions
 from gateway.tasks.queries.task_log import storable
 
+_LIST = "callbacks"
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
@@ -47,13 +49,13 @@ class Deliveries:
             (SQL.where_state, which.state),
             (SQL.where_event, which.event),
         )
-        if (after := Place.of(cursor)) is not None:
+        if (after := Place.of(cursor, _LIST)) is not None:
             condition.add(SQL.where_beyond, after.at, after.id)
         query = SQL.list.replace("/*columns*/", SQL.columns).replace("/*where*/", str(condition))
         query = query.replace("/*limit*/", str(limit + 1))
         rows = [dict(row) for row in await self._db.fetch(query, *condition.arguments)]
         page = rows[:limit]
-        return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor if len(rows) > limit else None
+        return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor_in(_LIST) if len(rows) > limit else None
 
     async def get(self, caller: Caller, delivery_id: str) -> dict[str, Any]:
         """One callback with the body that is sent. Raises `DeliveryNotFound`."""

@@ -19,6 +19,9 @@ from gateway.tasks.queries.task_log import storable
 #: Most dead letters of one action.
 MOST_AT_ONCE = 1000
 
+#: Of cursors.
+LIST = "dead letters"
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -49,12 +52,12 @@ class DeadLetters:
 
     async def list(self, caller: Caller, which: LetterFilter, *, limit: int, cursor: str | None = None) -> Page:
         """One page. Raises `InvalidRequest` (the cursor)."""
-        condition = where(caller, which, Place.of(cursor))
+        condition = where(caller, which, Place.of(cursor, LIST))
         query = _LIST.replace("/*where*/", str(condition)).replace("/*limit*/", str(limit + 1))
         letters = [_letter(row) for row in await self._db.fetch(query, *condition.arguments)]
         more = len(letters) > limit
         letters = letters[:limit]
-        last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor if more else None
+        last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor_in(LIST) if more else None
         return Page(letters, last)
 
     async def count(self, caller: Caller, which: LetterFilter) -> int:

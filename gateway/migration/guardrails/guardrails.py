@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.errors import TenantNotFound
 from gateway.migration.guardrails.errors import GuardrailRefused
 from gateway.migration.guardrails.guard import Guard, Phase
 from gateway.migration.guardrails.happening import Happening, Kind
@@ -20,10 +20,13 @@ from gateway.migration.guardrails.store import SQL, Policies, event_view, guard_
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.storage.database import Database, type_Connection
+from gateway.storage.paging import cursor_in, parts_of
 
 Json = dict[str, Any]
 
 LARGEST_PAGE = 200
+
+_LIST = "guardrail events"
 
 
 class Guardrails:
@@ -104,14 +107,12 @@ class Guardrails:
 
         Raises `TenantNotFound`, `InvalidRequest`.
         """
-        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
-            raise InvalidRequest("cursor is not one of this list.", field="cursor")
+        before = None if cursor is None else parts_of(cursor, _LIST, int)[0]
         if tenant_id is not None:
             await self._check_known(tenant_id)
-        before = None if cursor is None else int(cursor)
         rows = await self._db.fetch(SQL.history, limit + 1, before, tenant_id)
         page = [event_view(row) for row in rows[:limit]]
-        return page, str(page[-1]["id"]) if len(rows) > limit else None
+        return page, cursor_in(_LIST, page[-1]["id"]) if len(rows) > limit else None
 
     async def _record(self, db: type_Connection, who: str, happening: Happening, action: str) -> None:
         await db.execute(SQL.audit, who, action, happening.tenant_id or "all", "{}", happening.why)

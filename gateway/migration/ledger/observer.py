@@ -33,6 +33,8 @@ GENESIS: Final = "genesis"
 #: A flag that is older than the ledger's newest version is not recorded: the newer one is on its way. After so long
 #: (seconds) it counts: somebody put the older one back.
 PATIENCE_SECONDS: Final = POLL_SECONDS
+#: The same of a file, which is written right after its entries; who edits it by hand often puts an older version there.
+FILE_PATIENCE_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 0.05
 
 Known = dict[str, InForce]
@@ -162,7 +164,7 @@ class RoutingObserver:
             return False
         now = time.monotonic()
         self._stale_since = self._stale_since or now
-        return now - self._stale_since < PATIENCE_SECONDS
+        return now - self._stale_since < (FILE_PATIENCE_SECONDS if self._flags.source == "file" else PATIENCE_SECONDS)
 
     async def _record_overrides(self, db: type_Connection, rows: list[Override], known: Known) -> None:
         wanted = {scope_name(row.scope): row for row in rows}
@@ -207,4 +209,6 @@ def _stage(text: str) -> Stage | None:
 
 
 def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0
+    """Of a file's version, what stands before the hash of its content."""
+    number = version.partition(":")[0]
+    return int(number) if number.isdigit() else 0

@@ -116,6 +116,8 @@ SAME = {
     "GET /gateway/v1/migration/plans/{name}": "MigrationService/GetPlan",
     "PUT /gateway/v1/migration/plans/{name}": "MigrationService/PutPlan",
     "POST /gateway/v1/migration/plans/{name}/acts": "MigrationService/ActOnPlan",
+    "POST /gateway/v1/migration/plans/dry-run": "MigrationService/DryRunPlan",
+    "POST /gateway/v1/migration/preview": "MigrationService/PreviewStages",
     "GET /gateway/v1/migration/drain/stream": "MigrationService/WatchDrain",
     "GET /gateway/v1/migration/parity/stream": "MigrationService/WatchParity",
     "GET /gateway/v1/migration/rampdown": "MigrationService/GetRampdown",

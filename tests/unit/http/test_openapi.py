@@ -39,6 +39,7 @@ FREE = {
     "apply_dag": "a definition is described by GET /gateway/v1/dags/schema",
     "get_plan_schema": "a JSON Schema",
     "validate_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
+    "dry_run_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
     "put_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
 }
 

@@ -217,6 +217,20 @@ from taskgate.v1.migration_plans_pb2 import PutPlanRequest as PutPlanRequest
 from taskgate.v1.migration_plans_pb2 import PutPlanResponse as PutPlanResponse
 from taskgate.v1.migration_plans_pb2 import ValidatePlanRequest as ValidatePlanRequest
 from taskgate.v1.migration_plans_pb2 import ValidatePlanResponse as ValidatePlanResponse
+from taskgate.v1.migration_preview_pb2 import DryRunPlanRequest as DryRunPlanRequest
+from taskgate.v1.migration_preview_pb2 import DryRunPlanResponse as DryRunPlanResponse
+from taskgate.v1.migration_preview_pb2 import PoolNeed as PoolNeed
+from taskgate.v1.migration_preview_pb2 import Preview as Preview
+from taskgate.v1.migration_preview_pb2 import PreviewCount as PreviewCount
+from taskgate.v1.migration_preview_pb2 import PreviewOfTenant as PreviewOfTenant
+from taskgate.v1.migration_preview_pb2 import PreviewOfType as PreviewOfType
+from taskgate.v1.migration_preview_pb2 import PreviewReason as PreviewReason
+from taskgate.v1.migration_preview_pb2 import PreviewSimulation as PreviewSimulation
+from taskgate.v1.migration_preview_pb2 import PreviewStagesRequest as PreviewStagesRequest
+from taskgate.v1.migration_preview_pb2 import PreviewStagesResponse as PreviewStagesResponse
+from taskgate.v1.migration_preview_pb2 import PreviewStarts as PreviewStarts
+from taskgate.v1.migration_preview_pb2 import PreviewStep as PreviewStep
+from taskgate.v1.migration_preview_pb2 import SimulatedTier as SimulatedTier
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownRequest as GetRampdownRequest
 from taskgate.v1.migration_rampdown_pb2 import GetRampdownResponse as GetRampdownResponse
 from taskgate.v1.migration_rampdown_pb2 import RampdownReport as RampdownReport
@@ -555,6 +569,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DryRunPlanRequest",
+    "DryRunPlanResponse",
     "DurationBucket",
     "Durations",
     "ExplainTaskRequest",
@@ -742,6 +758,17 @@ __all__ = [
     "PlanStep",
     "PlanWave",
     "PoolFigures",
+    "PoolNeed",
+    "Preview",
+    "PreviewCount",
+    "PreviewOfTenant",
+    "PreviewOfType",
+    "PreviewReason",
+    "PreviewSimulation",
+    "PreviewStagesRequest",
+    "PreviewStagesResponse",
+    "PreviewStarts",
+    "PreviewStep",
     "ProbedTask",
     "PurgeDeadLetterRequest",
     "PurgeDeadLetterResponse",
@@ -820,6 +847,7 @@ __all__ = [
     "SetRunTimeResponse",
     "SetStageRequest",
     "SetStageResponse",
+    "SimulatedTier",
     "SkipDagNodeRequest",
     "SkipDagNodeResponse",
     "SlowTask",

@@ -61,7 +61,7 @@ class PreviewWorld:
         await self.database.execute(
             """
             WITH made AS (
-                SELECT $1 || '-' || $2 || '-' || n || '-' || gen_random_uuid() AS id,
+                SELECT concat_ws('-', $1::text, $2::text, n, $5::float8, octet_length($7::text)) AS id,
                        now() - make_interval(secs => $5::float8 * 3600) + make_interval(secs => n * $6::float8) AS at
                 FROM generate_series(0, $3 - 1) AS n
             ), logs AS (

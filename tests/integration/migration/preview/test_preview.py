@@ -208,7 +208,7 @@ async def _fill(database_url: str) -> None:
         await connection.execute(
             """
             CREATE TEMP TABLE made AS
-            SELECT gen_random_uuid()::text AS id, CASE WHEN n % 2 = 0 THEN 'acme' ELSE 'globex' END AS tenant,
+            SELECT md5(n::text) AS id, CASE WHEN n % 2 = 0 THEN 'acme' ELSE 'globex' END AS tenant,
                    'type-' || n % 40 AS kind, now() - interval '20 hours' + n * interval '0.07 seconds' AS at
             FROM generate_series(1, 1000000) AS n;
             INSERT INTO task_logs (id, group_id, task_type, status, created_at, payload)

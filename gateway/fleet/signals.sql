@@ -12,10 +12,10 @@ SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan,
        count(*) FILTER (WHERE d.state = 'running') AS running
 FROM (
     SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
-    WHERE state IN ('starting', 'queued', 'running')
+    WHERE phase = 'open'
     UNION ALL
     SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
-    WHERE state = 'waiting' AND held IS NULL AND due_at <= now()
+    WHERE phase = 'waiting' AND held IS NULL AND due_at <= now()
 ) d
 LEFT JOIN tenants t ON t.id = d.tenant_id
 GROUP BY 1, 2

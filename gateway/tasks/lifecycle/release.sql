@@ -4,7 +4,7 @@
 -- be put back as well, should a gateway come again. Open tasks of other backends are left alone.
 WITH released AS (
     DELETE FROM taskgate.dispatch d
-    WHERE (d.state = 'queued' AND d.backend = 'redis')
+    WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
     RETURNING d.task_id, d.group_id, d.epoch, d.priority
@@ -21,7 +21,7 @@ RETURNING t.id, t.task_type, t.payload::text AS payload, r.group_id, r.epoch, r.
 -- name: to_release
 -- How many tasks `release` would give back.
 SELECT count(*) FROM taskgate.dispatch d
-WHERE (d.state = 'queued' AND d.backend = 'redis')
+WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
    OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
        AND d.due_at <= now() + interval '1 minute')
 
@@ -34,7 +34,7 @@ ORDER BY kind, host, pid
 -- name: left
 -- What still runs, or waits elsewhere, and what was stopped without its engine being told: it may run yet.
 SELECT COALESCE(backend, 'redis') AS backend, state, count(*) AS tasks FROM taskgate.dispatch
-WHERE state IN ('waiting', 'starting', 'queued', 'running') GROUP BY 1, 2
+WHERE phase IN ('waiting', 'open') GROUP BY 1, 2
 UNION ALL
 SELECT backend, 'stopped, but still there', count(*) FROM taskgate.engine_duty WHERE kind = 'cancel' GROUP BY 1
 ORDER BY 1, 2

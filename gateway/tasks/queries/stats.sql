@@ -13,7 +13,7 @@
 dispatched AS MATERIALIZED (
     SELECT d.task_id AS id FROM taskgate.dispatch d
     WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
-      AND d.state = ANY ('{starting,queued,running,completed,failed,stopped}'::text[])
+      AND d.phase = ANY ('{open,completed,failed,stopped}'::text[])
 ), named AS MATERIALIZED (
     SELECT t.id
     FROM taskgate.owner_keys($2::text[]) AS owner (key)
@@ -49,7 +49,7 @@ FROM (
     UNION ALL
     SELECT 'PROCESSING', count(*)
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting' AND d.created_at >= $1
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting' AND d.created_at >= $1
 ) AS counts
 GROUP BY status
 
@@ -67,7 +67,7 @@ SELECT status, sum(tasks)::bigint AS tasks, sum(recent)::bigint AS recent
 FROM (
     SELECT 'PENDING' AS status, count(*) AS tasks, count(*) FILTER (WHERE d.created_at >= $1) AS recent
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting'
     UNION ALL
     SELECT taskgate.shown_status(o.status, o.started_at, o.worker_id), count(*),
            count(*) FILTER (WHERE o.created_at >= $1)
@@ -82,7 +82,7 @@ open AS MATERIALIZED (
     SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
     FROM taskgate.dispatch d
     JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = ANY ('{starting,queued,running}'::text[])
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'open'
       AND t.status IN ('PENDING', 'PROCESSING')
     UNION ALL
     SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
@@ -141,7 +141,7 @@ SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS
 FROM (
     SELECT d.created_at, NULL::timestamptz AS completed_at
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting'
     UNION ALL
     SELECT o.created_at, NULL FROM open o WHERE o.completed_at IS NULL
     UNION ALL

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import asyncpg
 
@@ -22,8 +23,8 @@ SQL = Queries("gateway.dispatch", "dispatch.sql")
 DOWN_SECONDS = 5.0
 #: How often the owner renews its starts; a renewal may fail twice.
 RENEW_SECONDS = REPEAT_SECONDS / 3
-#: How long an outcome waits to be written (seconds). A start that a worker claims before that needs no row to say that the engine
-#: has it; nobody waits for the others.
+#: How long an outcome waits to be written (seconds). Of a start that a worker claims before that nothing needs to be
+#: written; nobody waits for the others.
 WRITE_PAUSE = 0.25
 
 #: Task id and epoch.

@@ -23,10 +23,13 @@ GROUP BY 1, 2
 -- name: arrivals
 -- Tasks accepted in the last $1 seconds. One that is not yet routed counts for no backend.
 SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks
-FROM task_logs l
+FROM (
+    SELECT id FROM task_logs WHERE status IN ('PENDING', 'PROCESSING') AND created_at > now() - make_interval(secs => $1)
+    UNION ALL
+    SELECT id FROM task_logs WHERE status IN ('COMPLETED', 'FAILED', 'STOPPED') AND created_at > now() - make_interval(secs => $1)
+) AS l
 JOIN taskgate.dispatch d ON d.task_id = l.id
 LEFT JOIN tenants t ON t.id = d.tenant_id
-WHERE l.created_at > now() - make_interval(secs => $1)
 GROUP BY 1, 2
 
 -- name: completions

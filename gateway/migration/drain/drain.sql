@@ -53,10 +53,16 @@ GROUP BY 1, 2, 3, 4
 SELECT c.tenant_id, t.plan, c.project_id, c.task_type, c.group_id, c.is_foreign, count(*) AS tasks
 FROM (
     SELECT d.tenant_id, d.project_id, d.task_type, d.group_id, false AS is_foreign
-    FROM task_logs l
+    FROM (
+        SELECT id FROM task_logs
+        WHERE status IN ('PENDING', 'PROCESSING') AND created_at > now() - make_interval(secs => $1) AND starts_with(payload::text, E'\t')
+        UNION ALL
+        SELECT id FROM task_logs
+        WHERE status IN ('COMPLETED', 'FAILED', 'STOPPED') AND created_at > now() - make_interval(secs => $1)
+          AND starts_with(payload::text, E'\t')
+    ) AS l
     JOIN taskgate.dispatch d ON d.task_id = l.id
-    WHERE l.created_at > now() - make_interval(secs => $1) AND starts_with(l.payload::text, E'\t')
-      AND (d.backend IS NULL OR d.backend = 'redis') AND d.dag_run_id IS NULL
+    WHERE (d.backend IS NULL OR d.backend = 'redis') AND d.dag_run_id IS NULL
     UNION ALL
     SELECT taskgate.legacy_tenant(r.payload::text, r.group_id), NULL, r.task_type, r.group_id, true
     FROM task_logs r

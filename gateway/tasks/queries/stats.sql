@@ -5,6 +5,16 @@
 -- Of a tenant's tasks those that wait here may be a million (delayed, held). Nobody but the gateway touches their rows, so
 -- they are counted in an index of the dispatch rows, and only the others are followed to `task_logs`.
 
+-- name: by_time
+-- All rows, in parts that each have an index by time. A task has no entry in any of them but those of the open and of the ended ones.
+(
+    SELECT * FROM task_logs WHERE status IN ('PENDING', 'PROCESSING')
+    UNION ALL SELECT * FROM task_logs WHERE status = 'COMPLETED'
+    UNION ALL SELECT * FROM task_logs WHERE status = 'FAILED'
+    UNION ALL SELECT * FROM task_logs WHERE status = 'STOPPED'
+    UNION ALL SELECT * FROM task_logs WHERE COALESCE(status, '') NOT IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'STOPPED')
+)
+
 -- name: owned
 -- The ids of the tenants' tasks created since $3, but for those that wait here: from dispatch rows, which are never older
 -- than their tasks, and from rows that are not the gateway's own, name the tenant themselves (contract §4, last paragraph)
@@ -35,7 +45,7 @@ dispatched AS MATERIALIZED (
 
 -- name: created_since_all
 -- Tasks created in the window, by stored status.
-SELECT t.status, count(*) AS tasks FROM task_logs t WHERE t.created_at >= $1 GROUP BY t.status
+SELECT t.status, count(*) AS tasks FROM /*rows*/ t WHERE t.created_at >= $1 GROUP BY t.status
 
 -- name: created_since_of_tenants
 WITH /*owned*/
@@ -121,7 +131,10 @@ SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS
 FROM (
     SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at > ($1::timestamptz[])[1]
     UNION ALL
-    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL
+    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL AND t.status IN ('PENDING', 'PROCESSING')
+    UNION ALL
+    SELECT t.created_at, t.completed_at FROM task_logs t
+    WHERE t.completed_at IS NULL AND COALESCE(t.status, '') NOT IN ('PENDING', 'PROCESSING')
 ) AS present
 WHERE created_at IS NOT NULL
 GROUP BY 1, 2

@@ -12,6 +12,7 @@ from gateway.access.placement import Caller
 from gateway.errors import TaskNotFound
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
+from gateway.tasks.queries.stats import SQL as STATS_SQL
 from gateway.tasks.queries.stats import QueueDepthPoint, TaskStatistics, TaskStats
 from gateway.tasks.queries.task_row import UNFINISHED, Status, TaskRow
 
@@ -221,7 +222,9 @@ def _compose(caller: Caller, which: TaskFilter, *, is_rare: bool) -> tuple[str, 
         conditions.append(condition)
     where = " AND ".join(conditions) or "true"
     if caller.is_admin:
-        query = SQL.list_all
+        few = (which.ids, which.entity_id, which.entity_type)
+        has_own_index = any(value is not None for value in few)
+        query = SQL.list_all.replace("/*rows*/", "task_logs" if has_own_index else STATS_SQL.by_time)
     elif is_rare:
         query = SQL.list_of_few
     else:

@@ -30,7 +30,7 @@ WHERE t.id = ANY ($1::text[])
 
 -- name: list_all
 SELECT /*columns*/
-FROM task_logs t
+FROM /*rows*/ t
 WHERE /*where*/
 ORDER BY t.created_at DESC, t.id DESC
 LIMIT $1 OFFSET $2
@@ -76,16 +76,33 @@ CROSS JOIN LATERAL (
 ) AS c
 
 -- name: dispatched_of_type
+-- Of the ended ones, which are many, types have an index.
 SELECT c.id, c.created_at
 FROM unnest($3::text[]) AS tenant (id)
 CROSS JOIN LATERAL (
-    SELECT t.id, t.created_at
-    FROM taskgate.dispatch d
-    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
-    WHERE d.tenant_id = tenant.id AND left(d.task_type, 200) = left(:value, 200)
-      AND /*beyond*/
-    ORDER BY d.created_at DESC, d.task_id DESC
-    LIMIT $1::bigint + $2::bigint
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
+    UNION ALL
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
+    UNION ALL
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
 ) AS c
 
 -- name: named

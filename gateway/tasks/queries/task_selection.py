@@ -17,6 +17,7 @@ from gateway.moment import Moment
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.queries.dispatch_view import SQL as VIEW_SQL
+from gateway.tasks.queries.stats import SQL as STATS_SQL
 from gateway.tasks.queries.task_log import Position, escape_like
 
 SQL = Queries("gateway.tasks.queries", "task_selection.sql")
@@ -136,11 +137,13 @@ class _Query:
         if within is not None:
             states = within if states is None else states & within
         self._states = None if states is None else sorted(states)
+        self._has_own_index = bool(wanted.ids) or _has_own_index(selection)
         #: By what indexes know of the states; None: they are found without it.
         self._phases: list[str] | None = None
+        self._is_of_type = len(selection.type) == 1 and self._states is None and not self._has_own_index
         if self._states is not None and self._states != ["running"]:
             self._phases = sorted({_PHASE_OF.get(state, state) for state in self._states})
-        elif self._states is None and not wanted.ids and not _has_own_index(selection):
+        elif self._states is None and not self._has_own_index and not self._is_of_type:
             self._phases = list(_PHASES)
         self.is_empty = self._tenants == [] or self._states == []
         self._conditions = [
@@ -161,8 +164,13 @@ class _Query:
             block = SQL.where_after_of_all if self._tenants is None else SQL.where_after
             block = self._bind(block, after.created_at, "timestamptz", ":at")
             conditions.append(self._bind(block, after.task_id, name=":id"))
-        text = SQL.of_all if self._tenants is None else self._bind(SQL.of_tenants, self._tenants, "text[]", ":tenants")
-        text = text.replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
+        if self._tenants is None:
+            text = SQL.of_all
+        else:
+            block = SQL.of_tenants_and_type if self._is_of_type else SQL.of_tenants
+            text = self._bind(block, self._tenants, "text[]", ":tenants")
+        rows = "task_logs" if self._has_own_index else STATS_SQL.by_time
+        text = text.replace("/*rows*/", rows).replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
         return self._bind(text, limit, "bigint", ":limit")
 
     def count(self) -> str:
@@ -188,7 +196,7 @@ class _Query:
 def _has_own_index(selection: Selection) -> bool:
     """Whether few tasks are found without their phases."""
     few = (selection.entity_id, selection.parent_task_id, selection.schedule_id, selection.dag_run_id)
-    return len(selection.type) == 1 or any(value is not None for value in few)
+    return any(value is not None for value in few)
 
 
 def _asked(selection: Selection) -> list[tuple[str, Any, str]]:

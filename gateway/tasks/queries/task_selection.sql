@@ -28,11 +28,31 @@ CROSS JOIN LATERAL (
 ORDER BY c.created_at DESC, c.task_id DESC
 LIMIT :limit
 
+-- name: of_tenants_and_type
+-- Of one type, in any state: of the ended ones, which are many, types have an index.
+SELECT c.task_id, c.created_at
+FROM unnest(:tenants) AS tenant (id)
+CROSS JOIN LATERAL (
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+) AS c
+ORDER BY c.created_at DESC, c.task_id DESC
+LIMIT :limit
+
 -- name: of_all
--- For administrators. By the rows of `task_logs`, as old as the dispatch rows: see dispatch_tenant_recent on why there is no
--- index for it on `dispatch`.
+-- For administrators. By the rows of `task_logs`, as old as the dispatch rows: there is no
+-- index for it on `dispatch`, because PostgreSQL would prefer it and walk over the tasks of all tenants.
 SELECT d.task_id, t.created_at
-FROM task_logs t
+FROM /*rows*/ t
 JOIN taskgate.dispatch d ON d.task_id = t.id
 WHERE /*where*/
 ORDER BY t.created_at DESC, t.id DESC

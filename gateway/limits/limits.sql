@@ -30,7 +30,7 @@ FOR UPDATE OF q
 -- Tasks of a scope that have not begun, counted up to $3.
 SELECT count(*) FROM (
     SELECT 1 FROM taskgate.dispatch
-    WHERE tenant_id = $1 AND state = ANY ('{waiting,starting,queued}'::text[]) AND ($2 = '' OR project_id = $2)
+    WHERE tenant_id = $1 AND phase = ANY ('{waiting,open}'::text[]) AND state <> 'running' AND ($2 = '' OR project_id = $2)
     LIMIT $3
 ) AS few
 
@@ -52,7 +52,7 @@ WITH before AS (
     RETURNING kept.*
 ), slots AS (
     UPDATE taskgate.dispatch d SET takes_slot = true
-    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.state = ANY ('{starting,queued,running}'::text[])
+    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.phase = 'open'
       AND ($2 = '' OR d.project_id = $2) AND d.takes_slot IS NOT TRUE
 ), audited AS (
     INSERT INTO taskgate.audit (actor, action, subject, detail, why)
@@ -81,10 +81,11 @@ SELECT q.project_id, q.queued, q.running, q.per_minute, q.bytes_per_day, q.set_b
        q.minute_at, q.minute_tasks, q.previous_tasks, clock_timestamp() AS now,
        CASE WHEN q.day = (now() AT TIME ZONE 'UTC')::date THEN q.day_bytes ELSE 0 END AS day_bytes,
        (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
-                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{waiting,starting,queued}'::text[])
+                              WHERE d.tenant_id = q.tenant_id AND d.phase = ANY ('{waiting,open}'::text[])
+                                AND d.state <> 'running'
                                 AND (q.project_id = '' OR d.project_id = q.project_id) LIMIT $2) AS few) AS queued_tasks,
        (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
-                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{starting,queued,running}'::text[])
+                              WHERE d.tenant_id = q.tenant_id AND d.phase = 'open'
                                 AND (q.project_id = '' OR d.project_id = q.project_id)
                                 AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = d.task_id)
                               LIMIT $2) AS few) AS running_tasks
@@ -133,7 +134,7 @@ WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
 UPDATE taskgate.dispatch d SET held = NULL
 FROM (
     SELECT h.task_id FROM taskgate.dispatch h
-    WHERE h.held LIKE 'paused:%' AND h.state = 'waiting'
+    WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting'
       AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
     LIMIT $1 FOR UPDATE SKIP LOCKED
 ) AS free
@@ -151,7 +152,7 @@ FROM (
     JOIN taskgate.dispatch o
       ON (p.tenant_id IS NULL OR p.tenant_id = o.tenant_id) AND (p.project_id IS NULL OR p.project_id = o.project_id)
      AND (p.task_type IS NULL OR p.task_type = o.task_type)
-    WHERE o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
+    WHERE o.phase = 'open' AND o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
     LIMIT $2 FOR UPDATE OF o SKIP LOCKED
 ) AS q
 WHERE d.task_id = q.task_id AND d.state = 'queued'
@@ -163,7 +164,7 @@ SELECT pg_advisory_xact_lock($2::int, hashtext(t)) FROM unnest($1::text[]) AS t
 -- name: taken_slots
 -- Tasks of these tenants on engines, by project. A run of a DAG occupies no worker, and must not wait for its own steps.
 SELECT o.tenant_id, o.project_id, count(*) AS tasks FROM taskgate.dispatch o
-WHERE o.tenant_id = ANY ($1::text[]) AND o.state = ANY ('{starting,queued,running}'::text[])
+WHERE o.tenant_id = ANY ($1::text[]) AND o.phase = 'open'
   AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
 GROUP BY o.tenant_id, o.project_id
 
@@ -183,19 +184,19 @@ FROM (
     FROM taskgate.quota q
     CROSS JOIN LATERAL (
         SELECT h.task_id FROM taskgate.dispatch h
-        WHERE h.tenant_id = q.tenant_id AND h.state = 'waiting'
+        WHERE h.tenant_id = q.tenant_id AND h.phase = 'waiting'
           AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
           AND (q.project_id = '' OR h.project_id = q.project_id)
         ORDER BY h.priority, h.due_at
         LIMIT GREATEST(0, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
             SELECT count(*) FROM taskgate.dispatch o
-            WHERE o.tenant_id = q.tenant_id AND o.state = ANY ('{starting,queued,running}'::text[])
+            WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
               AND (q.project_id = '' OR o.project_id = q.project_id)
               AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)) END)
     ) AS next
     UNION ALL
     SELECT h.task_id FROM taskgate.dispatch h
-    WHERE h.held LIKE 'quota:%' AND h.state = 'waiting'
+    WHERE h.held LIKE 'quota:%' AND h.phase = 'waiting'
       AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
                       WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)

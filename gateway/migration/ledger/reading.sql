@@ -37,7 +37,9 @@ LIMIT $1
 
 -- name: tasks_under
 -- How many tasks have their last start under each of these entries, by state.
-SELECT entry_id, state, count(*) AS tasks FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) GROUP BY 1, 2
+SELECT entry_id, phase AS state, count(*) AS tasks FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) AND phase <> 'open' GROUP BY 1, 2
+UNION ALL
+SELECT entry_id, state, count(*) FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) AND phase = 'open' GROUP BY 1, 2
 
 -- name: projects_of
 SELECT id FROM projects WHERE tenant_id = $1

@@ -4,7 +4,7 @@ WITH audited AS (
     INSERT INTO taskgate.audit (actor, action, subject, detail)
     SELECT $1, 'release', 'all tasks', jsonb_build_object('tasks', count(*), 'forced', $2::bool)
     FROM taskgate.dispatch d
-    WHERE (d.state = 'queued' AND d.backend = 'redis')
+    WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
 )
@@ -16,7 +16,7 @@ DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind = 'release'
 -- left alone. Group by group, because each page reads the lists of its groups.
 WITH page AS (
     SELECT d.task_id FROM taskgate.dispatch d
-    WHERE (d.state = 'queued' AND d.backend = 'redis')
+    WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
     ORDER BY d.group_id, d.task_id LIMIT $1 FOR UPDATE
@@ -40,7 +40,7 @@ SELECT payload::text FROM task_logs WHERE id = $1
 -- name: to_release
 -- How many tasks `release` would give back.
 SELECT count(*) FROM taskgate.dispatch d
-WHERE (d.state = 'queued' AND d.backend = 'redis')
+WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
    OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
        AND d.due_at <= now() + interval '1 minute')
 
@@ -53,7 +53,7 @@ ORDER BY kind, host, pid
 -- name: left
 -- What still runs, or waits elsewhere, and what was stopped without its engine being told: it may run yet.
 SELECT COALESCE(backend, 'redis') AS backend, state, count(*) AS tasks FROM taskgate.dispatch
-WHERE state IN ('waiting', 'starting', 'queued', 'running') GROUP BY 1, 2
+WHERE phase IN ('waiting', 'open') GROUP BY 1, 2
 UNION ALL
 SELECT backend, 'stopped, but still there', count(*) FROM taskgate.engine_duty WHERE kind = 'cancel' GROUP BY 1
 ORDER BY 1, 2

@@ -51,6 +51,7 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "keys",
     "migration_stages",
     "migration_stream",
     "legacy_use",

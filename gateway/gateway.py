@@ -12,6 +12,7 @@ from typing import Any
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
@@ -94,6 +95,7 @@ class Gateway:
     flip_log: FlipLog
     explanations: Explanations
     access: Access
+    key_ring: KeyRing
     notifier: Notifier
     transitions: Transitions
     task_log: TaskLog

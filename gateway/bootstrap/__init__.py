@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
 from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.dispatching import build_dispatching
@@ -64,6 +65,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         flip_log=FlipLog(database),
         explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
+        key_ring=KeyRing(database),
         notifier=dependencies.notifier,
         lease=dependencies.lease,
         task_log=task_log,

@@ -59,7 +59,7 @@ class Deliveries:
         """One callback with the body that is sent. Raises `DeliveryNotFound`."""
         query = SQL.get.replace("/*columns*/", SQL.columns)
         row = await self._db.fetchrow(query, delivery_id) if storable(delivery_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeliveryNotFound
         delivery = dict(row)
         caller.check(delivery["tenant_id"], delivery.pop("project_id"))

@@ -23,6 +23,7 @@ COMMANDS = {
         "Dead letters: tasks that failed for good, and invalid payloads.",
     ),
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
+    "keys": ("gateway.cli.keys:keys_app", "API keys: make, list, rotate and revoke them."),
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),

@@ -88,7 +88,7 @@ class DeadLetters:
     async def find(self, caller: Caller, letter_id: str) -> Any:
         """The row. Raises `DeadLetterNotFound`."""
         row = await self._db.fetchrow(_GET, letter_id) if storable(letter_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeadLetterNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return row

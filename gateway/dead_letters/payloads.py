@@ -100,7 +100,7 @@ class PayloadRedriver:
         for other in (place["tenant_id"], place["project_tenant"], place["group_tenant"]):
             if other not in (None, tenant):
                 raise Forbidden("The payload names a tenant, a project and a group that do not belong together")
-        if not caller.sees(tenant):
+        if not caller.sees(tenant, project):
             raise Forbidden
         if not caller.is_admin:
             _check_groups(payload, _object(bytes(letter["found"] or b"")), group)

@@ -148,7 +148,7 @@ def upto(selection: TaskSelection, created: datetime) -> TaskSelection:
 
 
 def _sees(caller: Caller, row: asyncpg.Record) -> bool:
-    if caller.is_admin or row["user_id"] == caller.user_id:
+    if caller.is_admin or (caller.only is None and row["user_id"] == caller.user_id):
         return True
     return row["tenant_ids"] is not None and caller.tenant_ids.issuperset(row["tenant_ids"])
 

@@ -16,6 +16,7 @@ from gateway.rpc import (
     dags,
     dead_letters,
     health,
+    keys,
     migration,
     operations,
     schedules,
@@ -30,8 +31,10 @@ from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
+from gateway.rpc.keys import KeyService
 from gateway.rpc.migration import MigrationService
 from gateway.rpc.operations import OperationService
+from gateway.rpc.peers import Proxies
 from gateway.rpc.receiving import Receiver
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
@@ -78,12 +81,18 @@ class GrpcServer:
             operations.SERVICE: OperationService(gateway, self._unbroken),
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
+            keys.SERVICE: KeyService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
             migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
         answered = gateway.telemetry.events.answered
-        self.calls = KeyedCalls(gateway.access, receiver, count=lambda failed: answered("grpc", failed=failed))
+        self.calls = KeyedCalls(
+            gateway.access,
+            receiver,
+            proxies=Proxies(gateway.settings.trusted_proxies),
+            count=lambda failed: answered("grpc", failed=failed),
+        )
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))

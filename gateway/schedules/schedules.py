@@ -71,7 +71,7 @@ class Schedules:
 
     async def get(self, schedule_id: str, caller: Caller) -> Schedule:
         row = await self._db.fetchrow(SQL.get, schedule_id)
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise ScheduleNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return Schedule.of_row(row).retimed()

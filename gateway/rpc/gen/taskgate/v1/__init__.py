@@ -132,6 +132,31 @@ from taskgate.v1.dead_letter_service_pb2 import RedriveDeadLettersResponse as Re
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer as DeadLetterServiceServicer
 from taskgate.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub as DeadLetterServiceStub
 from taskgate.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server as add_DeadLetterServiceServicer_to_server
+from taskgate.v1.key_service_pb2 import CreateKeyRequest as CreateKeyRequest
+from taskgate.v1.key_service_pb2 import CreateKeyResponse as CreateKeyResponse
+from taskgate.v1.key_service_pb2 import GetKeyRequest as GetKeyRequest
+from taskgate.v1.key_service_pb2 import GetKeyResponse as GetKeyResponse
+from taskgate.v1.key_service_pb2 import KEY_SCOPE_ADMIN as KEY_SCOPE_ADMIN
+from taskgate.v1.key_service_pb2 import KEY_SCOPE_OPERATE as KEY_SCOPE_OPERATE
+from taskgate.v1.key_service_pb2 import KEY_SCOPE_READ as KEY_SCOPE_READ
+from taskgate.v1.key_service_pb2 import KEY_SCOPE_SUBMIT as KEY_SCOPE_SUBMIT
+from taskgate.v1.key_service_pb2 import KEY_SCOPE_UNSPECIFIED as KEY_SCOPE_UNSPECIFIED
+from taskgate.v1.key_service_pb2 import KEY_STATE_ACTIVE as KEY_STATE_ACTIVE
+from taskgate.v1.key_service_pb2 import KEY_STATE_EXPIRED as KEY_STATE_EXPIRED
+from taskgate.v1.key_service_pb2 import KEY_STATE_REVOKED as KEY_STATE_REVOKED
+from taskgate.v1.key_service_pb2 import KEY_STATE_UNSPECIFIED as KEY_STATE_UNSPECIFIED
+from taskgate.v1.key_service_pb2 import Key as Key
+from taskgate.v1.key_service_pb2 import KeyScope as KeyScope
+from taskgate.v1.key_service_pb2 import KeyState as KeyState
+from taskgate.v1.key_service_pb2 import ListKeysRequest as ListKeysRequest
+from taskgate.v1.key_service_pb2 import ListKeysResponse as ListKeysResponse
+from taskgate.v1.key_service_pb2 import RevokeKeyRequest as RevokeKeyRequest
+from taskgate.v1.key_service_pb2 import RevokeKeyResponse as RevokeKeyResponse
+from taskgate.v1.key_service_pb2 import RotateKeyRequest as RotateKeyRequest
+from taskgate.v1.key_service_pb2 import RotateKeyResponse as RotateKeyResponse
+from taskgate.v1.key_service_pb2_grpc import KeyServiceServicer as KeyServiceServicer
+from taskgate.v1.key_service_pb2_grpc import KeyServiceStub as KeyServiceStub
+from taskgate.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server as add_KeyServiceServicer_to_server
 from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_BLOCKED as DRAIN_VERDICT_BLOCKED
 from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINED as DRAIN_VERDICT_DRAINED
 from taskgate.v1.migration_drain_pb2 import DRAIN_VERDICT_DRAINING as DRAIN_VERDICT_DRAINING
@@ -508,6 +533,8 @@ __all__ = [
     "CompareDagVersionsRequest",
     "CompareDagVersionsResponse",
     "ComparedType",
+    "CreateKeyRequest",
+    "CreateKeyResponse",
     "CreateScheduleRequest",
     "CreateScheduleResponse",
     "DAG_STATUS_CANCELLED",
@@ -596,6 +623,8 @@ __all__ = [
     "GetFlagDocumentResponse",
     "GetGuardrailsRequest",
     "GetGuardrailsResponse",
+    "GetKeyRequest",
+    "GetKeyResponse",
     "GetOperationRequest",
     "GetOperationResponse",
     "GetParityRequest",
@@ -626,6 +655,20 @@ __all__ = [
     "GuardrailSetting",
     "ImportFlagDocumentRequest",
     "ImportFlagDocumentResponse",
+    "KEY_SCOPE_ADMIN",
+    "KEY_SCOPE_OPERATE",
+    "KEY_SCOPE_READ",
+    "KEY_SCOPE_SUBMIT",
+    "KEY_SCOPE_UNSPECIFIED",
+    "KEY_STATE_ACTIVE",
+    "KEY_STATE_EXPIRED",
+    "KEY_STATE_REVOKED",
+    "KEY_STATE_UNSPECIFIED",
+    "Key",
+    "KeyScope",
+    "KeyServiceServicer",
+    "KeyServiceStub",
+    "KeyState",
     "LETTER_KIND_PAYLOAD",
     "LETTER_KIND_TASK",
     "LETTER_KIND_UNSPECIFIED",
@@ -664,6 +707,8 @@ __all__ = [
     "ListFlipsResponse",
     "ListGuardrailEventsRequest",
     "ListGuardrailEventsResponse",
+    "ListKeysRequest",
+    "ListKeysResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPausesRequest",
@@ -790,8 +835,12 @@ __all__ = [
     "RetryPolicy",
     "RetryRequest",
     "RetryResponse",
+    "RevokeKeyRequest",
+    "RevokeKeyResponse",
     "RollBackDagRequest",
     "RollBackDagResponse",
+    "RotateKeyRequest",
+    "RotateKeyResponse",
     "RotateWebhookSecretRequest",
     "RotateWebhookSecretResponse",
     "RunScheduleRequest",
@@ -918,6 +967,7 @@ __all__ = [
     "add_DagRunServiceServicer_to_server",
     "add_DagServiceServicer_to_server",
     "add_DeadLetterServiceServicer_to_server",
+    "add_KeyServiceServicer_to_server",
     "add_MigrationServiceServicer_to_server",
     "add_OperationServiceServicer_to_server",
     "add_ScheduleServiceServicer_to_server",

@@ -52,6 +52,7 @@ PARTS = (
     "quotas",
     "pauses",
     "keys",
+    "audit",
     "migration_stages",
     "migration_stream",
     "legacy_use",

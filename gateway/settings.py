@@ -108,6 +108,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Requests with keys that are not valid, from one address (IPv6: a /64) at one gateway; beyond, further such requests are answered 429; 0: any number",
     )
+    audit_source: str = Field(
+        "urn:taskgate", min_length=1, description="The source of exported audit events (CloudEvents), a URI"
+    )
     api_docs: bool = Field(True, description="Serve `/docs`, the description of the API, and `/openapi.json`")
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(

@@ -49,7 +49,7 @@ class Verb(Enum):
         "read",
         KeyScope.READ,
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, plans, ledger and legacy use",
+        "Look at workers, scaling signals, metrics, stages, drains, guardrails, plans, ledger, audit and legacy use",
     )
     OPERATE = (
         "admin",
@@ -114,7 +114,7 @@ _RESOURCES = {
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use
+        GET /gateway/v1/legacy-use  GET /gateway/v1/audit  GET /gateway/v1/audit/events
         GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
         GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
@@ -169,7 +169,7 @@ METHODS = {
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
             GetGuardrails ListGuardrailEvents
             ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
-            ListProbedTasks ListPlans GetPlan GetPlanSchema ValidatePlan""",
+            ListProbedTasks ListAuditEntries ListAuditEvents ListPlans GetPlan GetPlanSchema ValidatePlan""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails

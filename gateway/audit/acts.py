@@ -28,6 +28,8 @@ class Act:
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "gateway"
+    """Of a change that no request asks for: `gateway`, or `command`."""
 
 
 async def record(connection: AnyConnection, act: Act) -> int:
@@ -41,7 +43,7 @@ async def record(connection: AnyConnection, act: Act) -> int:
     if asked is not None:
         request = {"request_id": field_of_log("request_id"), "address": asked.address, "key_id": asked.key_id}
         evidence["request"] = {name: value for name, value in request.items() if value}
-    source = "gateway" if asked is None else asked.face
+    source = act.source if asked is None else asked.face
     return await append_entry(
         connection,
         NewEntry(

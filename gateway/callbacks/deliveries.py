@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
 from gateway.storage.database import Database
@@ -82,8 +81,8 @@ class Deliveries:
         async with self._db.transaction() as db:
             rows = await db.fetch(SQL.resend, ids)
             if rows:
-                subject = ids[0] if len(ids) == 1 else f"{len(rows)} callbacks"
-                detail = orjson.dumps({"ids": [row["id"] for row in rows]}).decode()
-                await db.execute(SQL.audit, actor, "callback.resend", subject, detail)
+                subject = f"callback:{ids[0]}" if len(ids) == 1 else f"{len(rows)} callbacks"
+                detail = {"ids": [row["id"] for row in rows]}
+                await record(db, Act("callback.resend", subject, actor, detail=detail))
         self._wake()
         return len(rows)

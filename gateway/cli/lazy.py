@@ -15,6 +15,7 @@ PLUGINS = "taskgate.commands"
 #: By name: where the command is, and the line about it in the list of commands.
 COMMANDS = {
     "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
+    "audit": ("gateway.cli.audit:audit_app", "Who changed what, and why. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
     "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
     "db": ("gateway.cli.db:db_app", "The database."),

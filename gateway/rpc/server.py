@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from gateway.rpc import (
+    audit,
     callbacks,
     dag_runs,
     dags,
@@ -24,6 +25,7 @@ from gateway.rpc import (
     tenants,
     workers,
 )
+from gateway.rpc.audit import AuditService
 from gateway.rpc.callbacks import CallbackService
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.credentials import certificate_files
@@ -81,6 +83,7 @@ class GrpcServer:
             operations.SERVICE: OperationService(gateway, self._unbroken),
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
+            audit.SERVICE: AuditService(gateway),
             keys.SERVICE: KeyService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
             migration.SERVICE: MigrationService(gateway, self._unbroken),

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowStart
+from gateway.audit.acts import Act, record
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -49,11 +50,14 @@ async def release(database: Database, redis: WorkflowEnginePort | None, *, by: s
 
     From then on, unmodified legacy workers handle these rows as always. Tasks that are in none of Redis's lists are
     pushed. Without `redis`, or after a failure here, the recovery loop of legacy workers pushes them when they are a
-    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
+    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`, `LedgerUnwritable`.
     """
     if redis is not None:
         await redis.check_health()
-    rows = await database.fetch(SQL.release, by, forced)
+    async with database.transaction() as db:
+        rows = await db.fetch(SQL.release)
+        detail = {"tasks": len(rows), "forced": forced}
+        await record(db, Act("release", "all tasks", by, detail=detail, source="command"))
     pushed = 0 if redis is None else await _push_missing(redis, rows)
     return Released(len(rows), pushed, await _left(database))
 

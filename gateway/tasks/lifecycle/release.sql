@@ -8,9 +8,6 @@ WITH released AS (
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
     RETURNING d.task_id, d.group_id, d.epoch, d.priority
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail)
-    SELECT $1, 'release', 'all tasks', jsonb_build_object('tasks', (SELECT count(*) FROM released), 'forced', $2::bool)
 ), dropped AS (
     DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind IN ('requeue', 'release')
 )

@@ -93,6 +93,8 @@ SAME = {
     "GET /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/ListQuotas",
     "PUT /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/SetQuota",
     "DELETE /gateway/v1/tenants/{tenant_id}/quotas": "TenantService/ClearQuota",
+    "GET /gateway/v1/audit": "AuditService/ListAuditEntries",
+    "GET /gateway/v1/audit/events": "AuditService/ListAuditEvents",
     "GET /gateway/v1/keys": "KeyService/ListKeys",
     "POST /gateway/v1/keys": "KeyService/CreateKey",
     "GET /gateway/v1/keys/{key_id}": "KeyService/GetKey",

@@ -347,3 +347,18 @@ async def test_by_command(run: Any, key: str, monkeypatch: pytest.MonkeyPatch) -
     code, output = await run("keys", "revoke", made["key_id"], "--why", "test")
     assert (code, output) == (0, f"{made['key_id']} is revoked\n")
     assert (await run("keys", "revoke", "none"))[0] == 2
+
+
+async def test_the_record_by_command(run: Any, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", admin["Authorization"].removeprefix("Bearer "))
+    assert (await run("quota", "set", "--tenant", "t-ann", "--queued", "5", "--why", "agreed"))[0] == 0
+    code, output = await run("audit", "list", "--action", "quota.", "--json")
+    [entry] = json.loads(output)
+    assert (code, entry["subject"], entry["why"]) == (0, "tenant:t-ann", "agreed")
+    code, output = await run("audit", "list", "--who", "root")
+    assert (code, "quota.set" in output) == (0, True)
+    code, output = await run("audit", "export")
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert (code, [line["data"]["api"]["operation"] for line in lines]) == (0, ["quota.set"])
+    code, output = await run("audit", "export", "--after", lines[-1]["id"], "--json")
+    assert (code, json.loads(output)) == (0, [])

@@ -59,11 +59,12 @@ class PayloadRedriver:
         async def close(db: type_Connection) -> None:
             if await db.fetchval(SQL.close_payload, letter["id"], actor, task.task_id) is None:
                 raise DeadLetterClosed
-            await audit(
-                db, actor, "redrive", [letter["id"]], {"task_id": task.task_id, "edited": edit is not None}, None
-            )
 
-        await self._intake.submit([task], beside=close)
+        async def tell(db: type_Connection) -> None:
+            detail = {"task_id": task.task_id, "edited": edit is not None}
+            await audit(db, actor, "redrive", [letter["id"]], detail, None)
+
+        await self._intake.submit([task], beside=close, after=tell)
         return task.task_id
 
     def _message(self, letter: Any, edit: Edit | None) -> wire.TaskMessage:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
 from gateway.storage.database import Database
@@ -61,7 +60,7 @@ class Deliveries:
         """One callback with the body that is sent. Raises `DeliveryNotFound`."""
         query = SQL.get.replace("/*columns*/", SQL.columns)
         row = await self._db.fetchrow(query, delivery_id) if storable(delivery_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeliveryNotFound
         delivery = dict(row)
         caller.check(delivery["tenant_id"], delivery.pop("project_id"))
@@ -84,8 +83,8 @@ class Deliveries:
         async with self._db.transaction() as db:
             rows = await db.fetch(SQL.resend, ids)
             if rows:
-                subject = ids[0] if len(ids) == 1 else f"{len(rows)} callbacks"
-                detail = orjson.dumps({"ids": [row["id"] for row in rows]}).decode()
-                await db.execute(SQL.audit, actor, "callback.resend", subject, detail)
+                subject = f"callback:{ids[0]}" if len(ids) == 1 else f"{len(rows)} callbacks"
+                detail = {"ids": [row["id"] for row in rows]}
+                await record(db, Act("callback.resend", subject, actor, detail=detail))
         self._wake()
         return len(rows)

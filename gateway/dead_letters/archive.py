@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
@@ -91,7 +92,7 @@ class DeadLetters:
     async def find(self, caller: Caller, letter_id: str) -> Any:
         """The row. Raises `DeadLetterNotFound`."""
         row = await self._db.fetchrow(_GET, letter_id) if storable(letter_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeadLetterNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return row
@@ -147,10 +148,9 @@ class DeadLetters:
 async def audit(
     db: type_Connection, actor: str, what: str, ids: Sequence[str], detail: dict[str, Any], why: str | None
 ) -> None:
-    """Write the audit: who did what to which dead letters, without payloads."""
-    subject = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
-    detail = {**detail, "ids": list(ids)}
-    await db.execute(SQL.audit, actor, f"dead_letter.{what}", subject, orjson.dumps(detail).decode(), why)
+    """Write the entry, last in the transaction: who did what to which dead letters, without payloads."""
+    subject = f"dead-letter:{ids[0]}" if len(ids) == 1 else f"{len(ids)} dead letters"
+    await record(db, Act(f"dead_letter.{what}", subject, actor, why, detail={**detail, "ids": list(ids)}))
 
 
 def _letter(row: Any) -> dict[str, Any]:

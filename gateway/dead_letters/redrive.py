@@ -177,8 +177,8 @@ class Redriver:
         done = [row["task_id"] for row in await db.fetch(SQL.redrive, ids, pauses, options.backend)]
         if done:
             await db.execute(SQL.sign, done, options.actor)
-            await audit(db, options.actor, "redrive", done, dict(detail), options.why)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+            await audit(db, options.actor, "redrive", done, dict(detail), options.why)
         return done
 
     def _refusal(self, row: Any, options: RedriveOptions) -> ApiError | None:

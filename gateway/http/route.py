@@ -41,6 +41,12 @@ def _bodies_of(request: HTTPConnection) -> Bodies:
     return bodies
 
 
+def client_of(scope: Scope) -> str:
+    """The address of the client, as far as the proxies in front are trusted; empty: unknown."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 class JsonRequest(Request):
     """A request whose body is bounded, and whose JSON is decoded by `decode_json`.
 
@@ -147,7 +153,7 @@ class RuledRoute(APIRoute):
         self.asked = asked_by(self.methods or (), self.path)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ASKED.set(replace(self.asked))
+        ASKED.set(replace(self.asked, address=client_of(scope)))
         await super().handle(scope, receive, send)
 
 

@@ -200,12 +200,14 @@ class DagRunService:
             if subscription.is_closed:
                 raise ShuttingDown(retry_after=1)
             await send(_changed({"run": state, "nodes": state["nodes"]}))
-            async for change in follow(subscription, self._runs, self._documents, caller, state):
-                if change is None or change[0] == "end":
-                    continue
-                name, data = change
-                await send(_changed({"run": data} if name == "run" else data))
+            with self._access.watch_key(caller, subscription.close):
+                async for change in follow(subscription, self._runs, self._documents, caller, state):
+                    if change is None or change[0] == "end":
+                        continue
+                    name, data = change
+                    await send(_changed({"run": data} if name == "run" else data))
             if subscription.is_closed:
+                await self._access.authenticate(authorization)
                 raise ShuttingDown(retry_after=1)
         finally:
             subscription.close()

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowStart
+from gateway.audit.acts import Act, record
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -51,11 +52,14 @@ async def release(database: Database, redis: WorkflowEnginePort | None, *, by: s
 
     From then on, unmodified legacy workers handle these rows as always. Tasks that are in none of Redis's lists are
     pushed. Without `redis`, or after a failure here, the recovery loop of legacy workers pushes them when they are a
-    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
+    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`, `LedgerUnwritable`.
     """
     if redis is not None:
         await redis.check_health()
-    await database.execute(SQL.begin, by, forced)
+    async with database.transaction() as db:
+        detail = {"tasks": await db.fetchval(SQL.to_release), "forced": forced}
+        await db.execute(SQL.begin)
+        await record(db, Act("release", "all tasks", by, detail=detail, source="command"))
     rows = pushed = 0
     while page := await database.fetch(SQL.release, PAGE):
         pending = [row for row in page if row["is_pending"]]

@@ -1,13 +1,5 @@
 -- name: begin
 -- The gateway is to be taken out. A lost worker's list is not to be put back from now on, should a gateway come again.
-WITH audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail)
-    SELECT $1, 'release', 'all tasks', jsonb_build_object('tasks', count(*), 'forced', $2::bool)
-    FROM taskgate.dispatch d
-    WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
-       OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
-           AND d.due_at <= now() + interval '1 minute')
-)
 DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind = 'release'
 
 -- name: release

@@ -95,7 +95,7 @@ class TaskLog:
     async def get(self, task_id: str, caller: Caller | None) -> TaskRow:
         """One task. Raises `TaskNotFound`, also for a task that the caller may not see; `Forbidden`."""
         row = (await self.read([task_id])).get(task_id)
-        if row is None or not (caller is None or caller.sees(row.tenant_id)):
+        if row is None or not (caller is None or caller.sees(row.tenant_id, row.project_id)):
             raise TaskNotFound
         if caller is not None:
             caller.check(row.tenant_id, row.project_id)

@@ -10,13 +10,16 @@ import asyncpg
 import orjson
 
 from gateway.audit.events import event_of
-from gateway.errors import InvalidRequest
 from gateway.storage.database import Database
+from gateway.storage.paging import cursor_in, parts_of
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.audit", "reading.sql")
 
 LARGEST_PAGE = 1000
+
+_ENTRIES = "audit entries"
+_EVENTS = "audit events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,16 @@ class AuditTrail:
         self, which: EntryFilter, *, cursor: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Entries, the newest first, and the cursor of the next page."""
-        rows = await self._rows(which, limit + 1, before=_number(cursor))
+        rows = await self._rows(which, limit + 1, before=_number(cursor, _ENTRIES))
         entries = [_entry(row) for row in rows[:limit]]
-        return entries, str(entries[-1]["id"]) if len(rows) > limit else None
+        return entries, cursor_in(_ENTRIES, entries[-1]["id"]) if len(rows) > limit else None
 
     async def events(
         self, which: EntryFilter, *, cursor: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str | None]:
         """CloudEvents, the oldest first, and the cursor to ask on with, now or later; None: there was none at all."""
-        rows = await self._rows(which, limit, after=_number(cursor) or 0)
-        last = str(rows[-1]["id"]) if rows else cursor
+        rows = await self._rows(which, limit, after=_number(cursor, _EVENTS) or 0)
+        last = cursor_in(_EVENTS, rows[-1]["id"]) if rows else cursor
         return [event_of(_entry(row), self._source) for row in rows], last
 
     async def _rows(
@@ -62,12 +65,8 @@ class AuditTrail:
         return await self._db.fetch(SQL.entries, limit, before, after, *named, which.since, which.before)
 
 
-def _number(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
-        raise InvalidRequest("cursor is not one of this list.", field="cursor")
-    return int(cursor)
+def _number(cursor: str | None, listed: str) -> int | None:
+    return None if cursor is None else parts_of(cursor, listed, int)[0]
 
 
 def _entry(row: asyncpg.Record) -> dict[str, Any]:

@@ -22,13 +22,15 @@ from taskgate.v1 import (
 from gateway.access.key_requests import KeyRotation, NewKey
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import size_of
+from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import Reason
+from gateway.storage.paging import cursor_in, parts_of
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.KeyService"
+_LIST = "keys"
 
 
 class KeyService:
@@ -60,15 +62,17 @@ class KeyService:
         """A page, by id."""
         facts = facts_of(request)
         size = size_of(request.page_size, default=100, largest=1000)
+        with own_token():
+            after = parts_of(request.page_token, _LIST, str)[0] if request.page_token else ""
         caller = await self._access.authenticate(authorization)
         found = await self._keys.list(
             caller,
             tenant_id=facts.get("tenant_id"),
             user_id=facts.get("user_id"),
-            after=facts.get("page_token", ""),
+            after=after,
             limit=size + 1,
         )
-        token = found[size - 1]["key_id"] if len(found) > size else ""
+        token = cursor_in(_LIST, found[size - 1]["key_id"]) if len(found) > size else ""
         return ListKeysResponse(keys=[fill(Key(), one) for one in found[:size]], next_page_token=token)
 
     async def get(self, authorization: str | None, request: GetKeyRequest) -> GetKeyResponse:

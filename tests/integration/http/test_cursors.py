@@ -18,7 +18,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 CURSORS = {
     "tasks": cursor_of(Position(AT, "x"), {}),
     **{name: Place(AT, "x").cursor_in(name) for name in ("dag runs", "dead letters", "callbacks")},
-    **{name: cursor_in(name, 9) for name in ("flips", "guardrail events", "workers")},
+    **{name: cursor_in(name, 9) for name in ("flips", "guardrail events", "audit entries", "audit events", "workers")},
     **{name: cursor_in(name, "x") for name in ("schedules", "tenants")},
 }
 LISTS = {
@@ -28,6 +28,8 @@ LISTS = {
     "POST /gateway/v1/dead-letters/dismiss": "dead letters",
     "POST /gateway/v1/dead-letters/purge": "dead letters",
     "GET /gateway/v1/callbacks": "callbacks",
+    "GET /gateway/v1/audit": "audit entries",
+    "GET /gateway/v1/audit/events": "audit events",
     "GET /gateway/v1/migration/ledger": "flips",
     "GET /gateway/v1/migration/guardrails/history": "guardrail events",
 }
@@ -76,8 +78,8 @@ async def test_anns_cursors_show_bob_his_own_list(serve: Any, key: str, bob: dic
             assert (await client.post("/gateway/v1/tasks", json=body, headers=headers)).status_code == 202
         await gateway.database.execute(
             "INSERT INTO taskgate.dead_letter (id, kind, task_id, tenant_id, task_type, reason, died_at, error)"
-            " SELECT 'd-' || task_id, 'task', task_id, tenant_id, 'probe', 'not_retryable', now(), labels->>'whose'"
-            " FROM taskgate.dispatch"
+            " SELECT 'd-' || task_id, 'task', task_id, tenant_id, 'probe', 'not_retryable', created_at,"
+            " labels->>'whose' FROM taskgate.dispatch"
         )
         for endpoint in ("GET /gateway/v1/tasks", "GET /gateway/v1/dead-letters"):
             cursor = (await ask(client, endpoint, ann, None)).json()["next_cursor"]

@@ -33,8 +33,8 @@ TOKENS = {
     "task log": token_after(Row(), ListRequest()),  # type: ignore[arg-type]
     "tasks": cursor_of(Position(AT, "x"), {}),
     **{name: Place(AT, "x").cursor_in(name) for name in ("dag runs", "dead letters", "callbacks")},
-    **{name: cursor_in(name, 9) for name in ("flips", "guardrail events", "workers")},
-    **{name: cursor_in(name, "x") for name in ("schedules", "tenants")},
+    **{name: cursor_in(name, 9) for name in ("flips", "guardrail events", "audit entries", "audit events", "workers")},
+    **{name: cursor_in(name, "x") for name in ("schedules", "tenants", "keys")},
 }
 LISTS = {
     "List": "task log",
@@ -44,11 +44,14 @@ LISTS = {
     "DismissDeadLetters": "dead letters",
     "PurgeDeadLetters": "dead letters",
     "ListCallbacks": "callbacks",
+    "ListAuditEntries": "audit entries",
+    "ListAuditEvents": "audit events",
     "ListFlips": "flips",
     "ListGuardrailEvents": "guardrail events",
     "ListWorkers": "workers",
     "ListSchedules": "schedules",
     "ListTenants": "tenants",
+    "ListKeys": "keys",
 }
 
 

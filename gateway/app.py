@@ -51,6 +51,8 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "keys",
+    "audit",
     "migration_stages",
     "migration_stream",
     "legacy_use",

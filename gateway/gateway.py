@@ -12,7 +12,9 @@ from typing import Any
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
+from gateway.audit.reading import AuditTrail
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
 from gateway.callbacks.deliveries import Deliveries
@@ -95,6 +97,8 @@ class Gateway:
     flip_log: FlipLog
     explanations: Explanations
     access: Access
+    key_ring: KeyRing
+    audit_trail: AuditTrail
     notifier: Notifier
     transitions: Transitions
     task_log: TaskLog

@@ -7,7 +7,7 @@ SELECT id AS tenant_id FROM tenants
 WHERE lower(btrim(plan, E' \t\r\n')) = ANY ($1::text[])
 UNION
 SELECT DISTINCT d.tenant_id FROM taskgate.dispatch d LEFT JOIN tenants t ON t.id = d.tenant_id
-WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'temporal' AND d.queue LIKE 'tenant-%'
+WHERE d.phase = 'open' AND d.backend = 'temporal' AND d.queue LIKE 'tenant-%'
   AND d.tenant_id IS NOT NULL
   AND $2 AND lower(btrim(COALESCE(t.plan, ''), E' \t\r\n')) <> ALL ($3::text[])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
+from gateway.audit.reading import AuditTrail
 from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.dispatching import build_dispatching
 from gateway.bootstrap.features import (
@@ -64,6 +66,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         flip_log=FlipLog(database),
         explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
+        key_ring=KeyRing(database),
+        audit_trail=AuditTrail(database, settings.audit_source),
         notifier=dependencies.notifier,
         lease=dependencies.lease,
         task_log=task_log,

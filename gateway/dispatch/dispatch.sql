@@ -10,7 +10,7 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.state = 'waiting' AND d.held IS NULL AND d.due_at <= now()
+WHERE d.phase = 'waiting' AND d.held IS NULL AND d.due_at <= now()
   AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
   AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
 ORDER BY d.due_at
@@ -27,29 +27,29 @@ SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d
 FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.state = 'starting' AND d.held IS NULL AND d.due_at <= now() AND d.backend = ANY ($2::text[])
+WHERE d.phase = 'open' AND d.state = 'starting' AND d.held IS NULL AND d.due_at <= now() AND d.backend = ANY ($2::text[])
   AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
 ORDER BY d.due_at
 LIMIT $1
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: next_tenants
--- (Here and in `take_in_turn` the state is said as the index by tenant has it, so that no other is taken for as good.)
+-- (Here and in `take_in_turn` the phase is said as the index by tenant has it, so that no other is taken for as good.)
 -- The next $2 tenants after tenant $1 that have something waiting. `may_start`: fewer than $4 of a tenant's tasks are on the
 -- backends $3 and not claimed yet.
 WITH RECURSIVE waiting AS (
     (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
-     WHERE state || '' = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
+     WHERE phase || '' = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
     UNION ALL
     SELECT (SELECT COALESCE(d.tenant_id, '-') FROM taskgate.dispatch d
-            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
+            WHERE d.phase || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') > w.id
             ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
     FROM waiting w WHERE w.id IS NOT NULL
 ), found AS (
     SELECT id FROM waiting WHERE id IS NOT NULL LIMIT $2
 )
 SELECT id, (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch q
-                                  WHERE q.tenant_id = id AND q.state = ANY ('{starting,queued}'::text[])
+                                  WHERE q.tenant_id = id AND q.phase = 'open' AND q.state <> 'running'
                                     AND q.backend = ANY ($3::text[]) LIMIT $4) AS few) < $4 AS may_start
 FROM found
 ORDER BY id
@@ -65,7 +65,7 @@ WITH chosen AS (
         FROM generate_series(1, 5) AS p (priority)
         CROSS JOIN LATERAL (
             SELECT d.task_id, d.priority, d.due_at FROM taskgate.dispatch d
-            WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
+            WHERE d.phase || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = l.id AND d.priority = p.priority
               AND d.due_at <= now() AND (d.expires_at IS NULL OR d.attempt > 0 OR d.expires_at > now())
               AND (d.backend IS NULL OR d.backend <> ALL ($2::text[]))
             ORDER BY d.due_at LIMIT $1
@@ -84,14 +84,14 @@ LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
 WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
   -- Written so that no index of waiting tasks can be used: without statistics of a new crowd, the planner would read all of it.
-  AND d.state || '' = 'waiting' AND COALESCE(d.held, '') = ''
+  AND d.state = 'waiting' AND COALESCE(d.held, '') = ''
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: begin_starts
 -- The chosen backends, and why; from here on the starts belong to this gateway ($8), which renews them. $9: seconds to the
 -- next time.
 UPDATE taskgate.dispatch d
-SET state = 'starting', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, rule = b.rule,
+SET state = 'starting', phase = 'open', backend = b.backend, stage = b.stage, epoch = b.epoch, queue = b.queue, rule = b.rule,
     entry_id = b.entry_id, owner_id = $8, due_at = now() + make_interval(secs => $9)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[])
      AS b(task_id, backend, stage, epoch, queue, rule, entry_id)
@@ -110,16 +110,16 @@ WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 -- name: due_now
 -- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
 UPDATE taskgate.dispatch SET due_at = now()
-WHERE backend = $1 AND state = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
+WHERE backend = $1 AND phase = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
 
 -- name: drop_gone
 -- The row was deleted by hand: the task is no more.
 UPDATE taskgate.dispatch SET state = 'stopped', finished_at = now() WHERE task_id = ANY($1::text[])
 
 -- name: confirm
--- The engine has these starts. A worker may have claimed one before we say so.
-UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now(), owner_id = NULL
-FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+-- The engine has these starts, since $3 seconds. One that a worker has claimed meanwhile is left as it is.
+UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now() - make_interval(secs => c.age), owner_id = NULL
+FROM unnest($1::text[], $2::int[], $3::float8[]) AS c(task_id, epoch, age)
 WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state || '' = 'starting'
 
 -- name: renew
@@ -148,7 +148,7 @@ WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 UPDATE taskgate.dispatch
 SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL,
     due_at = CASE WHEN failures > 0 THEN GREATEST(due_at, now()) ELSE now() END
-WHERE backend = $1 AND state IN ('starting', 'queued')
+WHERE backend = $1 AND phase = 'open' AND state IN ('starting', 'queued')
 
 -- name: refuse
 -- The engine will never take this start of the owner $3, because of $4.
@@ -163,9 +163,9 @@ FROM refused WHERE t.id = refused.task_id
 -- name: next_due
 -- Seconds to the next row to look at. $1: full backends; $2: backends that take repeats now.
 SELECT extract(epoch FROM LEAST(
-    (SELECT min(due_at) FROM taskgate.dispatch WHERE state = 'starting' AND held IS NULL AND backend = ANY ($2::text[])),
+    (SELECT min(due_at) FROM taskgate.dispatch WHERE phase = 'open' AND state = 'starting' AND held IS NULL AND backend = ANY ($2::text[])),
     (SELECT due_at FROM taskgate.dispatch
-     WHERE state = 'waiting' AND held IS NULL AND (backend IS NULL OR backend <> ALL ($1::text[])) ORDER BY due_at LIMIT 1)
+     WHERE phase = 'waiting' AND held IS NULL AND (backend IS NULL OR backend <> ALL ($1::text[])) ORDER BY due_at LIMIT 1)
 ) - now())::float8
 
 -- name: has_own_workers

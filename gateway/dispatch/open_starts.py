@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import asyncpg
@@ -23,8 +23,9 @@ SQL = Queries("gateway.dispatch", "dispatch.sql")
 DOWN_SECONDS = 5.0
 #: How often the owner renews its starts; a renewal may fail twice.
 RENEW_SECONDS = REPEAT_SECONDS / 3
-#: How long an outcome waits for others (seconds): the first one, and while more keep coming.
-FIRST_WRITE_PAUSE, LAST_WRITE_PAUSE = 0.005, 0.04
+#: How long an outcome waits to be written (seconds). Of a start that a worker claims before that nothing needs to be
+#: written; nobody waits for the others.
+WRITE_PAUSE = 0.25
 
 #: Task id and epoch.
 Key = tuple[str, int]
@@ -41,8 +42,9 @@ class OpenStarts:
         self._db = database
         self._owner_id = owner_id
         self._begun_at: dict[Key, float] = {}
-        self._confirmed: list[Key] = []
-        self._put_back: list[Key] = []
+        #: When the engine had them.
+        self._confirmed: dict[Key, float] = {}
+        self._put_back: dict[Key, float] = {}
         self._to_write = asyncio.Event()
         # Statements for many rows would wait for each other's rows.
         self._writing = asyncio.Lock()
@@ -58,12 +60,12 @@ class OpenStarts:
 
     def confirm(self, ref: WorkflowRef) -> None:
         """The engine has it."""
-        self._confirmed.append((ref.task_id, ref.epoch))
+        self._confirmed[ref.task_id, ref.epoch] = time.monotonic()
         self._to_write.set()
 
     def put_back(self, ref: WorkflowRef) -> None:
         """The engine certainly does not have it: the task waits again."""
-        self._put_back.append((ref.task_id, ref.epoch))
+        self._put_back[ref.task_id, ref.epoch] = time.monotonic()
         self._to_write.set()
 
     async def repeat_later(self, ref: WorkflowRef, seconds: float) -> None:
@@ -90,16 +92,19 @@ class OpenStarts:
     async def write(self) -> None:
         """Write the outcomes so far. What could not be written is kept. Raises `DatabaseUnavailable`."""
         async with self._writing:
-            await self._write(self._confirmed, SQL.confirm)
-            await self._write(self._put_back, SQL.put_back, self._owner_id(), DOWN_SECONDS)
+            if confirmed := dict(self._confirmed):
+                now = time.monotonic()
+                ages = [now - confirmed[key] for key in sorted(confirmed)]
+                await self._db.execute(SQL.confirm, *_columns(confirmed), ages)
+                self._written(self._confirmed, confirmed)
+            if put_back := dict(self._put_back):
+                await self._db.execute(SQL.put_back, *_columns(put_back), self._owner_id(), DOWN_SECONDS)
+                self._written(self._put_back, put_back)
 
-    async def _write(self, outcomes: list[Key], query: str, *values: Any) -> None:
-        batch = outcomes[:]
-        if batch:
-            await self._db.execute(query, *_columns(batch), *values)
-            del outcomes[: len(batch)]
-            for key in batch:
-                self._begun_at.pop(key, None)
+    def _written(self, outcomes: dict[Key, float], batch: Iterable[Key]) -> None:
+        for key in batch:
+            del outcomes[key]
+            self._begun_at.pop(key, None)
 
     async def renew(self, *, older_than: float) -> None:
         """Renew starts under way that were begun so many seconds ago. Raises `DatabaseUnavailable`."""
@@ -110,14 +115,10 @@ class OpenStarts:
                 await self._db.execute(SQL.renew, *_columns(batch), self._owner_id(), REPEAT_SECONDS)
 
     async def _write_forever(self) -> None:
-        pause = FIRST_WRITE_PAUSE
         while True:
-            busy = self._to_write.is_set()
             await self._to_write.wait()
             self._to_write.clear()
-            # One statement for many outcomes. Nobody waits for it: a worker can claim a task before.
-            pause = min(2 * pause, LAST_WRITE_PAUSE) if busy else FIRST_WRITE_PAUSE
-            await asyncio.sleep(pause)
+            await asyncio.sleep(WRITE_PAUSE)
             try:
                 await self.write()
             except (DatabaseUnavailable, asyncpg.DeadlockDetectedError):
@@ -133,7 +134,7 @@ class OpenStarts:
                 log.warning("starts under way may be repeated by another gateway: %s", error)
 
 
-def _columns(batch: list[Key]) -> tuple[list[str], list[int]]:
+def _columns(batch: Iterable[Key]) -> tuple[list[str], list[int]]:
     """Sorted: everybody locks rows in this order."""
-    batch = sorted(batch)
-    return [task_id for task_id, _ in batch], [epoch for _, epoch in batch]
+    keys = sorted(batch)
+    return [task_id for task_id, _ in keys], [epoch for _, epoch in keys]

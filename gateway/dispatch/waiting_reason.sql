@@ -11,8 +11,8 @@ SELECT d.not_before > now() AS is_early, d.failures > 0 AND d.due_at > now() AS 
         WHERE p.kind = 'worker' AND p.lost_at IS NULL AND p.renewed_at <> '-infinity' AND p.backend = $2
           AND (p.pool IS NULL OR p.pool = $3)
           AND (d.task_type = ANY (p.task_types) OR d.task_type LIKE 'taskgate.%' OR d.queue = $4)) AS workers,
-       (SELECT min(o.task_id) FROM taskgate.dispatch o
-        WHERE o.state = 'running' AND o.backend = 'redis' AND $2 = 'redis' AND o.group_id = d.group_id) AS group_runs,
+       (SELECT min(o.task_id) FROM taskgate.attempt a JOIN taskgate.dispatch o ON o.task_id = a.task_id AND o.attempt = a.attempt
+        WHERE NOT a.is_counted AND o.state = 'running' AND o.backend = 'redis' AND $2 = 'redis' AND o.group_id = d.group_id) AS group_runs,
        (SELECT format('by %s: %s', p.set_by, COALESCE(p.why, '')) FROM taskgate.pause p
         WHERE d.held = 'paused:' || p.pause_id) AS pause
 FROM taskgate.dispatch d WHERE d.task_id = $1

@@ -21,7 +21,9 @@ WITH shown AS (
 SELECT s.*, COALESCE(r.running, 0) AS slots_used
 FROM shown s
 LEFT JOIN (
-    SELECT worker_id, count(*) AS running FROM taskgate.dispatch WHERE state = 'running' GROUP BY worker_id
+    SELECT d.worker_id, count(*) AS running
+    FROM taskgate.attempt a JOIN taskgate.dispatch d ON d.task_id = a.task_id AND d.attempt = a.attempt
+    WHERE NOT a.is_counted AND d.state = 'running' GROUP BY d.worker_id
 ) r ON r.worker_id = s.process_id
 WHERE $6 OR s.state IN ('alive', 'silent')
 ORDER BY s.kind DESC, s.backend, s.pool NULLS FIRST, s.host, s.started_at, s.process_id
@@ -29,9 +31,9 @@ LIMIT $7 OFFSET $8
 
 -- name: running
 -- What one worker runs, the longest first.
-SELECT task_id, task_type, tenant_id, project_id, attempt, queue, claimed_at AS started_at,
-       extract(epoch FROM now() - claimed_at)::float8 AS seconds
-FROM taskgate.dispatch
-WHERE worker_id = $1 AND state = 'running'
-ORDER BY claimed_at
+SELECT d.task_id, d.task_type, d.tenant_id, d.project_id, d.attempt, d.queue, d.claimed_at AS started_at,
+       extract(epoch FROM now() - d.claimed_at)::float8 AS seconds
+FROM taskgate.attempt a JOIN taskgate.dispatch d ON d.task_id = a.task_id AND d.attempt = a.attempt
+WHERE NOT a.is_counted AND a.worker_id = $1 AND d.worker_id = $1 AND d.state = 'running'
+ORDER BY d.claimed_at
 LIMIT $2

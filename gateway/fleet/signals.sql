@@ -12,10 +12,10 @@ SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan,
        count(*) FILTER (WHERE d.state = 'running') AS running
 FROM (
     SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
-    WHERE state IN ('starting', 'queued', 'running')
+    WHERE phase = 'open'
     UNION ALL
     SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
-    WHERE state = 'waiting' AND held IS NULL AND due_at <= now()
+    WHERE phase = 'waiting' AND held IS NULL AND due_at <= now()
 ) d
 LEFT JOIN tenants t ON t.id = d.tenant_id
 GROUP BY 1, 2
@@ -23,10 +23,13 @@ GROUP BY 1, 2
 -- name: arrivals
 -- Tasks accepted in the last $1 seconds. One that is not yet routed counts for no backend.
 SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks
-FROM task_logs l
+FROM (
+    SELECT id FROM task_logs WHERE status IN ('PENDING', 'PROCESSING') AND created_at > now() - make_interval(secs => $1)
+    UNION ALL
+    SELECT id FROM task_logs WHERE status IN ('COMPLETED', 'FAILED', 'STOPPED') AND created_at > now() - make_interval(secs => $1)
+) AS l
 JOIN taskgate.dispatch d ON d.task_id = l.id
 LEFT JOIN tenants t ON t.id = d.tenant_id
-WHERE l.created_at > now() - make_interval(secs => $1)
 GROUP BY 1, 2
 
 -- name: completions

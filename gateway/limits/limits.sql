@@ -30,7 +30,7 @@ FOR UPDATE OF q
 -- Tasks of a scope that have not begun, counted up to $3.
 SELECT count(*) FROM (
     SELECT 1 FROM taskgate.dispatch
-    WHERE tenant_id = $1 AND state = ANY ('{waiting,starting,queued}'::text[]) AND ($2 = '' OR project_id = $2)
+    WHERE tenant_id = $1 AND phase = ANY ('{waiting,open}'::text[]) AND state <> 'running' AND ($2 = '' OR project_id = $2)
     LIMIT $3
 ) AS few
 
@@ -52,28 +52,17 @@ WITH before AS (
     RETURNING kept.*
 ), slots AS (
     UPDATE taskgate.dispatch d SET takes_slot = true
-    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.state = ANY ('{starting,queued,running}'::text[])
+    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.phase = 'open'
       AND ($2 = '' OR d.project_id = $2) AND d.takes_slot IS NOT TRUE
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $7, 'quota.set', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
-           jsonb_build_object('queued', $3::bigint, 'running', $4::bigint, 'per_minute', $5::bigint, 'bytes_per_day', $6::bigint,
-                              'before', (SELECT to_jsonb(before) FROM before)), $8
-    FROM changed
 )
-SELECT pg_notify('taskgate_limits', '') FROM changed
+SELECT pg_notify('taskgate_limits', ''), (SELECT to_jsonb(before)::text FROM before) AS before FROM changed
 
 -- name: clear_quota
 WITH gone AS (
     DELETE FROM taskgate.quota WHERE tenant_id = $1 AND project_id = $2
     RETURNING queued, running, per_minute, bytes_per_day
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $3, 'quota.clear', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
-           jsonb_build_object('before', to_jsonb(gone)), $4
-    FROM gone
 )
-SELECT pg_notify('taskgate_limits', '') FROM gone
+SELECT pg_notify('taskgate_limits', ''), to_jsonb(gone)::text AS before FROM gone
 
 -- name: usage
 -- The use of a tenant's quotas. $2: queued tasks are counted up to this number.
@@ -81,10 +70,11 @@ SELECT q.project_id, q.queued, q.running, q.per_minute, q.bytes_per_day, q.set_b
        q.minute_at, q.minute_tasks, q.previous_tasks, clock_timestamp() AS now,
        CASE WHEN q.day = (now() AT TIME ZONE 'UTC')::date THEN q.day_bytes ELSE 0 END AS day_bytes,
        (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
-                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{waiting,starting,queued}'::text[])
+                              WHERE d.tenant_id = q.tenant_id AND d.phase = ANY ('{waiting,open}'::text[])
+                                AND d.state <> 'running'
                                 AND (q.project_id = '' OR d.project_id = q.project_id) LIMIT $2) AS few) AS queued_tasks,
        (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
-                              WHERE d.tenant_id = q.tenant_id AND d.state = ANY ('{starting,queued,running}'::text[])
+                              WHERE d.tenant_id = q.tenant_id AND d.phase = 'open'
                                 AND (q.project_id = '' OR d.project_id = q.project_id)
                                 AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = d.task_id)
                               LIMIT $2) AS few) AS running_tasks
@@ -96,10 +86,6 @@ WITH added AS (
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (tenant_id, project_id, task_type) DO NOTHING
     RETURNING *
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $6, 'pause', pause_id, jsonb_build_object('tenant_id', $2::text, 'project_id', $3::text, 'task_type', $4::text), $5
-    FROM added
 ), told AS (
     SELECT pg_notify('taskgate_limits', '') FROM added
 )
@@ -112,13 +98,8 @@ WHERE tenant_id IS NOT DISTINCT FROM $1 AND project_id IS NOT DISTINCT FROM $2 A
 -- name: remove_pause
 WITH gone AS (
     DELETE FROM taskgate.pause WHERE pause_id = $1 RETURNING *
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $2, 'resume', pause_id,
-           jsonb_build_object('tenant_id', tenant_id, 'project_id', project_id, 'task_type', task_type), $3
-    FROM gone
 )
-SELECT pg_notify('taskgate_limits', '') FROM gone
+SELECT pg_notify('taskgate_limits', ''), tenant_id, project_id, task_type, why FROM gone
 
 -- name: hold_paused
 -- Those of these tasks that are paused now: they wait until no pause applies to them any more.
@@ -133,7 +114,7 @@ WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
 UPDATE taskgate.dispatch d SET held = NULL
 FROM (
     SELECT h.task_id FROM taskgate.dispatch h
-    WHERE h.held LIKE 'paused:%' AND h.state = 'waiting'
+    WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting'
       AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
     LIMIT $1 FOR UPDATE SKIP LOCKED
 ) AS free
@@ -151,7 +132,7 @@ FROM (
     JOIN taskgate.dispatch o
       ON (p.tenant_id IS NULL OR p.tenant_id = o.tenant_id) AND (p.project_id IS NULL OR p.project_id = o.project_id)
      AND (p.task_type IS NULL OR p.task_type = o.task_type)
-    WHERE o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
+    WHERE o.phase = 'open' AND o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
     LIMIT $2 FOR UPDATE OF o SKIP LOCKED
 ) AS q
 WHERE d.task_id = q.task_id AND d.state = 'queued'
@@ -163,7 +144,7 @@ SELECT pg_advisory_xact_lock($2::int, hashtext(t)) FROM unnest($1::text[]) AS t
 -- name: taken_slots
 -- Tasks of these tenants on engines, by project. A run of a DAG occupies no worker, and must not wait for its own steps.
 SELECT o.tenant_id, o.project_id, count(*) AS tasks FROM taskgate.dispatch o
-WHERE o.tenant_id = ANY ($1::text[]) AND o.state = ANY ('{starting,queued,running}'::text[])
+WHERE o.tenant_id = ANY ($1::text[]) AND o.phase = 'open'
   AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
 GROUP BY o.tenant_id, o.project_id
 
@@ -183,19 +164,19 @@ FROM (
     FROM taskgate.quota q
     CROSS JOIN LATERAL (
         SELECT h.task_id FROM taskgate.dispatch h
-        WHERE h.tenant_id = q.tenant_id AND h.state = 'waiting'
+        WHERE h.tenant_id = q.tenant_id AND h.phase = 'waiting'
           AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
           AND (q.project_id = '' OR h.project_id = q.project_id)
         ORDER BY h.priority, h.due_at
         LIMIT GREATEST(0, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
             SELECT count(*) FROM taskgate.dispatch o
-            WHERE o.tenant_id = q.tenant_id AND o.state = ANY ('{starting,queued,running}'::text[])
+            WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
               AND (q.project_id = '' OR o.project_id = q.project_id)
               AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)) END)
     ) AS next
     UNION ALL
     SELECT h.task_id FROM taskgate.dispatch h
-    WHERE h.held LIKE 'quota:%' AND h.state = 'waiting'
+    WHERE h.held LIKE 'quota:%' AND h.phase = 'waiting'
       AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
                       WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)

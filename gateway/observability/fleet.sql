@@ -9,5 +9,5 @@ SELECT (SELECT count(*) FROM taskgate.dead_letter WHERE state = 'open' AND kind 
 -- Waiting tasks that are held back, by the first word of the reason (`quota`, `paused`, …) and plan.
 SELECT split_part(d.held, ':', 1) AS reason, lower(COALESCE(n.plan, '')) AS plan, count(*) AS tasks
 FROM taskgate.dispatch d LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.held IS NOT NULL AND d.state = 'waiting'
+WHERE d.held IS NOT NULL AND d.phase = 'waiting'
 GROUP BY 1, 2

@@ -22,8 +22,8 @@ SELECT r.backend, r.stage, r.task_type, r.tenant_id, lower(COALESCE(n.plan, ''))
 FROM (
     SELECT d.backend, d.stage, d.task_type, d.tenant_id, d.claimed_at AS began_at, d.queued_at,
            CASE WHEN d.attempt = 1 THEN GREATEST(d.created_at, d.not_before) END AS was_due_at
-    FROM taskgate.dispatch d
-    WHERE d.state = 'running' AND d.worker_id IS NOT NULL AND d.claimed_at > $1 AND d.claimed_at <= $2
+    FROM taskgate.attempt a JOIN taskgate.dispatch d ON d.task_id = a.task_id AND d.attempt = a.attempt
+    WHERE NOT a.is_counted AND d.state = 'running' AND d.worker_id IS NOT NULL AND d.claimed_at > $1 AND d.claimed_at <= $2
     UNION ALL
     SELECT d.backend, d.stage, d.task_type, d.tenant_id, d.claimed_at, d.queued_at,
            CASE WHEN d.attempt = 1 THEN GREATEST(d.created_at, d.not_before) END

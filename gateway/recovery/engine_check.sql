@@ -1,7 +1,7 @@
 -- Comparison with an engine: starts that it has ended, and starts that it has lost.
 
 -- name: has_open
-SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE backend = $1 AND state IN ('queued', 'running'))
+SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE backend = $1 AND phase = 'open' AND state IN ('queued', 'running'))
 
 -- name: open_by_candidate
 -- Open starts that may be these workflow ids; the caller compares exactly.
@@ -12,7 +12,7 @@ WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queu
 -- A page of starts that have been open for a while, to be compared with the engine. Without $5 only running ones, and those that
 -- were waiting when a worker was lost, because the engine may have given them to it.
 SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
-WHERE backend = $1 AND state IN ('queued', 'running') AND task_id > $2
+WHERE backend = $1 AND phase = 'open' AND state IN ('queued', 'running') AND task_id > $2
   AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
   AND ($5 OR state = 'running' OR queued_at IS NULL
        OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker'))
@@ -54,5 +54,5 @@ UPDATE taskgate.engine_memory SET after_group = $3, after_task = $4 WHERE backen
 -- name: waiting_page
 -- Starts that this engine should hold, group by group: each of its lists is read once.
 SELECT task_id, epoch, group_id, task_type, state FROM taskgate.dispatch
-WHERE backend = $1 AND state = 'queued' AND (group_id, task_id) > ($2::text, $3::text)
+WHERE backend = $1 AND phase = 'open' AND state = 'queued' AND (group_id, task_id) > ($2::text, $3::text)
 ORDER BY group_id, task_id LIMIT $4

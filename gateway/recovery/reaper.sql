@@ -25,7 +25,7 @@ WITH lost AS (
     ON CONFLICT DO NOTHING
 ), starts AS (
     UPDATE taskgate.dispatch d SET due_at = now(), owner_id = NULL
-    FROM lost WHERE d.owner_id = lost.process_id AND d.state = 'starting'
+    FROM lost WHERE d.owner_id = lost.process_id AND d.phase = 'open' AND d.state = 'starting'
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
@@ -40,8 +40,9 @@ WITH runs AS (
                   AND a.attempt > COALESCE((SELECT max(b.attempt) FROM taskgate.attempt b
                                             WHERE b.task_id = d.task_id AND b.attempt < d.attempt
                                               AND NOT b.worker_lost), 0)) >= $1::int AS is_over
-    FROM taskgate.dispatch d JOIN taskgate.process p ON p.process_id = d.worker_id
-    WHERE p.lost_at IS NOT NULL AND d.state = 'running'
+    FROM taskgate.attempt r JOIN taskgate.process p ON p.process_id = r.worker_id
+    JOIN taskgate.dispatch d ON d.task_id = r.task_id AND d.attempt = r.attempt
+    WHERE NOT r.is_counted AND r.outcome IS NULL AND p.lost_at IS NOT NULL AND d.worker_id = r.worker_id AND d.state = 'running'
 ), back AS (
     UPDATE taskgate.dispatch d
     SET state = CASE WHEN r.is_over THEN 'failed' ELSE 'queued' END,

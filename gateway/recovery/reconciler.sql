@@ -7,7 +7,7 @@ WITH started AS (
     UPDATE taskgate.dispatch d
     SET state = 'running', worker_id = t.worker_id, claimed_at = t.started_at, attempt = d.attempt + 1, owner_id = NULL
     FROM task_logs t
-    WHERE t.id = d.task_id AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
+    WHERE t.id = d.task_id AND d.phase = 'open' AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
       AND t.status = 'PROCESSING' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL
       AND ($2::float8 IS NULL OR t.started_at > now() - make_interval(secs => $2))
     RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, t.started_at, d.stage, d.rule, d.entry_id
@@ -25,7 +25,7 @@ WITH ended AS (
     SET state = lower(t.status), finished_at = COALESCE(t.completed_at, now()), owner_id = NULL,
         worker_id = COALESCE(t.worker_id, d.worker_id)
     FROM task_logs t
-    WHERE t.id = d.task_id AND d.state IN ('starting', 'queued', 'running') AND d.backend = ANY($1::text[])
+    WHERE t.id = d.task_id AND d.phase = 'open' AND d.backend = ANY($1::text[])
       AND t.status IN ('COMPLETED', 'FAILED')
       AND ($2::float8 IS NULL OR t.completed_at > now() - make_interval(secs => $2))
     RETURNING d.task_id, d.attempt, d.state, t.error_message
@@ -42,7 +42,7 @@ WITH again AS (
     UPDATE taskgate.dispatch d
     SET state = 'queued', worker_id = NULL, queued_at = now(), attempt = d.attempt + CASE WHEN d.state = 'queued' THEN 1 ELSE 0 END
     FROM task_logs t
-    WHERE t.id = d.task_id AND t.status = 'PENDING' AND d.state IN ('queued', 'running') AND d.backend = ANY($1::text[])
+    WHERE t.id = d.task_id AND t.status = 'PENDING' AND d.phase = 'open' AND d.state IN ('queued', 'running') AND d.backend = ANY($1::text[])
     RETURNING d.task_id, d.attempt, d.epoch, d.backend, COALESCE(t.worker_id, 'a legacy worker') AS worker_id
 ), log AS (
     UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, completed_at = NULL
@@ -79,6 +79,6 @@ RETURNING t.id AS task_id
 -- gateway, of which there may be a million, the dispatcher notices it when they are due.
 UPDATE taskgate.dispatch d
 SET cancel_epoch = d.epoch, cancel_backend = d.backend, state = 'stopped', finished_at = now(), owner_id = NULL
-WHERE d.state IN ('starting', 'queued', 'running') AND d.created_at < now() - interval '1 second'
+WHERE d.phase = 'open' AND d.created_at < now() - interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM task_logs t WHERE t.id = d.task_id)
 RETURNING d.task_id

@@ -86,7 +86,7 @@ SELECT tenant_id FROM projects WHERE id = $1
 SELECT d.tenant_id, t.plan, d.project_id, d.task_type, d.state, count(*) AS tasks
 FROM taskgate.dispatch d
 LEFT JOIN tenants t ON t.id = d.tenant_id
-WHERE d.state IN ('starting', 'queued', 'running') AND d.backend = 'redis'
+WHERE d.phase = 'open' AND d.backend = 'redis'
 GROUP BY 1, 2, 3, 4, 5
 ORDER BY 1, 4, 5, 3
 

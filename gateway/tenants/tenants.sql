@@ -8,13 +8,20 @@ ORDER BY t.id LIMIT $3
 
 -- name: counts
 -- Unfinished tasks by state; nobody counts further than $2.
-SELECT s.state, (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d WHERE d.tenant_id = $1 AND d.state = s.state LIMIT $2)
-                 AS few) AS tasks
+SELECT s.state, CASE WHEN s.state = 'running' THEN (
+           SELECT count(*) FROM (SELECT 1 FROM taskgate.attempt a
+                                 JOIN taskgate.dispatch d ON d.task_id = a.task_id AND d.attempt = a.attempt
+                                 WHERE NOT a.is_counted AND a.outcome IS NULL AND d.tenant_id = $1 AND d.state = 'running' LIMIT $2) AS few)
+       ELSE (
+           SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch d
+                                 WHERE d.tenant_id = $1 AND d.phase = CASE s.state WHEN 'waiting' THEN 'waiting' ELSE 'open' END
+                                   AND d.state = s.state LIMIT $2) AS few)
+       END AS tasks
 FROM unnest('{waiting,starting,queued,running}'::text[]) AS s (state)
 
 -- name: held
 SELECT CASE WHEN held LIKE 'paused:%' THEN 'paused' ELSE held END AS reason, count(*) AS tasks
-FROM (SELECT held FROM taskgate.dispatch WHERE tenant_id = $1 AND state = 'waiting' AND held IS NOT NULL LIMIT $2) AS few
+FROM (SELECT held FROM taskgate.dispatch WHERE tenant_id = $1 AND phase = 'waiting' AND held IS NOT NULL LIMIT $2) AS few
 GROUP BY 1
 
 -- name: project_tenant
@@ -23,11 +30,8 @@ SELECT tenant_id FROM projects WHERE id = $1
 -- name: set_tier
 WITH before AS (
     SELECT plan FROM tenants WHERE id = $1
-), changed AS (
-    UPDATE tenants SET plan = $2 WHERE id = $1 RETURNING id
 )
-INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-SELECT $3, 'tenant.tier', id, jsonb_build_object('tier', $2::text, 'before', (SELECT plan FROM before)), $4 FROM changed
+UPDATE tenants SET plan = $2 WHERE id = $1 RETURNING (SELECT plan FROM before) AS before
 
 -- name: set_weight
 WITH before AS (
@@ -37,13 +41,8 @@ WITH before AS (
     SELECT id, $2, plan FROM tenants WHERE id = $1
     ON CONFLICT (tenant_id) DO UPDATE SET weight = excluded.weight
     RETURNING tenant_id
-), told AS (
-    SELECT pg_notify('taskgate_limits', '') FROM changed
 )
-INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-SELECT $3, 'tenant.weight', c.tenant_id,
-       jsonb_build_object('weight', $2::float8, 'before', COALESCE((SELECT weight FROM before), 1)), $4
-FROM changed c LEFT JOIN told ON true
+SELECT COALESCE((SELECT weight FROM before), 1) AS before, pg_notify('taskgate_limits', '') FROM changed
 
 -- name: note_plans
 -- Plans that are not those of a moment ago, whoever changed them.
@@ -66,7 +65,7 @@ SET state = 'waiting', cancel_epoch = d.epoch, cancel_backend = d.backend, owner
     due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
 FROM (
     SELECT task_id FROM taskgate.dispatch o
-    WHERE o.state = 'queued' AND o.tenant_id = ANY ($1::text[] || $2::text[]) AND o.backend = ANY ($3::text[])
+    WHERE o.phase = 'open' AND o.state = 'queued' AND o.tenant_id = ANY ($1::text[] || $2::text[]) AND o.backend = ANY ($3::text[])
       AND o.cancel_epoch IS NULL
       AND CASE WHEN o.tenant_id = ANY ($1) THEN o.queue LIKE 'shared-%' AND o.queue <> $5 ELSE o.queue LIKE 'tenant-%' END
     LIMIT $4 FOR UPDATE SKIP LOCKED

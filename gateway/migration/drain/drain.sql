@@ -12,14 +12,14 @@ FROM (
            CASE WHEN o.state <> 'running' THEN 'queued' WHEN p.process_id IS NULL THEN 'legacy' ELSE 'running' END AS kind
     FROM taskgate.dispatch o
     LEFT JOIN taskgate.process p ON p.process_id = o.worker_id
-    WHERE o.state IN ('starting', 'queued', 'running') AND o.backend = 'redis'
+    WHERE o.phase = 'open' AND o.backend = 'redis'
     UNION ALL
     SELECT w.tenant_id, w.project_id, w.task_type, w.group_id, w.wanted_backend, NULL, GREATEST(w.not_before, w.due_at),
            CASE WHEN w.held LIKE 'quota:%' THEN 'quota' WHEN w.held IS NOT NULL THEN 'paused'
                 WHEN w.failures > 0 AND w.due_at > now() THEN 'retrying' WHEN w.not_before > now() THEN 'delayed'
                 ELSE 'waiting' END
     FROM taskgate.dispatch w
-    WHERE w.state = 'waiting' AND w.dag_run_id IS NULL
+    WHERE w.phase = 'waiting' AND w.dag_run_id IS NULL
       AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = w.task_id)
 ) AS d
 LEFT JOIN tenants t ON t.id = d.tenant_id
@@ -29,7 +29,7 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7
 -- What engine $1 has by our rows, and what it is just being given.
 SELECT count(*) FILTER (WHERE state <> 'starting') AS started, count(*) FILTER (WHERE state = 'starting') AS starting
 FROM taskgate.dispatch
-WHERE state IN ('starting', 'queued', 'running') AND backend = $1
+WHERE phase = 'open' AND backend = $1
 
 -- name: foreign_rows
 -- Unfinished rows of task_logs that others wrote and the gateway does not know.
@@ -53,10 +53,16 @@ GROUP BY 1, 2, 3, 4
 SELECT c.tenant_id, t.plan, c.project_id, c.task_type, c.group_id, c.is_foreign, count(*) AS tasks
 FROM (
     SELECT d.tenant_id, d.project_id, d.task_type, d.group_id, false AS is_foreign
-    FROM task_logs l
+    FROM (
+        SELECT id FROM task_logs
+        WHERE status IN ('PENDING', 'PROCESSING') AND created_at > now() - make_interval(secs => $1) AND starts_with(payload::text, E'\t')
+        UNION ALL
+        SELECT id FROM task_logs
+        WHERE status IN ('COMPLETED', 'FAILED', 'STOPPED') AND created_at > now() - make_interval(secs => $1)
+          AND starts_with(payload::text, E'\t')
+    ) AS l
     JOIN taskgate.dispatch d ON d.task_id = l.id
-    WHERE l.created_at > now() - make_interval(secs => $1) AND starts_with(l.payload::text, E'\t')
-      AND (d.backend IS NULL OR d.backend = 'redis') AND d.dag_run_id IS NULL
+    WHERE (d.backend IS NULL OR d.backend = 'redis') AND d.dag_run_id IS NULL
     UNION ALL
     SELECT taskgate.legacy_tenant(r.payload::text, r.group_id), NULL, r.task_type, r.group_id, true
     FROM task_logs r
@@ -128,15 +134,15 @@ SELECT id AS tenant_id, plan FROM tenants ORDER BY id
 SELECT /*columns*/
 FROM (
     (SELECT h.task_id, 1 AS rank, h.created_at AS at FROM taskgate.dispatch h
-     WHERE h.state = 'waiting' AND h.held IS NOT NULL AND h.dag_run_id IS NULL AND COALESCE(h.tenant_id, '-') = ANY ($2::text[])
+     WHERE h.phase = 'waiting' AND h.held IS NOT NULL AND h.dag_run_id IS NULL AND COALESCE(h.tenant_id, '-') = ANY ($2::text[])
      ORDER BY h.created_at LIMIT $3)
     UNION ALL
     (SELECT w.task_id, 2, now() - (w.due_at - now()) FROM taskgate.dispatch w
-     WHERE w.state = 'waiting' AND w.held IS NULL AND w.dag_run_id IS NULL AND COALESCE(w.tenant_id, '-') = ANY ($2::text[])
+     WHERE w.phase = 'waiting' AND w.held IS NULL AND w.dag_run_id IS NULL AND COALESCE(w.tenant_id, '-') = ANY ($2::text[])
      ORDER BY w.due_at DESC LIMIT $3)
     UNION ALL
     (SELECT o.task_id, 3, o.created_at FROM taskgate.dispatch o
-     WHERE o.state IN ('starting', 'queued', 'running') AND o.backend = 'redis' AND COALESCE(o.tenant_id, '-') = ANY ($1::text[])
+     WHERE o.phase = 'open' AND o.backend = 'redis' AND COALESCE(o.tenant_id, '-') = ANY ($1::text[])
      ORDER BY o.created_at LIMIT $3)
 ) AS slow
 JOIN taskgate.dispatch d ON d.task_id = slow.task_id

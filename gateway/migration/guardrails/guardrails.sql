@@ -62,14 +62,14 @@ INSERT INTO taskgate.guardrail_freeze (why) VALUES ($1) ON CONFLICT DO NOTHING R
 -- name: unfreeze
 DELETE FROM taskgate.guardrail_freeze RETURNING why
 
+-- name: setting
+SELECT settings::text AS settings FROM taskgate.guardrail_setting WHERE scope = $1
+
 -- name: put_setting
 INSERT INTO taskgate.guardrail_setting (scope, settings, who, why) VALUES ($1, $2::jsonb, $3, $4)
 ON CONFLICT (scope) DO UPDATE
 SET settings = excluded.settings, who = excluded.who, why = excluded.why, at = now(),
     version = nextval('taskgate.guardrail_version')
-
--- name: audit
-INSERT INTO taskgate.audit (actor, action, subject, detail, why) VALUES ($1, $2, $3, $4::jsonb, $5)
 
 -- name: tenants
 SELECT id, plan FROM tenants
@@ -81,10 +81,10 @@ SELECT id, at FROM taskgate.ledger WHERE id = ANY ($1::bigint[])
 -- Seconds since the oldest task of each of these tenants that nobody has begun was handed to Temporal, or was due and still waits here.
 SELECT t.id AS tenant_id, extract(epoch FROM clock_timestamp() - LEAST(
            (SELECT d.queued_at FROM taskgate.dispatch d
-            WHERE d.state = 'queued' AND d.backend = 'temporal' AND d.tenant_id = t.id ORDER BY d.queued_at LIMIT 1),
+            WHERE d.phase = 'open' AND d.state = 'queued' AND d.backend = 'temporal' AND d.tenant_id = t.id ORDER BY d.queued_at LIMIT 1),
            (SELECT min(first.due_at) FROM generate_series(1, 5) AS p (priority) CROSS JOIN LATERAL (
                 SELECT d.due_at FROM taskgate.dispatch d
-                WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = t.id
+                WHERE d.phase || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = t.id
                   AND d.priority = p.priority AND d.due_at <= now()
                 ORDER BY d.due_at LIMIT 1) AS first)))::float8 AS seconds
 FROM unnest($1::text[]) AS t (id)

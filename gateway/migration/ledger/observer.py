@@ -10,10 +10,11 @@ from typing import Final
 
 import asyncpg
 
+from gateway.audit.errors import LedgerUnwritable
+from gateway.audit.writer import lock
 from gateway.migration.ledger import last_known
 from gateway.migration.ledger.authors import Author, Authors
 from gateway.migration.ledger.entries import EntriesInForce, InForce
-from gateway.migration.ledger.errors import LedgerUnwritable
 from gateway.migration.ledger.flag_settings import ALL, Setting, settings_in
 from gateway.migration.ledger.flips import SEVERAL, flips_between
 from gateway.migration.ledger.writer import OVERRIDE, SQL, Flip, append_locked
@@ -75,7 +76,7 @@ class RoutingObserver:
         if _texts(known) != _stages(rows):
             try:
                 async with database.transaction() as db:
-                    await db.execute(SQL.lock_chain)
+                    await lock(db)
                     rows = await load_overrides(db)
                     await self._record_overrides(db, rows, await _known(db, OVERRIDE))
             except asyncpg.PostgresError as error:
@@ -125,7 +126,7 @@ class RoutingObserver:
         author = await self._authors.of_flag(version, by_hand=by_hand)
         try:
             async with self._db.transaction() as db:
-                await db.execute(SQL.lock_chain)
+                await lock(db)
                 known = await _known(db, "flag")
                 if _texts(known) == {scope: setting.text for scope, setting in wanted.items()}:
                     return True

@@ -22,7 +22,7 @@ SELECT t.task_id, t.task_type, t.tenant_id, t.project_id, t.state, t.plan, s.epo
 FROM task t
 LEFT JOIN start s ON true
 LEFT JOIN taskgate.ledger l ON s.epoch IS NOT NULL
-                               AND l.id = COALESCE(s.entry_id, (SELECT min(id) FROM taskgate.ledger))
+                               AND l.id = COALESCE(s.entry_id, (SELECT min(id) FROM taskgate.ledger WHERE kind = 'flip'))
 ORDER BY s.epoch, s.attempt
 
 -- name: entries
@@ -37,7 +37,9 @@ LIMIT $1
 
 -- name: tasks_under
 -- How many tasks have their last start under each of these entries, by state.
-SELECT entry_id, state, count(*) AS tasks FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) GROUP BY 1, 2
+SELECT entry_id, phase AS state, count(*) AS tasks FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) AND phase <> 'open' GROUP BY 1, 2
+UNION ALL
+SELECT entry_id, state, count(*) FROM taskgate.dispatch WHERE entry_id = ANY ($1::bigint[]) AND phase = 'open' GROUP BY 1, 2
 
 -- name: projects_of
 SELECT id FROM projects WHERE tenant_id = $1

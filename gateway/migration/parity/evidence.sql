@@ -14,7 +14,7 @@ SELECT pg_advisory_xact_lock($1, $2)
 WITH picked AS MATERIALIZED (
     SELECT a.task_id, a.attempt FROM taskgate.attempt a
     WHERE a.outcome IS NOT NULL AND NOT a.is_counted
-    ORDER BY a.ended_at, a.task_id, a.attempt LIMIT $1
+    ORDER BY a.started_at LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), marked AS (
     UPDATE taskgate.attempt a SET is_counted = true

@@ -17,7 +17,7 @@ from backends.port import Capability, WorkflowEnginePort, WorkflowRef
 from gateway.access.placement import Tier
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
-from gateway.routing.stages import Stage
+from gateway.routing.stages import REDIS, Stage
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
@@ -44,6 +44,11 @@ class _Place:
     after: tuple[int, datetime, str] = (0, datetime.fromtimestamp(0, UTC), "")
     at: float = 0.0
     is_moving: bool = False
+
+
+def of_engine(block: str, backend: str) -> str:
+    """A statement about what may move away from this backend."""
+    return block.replace(":may_move", SQL.on_redis if backend == REDIS else SQL.on_others)
 
 
 class Rampdown:
@@ -86,7 +91,7 @@ class Rampdown:
         for name, engine in self._engines.items():
             can_leave = is_reached and Capability.WITHDRAW in engine.capabilities and not self._is_down(name)
             if can_leave or Capability.FENCED in engine.capabilities:
-                for row in await self._db.fetch(SQL.tenants, name):
+                for row in await self._db.fetch(of_engine(SQL.tenants, name), name):
                     pause = await self._move_some(engine, row["id"])
                     pauses += [] if pause is None else [pause]
         return min(pauses, default=None)
@@ -99,7 +104,7 @@ class Rampdown:
             return None
         if place.is_moving and await self._is_fed(tenant):
             return FEED_SECONDS
-        rows = await self._db.fetch(_PAGE, engine.name, tenant, *place.after, PAGE)
+        rows = await self._db.fetch(of_engine(_PAGE, engine.name), engine.name, tenant, *place.after, PAGE)
         moving: dict[str, list[asyncpg.Record]] = {}
         for row in rows:
             if (target := self._target(engine, row)) is not None:

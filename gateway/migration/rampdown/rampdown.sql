@@ -1,15 +1,20 @@
--- Rampdown: what an engine holds and nobody has begun follows the flag. `state`, `backend` and `stage` are said as the index
--- `dispatch_not_begun` has them.
+-- Rampdown: what an engine holds and nobody has begun follows the flag.
+
+-- name: on_redis
+-- (A part of the others: which starts of engine $1 may have to move.) Redis is the engine that is left, in the order of `dispatch_open`.
+d.phase = 'open' AND d.state = 'queued' AND d.backend = $1
+
+-- name: on_others
+-- What was started while that goes on may have to go back there. `stage` is said as the index `dispatch_not_begun` has it.
+d.phase = 'open' AND d.stage = 'rampdown' AND d.state = 'queued' AND d.backend = $1
 
 -- name: tenants
 -- Who has something on engine $1 that may have to move; '-': nobody's tasks.
 WITH RECURSIVE held AS (
-    (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
-     WHERE state = 'queued' AND (backend = 'redis' OR stage = 'rampdown') AND backend = $1 ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
+    (SELECT COALESCE(d.tenant_id, '-') AS id FROM taskgate.dispatch d WHERE :may_move ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
     UNION ALL
     SELECT (SELECT COALESCE(d.tenant_id, '-') FROM taskgate.dispatch d
-            WHERE d.state = 'queued' AND (d.backend = 'redis' OR d.stage = 'rampdown') AND d.backend = $1
-              AND COALESCE(d.tenant_id, '-') > h.id
+            WHERE :may_move AND COALESCE(d.tenant_id, '-') > h.id
             ORDER BY COALESCE(d.tenant_id, '-') LIMIT 1)
     FROM held h WHERE h.id IS NOT NULL
 )
@@ -36,8 +41,7 @@ END
 SELECT d.task_id, d.epoch, d.group_id, d.task_type, d.tenant_id, d.project_id, d.stage, d.priority, d.created_at, n.plan
 FROM taskgate.dispatch d
 LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.state = 'queued' AND (d.backend = 'redis' OR d.stage = 'rampdown') AND d.backend = $1
-  AND COALESCE(d.tenant_id, '-') = $2 AND (d.priority, d.created_at, d.task_id) > ($3::smallint, $4::timestamptz, $5::text)
+WHERE :may_move AND COALESCE(d.tenant_id, '-') = $2 AND (d.priority, d.created_at, d.task_id) > ($3::smallint, $4::timestamptz, $5::text)
   AND :why_it_stays IS NULL
 ORDER BY d.priority, d.created_at, d.task_id
 LIMIT $6
@@ -48,7 +52,7 @@ SELECT count(*) FROM (
     SELECT 1 FROM generate_series(1, 5) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT 1 FROM taskgate.dispatch d
-        WHERE d.state || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = $1 AND d.priority = p.priority
+        WHERE d.phase || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = $1 AND d.priority = p.priority
           AND d.due_at <= now()
         LIMIT $2
     ) AS few
@@ -91,5 +95,5 @@ SELECT d.backend, d.state, d.stage, d.project_id, d.task_type, d.held IS NOT NUL
        (SELECT true FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.epoch = d.epoch LIMIT 1) IS TRUE AS has_begun,
        count(*) AS tasks
 FROM taskgate.dispatch d
-WHERE d.tenant_id = $1 AND d.state = ANY ('{waiting,starting,queued,running}'::text[])
+WHERE d.tenant_id = $1 AND d.phase = ANY ('{waiting,open}'::text[])
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9

@@ -1,8 +1,9 @@
 -- Every change of a task's state. Each block changes `taskgate.dispatch` first and `task_logs` with it, in one statement,
 -- so that locks are always taken in that order and no reader sees one without the other.
 --
--- Where a task is found by its id, states are written `state || ''`, so that no index of open tasks fits: without statistics of a
--- crowd that just came the planner takes one of those for as cheap as the key, and reads all of it for each task.
+-- Indexes know a task's `phase` and not its `state`, so that a start and a claim write no entry. A statement that says no phase leaves it to
+-- a trigger. Where a task is found by its id the phase is not asked for: without statistics of a crowd that just came the planner takes an
+-- index of open tasks for as cheap as the key, and reads all of it for each task.
 
 -- name: accept
 -- One accepted task: the reserved row (ADR 1: no legacy worker touches it) and its dispatch row.
@@ -11,11 +12,11 @@ WITH log AS (
                            entity_id, entity_type, parent_task_id)
     VALUES ($1, $2, $3, 'PROCESSING', $4, 0, $5::json, 0, $6, $7, $8)
 )
-INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, phase, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
                                schedule_id, dag_run_id, held, rule, entry_id, trace)
-VALUES ($1, $2, $3, $4, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
+VALUES ($1, $2, $3, $4, $9, $10, $11, $12, taskgate.phase_of($12), $13, $14, $15, $16, $17, $18, $19, $20, $21, $22::jsonb, $23, $24, $25, $26, $27,
         $28::jsonb, $29, $30, $31, $32, $33, $34::jsonb)
 
 -- name: accept_many
@@ -38,12 +39,12 @@ WITH given AS (
            parent_task_id
     FROM given
 )
-INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend,
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, phase, backend,
                                stage, epoch, priority, not_before, due_at, owner_id, max_attempts, queue, labels,
                                unique_key, retry_initial, retry_coefficient, retry_maximum, expires_at, callback,
                                schedule_id, dag_run_id, held, rule, entry_id, trace)
-SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend, stage, epoch, priority,
-       not_before, due_at, owner_id, max_attempts, queue, labels::jsonb, unique_key, retry_initial, retry_coefficient,
+SELECT task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, taskgate.phase_of(state), backend, stage, epoch,
+       priority, not_before, due_at, owner_id, max_attempts, queue, labels::jsonb, unique_key, retry_initial, retry_coefficient,
        retry_maximum, expires_at, callback::jsonb, schedule_id, dag_run_id, held, rule, entry_id, trace::jsonb
 FROM given
 
@@ -55,7 +56,7 @@ SELECT count(*) FROM task_logs WHERE id = ANY ($1::text[])
 SELECT g.n, d.task_id
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, key, n)
 JOIN taskgate.dispatch d ON COALESCE(d.tenant_id, '') = COALESCE(g.tenant_id, '') AND d.unique_key = g.key
-    AND d.unique_key IS NOT NULL AND d.state IN ('waiting', 'starting', 'queued', 'running')
+    AND d.unique_key IS NOT NULL AND d.phase IN ('waiting', 'open')
 
 -- name: remember
 -- An idempotency key and the answer that belongs to it; no row when the key is known.
@@ -133,7 +134,7 @@ RETURNING 1
 -- name: complete
 -- Of a node of a DAG the feeds hear with the commit: the next node waits for that.
 WITH done AS (
-    UPDATE taskgate.dispatch SET state = 'completed', finished_at = now()
+    UPDATE taskgate.dispatch SET state = 'completed', phase = 'completed', finished_at = now()
     WHERE task_id = $1 AND attempt = $2 AND state || '' = 'running'
     RETURNING task_id, attempt, dag_run_id
 ), log AS (
@@ -152,6 +153,7 @@ WITH failed AS (
     UPDATE taskgate.dispatch d
     SET failures = d.failures + 1,
         state = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'queued' ELSE 'waiting' END,
+        phase = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'open' ELSE 'waiting' END,
         finished_at = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN now() END,
         worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
         due_at = now() + make_interval(secs => COALESCE($11::float8, LEAST(
@@ -200,7 +202,9 @@ WHERE d.state || '' = 'running'
 
 -- name: running_on
 -- What a worker runs, as far as this table knows.
-SELECT task_id, attempt FROM taskgate.dispatch WHERE worker_id = $1 AND state = 'running'
+SELECT d.task_id, d.attempt
+FROM taskgate.attempt a JOIN taskgate.dispatch d ON d.task_id = a.task_id AND d.attempt = a.attempt
+WHERE NOT a.is_counted AND a.worker_id = $1 AND d.worker_id = $1 AND d.state = 'running'
 
 -- name: lock_task
 -- Both rows of a task, locked, dispatch first.
@@ -215,7 +219,7 @@ FROM task_logs WHERE id = $1 FOR UPDATE
 UPDATE taskgate.dispatch
 SET cancel_epoch = CASE WHEN state IN ('starting', 'queued', 'running') THEN epoch ELSE cancel_epoch END,
     cancel_backend = CASE WHEN state IN ('starting', 'queued', 'running') THEN backend ELSE cancel_backend END,
-    state = 'stopped', finished_at = now(), owner_id = NULL, held = NULL
+    state = 'stopped', phase = 'stopped', finished_at = now(), owner_id = NULL, held = NULL
 WHERE task_id = $1
 
 -- name: stop_foreign
@@ -242,7 +246,7 @@ SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', no
        extract(epoch FROM now())::bigint / 60
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
-    SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
+    SET state = 'waiting', phase = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
         claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL,
         wanted_backend = NULL
 
@@ -251,7 +255,7 @@ ON CONFLICT (task_id) DO UPDATE
 SELECT o.task_id
 FROM taskgate.dispatch d
 JOIN taskgate.dispatch o ON COALESCE(o.tenant_id, '') = COALESCE(d.tenant_id, '') AND o.unique_key = d.unique_key
-    AND o.unique_key IS NOT NULL AND o.state IN ('waiting', 'starting', 'queued', 'running')
+    AND o.unique_key IS NOT NULL AND o.phase IN ('waiting', 'open')
 WHERE d.task_id = $1
 
 -- name: retry_log
@@ -266,7 +270,7 @@ WHERE id = $1
 -- is told to drop it.
 WITH late AS (
     SELECT task_id FROM taskgate.dispatch
-    WHERE expires_at <= now() AND attempt = 0 AND state IN ('waiting', 'starting', 'queued')
+    WHERE expires_at <= now() AND attempt = 0 AND phase IN ('waiting', 'open') AND state <> 'running'
       AND ($2::text IS NULL OR task_id = $2)
     ORDER BY expires_at
     LIMIT $1

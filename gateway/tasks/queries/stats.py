@@ -139,7 +139,7 @@ class TaskStatistics:
 
     async def _fetch(self, what: str, caller: Caller, window: Any, since: datetime) -> list[asyncpg.Record]:
         if caller.is_admin:
-            return await self._db.fetch(getattr(SQL, f"{what}_all"), window)
+            return await self._db.fetch(getattr(SQL, f"{what}_all").replace("/*rows*/", SQL.by_time), window)
         if not caller.tenant_ids:
             return []
         query = getattr(SQL, f"{what}_of_tenants").replace("/*open*/", SQL.open)

@@ -5,6 +5,16 @@
 -- Of a tenant's tasks those that wait here may be a million (delayed, held). Nobody but the gateway touches their rows, so
 -- they are counted in an index of the dispatch rows, and only the others are followed to `task_logs`.
 
+-- name: by_time
+-- All rows, in parts that each have an index by time. A task has no entry in any of them but those of the open and of the ended ones.
+(
+    SELECT * FROM task_logs WHERE status IN ('PENDING', 'PROCESSING')
+    UNION ALL SELECT * FROM task_logs WHERE status = 'COMPLETED'
+    UNION ALL SELECT * FROM task_logs WHERE status = 'FAILED'
+    UNION ALL SELECT * FROM task_logs WHERE status = 'STOPPED'
+    UNION ALL SELECT * FROM task_logs WHERE COALESCE(status, '') NOT IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'STOPPED')
+)
+
 -- name: owned
 -- The ids of the tenants' tasks created since $3, but for those that wait here: from dispatch rows, which are never older
 -- than their tasks, and from rows that are not the gateway's own, name the tenant themselves (contract §4, last paragraph)
@@ -13,7 +23,7 @@
 dispatched AS MATERIALIZED (
     SELECT d.task_id AS id FROM taskgate.dispatch d
     WHERE d.tenant_id = ANY ($2::text[]) AND d.created_at >= $3
-      AND d.state = ANY ('{starting,queued,running,completed,failed,stopped}'::text[])
+      AND d.phase = ANY ('{open,completed,failed,stopped}'::text[])
 ), named AS MATERIALIZED (
     SELECT t.id
     FROM taskgate.owner_keys($2::text[]) AS owner (key)
@@ -35,7 +45,7 @@ dispatched AS MATERIALIZED (
 
 -- name: created_since_all
 -- Tasks created in the window, by stored status.
-SELECT t.status, count(*) AS tasks FROM task_logs t WHERE t.created_at >= $1 GROUP BY t.status
+SELECT t.status, count(*) AS tasks FROM /*rows*/ t WHERE t.created_at >= $1 GROUP BY t.status
 
 -- name: created_since_of_tenants
 WITH /*owned*/
@@ -49,7 +59,7 @@ FROM (
     UNION ALL
     SELECT 'PROCESSING', count(*)
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting' AND d.created_at >= $1
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting' AND d.created_at >= $1
 ) AS counts
 GROUP BY status
 
@@ -67,7 +77,7 @@ SELECT status, sum(tasks)::bigint AS tasks, sum(recent)::bigint AS recent
 FROM (
     SELECT 'PENDING' AS status, count(*) AS tasks, count(*) FILTER (WHERE d.created_at >= $1) AS recent
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting'
     UNION ALL
     SELECT taskgate.shown_status(o.status, o.started_at, o.worker_id), count(*),
            count(*) FILTER (WHERE o.created_at >= $1)
@@ -82,7 +92,7 @@ open AS MATERIALIZED (
     SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
     FROM taskgate.dispatch d
     JOIN task_logs t ON t.id = d.task_id
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = ANY ('{starting,queued,running}'::text[])
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'open'
       AND t.status IN ('PENDING', 'PROCESSING')
     UNION ALL
     SELECT t.id, t.status, t.started_at, t.worker_id, t.created_at, t.completed_at
@@ -121,7 +131,10 @@ SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS
 FROM (
     SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at > ($1::timestamptz[])[1]
     UNION ALL
-    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL
+    SELECT t.created_at, t.completed_at FROM task_logs t WHERE t.completed_at IS NULL AND t.status IN ('PENDING', 'PROCESSING')
+    UNION ALL
+    SELECT t.created_at, t.completed_at FROM task_logs t
+    WHERE t.completed_at IS NULL AND COALESCE(t.status, '') NOT IN ('PENDING', 'PROCESSING')
 ) AS present
 WHERE created_at IS NOT NULL
 GROUP BY 1, 2
@@ -141,7 +154,7 @@ SELECT width_bucket(created_at - interval '1 microsecond', $1::timestamptz[]) AS
 FROM (
     SELECT d.created_at, NULL::timestamptz AS completed_at
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = ANY ($2::text[]) AND d.state = 'waiting'
+    WHERE d.tenant_id = ANY ($2::text[]) AND d.phase = 'waiting'
     UNION ALL
     SELECT o.created_at, NULL FROM open o WHERE o.completed_at IS NULL
     UNION ALL

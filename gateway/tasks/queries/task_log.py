@@ -12,6 +12,7 @@ from gateway.access.placement import Caller
 from gateway.errors import TaskNotFound
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
+from gateway.tasks.queries.stats import SQL as STATS_SQL
 from gateway.tasks.queries.stats import QueueDepthPoint, TaskStatistics, TaskStats
 from gateway.tasks.queries.task_row import UNFINISHED, Status, TaskRow
 
@@ -30,16 +31,19 @@ STATUS_WORDS = {
 }
 _STATUS_OF_WORD = {word: status for status, word in STATUS_WORDS.items()}
 
-#: Under which states of `dispatch` tasks of a status are found, beside the open ones.
-_OPEN_STATES = ("waiting", "starting", "queued", "running")
-_STATES = {
-    Status.PENDING: _OPEN_STATES,
-    Status.PROCESSING: _OPEN_STATES,
-    Status.COMPLETED: ("completed", *_OPEN_STATES),
-    Status.FAILED: ("failed", "stopped", *_OPEN_STATES),
-    Status.STOPPED: ("stopped", *_OPEN_STATES),
+#: In which phases of `dispatch` tasks of a status are found, beside the unfinished ones.
+_UNFINISHED = ("waiting", "open")
+_PHASES = {
+    None: (*_UNFINISHED, "completed", "failed", "stopped"),
+    Status.PENDING: _UNFINISHED,
+    Status.PROCESSING: _UNFINISHED,
+    Status.COMPLETED: ("completed", *_UNFINISHED),
+    Status.FAILED: ("failed", "stopped", *_UNFINISHED),
+    Status.STOPPED: ("stopped", *_UNFINISHED),
 }
 
+#: Characters. PostgreSQL's index refuses longer ids; a longer pattern only takes time.
+_LONGEST_ID = 2700
 _FULL_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -91,7 +95,7 @@ class TaskLog:
     async def get(self, task_id: str, caller: Caller | None) -> TaskRow:
         """One task. Raises `TaskNotFound`, also for a task that the caller may not see; `Forbidden`."""
         row = (await self.read([task_id])).get(task_id)
-        if row is None or not (caller is None or caller.sees(row.tenant_id)):
+        if row is None or not (caller is None or caller.sees(row.tenant_id, row.project_id)):
             raise TaskNotFound
         if caller is not None:
             caller.check(row.tenant_id, row.project_id)
@@ -148,6 +152,8 @@ class TaskLog:
         if which.after is not None and not storable(which.after.task_id):
             return []
         if not caller.is_admin and not caller.tenant_ids:
+            return []
+        if which.search is not None and len(which.search) > _LONGEST_ID:
             return []
         if which.search is not None and _FULL_ID.fullmatch(which.search):
             # A complete id selects its task. Only if there is none, search for a part.
@@ -220,7 +226,9 @@ def _compose(caller: Caller, which: TaskFilter, *, is_rare: bool) -> tuple[str, 
         conditions.append(condition)
     where = " AND ".join(conditions) or "true"
     if caller.is_admin:
-        query = SQL.list_all
+        few = (which.ids, which.entity_id, which.entity_type)
+        has_own_index = any(value is not None for value in few)
+        query = SQL.list_all.replace("/*rows*/", "task_logs" if has_own_index else STATS_SQL.by_time)
     elif is_rare:
         query = SQL.list_of_few
     else:
@@ -234,12 +242,11 @@ def _of_tenants(which: TaskFilter, parameters: _Parameters) -> str:
     """Both sources of a tenant's list, each by the index that fits the filter best."""
     named_statuses: Iterable[str] = Status
     if which.status is not None:
-        dispatched = parameters.bind(SQL.dispatched_of_status, _STATES[which.status], "text[]", ":states")
         named_statuses = UNFINISHED if which.status in UNFINISHED else (which.status,)
-    elif which.task_type is not None:
+    if which.status is None and which.task_type is not None:
         dispatched = parameters.bind(SQL.dispatched_of_type, which.task_type)
     else:
-        dispatched = SQL.dispatched
+        dispatched = parameters.bind(SQL.dispatched, _PHASES[which.status], "text[]", ":phases")
     if which.status is None and which.task_type is not None:
         named = parameters.bind(SQL.named_of_type, which.task_type)
     else:

@@ -30,7 +30,7 @@ WHERE t.id = ANY ($1::text[])
 
 -- name: list_all
 SELECT /*columns*/
-FROM task_logs t
+FROM /*rows*/ t
 WHERE /*where*/
 ORDER BY t.created_at DESC, t.id DESC
 LIMIT $1 OFFSET $2
@@ -60,45 +60,49 @@ ORDER BY t.created_at DESC, t.id DESC
 -- name: dispatched
 -- OFFSET 0 keeps the steps in this order: down the index of dispatch rows, each followed to its task, until the page is
 -- full.
+-- The phase follows the status, at the latest when the reconciler has seen what a legacy worker wrote; until then it is `open`. So these
+-- phases hold every row of the status, and the condition on the row itself decides.
 SELECT c.id, c.created_at
 FROM unnest($3::text[]) AS tenant (id)
+CROSS JOIN unnest(:phases) AS wanted (phase)
 CROSS JOIN LATERAL (
     SELECT t.id, t.created_at
     FROM taskgate.dispatch d
     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
-    WHERE d.tenant_id = tenant.id
+    WHERE d.tenant_id = tenant.id AND d.phase = wanted.phase
       AND /*beyond*/
     ORDER BY d.created_at DESC, d.task_id DESC
     LIMIT $1::bigint + $2::bigint
 ) AS c
 
 -- name: dispatched_of_type
+-- Of the ended ones, which are many, types have an index.
 SELECT c.id, c.created_at
 FROM unnest($3::text[]) AS tenant (id)
 CROSS JOIN LATERAL (
-    SELECT t.id, t.created_at
-    FROM taskgate.dispatch d
-    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
-    WHERE d.tenant_id = tenant.id AND left(d.task_type, 200) = left(:value, 200)
-      AND /*beyond*/
-    ORDER BY d.created_at DESC, d.task_id DESC
-    LIMIT $1::bigint + $2::bigint
-) AS c
-
--- name: dispatched_of_status
--- `state` follows the status, at the latest when the reconciler has seen what a legacy worker wrote; until then it is one
--- of the open states. So these states hold every row of the status, and the condition on the row itself decides.
-SELECT c.id, c.created_at
-FROM unnest($3::text[]) AS tenant (id)
-CROSS JOIN unnest(:states) AS wanted (state)
-CROSS JOIN LATERAL (
-    SELECT t.id, t.created_at
-    FROM taskgate.dispatch d
-    CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
-    WHERE d.tenant_id = tenant.id AND d.state = wanted.state
-      AND /*beyond*/
-    ORDER BY d.created_at DESC, d.task_id DESC
-    LIMIT $1::bigint + $2::bigint
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
+    UNION ALL
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
+    UNION ALL
+    (SELECT t.id, t.created_at
+     FROM taskgate.dispatch d
+     CROSS JOIN LATERAL (SELECT t.id, t.created_at FROM task_logs t WHERE t.id = d.task_id AND /*where*/ OFFSET 0) AS t
+     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND left(d.task_type, 200) = left(:value, 200)
+       AND /*beyond*/
+     ORDER BY d.created_at DESC, d.task_id DESC
+     LIMIT $1::bigint + $2::bigint)
 ) AS c
 
 -- name: named

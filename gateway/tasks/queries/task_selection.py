@@ -17,6 +17,7 @@ from gateway.moment import Moment
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.queries.dispatch_view import SQL as VIEW_SQL
+from gateway.tasks.queries.stats import SQL as STATS_SQL
 from gateway.tasks.queries.task_log import Position, escape_like
 
 SQL = Queries("gateway.tasks.queries", "task_selection.sql")
@@ -31,6 +32,9 @@ _STATES_OF: dict[str, tuple[State, ...]] = {
     "failed": ("failed",),
     "cancelled": ("stopped",),
 }
+#: What indexes know of a state.
+_PHASE_OF = {"starting": "open", "queued": "open", "running": "open"}
+_PHASES = ("waiting", "open", "completed", "failed", "stopped")
 #: Only tasks in these states have an error.
 _WITH_ERROR: frozenset[str] = frozenset(("failed", "stopped"))
 
@@ -133,6 +137,14 @@ class _Query:
         if within is not None:
             states = within if states is None else states & within
         self._states = None if states is None else sorted(states)
+        self._has_own_index = bool(wanted.ids) or _has_own_index(selection)
+        #: By what indexes know of the states; None: they are found without it.
+        self._phases: list[str] | None = None
+        self._is_of_type = len(selection.type) == 1 and self._states is None and not self._has_own_index
+        if self._states is not None and self._states != ["running"]:
+            self._phases = sorted({_PHASE_OF.get(state, state) for state in self._states})
+        elif self._states is None and not self._has_own_index and not self._is_of_type:
+            self._phases = list(_PHASES)
         self.is_empty = self._tenants == [] or self._states == []
         self._conditions = [
             self._bind(getattr(SQL, f"where_{name}"), value, kind) for name, value, kind in _asked(selection) if value
@@ -144,32 +156,47 @@ class _Query:
 
     def found(self, limit: int, after: Position | None) -> str:
         """Ids and times of the tasks from a place in the list on."""
-        conditions, states = list(self._conditions), ""
-        if self._states is not None and self._tenants is None:
-            conditions.append(self._bind(SQL.where_states, self._states, "text[]"))
-        elif self._states is not None:
-            states = self._bind(SQL.each_state, self._states, "text[]")
-            conditions.append(SQL.where_wanted_state)
+        conditions, phases = [*self._conditions, *self._of_states()], ""
+        if self._phases is not None and self._tenants is not None:
+            phases = self._bind(SQL.each_phase, self._phases, "text[]")
+            conditions.append(SQL.where_wanted_phase)
         if after is not None:
             block = SQL.where_after_of_all if self._tenants is None else SQL.where_after
             block = self._bind(block, after.created_at, "timestamptz", ":at")
             conditions.append(self._bind(block, after.task_id, name=":id"))
-        text = SQL.of_all if self._tenants is None else self._bind(SQL.of_tenants, self._tenants, "text[]", ":tenants")
-        text = text.replace("/*states*/", states).replace("/*where*/", _all(conditions))
+        if self._tenants is None:
+            text = SQL.of_all
+        else:
+            block = SQL.of_tenants_and_type if self._is_of_type else SQL.of_tenants
+            text = self._bind(block, self._tenants, "text[]", ":tenants")
+        rows = "task_logs" if self._has_own_index else STATS_SQL.by_time
+        text = text.replace("/*rows*/", rows).replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
         return self._bind(text, limit, "bigint", ":limit")
 
     def count(self) -> str:
-        conditions = list(self._conditions)
-        if self._states is not None:
-            conditions.append(self._bind(SQL.where_states, self._states, "text[]"))
+        conditions = [*self._conditions, *self._of_states()]
+        if self._states is not None and self._phases is not None:
+            conditions.append(self._bind(SQL.where_phases, self._phases, "text[]"))
         if self._tenants is None:
             return SQL.count_of_all.replace("/*where*/", _all(conditions))
         text = self._bind(SQL.count_of_tenants, self._tenants, "text[]", ":tenants")
         return text.replace("/*where*/", _all(conditions))
 
+    def _of_states(self) -> list[str]:
+        if self._states is None:
+            return []
+        running = [SQL.where_running] if self._states == ["running"] else []
+        return [self._bind(SQL.where_states, self._states, "text[]"), *running]
+
     def _bind(self, block: str, value: Any, kind: str = "text", name: str = ":value") -> str:
         self.values.append(value)
         return block.replace(name, f"${len(self.values)}::{kind}")
+
+
+def _has_own_index(selection: Selection) -> bool:
+    """Whether few tasks are found without their phases."""
+    few = (selection.entity_id, selection.parent_task_id, selection.schedule_id, selection.dag_run_id)
+    return any(value is not None for value in few)
 
 
 def _asked(selection: Selection) -> list[tuple[str, Any, str]]:

@@ -1,7 +1,7 @@
 -- Tasks in the gateway's care by any of their properties: one statement, put together by task_selection.py. Blocks named
 -- `where_…` are conditions on the dispatch row `d`; in them `:value` is the parameter.
 --
--- A caller's tasks are read tenant by tenant (and state by state, where states are named), each down an index in the order of
+-- A caller's tasks are read tenant by tenant and phase by phase, each down an index in the order of
 -- the list and cut to the page, so that a page costs the same however many tasks there are.
 
 -- name: page
@@ -17,7 +17,7 @@ SELECT found.task_id, found.created_at FROM (/*found*/) AS found ORDER BY found.
 -- name: of_tenants
 SELECT c.task_id, c.created_at
 FROM unnest(:tenants) AS tenant (id)
-/*states*/
+/*phases*/
 CROSS JOIN LATERAL (
     SELECT d.task_id, d.created_at
     FROM taskgate.dispatch d
@@ -28,11 +28,31 @@ CROSS JOIN LATERAL (
 ORDER BY c.created_at DESC, c.task_id DESC
 LIMIT :limit
 
+-- name: of_tenants_and_type
+-- Of one type, in any state: of the ended ones, which are many, types have an index.
+SELECT c.task_id, c.created_at
+FROM unnest(:tenants) AS tenant (id)
+CROSS JOIN LATERAL (
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
+     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND /*where*/
+     ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
+) AS c
+ORDER BY c.created_at DESC, c.task_id DESC
+LIMIT :limit
+
 -- name: of_all
--- For administrators. By the rows of `task_logs`, as old as the dispatch rows: see dispatch_tenant_recent on why there is no
--- index for it on `dispatch`.
+-- For administrators. By the rows of `task_logs`, as old as the dispatch rows: there is no
+-- index for it on `dispatch`, because PostgreSQL would prefer it and walk over the tasks of all tenants.
 SELECT d.task_id, t.created_at
-FROM task_logs t
+FROM /*rows*/ t
 JOIN taskgate.dispatch d ON d.task_id = t.id
 WHERE /*where*/
 ORDER BY t.created_at DESC, t.id DESC
@@ -44,14 +64,21 @@ SELECT count(*) FROM taskgate.dispatch d WHERE d.tenant_id = ANY (:tenants) AND 
 -- name: count_of_all
 SELECT count(*) FROM taskgate.dispatch d WHERE /*where*/
 
--- name: each_state
-CROSS JOIN unnest(:value) AS wanted (state)
+-- name: each_phase
+CROSS JOIN unnest(:value) AS wanted (phase)
 
--- name: where_wanted_state
-d.state = wanted.state
+-- name: where_wanted_phase
+d.phase = wanted.phase
 
 -- name: where_states
 d.state = ANY (:value)
+
+-- name: where_running
+-- Few run, of however many that engines have.
+d.task_id = ANY (ARRAY(SELECT r.task_id FROM taskgate.attempt r WHERE NOT r.is_counted AND r.outcome IS NULL))
+
+-- name: where_phases
+d.phase = ANY (:value)
 
 -- name: where_types
 d.task_type = ANY (:value)

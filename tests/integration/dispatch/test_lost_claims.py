@@ -154,6 +154,11 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
             " SELECT $1, 'g', 'sleep', 'running', $2, 1, 1, worker_id FROM taskgate.dispatch WHERE task_id = $3",
             *(other, backend, task),
         )
+        await database.execute(
+            "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)"
+            " SELECT task_id, attempt, epoch, backend, worker_id FROM taskgate.dispatch WHERE task_id = $1",
+            other,
+        )
         async with asyncio.timeout(5):
             while await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 'orphan'") == "running":
                 await asyncio.sleep(0.02)

@@ -33,7 +33,7 @@ OF_ONE_TASK = {
     "finish_run": STEPS.finish_run,
 }
 
-OPEN_INDEXES = {"dispatch_open", "dispatch_worker"}
+OPEN_INDEXES = {"dispatch_open", "dispatch_not_begun"}
 #: Nothing is open, as far as the statistics know.
 MANY_ENDED = """
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, state, due_at)

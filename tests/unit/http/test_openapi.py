@@ -60,6 +60,8 @@ FREE_PROPERTIES = {
     "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
+    "what was changed, by kind of action": {"AuditEntry.before", "AuditEntry.after", "AuditEntry.detail"},
+    "OCSF's API Activity": {"CloudEvent.data"},
     "what belongs to a step of a plan": {"PlanStep.evidence"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip

@@ -21,8 +21,9 @@ SELECT task_id, 'g', 't', 'PROCESSING', '{}' FROM taskgate.dispatch
 """
 
 LOOKS = {
-    "tenants": (mover.SQL.tenants, "'redis'", {"dispatch_not_begun"}),
-    "page": (mover._PAGE, "'redis', 'many', 0, now(), '', 100", {"dispatch_not_begun"}),
+    "tenants": (mover.of_engine(mover.SQL.tenants, "redis"), "'redis'", {"dispatch_open"}),
+    "page": (mover.of_engine(mover._PAGE, "redis"), "'redis', 'many', 0, now(), '', 100", {"dispatch_open"}),
+    "tenants of Temporal": (mover.of_engine(mover.SQL.tenants, "temporal"), "'temporal'", {"dispatch_not_begun"}),
     "backlog": (mover.SQL.backlog, "'many', 100", {"dispatch_in_turn"}),
     "rewait": (mover._REWAIT, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
     "recall": (mover._RECALL, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),

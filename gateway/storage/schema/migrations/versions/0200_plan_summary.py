@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0200_plan_summary"
-down_revision = "0170_plans"
+down_revision = "0181_ended_by_time"
 
 
 def upgrade() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import pytest_asyncio
 from deploy.local.database_stock import DatabaseStock
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
+
+#: Groups with few tests that take minutes.
+LONGEST = ("contract-tests/chaos",)
 
 pytest_plugins = ["deploy.local.pytest_stack"]
 
@@ -28,13 +32,17 @@ hypothesis.settings.load_profile("beside-others")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What shares a stack of servers runs in one process: a folder, or a stage of the contract tests.
 
-    Units, which need none, come last, when one process may have nothing else left.
+    Groups are given out in the order of their first tests (`--no-loadscope-reorder`): the longest first, the shortest,
+    which are files of units, last, so that all processes end together.
     """
     if not hasattr(config, "workerinput"):
         return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: "unit/" in item.nodeid)
+    sizes = Counter(groups := [_group(item) for item in items])
+    ranks = {}
+    for item, group in zip(items, groups, strict=True):
+        item.add_marker(pytest.mark.xdist_group(group))
+        ranks[item] = (group not in LONGEST, "unit/" in group, -sizes[group], group)
+    items.sort(key=ranks.__getitem__)
 
 
 def _group(item: pytest.Item) -> str:

@@ -19,7 +19,8 @@ class TaskgateError(Exception):
 
     @property
     def message(self) -> str:
-        return str(self.args[0])
+        """On one line, whatever a client's text in it holds."""
+        return " ".join(str(self.args[0]).splitlines())
 
 
 class EngineError(TaskgateError):

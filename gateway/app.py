@@ -51,6 +51,8 @@ PARTS = (
     "tenants",
     "quotas",
     "pauses",
+    "keys",
+    "audit",
     "migration_stages",
     "migration_stream",
     "legacy_use",
@@ -60,6 +62,7 @@ PARTS = (
     "migration_guardrails",
     "migration_rehearsal",
     "migration_plans",
+    "migration_preview",
     "health",
 )
 

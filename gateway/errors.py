@@ -213,6 +213,46 @@ class PriorityNotServed(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class TooManyAttempts(ApiError):
+    """Too many attempts with keys that are not valid came from this address; try again later."""
+
+    code = "too_many_attempts"
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class KeyRateExceeded(ApiError):
+    """The key made more requests than it may."""
+
+    code = "key_rate_exceeded"
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class KeyNotFound(ApiError):
+    """Key not found"""
+
+    code = "key_not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class KeyNotRotatable(ApiError):
+    """The key is not valid any more, or was rotated before."""
+
+    code = "key_not_rotatable"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class KeysNotWritable(ApiError):
+    """The gateway has no right to write MemStack's table of keys; see the page on keys."""
+
+    code = "keys_not_writable"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
 class DatabaseUnavailable(ApiError):
     """The database is not available; try again."""
 

@@ -12,7 +12,9 @@ from typing import Any
 from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
+from gateway.audit.reading import AuditTrail
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
 from gateway.callbacks.deliveries import Deliveries
@@ -45,6 +47,7 @@ from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.plans import Plans
+from gateway.migration.preview.preview import Previews
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
@@ -94,6 +97,8 @@ class Gateway:
     flip_log: FlipLog
     explanations: Explanations
     access: Access
+    key_ring: KeyRing
+    audit_trail: AuditTrail
     notifier: Notifier
     transitions: Transitions
     task_log: TaskLog
@@ -140,6 +145,7 @@ class Gateway:
     guardrails: Guardrails
     guardrail_watch: GuardrailWatch
     plans: Plans
+    previews: Previews
     sandbox: Sandbox
     held: HeldBytes
     telemetry: Telemetry
@@ -191,6 +197,7 @@ class Gateway:
         await self.access.close()
         await self.dags.close()
         await self.sandbox.close()
+        await self.previews.close()
         await self.lease.close()
         for engine in self.engines.values():
             await engine.close()

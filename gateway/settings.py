@@ -103,6 +103,14 @@ class Settings(BaseSettings):
         ["127.0.0.1", "::1"],
         description="Addresses and networks (CIDR) of proxies in front, a JSON list: their `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `*`: everybody's",
     )
+    failed_attempts_per_minute: int = Field(
+        60,
+        ge=0,
+        description="Requests with keys that are not valid, from one address (IPv6: a /64) at one gateway; beyond, further such requests are answered 429; 0: any number",
+    )
+    audit_source: str = Field(
+        "urn:taskgate", min_length=1, description="The source of exported audit events (CloudEvents), a URI"
+    )
     api_docs: bool = Field(True, description="Serve `/docs`, the description of the API, and `/openapi.json`")
     max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(

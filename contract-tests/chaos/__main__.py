@@ -5,6 +5,7 @@ The first flip has a tenant rehearsed. `GUARDED=1`: the second one moves a tenan
 its guardrail takes it back; so does the fault `leader_dies_in_a_rollback`.
 `PLANS=1`: plans move everybody and back, all the time, beside the flips.
 `MUTATE=fence` takes the fence away, `MUTATE=rampdown` the question to Redis before a task moves.
+`LEAVE_EVERY=20`: one flip of so many moves everybody to `complete`.
 `MINUTES=20` ends a history before it has all its tasks, flips and faults; the summary says how many it had.
 The last line is one JSON object; the exit code is 1 when a rule was violated.
 """
@@ -25,6 +26,7 @@ from typing import Any
 from actors import count_open_forever, flip, strike, submit_all
 from checker import LEGACY, check
 from clients import Clients
+from deploy.local.scratch import scratch
 from evidence import explain, history_of, settle, starts_by
 from moves import Moves
 from pace import Pace
@@ -43,7 +45,7 @@ async def main() -> int:
         sys.exit(f"chaos: no mutation {mutate!r}; there are: fence, rampdown")
     chance = random.Random(seed)
     timeline: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="taskgate-chaos-") as directory:
+    with tempfile.TemporaryDirectory(prefix="taskgate-chaos-", dir=scratch()) as directory:
         keep = os.environ.get("CHAOS_DIR")
         place = Path(keep) if keep else Path(directory)
         place.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ COUNT_SECONDS = 0.5
 #: Now and then a client retries some that failed, and starts a run of a DAG.
 RETRY_EVERY, DAG_EVERY = 50, 20
 #: One flip of so many moves everybody to `complete`.
-LEAVE_EVERY = 20
+LEAVE_EVERY = int(os.environ.get("LEAVE_EVERY") or "20")
 
 
 async def flip(moves: Moves, chance: random.Random, count: int, pace: Pace, *, guarded: bool) -> int:

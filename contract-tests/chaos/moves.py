@@ -49,6 +49,8 @@ class Moves:
         self.guarded: str | None = None
         """The tenant that nobody else may move now."""
         self.planner = Planner(self)
+        self._last = "none"
+        """The last answer of a gateway, for whoever gives up."""
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -61,7 +63,7 @@ class Moves:
         body = {**scope, "stage": stage.value, "why": "fault suite", "force": True}
         while not await self._is_set(body):
             if time.monotonic() > change.sent + PATIENCE:
-                raise TimeoutError(f"stage {stage} was not set within {PATIENCE} s")
+                raise TimeoutError(f"stage {stage} was not set within {PATIENCE} s; the last answer: {self._last}")
             change.repeated = True
             await asyncio.sleep(PAUSE_SECONDS)
         change.answered = time.monotonic()
@@ -142,9 +144,12 @@ class Moves:
         headers = {"Authorization": f"Bearer {self._world.keys['TASKGATE_ADMIN_KEY']}"}
         url = self._chance.choice(self._world.gateway_urls) + path
         try:
-            return await self._http.request(method, url, headers=headers, json=body, params=query)
-        except httpx.TransportError:
+            answer = await self._http.request(method, url, headers=headers, json=body, params=query)
+        except httpx.TransportError as error:
+            self._last = f"{method} {url}: {type(error).__name__}"
             return None
+        self._last = f"{method} {url}: {answer.status_code}" + (f" {answer.text}" if answer.is_error else "")
+        return answer
 
     async def fill_redis(self, tenant: str) -> None:
         """Put the tenant at `off`, and send tasks until enough of them wait in Redis."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from moves import Moves
 
 _PLANS: Final = "/gateway/v1/migration/plans"
-#: Longest wait until a plan is over, and pause between two looks (seconds).
+#: Longest wait for a gateway to end a plan, and pause between two looks (seconds).
 OVER_SECONDS, PAUSE_SECONDS = 20.0, 0.2
 
 
@@ -57,12 +57,15 @@ class Planner:
         await self._until_answered("POST", f"{_PLANS}/{name}/acts", {"act": act, "why": "fault suite"})
 
     async def _over(self, name: str) -> str:
-        """The state at the end, or after `OVER_SECONDS`."""
-        deadline = time.monotonic() + OVER_SECONDS
-        state = ""
-        while state not in ("done", "aborted") and time.monotonic() < deadline:
+        """The state at the end, or after `OVER_SECONDS` with a gateway: a dead leader, too, is waited for."""
+        left, looked, state = OVER_SECONDS, time.monotonic(), ""
+        while state not in ("done", "aborted") and left > 0:
             answer = await self._moves.ask("GET", f"{_PLANS}/{name}")
-            state = answer.json()["state"] if answer is not None and answer.is_success else state
+            now = time.monotonic()
+            if answer is not None and answer.is_success:
+                state = answer.json()["state"]
+                left -= now - looked
+            looked = now
             await asyncio.sleep(PAUSE_SECONDS)
         return state
 

@@ -12,6 +12,7 @@ import os
 import random
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 
@@ -64,9 +65,10 @@ class ChaosStep(ChaosProbe):
 
 
 class ChaosBrittle(ChaosProbe):
-    """Fails on Temporal, and nowhere else."""
+    """Fails on Temporal, and nowhere else, until there is a file `mended` beside the effects."""
 
     task_type = "chaos_brittle"
 
     def chance_of_failure(self, payload: dict[str, Any]) -> float:
-        return float(os.environ.get("CHAOS_WORKER") == "temporal")
+        is_mended = Path(os.environ["CHAOS_EFFECTS"]).with_name("mended").exists()
+        return float(os.environ.get("CHAOS_WORKER") == "temporal" and not is_mended)

@@ -69,7 +69,7 @@ async def leader_dies_in_a_rollback(world: World, chance: random.Random, be_take
 
 async def leader_dies_in_a_plan(world: World, chance: random.Random, plan: Plan) -> None:
     """At a step of a plan, each before any comes again. The next leader goes on."""
-    step = min(PLAN_POINTS, key=lambda point: world.leader_deaths[point])
+    step = min(chance.sample(PLAN_POINTS, len(PLAN_POINTS)), key=lambda point: world.leader_deaths[point])
     await _leader_dies(world, chance, step, plan(), DEATH_SECONDS)
 
 

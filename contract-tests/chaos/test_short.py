@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HERE = Path(__file__).resolve().parent
+
+
+RAMPDOWN_STEPS = ("before_withdraw", "after_withdraw", "after_rewait")
 
 
 async def history(**settings: str) -> tuple[int, dict[str, Any], str]:
@@ -36,17 +41,7 @@ STRUCK = (
     "cut_connection",
     "hung_connection",
 )
-
-
-async def test_a_history_with_faults_has_no_violation() -> None:
-    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="11", ONLY=",".join(STRUCK))
-    assert summary["violations"] == 0, output
-    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
-    assert all(fault in output for fault in STRUCK)
-    assert summary["probed"] > 0, "probes went to Temporal, and none was taken for a run"
-    assert "runs of DAGs: 0" not in output, output
-
-
+#: Servers that hang, forget, refuse or only read, rather than die.
 GREY = (
     "swallowed_answers",
     "vanished_connections",
@@ -57,12 +52,17 @@ GREY = (
 )
 
 
-async def test_a_history_with_grey_neighbours_has_no_violation() -> None:
-    """Servers that hang, forget, refuse or only read, rather than die."""
-    code, summary, output = await history(TASKS="120", FLIPS="6", FAULTS="6", SEED="12", ONLY=",".join(GREY))
+@pytest.mark.timeout(600)
+async def test_a_history_with_faults_has_no_violation() -> None:
+    """In the end everybody leaves Redis, with tasks on their way: it may be switched off, and begins nothing more."""
+    only = ",".join([*STRUCK, *GREY])
+    code, summary, output = await history(TASKS="160", FLIPS="8", LEAVE_EVERY="8", FAULTS="12", SEED="11", ONLY=only)
     assert summary["violations"] == 0, output
-    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 120, 6, 6)
-    assert all(fault in output for fault in GREY)
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 160, 8, 12)
+    assert all(fault in output for fault in [*STRUCK, *GREY])
+    assert summary["probed"] > 0, "probes went to Temporal, and none was taken for a run"
+    assert summary["safe"] > 0, output
+    assert "runs of DAGs: 0" not in output, output
 
 
 async def test_beside_a_legacy_worker_nothing_runs_twice() -> None:
@@ -83,12 +83,19 @@ async def test_without_the_fence_copies_run_and_the_checker_sees_it() -> None:
     assert code == 1
 
 
-async def test_a_leader_that_dies_in_a_rampdown_has_no_violation() -> None:
-    """At each step; what it had taken out of Redis is found by the next one."""
-    code, summary, output = await history(TASKS="80", FLIPS="8", FAULTS="3", SEED="3", ONLY="leader_dies_in_a_rampdown")
+@pytest.mark.timeout(600)
+async def test_a_leader_that_dies_in_a_move_has_no_violation() -> None:
+    """At each step of a rampdown, and at one of a rollback: the next one finds what was done, and goes on.
+
+    The tenant that is taken back has a handler that fails on Temporal only.
+    """
+    only = ",".join(["leader_dies_in_a_rampdown"] * 3 + ["leader_dies_in_a_rollback"])
+    code, summary, output = await history(TASKS="80", FLIPS="4", FAULTS="4", SEED="3", ONLY=only)
     assert summary["violations"] == 0, output
-    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 80, 8, 3)
-    assert summary["leader_deaths"] == {"before_withdraw": 1, "after_withdraw": 1, "after_rewait": 1}, output
+    assert (code, summary["tasks"], summary["flips"], summary["faults"]) == (0, 80, 4, 4)
+    deaths = summary["leader_deaths"]
+    assert {step: deaths.pop(step, 0) for step in RAMPDOWN_STEPS} == dict.fromkeys(RAMPDOWN_STEPS, 1), output
+    assert (sum(deaths.values()), summary["taken_back"]) == (1, 1), output
     assert summary["moved"] > 0
 
 
@@ -101,15 +108,9 @@ async def test_a_rampdown_that_does_not_ask_redis_runs_tasks_twice_and_the_check
     assert code == 1
 
 
-async def test_a_handler_that_fails_on_temporal_only_is_taken_back_though_the_leader_dies_in_it() -> None:
-    """Nothing is lost and nothing runs twice; a history in which the guardrail takes nothing back fails."""
-    code, summary, output = await history(TASKS="40", FLIPS="2", FAULTS="1", SEED="8", ONLY="leader_dies_in_a_rollback")
-    assert (code, summary["violations"], summary["taken_back"]) == (0, 0, 1), output
-    assert sum(summary["leader_deaths"].values()) == 1, output
-
-
-async def test_redis_that_may_be_switched_off_begins_nothing_more() -> None:
-    """Everybody leaves it, with tasks on their way."""
-    code, summary, output = await history(TASKS="40", FLIPS="20", FAULTS="1", SEED="6", ONLY="kill_worker")
+async def test_a_leader_that_dies_in_a_plan_has_no_violation() -> None:
+    """The next one carries it out, and takes everybody back when it is told to."""
+    code, summary, output = await history(TASKS="60", FLIPS="2", FAULTS="1", SEED="9", ONLY="leader_dies_in_a_plan")
     assert (code, summary["violations"]) == (0, 0), output
-    assert summary["safe"] > 0, output
+    assert sum(summary["leader_deaths"].values()) == 1, output
+    assert summary["plans"] == {"done": 1, "aborted": 1}, output

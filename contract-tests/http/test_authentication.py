@@ -9,7 +9,10 @@ import pytest
 
 from contracts.endpoints import ALL, CREATING, Endpoint
 from contracts.people import Household
+from contracts.stages import AT_ONE_STAGE
 from contracts.world import World
+
+pytestmark = AT_ONE_STAGE
 
 MISSING = {"detail": "Missing API key. Please provide an API key in the Authorization header."}
 MALFORMED = {"detail": "Invalid API key format. API keys should start with 'ms_sk_'"}

@@ -10,6 +10,7 @@ import pytest
 from contracts.endpoints import LISTS, WITH_BODY, Endpoint, body_of
 from contracts.people import Household
 from contracts.shapes import DETAIL, INVALID, check
+from contracts.stages import AT_ONE_STAGE
 from contracts.world import World
 
 BODIES = {
@@ -36,6 +37,7 @@ def needs_no_body(endpoint: Endpoint) -> bool:
     return "maintenance" in endpoint.path
 
 
+@AT_ONE_STAGE
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_body_that_is_none(world: World, home: Household, name: str) -> None:
     count = "SELECT count(*) FROM task_logs WHERE group_id = $1"

@@ -16,7 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from contracts.people import Household
 from contracts.shapes import DETAIL, check
+from contracts.stages import AT_ONE_STAGE
 from contracts.world import PATIENCE, World, listen
+
+pytestmark = AT_ONE_STAGE
 
 
 class Upstream:

@@ -64,7 +64,8 @@ class DatabaseStock:
             while not self._closing or self._used:
                 if not self._closing and self._ready.qsize() < self._ahead:
                     name = f"test_{secrets.token_hex(6)}"
-                    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"')
+                    # Copying through the log, the default, takes twice the processor time.
+                    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}" STRATEGY FILE_COPY')
                     self._ready.put_nowait(name)
                 elif self._used:
                     await admin.execute(f'DROP DATABASE IF EXISTS "{self._used.pop()}" WITH (FORCE)')

@@ -110,6 +110,8 @@ class PostgresPart(Part):
         if not self.durable:
             # Not synchronous_commit: a killed server would then lose commits, which tests of faults must not see.
             settings |= {"fsync": "off", "full_page_writes": "off"}
+            # Among the data, with which it goes: a server that is killed would leave its memory in /dev/shm for good.
+            settings["dynamic_shared_memory_type"] = "mmap"
         options = [option for key, value in settings.items() for option in ("-c", f"{key}={value}")]
         server = str(programs.directory / "postgres")
         return Command(

@@ -20,6 +20,7 @@ import pytest_asyncio
 from deploy.local.guardian import Guardian
 from deploy.local.leave import leave
 from deploy.local.ports import take_share
+from deploy.local.scratch import scratch
 from deploy.local.stack import SERVERS, EmbeddedStack
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, ensure_namespace
 
@@ -48,7 +49,7 @@ class Stacks:
         self, parts: Collection[str] = SERVERS, *, start: bool = True, durable: bool = False
     ) -> EmbeddedStack:
         """See `StackFactory`."""
-        directory = Path(tempfile.mkdtemp(prefix="taskgate-test-"))
+        directory = Path(tempfile.mkdtemp(prefix="taskgate-test-", dir=scratch()))
         stack = EmbeddedStack(directory, parts, ports="free", durable=durable)
         self._made.append((stack, Guardian(directory)))
         if start:

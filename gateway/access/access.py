@@ -14,17 +14,20 @@ from typing import Any
 
 import orjson
 
+from gateway.access.attempts import FailedAttempts
 from gateway.access.batched_lookup import BatchedLookups, Lookup
 from gateway.access.groups import MAINTENANCE, SHARED_GROUP, covers_tenant, groups_of_tenant, own_group
+from gateway.access.key_rates import KeyRates
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
-from gateway.access.placement import Caller, Placement, Tier
+from gateway.access.placement import Caller, Only, Placement, Tier
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
-from gateway.access.verbs import ASKED, Asked, Verb
+from gateway.access.verbs import ASKED, Asked, KeyScope, Verb
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 
 NO_PROJECT = "You do not have access to this project"
 NO_TENANT = "You do not have access to this tenant"
@@ -66,22 +69,35 @@ class Admission:
 class Access:
     """Resolves the caller and what it may use. Every method raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database, *, shared_default_group: bool = False, enforce_legacy: bool = False) -> None:
-        """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        listener: Listener | None = None,
+        shared_default_group: bool = False,
+        enforce_legacy: bool = False,
+        failed_attempts: int = 0,
+    ) -> None:
+        """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there.
+
+        `failed_attempts` of an address in a minute are answered; 0: any number.
+        """
         self._db = database
         self._is_shared = shared_default_group
         self._enforce_legacy = enforce_legacy
         self._lookups = BatchedLookups(database)
         self._use = KeyUse(database)
-        self._watch = KeyWatch(database)
+        self._watch = KeyWatch(database, listener)
+        self._attempts = FailedAttempts(failed_attempts)
+        self._rates = KeyRates()
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header, who may do what it asks for somewhere.
 
-        Raises `Unauthenticated` with the messages of contract §1, `Forbidden`.
+        Raises `Unauthenticated` with the messages of contract §1, `Forbidden`, `TooManyAttempts`, `KeyRateExceeded`.
         """
         lookup = Lookup(key_hash=hash_key(read_key(authorization)))
-        return self._identify(await self._lookups.ask(lookup), lookup)
+        return self._identify(await self._ask(lookup), lookup)
 
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
@@ -90,7 +106,7 @@ class Access:
         lookup = Lookup(
             key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
-        row = await self._lookups.ask(lookup)
+        row = await self._ask(lookup)
         caller = self._identify(row, lookup)
         return self._admission(row, caller, lookup)
 
@@ -146,24 +162,48 @@ class Access:
             asked.is_counted = True
             self._use.note_beyond_roles(key_id, verb)
 
+    async def _ask(self, lookup: Lookup) -> Any:
+        """The row of a valid key. Raises `Unauthenticated`, `TooManyAttempts`."""
+        asked = ASKED.get()
+        self._attempts.check(asked.address, lookup.key_hash)
+        row = await self._lookups.ask(lookup)
+        try:
+            _check_valid(row)
+        except Unauthenticated:
+            self._attempts.failed(asked.address, lookup.key_hash)
+            raise
+        self._attempts.succeeded(lookup.key_hash)
+        return row
+
     def _identify(self, row: Any, lookup: Lookup) -> Caller:
-        if row["key_id"] is None or row["user_id"] is None:
-            raise Unauthenticated("Invalid API key")
-        # MemStack does not define what a deactivated user gets; its keys are refused.
-        if not row["key_is_active"] or not row["user_is_active"]:
-            raise Unauthenticated("API key has been deactivated")
-        if row["key_has_expired"]:
-            raise Unauthenticated("API key has expired")
-        self._use.note(row["key_id"])
         asked, key_id = ASKED.get(), row["key_id"]
-        tolerated = asked.is_legacy and not self._enforce_legacy
+        if not asked.key_id:  # a request counts once
+            asked.key_id = key_id
+            self._use.note(key_id, asked.address)
+            if row["key_per_minute"] is not None:
+                self._rates.charge(key_id, row["key_per_minute"])
+        scope = None if row["key_scope"] is None else KeyScope[row["key_scope"].upper()]
+        # Clients of legacy endpoints have keys without a scope; whoever makes one with a scope wants it held to that.
+        tolerated = asked.is_legacy and not self._enforce_legacy and scope is None
         rights = Rights(
             asked.verb, _roles(row, lookup), partial(self._count_beyond_roles, asked, key_id) if tolerated else None
         )
         # A request is counted only once.
-        is_allowed = rights.check_key(_permissions(row["key_permissions"])) and rights.check_anywhere()
+        is_allowed = rights.check_key(_permissions(row["key_permissions"]), scope) and rights.check_anywhere()
+        only = None if row["key_tenant_id"] is None else Only(row["key_tenant_id"], row["key_project_id"])
         tenant_ids = frozenset(row["tenant_ids"])
-        return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None)
+        return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None, only)
+
+
+def _check_valid(row: Any) -> None:
+    """Raises `Unauthenticated`."""
+    if row["key_id"] is None or row["user_id"] is None:
+        raise Unauthenticated("Invalid API key")
+    # MemStack does not define what a deactivated user gets; its keys are refused.
+    if not row["key_is_active"] or not row["user_is_active"]:
+        raise Unauthenticated("API key has been deactivated")
+    if row["key_has_expired"]:
+        raise Unauthenticated("API key has expired")
 
 
 def _name(text: str | None) -> str | None:
@@ -199,7 +239,8 @@ def _permissions(text: str | None) -> frozenset[str]:
 
 def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
     if lookup.project_id is not None and not (
-        row["project_is_known"] and (row["project_role"] is not None or caller.sees(row["project_tenant_id"]))
+        row["project_is_known"]
+        and (row["project_role"] is not None or caller.sees(row["project_tenant_id"], lookup.project_id))
     ):
         raise Forbidden(NO_PROJECT)
     # A tenant that is named beside a project does not decide where the task belongs, but C1 holds for it too.

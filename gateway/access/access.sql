@@ -37,3 +37,17 @@ ON CONFLICT (key_id, verb) DO UPDATE SET requests = known.requests + excluded.re
 SELECT l.key_id, k.name AS key_name, k.user_id, l.verb, l.requests, l.first_at, l.last_at
 FROM taskgate.legacy_use l LEFT JOIN api_keys k ON k.id = l.key_id
 ORDER BY l.requests DESC, l.key_id, l.verb
+
+-- name: seen_from
+-- From which addresses keys were used. One that was noted within the last minute is left as it is.
+INSERT INTO taskgate.key_address AS known (key_id, address, last_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+ON CONFLICT (key_id, address) DO UPDATE SET last_at = excluded.last_at
+WHERE known.last_at < excluded.last_at - interval '1 minute'
+
+-- name: forget_addresses
+-- All but the $2 newest of each of the keys $1.
+DELETE FROM taskgate.key_address a
+USING (SELECT key_id, address, row_number() OVER (PARTITION BY key_id ORDER BY last_at DESC, address) AS n
+       FROM taskgate.key_address WHERE key_id = ANY ($1::text[])) AS ranked
+WHERE a.key_id = ranked.key_id AND a.address = ranked.address AND ranked.n > $2

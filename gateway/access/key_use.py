@@ -21,6 +21,10 @@ SQL = Queries("gateway.access", "access.sql")
 
 #: Pause between two writes (seconds): the most by which `last_used_at` lags behind.
 PAUSE = 0.5
+#: Addresses that are kept of a key: those of its newest uses.
+MOST_ADDRESSES = 32
+#: Uses by key and address between two writes; further ones are noted without their address.
+MOST_WAITING = 10_000
 
 
 class KeyUse:
@@ -30,12 +34,15 @@ class KeyUse:
         self._db = database
         self._pause = pause
         self._used: dict[str, datetime] = {}
+        self._seen: dict[tuple[str, str], datetime] = {}
         self._beyond: Counter[tuple[str, str]] = Counter()
         self._writer: asyncio.Task[None] | None = None
 
-    def note(self, key_id: str) -> None:
-        """A request with this key was verified just now."""
-        self._used[key_id] = datetime.now(UTC)
+    def note(self, key_id: str, address: str = "") -> None:
+        """A request with this key was verified just now; `address`: of the client, empty when it is not known."""
+        now = self._used[key_id] = datetime.now(UTC)
+        if address and len(self._seen) < MOST_WAITING:
+            self._seen[key_id, address] = now
         self._write_later()
 
     def note_beyond_roles(self, key_id: str, verb: Verb) -> None:
@@ -67,17 +74,27 @@ class KeyUse:
     async def _write(self) -> None:
         used, self._used = self._used, {}
         beyond, self._beyond = self._beyond, Counter()
+        seen, self._seen = self._seen, {}
         try:
             if used:
                 ids = sorted(used)
                 await self._db.execute(SQL.touch, ids, [used[key_id] for key_id in ids])
+            if seen:
+                await self._write_addresses(seen)
             if beyond:
                 keys, verbs = zip(*beyond, strict=True)
                 await self._db.execute(SQL.beyond_roles, keys, verbs, list(beyond.values()))
         except asyncio.CancelledError:
             self._used = used | self._used
+            self._seen = seen | self._seen
             self._beyond += beyond
             raise
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
             # Only logged: the requests themselves were served.
             log.warning("the last use of %d keys was not recorded: %s", len(used), type(error).__name__)
+
+    async def _write_addresses(self, seen: dict[tuple[str, str], datetime]) -> None:
+        pairs = sorted(seen)  # in one order everywhere, so that two gateways do not wait for each other
+        keys, addresses = [key for key, _ in pairs], [address for _, address in pairs]
+        await self._db.execute(SQL.seen_from, keys, addresses, [seen[pair] for pair in pairs])
+        await self._db.execute(SQL.forget_addresses, sorted(set(keys)), MOST_ADDRESSES)

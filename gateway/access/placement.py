@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from gateway.errors import Forbidden
+
 if TYPE_CHECKING:
     from gateway.access.rights import Rights
 
@@ -26,32 +28,64 @@ _TIERS = {tier.value: tier for tier in Tier}
 
 
 @dataclass(frozen=True, slots=True)
+class Only:
+    """What a key is for: one tenant, or one project of it."""
+
+    tenant_id: str
+    project_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """An authenticated user; `is_admin` is the system administrator of contract §1, who sees every tenant.
 
     `rights` are what it may do with what it asks for; None: that was decided before, or is not to be refused.
+    `only`: its key is for nothing else; `belongs_to` is in it already.
     """
 
     user_id: str
     key_id: str
     is_admin: bool
-    tenant_ids: frozenset[str]
+    belongs_to: frozenset[str]
     rights: Rights | None = None
+    only: Only | None = None
 
-    def sees(self, tenant_id: str | None) -> bool:
+    @property
+    def tenant_ids(self) -> frozenset[str]:
+        """Its tenants, to be looked at as a whole. Raises `Forbidden` when its key is for one project."""
+        if self._project is not None:
+            raise Forbidden(f"This key is for project {self._project} alone; what spans its tenant is not for it")
+        return self.belongs_to
+
+    def sees(self, tenant_id: str | None, project_id: str | None = None) -> bool:
         """Rows without a tenant are for administrators only (contract §4)."""
-        return self.is_admin or (tenant_id is not None and tenant_id in self.tenant_ids)
+        if self._project is not None and project_id != self._project:
+            return False
+        return self.is_admin or (tenant_id is not None and tenant_id in self.belongs_to)
+
+    @property
+    def _project(self) -> str | None:
+        return None if self.only is None else self.only.project_id
 
     def check(self, tenant_id: str | None, project_id: str | None = None) -> None:
-        """Raises `Forbidden` when its role does not allow what it asks for, on a thing of this tenant and project."""
+        """Raises `Forbidden` when its role does not allow what it asks for, on a thing of this tenant and project, or
+        its key is for something else."""
+        if self.only is not None and (
+            tenant_id != self.only.tenant_id or (self._project is not None and project_id != self._project)
+        ):
+            raise Forbidden(f"This key is for {_words(self.only)} alone")
         if self.rights is not None:
             self.rights.check(tenant_id, project_id)
 
     def check_all(self, tenant_id: str | None, project_id: str | None) -> None:
         """As `check`, for all that is of this tenant (None: of all of the caller's) or of this project."""
+        named = self.tenant_ids if tenant_id is None else self.tenant_ids & {tenant_id}
         if self.rights is not None:
-            named = self.tenant_ids if tenant_id is None else self.tenant_ids & {tenant_id}
             self.rights.check_all(named, project_id)
+
+
+def _words(only: Only) -> str:
+    return f"tenant {only.tenant_id}" if only.project_id is None else f"project {only.project_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.access.verbs import Level, Verb
+from gateway.access.verbs import KeyScope, Level, Verb
 from gateway.errors import Forbidden
 
 _LEVELS = {
@@ -103,8 +103,10 @@ class Rights:
         """Whether there is anything at all that the verb may be applied to. Raises `Forbidden`."""
         return self._require(self.roles.highest)
 
-    def check_key(self, permissions: frozenset[str]) -> bool:
-        """Whether the key permits the verb; without any permission named it is not restricted. Raises `Forbidden`."""
+    def check_key(self, permissions: frozenset[str], scope: KeyScope | None = None) -> bool:
+        """Whether the key permits the verb; what it does not name does not restrict it. Raises `Forbidden`."""
+        if scope is not None and scope < self.verb.scope:
+            return self._refuse(f"This key has scope {scope.name.lower()}; {self.verb.scope.name.lower()} is needed")
         needed = self.verb.permission
         if not permissions or permissions & {needed, "admin"}:
             return True

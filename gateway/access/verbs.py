@@ -19,26 +19,48 @@ class Level(IntEnum):
     OPERATOR = 4
 
 
-class Verb(Enum):
-    """What an endpoint does, for the rules: permission of the key, least role, and what that covers."""
+class KeyScope(IntEnum):
+    """How much a key may be used for, whatever its user may; each includes those before it."""
 
-    READ = ("read", Level.READER, "Look at tasks, DAGs, schedules, dead letters, callbacks, quotas, pauses and parity")
-    SUBMIT = ("write", Level.MEMBER, "Submit tasks and start runs of DAGs")
-    STEER = ("write", Level.MEMBER, "Retry, stop, delay, approve, skip and signal; bulk operations")
-    SCHEDULE = ("write", Level.MEMBER, "Create, change, pause, run and delete schedules")
-    DEFINE = ("write", Level.MEMBER, "Apply, retire and roll back DAGs")
-    REDRIVE = ("write", Level.MEMBER, "Redrive and dismiss dead letters, send callbacks again")
-    PURGE = ("write", Level.MANAGER, "Delete dead letters")
-    SECRETS = ("admin", Level.MANAGER, "See and change the secrets of callbacks")
+    READ = 1
+    SUBMIT = 2
+    OPERATE = 3
+    ADMIN = 4
+
+
+class Verb(Enum):
+    """What an endpoint does, for the rules: permission and least scope of the key, least role, and what that covers."""
+
+    READ = (
+        "read",
+        KeyScope.READ,
+        Level.READER,
+        "Look at tasks, DAGs, schedules, dead letters, callbacks, quotas, pauses and parity",
+    )
+    SUBMIT = ("write", KeyScope.SUBMIT, Level.MEMBER, "Submit tasks and start runs of DAGs")
+    STEER = ("write", KeyScope.OPERATE, Level.MEMBER, "Retry, stop, delay, approve, skip and signal; bulk operations")
+    SCHEDULE = ("write", KeyScope.OPERATE, Level.MEMBER, "Create, change, pause, run and delete schedules")
+    DEFINE = ("write", KeyScope.OPERATE, Level.MEMBER, "Apply, retire and roll back DAGs")
+    REDRIVE = ("write", KeyScope.OPERATE, Level.MEMBER, "Redrive and dismiss dead letters, send callbacks again")
+    PURGE = ("write", KeyScope.OPERATE, Level.MANAGER, "Delete dead letters")
+    KEYS = ("admin", KeyScope.ADMIN, Level.MANAGER, "Make, list, rotate and revoke keys")
+    SECRETS = ("admin", KeyScope.ADMIN, Level.MANAGER, "See and change the secrets of callbacks")
     OBSERVE = (
         "read",
+        KeyScope.READ,
         Level.OPERATOR,
-        "Look at workers, autoscaling signals, metrics, stages, drains, guardrails, plans, ledger and legacy use",
+        "Look at workers, scaling signals, metrics, stages, drains, guardrails, plans, ledger, audit and legacy use",
     )
-    OPERATE = ("admin", Level.OPERATOR, "Change tiers, weights, quotas, pauses, stages, guardrails and plans")
+    OPERATE = (
+        "admin",
+        KeyScope.ADMIN,
+        Level.OPERATOR,
+        "Change tiers, weights, quotas, pauses, stages, guardrails and plans",
+    )
 
-    def __init__(self, permission: str, level: Level, meaning: str) -> None:
+    def __init__(self, permission: str, scope: KeyScope, level: Level, meaning: str) -> None:
         self.permission = permission
+        self.scope = scope
         self.level = level
         self.meaning = meaning
 
@@ -85,11 +107,14 @@ _RESOURCES = {
         POST /gateway/v1/callbacks/resend  POST /gateway/v1/callbacks/{id}/resend""",
     Verb.PURGE: """
         POST /gateway/v1/dead-letters/purge  DELETE /gateway/v1/dead-letters/{id}""",
+    Verb.KEYS: """
+        GET /gateway/v1/keys  POST /gateway/v1/keys  GET /gateway/v1/keys/{key_id}  DELETE /gateway/v1/keys/{key_id}
+        POST /gateway/v1/keys/{key_id}/rotate""",
     Verb.SECRETS: """
         POST /gateway/v1/tenants/{id}/webhook-secret  GET /gateway/v1/tenants/{id}/webhook-secret""",
     Verb.OBSERVE: """
         GET /gateway/v1/workers  GET /gateway/v1/workers/{process_id}  GET /gateway/v1/scale  GET /metrics
-        GET /gateway/v1/legacy-use
+        GET /gateway/v1/legacy-use  GET /gateway/v1/audit  GET /gateway/v1/audit/events
         GET /gateway/v1/migration/stages  GET /gateway/v1/migration/stages/history
         GET /gateway/v1/migration/stages/document  GET /gateway/v1/migration/stages/stream
         GET /gateway/v1/migration/ledger  GET /gateway/v1/migration/ledger/verification
@@ -99,7 +124,8 @@ _RESOURCES = {
         GET /gateway/v1/migration/rehearsal  GET /gateway/v1/migration/rehearsal/tasks
         GET /gateway/v1/migration/rehearsal/probes
         GET /gateway/v1/migration/plans  GET /gateway/v1/migration/plans/schema
-        POST /gateway/v1/migration/plans/validate  GET /gateway/v1/migration/plans/{name}""",
+        POST /gateway/v1/migration/plans/validate  GET /gateway/v1/migration/plans/{name}
+        POST /gateway/v1/migration/preview  POST /gateway/v1/migration/plans/dry-run""",
     Verb.OPERATE: """
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
@@ -138,12 +164,14 @@ METHODS = {
         Verb.REDRIVE: """
             RedriveDeadLetter RedriveDeadLetters DismissDeadLetter DismissDeadLetters ResendCallback ResendCallbacks""",
         Verb.PURGE: "PurgeDeadLetter PurgeDeadLetters",
+        Verb.KEYS: "CreateKey ListKeys GetKey RotateKey RevokeKey",
         Verb.SECRETS: "RotateWebhookSecret ListWebhookSecrets",
         Verb.OBSERVE: """
             ListWorkers GetWorker GetScale GetStages ListStageChanges GetFlagDocument WatchStages
             GetGuardrails ListGuardrailEvents
             ListFlips VerifyLedger Drain WatchDrain GetRampdown ListRehearsals ListRehearsedTasks
-            ListProbedTasks ListPlans GetPlan GetPlanSchema ValidatePlan""",
+            ListProbedTasks ListAuditEntries ListAuditEvents ListPlans GetPlan GetPlanSchema ValidatePlan PreviewStages
+            DryRunPlan""",
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails
@@ -159,6 +187,12 @@ class Asked:
 
     verb: Verb
     is_legacy: bool = False
+    face: str = "http"
+    """`http` or `grpc`."""
+    address: str = ""
+    """Of the client, as far as the proxies in front are trusted; empty: unknown."""
+    key_id: str = ""
+    """The key, once it is known."""
     is_counted: bool = False
     """A rule would have refused it, and that was counted: once, however often the request asks who calls."""
 

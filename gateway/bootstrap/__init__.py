@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.port import WorkflowEnginePort
+from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
+from gateway.audit.reading import AuditTrail
 from gateway.bootstrap.dependencies import build_dependencies
 from gateway.bootstrap.dispatching import build_dispatching
 from gateway.bootstrap.features import (
@@ -15,7 +17,7 @@ from gateway.bootstrap.features import (
     build_schedules,
     build_tenants,
 )
-from gateway.bootstrap.migration import build_migration
+from gateway.bootstrap.migration import build_migration, build_previews
 from gateway.dispatch.capabilities import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
@@ -52,7 +54,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
-    migration = build_migration(dependencies)
+    migration, plans = build_migration(dependencies), Plans(database)
     gateway = Gateway(
         settings=settings,
         database=database,
@@ -64,6 +66,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         flip_log=FlipLog(database),
         explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
+        key_ring=KeyRing(database),
+        audit_trail=AuditTrail(database, settings.audit_source),
         notifier=dependencies.notifier,
         lease=dependencies.lease,
         task_log=task_log,
@@ -124,7 +128,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         parity_gate=migration.parity_gate,
         guardrails=migration.guardrails,
         guardrail_watch=migration.guardrail_watch,
-        plans=Plans(database),
+        plans=plans,
+        previews=build_previews(dependencies, migration.stages, plans, dispatching.start_check),
         sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
     )
     observe_process(

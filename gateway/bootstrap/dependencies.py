@@ -86,6 +86,8 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         ),
         access=Access(
             database,
+            listener=listener,
+            failed_attempts=settings.failed_attempts_per_minute,
             shared_default_group=settings.shared_default_group,
             enforce_legacy=settings.enforce_legacy_roles,
         ),

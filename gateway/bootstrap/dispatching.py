@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backends.redis_queue.wire import TYPES
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.recovery import build_leader
-from gateway.bootstrap.rehearsal import build_rehearsal
+from gateway.bootstrap.rehearsal import build_rehearsal, build_start_check
 from gateway.bootstrap.telemetry import engines_to_start_on
 from gateway.dags.workflows import Workflows
 from gateway.dispatch.dispatcher import Dispatcher
@@ -19,6 +19,7 @@ from gateway.dispatch.starter import Starter
 from gateway.limits.gate import Gate
 from gateway.limits.limits import Limits
 from gateway.limits.quotas import Quotas
+from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
@@ -40,6 +41,7 @@ class Dispatching:
     transitions: Transitions
     intake: Intake
     leader: Leader
+    start_check: StartCheck
 
 
 def build_dispatching(dependencies: Dependencies) -> Dispatching:
@@ -49,6 +51,7 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
     queues = QueueNames(database, known=frozenset(TYPES))
     gate, starts = Gate(limits), StartBuilder(queues.name, settings.retry_policy)
     dispatcher = _dispatcher(dependencies, starts, gate)
+    check = build_start_check(dependencies, starts, gate)
     duties = EngineDuties(database, dependencies.engines, wake_dispatcher=dispatcher.wake)
     limits.wake, limits.cancel_soon = dispatcher.wake, duties.wake
     transitions = Transitions(database, dependencies.notifier, retry=settings.retry_policy, on_stop=duties.wake)
@@ -61,8 +64,9 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
         transitions=transitions,
         intake=build_intake(dependencies, dispatcher, quotas),
         leader=build_leader(
-            dependencies, dispatcher, duties, lambda leading: build_rehearsal(dependencies, starts, gate, leading)
+            dependencies, dispatcher, duties, lambda leading: build_rehearsal(dependencies, check, leading)
         ),
+        start_check=check,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.bootstrap.dependencies import Dependencies
+from gateway.bootstrap.rehearsal import inline_bytes
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.migration.drain.cross_check import CrossCheck
 from gateway.migration.drain.report import Drain
@@ -20,8 +21,12 @@ from gateway.migration.parity.parity import Parity
 from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.mover import Mover
+from gateway.migration.plans.plans import Plans
 from gateway.migration.plans.runner import Runner
 from gateway.migration.plans.trouble import Gates, Trouble
+from gateway.migration.preview.compiled import Compiled
+from gateway.migration.preview.preview import Previews
+from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
 from gateway.storage.database import Database
@@ -58,6 +63,20 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
         Gate(database, parity),
         Guardrails(database, Webhook(settings.guardrail_webhook_url), wake=lambda: None),
         GuardrailWatch(database, dependencies.listener, stage_watch.tell),
+    )
+
+
+def build_previews(dependencies: Dependencies, stages: Stages, plans: Plans, check: StartCheck) -> Previews:
+    """`check`: what the leader rehearses with."""
+    settings, database = dependencies.settings, dependencies.database
+    largest = inline_bytes(settings)
+    return Previews(
+        database,
+        stages,
+        plans,
+        Compiled(database, check, inline_bytes=largest),
+        database_url=settings.database_url,
+        inline_bytes=largest,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from backends.rehearsal import RehearsalPort
 from backends.temporal.engine import TemporalEngine
 from backends.temporal.payloads import LARGEST_INLINE
 from gateway.bootstrap.dependencies import Dependencies
@@ -17,6 +18,7 @@ from gateway.migration.rehearsal.rehearsal import Rehearsal
 from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.migration.rehearsal.workers import LiveWorkers
 from gateway.routing.stages import TEMPORAL
+from gateway.settings import Settings
 from gateway.storage.database import Database
 
 
@@ -28,17 +30,20 @@ class RehearsalParts:
     probes: Probes | None
 
 
-def build_rehearsal(dependencies: Dependencies, starts: StartBuilder, gate: Gate, database: Database) -> RehearsalParts:
-    """`starts`, `gate`: the dispatcher's. `database`: the leader's."""
-    settings, engine = dependencies.settings, dependencies.engines.get(TEMPORAL)
-    port = engine.rehearsal if isinstance(engine, TemporalEngine) else None
-    check = StartCheck(
-        port,
+def build_start_check(dependencies: Dependencies, starts: StartBuilder, gate: Gate) -> StartCheck:
+    """`starts`, `gate`: the dispatcher's."""
+    return StartCheck(
+        _port(dependencies),
         starts,
         LiveWorkers(dependencies.database),
         weight_of=gate.weight_of,
-        name_workflow=Workflows(settings.episode_dag_tenants).name,
+        name_workflow=Workflows(dependencies.settings.episode_dag_tenants).name,
     )
+
+
+def build_rehearsal(dependencies: Dependencies, check: StartCheck, database: Database) -> RehearsalParts:
+    """`database`: the leader's."""
+    settings, port = dependencies.settings, _port(dependencies)
     comparisons = Comparisons(dependencies.router, dependencies.flags)
     probes = None
     if port is not None:
@@ -57,6 +62,16 @@ def build_rehearsal(dependencies: Dependencies, starts: StartBuilder, gate: Gate
         dependencies.router,
         comparisons,
         most_waiting=settings.rehearsal_waiting,
-        inline_bytes=min(settings.temporal_inline_payload_bytes, LARGEST_INLINE),
+        inline_bytes=inline_bytes(settings),
     )
     return RehearsalParts(rehearsal, probes)
+
+
+def inline_bytes(settings: Settings) -> int:
+    """Payloads that are larger go to Temporal by reference."""
+    return min(settings.temporal_inline_payload_bytes, LARGEST_INLINE)
+
+
+def _port(dependencies: Dependencies) -> RehearsalPort | None:
+    engine = dependencies.engines.get(TEMPORAL)
+    return engine.rehearsal if isinstance(engine, TemporalEngine) else None

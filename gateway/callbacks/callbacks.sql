@@ -90,9 +90,6 @@ UPDATE taskgate.delivery SET state = 'pending', attempts = 0, due_at = now(), er
 WHERE id = ANY ($1::text[]) AND state <> 'pending'
 RETURNING id
 
--- name: audit
-INSERT INTO taskgate.audit (actor, action, subject, detail) VALUES ($1, $2, $3, $4::jsonb)
-
 -- name: is_tenant
 SELECT true FROM tenants WHERE id = $1
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
 from gateway.storage.database import Database
 from gateway.storage.paging import Place
 from gateway.storage.queries import Conditions
 from gateway.tasks.queries.task_log import storable
+
+_LIST = "callbacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,19 @@ class Deliveries:
             (SQL.where_state, which.state),
             (SQL.where_event, which.event),
         )
-        if (after := Place.of(cursor)) is not None:
+        if (after := Place.of(cursor, _LIST)) is not None:
             condition.add(SQL.where_beyond, after.at, after.id)
         query = SQL.list.replace("/*columns*/", SQL.columns).replace("/*where*/", str(condition))
         query = query.replace("/*limit*/", str(limit + 1))
         rows = [dict(row) for row in await self._db.fetch(query, *condition.arguments)]
         page = rows[:limit]
-        return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor if len(rows) > limit else None
+        return page, Place(page[-1]["created_at"], page[-1]["id"]).cursor_in(_LIST) if len(rows) > limit else None
 
     async def get(self, caller: Caller, delivery_id: str) -> dict[str, Any]:
         """One callback with the body that is sent. Raises `DeliveryNotFound`."""
         query = SQL.get.replace("/*columns*/", SQL.columns)
         row = await self._db.fetchrow(query, delivery_id) if storable(delivery_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeliveryNotFound
         delivery = dict(row)
         caller.check(delivery["tenant_id"], delivery.pop("project_id"))
@@ -82,8 +83,8 @@ class Deliveries:
         async with self._db.transaction() as db:
             rows = await db.fetch(SQL.resend, ids)
             if rows:
-                subject = ids[0] if len(ids) == 1 else f"{len(rows)} callbacks"
-                detail = orjson.dumps({"ids": [row["id"] for row in rows]}).decode()
-                await db.execute(SQL.audit, actor, "callback.resend", subject, detail)
+                subject = f"callback:{ids[0]}" if len(ids) == 1 else f"{len(rows)} callbacks"
+                detail = {"ids": [row["id"] for row in rows]}
+                await record(db, Act("callback.resend", subject, actor, detail=detail))
         self._wake()
         return len(rows)

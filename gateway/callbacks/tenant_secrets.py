@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
-
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import NO_SECRET, SQL
 from gateway.callbacks.signing import create_secret
 from gateway.errors import NotFound
@@ -43,8 +42,8 @@ class TenantSecrets:
             await db.execute(SQL.retire_secrets, tenant_id, overlap.total_seconds())
             created_at = await db.fetchval(SQL.add_secret, tenant_id, secret, actor)
             await db.execute(SQL.now_signed, tenant_id, NO_SECRET)
-            detail = orjson.dumps({"overlap_seconds": overlap.total_seconds()}).decode()
-            await db.execute(SQL.audit, actor, "webhook_secret.rotate", tenant_id, detail)
+            detail = {"overlap_seconds": overlap.total_seconds()}
+            await record(db, Act("webhook_secret.rotate", f"tenant:{tenant_id}", actor, detail=detail))
         self._wake()
         return NewSecret(secret, created_at)
 

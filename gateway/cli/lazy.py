@@ -15,6 +15,7 @@ PLUGINS = "taskgate.commands"
 #: By name: where the command is, and the line about it in the list of commands.
 COMMANDS = {
     "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
+    "audit": ("gateway.cli.audit:audit_app", "Who changed what, and why. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
     "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
     "db": ("gateway.cli.db:db_app", "The database."),
@@ -23,6 +24,7 @@ COMMANDS = {
         "Dead letters: tasks that failed for good, and invalid payloads.",
     ),
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
+    "keys": ("gateway.cli.keys:keys_app", "API keys: make, list, rotate and revoke them."),
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),

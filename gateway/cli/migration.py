@@ -9,6 +9,7 @@ from gateway.cli.migration_guardrails import guardrails_app
 from gateway.cli.migration_ledger import ledger_app
 from gateway.cli.migration_parity import parity_app
 from gateway.cli.migration_plan import plan_app
+from gateway.cli.migration_preview import dry_run, preview
 from gateway.cli.migration_rampdown import rampdown
 from gateway.cli.migration_rehearsal import rehearsal_app
 
@@ -17,6 +18,8 @@ migration_app.command("drain")(drain)
 migration_app.add_typer(guardrails_app, name="guardrails")
 migration_app.add_typer(ledger_app, name="ledger")
 migration_app.add_typer(parity_app, name="parity")
+plan_app.command("dry-run")(dry_run)
 migration_app.add_typer(plan_app, name="plan")
+migration_app.command("preview")(preview)
 migration_app.command("rampdown")(rampdown)
 migration_app.add_typer(rehearsal_app, name="rehearsal")

@@ -17,8 +17,8 @@ from gateway.storage.database import Database
 from gateway.tasks.lifecycle.release import Released, ReleasePlan, plan_release
 from gateway.tasks.lifecycle.release import release as give_back
 
-#: One statement gives back all that waits, which may be a million tasks (seconds).
-STATEMENT_SECONDS = 600.0
+#: A page of tasks is given back in one statement, and is chosen among perhaps a million (seconds).
+STATEMENT_SECONDS = 120.0
 
 
 def release(

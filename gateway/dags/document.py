@@ -75,7 +75,7 @@ def parse(text: str | bytes, *, limit: int) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise DagInvalid([Fault("syntax", "", f"this is not YAML: {problem}", line, column)]) from None
     if node is None:
         raise DagInvalid([Fault("empty", "", "the document is empty")])

@@ -19,6 +19,8 @@ from gateway.tasks.payload import JsonValue
 
 Status = Literal["pending", "waiting", "queued", "running", "completed", "failed", "cancelled", "skipped"]
 
+#: Of cursors.
+LIST = "dag runs"
 #: Nodes and items of one document.
 MOST_NODES = 20_000
 

@@ -161,7 +161,7 @@ class DagRuns:
     async def row(self, run_id: str, caller: Caller) -> dict[str, Any]:
         """A run. Raises `DagRunNotFound`."""
         row = await self._db.fetchrow(SQL.get_run, run_id)
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DagRunNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return dict(row)

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from gateway.audit.acts import Act, record
 from gateway.dags.builtin import BUILT_IN, BuiltIn
 from gateway.dags.checking import Checker, Source
 from gateway.dags.definition import DagDefinition
@@ -112,20 +113,28 @@ class DagStore:
             await self._point(db, tenant_id, name, version)
             added = await db.fetchrow(SQL.version, tenant_id, name, version)
             assert added is not None
+            was = None if row["retired_at"] is not None or not row["version"] else {"version": row["version"]}
+            now = {"version": version, "label": label, "digest": digest}
+            await record(db, Act("dag.apply", _subject(tenant_id, name), by, None, was, now))
         return _version(tenant_id, name, added), True
 
-    async def roll_back(self, tenant_id: str, name: str, wanted: str) -> DagVersion:
+    async def roll_back(self, tenant_id: str, name: str, wanted: str, *, by: str) -> DagVersion:
         """Make an earlier version the current one. Raises `DagNotFound`."""
         found = await self.get(tenant_id, name, wanted, own=True)
         async with self._db.transaction() as db:
-            await db.fetchrow(SQL.lock_dag, tenant_id, name)
+            row = await db.fetchrow(SQL.lock_dag, tenant_id, name)
             await self._point(db, tenant_id, name, found.version)
+            was, now = {"version": row["version"]} if row is not None else None, {"version": found.version}
+            await record(db, Act("dag.roll_back", _subject(tenant_id, name), by, None, was, now))
         return found
 
-    async def retire(self, tenant_id: str, name: str) -> None:
+    async def retire(self, tenant_id: str, name: str, *, by: str) -> None:
         """Take a DAG out: no new runs, until it is applied or rolled back again. Raises `DagNotFound`."""
-        if await self._db.fetchval(SQL.retire_dag, tenant_id, name) is None:
-            raise DagNotFound
+        async with self._db.transaction() as db:
+            version = await db.fetchval(SQL.retire_dag, tenant_id, name)
+            if version is None:
+                raise DagNotFound
+            await record(db, Act("dag.retire", _subject(tenant_id, name), by, None, {"version": version}))
 
     async def _point(self, db: type_Connection, tenant_id: str, name: str, version: int) -> None:
         await db.execute(SQL.point_dag, tenant_id, name, version)
@@ -186,6 +195,10 @@ class DagStore:
         return DagVersion(
             "", built_in.name, built_in.version, checked.definition, orjson.loads(plan), digest, built_in.source
         )
+
+
+def _subject(tenant_id: str, name: str) -> str:
+    return f"tenant:{tenant_id},dag:{name}"
 
 
 def encode(checked: Checked) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ WHERE tenant_id = $1 AND name = $2
 -- name: retire_dag
 UPDATE taskgate.dag SET retired_at = now(), changed_at = now()
 WHERE tenant_id = $1 AND name = $2 AND retired_at IS NULL
-RETURNING 1
+RETURNING version
 
 -- name: add_version
 INSERT INTO taskgate.dag_version (tenant_id, name, version, definition, source, plan, digest, label, created_by)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
@@ -18,6 +19,9 @@ from gateway.tasks.queries.task_log import storable
 
 #: Most dead letters of one action.
 MOST_AT_ONCE = 1000
+
+#: Of cursors.
+LIST = "dead letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,12 @@ class DeadLetters:
 
     async def list(self, caller: Caller, which: LetterFilter, *, limit: int, cursor: str | None = None) -> Page:
         """One page. Raises `InvalidRequest` (the cursor)."""
-        condition = where(caller, which, Place.of(cursor))
+        condition = where(caller, which, Place.of(cursor, LIST))
         query = _LIST.replace("/*where*/", str(condition)).replace("/*limit*/", str(limit + 1))
         letters = [_letter(row) for row in await self._db.fetch(query, *condition.arguments)]
         more = len(letters) > limit
         letters = letters[:limit]
-        last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor if more else None
+        last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor_in(LIST) if more else None
         return Page(letters, last)
 
     async def count(self, caller: Caller, which: LetterFilter) -> int:
@@ -88,7 +92,7 @@ class DeadLetters:
     async def find(self, caller: Caller, letter_id: str) -> Any:
         """The row. Raises `DeadLetterNotFound`."""
         row = await self._db.fetchrow(_GET, letter_id) if storable(letter_id) else None
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise DeadLetterNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return row
@@ -144,10 +148,9 @@ class DeadLetters:
 async def audit(
     db: type_Connection, actor: str, what: str, ids: Sequence[str], detail: dict[str, Any], why: str | None
 ) -> None:
-    """Write the audit: who did what to which dead letters, without payloads."""
-    subject = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
-    detail = {**detail, "ids": list(ids)}
-    await db.execute(SQL.audit, actor, f"dead_letter.{what}", subject, orjson.dumps(detail).decode(), why)
+    """Write the entry, last in the transaction: who did what to which dead letters, without payloads."""
+    subject = f"dead-letter:{ids[0]}" if len(ids) == 1 else f"{len(ids)} dead letters"
+    await record(db, Act(f"dead_letter.{what}", subject, actor, why, detail={**detail, "ids": list(ids)}))
 
 
 def _letter(row: Any) -> dict[str, Any]:

@@ -93,9 +93,6 @@ DELETE FROM taskgate.dead_letter WHERE id IN (
 -- name: forget_old_edits
 DELETE FROM taskgate.payload_edit WHERE edited_at < now() - make_interval(days => $1)
 
--- name: audit
-INSERT INTO taskgate.audit (actor, action, subject, detail, why) VALUES ($1, $2, $3, $4::jsonb, $5)
-
 -- name: states
 -- Where dead tasks stand, in no order, for the choice of a backend.
 SELECT l.id, l.kind, l.state, l.closed_at, d.state AS dispatch_state, d.tenant_id, d.project_id, d.task_type, d.user_id,

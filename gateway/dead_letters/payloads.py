@@ -59,11 +59,12 @@ class PayloadRedriver:
         async def close(db: type_Connection) -> None:
             if await db.fetchval(SQL.close_payload, letter["id"], actor, task.task_id) is None:
                 raise DeadLetterClosed
-            await audit(
-                db, actor, "redrive", [letter["id"]], {"task_id": task.task_id, "edited": edit is not None}, None
-            )
 
-        await self._intake.submit([task], beside=close)
+        async def tell(db: type_Connection) -> None:
+            detail = {"task_id": task.task_id, "edited": edit is not None}
+            await audit(db, actor, "redrive", [letter["id"]], detail, None)
+
+        await self._intake.submit([task], beside=close, after=tell)
         return task.task_id
 
     def _message(self, letter: Any, edit: Edit | None) -> wire.TaskMessage:
@@ -100,7 +101,7 @@ class PayloadRedriver:
         for other in (place["tenant_id"], place["project_tenant"], place["group_tenant"]):
             if other not in (None, tenant):
                 raise Forbidden("The payload names a tenant, a project and a group that do not belong together")
-        if not caller.sees(tenant):
+        if not caller.sees(tenant, project):
             raise Forbidden
         if not caller.is_admin:
             _check_groups(payload, _object(bytes(letter["found"] or b"")), group)

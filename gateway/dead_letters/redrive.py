@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from gateway.access.placement import Caller, Tier
-from gateway.dead_letters.archive import DeadLetters, audit
+from gateway.dead_letters.archive import LIST, DeadLetters, audit
 from gateway.dead_letters.editing import Edit, changed_keys, check_place, place_keys
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
 from gateway.dead_letters.filter import SQL, LetterFilter
@@ -117,7 +117,9 @@ class Redriver:
 
         A dry run says which could be redriven. Raises `BackendNotAllowed` if the backend is allowed for none of them.
         """
-        page = await self._letters.list(caller, which, limit=limit, cursor=None if after is None else after.cursor)
+        page = await self._letters.list(
+            caller, which, limit=limit, cursor=None if after is None else after.cursor_in(LIST)
+        )
         answer = Redriven([Place(letter["died_at"], letter["id"]) for letter in page.letters])
         rows = {row["id"]: row for row in await self._db.fetch(SQL.states, [x["id"] for x in page.letters])}
         ready: list[str] = []
@@ -175,8 +177,8 @@ class Redriver:
         done = [row["task_id"] for row in await db.fetch(SQL.redrive, ids, pauses, options.backend)]
         if done:
             await db.execute(SQL.sign, done, options.actor)
-            await audit(db, options.actor, "redrive", done, dict(detail), options.why)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+            await audit(db, options.actor, "redrive", done, dict(detail), options.why)
         return done
 
     def _refusal(self, row: Any, options: RedriveOptions) -> ApiError | None:

@@ -97,6 +97,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
      AS b(task_id, backend, stage, epoch, queue, rule, entry_id)
 WHERE d.task_id = b.task_id
 
+-- name: mark
+-- There is no room for them now at their backend $2: whoever looks for tasks of others passes them over. They keep their place.
+UPDATE taskgate.dispatch SET backend = $2
+WHERE task_id = ANY($1::text[]) AND state = 'waiting' AND backend IS DISTINCT FROM $2
+
 -- name: postpone
 -- Their backend ($3) cannot take them yet: look again later ($2 seconds, about), or when it is back (`due_now`).
 UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs => $2 * (0.75 + random() / 2))

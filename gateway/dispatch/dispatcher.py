@@ -156,8 +156,11 @@ class Dispatcher:
         for backend, ids in held.items():
             lane = self._lanes.get(backend)
             is_full = lane is not None and not lane.is_down and not lane.takes_one_more(planned.get(backend, 0))
-            left += len(ids) if is_full else 0
-            await db.execute(SQL.postpone, ids, 0.0 if is_full else DOWN_SECONDS, backend)
+            if is_full:
+                left += len(ids)
+                await db.execute(SQL.mark, ids, backend)
+            else:
+                await db.execute(SQL.postpone, ids, DOWN_SECONDS, backend)
         return left
 
 

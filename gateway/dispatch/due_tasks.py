@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ class Look:
     """Starts to repeat, at most."""
     full: list[str]
     """Backends that have enough to do; tasks that are marked as waiting for them are passed over."""
+    room: Mapping[str, int]
+    """How many each other backend takes. A look ends when it has so many that are marked as waiting for one of them."""
     ready: list[str]
     """Backends whose unconfirmed starts may be repeated now."""
     guarded: list[str]
@@ -61,6 +64,7 @@ def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
         rows=min(room, MOST_SHARED) if any(submitting.values()) else max(room, FEWEST_BESIDE if full else 0),
         repeats=room,
         full=full,
+        room={name: lane.batch for name, lane in lanes.items() if lane.has_room},
         ready=[name for name, lane in lanes.items() if name not in full and not lane.is_down],
         guarded=guarded,
         ahead=min(lane.limit for lane in lanes.values() if lane.has_room),
@@ -97,7 +101,7 @@ class DueTasks:
         look = plan_look(self._lanes)
         if look is None:
             return [], False
-        repeats, is_cut = await _read(db, SQL.take_repeats, look.repeats, look.ready)
+        repeats, is_cut = await _read(db, SQL.take_repeats, look.repeats, {}, look.ready)
         if is_cut:
             return repeats, True
         rows, is_more = await self._take_waiting(db, look)
@@ -106,12 +110,14 @@ class DueTasks:
     async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
-            rows, is_cut = await _read(db, SQL.take_waiting, look.rows, look.full)
+            rows, is_cut = await _read(db, SQL.take_waiting, look.rows, look.room, look.full)
             self._is_crowded = is_cut or len(rows) == look.rows
             self._by_time_at = now + BY_TIME_SECONDS
             return rows, self._is_crowded
         tenants, is_last = await self._next_tenants(db, look)
-        rows, _ = await _read(db, SQL.take_in_turn, look.rows, look.full, tenants) if tenants else ([], False)
+        rows, _ = (
+            await _read(db, SQL.take_in_turn, look.rows, look.room, look.full, tenants) if tenants else ([], False)
+        )
         return rows, bool(rows) or not is_last
 
     async def _next_tenants(self, db: type_Connection, look: Look) -> tuple[Collection[str], bool]:
@@ -124,17 +130,20 @@ class DueTasks:
         return tenants, not after and len(found) < TENANTS
 
 
-async def _read(db: type_Connection, query: str, rows: int, *values: Any) -> tuple[list[asyncpg.Record], bool]:
-    """At most so many rows, and whether it stopped before because they hold enough. Only what is read is locked."""
+async def _read(
+    db: type_Connection, query: str, rows: int, room: Mapping[str, int], *values: Any
+) -> tuple[list[asyncpg.Record], bool]:
+    """At most so many rows, and whether it stopped before because they are enough. Only what is read is locked."""
     cursor = await db.cursor(query, rows, *values)
     found: list[asyncpg.Record] = []
-    size = 0
+    size, marked = 0, Counter[str]()
     while len(found) < rows:
         piece = await cursor.fetch(min(ROWS_AT_A_TIME, rows - len(found)))
         found += piece
         if len(piece) < ROWS_AT_A_TIME:
             break
         size += sum(len(row["payload"] or "") for row in piece)
-        if size >= ENOUGH_BYTES:
+        marked.update(row["backend"] for row in piece)
+        if size >= ENOUGH_BYTES or any(marked[name] >= most for name, most in room.items()):
             return found, True
     return found, False

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.errors import BodyTooLarge, TooMuchHeld
-from gateway.http.json_body import decode_checked, decode_json, refuse
+from gateway.http.json_body import decode_checked, decode_json, refuse, repeated_fields
 from gateway.http.json_places import places_of_items
 from gateway.sandbox.pool import Piecewise, Sandbox, SandboxExceeded, SandboxLost
 
@@ -73,8 +73,9 @@ class Bodies:
         self._max_depth = max_depth
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def decode(self, body: bytes, model: Any, key_id: str, *, limit: int) -> tuple[Any, list[Any]]:
+    async def decode(self, body: bytes, model: Any, key_id: str, *, limit: int, strict: bool) -> tuple[Any, list[Any]]:
         """The value of a body, and what of it is no `model`: the first errors, as pydantic's, without what was sent.
+        `strict`: a field that is there twice is an error, too.
 
         Only one body of a key is looked at at a time. Raises `json.JSONDecodeError` as `decode_json` does, also for
         more values than fit a body that may have `limit` bytes, `BodyTooLarge` for one that costs too much, and
@@ -84,7 +85,7 @@ class Bodies:
         async with turn:
             try:
                 found = await self._sandbox.run(
-                    CHECK_SECONDS, _look, Piecewise(body), model, self._max_depth, limit // BYTES_OF_A_VALUE
+                    CHECK_SECONDS, _look, Piecewise(body), model, self._max_depth, limit // BYTES_OF_A_VALUE, strict
                 )
             except SandboxLost:
                 raise TooMuchHeld(retry_after=1) from None
@@ -105,13 +106,23 @@ def is_small(body: bytes) -> bool:
     return len(body) <= SMALL_BYTES and body.count(b",") + body.count(b"[") + body.count(b"{") <= SMALL_VALUES
 
 
-def _look(body: Any, model: Any, max_depth: int, max_values: int) -> Looked:
+def given_twice(body: bytes, value: Any) -> list[Any]:
+    """An error, as pydantic's, for each field that an object of a body has more than once."""
+    return [
+        {"type": "given_twice", "loc": ("body", *path), "msg": "Given more than once", "input": None}
+        for path in repeated_fields(body, value)
+    ]
+
+
+def _look(body: Any, model: Any, max_depth: int, max_values: int, strict: bool) -> Looked:
     """In the child, where the body is bytes. Values are counted before there are any."""
     rest = _STRING.sub(b"", body)
     if rest.count(b",") + rest.count(b"[") + rest.count(b"{") > max_values:
         refuse(f"more than {max_values} values")
     del rest
     value = decode_json(body, max_depth=max_depth)
+    if strict and (twice := given_twice(body, value)):
+        return Looked(twice)
     try:
         TypeAdapter(model).validate_python(value)
     except ValidationError as error:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
-from gateway.dags.run_document import STATES_OF, RunDocument, RunSummary, summary
+from gateway.dags.run_document import LIST, STATES_OF, RunDocument, RunSummary, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.dags import admit
@@ -102,7 +102,7 @@ async def list_runs(
     """Runs, newest first."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
-    place = Place.of(cursor)
+    place = Place.of(cursor, LIST)
     rows = await gateway.dag_runs.list_runs(
         caller,
         name=dag,
@@ -116,7 +116,7 @@ async def list_runs(
     return json_answer(
         {
             "runs": [summary(row) for row in rows[:limit]],
-            "next_cursor": None if last is None else Place(last["created_at"], last["run_id"]).cursor,
+            "next_cursor": None if last is None else Place(last["created_at"], last["run_id"]).cursor_in(LIST),
         }
     )
 

@@ -196,7 +196,7 @@ async def get_dag(request: Request, name: Name, tenant_id: Tenant = None, versio
 async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
     """Take a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
     admission = await admit(request, tenant_id)
-    await gateway_of(request).dags.retire(tenant_of(admission), name)
+    await gateway_of(request).dags.retire(tenant_of(admission), name, by=admission.caller.user_id)
     return Response(status_code=204)
 
 
@@ -230,7 +230,8 @@ async def roll_back_dag(
 ) -> Response:
     """Make an earlier version the one that new runs use."""
     admission = await admit(request, tenant_id)
-    version = await gateway_of(request).dags.roll_back(tenant_of(admission), name, str(rollback.version))
+    by = admission.caller.user_id
+    version = await gateway_of(request).dags.roll_back(tenant_of(admission), name, str(rollback.version), by=by)
     return json_answer(shown(version))
 
 

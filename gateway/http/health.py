@@ -19,7 +19,7 @@ from gateway.dispatch.unserved import unserved
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden, Unauthenticated
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
-from gateway.http.route import gateway_of, operation_id
+from gateway.http.route import client_of, gateway_of, operation_id
 from gateway.routing.stranded import left_on_redis, lines, stranded
 from gateway.storage.database import IS_WRITABLE, Database
 
@@ -125,7 +125,7 @@ async def get_readiness(request: Request) -> Response:
 
 
 async def _is_operator(request: Request) -> bool:
-    ASKED.set(Asked(Verb.OBSERVE))
+    ASKED.set(Asked(Verb.OBSERVE, address=client_of(request.scope)))
     try:
         await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     except (Unauthenticated, Forbidden, DatabaseUnavailable):

@@ -8,8 +8,7 @@ something was found is walked through.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
@@ -18,8 +17,8 @@ _NUL = b"\\u0000"
 #: Every digit as "0", everything else as NUL: a long number becomes a plain substring.
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
-#: Bytes that are searched for repeated fields at most: less than a millisecond.
-_SEARCHED = 1_000_000
+#: Repeated fields that are named at most.
+_MOST_REPEATED = 100
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
@@ -45,15 +44,67 @@ def decode_checked(body: bytes | memoryview) -> Any:
     return orjson.loads(body[len(_BOM) :] if body[: len(_BOM)] == _BOM else body)
 
 
-def repeated_fields(body: bytes, value: Any) -> list[str]:
-    """Names that the object of a small JSON text has more than once; `value` is what was made of it."""
-    if not isinstance(value, dict):
+#: Where a field stands in a JSON value: names of fields and places in lists.
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def repeated_fields(body: bytes, value: Any) -> list[Path]:
+    """Fields that an object of a JSON text has more than once, the first hundred; `value` is what was made of it.
+
+    Costs about as much as to decode the text again, less if no string of it holds a colon.
+    """
+    if body.count(b":") == _count_fields(value):
         return []
-    # Most bodies have few fields, and are searched for each more quickly than they are read again.
-    if len(value) * len(body) < _SEARCHED and all(body.count(orjson.dumps(name)) == 1 for name in value):
-        return []
-    fields = json.loads(body.removeprefix(_BOM), object_pairs_hook=tuple)
-    return sorted(name for name, count in Counter(name for name, _ in fields).items() if count > 1)
+    repeated = False
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        found = dict(pairs)
+        repeated = repeated or len(found) < len(pairs)
+        return found
+
+    text = body.removeprefix(_BOM)
+    json.loads(text, object_pairs_hook=note)
+    return _paths(json.loads(text, object_pairs_hook=_Object)) if repeated else []
+
+
+class _Object:
+    """An object with all of its fields."""
+
+    def __init__(self, fields: list[tuple[str, Any]]) -> None:
+        self.fields = fields
+
+
+def _count_fields(value: Any) -> int:
+    count, rest = 0, [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            count += len(item)
+            rest.extend(inner for inner in item.values() if isinstance(inner, dict | list))
+        elif isinstance(item, list):
+            rest.extend(inner for inner in item if isinstance(inner, dict | list))
+    return count
+
+
+def _paths(value: Any) -> list[Path]:
+    found: dict[Path, None] = {}
+    rest: list[tuple[Path, Any]] = [((), value)]
+    while rest and len(found) < _MOST_REPEATED:
+        path, item = rest.pop()
+        if isinstance(item, list):
+            rest.extend(
+                ((*path, place), inner) for place, inner in enumerate(item) if isinstance(inner, _Object | list)
+            )
+        elif isinstance(item, _Object):
+            seen: set[str] = set()
+            for name, inner in item.fields:
+                if name in seen:
+                    found[*path, name] = None
+                seen.add(name)
+                if isinstance(inner, _Object | list):
+                    rest.append(((*path, name), inner))
+    return sorted(found, key=lambda path: [(isinstance(part, str), part) for part in path])[:_MOST_REPEATED]
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

@@ -20,7 +20,7 @@ from gateway.migration.plans.requests import ActOnPlan
 router = APIRouter(prefix="/gateway/v1/migration/plans", tags=["migration"], route_class=KeyedRoute)
 
 Name = Annotated[str, Path(max_length=100, description="Name of the plan")]
-_DOCUMENT = {
+DOCUMENT = {
     "requestBody": {
         "required": True,
         "content": {
@@ -127,8 +127,8 @@ async def _who(request: Request) -> str:
     return caller.user_id
 
 
-async def _text(request: Request) -> str:
-    """JSON is written anew: YAML knows not all of its escapes."""
+async def plan_text(request: Request) -> str:
+    """The plan in the body. JSON is written anew: YAML knows not all of its escapes."""
     body = await request.body()
     try:
         if "json" in request.headers.get("content-type", ""):
@@ -154,14 +154,14 @@ async def get_plan_schema(request: Request) -> dict[str, Any]:
     return json_schema()
 
 
-@router.post("/validate", response_model=PlanCheck, responses=problem_errors(403), openapi_extra=_DOCUMENT)
+@router.post("/validate", response_model=PlanCheck, responses=problem_errors(403), openapi_extra=DOCUMENT)
 async def validate_plan(request: Request) -> Response:
     """Say everything that is wrong with a plan (YAML or JSON), and whom its waves would move."""
     await _who(request)
-    return json_answer(await gateway_of(request).plans.validate(await _text(request)))
+    return json_answer(await gateway_of(request).plans.validate(await plan_text(request)))
 
 
-@router.put("/{name}", response_model=Plan, responses=problem_errors(403, 409), openapi_extra=_DOCUMENT)
+@router.put("/{name}", response_model=Plan, responses=problem_errors(403, 409), openapi_extra=DOCUMENT)
 async def put_plan(
     request: Request,
     name: Name,
@@ -171,7 +171,7 @@ async def put_plan(
 ) -> Response:
     """Write a draft (YAML or JSON), or replace one; it is started by an act of its own."""
     who = await _who(request)
-    return json_answer(await gateway_of(request).plans.put(who, name, await _text(request), based_on))
+    return json_answer(await gateway_of(request).plans.put(who, name, await plan_text(request), based_on))
 
 
 @router.get("/{name}", response_model=Plan, responses=problem_errors(403, 404))

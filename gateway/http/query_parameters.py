@@ -18,10 +18,10 @@ from gateway.http.unknown_fields import LIKENESS, LONGEST_NAME
 Parameters = Mapping[str, bool]
 
 
-def parameters_of(dependant: Dependant) -> Parameters | None:
-    """Those of an endpoint; None: a model of its own has them, and forbids others."""
-    if query_model(dependant) is not None:
-        return None
+def parameters_of(dependant: Dependant) -> Parameters:
+    """Those of an endpoint, which a model of its own may have."""
+    if (model := query_model(dependant)) is not None:
+        return {info.alias or name: "list[" in str(info.annotation) for name, info in model.model_fields.items()}
     fields = [field for field in get_flat_params(dependant) if isinstance(field.field_info, Query)]
     return {field.alias: "list[" in str(field.field_info.annotation) for field in fields}
 

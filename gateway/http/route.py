@@ -17,8 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.access.keys import read_key
 from gateway.access.verbs import ASKED, asked_by
-from gateway.http.bodies import MOST_ERRORS, Bodies, is_small
-from gateway.http.json_body import decode_json, repeated_fields
+from gateway.http.bodies import MOST_ERRORS, Bodies, given_twice, is_small
+from gateway.http.json_body import decode_json
 from gateway.http.problems import NEW_API
 from gateway.http.query_parameters import check_query, parameters_of, query_model
 from gateway.http.unknown_fields import with_hints
@@ -39,6 +39,12 @@ def gateway_of(request: HTTPConnection) -> Gateway:
 def _bodies_of(request: HTTPConnection) -> Bodies:
     bodies: Bodies = request.app.state.bodies
     return bodies
+
+
+def client_of(scope: Scope) -> str:
+    """The address of the client, as far as the proxies in front are trusted; empty: unknown."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 class JsonRequest(Request):
@@ -68,15 +74,21 @@ class JsonRequest(Request):
             self._json = decode_json(await self.body(), max_depth=gateway_of(self).settings.max_json_depth)
         return self._json
 
-    async def check(self, model: Any) -> None:
-        """See that the body can be decoded without holding up others. Raises `RequestValidationError`, as `body`."""
+    async def check(self, model: Any, *, strict: bool) -> None:
+        """See that the body can be decoded without holding up others; if `strict`, that no field is there twice.
+
+        Raises `RequestValidationError`, as `body`.
+        """
         body = await self.body()
         if is_small(body):
+            with contextlib.suppress(json.JSONDecodeError):
+                if strict and (twice := given_twice(body, await self.json())):
+                    raise RequestValidationError(twice)
             return
         bodies = _bodies_of(self)
         try:
             value, errors = await bodies.decode(
-                body, model, await self._caller(), limit=self.scope["taskgate.body_limit"]
+                body, model, await self._caller(), limit=self.scope["taskgate.body_limit"], strict=strict
             )
         except json.JSONDecodeError as refused:
             self._refused = refused
@@ -84,18 +96,6 @@ class JsonRequest(Request):
         if errors:
             raise RequestValidationError(errors)
         self._json = value
-
-    async def check_fields(self) -> None:
-        """See that no field of a small body is there twice. Raises `RequestValidationError`, as `body`."""
-        body = await self.body()
-        with contextlib.suppress(json.JSONDecodeError):
-            if is_small(body) and (names := repeated_fields(body, await self.json())):
-                raise RequestValidationError(
-                    [
-                        {"type": "given_twice", "loc": ("body", name), "msg": "Given more than once", "input": None}
-                        for name in names
-                    ]
-                )
 
     def release(self) -> None:
         if self._key_id is not None and self._held:
@@ -153,7 +153,7 @@ class RuledRoute(APIRoute):
         self.asked = asked_by(self.methods or (), self.path)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ASKED.set(replace(self.asked))
+        ASKED.set(replace(self.asked, address=client_of(scope)))
         await super().handle(scope, receive, send)
 
 
@@ -174,19 +174,18 @@ class KeyedRoute(RuledRoute):
         model = None if self.body_field is None else self.body_field.field_info.annotation
         models = {"body": model, "query": query_model(self.dependant)}
         is_strict = self.path.startswith(NEW_API)
-        parameters = parameters_of(self.dependant) if is_strict else None
+        parameters = parameters_of(self.dependant)
 
         async def handle_keyed(request: Request) -> Response:
             authorization = request.headers.get("authorization")
             read_key(authorization)
             request = JsonRequest(request.scope, request.receive)
             try:
-                if parameters is not None:
+                if is_strict:
                     check_query(request, parameters)
                 if self.body_field is not None:
-                    await request.check(model)  # here, because FastAPI answers any error while it reads one with 400
-                    if is_strict:
-                        await request.check_fields()
+                    # Here, because FastAPI answers any error while it reads a body with 400.
+                    await request.check(model, strict=is_strict)
                 return await handle(request)
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)

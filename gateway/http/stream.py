@@ -99,4 +99,4 @@ async def _present_state(changes: Subscription, caller: Caller | None) -> TaskRo
         return None
     except SubscriptionEnded:
         raise ShuttingDown(retry_after=1) from None
-    return row if caller is None or caller.sees(row.tenant_id) else None
+    return row if caller is None or caller.sees(row.tenant_id, row.project_id) else None

@@ -54,26 +54,15 @@ WITH before AS (
     UPDATE taskgate.dispatch d SET takes_slot = true
     WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.phase = 'open'
       AND ($2 = '' OR d.project_id = $2) AND d.takes_slot IS NOT TRUE
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $7, 'quota.set', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
-           jsonb_build_object('queued', $3::bigint, 'running', $4::bigint, 'per_minute', $5::bigint, 'bytes_per_day', $6::bigint,
-                              'before', (SELECT to_jsonb(before) FROM before)), $8
-    FROM changed
 )
-SELECT pg_notify('taskgate_limits', '') FROM changed
+SELECT pg_notify('taskgate_limits', ''), (SELECT to_jsonb(before)::text FROM before) AS before FROM changed
 
 -- name: clear_quota
 WITH gone AS (
     DELETE FROM taskgate.quota WHERE tenant_id = $1 AND project_id = $2
     RETURNING queued, running, per_minute, bytes_per_day
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $3, 'quota.clear', $1 || CASE WHEN $2 = '' THEN '' ELSE '/' || $2 END,
-           jsonb_build_object('before', to_jsonb(gone)), $4
-    FROM gone
 )
-SELECT pg_notify('taskgate_limits', '') FROM gone
+SELECT pg_notify('taskgate_limits', ''), to_jsonb(gone)::text AS before FROM gone
 
 -- name: usage
 -- The use of a tenant's quotas. $2: queued tasks are counted up to this number.
@@ -97,10 +86,6 @@ WITH added AS (
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (tenant_id, project_id, task_type) DO NOTHING
     RETURNING *
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $6, 'pause', pause_id, jsonb_build_object('tenant_id', $2::text, 'project_id', $3::text, 'task_type', $4::text), $5
-    FROM added
 ), told AS (
     SELECT pg_notify('taskgate_limits', '') FROM added
 )
@@ -113,13 +98,8 @@ WHERE tenant_id IS NOT DISTINCT FROM $1 AND project_id IS NOT DISTINCT FROM $2 A
 -- name: remove_pause
 WITH gone AS (
     DELETE FROM taskgate.pause WHERE pause_id = $1 RETURNING *
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT $2, 'resume', pause_id,
-           jsonb_build_object('tenant_id', tenant_id, 'project_id', project_id, 'task_type', task_type), $3
-    FROM gone
 )
-SELECT pg_notify('taskgate_limits', '') FROM gone
+SELECT pg_notify('taskgate_limits', ''), tenant_id, project_id, task_type, why FROM gone
 
 -- name: hold_paused
 -- Those of these tasks that are paused now: they wait until no pause applies to them any more.

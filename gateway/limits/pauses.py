@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
+from gateway.audit.acts import Act, record
 from gateway.errors import NotFound
 from gateway.limits.limits import SQL, Limits, Pause
 from gateway.storage.database import Database
@@ -30,9 +31,13 @@ class Pauses:
     ) -> tuple[Pause, bool]:
         """Add a pause. Returns it, and whether it is new: a second pause of the same scope returns the first one."""
         pause_id = f"pause-{uuid.uuid4().hex[:12]}"
+        scope = {"tenant_id": tenant_id, "project_id": project_id, "task_type": task_type}
         while True:
-            row = await self._db.fetchrow(SQL.add_pause, pause_id, tenant_id, project_id, task_type, why, by)
-            is_new = row is not None
+            async with self._db.transaction() as db:
+                row = await db.fetchrow(SQL.add_pause, pause_id, tenant_id, project_id, task_type, why, by)
+                is_new = row is not None
+                if is_new:
+                    await record(db, Act("pause.add", f"pause:{pause_id}", by, why, None, scope))
             row = row or await self._db.fetchrow(SQL.pause_of_scope, tenant_id, project_id, task_type)
             if row is not None:
                 break
@@ -42,7 +47,11 @@ class Pauses:
 
     async def remove(self, pause_id: str, *, by: str, why: str | None) -> None:
         """End a pause; its tasks start at once. Raises `NotFound`."""
-        if await self._db.fetchrow(SQL.remove_pause, pause_id, by, why) is None:
-            raise NotFound("There is no such pause")
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.remove_pause, pause_id)
+            if row is None:
+                raise NotFound("There is no such pause")
+            scope = {name: row[name] for name in ("tenant_id", "project_id", "task_type", "why")}
+            await record(db, Act("pause.remove", f"pause:{pause_id}", by, why, scope))
         await self._limits.refresh()
         await self._limits.settle()

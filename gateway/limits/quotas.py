@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
+from gateway.audit.acts import Act, record
 from gateway.errors import NotFound, QuotaExceeded
 from gateway.limits.limits import SQL, Limits
 from gateway.storage.database import Database, type_Connection
@@ -105,21 +108,31 @@ class Quotas:
         why: str | None,
     ) -> None:
         """Replace the quotas of a scope. Tasks that are queued or running stay."""
-        await self._db.execute(
-            SQL.set_quota, tenant_id, project_id, queued, running, per_minute, bytes_per_day, by, why
-        )
+        limits = {"queued": queued, "running": running, "per_minute": per_minute, "bytes_per_day": bytes_per_day}
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.set_quota, tenant_id, project_id, *limits.values(), by, why)
+            before = None if row is None or row["before"] is None else orjson.loads(row["before"])
+            await record(db, Act("quota.set", _place(tenant_id, project_id), by, why, before, limits))
         await self._limits.refresh()
 
     async def clear(self, tenant_id: str, project_id: str, *, by: str, why: str | None) -> None:
         """Remove the quotas of a scope. Raises `NotFound`."""
-        if await self._db.fetchrow(SQL.clear_quota, tenant_id, project_id, by, why) is None:
-            raise NotFound("There is no such quota")
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.clear_quota, tenant_id, project_id)
+            if row is None:
+                raise NotFound("There is no such quota")
+            before = orjson.loads(row["before"])
+            await record(db, Act("quota.clear", _place(tenant_id, project_id), by, why, before))
         await self._limits.refresh()
         await self._limits.settle()
 
     async def usage(self, tenant_id: str) -> list[dict[str, Any]]:
         """The quotas of a tenant and its projects, with their use."""
         return [_shown(row) for row in await self._db.fetch(SQL.usage, tenant_id, _MOST_SHOWN)]
+
+
+def _place(tenant_id: str, project_id: str) -> str:
+    return f"tenant:{tenant_id}" + (f",project:{project_id}" if project_id else "")
 
 
 async def _queued(db: type_Connection, row: Any) -> int:

@@ -36,6 +36,11 @@ def log_fields(**fields: str) -> Iterator[None]:
         _FIELDS.reset(token)
 
 
+def field_of_log(name: str) -> str | None:
+    """The innermost value of a field that `log_fields` has set."""
+    return next((value for field, value in reversed(_FIELDS.get()) if field == name), None)
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON."""
 

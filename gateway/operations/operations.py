@@ -11,6 +11,8 @@ import orjson
 from pydantic import Field
 
 from gateway.access.placement import Caller
+from gateway.audit import acts
+from gateway.audit.acts import Act
 from gateway.errors import InvalidRequest, NotFound
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -100,22 +102,27 @@ class Operations:
         letters: dict[str, Any] | None = None,
     ) -> Row:
         """Store an operation on tasks, or on dead letters (`letters` says how)."""
-        row = await self._db.fetchrow(
-            SQL.begin.replace("/*columns*/", SQL.columns),
-            str(uuid.uuid4()),
-            action,
-            priority,
-            orjson.dumps(asked).decode(),
-            caller.user_id,
-            None if caller.is_admin else sorted(caller.tenant_ids),
-            why,
-            dry_run,
-            total,
-            sample,
-            now,
-            None if letters is None else orjson.dumps(letters).decode(),
-        )
-        assert row is not None
+        operation_id = str(uuid.uuid4())
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(
+                SQL.begin.replace("/*columns*/", SQL.columns),
+                operation_id,
+                action,
+                priority,
+                orjson.dumps(asked).decode(),
+                caller.user_id,
+                None if caller.is_admin else sorted(caller.tenant_ids),
+                why,
+                dry_run,
+                total,
+                sample,
+                now,
+                None if letters is None else orjson.dumps(letters).decode(),
+            )
+            assert row is not None
+            detail = {"selection": asked, "priority": priority, "dry_run": dry_run, "total": total}
+            act = Act(f"operation.{action}", f"operation:{operation_id}", caller.user_id, why, detail=detail)
+            await acts.record(db, act)
         return _shown(row)
 
     async def get(self, operation_id: str, caller: Caller) -> Row:
@@ -137,7 +144,11 @@ class Operations:
         if operation["user_id"] != caller.user_id:
             for tenant_id in operation["tenant_ids"] or ():
                 caller.check_all(tenant_id, None)
-        await self._db.execute(SQL.abort, operation_id, caller.user_id)
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.abort, operation_id)
+            if row is not None:
+                act = Act("operation.abort", f"operation:{operation_id}", caller.user_id, detail=dict(row))
+                await acts.record(db, act)
         return await self.get(operation_id, caller)
 
 
@@ -148,7 +159,7 @@ def upto(selection: TaskSelection, created: datetime) -> TaskSelection:
 
 
 def _sees(caller: Caller, row: asyncpg.Record) -> bool:
-    if caller.is_admin or row["user_id"] == caller.user_id:
+    if caller.is_admin or (caller.only is None and row["user_id"] == caller.user_id):
         return True
     return row["tenant_ids"] is not None and caller.tenant_ids.issuperset(row["tenant_ids"])
 

@@ -5,20 +5,11 @@ operation_id, action, priority, selection::text AS selection, user_id, tenant_id
 failed, errors::text AS errors, sample, created_at, finished_at
 
 -- name: begin
--- With the audit: who asked for what, and how many tasks it was about.
-WITH asked AS (
-    INSERT INTO taskgate.operation (operation_id, action, priority, selection, user_id, tenant_ids, why, dry_run, state, total,
-                                    sample, created_at, finished_at, letters)
-    VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, CASE WHEN $8 OR $9::bigint = 0 THEN 'completed' ELSE 'running' END, $9, $10,
-            $11, CASE WHEN $8 OR $9 = 0 THEN now() END, $12::jsonb)
-    RETURNING *
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-    SELECT user_id, 'operation.' || action, operation_id,
-           jsonb_build_object('selection', selection, 'priority', priority, 'dry_run', dry_run, 'total', total), why
-    FROM asked
-)
-SELECT /*columns*/ FROM asked
+INSERT INTO taskgate.operation (operation_id, action, priority, selection, user_id, tenant_ids, why, dry_run, state, total,
+                                sample, created_at, finished_at, letters)
+VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, CASE WHEN $8 OR $9::bigint = 0 THEN 'completed' ELSE 'running' END, $9, $10,
+        $11, CASE WHEN $8 OR $9 = 0 THEN now() END, $12::jsonb)
+RETURNING /*columns*/
 
 -- name: get
 SELECT /*columns*/ FROM taskgate.operation WHERE operation_id = $1
@@ -31,12 +22,8 @@ ORDER BY created_at DESC, operation_id DESC
 LIMIT $4
 
 -- name: abort
-WITH ended AS (
-    UPDATE taskgate.operation SET state = 'aborted', finished_at = now() WHERE operation_id = $1 AND state = 'running'
-    RETURNING operation_id, done, total
-)
-INSERT INTO taskgate.audit (actor, action, subject, detail)
-SELECT $2, 'operation.abort', operation_id, jsonb_build_object('done', done, 'total', total) FROM ended
+UPDATE taskgate.operation SET state = 'aborted', finished_at = now() WHERE operation_id = $1 AND state = 'running'
+RETURNING done, total
 
 -- name: take
 -- The operation that nobody looked at for longest, and nobody looks at now.

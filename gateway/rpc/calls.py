@@ -17,12 +17,13 @@ import grpc
 from google.protobuf.message import Message
 
 from gateway.access.access import Access
-from gateway.access.verbs import ASKED, METHODS, Asked
+from gateway.access.verbs import ASKED, METHODS, Asked, Verb
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.observability.logs import log_fields
 from gateway.observability.request_id import HEADER, request_id_of
 from gateway.rpc.failures import abort
 from gateway.rpc.parsing import Request
+from gateway.rpc.peers import Proxies, client_of
 from gateway.rpc.receiving import Incoming, Receiver
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,9 @@ _FAULTS = frozenset(
 )
 
 
-def asked_with(request_type: type[Message]) -> Asked:
+def verb_with(request_type: type[Message]) -> Verb:
     """What the method with these requests asks for. Raises `KeyError` when it has no verb in `access.verbs`."""
-    return Asked(METHODS[request_type.DESCRIPTOR.name.removesuffix("Request")])
+    return METHODS[request_type.DESCRIPTOR.name.removesuffix("Request")]
 
 
 def authorization_of(context: Context) -> str | None:
@@ -118,23 +119,29 @@ class KeyedCalls:
     """
 
     def __init__(
-        self, access: Access, receiver: Receiver, *, count: Callable[[bool], None] = lambda failed: None
+        self,
+        access: Access,
+        receiver: Receiver,
+        *,
+        proxies: Proxies | None = None,
+        count: Callable[[bool], None] = lambda failed: None,
     ) -> None:
-        """`count(failed)` is called at the end of each call that is no stream."""
+        """`count(failed)` is called at the end of each call that is no stream. `proxies` None: there are none."""
+        self._proxies = proxies or Proxies(())
         self._access = access
         self._receiver = receiver
         self._count = count
 
     def unary(self, request_type: type[Request], method: Callable[[str | None, Request], Awaitable[Message]]) -> Method:
         """One request, one answer."""
-        asked = asked_with(request_type)
+        verb = verb_with(request_type)
 
         async def answer(received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes]) -> bytes:
             request = await received.only(request_type, incoming)
             return (await method(authorization, request)).SerializeToString()
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
-            ASKED.set(asked)
+            ASKED.set(self._asked(verb, context))
             authorization = authorization_of(context)
             async with self._receiver.call(authorization) as received:
                 try:
@@ -156,7 +163,7 @@ class KeyedCalls:
         `method` is given each request with its size in bytes; `answer` acts on what it made of them. In between, the
         client is known to have closed its side: to the receiver, a stream that was cut looks like one that ended.
         """
-        asked = asked_with(request_type)
+        verb = verb_with(request_type)
 
         async def collect(
             received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
@@ -167,7 +174,7 @@ class KeyedCalls:
             return (await answer(collected)).SerializeToString()
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> bytes:
-            ASKED.set(asked)
+            ASKED.set(self._asked(verb, context))
             authorization = authorization_of(context)
             async with self._receiver.call(authorization) as received:
                 try:
@@ -184,7 +191,7 @@ class KeyedCalls:
         self, request_type: type[Request], method: Callable[[str | None, Request, Send], Awaitable[None]]
     ) -> Method:
         """One request, a stream of answers, which `method` sends one by one as bytes."""
-        asked = asked_with(request_type)
+        verb = verb_with(request_type)
 
         async def stream(
             received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
@@ -194,7 +201,7 @@ class KeyedCalls:
             await method(authorization, request, context.write)
 
         async def handle(incoming: AsyncIterator[bytes], context: Context) -> None:
-            ASKED.set(asked)
+            ASKED.set(self._asked(verb, context))
             authorization = authorization_of(context)
             async with self._receiver.call(authorization) as received:
                 try:
@@ -204,6 +211,9 @@ class KeyedCalls:
                     raise
 
         return grpc.stream_stream_rpc_method_handler(_with_id(handle))
+
+    def _asked(self, verb: Verb, context: Context) -> Asked:
+        return Asked(verb, face="grpc", address=client_of(context, self._proxies))
 
     def _counted(self, handle: Handle[_T]) -> Handle[_T]:
         async def counted(incoming: AsyncIterator[bytes], context: Context) -> _T:

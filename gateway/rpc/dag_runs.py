@@ -36,7 +36,7 @@ from gateway.access.placement import Caller
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
 from gateway.dags.following import follow
-from gateway.dags.run_document import STATES_OF, summary
+from gateway.dags.run_document import LIST, STATES_OF, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.errors import ShuttingDown
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
@@ -143,7 +143,7 @@ class DagRunService:
             raise invalid("status", "not a status of a run")
         caller = await self._access.authenticate(authorization)
         with own_token():
-            place = Place.of(request.page_token)
+            place = Place.of(request.page_token, LIST)
         rows = await self._runs.list_runs(
             caller,
             name=facts.get("dag"),
@@ -153,7 +153,7 @@ class DagRunService:
             limit=size + 1,
         )
         last = rows[size - 1] if len(rows) > size else None
-        token = "" if last is None else Place(last["created_at"], last["run_id"]).cursor
+        token = "" if last is None else Place(last["created_at"], last["run_id"]).cursor_in(LIST)
         return ListDagRunsResponse(runs=[fill(DagRun(), summary(row)) for row in rows[:size]], next_page_token=token)
 
     async def approve(self, authorization: str | None, request: ApproveDagNodeRequest) -> ApproveDagNodeResponse:
@@ -200,12 +200,14 @@ class DagRunService:
             if subscription.is_closed:
                 raise ShuttingDown(retry_after=1)
             await send(_changed({"run": state, "nodes": state["nodes"]}))
-            async for change in follow(subscription, self._runs, self._documents, caller, state):
-                if change is None or change[0] == "end":
-                    continue
-                name, data = change
-                await send(_changed({"run": data} if name == "run" else data))
+            with self._access.watch_key(caller, subscription.close):
+                async for change in follow(subscription, self._runs, self._documents, caller, state):
+                    if change is None or change[0] == "end":
+                        continue
+                    name, data = change
+                    await send(_changed({"run": data} if name == "run" else data))
             if subscription.is_closed:
+                await self._access.authenticate(authorization)
                 raise ShuttingDown(retry_after=1)
         finally:
             subscription.close()

@@ -31,6 +31,7 @@ from taskgate.v1 import (
     ValidateDagResponse,
 )
 
+from gateway.access.access import Admission
 from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
@@ -127,8 +128,9 @@ class DagService:
 
     async def retire(self, authorization: str | None, request: RetireDagRequest) -> RetireDagResponse:
         """Take a DAG out."""
-        asked, tenant_id = await self._asked(authorization, facts_of(request))
-        await self._unbroken.run(self._dags.retire(tenant_id, asked.name))
+        asked, admission = await self._admitted(authorization, facts_of(request))
+        work = self._dags.retire(tenant_of(admission), asked.name, by=admission.caller.user_id)
+        await self._unbroken.run(work)
         return RetireDagResponse()
 
     async def versions(self, authorization: str | None, request: ListDagVersionsRequest) -> ListDagVersionsResponse:
@@ -149,13 +151,19 @@ class DagService:
 
     async def roll_back(self, authorization: str | None, request: RollBackDagRequest) -> RollBackDagResponse:
         """Use an earlier version again."""
-        asked, tenant_id = await self._asked(authorization, facts_of(request))
-        version = await self._unbroken.run(self._dags.roll_back(tenant_id, asked.name, asked.version or ""))
+        asked, admission = await self._admitted(authorization, facts_of(request))
+        by = admission.caller.user_id
+        work = self._dags.roll_back(tenant_of(admission), asked.name, asked.version or "", by=by)
+        version = await self._unbroken.run(work)
         return RollBackDagResponse(dag=_dag(version))
 
     async def _asked(self, authorization: str | None, facts: Mapping[str, Any]) -> tuple[_Asked, str]:
+        asked, admission = await self._admitted(authorization, facts)
+        return asked, tenant_of(admission)
+
+    async def _admitted(self, authorization: str | None, facts: Mapping[str, Any]) -> tuple[_Asked, Admission]:
         asked = checked(_Asked, {"name": "", **facts})
-        return asked, await self._tenant(authorization, facts)
+        return asked, await self._access.admit(authorization, tenant_id=facts.get("tenant_id"), project_id=None)
 
     async def _tenant(self, authorization: str | None, facts: Mapping[str, Any]) -> str:
         return tenant_of(await self._access.admit(authorization, tenant_id=facts.get("tenant_id"), project_id=None))

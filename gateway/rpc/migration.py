@@ -11,6 +11,7 @@ from gateway.rpc.migration_guardrails import GuardrailCalls
 from gateway.rpc.migration_ledger import LedgerCalls
 from gateway.rpc.migration_parity import ParityCalls
 from gateway.rpc.migration_plans import PlanCalls
+from gateway.rpc.migration_preview import PreviewCalls
 from gateway.rpc.migration_rampdown import RampdownCalls
 from gateway.rpc.migration_rehearsal import RehearsalCalls
 from gateway.rpc.migration_stages import StageCalls
@@ -34,6 +35,7 @@ class MigrationService:
             RampdownCalls(gateway),
             RehearsalCalls(gateway),
             PlanCalls(gateway, unbroken),
+            PreviewCalls(gateway),
         )
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:

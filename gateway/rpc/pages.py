@@ -64,15 +64,6 @@ def size_of(page_size: int, *, default: int, largest: int) -> int:
     return min(page_size or default, largest)
 
 
-def offset_of(page_token: str) -> int:
-    """For short lists: how many rows the previous pages had. Raises `InvalidFields`."""
-    if not page_token:
-        return 0
-    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 10):
-        raise invalid("page_token", "not a token of this API")
-    return int(page_token)
-
-
 @contextmanager
 def own_token() -> Iterator[None]:
     """What the service layer calls a cursor is a page token here."""

@@ -42,12 +42,13 @@ from gateway.errors import InvalidRequest
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import size_of
+from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
 from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
+from gateway.storage.paging import cursor_in, parts_of
 from gateway.submission.idempotency import Idempotency
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import TaskSubmission
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 SERVICE = "taskgate.v1.ScheduleService"
 
 _CREATED = 201
+_LIST = "schedules"
 _AT = "definition"
 _DEFINITION = frozenset(DefinitionMessage.DESCRIPTOR.fields_by_name)
 
@@ -159,15 +161,17 @@ class ScheduleService:
         """A page, by id."""
         size = size_of(request.page_size, default=100, largest=1000)
         asked = facts_of(request)
+        with own_token():
+            after = parts_of(request.page_token, _LIST, str)[0] if request.page_token else ""
         caller = await self._access.authenticate(authorization)
         found = await self._schedules.page(
             caller,
             tenant_id=asked.get("tenant_id"),
             project_id=asked.get("project_id"),
-            after=asked.get("page_token", ""),
+            after=after,
             limit=size + 1,
         )
-        token = found[size - 1].schedule_id if len(found) > size else ""
+        token = cursor_in(_LIST, found[size - 1].schedule_id) if len(found) > size else ""
         return ListSchedulesResponse(schedules=[_shown(schedule) for schedule in found[:size]], next_page_token=token)
 
     async def delete(self, authorization: str | None, request: DeleteScheduleRequest) -> DeleteScheduleResponse:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from gateway.rpc import (
+    audit,
     callbacks,
     dag_runs,
     dags,
     dead_letters,
     health,
+    keys,
     migration,
     operations,
     schedules,
@@ -23,6 +25,7 @@ from gateway.rpc import (
     tenants,
     workers,
 )
+from gateway.rpc.audit import AuditService
 from gateway.rpc.callbacks import CallbackService
 from gateway.rpc.calls import KeyedCalls, Unbroken
 from gateway.rpc.credentials import certificate_files
@@ -30,8 +33,10 @@ from gateway.rpc.dag_runs import DagRunService
 from gateway.rpc.dags import DagService
 from gateway.rpc.dead_letters import DeadLetterService
 from gateway.rpc.health import Health
+from gateway.rpc.keys import KeyService
 from gateway.rpc.migration import MigrationService
 from gateway.rpc.operations import OperationService
+from gateway.rpc.peers import Proxies
 from gateway.rpc.receiving import Receiver
 from gateway.rpc.reflection import SERVICES as REFLECTION_SERVICES
 from gateway.rpc.reflection import Reflection
@@ -78,12 +83,19 @@ class GrpcServer:
             operations.SERVICE: OperationService(gateway, self._unbroken),
             callbacks.SERVICE: CallbackService(gateway, self._unbroken),
             tenants.SERVICE: TenantService(gateway, self._unbroken),
+            audit.SERVICE: AuditService(gateway),
+            keys.SERVICE: KeyService(gateway, self._unbroken),
             workers.SERVICE: WorkerService(gateway),
             migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)
         answered = gateway.telemetry.events.answered
-        self.calls = KeyedCalls(gateway.access, receiver, count=lambda failed: answered("grpc", failed=failed))
+        self.calls = KeyedCalls(
+            gateway.access,
+            receiver,
+            proxies=Proxies(gateway.settings.trusted_proxies),
+            count=lambda failed: answered("grpc", failed=failed),
+        )
         feed = gateway.feed
         self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))

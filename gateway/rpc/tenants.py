@@ -36,14 +36,16 @@ from gateway.limits.limits import Pause
 from gateway.limits.requests import NewPause, NewQuota
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import size_of
+from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import Reason, storable
+from gateway.storage.paging import cursor_in, parts_of
 from gateway.tenants.service import TenantChange
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.TenantService"
+_LIST = "tenants"
 
 
 class TenantService:
@@ -72,10 +74,11 @@ class TenantService:
     async def list(self, authorization: str | None, request: ListTenantsRequest) -> ListTenantsResponse:
         """A page, by id."""
         size = size_of(request.page_size, default=100, largest=1000)
-        after = storable(request.page_token, "page_token")
+        with own_token():
+            after = parts_of(request.page_token, _LIST, str)[0] if request.page_token else ""
         caller = await self._access.authenticate(authorization)
         found = await self._service.page(caller, after=after, limit=size + 1)
-        token = found[size - 1]["tenant_id"] if len(found) > size else ""
+        token = cursor_in(_LIST, found[size - 1]["tenant_id"]) if len(found) > size else ""
         return ListTenantsResponse(tenants=[fill(Tenant(), tenant) for tenant in found[:size]], next_page_token=token)
 
     async def get(self, authorization: str | None, request: GetTenantRequest) -> GetTenantResponse:

@@ -8,12 +8,13 @@ from base64 import urlsafe_b64encode
 from taskgate.v1 import WatchRequest, WatchResponse
 
 from gateway.access.access import Access
+from gateway.access.placement import Caller
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.rpc.calls import Send
 from gateway.rpc.failures import invalid
 from gateway.rpc.tasks import task_of
 from gateway.tasks.changes.feed import ChangeFeed
-from gateway.tasks.changes.subscription import SubscriptionEnded
+from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
 from gateway.tasks.queries.task_row import TaskRow
 
 _LONGEST_TOKEN = 100
@@ -30,26 +31,34 @@ class Watcher:
     async def watch(self, authorization: str | None, request: WatchRequest, send: Send) -> None:
         """Send the task as it stands, unless the client has seen just that, then after each change, to its end.
 
-        Raises `Unauthenticated`, `TaskNotFound`, `DatabaseUnavailable`, and `ShuttingDown` when the gateway ends first.
+        Raises `Unauthenticated`, also when the key loses its validity, `TaskNotFound`, `DatabaseUnavailable`, and
+        `ShuttingDown` when the gateway ends first.
         """
         seen = request.resume_token
         if len(seen) > _LONGEST_TOKEN:
             raise invalid("resume_token", "not a token of this API")
         caller = await self._access.authenticate(authorization)
         async with self._feed.subscribe(request.task_id) as changes:
-            while True:
-                try:
-                    row = await changes.get()
-                except SubscriptionEnded:
-                    raise ShuttingDown(retry_after=1) from None
-                if not caller.sees(row.tenant_id):
-                    raise TaskNotFound
-                token, answer = self._answer(row)
-                if token != seen:
-                    seen = token
-                    await send(answer)
-                if row.is_finished:
-                    return
+            with self._access.watch_key(caller, changes.close):
+                await self._follow(changes, caller, authorization, seen, send)
+
+    async def _follow(
+        self, changes: Subscription, caller: Caller, authorization: str | None, seen: str, send: Send
+    ) -> None:
+        while True:
+            try:
+                row = await changes.get()
+            except SubscriptionEnded:
+                await self._access.authenticate(authorization)
+                raise ShuttingDown(retry_after=1) from None
+            if not caller.sees(row.tenant_id, row.project_id):
+                raise TaskNotFound
+            token, answer = self._answer(row)
+            if token != seen:
+                seen = token
+                await send(answer)
+            if row.is_finished:
+                return
 
     def _answer(self, row: TaskRow) -> tuple[str, bytes]:
         """The resume token and the serialised answer for a row.

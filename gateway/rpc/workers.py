@@ -20,12 +20,14 @@ from gateway.fleet.documents import document
 from gateway.fleet.signals import read_signals
 from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.messages import facts_of, fill
-from gateway.rpc.pages import offset_of, size_of
+from gateway.rpc.pages import own_token, size_of
+from gateway.storage.paging import cursor_in, parts_of
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 SERVICE = "taskgate.v1.WorkerService"
+_LIST = "workers"
 
 
 class WorkerService:
@@ -48,7 +50,8 @@ class WorkerService:
         """A page of the fleet."""
         asked = facts_of(request)
         size = size_of(request.page_size, default=1000, largest=1000)
-        offset = offset_of(request.page_token)
+        with own_token():
+            offset = parts_of(request.page_token, _LIST, int)[0] if request.page_token else 0
         await self._access.authenticate(authorization)
         kind = asked.get("kind", "worker")
         found = await self._fleet.members(
@@ -60,7 +63,7 @@ class WorkerService:
             offset=offset,
         )
         workers = [fill(Worker(), asdict(member)) for member in found[:size]]
-        token = str(offset + size) if len(found) > size else ""
+        token = cursor_in(_LIST, offset + size) if len(found) > size else ""
         return ListWorkersResponse(workers=workers, next_page_token=token)
 
     async def get(self, authorization: str | None, request: GetWorkerRequest) -> GetWorkerResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.access.placement import Caller, Placement
+from gateway.audit.acts import Act, record
 from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound, TooManySchedules
 from gateway.schedules.clock import SQL, Clock, note_times
 from gateway.schedules.definition import Overlap, ScheduleDefinition
@@ -68,10 +70,12 @@ class Schedules:
             schedule.fire_at,
             schedule.created_at,
         )
+        subject = f"schedule:{schedule.schedule_id}"
+        await record(db, Act("schedule.create", subject, schedule.user_id, None, None, _told(schedule)))
 
     async def get(self, schedule_id: str, caller: Caller) -> Schedule:
         row = await self._db.fetchrow(SQL.get, schedule_id)
-        if row is None or not caller.sees(row["tenant_id"]):
+        if row is None or not caller.sees(row["tenant_id"], row["project_id"]):
             raise ScheduleNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return Schedule.of_row(row).retimed()
@@ -135,6 +139,9 @@ class Schedules:
                         await db.execute(
                             SQL.note_missed, schedule_id, before.next_at, now, definition.overlap, "paused", now
                         )
+                    after_change = _told(replace(before, definition=definition, user_id=user_id, project_id=project_id))
+                    subject, who = f"schedule:{schedule_id}", caller.user_id
+                    await record(db, Act("schedule.change", subject, who, None, _told(before), after_change))
             if changed:
                 self._clock.wake()
                 return await self.get(schedule_id, caller)
@@ -142,8 +149,11 @@ class Schedules:
 
     async def delete(self, schedule_id: str, caller: Caller) -> None:
         """Its tasks stay; firings that wait are gone with it."""
-        await self.get(schedule_id, caller)
-        await self._db.execute(SQL.delete, schedule_id)
+        schedule = await self.get(schedule_id, caller)
+        async with self._db.transaction() as db:
+            if (await db.execute(SQL.delete, schedule_id)).endswith(" 0"):
+                return  # somebody else was quicker
+            await record(db, Act("schedule.delete", f"schedule:{schedule_id}", caller.user_id, None, _told(schedule)))
 
     async def run(self, schedule_id: str, caller: Caller, overlap: Overlap | None) -> dict[str, Any]:
         """Fire now, also while it is paused. Returns the result. `overlap` None: the schedule's own."""
@@ -179,7 +189,9 @@ class Schedules:
         times = await asyncio.to_thread(lambda: list(islice(table.between(begin, end), MOST_BACKFILLED + 1)))
         if len(times) > MOST_BACKFILLED:
             raise InvalidRequest(f"More than {MOST_BACKFILLED} times; give a shorter range.", field="end_at")
-        noted = await self._note(schedule, "backfill", overlap, times) if times else 0
+        detail = {"start_at": begin, "end_at": end, "times": len(times)}
+        act = Act("schedule.backfill", f"schedule:{schedule_id}", caller.user_id, detail=detail)
+        noted = await self._note(schedule, "backfill", overlap, times, act) if times else 0
         self._clock.wake()
         return len(times), noted
 
@@ -207,13 +219,18 @@ class Schedules:
     def wake(self) -> None:
         self._clock.wake()
 
-    async def _note(self, schedule: Schedule, kind: str, overlap: Overlap, times: list[datetime]) -> int:
-        """Pending firings for these times; how many are new."""
+    async def _note(
+        self, schedule: Schedule, kind: str, overlap: Overlap, times: list[datetime], act: Act | None = None
+    ) -> int:
+        """Pending firings for these times; how many are new. `act` is recorded with them."""
         async with self._db.transaction() as db:
             # First, so that locks are taken in the clock's order.
             if not await db.fetchval(SQL.settle_soon, schedule.schedule_id, self._clock.now()):
                 raise ScheduleNotFound
-            return len(await db.fetch(SQL.note, schedule.schedule_id, kind, overlap, times, times))
+            noted = len(await db.fetch(SQL.note, schedule.schedule_id, kind, overlap, times, times))
+            if act is not None:
+                await record(db, act)
+            return noted
 
 
 def _next(table: Timetable, definition: ScheduleDefinition, after: datetime) -> tuple[datetime | None, datetime | None]:
@@ -222,6 +239,12 @@ def _next(table: Timetable, definition: ScheduleDefinition, after: datetime) -> 
         return None, None
     next_at = table.after(after)
     return next_at, None if next_at is None or definition.paused else table.fires_at(next_at)
+
+
+def _told(schedule: Schedule) -> dict[str, Any]:
+    """What the record says of it: not what it submits, which is a payload."""
+    said = schedule.definition.model_dump(mode="json", exclude={"action"}, exclude_none=True)
+    return {**said, "task_type": schedule.definition.action.type, "author": schedule.user_id}
 
 
 def _times(definition: ScheduleDefinition) -> tuple[Any, ...]:

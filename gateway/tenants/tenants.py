@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.access.placement import Caller, Tier
+from gateway.audit.acts import Act, record
 from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.ingress.foreign import PastGateway, past_gateway
 from gateway.storage.database import Database
@@ -48,13 +49,21 @@ class Tenants:
 
     async def set_tier(self, tenant_id: str, tier: Tier, *, by: str, why: str | None) -> None:
         """Write the tier into the tenant's plan."""
-        if (await self._db.execute(SQL.set_tier, tenant_id, tier.value, by, why)).endswith(" 0"):
-            raise TenantNotFound
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.set_tier, tenant_id, tier.value)
+            if row is None:
+                raise TenantNotFound
+            change = {"plan": row["before"]}, {"plan": tier.value}
+            await record(db, Act("tenant.tier", f"tenant:{tenant_id}", by, why, *change))
 
     async def set_weight(self, tenant_id: str, weight: float, *, by: str, why: str | None) -> None:
         """Set its weight; other tenants have 1."""
-        if (await self._db.execute(SQL.set_weight, tenant_id, weight, by, why)).endswith(" 0"):
-            raise TenantNotFound
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.set_weight, tenant_id, weight)
+            if row is None:
+                raise TenantNotFound
+            change = {"weight": row["before"]}, {"weight": weight}
+            await record(db, Act("tenant.weight", f"tenant:{tenant_id}", by, why, *change))
 
     async def check_project(self, project_id: str, tenant_id: str | None) -> None:
         """Raises `InvalidRequest` when there is no such project, or it is another tenant's."""

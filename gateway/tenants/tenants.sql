@@ -30,11 +30,8 @@ SELECT tenant_id FROM projects WHERE id = $1
 -- name: set_tier
 WITH before AS (
     SELECT plan FROM tenants WHERE id = $1
-), changed AS (
-    UPDATE tenants SET plan = $2 WHERE id = $1 RETURNING id
 )
-INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-SELECT $3, 'tenant.tier', id, jsonb_build_object('tier', $2::text, 'before', (SELECT plan FROM before)), $4 FROM changed
+UPDATE tenants SET plan = $2 WHERE id = $1 RETURNING (SELECT plan FROM before) AS before
 
 -- name: set_weight
 WITH before AS (
@@ -44,13 +41,8 @@ WITH before AS (
     SELECT id, $2, plan FROM tenants WHERE id = $1
     ON CONFLICT (tenant_id) DO UPDATE SET weight = excluded.weight
     RETURNING tenant_id
-), told AS (
-    SELECT pg_notify('taskgate_limits', '') FROM changed
 )
-INSERT INTO taskgate.audit (actor, action, subject, detail, why)
-SELECT $3, 'tenant.weight', c.tenant_id,
-       jsonb_build_object('weight', $2::float8, 'before', COALESCE((SELECT weight FROM before), 1)), $4
-FROM changed c LEFT JOIN told ON true
+SELECT COALESCE((SELECT weight FROM before), 1) AS before, pg_notify('taskgate_limits', '') FROM changed
 
 -- name: note_plans
 -- Plans that are not those of a moment ago, whoever changed them.

@@ -19,6 +19,7 @@ import httpx
 from deploy.local import taskgate
 from deploy.local.stack import EmbeddedStack
 from tests.performance.fairness import single
+from tests.performance.processes import cpu_of, tree
 from tests.performance.stack import ALL, client, measured_stack
 
 #: Tasks that move; half of them beside single tasks.
@@ -42,6 +43,16 @@ _IN_REDIS = (
 )
 
 Count = Callable[[], Awaitable[int]]
+
+
+async def processor_times(stack: EmbeddedStack) -> dict[str, float]:
+    """Seconds of processor time that each part of the stack has used."""
+    return {status.name: cpu_of(tree(status.pid)) for status in await stack.status() if status.pid}
+
+
+def for_each_task(before: dict[str, float], after: dict[str, float], count: int) -> dict[str, float]:
+    """Milliseconds of processor time a task, by part."""
+    return {name: round(1000 * (after[name] - before[name]) / count, 2) for name in before}
 
 
 async def set_stage(stack: EmbeddedStack, stage: str) -> None:
@@ -97,17 +108,22 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection) -> dict[st
         due = datetime.now(UTC) + timedelta(seconds=SEND_SECONDS * (1 + own / BATCH))
         await submit(crowd, own, due)
         await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+        before = await processor_times(stack)
         own_beside, own_alone, _ = await rates(not_started, http, database)
         await falls_to(lambda: database.fetchval(_OPEN), 0)
+        own_processor = for_each_task(before, await processor_times(stack), own)
 
         await set_stage(stack, "off")
         await submit(crowd, CROWD)
         while await database.fetchval(_IN_REDIS) < CROWD:
             await asyncio.sleep(0.1)
+        before = await processor_times(stack)
         await set_stage(stack, "rampdown")
         moved_beside, moved_alone, latencies = await rates(not_started, http, database)
         assert await database.fetchval(_IN_REDIS) == 0
-    before, beside = idle[int(len(idle) * 0.95)], latencies[int(len(latencies) * 0.95)]
+        await falls_to(lambda: database.fetchval(_OPEN), 0)
+        moved_processor = for_each_task(before, await processor_times(stack), CROWD)
+    idle_p95, beside_p95 = idle[int(len(idle) * 0.95)], latencies[int(len(latencies) * 0.95)]
     return {
         "tasks": CROWD,
         "own_starts_per_s_beside": round(own_beside, 1),
@@ -116,10 +132,12 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection) -> dict[st
         "moved_per_s": round(moved_alone, 1),
         "of_own_beside": round(moved_beside / own_beside, 2),
         "of_own": round(moved_alone / own_alone, 2),
+        "own_processor_ms": own_processor,
+        "moved_processor_ms": moved_processor,
         "singles": len(latencies),
-        "idle_p95_ms": round(before * 1000, 1),
-        "beside_p95_ms": round(beside * 1000, 1),
-        "ratio_p95": round(beside / before, 2),
+        "idle_p95_ms": round(idle_p95 * 1000, 1),
+        "beside_p95_ms": round(beside_p95 * 1000, 1),
+        "ratio_p95": round(beside_p95 / idle_p95, 2),
     }
 
 

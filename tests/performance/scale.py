@@ -1,4 +1,4 @@
-"""(e) The same with a million waiting tasks as with none: submits, dispatch, batches, lists and counts."""
+"""(e) The same with a million waiting tasks as with none: submits, dispatch, batches, lists, counts and `why`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ LISTS = {
     "list label": "/gateway/v1/tasks?label=run:7",
     "list old": "/api/v1/tasks/",
     "recent": "/api/v1/tasks/recent?status=Pending",
+    "why": "/gateway/v1/tasks/scale-000000007/why",
 }
 COUNTS = {
     "stats": "/api/v1/tasks/stats",

@@ -12,6 +12,7 @@ from typing import Final
 
 from backends.errors import EngineError, TaskgateError
 from backends.port import WorkflowEnginePort
+from gateway.audit.errors import LedgerUnwritable
 from gateway.migration.guardrails.counting import Counting
 from gateway.migration.guardrails.decision import (
     Decision,
@@ -34,7 +35,6 @@ from gateway.migration.guardrails.rollback import Overruled, roll_back, tell, wr
 from gateway.migration.guardrails.steady_clock import SteadyClock
 from gateway.migration.guardrails.store import SQL, GuardChanged, Policies, guard_of
 from gateway.migration.guardrails.webhook import Webhook
-from gateway.migration.ledger.errors import LedgerUnwritable
 from gateway.recovery.fenced_database import FencedDatabase
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.access.placement import Tier
-from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.audit.acts import Act, record
+from gateway.errors import TenantNotFound
 from gateway.migration.guardrails.errors import GuardrailRefused
 from gateway.migration.guardrails.guard import Guard, Phase
 from gateway.migration.guardrails.happening import Happening, Kind
@@ -20,10 +21,13 @@ from gateway.migration.guardrails.store import SQL, Policies, event_view, guard_
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.storage.database import Database, type_Connection
+from gateway.storage.paging import cursor_in, parts_of
 
 Json = dict[str, Any]
 
 LARGEST_PAGE = 200
+
+_LIST = "guardrail events"
 
 
 class Guardrails:
@@ -68,10 +72,12 @@ class Guardrails:
         said = ", ".join(f"{name} {value}" for name, value in asked.settings.items()) or "nothing of its own"
         async with self._db.transaction() as db:
             await db.execute(SQL.lock)
+            row = await db.fetchrow(SQL.setting, asked.scope)
+            before = None if row is None else json.loads(row["settings"])
             await db.execute(SQL.put_setting, asked.scope, settings, who, asked.why)
-            await db.execute(SQL.audit, who, "guardrail.set", asked.scope, settings, asked.why)
             happening = Happening(Kind.CHANGED, asked.tenant_id, f"{asked.scope}: {said} ({asked.why})", who)
             await tell(db, [happening], self._webhook)
+            await record(db, Act("guardrail.set", asked.scope, who, asked.why, before, asked.settings))
         return await self.show(asked.tenant_id)
 
     async def unlock(self, who: str, asked: Unlock) -> Json:
@@ -104,18 +110,17 @@ class Guardrails:
 
         Raises `TenantNotFound`, `InvalidRequest`.
         """
-        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
-            raise InvalidRequest("cursor is not one of this list.", field="cursor")
+        before = None if cursor is None else parts_of(cursor, _LIST, int)[0]
         if tenant_id is not None:
             await self._check_known(tenant_id)
-        before = None if cursor is None else int(cursor)
         rows = await self._db.fetch(SQL.history, limit + 1, before, tenant_id)
         page = [event_view(row) for row in rows[:limit]]
-        return page, str(page[-1]["id"]) if len(rows) > limit else None
+        return page, cursor_in(_LIST, page[-1]["id"]) if len(rows) > limit else None
 
     async def _record(self, db: type_Connection, who: str, happening: Happening, action: str) -> None:
-        await db.execute(SQL.audit, who, action, happening.tenant_id or "all", "{}", happening.why)
         await tell(db, [happening], self._webhook)
+        subject = "all" if happening.tenant_id is None else f"tenant:{happening.tenant_id}"
+        await record(db, Act(action, subject, who, happening.why))
 
     async def _check_known(self, tenant_id: str) -> None:
         if "\0" in tenant_id or await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:

@@ -62,14 +62,14 @@ INSERT INTO taskgate.guardrail_freeze (why) VALUES ($1) ON CONFLICT DO NOTHING R
 -- name: unfreeze
 DELETE FROM taskgate.guardrail_freeze RETURNING why
 
+-- name: setting
+SELECT settings::text AS settings FROM taskgate.guardrail_setting WHERE scope = $1
+
 -- name: put_setting
 INSERT INTO taskgate.guardrail_setting (scope, settings, who, why) VALUES ($1, $2::jsonb, $3, $4)
 ON CONFLICT (scope) DO UPDATE
 SET settings = excluded.settings, who = excluded.who, why = excluded.why, at = now(),
     version = nextval('taskgate.guardrail_version')
-
--- name: audit
-INSERT INTO taskgate.audit (actor, action, subject, detail, why) VALUES ($1, $2, $3, $4::jsonb, $5)
 
 -- name: tenants
 SELECT id, plan FROM tenants

@@ -33,7 +33,7 @@ class Explanations:
         that the caller does not belong to, and for one that the gateway never had; `Forbidden`, `DatabaseUnavailable`.
         """
         rows = await self._db.fetch(SQL.why, task_id) if storable(task_id) else []
-        if not rows or not caller.sees(rows[0]["tenant_id"]):
+        if not rows or not caller.sees(rows[0]["tenant_id"], rows[0]["project_id"]):
             raise TaskNotFound
         task = rows[0]
         caller.check(task["tenant_id"], task["project_id"])

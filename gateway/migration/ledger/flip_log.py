@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from gateway.errors import InvalidRequest, TenantNotFound
+from gateway.errors import TenantNotFound
 from gateway.migration.ledger.explanation import SQL, entry_document
 from gateway.migration.ledger.flag_settings import ALL, CONDITIONS, DEFAULT
 from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.routing.query import Scope
 from gateway.routing.scope_names import scope_name
 from gateway.storage.database import Database
+from gateway.storage.paging import cursor_in, parts_of
 
 LARGEST_PAGE = 200
+
+_LIST = "flips"
 
 
 class FlipLog:
@@ -30,17 +33,16 @@ class FlipLog:
 
         Raises `TenantNotFound`, `InvalidRequest`, `DatabaseUnavailable`.
         """
-        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
-            raise InvalidRequest("cursor is not one of this list.", field="cursor")
+        before = None if cursor is None else parts_of(cursor, _LIST, int)[0]
         scopes = None if tenant_id is None else await self._scopes_of(tenant_id)
-        rows = await self._db.fetch(SQL.entries, limit + 1, None if cursor is None else int(cursor), since, scopes)
+        rows = await self._db.fetch(SQL.entries, limit + 1, before, since, scopes)
         entries = [entry_document(row) or {} for row in rows[:limit]]
         tasks: dict[int, dict[str, int]] = {entry["id"]: {} for entry in entries}
         for row in await self._db.fetch(SQL.tasks_under, list(tasks)):
             tasks[row["entry_id"]][row["state"]] = row["tasks"]
         for entry in entries:
             entry["tasks"] = tasks[entry["id"]]
-        return entries, str(entries[-1]["id"]) if len(rows) > limit else None
+        return entries, cursor_in(_LIST, entries[-1]["id"]) if len(rows) > limit else None
 
     async def _scopes_of(self, tenant_id: str) -> list[str]:
         if await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:

@@ -10,10 +10,11 @@ from typing import Final
 
 import asyncpg
 
+from gateway.audit.errors import LedgerUnwritable
+from gateway.audit.writer import lock
 from gateway.migration.ledger import last_known
 from gateway.migration.ledger.authors import Author, Authors
 from gateway.migration.ledger.entries import EntriesInForce, InForce
-from gateway.migration.ledger.errors import LedgerUnwritable
 from gateway.migration.ledger.flag_settings import ALL, Setting, settings_in
 from gateway.migration.ledger.flips import SEVERAL, flips_between
 from gateway.migration.ledger.writer import OVERRIDE, SQL, Flip, append_locked
@@ -33,6 +34,8 @@ GENESIS: Final = "genesis"
 #: A flag that is older than the ledger's newest version is not recorded: the newer one is on its way. After so long
 #: (seconds) it counts: somebody put the older one back.
 PATIENCE_SECONDS: Final = POLL_SECONDS
+#: The same of a file, which is written right after its entries; who edits it by hand often puts an older version there.
+FILE_PATIENCE_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 0.05
 
 Known = dict[str, InForce]
@@ -73,7 +76,7 @@ class RoutingObserver:
         if _texts(known) != _stages(rows):
             try:
                 async with database.transaction() as db:
-                    await db.execute(SQL.lock_chain)
+                    await lock(db)
                     rows = await load_overrides(db)
                     await self._record_overrides(db, rows, await _known(db, OVERRIDE))
             except asyncpg.PostgresError as error:
@@ -123,7 +126,7 @@ class RoutingObserver:
         author = await self._authors.of_flag(version, by_hand=by_hand)
         try:
             async with self._db.transaction() as db:
-                await db.execute(SQL.lock_chain)
+                await lock(db)
                 known = await _known(db, "flag")
                 if _texts(known) == {scope: setting.text for scope, setting in wanted.items()}:
                     return True
@@ -162,7 +165,7 @@ class RoutingObserver:
             return False
         now = time.monotonic()
         self._stale_since = self._stale_since or now
-        return now - self._stale_since < PATIENCE_SECONDS
+        return now - self._stale_since < (FILE_PATIENCE_SECONDS if self._flags.source == "file" else PATIENCE_SECONDS)
 
     async def _record_overrides(self, db: type_Connection, rows: list[Override], known: Known) -> None:
         wanted = {scope_name(row.scope): row for row in rows}
@@ -207,4 +210,6 @@ def _stage(text: str) -> Stage | None:
 
 
 def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0
+    """Of a file's version, what stands before the hash of its content."""
+    number = version.partition(":")[0]
+    return int(number) if number.isdigit() else 0

@@ -22,7 +22,7 @@ SELECT t.task_id, t.task_type, t.tenant_id, t.project_id, t.state, t.plan, s.epo
 FROM task t
 LEFT JOIN start s ON true
 LEFT JOIN taskgate.ledger l ON s.epoch IS NOT NULL
-                               AND l.id = COALESCE(s.entry_id, (SELECT min(id) FROM taskgate.ledger))
+                               AND l.id = COALESCE(s.entry_id, (SELECT min(id) FROM taskgate.ledger WHERE kind = 'flip'))
 ORDER BY s.epoch, s.attempt
 
 -- name: entries

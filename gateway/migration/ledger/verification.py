@@ -10,9 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from gateway.migration.ledger.chain import OPENING, Entry, hash_of
+from gateway.audit.chain import OPENING, Entry, hash_of
+from gateway.audit.writer import lock
 from gateway.migration.ledger.explanation import SQL
-from gateway.migration.ledger.writer import SQL as LEDGER_SQL
 from gateway.storage.database import Database
 
 #: Entries that are looked at together.
@@ -63,7 +63,7 @@ async def expire(database: Database, before: date) -> list[date]:
     Needs the rights of the ledger's owner. Raises `DatabaseUnavailable`, and what PostgreSQL says of missing rights.
     """
     async with database.transaction() as db:
-        await db.execute(LEDGER_SQL.lock_chain)
+        await lock(db)
         months = await db.fetch(SQL.months_before, before)
         for row in months:
             await db.execute(SQL.expire_month, row["month"], row["first_id"], row["last_id"])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
 
-from gateway.migration.ledger.chain import OPENING, Entry, hash_of
-from gateway.migration.ledger.errors import LedgerUnwritable
+from gateway.audit.writer import NewEntry, append_entry, append_entry_locked, lock, refusing
 from gateway.routing.stages import Stage
 from gateway.storage.database import type_Connection
-from gateway.storage.driver_errors import translated
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.migration.ledger", "ledger.sql")
@@ -66,17 +63,14 @@ async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -
     Others who append wait until that transaction ends: do it last. Raises `LedgerUnwritable` when PostgreSQL refuses
     it (the change must not be made then; the transaction can only be rolled back), `DatabaseUnavailable`.
     """
-    try:
-        with translated():
-            await connection.execute(SQL.lock_chain)
-            return await append_locked(connection, flip)
-    except asyncpg.PostgresError as error:
-        raise LedgerUnwritable(f"The ledger cannot be written ({error}); the change is refused.") from error
+    with refusing():
+        await lock(connection)
+        return await append_locked(connection, flip)
 
 
 async def append_locked(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
     """As `append`, for a transaction that holds the lock of the chain already; the driver's errors as they are."""
-    entry_id = await _write(connection, FLIP, flip)
+    entry_id = await append_entry_locked(connection, _entry(FLIP, flip))
     await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry_id)
     return entry_id
 
@@ -86,32 +80,10 @@ async def append_step(
 ) -> int:
     """Write a step of a plan that changes no routing by itself. As `append`, also what it raises."""
     step = Flip("plan", f"plan:{plan}", None, None, who, why, evidence=evidence or {})
-    try:
-        with translated():
-            await connection.execute(SQL.lock_chain)
-            return await _write(connection, PLAN, step)
-    except asyncpg.PostgresError as error:
-        raise LedgerUnwritable(f"The ledger cannot be written ({error}); the change is refused.") from error
+    return await append_entry(connection, _entry(PLAN, step))
 
 
-async def _write(connection: type_Connection | asyncpg.Connection, kind: str, flip: Flip) -> int:
-    head = await connection.fetchrow(SQL.head)
-    assert head is not None
-    evidence = json.dumps(flip.evidence, sort_keys=True, default=str)
-    previous = head["hash"] or OPENING
-    entry = Entry(
-        head["id"] + 1,
-        head["now"],
-        kind,
-        flip.source,
-        flip.scope,
-        flip.before,
-        flip.after,
-        flip.who,
-        flip.why,
-        flip.version,
-        evidence,
+def _entry(kind: str, flip: Flip) -> NewEntry:
+    return NewEntry(
+        kind, flip.source, flip.scope, flip.before, flip.after, flip.who, flip.why, flip.version, flip.evidence
     )
-    fields = (getattr(entry, name) for name in Entry.__slots__)
-    await connection.execute(SQL.append, *fields, previous, hash_of(previous, entry))
-    return entry.id

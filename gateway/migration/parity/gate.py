@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.access.placement import Caller
+from gateway.audit.acts import Act, record
 from gateway.errors import ApiError, InvalidRequest
 from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity
@@ -84,7 +85,10 @@ class Gate:
             reason = f"{tenant_id} never ran on {TEMPORAL}: there is nothing to compare"
             return _answer(tenant_id, task_type, samples, ParityVerdict.NO_DATA, [reason])
         key = tenant_id, task_type, move.at
-        await self._db.execute(SQL.fix, *key, samples, caller.user_id)
+        async with self._db.transaction() as db:
+            if not (await db.execute(SQL.fix, *key, samples, caller.user_id)).endswith(" 0"):
+                fixed_at = {"task_type": task_type, "samples": samples}
+                await record(db, Act("parity_gate.set", f"tenant:{tenant_id}", caller.user_id, None, None, fixed_at))
         fixed = await self._db.fetchrow(SQL.fixed, *key)
         assert fixed is not None
         if fixed["samples"] != samples:

@@ -15,7 +15,7 @@ from gateway.migration.flags.store import Also
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
-from gateway.migration.plans.shares import Shares, is_further, standing
+from gateway.migration.plans.shares import Shares, left_alone, standing
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import MoveTenants
 from gateway.routing.flag_document import Json
@@ -150,13 +150,9 @@ class Mover:
         """
         stage = Stage(plan.stage_of(progress.wave))
         is_named = plan.waves[progress.wave].tenants is not None
-
-        def is_there(tenant: str) -> bool:
-            own = settings.get(Scope(tenant))
-            return own is stage or (not is_named and is_further(own or settings.get(Scope()), stage))
-
-        there = [row["tenant_id"] for row in rows if row["state"] == "waiting" and is_there(row["tenant_id"])]
-        new = [row["tenant_id"] for row in rows if row["state"] == "waiting" and row["tenant_id"] not in there]
+        waiting = [row["tenant_id"] for row in rows if row["state"] == "waiting"]
+        there = [one for one in waiting if left_alone(settings, one, stage, is_named=is_named)]
+        new = [one for one in waiting if one not in there]
         before = [settings.get(Scope(one)) for one in new]
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)

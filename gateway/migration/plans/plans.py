@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
+
 from gateway.access.placement import Tier
 from gateway.errors import InvalidRequest
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
@@ -17,7 +19,7 @@ from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefuse
 from gateway.migration.plans.progress import ACTIVE, OVER, SQL, PlanState, Progress, progress_of, write
 from gateway.migration.plans.requests import Act, ActOnPlan
 from gateway.migration.plans.validation import Checked, World, check_plan
-from gateway.migration.plans.view import checked_view, plan_view
+from gateway.migration.plans.view import checked_view, plan_view, summary_of
 from gateway.routing.overrides import Executor
 from gateway.storage.database import Database, type_Connection
 
@@ -41,7 +43,11 @@ class Plans:
     async def list(self) -> list[Json]:
         """The newest plans, without their steps."""
         rows = [progress_of(row) for row in await self._db.fetch(SQL.plans, MOST_LISTED)]
-        return [plan_view(one, await self._db.fetch(SQL.counts, one.name), None) for one in rows]
+        counts: dict[str, list[asyncpg.Record]] = {one.name: [] for one in rows}
+        for row in await self._db.fetch(SQL.counts_of_all, [*counts]):
+            counts[row["plan"]].append(row)
+        # Those without a summary are read.
+        return await asyncio.to_thread(lambda: [plan_view(one, counts[one.name], None) for one in rows])
 
     async def get(self, name: str) -> Json:
         """One plan, with its document and newest steps. Raises `PlanNotFound`."""
@@ -62,10 +68,14 @@ class Plans:
             "steps": [{**dict(row), "evidence": json.loads(row["evidence"])} for row in steps],
         }
 
+    async def check(self, text: str, name: str | None = None) -> Checked:
+        """Whom each wave of this text would move; `name`: what it is to call itself. Raises `PlanInvalid`."""
+        return await self._check(self._db, text, name)
+
     async def validate(self, text: str) -> Json:
         """What is wrong with it, all of it, and whom each wave would move."""
         try:
-            return checked_view(await self._check(self._db, text, None))
+            return checked_view(await self.check(text))
         except PlanInvalid as error:
             return {"valid": False, "faults": [fault.as_dict() for fault in error.faults], "notes": [], "waves": []}
 
@@ -87,7 +97,7 @@ class Plans:
             if based_on not in (None, version):
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
             says = f"a draft of {len(checked.waves)} waves; taskgate migration plan start {name}"
-            await db.execute(SQL.put_draft, name, text, says, who)
+            await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
             written = await db.fetchrow(SQL.plan, name)
             assert written is not None
             await write(db, progress_of(written), who, f"written: {checked.plan.why}")
@@ -163,8 +173,8 @@ class Plans:
         rows = await db.fetch(SQL.taken, plan.name)
         taken = {row["tenant_id"]: row["plan"] for row in rows}
         over = frozenset(row["plan"] for row in rows if row["is_over"])
-        others = {row["name"]: row["document"] for row in await db.fetch(SQL.others_under_way, plan.name)}
-        sharing = next((one for one, text in others.items() if _shares(text)), None)
+        others = [progress_of(row) for row in await db.fetch(SQL.others_under_way, plan.name)]
+        sharing = next((one.name for one in others if _shares(one)), None)
         tiers = {row["id"]: Tier.of_plan(row["plan"]) for row in await db.fetch(GUARD_SQL.tenants)}
         return await asyncio.to_thread(
             check_plan, document, plan, World(await self._time(db), tiers, taken, sharing, over)
@@ -229,5 +239,6 @@ def _not_edited(progress: Progress) -> str:
     )
 
 
-def _shares(text: str) -> bool:
-    return any(wave.tasks_percent is not None for wave in read_plan(text)[1].waves)
+def _shares(progress: Progress) -> bool:
+    summary = progress.summary or summary_of(progress.plan)
+    return any(wave["tasks_percent"] is not None for wave in summary["waves"])

@@ -25,7 +25,7 @@ ORDER BY name
 
 -- name: others_under_way
 -- Plans beside $1 that have begun and are not over.
-SELECT name, document FROM taskgate.plan
+SELECT * FROM taskgate.plan
 WHERE name <> $1 AND state IN ('running', 'baking', 'held', 'paused', 'rolling_back')
 
 -- name: taken
@@ -35,9 +35,10 @@ FROM taskgate.plan_tenant t JOIN taskgate.plan p ON p.name = t.plan
 WHERE p.name <> $1 AND (p.state IN ('running', 'baking', 'held', 'paused', 'rolling_back') OR t.by_override)
 
 -- name: put_draft
-INSERT INTO taskgate.plan AS p (name, document, state, says, created_by) VALUES ($1, $2, 'draft', $3, $4)
+INSERT INTO taskgate.plan AS p (name, document, state, says, created_by, summary) VALUES ($1, $2, 'draft', $3, $4, $5::jsonb)
 ON CONFLICT (name) DO UPDATE
-SET document = excluded.document, created_by = excluded.created_by, says = excluded.says, version = nextval('taskgate.plan_version')
+SET document = excluded.document, created_by = excluded.created_by, says = excluded.says, summary = excluded.summary,
+    version = nextval('taskgate.plan_version')
 
 -- name: write
 -- Only in place of the row that was read ($2).
@@ -94,6 +95,15 @@ SELECT wave, count(*) AS tenants,
        count(*) FILTER (WHERE state = 'back') AS back, count(*) FILTER (WHERE is_skipped) AS skipped,
        count(*) FILTER (WHERE by_override) AS by_override
 FROM taskgate.plan_tenant WHERE plan = $1 GROUP BY wave ORDER BY wave
+
+-- name: counts_of_all
+-- The same of these plans ($1).
+SELECT plan, wave, count(*) AS tenants,
+       count(*) FILTER (WHERE state IN ('waiting', 'moving') AND NOT is_skipped) AS waiting,
+       count(*) FILTER (WHERE state = 'moved') AS moved, count(*) FILTER (WHERE state = 'left') AS "left",
+       count(*) FILTER (WHERE state = 'back') AS back, count(*) FILTER (WHERE is_skipped) AS skipped,
+       count(*) FILTER (WHERE by_override) AS by_override
+FROM taskgate.plan_tenant WHERE plan = ANY ($1) GROUP BY plan, wave
 
 -- name: asked_of
 -- Tenants of a wave that gates ask about.

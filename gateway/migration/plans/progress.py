@@ -18,7 +18,7 @@ from gateway.migration.plans.document import Plan, read_plan
 from gateway.storage.database import type_Connection
 from gateway.storage.queries import Queries
 
-_SHARES: Final = ("share_before", "share_after")
+_JSON: Final = ("share_before", "share_after", "summary")
 
 SQL = Queries("gateway.migration.plans", "plans.sql")
 
@@ -72,6 +72,8 @@ class Progress:
     started_at: datetime | None
     ended_at: datetime | None
     version: int
+    summary: Mapping[str, Any] | None
+    """What lists show of the document (`view.summary_of`)."""
 
     @property
     def plan(self) -> Plan:
@@ -94,8 +96,9 @@ def _plan(document: str) -> Plan:
 
 def progress_of(row: asyncpg.Record) -> Progress:
     fields = dict(row)
-    before, after = (None if share is None else json.loads(share) for share in map(fields.pop, _SHARES))
-    return Progress(state=PlanState(fields.pop("state")), share_before=before, share_after=after, **fields)
+    before, after, summary = (None if text is None else json.loads(text) for text in map(fields.pop, _JSON))
+    state = PlanState(fields.pop("state"))
+    return Progress(state=state, share_before=before, share_after=after, summary=summary, **fields)
 
 
 async def write(

@@ -105,6 +105,15 @@ def is_further(one: Stage | None, other: Stage) -> bool:
     return one is not None and _ORDER.index(one) > _ORDER.index(other)
 
 
+def left_alone(settings: Mapping[Scope, Stage], tenant: str, stage: Stage, *, is_named: bool) -> bool:
+    """Whether a wave does not move it: it stands there already, or further and the wave names no tenants.
+
+    `settings` as of `standing`.
+    """
+    own = settings.get(Scope(tenant))
+    return own is stage or (not is_named and is_further(own or settings.get(Scope()), stage))
+
+
 def _says(flag: Json, share: Mapping[str, Any]) -> bool:
     """Whether the default is this share."""
     fallthrough, weight = flag.get("fallthrough") or {}, round(share["percent"] * FULL_WEIGHT / 100)

@@ -32,14 +32,14 @@ _TIERS: Final = ({"tier": "standard"}, {"tier": "vip"}, {"tier": "enterprise", "
 def plan_of(
     template: Template, *, name: str, why: str, stage: str = "live", tenants: Sequence[str] = (), zone: str = "UTC"
 ) -> str:
-    """The text of a plan. A move to a stage on Redis asks for no parity. Raises `PlanInvalid`."""
+    """The text of a plan. Parity is asked for where it can be told. Raises `PlanInvalid`."""
     waves: list[dict[str, Any]] = [{"name": "pilot", "tenants": list(tenants), "bake": "1d"}] if tenants else []
     if template is Template.TIERS:
         waves += _TIERS
     elif template is not Template.PILOT:
         waves += _SHARES
     document: dict[str, Any] = {"name": name, "why": why, "stage": stage, "bake": "4h", "zone": zone}
-    if stage in ("live", "rampdown", "complete"):
+    if stage in ("live", "rampdown"):
         document["gates"] = _PARITY
     if template is Template.NIGHT:
         days = ["mon", "tue", "wed", "thu"]

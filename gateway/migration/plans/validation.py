@@ -130,6 +130,11 @@ def _gate_faults(document: Document, plan: Plan) -> list[Fault]:
             message = None
             if backend_of(stage) == REDIS:
                 message = f"at stage {stage} tasks run on Redis, so {name} can never pass ({plan.title_of(number)})"
+            elif name == "parity" and stage is Stage.COMPLETE:
+                message = (
+                    "parity compares a move from Redis to Temporal, which is over at complete, so it can never pass"
+                    f" ({plan.title_of(number)}): ask for drain"
+                )
             elif wave.tasks_percent is not None:
                 message = f"a percentage of tasks names no tenants to ask for {name}; its guardrails watch it"
             if message is not None:

@@ -17,24 +17,29 @@ NAMED = 10
 Json = dict[str, Any]
 
 
+def summary_of(plan: Plan) -> Json:
+    """What is shown of its document."""
+    return {"why": plan.why, "waves": [_wave(plan, number) for number in range(len(plan.waves))]}
+
+
 def plan_view(progress: Progress, counts: Sequence[asyncpg.Record], checked: Checked | None) -> Json:
     """How far a plan is. `checked`: whom a draft would move."""
-    plan = progress.plan
+    summary = progress.summary or summary_of(progress.plan)
     by_wave = {row["wave"]: row for row in counts}
     names = ("tenants", "waiting", "moved", "left", "back", "skipped", "by_override")
     waves = []
-    for number in range(len(plan.waves)):
+    for number, wave in enumerate(summary["waves"]):
         row = by_wave.get(number)
         numbers = {name: 0 if row is None else row[name] for name in names}
         if checked is not None:
             numbers |= {"tenants": len(checked.waves[number]), "waiting": len(checked.waves[number])}
-        waves.append({**_wave(plan, number), **numbers})
+        waves.append({**wave, **numbers})
     is_begun = progress.state not in (PlanState.DRAFT, *OVER)
     return {
         "name": progress.name,
         "state": progress.state,
         "says": progress.says,
-        "why": plan.why,
+        "why": summary["why"],
         "wave": progress.wave + 1 if is_begun else None,
         "moved_at": progress.moved_at,
         "approved_by": progress.approved_by,

@@ -9,10 +9,13 @@ import asyncpg
 import orjson
 
 from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowStart
+from gateway.audit.acts import Act, record
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.tasks.lifecycle", "release.sql")
+#: Tasks that are given back at a time. Each page reads the lists of its groups, and takes payloads one by one.
+PAGE = 10_000
 #: Legacy workers have time limits of their own.
 _UNUSED_TIMEOUT = timedelta(hours=1)
 
@@ -49,25 +52,33 @@ async def release(database: Database, redis: WorkflowEnginePort | None, *, by: s
 
     From then on, unmodified legacy workers handle these rows as always. Tasks that are in none of Redis's lists are
     pushed. Without `redis`, or after a failure here, the recovery loop of legacy workers pushes them when they are a
-    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`.
+    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`, `LedgerUnwritable`.
     """
     if redis is not None:
         await redis.check_health()
-    rows = await database.fetch(SQL.release, by, forced)
-    pushed = 0 if redis is None else await _push_missing(redis, rows)
-    return Released(len(rows), pushed, await _left(database))
+    async with database.transaction() as db:
+        detail = {"tasks": await db.fetchval(SQL.to_release), "forced": forced}
+        await db.execute(SQL.begin)
+        await record(db, Act("release", "all tasks", by, detail=detail, source="command"))
+    rows = pushed = 0
+    while page := await database.fetch(SQL.release, PAGE):
+        pending = [row for row in page if row["is_pending"]]
+        rows += len(pending)
+        if redis is not None:
+            pushed += await _push_missing(database, redis, pending)
+    return Released(rows, pushed, await _left(database))
 
 
-async def _push_missing(redis: WorkflowEnginePort, rows: list[asyncpg.Record]) -> int:
-    refs = {WorkflowRef(row["id"], row["epoch"], row["group_id"], row["task_type"]): row for row in rows}
-    missing = await redis.find_lost(list(refs))
+async def _push_missing(database: Database, redis: WorkflowEnginePort, rows: list[asyncpg.Record]) -> int:
+    priorities = {
+        WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"]): row["priority"] for row in rows
+    }
+    missing = await redis.find_lost(list(priorities))
     for ref in missing:
-        row = refs[ref]
+        payload = orjson.loads(await database.fetchval(SQL.payload, ref.task_id))
         # With a new epoch: the previous start may be marked as pushed, and lost with its list.
         again = replace(ref, epoch=ref.epoch + 1)
-        await redis.start_workflow(
-            WorkflowStart(again, orjson.loads(row["payload"]), _UNUSED_TIMEOUT, priority=row["priority"])
-        )
+        await redis.start_workflow(WorkflowStart(again, payload, _UNUSED_TIMEOUT, priority=priorities[ref]))
     return len(missing)
 
 

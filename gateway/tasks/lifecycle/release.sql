@@ -1,22 +1,33 @@
+-- name: begin
+-- The gateway is to be taken out. A lost worker's list is not to be put back from now on, should a gateway come again.
+DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind = 'release'
+
 -- name: release
--- The gateway is to be taken out: what Redis holds, or would get, becomes an ordinary pending row of the legacy system,
--- whose recovery loop pushes what is in no list (contract §5, rule 2): what a lost worker of ours held is in none, and is not to
--- be put back as well, should a gateway come again. Open tasks of other backends are left alone.
-WITH released AS (
-    DELETE FROM taskgate.dispatch d
+-- At most $1 tasks: what Redis holds, or would get, becomes an ordinary pending row of the legacy system, whose recovery loop
+-- pushes what is in no list (contract §5, rule 2): what a lost worker of ours held is in none. Open tasks of other backends are
+-- left alone. Group by group, because each page reads the lists of its groups.
+WITH page AS (
+    SELECT d.task_id FROM taskgate.dispatch d
     WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
        OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
            AND d.due_at <= now() + interval '1 minute')
-    RETURNING d.task_id, d.group_id, d.epoch, d.priority
-), audited AS (
-    INSERT INTO taskgate.audit (actor, action, subject, detail)
-    SELECT $1, 'release', 'all tasks', jsonb_build_object('tasks', (SELECT count(*) FROM released), 'forced', $2::bool)
+    ORDER BY d.group_id, d.task_id LIMIT $1 FOR UPDATE
+), released AS (
+    DELETE FROM taskgate.dispatch d USING page WHERE d.task_id = page.task_id
+    RETURNING d.task_id, d.group_id, d.task_type, d.epoch, d.priority
 ), dropped AS (
-    DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind IN ('requeue', 'release')
+    DELETE FROM taskgate.engine_duty o USING page
+    WHERE o.backend = 'redis' AND o.kind = 'requeue' AND o.subject = page.task_id
+), given_back AS (
+    UPDATE task_logs t SET status = 'PENDING' FROM released r
+    WHERE t.id = r.task_id AND t.status = 'PROCESSING' AND t.started_at IS NULL AND t.worker_id IS NULL
+    RETURNING t.id
 )
-UPDATE task_logs t SET status = 'PENDING' FROM released r
-WHERE t.id = r.task_id AND t.status = 'PROCESSING' AND t.started_at IS NULL AND t.worker_id IS NULL
-RETURNING t.id, t.task_type, t.payload::text AS payload, r.group_id, r.epoch, r.priority
+SELECT r.task_id, r.group_id, r.task_type, r.epoch, r.priority, g.id IS NOT NULL AS is_pending
+FROM released r LEFT JOIN given_back g ON g.id = r.task_id
+
+-- name: payload
+SELECT payload::text FROM task_logs WHERE id = $1
 
 -- name: to_release
 -- How many tasks `release` would give back.

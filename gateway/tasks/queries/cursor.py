@@ -11,11 +11,13 @@ from gateway.errors import InvalidRequest
 from gateway.storage.paging import Place
 from gateway.tasks.queries.task_log import Position
 
+_LIST = "tasks"
+
 
 def cursor_of(position: Position, filters: Any) -> str:
     """The cursor of the entries after this place in the list with these filters; the place has a time."""
     assert position.created_at is not None
-    return f"{_digest(filters)}.{Place(position.created_at, position.task_id).cursor}"
+    return f"{_digest(filters)}.{Place(position.created_at, position.task_id).cursor_in(_LIST)}"
 
 
 def position_at(cursor: str | None, filters: Any) -> Position | None:
@@ -23,7 +25,7 @@ def position_at(cursor: str | None, filters: Any) -> Position | None:
     if not cursor:
         return None
     digest, _, rest = cursor.partition(".")
-    place = Place.of(rest or cursor)
+    place = Place.of(rest or cursor, _LIST)
     if place is None or digest != _digest(filters):
         raise InvalidRequest("cursor was made for other filters.", field="cursor")
     return Position(place.at, place.id)

@@ -30,7 +30,7 @@ class DispatchView:
         the gateway never dispatched.
         """
         task = await self._db.fetchrow(_TASK, task_id)
-        if task is None or not caller.sees(task["tenant_id"]):
+        if task is None or not caller.sees(task["tenant_id"], task["project_id"]):
             raise TaskNotFound
         caller.check(task["tenant_id"], task["project_id"])
         return dict(task), [dict(attempt) for attempt in await self._db.fetch(SQL.attempts, task_id)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +111,16 @@ async def test_few_are_started_at_once(gateway: Gateway, engine: SlowEngine, dat
     assert [row["state"] for row in states] == ["starting"]
 
 
+async def move_to_temporal(database: Database, gateway: Gateway, tenant: str) -> None:
+    await database.execute(
+        "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ($1, 'live', 't', 't')", tenant
+    )
+    await database.execute("SELECT pg_notify('taskgate_overrides', '')")
+    async with asyncio.timeout(20):
+        while gateway.router.route(RouteQuery(tenant, "probe", "")).backend != "temporal":
+            await asyncio.sleep(0.02)
+
+
 async def test_another_backend_is_not_held_up(database: Database, engine: SlowEngine, tmp_path: Any) -> None:
     """Its tasks come after a crowd whose backend stands still."""
     other = MemoryEngine(name="temporal")
@@ -117,13 +128,7 @@ async def test_another_backend_is_not_held_up(database: Database, engine: SlowEn
     gateway = build_gateway(settings, engines={"redis": engine, "temporal": other})
     await gateway.start()
     try:
-        await database.execute(
-            "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ('other', 'live', 't', 't')"
-        )
-        await database.execute("SELECT pg_notify('taskgate_overrides', '')")
-        async with asyncio.timeout(20):
-            while gateway.router.route(RouteQuery("other", "probe", "")).backend != "temporal":
-                await asyncio.sleep(0.02)
+        await move_to_temporal(database, gateway, "other")
         await gateway.intake.submit([*tasks(CROWD, "many"), *tasks(10, "other")])
         async with asyncio.timeout(20):
             while len(other.starts) < 10:
@@ -132,4 +137,40 @@ async def test_another_backend_is_not_held_up(database: Database, engine: SlowEn
     finally:
         for _ in range(CROWD * 2):
             engine.allowed.release()
+        await gateway.close()
+
+
+_COUNT_REWRITES = """
+CREATE TABLE rewrite (task_id text);
+CREATE FUNCTION count_rewrite() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO rewrite VALUES (NEW.task_id); RETURN NULL; END $$;
+CREATE TRIGGER count_rewrite AFTER UPDATE ON taskgate.dispatch FOR EACH ROW
+    WHEN (OLD.state = 'waiting' AND NEW.state = 'waiting') EXECUTE FUNCTION count_rewrite();
+"""
+_FORGET_REWRITES = "DROP TRIGGER count_rewrite ON taskgate.dispatch; DROP FUNCTION count_rewrite; DROP TABLE rewrite"
+
+
+async def test_a_crowd_is_not_written_again_while_it_waits(database: Database, tmp_path: Any) -> None:
+    """A fast engine has room for many tasks, the engine of the crowd for few: each of those is marked once."""
+    slow, fast = SlowEngine(name="temporal"), MemoryEngine(name="redis")
+    settings = Settings(database_url=database.url, dispatch_concurrency=40, dispatch_sweep_seconds=0.2)
+    gateway = build_gateway(settings, engines={"redis": fast, "temporal": slow})
+    await gateway.start()
+    try:
+        await gateway.intake.submit(tasks(5 * CROWD, "other"))
+        async with asyncio.timeout(20):
+            while len(fast.starts) < 5 * CROWD:
+                await asyncio.sleep(0.02)
+        await move_to_temporal(database, gateway, "many")
+        await database.execute(_COUNT_REWRITES)
+        await gateway.intake.submit(tasks(5 * CROWD, "many", not_before=datetime.now(UTC) + timedelta(seconds=3)))
+        for _ in range(5 * CROWD):
+            await slow.take_starts(1)
+        rewritten = await database.fetchval(
+            "SELECT COALESCE(max(n), 0) FROM (SELECT count(*) n FROM rewrite GROUP BY task_id) r"
+        )
+        assert rewritten <= 1
+        assert len({start.ref.task_id for start in slow.starts}) == len(slow.starts) == 5 * CROWD
+    finally:
+        await database.execute(_FORGET_REWRITES)
         await gateway.close()

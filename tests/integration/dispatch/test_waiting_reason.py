@@ -19,7 +19,7 @@ from gateway.storage.database import Database
 from gateway.tasks.queries.dispatch_view import DispatchView
 
 NewRow = Callable[..., Awaitable[str]]
-ADMIN = Caller("ada", "k", is_admin=True, tenant_ids=frozenset())
+ADMIN = Caller("ada", "k", is_admin=True, belongs_to=frozenset())
 
 
 class Engine(MemoryEngine):

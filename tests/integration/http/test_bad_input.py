@@ -240,10 +240,20 @@ async def test_parameters_that_an_endpoint_does_not_have(
     assert unknown.status_code == 401
 
 
-async def test_a_parameter_given_twice(client: httpx.AsyncClient) -> None:
+async def test_a_parameter_given_twice(client: httpx.AsyncClient, admin: dict[str, str]) -> None:
     twice = await client.get("/gateway/v1/operations?limit=1&limit=2")
     assert (twice.status_code, twice.json()["errors"][0]["loc"]) == (422, ["query", "limit"])
     assert (await client.get("/gateway/v1/dead-letters?label=a:b&label=c:d")).status_code == 200
+    for method, path, name in (
+        ("GET", "/gateway/v1/tasks?limit=1&limit=2", "limit"),
+        ("GET", "/gateway/v1/tasks?cursor=&cursor=", "cursor"),
+        ("DELETE", "/gateway/v1/migration/stages?tenant_id=a&why=x&tenant_id=b", "tenant_id"),
+        ("DELETE", "/gateway/v1/migration/stages/overrides?tenant_id=a&why=x&why=y", "why"),
+        ("DELETE", "/gateway/v1/migration/stages/overrides?tenant_id=a&why=x&wyh=y", "wyh"),
+    ):
+        answer = await client.request(method, path, headers=admin)
+        assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["query", name]), path
+    assert (await client.get("/gateway/v1/tasks?state=waiting&state=queued")).status_code == 200
     # Legacy endpoints read what they know, as MemStack does.
     assert (await client.get("/api/v1/tasks/recent?limit=1&limit=2&other=x")).status_code == 200
 
@@ -252,6 +262,23 @@ async def test_a_field_given_twice(client: httpx.AsyncClient, database: Database
     twice = b'{"type": "a", "payload": {"type": 1}, "priority": 1, "priority": 5}'
     answer = await client.post("/gateway/v1/tasks", content=twice, headers=JSON)
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "priority"])
+    assert await nothing_was_created(database)
+    nested = b'{"type": "a", "payload": {"l": [{"x": 1, "x": 2}]}, "priority": 1}'
+    large = b'{"type": "a", "payload": {"l": [{"x": 1, "x": 2}], "text": "' + b"x" * 300_000 + b'"}}'
+    for body in (nested, large):
+        answer = await client.post("/gateway/v1/tasks", content=body, headers=JSON)
+        assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "payload", "l", 0, "x"])
+    batch = b'{"tasks": [{"type": "a", "payload": {}}, {"type": "a", "payload": {"x": 1, "x": 2}}]}'
+    for path, body, loc in (
+        ("/gateway/v1/tasks/batch", batch, ["tasks", 1, "payload", "x"]),
+        (
+            "/gateway/v1/operations",
+            b'{"action": "cancel", "filter": {"type": ["a"], "type": ["b"]}}',
+            ["filter", "type"],
+        ),
+    ):
+        answer = await client.post(path, content=body, headers=JSON)
+        assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", *loc])
     assert await nothing_was_created(database)
     once = b'{"type": "a", "payload": {"type": 1, "priority": 1}, "priority": 5}'
     assert (await client.post("/gateway/v1/tasks", content=once, headers=JSON)).status_code == 202

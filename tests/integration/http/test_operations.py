@@ -64,8 +64,11 @@ async def test_cancel_then_retry(served: Any, database: Database) -> None:
     assert counts(halfway) == ("running", tasks, CHUNK, 0, 0)
     assert counts(await finish(client, gateway, operation)) == ("completed", tasks, tasks, 0, 0)
     assert await states(database) == {"stopped": tasks, "waiting": 3}
-    audit = await database.fetchrow("SELECT * FROM taskgate.audit WHERE action = 'operation.cancel'")
-    assert (audit["actor"], audit["subject"], audit["why"]) == ("ann", operation["operation_id"], "wrong input")
+    audit = await database.fetchrow(
+        "SELECT *, evidence::text AS detail FROM taskgate.ledger WHERE kind = 'operation.cancel'"
+    )
+    assert (audit["who"], audit["scope"]) == ("ann", f"operation:{operation['operation_id']}")
+    assert audit["why"] == "wrong input"
     assert json.loads(audit["detail"])["selection"] == {"labels": {"run": "1"}}
     operation = await begin(client, "retry", {"state": ["stopped"]})
     assert counts(await finish(client, gateway, operation)) == ("completed", tasks, tasks, 0, 0)
@@ -111,7 +114,7 @@ async def test_abort(served: Any, database: Database) -> None:
     assert await states(database) == {"stopped": CHUNK, "waiting": CHUNK}
     again = await client.post(f"{URL}/{operation['operation_id']}/abort")
     assert again.json() == aborted.json()
-    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE action = 'operation.abort'") == 1
+    assert await database.fetchval("SELECT count(*) FROM taskgate.ledger WHERE kind = 'operation.abort'") == 1
 
 
 async def test_what_a_gateway_left_is_finished_by_another(served: Any, serve: Any, database: Database) -> None:

@@ -162,8 +162,8 @@ async def test_who_may_do_what(served: Any, admin: dict[str, str], bob: dict[str
         answer = await client.put(f"{QUOTAS}?project_id={project}", json={"queued": 1}, headers=admin)
         assert answer.status_code == 422
     await put(client, admin, queued=1)
-    audit = await database.fetchrow("SELECT actor, subject, why FROM taskgate.audit WHERE action = 'quota.set'")
-    assert tuple(audit or ()) == ("root", "t-ann", "test")
+    audit = await database.fetchrow("SELECT who, scope, why FROM taskgate.ledger WHERE kind = 'quota.set'")
+    assert tuple(audit or ()) == ("root", "tenant:t-ann", "test")
 
 
 async def test_tenants_are_listed_and_changed(served: Any, admin: dict[str, str], database: Database) -> None:

@@ -192,7 +192,17 @@ async def world(database: Database) -> World:
 async def open_face(world: World, **settings: Any) -> AsyncIterator[Face]:
     """A gateway without engines: what it accepts waits until `Face.begin`."""
     gateway = build_gateway(
-        Settings(database_url=world.database.url, grpc_port=0, drain_seconds=1, **settings), engines={}
+        # Some tests try every method without a valid key.
+        Settings(
+            **{
+                "database_url": world.database.url,
+                "grpc_port": 0,
+                "drain_seconds": 1,
+                "failed_attempts_per_minute": 0,
+                **settings,
+            }
+        ),
+        engines={},
     )
     server = GrpcServer(gateway)
     await gateway.feed.start()

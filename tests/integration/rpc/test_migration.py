@@ -10,6 +10,7 @@ from taskgate.v1 import (
     ActOnPlanRequest,
     DrainRequest,
     DrainVerdict,
+    DryRunPlanRequest,
     GetGuardrailsRequest,
     GetParityRequest,
     GetPlanRequest,
@@ -20,6 +21,7 @@ from taskgate.v1 import (
     ListPlansRequest,
     MigrationServiceStub,
     ParityVerdict,
+    PreviewStagesRequest,
     PutPlanRequest,
     SetGuardrailRequest,
     UnfreezeGuardrailsRequest,
@@ -169,4 +171,24 @@ async def test_a_plan_is_checked_written_and_steered(face: Any, migration: Any, 
     refused = await refusal(migration.GetPlan(GetPlanRequest(name="autumn"), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "PLAN_NOT_FOUND")
     refused = await refusal(migration.ListPlans(ListPlansRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+
+
+async def test_a_preview_and_the_dry_run_of_a_plan(face: Any, migration: Any, refusal: Any) -> None:
+    text = "name: spring\nwhy: the move\nwaves: [{tenants: [t-ann]}, {tenants: [t-bob]}]\n"
+    refused = await refusal(migration.DryRunPlan(DryRunPlanRequest(document=text), metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "NOTHING_RECORDED")
+    await face.submit()
+    asked = PreviewStagesRequest(stage="live", tenant_id="t-ann", hours=1)
+    found = (await migration.PreviewStages(asked, metadata=face.root)).preview
+    assert (found.tasks, found.hours, found.steps[0].to_temporal.tasks, found.steps[0].tenants) == (1, 1, 1, 1)
+    assert [one.tenant_id for one in found.steps[0].most] == ["t-ann"]
+    waves = (await migration.DryRunPlan(DryRunPlanRequest(document=text), metadata=face.root)).preview.steps
+    assert [(one.title, one.to_temporal.tasks) for one in waves] == [("wave 1", 1), ("wave 2", 0)]
+    wrong = DryRunPlanRequest(document=text.replace("t-bob", "t-nobody"))
+    refused = await refusal(migration.DryRunPlan(wrong, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.INVALID_ARGUMENT, "PLAN_INVALID")
+    refused = await refusal(migration.PreviewStages(PreviewStagesRequest(stage="live"), metadata=face.root))
+    assert refused.code is Code.INVALID_ARGUMENT
+    refused = await refusal(migration.PreviewStages(asked, metadata=face.ann))
     assert refused.code is Code.PERMISSION_DENIED

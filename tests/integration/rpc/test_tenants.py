@@ -46,7 +46,7 @@ async def test_tier_and_weight(face: Any, tenants: Any, refusal: Any) -> None:
     assert (got.detail.tenant.tier, got.detail.tenant.weight) == (TenantTier.TENANT_TIER_VIP, 2.5)
     assert (got.detail.tenant.name, got.detail.tenant.stage) == ("ann", "off")
     assert got.detail.tasks["waiting"] == 1
-    audit = "SELECT count(*) FROM taskgate.audit WHERE subject = 't-ann' AND why = 'test'"
+    audit = "SELECT count(*) FROM taskgate.ledger WHERE scope = 'tenant:t-ann' AND why = 'test'"
     assert await face.gateway.database.fetchval(audit) == 2
     refused = await refusal(tenants.GetTenant(GetTenantRequest(tenant_id="t-bob"), metadata=face.ann))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TENANT_NOT_FOUND")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.http.json_body import decode_json
+from gateway.http.json_body import decode_json, repeated_fields
 
 DEPTH = 64
 
@@ -70,3 +70,26 @@ def test_let_through(body: bytes, value: Any) -> None:
 def test_the_deepest_allowed_level() -> None:
     decode_json(nested(DEPTH), max_depth=DEPTH)
     decode_json(b'{"a":' * DEPTH + b"1" + b"}" * DEPTH, max_depth=DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        (b'{"a": 1, "a": 2}', [("a",)]),
+        (b'{"options": {"a": 1, "b": 0, "a": 2}}', [("options", "a")]),
+        (b'{"l": [{}, [{"a": {"b": 1, "b": 1}}]]}', [("l", 1, 0, "a", "b")]),
+        (b'[{"a": 1, "a": 2}, {"a": 1}]', [(0, "a")]),
+        (b'{"a": {"x": 1, "x": 2}, "a": {"y": 1, "y": 2}}', [("a",), ("a", "x"), ("a", "y")]),
+        (b'\xef\xbb\xbf{"a": 1, "\\u0061": 2}', [("a",)]),
+        (b'{"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 1}]}', []),
+        (b'{"a": "{\\"b\\": 1, \\"b\\": 2}", "c": "http://x:1"}', []),
+        (b'"a: b"', []),
+    ],
+)
+def test_fields_given_twice(body: bytes, paths: list[Any]) -> None:
+    assert repeated_fields(body, decode_json(body, max_depth=DEPTH)) == paths
+
+
+def test_a_hundred_are_named() -> None:
+    body = b'{"l": [' + b",".join([b'{"a": 1, "a": 2}'] * 5000) + b"]}"
+    assert len(repeated_fields(body, decode_json(body, max_depth=DEPTH))) == 100

@@ -39,6 +39,7 @@ FREE = {
     "apply_dag": "a definition is described by GET /gateway/v1/dags/schema",
     "get_plan_schema": "a JSON Schema",
     "validate_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
+    "dry_run_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
     "put_plan": "a plan is described by GET /gateway/v1/migration/plans/schema",
 }
 
@@ -59,6 +60,8 @@ FREE_PROPERTIES = {
     "what made a guardrail act, by kind of event": {"GuardrailEvent.evidence"},
     "a flag in the form of LaunchDarkly": {"FlagDocument.document", "ImportFlags.document"},
     "what a flip was decided by, as its source names it": {"Flip.evidence", "LedgerEntry.evidence"},
+    "what was changed, by kind of action": {"AuditEntry.before", "AuditEntry.after", "AuditEntry.detail"},
+    "OCSF's API Activity": {"CloudEvent.data"},
     "what belongs to a step of a plan": {"PlanStep.evidence"},
     "what was sent, whatever it was": {"InvalidField.input", "InvalidField.ctx"},
 }  # fmt: skip

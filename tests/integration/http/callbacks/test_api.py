@@ -77,7 +77,9 @@ async def test_two_secrets_are_valid_at_once_while_they_are_rotated(client, rece
     assert 3_590 < left <= 3_600
     text = (await client.get(SECRET)).text
     assert not any(secret in text for secret in secrets)
-    audit = await database.fetch("SELECT detail::text FROM taskgate.audit WHERE action = 'webhook_secret.rotate'")
+    audit = await database.fetch(
+        "SELECT evidence::text AS detail FROM taskgate.ledger WHERE kind = 'webhook_secret.rotate'"
+    )
     assert len(audit) == 3
     assert not any("whsec" in row["detail"] for row in audit)
 

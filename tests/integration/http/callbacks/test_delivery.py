@@ -138,8 +138,8 @@ async def test_gone_is_given_up_at_once_and_can_be_sent_again(client, receiver, 
     again = await receiver.hit(2)
     assert again.headers["webhook-id"] == dead["id"]
     await delivery(client, task, "delivered")
-    audit = await database.fetchrow("SELECT actor, subject FROM taskgate.audit WHERE action = 'callback.resend'")
-    assert tuple(audit) == ("ann", dead["id"])
+    audit = await database.fetchrow("SELECT who, scope FROM taskgate.ledger WHERE kind = 'callback.resend'")
+    assert tuple(audit) == ("ann", f"callback:{dead['id']}")
 
 
 async def test_given_up_after_so_many_attempts(client, receiver, secret, end_task) -> None:

@@ -183,10 +183,10 @@ async def test_dismiss_and_purge(client, fail_task, database) -> None:
     assert (await client.delete(f"{API}/{task}")).status_code == 404
     # The legacy row is as it was.
     assert await database.fetchval("SELECT status FROM task_logs WHERE id = $1", task) == "FAILED"
-    audit = await database.fetch("SELECT actor, action, subject, why FROM taskgate.audit ORDER BY id")
+    audit = await database.fetch("SELECT who, kind, scope, why FROM taskgate.ledger ORDER BY id")
     assert [tuple(row) for row in audit] == [
-        ("ann", "dead_letter.dismiss", task, "known"),
-        ("ann", "dead_letter.purge", task, None),
+        ("ann", "dead_letter.dismiss", f"dead-letter:{task}", "known"),
+        ("ann", "dead_letter.purge", f"dead-letter:{task}", ""),
     ]
 
 

@@ -164,7 +164,7 @@ async def test_by_filter_with_dry_run_and_spread(client, gateway, fail_task, dat
     pauses = [later["due"] - row["due"] for row, later in pairwise(rows)]
     assert pauses == pytest.approx([100.0] * 59, abs=20)
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", other) == "failed"
-    assert await database.fetchval("SELECT count(*) FROM taskgate.audit WHERE why = 'CHG-7'") >= 2
+    assert await database.fetchval("SELECT count(*) FROM taskgate.ledger WHERE why = 'CHG-7'") >= 2
     again = await finish(client, gateway, {"filter": {"ids": tasks}})
     assert (again["total"], again["done"]) == (0, 0)
 
@@ -235,7 +235,7 @@ async def test_an_edit_is_run_and_the_original_is_kept(client, gateway, fail_tas
     assert (edit["edited_by"], edit["payload"]["old"], edit["payload"]["content"]) == ("root", 1, MARK)
     kept = json.loads(await database.fetchval("SELECT payload FROM taskgate.payload_edit"))
     assert kept["content"] == "typo"
-    audit = await database.fetchrow("SELECT detail::text, why FROM taskgate.audit")
+    audit = await database.fetchrow("SELECT evidence::text AS detail, why FROM taskgate.ledger WHERE kind LIKE 'dead%'")
     assert json.loads(audit["detail"])["edited_keys"] == ["content", "depth", "new", "old"]
     assert "typo" not in audit["detail"]
     assert audit["why"] == "typo"

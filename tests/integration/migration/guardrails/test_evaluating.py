@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from gateway.audit.errors import LedgerUnwritable
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.guardrails import rollback as module
 from gateway.migration.guardrails.guard import Phase
 from gateway.migration.guardrails.places import AUTHOR
-from gateway.migration.ledger.errors import LedgerUnwritable
 from gateway.recovery.fenced_database import LeadershipLost
 from gateway.routing.overrides import clear_override, set_override
 from gateway.routing.query import Scope

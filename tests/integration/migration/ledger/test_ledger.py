@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.migration.ledger.errors import LedgerUnwritable
+from gateway.audit.errors import LedgerUnwritable
 from gateway.migration.ledger.writer import Flip, append
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database

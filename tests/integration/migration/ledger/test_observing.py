@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from gateway.migration.flags.store import FileStore
+from gateway.migration.stages.door import Stages
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.overrides import clear_override, set_override
@@ -75,6 +78,27 @@ async def test_an_edited_file_is_recorded_once_by_several_gateways(path: Path, n
     await second.until_stage(Stage.RAMPDOWN)
     [_, by_hand] = await flips()
     assert (by_hand["before"], by_hand["after"], by_hand["who"]) == ("live", "rampdown", "")
+
+
+async def test_a_gateway_that_starts_between_the_entry_and_the_file_takes_nothing_back(
+    database: Database, path: Path, new_routing: Any, flips: Flips
+) -> None:
+    first = await new_routing(path)
+    late: list[Any] = []
+
+    class Interrupted(FileStore):
+        async def _replace(self, *args: Any) -> Any:
+            late.append(await new_routing(path))  # it reads the file as it was
+            return await super()._replace(*args)
+
+    door = Stages(
+        database, Interrupted(database, FlagFile(path, KEY)), KEY, "test", configured=frozenset({"redis", "temporal"})
+    )
+    asked = SetStage(tenant_id="acme", stage="live", why="first move", based_on=await door.seen(), force=True)
+    await door.set("ada", asked)
+    for routing in (first, *late):
+        await routing.until_stage(Stage.LIVE)
+    assert await flips() == [flip("file", "tenant:acme", None, "live", "ada", "first move")]
 
 
 async def test_what_was_taken_away_is_the_entry_of_what_decides_then(

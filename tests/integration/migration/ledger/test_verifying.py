@@ -89,7 +89,7 @@ async def test_expired_months_leave_their_closing_hash(
 ) -> None:
     for moment in ("2026-01-15T00:00:00Z", "2026-01-31T23:59:59Z", "2026-02-01T00:00:00Z"):
         monkeypatch.setattr(
-            "gateway.migration.ledger.writer.SQL.head",
+            "gateway.audit.writer.SQL.head",
             "SELECT COALESCE(max(id), 0) AS id, (SELECT hash FROM taskgate.ledger ORDER BY id DESC LIMIT 1) AS hash,"
             f" '{moment}'::timestamptz AS now FROM taskgate.ledger",
             raising=False,

@@ -36,3 +36,9 @@ def test_an_oscillating_engine_is_left_once_in_a_cooldown(minutes: int) -> None:
     assert len(times) == 3
     assert all(later - before >= pause for (before, later), pause in zip(pairwise(times), COOLDOWNS, strict=False))
     assert watched.guard.phase is Phase.LOCKED
+
+
+@pytest.mark.parametrize("seed", [2341, 3667, 17470, 23421])
+def test_slow_first_runs_that_come_together_are_no_regression(seed: int) -> None:
+    """The spread of their baselines is small (1.3 to 2.1), and counts."""
+    assert not unchanged(seed, most=400).rolled_back

@@ -126,6 +126,8 @@ def test_overlapping_waves_are_named() -> None:
         ("stage: shadow\ngates: {parity: {}}\nwaves: [{percent: 5}]", "/gates/parity"),
         ("waves: [{percent: 5, stage: dualwrite, gates: {drain: drained}}]", "/waves/0/gates/drain"),
         ("waves: [{tasks_percent: 5, gates: {parity: {}}}]", "/waves/0/gates/parity"),
+        ("stage: complete\ngates: {parity: {}}\nwaves: [{percent: 5}]", "/gates/parity"),
+        ("waves: [{percent: 5, stage: complete, gates: {parity: {}}}]", "/waves/0/gates/parity"),
         ("windows: [{from: '08:00', to: '08:00'}]\nwaves: [{percent: 5}]", "/windows/0"),
         ("freeze: [{from: 2026-12-24, to: 2026-12-20}]\nwaves: [{percent: 5}]", "/freeze/0/to"),
         ("freeze: [{from: 2026-11-01, to: 2029-01-01}]\nwaves: [{percent: 5}]", "/freeze"),

@@ -8,6 +8,7 @@ from taskgate.v1 import migration_guardrails_pb2 as taskgate_dot_v1_dot_migratio
 from taskgate.v1 import migration_ledger_pb2 as taskgate_dot_v1_dot_migration__ledger__pb2
 from taskgate.v1 import migration_parity_pb2 as taskgate_dot_v1_dot_migration__parity__pb2
 from taskgate.v1 import migration_plans_pb2 as taskgate_dot_v1_dot_migration__plans__pb2
+from taskgate.v1 import migration_preview_pb2 as taskgate_dot_v1_dot_migration__preview__pb2
 from taskgate.v1 import migration_rampdown_pb2 as taskgate_dot_v1_dot_migration__rampdown__pb2
 from taskgate.v1 import migration_rehearsal_pb2 as taskgate_dot_v1_dot_migration__rehearsal__pb2
 from taskgate.v1 import migration_stages_pb2 as taskgate_dot_v1_dot_migration__stages__pb2
@@ -207,6 +208,16 @@ class MigrationServiceStub:
                 '/taskgate.v1.MigrationService/ActOnPlan',
                 request_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.FromString,
+                _registered_method=True)
+        self.PreviewStages = channel.unary_unary(
+                '/taskgate.v1.MigrationService/PreviewStages',
+                request_serializer=taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesResponse.FromString,
+                _registered_method=True)
+        self.DryRunPlan = channel.unary_unary(
+                '/taskgate.v1.MigrationService/DryRunPlan',
+                request_serializer=taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanResponse.FromString,
                 _registered_method=True)
 
 
@@ -450,6 +461,20 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewStages(self, request, context):
+        """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DryRunPlan(self, request, context):
+        """A preview of each wave of a plan. For administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -617,6 +642,16 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.ActOnPlan,
                     request_deserializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.SerializeToString,
+            ),
+            'PreviewStages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewStages,
+                    request_deserializer=taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesResponse.SerializeToString,
+            ),
+            'DryRunPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.DryRunPlan,
+                    request_deserializer=taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1512,6 +1547,60 @@ class MigrationService:
             '/taskgate.v1.MigrationService/ActOnPlan',
             taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanRequest.SerializeToString,
             taskgate_dot_v1_dot_migration__plans__pb2.ActOnPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewStages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/PreviewStages',
+            taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__preview__pb2.PreviewStagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DryRunPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.MigrationService/DryRunPlan',
+            taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanRequest.SerializeToString,
+            taskgate_dot_v1_dot_migration__preview__pb2.DryRunPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ from taskgate.v1 import migration_guardrails_pb2 as _migration_guardrails_pb2
 from taskgate.v1 import migration_ledger_pb2 as _migration_ledger_pb2
 from taskgate.v1 import migration_parity_pb2 as _migration_parity_pb2
 from taskgate.v1 import migration_plans_pb2 as _migration_plans_pb2
+from taskgate.v1 import migration_preview_pb2 as _migration_preview_pb2
 from taskgate.v1 import migration_rampdown_pb2 as _migration_rampdown_pb2
 from taskgate.v1 import migration_rehearsal_pb2 as _migration_rehearsal_pb2
 from taskgate.v1 import migration_stages_pb2 as _migration_stages_pb2
@@ -116,6 +117,10 @@ class MigrationServiceStub:
     """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
     ActOnPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]
     """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+    PreviewStages: _grpc.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]
+    """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+    DryRunPlan: _grpc.UnaryUnaryMultiCallable[_migration_preview_pb2.DryRunPlanRequest, _migration_preview_pb2.DryRunPlanResponse]
+    """A preview of each wave of a plan. For administrators."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
@@ -198,6 +203,10 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
     ActOnPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]  # type: ignore[assignment]
     """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+    PreviewStages: _aio.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]  # type: ignore[assignment]
+    """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+    DryRunPlan: _aio.UnaryUnaryMultiCallable[_migration_preview_pb2.DryRunPlanRequest, _migration_preview_pb2.DryRunPlanResponse]  # type: ignore[assignment]
+    """A preview of each wave of a plan. For administrators."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
@@ -475,5 +484,21 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.ActOnPlanResponse, _abc.Awaitable[_migration_plans_pb2.ActOnPlanResponse]]:
         """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+
+    @_abc_1.abstractmethod
+    def PreviewStages(
+        self,
+        request: _migration_preview_pb2.PreviewStagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_preview_pb2.PreviewStagesResponse, _abc.Awaitable[_migration_preview_pb2.PreviewStagesResponse]]:
+        """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+
+    @_abc_1.abstractmethod
+    def DryRunPlan(
+        self,
+        request: _migration_preview_pb2.DryRunPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_preview_pb2.DryRunPlanResponse, _abc.Awaitable[_migration_preview_pb2.DryRunPlanResponse]]:
+        """A preview of each wave of a plan. For administrators."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""What can be wrong with a move (root: `gateway.errors.ApiError`)."""
+"""What can be wrong with the record (root: `gateway.errors.ApiError`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""`taskgate audit …`: who changed what, and why, by a running gateway's record."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.client import GatewayClient
+from gateway.cli.output import AsJson, print_json
+from gateway.cli.table import table
+
+audit_app = typer.Typer(help="Who changed what, and why. For administrators.", no_args_is_help=True)
+
+PATH = "/gateway/v1/audit"
+Action = Annotated[str | None, typer.Option("--action", help="Actions that begin so: `key.` is all about keys")]
+Who = Annotated[str | None, typer.Option("--who", help="By this user")]
+Subject = Annotated[str | None, typer.Option("--subject", help="About this, as `tenant:acme`")]
+Since = Annotated[str | None, typer.Option("--since", help="At this time or later; ISO 8601 with offset")]
+Before = Annotated[str | None, typer.Option("--before", help="Before this time; ISO 8601 with offset")]
+
+
+@audit_app.command("list")
+def list_entries(
+    action: Action = None,
+    who: Who = None,
+    subject: Subject = None,
+    since: Since = None,
+    before: Before = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List changes, the newest first."""
+    which = {"action": action, "who": who, "subject": subject, "since": since, "before": before}
+    with GatewayClient() as gateway:
+        found, _ = gateway.listed(PATH, "entries", limit, 1000, **which)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one["id"], one["at"], one["action"], one["subject"], one["who"], one["source"], one["why"]] for one in found
+    ]
+    typer.echo(table(("entry", "at", "action", "subject", "who", "by", "why"), rows) if rows else "no entries")
+
+
+@audit_app.command("export")
+def export(
+    action: Action = None,
+    who: Who = None,
+    subject: Subject = None,
+    since: Since = None,
+    before: Before = None,
+    after: Annotated[str | None, typer.Option("--after", help="Only entries after the one with this number")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print CloudEvents with OCSF API Activity, the oldest first: one a line, or a batch with --json."""
+    which = {"action": action, "who": who, "subject": subject, "since": since, "before": before}
+    found: list[dict[str, Any]] = []
+    with GatewayClient() as gateway:
+        while (page := gateway.get(f"{PATH}/events", **which, cursor=after, limit=1000))["events"]:
+            after = page["next_cursor"]
+            if as_json:
+                found += page["events"]
+                continue
+            for event in page["events"]:
+                typer.echo(json.dumps(event))
+    if as_json:
+        print_json(found)

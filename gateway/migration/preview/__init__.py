@@ -1,0 +1,1 @@
+"""What a change of stages would have done to the tasks that were recorded; nothing is changed."""

@@ -1,0 +1,43 @@
+"""What people may ask a preview of, over whatever face."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.migration.plans.document import MOST_BYTES, PlanName
+from gateway.migration.stages.requests import Name, StageName
+
+#: A week, minute by minute, is what a preview holds in memory.
+LONGEST_HOURS: Final = 168
+
+Hours = Annotated[int, Field(ge=1, le=LONGEST_HOURS, description="The tasks that came in the last so many hours")]
+
+
+class ProposedChange(BaseModel):
+    """A stage for a scope, a percentage of the default, or a plan."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: StageName | None = None
+    tenant_id: Name | None = None
+    project_id: Name | None = None
+    task_type: Name | None = None
+    everything: bool = Field(False, description="`stage`: for all that nothing else is set for")
+    percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
+        None, description="`stage`: for so many percent of those that nothing else is set for; three decimals"
+    )
+    unit: Literal["tenant", "task"] = Field("tenant", description="`percent`: of whole tenants, or of single tasks")
+    plan: PlanName | None = Field(None, description="A plan that is stored, by its name")
+    document: Annotated[str, Field(max_length=MOST_BYTES)] | None = Field(None, description="A plan, as YAML or JSON")
+    hours: Hours = 24
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        is_scoped = any(one is not None for one in (self.tenant_id, self.project_id, self.task_type))
+        if sum(one is not None for one in (self.stage, self.plan, self.document)) != 1:
+            raise ValueError("give one of stage, plan, document")
+        whom = is_scoped + self.everything + (self.percent is not None)
+        if whom != (self.stage is not None):
+            raise ValueError("stage needs one of everything, percent, or tenant_id, project_id, task_type; a plan none")
+        return self

@@ -1,0 +1,3 @@
+-- What lists show of a plan, of its document: why, and the waves as JSON. NULL: written by a gateway before this migration.
+
+ALTER TABLE taskgate.plan ADD COLUMN summary jsonb;

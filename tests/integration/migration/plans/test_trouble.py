@@ -1,0 +1,119 @@
+"""What is in the way of a plan: guardrails, people, errors. It stops by itself, and says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.migration.stages.requests import SetOverride, SetStage
+from gateway.routing.query import RouteQuery
+from gateway.routing.stages import Stage
+
+World = Any
+THREE = """\
+name: spring
+why: the move
+bake: 1h
+waves:
+- {name: pilot, tenants: [acme]}
+- {tier: vip}
+- {percent: 100}
+"""
+
+
+async def test_a_tripped_guardrail_holds_it_until_the_mend_and_the_wave_bakes_anew(world: World) -> None:
+    await world.write(THREE)
+    await world.act("start")
+    await world.until("baking")
+    await world.trip("acme")
+    held = await world.until("held")
+    assert held["says"].startswith(
+        "the guardrail took tenant acme back to off (rolled back from temporal: backup: 30 of 30 of the first runs fail"
+    )
+    assert "taskgate route override clear --tenant acme" in held["says"]
+    assert "taskgate migration plan skip spring --tenant acme" in held["says"]
+    await world.tick(5, minutes=60)
+    assert (await world.plan())["state"] == "held"
+    await world.mend("acme")
+    again = await world.until("baking")
+    assert again["says"] == "what held it is over; it goes on"
+    await world.tick(2, minutes=20)
+    assert await world.settings() == {"acme": "live"}
+    await world.until("done", minutes=30)
+    assert await world.flips() == dict.fromkeys(("acme", "globex", "initech", "umbrella"), 1)
+
+
+async def test_a_persons_override_is_in_the_way_and_is_named(world: World) -> None:
+    await world.stages.overrides.set("eve", SetOverride(tenant_id="acme", stage="off", why="audit", based_on=0))
+    await world.write(THREE)
+    await world.act("start")
+    held = await world.until("held")
+    assert held["says"].startswith("eve keeps tenant acme at off (audit): taskgate route override clear --tenant acme")
+    await world.act("skip", tenant_id="acme")
+    await world.until("done", minutes=60)
+    assert sorted(await world.settings()) == ["globex", "initech", "umbrella"]
+
+
+async def test_a_person_who_takes_a_tenant_back_in_the_flag_is_in_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write(THREE)
+    await world.act("start")
+    await world.until("baking")
+    await world.routing.until_stage(Stage.LIVE, RouteQuery("acme", "backup"))
+    monkeypatch.setattr(world.runner._trouble, "_monotonic", lambda: world.idle)
+    await world.tick(minutes=1)
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(tenant_id="acme", stage="off", why="w", based_on=version))
+    await world.routing.until_stage(Stage.OFF, RouteQuery("acme", "backup"))
+    await world.tick(minutes=1)
+    assert (await world.plan())["state"] == "baking"
+    await world.tick()
+    held = await world.plan()
+    assert (held["state"], held["says"]) == (
+        "held",
+        "the flag has tenant acme at off, where the plan put live: taskgate flags set --tenant acme --stage live"
+        " --why …, or leave it out: taskgate migration plan skip spring --tenant acme --why …",
+    )
+    await world.act("skip", tenant_id="acme")
+    assert (await world.until("baking"))["says"] == "what held it is over; it goes on"
+
+
+async def test_an_error_of_one_plan_does_not_stop_those_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write("name: autumn\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}]\n")
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [globex]}]\n")
+    await world.act("start", "autumn")
+    await world.act("start")
+    move = world.runner._mover.move
+
+    async def broken(progress: Any, plan: Any) -> bool:
+        if progress.name == "autumn":
+            raise IndexError
+        return bool(await move(progress, plan))
+
+    monkeypatch.setattr(world.runner._mover, "move", broken)
+    await world.until("done", minutes=1)
+    assert await world.settings() == {"globex": "live"}
+
+
+async def test_a_percentage_of_tasks_leaves_no_tenant_out(world: World) -> None:
+    await world.write("name: spring\nwhy: w\nbake: 1h\nwaves: [{tasks_percent: 100}]\n")
+    await world.act("start")
+    await world.until("baking")
+    await world.trip("acme")
+    held = await world.until("held")
+    assert held["says"].endswith("mend the cause, then taskgate route override clear --tenant acme --why …")
+
+
+async def test_a_rollback_is_not_stopped_by_a_freeze_of_the_guardrails(world: World) -> None:
+    for name, stage in (("before", "live"), ("spring", "rampdown")):
+        await world.write(f"name: {name}\nwhy: w\nstage: {stage}\nbake: '0'\nwaves: [{{tenants: [acme]}}]\n")
+        await world.act("start", name)
+        await world.until("done", minutes=1, name=name)
+    await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('w')")
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert await world.settings() == {"acme": "live"}

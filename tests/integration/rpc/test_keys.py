@@ -1,0 +1,93 @@
+"""`KeyService`, and what keys are held to over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from taskgate.v1 import (
+    CreateKeyRequest,
+    GetKeyRequest,
+    KeyScope,
+    KeyServiceStub,
+    KeyState,
+    ListKeysRequest,
+    ListTenantsRequest,
+    RevokeKeyRequest,
+    RotateKeyRequest,
+    WatchRequest,
+)
+
+from gateway.access.keys import create_key
+
+Code = grpc.StatusCode
+
+
+@pytest.fixture
+def keys(face: Any) -> Any:
+    return KeyServiceStub(face.channel)
+
+
+def of(key: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {key}")]
+
+
+async def test_a_key_from_its_making_to_its_end(face: Any, keys: Any, refusal: Any, tenants: Any) -> None:
+    request = CreateKeyRequest(name="import", scope=KeyScope.KEY_SCOPE_SUBMIT, tenant_id="t-ann", per_minute=100)
+    made = await keys.CreateKey(request, metadata=face.ann)
+    assert (made.key.state, made.key.scope, made.key.created_by) == (
+        KeyState.KEY_STATE_ACTIVE,
+        KeyScope.KEY_SCOPE_SUBMIT,
+        "ann",
+    )
+    await tenants.ListTenants(ListTenantsRequest(), metadata=of(made.secret))
+    refused = await refusal(keys.ListKeys(ListKeysRequest(), metadata=of(made.secret)))
+    assert refused.code is Code.PERMISSION_DENIED
+
+    how = RotateKeyRequest(key_id=made.key.key_id, overlap=Duration(seconds=60), why="test")
+    rotated = await keys.RotateKey(how, metadata=face.ann)
+    assert rotated.key.replaces == made.key.key_id
+    old = (await keys.GetKey(GetKeyRequest(key_id=made.key.key_id), metadata=face.ann)).key
+    assert old.replaced_by == rotated.key.key_id
+    assert old.expires_at.ToDatetime() - made.key.created_at.ToDatetime() < timedelta(seconds=120)
+    assert (await refusal(keys.RotateKey(how, metadata=face.ann))).reason == "KEY_NOT_ROTATABLE"
+
+    revoked = await keys.RevokeKey(RevokeKeyRequest(key_id=rotated.key.key_id), metadata=face.ann)
+    assert revoked.key.state == KeyState.KEY_STATE_REVOKED
+    refused = await refusal(tenants.ListTenants(ListTenantsRequest(), metadata=of(rotated.secret)))
+    assert (refused.code, refused.message) == (Code.UNAUTHENTICATED, "API key has been deactivated")
+
+    page = await keys.ListKeys(ListKeysRequest(page_size=1, tenant_id="t-ann"), metadata=face.root)
+    rest = await keys.ListKeys(ListKeysRequest(tenant_id="t-ann", page_token=page.next_page_token), metadata=face.root)
+    assert {key.key_id for key in (*page.keys, *rest.keys)} == {made.key.key_id, rotated.key.key_id}
+    assert (await refusal(keys.GetKey(GetKeyRequest(key_id="none"), metadata=face.root))).reason == "KEY_NOT_FOUND"
+    entries = await face.gateway.database.fetch("SELECT source, kind FROM taskgate.ledger WHERE kind LIKE 'key.%'")
+    assert {(row["source"], row["kind"]) for row in entries} == {
+        ("grpc", "key.create"),
+        ("grpc", "key.rotate"),
+        ("grpc", "key.revoke"),
+    }
+
+
+async def test_a_revoked_key_ends_its_watch(face: Any, keys: Any) -> None:
+    request = CreateKeyRequest(name="watch", scope=KeyScope.KEY_SCOPE_READ, tenant_id="t-ann")
+    made = await keys.CreateKey(request, metadata=face.ann)
+    task_id = await face.submit()
+    watch = face.tasks.Watch(WatchRequest(task_id=task_id), metadata=of(made.secret))
+    await watch.read()
+    await keys.RevokeKey(RevokeKeyRequest(key_id=made.key.key_id), metadata=face.ann)
+    async with asyncio.timeout(2):
+        assert await watch.code() is Code.UNAUTHENTICATED
+
+
+async def test_failed_attempts(face: Any, refusal: Any, tenants: Any) -> None:
+    face.gateway.access._attempts._most = 2
+    codes = []
+    for _ in range(4):
+        refused = await refusal(tenants.ListTenants(ListTenantsRequest(), metadata=of(create_key())))
+        codes.append(refused.reason)
+    assert codes == ["UNAUTHENTICATED"] * 2 + ["TOO_MANY_ATTEMPTS"] * 2

@@ -73,16 +73,26 @@ BEGIN
                  (array_agg(mine.role ORDER BY array_position('{owner,admin,member,guest}'::text[], mine.role)))[1] AS role
           FROM (SELECT ut.tenant_id::text AS id, ut.role::text AS role FROM user_tenants ut WHERE ut.user_id = caller
                 UNION ALL
-                SELECT t.id::text, 'owner' FROM tenants t WHERE t.owner_id = caller
-                UNION ALL
-                SELECT t.id::text, 'owner' FROM tenants t WHERE is_admin AND t.id = key_tenant_id) AS mine
-          WHERE key_tenant_id IS NULL OR mine.id = key_tenant_id
+                SELECT t.id::text, 'owner' FROM tenants t WHERE t.owner_id = caller) AS mine
           GROUP BY mine.id) AS one;
-    is_admin := is_admin AND key_tenant_id IS NULL;
     SELECT array_agg(up.project_id::text), array_agg(p.tenant_id::text), array_agg(up.role::text)
     INTO project_ids, project_tenants, project_roles
     FROM user_projects up JOIN projects p ON p.id = up.project_id
-    WHERE up.user_id = caller AND (key_tenant_id IS NULL OR p.tenant_id = key_tenant_id);
+    WHERE up.user_id = caller;
+    IF key_tenant_id IS NOT NULL THEN
+        -- Apart, because few keys are for one tenant, and every further join above would cost all of them.
+        SELECT COALESCE(array_agg(key_tenant_id), '{}'), COALESCE(array_agg(mine.role), '{}')
+        INTO tenant_ids, tenant_roles
+        FROM (SELECT 'owner' AS role FROM tenants t WHERE is_admin AND t.id = key_tenant_id
+              UNION ALL
+              SELECT tenant_roles[array_position(tenant_ids, key_tenant_id)]
+              WHERE NOT is_admin AND key_tenant_id = ANY (tenant_ids)) AS mine;
+        SELECT array_agg(one.id), array_agg(one.tenant), array_agg(one.role)
+        INTO project_ids, project_tenants, project_roles
+        FROM unnest(project_ids, project_tenants, project_roles) AS one (id, tenant, role)
+        WHERE one.tenant = key_tenant_id;
+        is_admin := false;
+    END IF;
 
     project_is_known := false;
     IF asked_project_id IS NOT NULL THEN

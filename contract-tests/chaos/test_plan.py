@@ -43,6 +43,7 @@ class Scene:
         self.world = world
         self.clients = Clients(world, random.Random(5))
         self.moves = Moves(world, self.clients)
+        self.is_over = asyncio.Event()
 
     async def ask(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
         answer = await self.moves.ask(method, path, body, query)
@@ -68,10 +69,10 @@ class Scene:
         return plan
 
     async def send(self) -> None:
-        """Traffic of all four."""
+        """Traffic of all four, until it is over; who has asked gets an answer."""
         number = 0
         async with asyncio.TaskGroup() as group:
-            while True:
+            while not self.is_over.is_set():
                 group.create_task(self.clients.submit_and_meddle(number))
                 number += 1
                 await asyncio.sleep(BETWEEN)
@@ -138,8 +139,8 @@ async def test_a_guardrail_takes_back_exactly_the_tenant_whose_tasks_fail_and_th
     assert stages["overrides"] == []
     assert await rows.rolled_back() == 1
 
-    traffic.cancel()
-    await asyncio.gather(traffic, return_exceptions=True)
+    scene.is_over.set()
+    await traffic
     stuck = await settle(scene.world, len(scene.clients.tasks) / (time.monotonic() - began))
     history = await history_of(scene.world, scene.clients)
     history.stuck, history.changes, history.safe = stuck, scene.moves.changes, scene.moves.safe

@@ -139,7 +139,7 @@ async def test_what_is_given_back_is_in_redis(
     assert "2 of them were in none of redis's lists" in output
     assert await lists(redis) == sorted(tasks)
     assert set((await statuses(rows)).values()) == {"PENDING"}
-    audit = "SELECT detail->>'tasks' FROM taskgate.audit WHERE action = 'release'"
+    audit = "SELECT evidence->>'tasks' FROM taskgate.ledger WHERE kind = 'release'"
     assert await rows.fetchval(audit) == "4"
 
 

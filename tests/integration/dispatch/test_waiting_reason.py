@@ -74,9 +74,13 @@ async def test_no_live_worker_has_the_type(new_task: NewRow, new_worker: NewRow,
     assert await why(task_id) == "it is queued on temporal until a slot is free"
 
 
-async def test_a_group_that_is_locked(new_task: NewRow, new_worker: NewRow, why: Any) -> None:
+async def test_a_group_that_is_locked(database: Database, new_task: NewRow, new_worker: NewRow, why: Any) -> None:
     await new_worker("w1", backend="redis", task_types=["probe"])
-    running = await new_task(state="running")
+    running = await new_task(state="running", attempt=1)
+    await database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id) VALUES ($1, 1, 1, 'redis', 'w1')",
+        running,
+    )
     assert await why(await new_task()) == f"its group g is locked: task {running} runs"
 
 

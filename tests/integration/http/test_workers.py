@@ -37,6 +37,10 @@ async def fleet(database: Database) -> None:
         " ('t-1', 'g', 'add_episode', 't-ann', 'running', 'temporal', 1, 2, 'w-a', now() - interval '90 s', 'q'),"
         " ('t-2', 'g', 'add_episode', 't-ann', 'completed', 'temporal', 1, 1, 'w-a', now(), 'q')"
     )
+    await database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id)"
+        " VALUES ('t-1', 2, 1, 'temporal', 'w-a')"
+    )
 
 
 @pytest.fixture

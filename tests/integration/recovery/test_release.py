@@ -42,5 +42,5 @@ async def test_payloads_are_held_one_at_a_time(database, redis_engine, queue, ne
     assert (done.rows, done.pushed, done.left) == (len(tasks), len(tasks), {})
     assert await queue.llen("queue:group:g") == len(tasks)
     assert peak < 20_000_000
-    audit = "SELECT array_agg((detail->>'tasks')::int) FROM taskgate.audit WHERE action = 'release'"
+    audit = "SELECT array_agg((evidence->>'tasks')::int) FROM taskgate.ledger WHERE kind = 'release'"
     assert await database.fetchval(audit) == [len(tasks)]

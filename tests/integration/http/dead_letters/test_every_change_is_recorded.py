@@ -33,6 +33,8 @@ EXCLUDED = {
     f"POST {API}/schedules/{{schedule_id}}/run": ONE_TASK,
     f"POST {API}/dags/validate": "nothing is changed",
     f"POST {API}/migration/plans/validate": "nothing is changed",
+    f"POST {API}/migration/plans/dry-run": "nothing is changed",
+    f"POST {API}/migration/preview": "nothing is changed",
 }
 CHANGING = {endpoint for endpoint in ENDPOINTS if not endpoint.startswith("GET ")} - EXCLUDED.keys()
 YAML = {"Content-Type": "application/yaml"}

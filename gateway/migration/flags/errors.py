@@ -17,6 +17,15 @@ class StageChangeRefused(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class TasksStranded(StageChangeRefused):
+    """Tasks that are left on Redis would be at stage `complete`."""
+
+    @property
+    def message(self) -> str:
+        """A line for each tenant: nobody reads forty tenants in one line. No client's text is in it."""
+        return str(self.args[0])
+
+
 class FlagUnsound(ApiError):
     """What holds the flag is not valid; the last known flag stays in force."""
 

@@ -10,7 +10,7 @@ from backends.errors import EngineError
 from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
 from gateway.ingress.foreign import resolve
-from gateway.migration.flags.errors import StageChangeRefused
+from gateway.migration.flags.errors import StageChangeRefused, TasksStranded
 from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.overrides import SQL, Executor
 from gateway.routing.query import Scope
@@ -122,8 +122,8 @@ def why_unseen(error: Exception) -> str:
     return "the database lacks tables of the gateway (taskgate db migrate)"
 
 
-def _stranding(left: Sequence[Left]) -> StageChangeRefused:
-    return StageChangeRefused(
+def _stranding(left: Sequence[Left]) -> TasksStranded:
+    return TasksStranded(
         "stage complete says that redis may go, but:\n"
         + "".join(f"  {line}\n" for line in lines(left))
         + "  let them end first (stage live, and a worker on redis; `taskgate migration drain` says what is left and"

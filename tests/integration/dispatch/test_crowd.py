@@ -47,6 +47,15 @@ class SlowEngine(MemoryEngine):
         return [start.ref.task_id for start in self.starts]
 
 
+class ParallelEngine(MemoryEngine):
+    """Takes several starts at once, all quickly, so that its lane learns to give it many."""
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await super().start_workflow(start)
+
+
 @pytest.fixture
 async def engine() -> SlowEngine:
     return SlowEngine(name="redis")
@@ -152,7 +161,7 @@ _FORGET_REWRITES = "DROP TRIGGER count_rewrite ON taskgate.dispatch; DROP FUNCTI
 
 async def test_a_crowd_is_not_written_again_while_it_waits(database: Database, tmp_path: Any) -> None:
     """A fast engine has room for many tasks, the engine of the crowd for few: each of those is marked once."""
-    slow, fast = SlowEngine(name="temporal"), MemoryEngine(name="redis")
+    slow, fast = SlowEngine(name="temporal"), ParallelEngine(name="redis")
     settings = Settings(database_url=database.url, dispatch_concurrency=40, dispatch_sweep_seconds=0.2)
     gateway = build_gateway(settings, engines={"redis": fast, "temporal": slow})
     await gateway.start()

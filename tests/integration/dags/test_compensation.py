@@ -46,6 +46,14 @@ nodes:
     assert document["error"].endswith("; not undone: first")
 
 
+async def events_of_the_last_history(dags: Dags, run_id: str) -> int:
+    """It continues an earlier one."""
+    session = await dags.world.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
+    history = await session.client.get_workflow_handle(f"task-{run_id}").fetch_history()
+    assert history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+    return len(history.events)
+
+
 async def test_it_goes_on_under_a_new_history(dags: Dags) -> None:
     """A hundred nodes to undo, and a limit of 60 events."""
     marks = [f"undo-{secrets.token_hex(3)}-{number}" for number in range(100)]
@@ -60,7 +68,26 @@ async def test_it_goes_on_under_a_new_history(dags: Dags) -> None:
     assert document["error"] == "Node last failed: No handler for task type 'gone_since'"
     ran = [mark for found in RAN.values() for mark in found]
     assert [ran.count(mark) for mark in marks] == [1] * 100
-    session = await dags.world.gateway.engines["temporal"]._connection.session()  # type: ignore[attr-defined]
-    history = await session.client.get_workflow_handle(f"task-{document['run_id']}").fetch_history()
-    assert history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
-    assert len(history.events) < 200
+    assert await events_of_the_last_history(dags, document["run_id"]) < 200
+
+
+async def test_the_items_of_a_fan_out_are_undone_once_each_under_new_histories(dags: Dags) -> None:
+    """A node of 150 items, which are undone at once: more events than a history may have."""
+    do, undo = f"do-{secrets.token_hex(3)}", f"undo-{secrets.token_hex(3)}"
+    document = await dags.run(
+        f"""
+params: {{list: {{type: list}}}}
+nodes:
+  many:
+    type: dag_echo
+    for_each: params.list
+    input: {{mark: {do}}}
+    compensate: {{type: dag_undo, input: {{mark: {undo}}}}}
+  last: {{type: gone_since, needs: [many], on_failure: compensate}}
+""",
+        list=list(range(150)),
+    )
+    assert document["error"] == "Node last failed: No handler for task type 'gone_since'"
+    ran = [mark for found in RAN.values() for mark in found]
+    assert (ran.count(do), ran.count(undo)) == (150, 150)
+    assert await events_of_the_last_history(dags, document["run_id"]) < 200

@@ -117,7 +117,9 @@ async def test_six_submits_when_all_connections_of_a_gateway_vanish(
     headers = {"Authorization": f"Bearer {keys['TASKGATE_KEY_INITECH']}"}
     body = {"type": "add_episode", "payload": {"content": "x"}}
     admin = Database(database_url, size=1)
-    name = await admin.fetchval("SELECT process_id FROM taskgate.process")
+    async with asyncio.timeout(10):
+        while (name := await admin.fetchval("SELECT process_id FROM taskgate.process")) is None:
+            await asyncio.sleep(0.02)
 
     async def submit(client: httpx.AsyncClient) -> tuple[httpx.Response, float]:
         began = time.monotonic()

@@ -22,6 +22,9 @@ async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
     claimed, database, transitions, new_task, new_lease, dead_here, redis_engine, new_bench,
     redis_proxy, distant_redis, new_duties, new_reaper, running, start_of, until,
 ):  # fmt: skip
+    """A gateway dies after it declared a worker lost and before it told Redis, which is away. A living worker claims
+    the task within three seconds of the return of Redis, and its group is free.
+    """
     bench = await new_bench()
     task = await new_task(backend="redis")
     await redis_engine.start_workflow(start_of(task))
@@ -45,10 +48,15 @@ async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
     await until(was_tried_again, 10)
     assert await database.fetchval(DUTIES) == 1 + claimed
     other = await new_bench()
+    await new_lease(other.worker_id, backend="redis", lock_key=13)
     await redis_proxy.restore()
     async with asyncio.timeout(3):
         assert (await other.next()).assignment.task_id == task
-    assert await database.fetchval("SELECT lost_at IS NOT NULL FROM taskgate.process")
+        claim = await transitions.claim(task, "redis", 1, other.worker_id, with_payload=False)
+    assert claim.attempt == 1 + claimed
+    assert await database.fetchval(
+        "SELECT lost_at IS NOT NULL FROM taskgate.process WHERE process_id = $1", bench.worker_id
+    )
 
 
 async def test_an_engine_that_is_gone_for_good_hides_nothing_either(

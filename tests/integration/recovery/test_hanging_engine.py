@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -19,7 +19,6 @@ from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
-LOCK_KEY = 12
 DUTIES = "SELECT kind FROM taskgate.engine_duty WHERE backend = 'temporal'"
 IS_LOST = "SELECT lost_at IS NOT NULL FROM taskgate.process WHERE process_id = $1"
 
@@ -38,6 +37,21 @@ async def gateway(
     await gateway.close()
 
 
+@pytest_asyncio.fixture
+async def lock(database: Database) -> AsyncIterator[Callable[[int], Awaitable[asyncpg.Connection]]]:
+    """The session of a process that holds its lock; it ends with the process."""
+    sessions: list[asyncpg.Connection] = []
+
+    async def hold(lock_key: int) -> asyncpg.Connection:
+        sessions.append(session := await asyncpg.connect(database.url))
+        assert await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCK_CLASS, lock_key)
+        return session
+
+    yield hold
+    for session in sessions:
+        await session.close()
+
+
 @pytest.mark.parametrize(
     ("pending", "host", "is_emptied"),
     [
@@ -49,7 +63,7 @@ async def gateway(
 )
 async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     pending, host, is_emptied, database, gateway, transitions, new_task, new_lease, dead_here, queue, redis_engine,
-    new_bench, temporal_proxy, distant_temporal, start_of, until,
+    new_bench, temporal_proxy, distant_temporal, lock, start_of, until,
 ):  # fmt: skip
     """Temporal swallows all answers, perhaps with a requeue of its own pending. A worker on Redis dies: its task waits
     in Redis again within three seconds.
@@ -62,30 +76,28 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     if pending:
         on_temporal = await new_task(backend="temporal")
         await distant_temporal.start_workflow(start_of(on_temporal))
-        await new_lease("w-temporal", backend="temporal", lock_key=11)
+        session = await lock(11)
+        await new_lease("w-temporal", backend="temporal", lock_key=11, **dead_here)
         assert await transitions.claim(on_temporal, "temporal", 1, "w-temporal", with_payload=False)
     temporal_proxy.swallow_answers()
     if pending:
-        await database.execute(
-            "UPDATE taskgate.process SET host = $1, pid = $2 WHERE process_id = 'w-temporal'", *dead_here.values()
-        )
+        await session.close()
         await until(lambda: database.fetchval(f"SELECT EXISTS ({DUTIES} AND kind = 'requeue')"), 5)
 
-    bench, lease = await new_bench(), await asyncpg.connect(database.url)
+    bench, session = await new_bench(), await lock(12)
     task = await new_task(backend="redis")
     start: WorkflowStart = start_of(task)
     await redis_engine.start_workflow(start)
     await bench.next()
-    assert await lease.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCK_CLASS, LOCK_KEY)
     columns = dead_here if host == "here" else {}
-    await new_lease(bench.worker_id, backend="redis", lock_key=LOCK_KEY, **columns)
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **columns)
     assert await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
     await bench.kill()
     if is_emptied:
         await queue.flushall()
     assert await database.fetchval(IS_LOST, bench.worker_id) is False
 
-    await lease.close()
+    await session.close()
 
     await until(lambda: queue.llen("queue:group:g"), 3)
 

@@ -10,7 +10,6 @@ import pytest
 
 from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
-from backends.temporal.engine import TemporalEngine
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
 #: More than an engine is told at once.
@@ -57,27 +56,6 @@ async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
     assert await database.fetchval(
         "SELECT lost_at IS NOT NULL FROM taskgate.process WHERE process_id = $1", bench.worker_id
     )
-
-
-async def test_an_engine_that_is_gone_for_good_hides_nothing_either(
-    transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of, until
-):
-    """Redis was taken out of the settings with stops untold."""
-    temporal = TemporalEngine(temporal_server, temporal_namespace, timeout=5.0)
-    for _ in range(100):
-        await transitions.stop(await new_task(backend="redis"))
-    victim = await new_task(backend="temporal")
-    start = start_of(victim)
-    await temporal.start_workflow(start)
-    await transitions.stop(victim)
-    running(new_duties(temporal).run())
-
-    async def is_over() -> bool:
-        status = await temporal.get_workflow_status(start.ref)
-        return status is not None and status.state.is_terminal
-
-    await until(is_over, 2)
-    await temporal.close()
 
 
 @pytest.mark.parametrize("kind", ["cancel", "requeue"])

@@ -35,7 +35,8 @@ SET enable_nestloop = off; SET enable_mergejoin = off
 OWNERS = """
 INSERT INTO taskgate.process (process_id, kind, backend, host, pid, version, lock_key, lost_at)
 VALUES ('owner', 'gateway', NULL, 'h', 1, '0', 1, NULL), ('lost', 'worker', 'redis', 'h', 2, '0', 2, now());
-INSERT INTO taskgate.dag_version (tenant_id, name, version, definition, plan, digest) VALUES ('acme', 'n', 1, '{}', '{}', '');
+INSERT INTO taskgate.dag_version (tenant_id, name, version, definition, plan, digest)
+VALUES ('acme', 'n', 1, '{}', '{}', '');
 INSERT INTO taskgate.dag_run (run_id, owner, name, version, params) VALUES ('run', 'acme', 'n', 1, '{}')
 """
 LATER = datetime.now(UTC) + timedelta(hours=1)

@@ -23,9 +23,10 @@ WITH begun AS (
 SELECT task_id FROM started
 
 -- name: merge_ended
--- A legacy worker ended it.
+-- A legacy worker ended it. A run that was never seen to begin, because it was short, is kept as an attempt, too: parity and guardrails
+-- count it. Where no worker stands in the row a person has ended it, and there was no run.
 WITH over AS (
-    SELECT d.task_id, t.status, t.completed_at, t.worker_id, t.error_message
+    SELECT d.task_id, t.status, t.started_at, t.completed_at, t.worker_id, t.error_message
     FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
     WHERE d.phase = 'open' AND d.backend = ANY($1::text[])
       AND t.status IN ('COMPLETED', 'FAILED')
@@ -34,12 +35,18 @@ WITH over AS (
 ), ended AS (
     UPDATE taskgate.dispatch d
     SET state = lower(t.status), finished_at = COALESCE(t.completed_at, now()), owner_id = NULL,
-        worker_id = COALESCE(t.worker_id, d.worker_id)
+        worker_id = COALESCE(t.worker_id, d.worker_id),
+        attempt = d.attempt + CASE WHEN d.state <> 'running' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL THEN 1 ELSE 0 END,
+        claimed_at = CASE WHEN d.state <> 'running' AND t.worker_id IS NOT NULL THEN t.started_at ELSE d.claimed_at END
     FROM over t WHERE d.task_id = t.task_id
-    RETURNING d.task_id, d.attempt, d.state, t.error_message
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.worker_id, COALESCE(d.claimed_at, now()) AS started_at,
+              LEAST(d.finished_at, now()) AS ended_at, d.state, t.error_message, d.stage, d.rule, d.entry_id
 ), history AS (
-    UPDATE taskgate.attempt a SET ended_at = now(), outcome = e.state, error = e.error_message
-    FROM ended e WHERE a.task_id = e.task_id AND a.attempt = e.attempt AND a.outcome IS NULL
+    INSERT INTO taskgate.attempt AS a (task_id, attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error, stage, rule, entry_id)
+    SELECT task_id, attempt, epoch, backend, worker_id, started_at, ended_at, state, error_message, stage, rule, entry_id
+    FROM ended WHERE attempt > 0 AND worker_id IS NOT NULL
+    ON CONFLICT (task_id, attempt) DO UPDATE
+        SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error WHERE a.outcome IS NULL
 )
 SELECT task_id FROM ended
 

@@ -75,7 +75,10 @@ async def test_lost_starts_are_found_though_the_engine_lists_nothing(engine, dat
     await until(lambda: _restarted(engine)(1), 5)
 
 
-async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(engine, database, new_task, until):
+async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(
+    engine, database, new_task, until, monkeypatch
+):
+    monkeypatch.setattr("gateway.recovery.engine_check.ASK_SECONDS", 0.2)
     engine.silent_about = "t00"
     for number in range(LOST):
         await new_task(task_id=f"t{number:02}", backend="temporal")

@@ -13,7 +13,7 @@ import sys
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
+
+if TYPE_CHECKING:
+    from backends.temporal.encryption import EncryptionCodec
 
 
 class TenantRetention(BaseModel):
@@ -73,6 +76,13 @@ class Settings(BaseSettings):
     temporal_address: str | None = Field(None, description="Temporal front end, host:port; unset: no Temporal backend")
     temporal_namespace: str = Field("taskgate", description="Temporal namespace")
     temporal_tls: bool = Field(False, description="Connect to Temporal with TLS")
+    temporal_codec_keys: SecretStr | None = Field(
+        None,
+        description="Keys that payloads are encrypted with on their way through Temporal, a line `<key id> <32 bytes in base64>` each; the first one encrypts, all decrypt; unset: not encrypted",
+    )
+    temporal_codec_keys_file: Path | None = Field(
+        None, description="A file with such lines instead; read again when it changes"
+    )
     graph_url: str | None = Field(None, description="Neo4j, bolt://[user:password@]host:port")
     upstream_url: str | None = Field(None, description="MemStack API server that gets every other /api/v1 path")
 
@@ -471,6 +481,16 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _payloads_can_be_encrypted(self) -> Settings:
+        if self.temporal_codec_keys is not None and self.temporal_codec_keys_file is not None:
+            raise ValueError("set TASKGATE_TEMPORAL_CODEC_KEYS or TASKGATE_TEMPORAL_CODEC_KEYS_FILE, not both")
+        try:
+            self.payload_codec()
+        except ValueError as error:
+            raise ValueError(f"the keys of TASKGATE_TEMPORAL_CODEC_KEYS cannot be used: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _source_is_there(self) -> Settings:
         if self.flag_source == "file" and self.flags_file is None:
             raise ValueError("TASKGATE_FLAG_SOURCE is file: set TASKGATE_FLAGS_FILE")
@@ -497,6 +517,15 @@ class Settings(BaseSettings):
         if deletes and self.retention_export is None:
             raise ValueError("rows of task_logs are deleted only after an export: set TASKGATE_RETENTION_EXPORT")
         return self
+
+    def payload_codec(self) -> EncryptionCodec | None:
+        """What encrypts payloads on their way through Temporal; None: nothing does."""
+        if self.temporal_codec_keys is None and self.temporal_codec_keys_file is None:
+            return None
+        from backends.temporal.encryption import codec_of
+
+        keys = self.temporal_codec_keys
+        return codec_of(None if keys is None else keys.get_secret_value(), self.temporal_codec_keys_file)
 
     @property
     def flag_owner(self) -> Literal["database", "file", "launchdarkly"]:

@@ -13,22 +13,26 @@ from gateway.storage.driver_errors import uncertain
 
 #: Rows of one transaction.
 LARGEST_BATCH = 100
+#: Transactions at once: PostgreSQL writes one while the gateway prepares the other. With one, 16 clients over gRPC have
+#: a quarter less accepted a second (464 against 606, the median of five rounds in turns).
+WRITERS = 2
 
 Row = tuple[Any, ...]
 
 
 class Acceptances:
-    """Runs `statement` once for each row; rows that wait at the same time share a transaction.
+    """Runs `one` for a row, and `many` for the rows that wait at the same time, which are given by column.
 
-    A single row is written at once, and those that come meanwhile together after it: there is one transaction at a
-    time. A row that PostgreSQL refuses fails alone. `statement` may not wait for other transactions: everybody would.
+    A single row is written at once; those that come while all writers are busy are written together after it. A row
+    that PostgreSQL refuses fails alone. The statements may not wait for other transactions: everybody would.
     """
 
-    def __init__(self, database: Database, statement: str) -> None:
+    def __init__(self, database: Database, *, one: str, many: str) -> None:
         self._db = database
-        self._statement = statement
+        self._one, self._many = one, many
         self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._writing = 0
+        self._writers: set[asyncio.Task[None]] = set()
 
     async def add(self, row: Row) -> None:
         """Return when the row is committed.
@@ -37,8 +41,11 @@ class Acceptances:
         """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write(), name="accept")
+        if self._writing < WRITERS:
+            self._writing += 1
+            writer = asyncio.create_task(self._write(), name="accept")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
         await committed
 
     async def _write(self) -> None:
@@ -46,7 +53,7 @@ class Acceptances:
             await self._write_all()
         finally:
             # No await since `_waiting` was checked: a row that comes from now on starts a new writer.
-            self._writer = None
+            self._writing -= 1
 
     async def _write_all(self) -> None:
         while self._waiting:
@@ -72,9 +79,9 @@ class Acceptances:
         async with self._db.acquire() as connection:
             with uncertain():
                 if len(rows) == 1:
-                    await connection.execute(self._statement, *rows[0])
+                    await connection.execute(self._one, *rows[0])
                 else:
-                    await connection.executemany(self._statement, rows)
+                    await connection.execute(self._many, *(list(column) for column in zip(*rows, strict=True)))
 
     async def _each(self, batch: list[tuple[Row, asyncio.Future[None]]]) -> None:
         """One row was refused, and all were rolled back: write each by itself."""

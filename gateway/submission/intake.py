@@ -62,7 +62,7 @@ class Intake:
         trace: Tracer = no_trace,
     ) -> None:
         self._db = database
-        self._acceptances = Acceptances(database, SQL.accept)
+        self._acceptances = Acceptances(database, one=SQL.accept, many=SQL.accept_many)
         self._unique_keys = UniqueKeys(database)
         self._dispatcher = dispatcher
         self._quotas = quotas

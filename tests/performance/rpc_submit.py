@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import grpc
+import httpx
 from taskgate.v1 import NewTask, SubmitRequest
 
 from deploy.local.env import read_env
@@ -26,6 +27,7 @@ from tests.performance.table import paired_ratio, percentiles
 CONNECTIONS = 16
 REQUESTS = 4000
 ROUNDS = 11
+TENANT = "initech"
 METHOD = "/taskgate.v1.TaskService/Submit"
 PAYLOAD = {"content": "Ada Lovelace met Charles Babbage in London. " * 10, "name": "bench", "source_type": "text"}
 
@@ -94,8 +96,25 @@ async def settle(db: asyncpg.Connection) -> None:
         await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def paused(variables: dict[str, str]) -> AsyncIterator[None]:
+    """The tenant's tasks are accepted and do not start."""
+    headers = {"Authorization": f"Bearer {variables['TASKGATE_ADMIN_KEY']}"}
+    async with httpx.AsyncClient(base_url=variables["TASKGATE_URL"], headers=headers) as http:
+        answer = await http.post("/gateway/v1/pauses", json={"tenant_id": TENANT, "why": "bench"})
+        answer.raise_for_status()
+        try:
+            yield
+        finally:
+            (await http.delete(f"/gateway/v1/pauses/{answer.json()['pause_id']}")).raise_for_status()
+
+
 async def run(stack: EmbeddedStack) -> dict[str, Any]:
-    """Latency of one client alone; throughput of 16; and the same of a bare servicer."""
+    """Latency of one client alone; throughput of 16, with the tasks' runs and without; and the same of a bare servicer.
+
+    A bare servicer runs nothing. What the gateway accepts is started and run meanwhile, on the same cores: the rounds
+    `accepted` leave that out, by a pause of the tenant.
+    """
     async with bare_servicer(stack.database_url) as bare:
         return await compare(stack, bare)
 
@@ -114,6 +133,7 @@ async def compare(stack: EmbeddedStack, bare: str) -> dict[str, Any]:
 
     latencies: dict[str, list[float]] = {"http": [], "grpc": [], "bare": []}
     rates: dict[str, list[float]] = {"http": [], "grpc": [], "bare": []}
+    accepted: dict[str, list[float]] = {"grpc": [], "bare": []}
     db = await asyncpg.connect(stack.database_url)
     try:
         for face in rates:
@@ -128,6 +148,11 @@ async def compare(stack: EmbeddedStack, bare: str) -> dict[str, Any]:
                 await settle(db)
                 _, rate = await measure(face, REQUESTS, CONNECTIONS)
                 rates[face].append(rate)
+            for face in (face for face in faces if face in accepted):
+                await settle(db)
+                async with paused(variables):
+                    _, rate = await measure(face, REQUESTS, CONNECTIONS)
+                accepted[face].append(rate)
     finally:
         await db.close()
     figures: dict[str, Any] = {
@@ -138,4 +163,7 @@ async def compare(stack: EmbeddedStack, bare: str) -> dict[str, Any]:
             "per_s": paired_ratio(rates["grpc"], rates[other]),
             "p95": round(figures["grpc"]["p95_ms"] / figures[other]["p95_ms"], 2),
         }
+    figures["accepted"] = {face: round(sorted(values)[ROUNDS // 2], 1) for face, values in accepted.items()} | {
+        "to_bare": paired_ratio(accepted["grpc"], accepted["bare"])
+    }
     return figures

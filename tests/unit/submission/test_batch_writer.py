@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from gateway.storage.database import Database
-from gateway.submission.batch_writer import Acceptances
+from gateway.submission.batch_writer import WRITERS, Acceptances
 
 
 class Disk:
@@ -22,11 +22,8 @@ class Disk:
     async def acquire(self) -> AsyncIterator[Disk]:
         yield self
 
-    async def execute(self, statement: str, *row: Any) -> None:
-        await self.executemany(statement, [row])
-
-    async def executemany(self, _statement: str, rows: list[Any]) -> None:
-        self.rows.append(len(rows))
+    async def execute(self, statement: str, *given: Any) -> None:
+        self.rows.append(1 if statement == "one" else len(given[0]))
         commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.commits.append(commit)
         await commit
@@ -40,7 +37,7 @@ async def until(disk: Disk, commits: int) -> None:
 
 async def test_a_row_that_comes_as_the_last_writer_ends_is_written() -> None:
     disk = Disk()
-    acceptances = Acceptances(cast(Database, disk), "statement")
+    acceptances = Acceptances(cast(Database, disk), one="one", many="many")
     first = asyncio.create_task(acceptances.add(("first",)))
     await until(disk, 1)
     # The writer hears of its commit, and ends, in the same round of the loop in which the next row comes.
@@ -52,15 +49,20 @@ async def test_a_row_that_comes_as_the_last_writer_ends_is_written() -> None:
     await late
 
 
-async def test_rows_that_come_during_a_commit_share_the_next() -> None:
+async def test_rows_that_come_while_all_writers_are_busy_share_the_next_commit() -> None:
     disk = Disk()
-    acceptances = Acceptances(cast(Database, disk), "statement")
-    first = asyncio.create_task(acceptances.add(("first",)))
-    await until(disk, 1)
+    acceptances = Acceptances(cast(Database, disk), one="one", many="many")
+    busy = []
+    for number in range(WRITERS):
+        busy.append(asyncio.create_task(acceptances.add((number,))))
+        await until(disk, number + 1)
     rest = [asyncio.create_task(acceptances.add((number,))) for number in range(5)]
-    await asyncio.sleep(0)
-    disk.commits[0].set_result(None)
-    await until(disk, 2)
-    disk.commits[1].set_result(None)
-    await asyncio.gather(first, *rest)
-    assert disk.rows == [1, 5]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert disk.rows == [1] * WRITERS
+    disk.commits[-1].set_result(None)
+    await until(disk, WRITERS + 1)
+    for commit in (*disk.commits[:-2], disk.commits[-1]):
+        commit.set_result(None)
+    await asyncio.gather(*busy, *rest)
+    assert disk.rows == [1] * WRITERS + [5]

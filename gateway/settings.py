@@ -5,11 +5,15 @@ It is one class, and longer than other modules, so that one place answers which 
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import sys
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -18,6 +22,7 @@ from pydantic import (
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -39,6 +44,21 @@ class TenantRetention(BaseModel):
     task_days: float | None = Field(None, ge=1)
     task_log_days: float | None = Field(None, ge=1)
     schedule_history_days: float | None = Field(None, ge=1)
+
+
+_WEB: Final = ("http", "https")
+_SCHEMES: Final = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "graph_url": ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"),
+    "upstream_url": _WEB,
+    "llm_url": _WEB,
+    "embedder_url": _WEB,
+    "launchdarkly_base_url": _WEB,
+    "launchdarkly_api_url": _WEB,
+    "guardrail_webhook_url": _WEB,
+}
+_LOG_LEVELS: Final = tuple(logging.getLevelNamesMapping())
 
 
 class Settings(BaseSettings):
@@ -68,12 +88,12 @@ class Settings(BaseSettings):
 
     # Faces --------------------------------------------------------------------------------------------------
     http_host: str = Field("127.0.0.1", description="Address of the HTTP face")
-    http_port: int = Field(8080, description="Port of the HTTP face")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP face")
     allowed_origins: list[str] = Field(
         ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: all"
     )
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
-    grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC face; 0: a free one")
     grpc_enabled: bool = Field(True, description="Serve gRPC")
     grpc_reflection: bool = Field(True, description="gRPC clients may ask for the protos (grpcurl, without a key)")
     grpc_tls_certificate: Path | None = Field(None, description="PEM chain of the gRPC face; unset: no TLS")
@@ -416,6 +436,38 @@ class Settings(BaseSettings):
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
 
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        name = info.field_name or ""
+        if not value and cls.model_fields[name].default is None:
+            return None
+        if (value or "").partition("://")[0] not in _SCHEMES[name]:
+            raise ValueError(f"not an address that begins with {' or '.join(f'{each}://' for each in _SCHEMES[name])}")
+        return value
+
+    @field_validator("temporal_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", value):
+            raise ValueError("not host:port")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if value != "*":
+                ip_network(value, strict=False)
+        return values
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in _LOG_LEVELS:
+            raise ValueError(f"not one of {', '.join(_LOG_LEVELS)}")
+        return value
+
     @field_validator("callback_ports")
     @classmethod
     def _ports(cls, texts: list[str]) -> list[str]:
@@ -503,11 +555,14 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except SettingsError as error:
-        _refuse(str(error))
+        name = error.args[0].split('"')[1]
+        example = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
+        _refuse(f"TASKGATE_{name.upper()}: this is not JSON, such as {example}")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = f"TASKGATE_{first['loc'][0]}".upper() if first["loc"] else "settings"
-        _refuse(f"{name}: {first['msg']}")
+        field, *inside = first["loc"] or ("",)
+        name = f"TASKGATE_{field}".upper() if field else "settings"
+        _refuse(": ".join([name, *map(str, inside), first["msg"].removeprefix("Value error, ")]))
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -87,9 +87,9 @@ def test_the_deepest_allowed_level() -> None:
     ],
 )
 def test_fields_given_twice(body: bytes, paths: list[Any]) -> None:
-    assert repeated_fields(body, decode_json(body, max_depth=DEPTH)) == paths
+    assert repeated_fields(body) == paths
 
 
 def test_a_hundred_are_named() -> None:
     body = b'{"l": [' + b",".join([b'{"a": 1, "a": 2}'] * 5000) + b"]}"
-    assert len(repeated_fields(body, decode_json(body, max_depth=DEPTH))) == 100
+    assert len(repeated_fields(body)) == 100

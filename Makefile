@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo test bench chaos lint types proto venv lock clean
+.PHONY: help up cluster down status demo test bench chaos lint types proto venv lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -13,6 +13,9 @@ help: ## List the targets
 
 up: venv ## Start the embedded stack (builds what is missing), print addresses and keys
 	@$(BIN)/python -m deploy.local up
+
+cluster: venv ## As `make up`, with three Temporal nodes behind one address (HAProxy)
+	@$(BIN)/python -m deploy.local up --temporal-nodes 3
 
 down: venv ## Stop what `make up` started
 	@$(BIN)/python -m deploy.local down

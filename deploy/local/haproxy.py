@@ -61,10 +61,12 @@ class HaproxyPart(Part):
     A server that is left out has an address at which nobody listens.
     """
 
-    def __init__(self, directory: Path, report: Report, servers: Mapping[str, str], *, port: int = 0) -> None:
-        super().__init__("haproxy", directory, port or free_port(), report)
+    def __init__(
+        self, directory: Path, report: Report, servers: Mapping[str, str], *, port: int = 0, name: str = "haproxy"
+    ) -> None:
+        super().__init__(name, directory, port or free_port(), report)
         self._listen = {"PROXY_HTTP": free_port(), "PROXY_GRPC": free_port(), "PROXY_TEMPORAL": self.port}
-        self._servers = dict(servers)
+        self.servers = dict(servers)
         self._program: HaproxyProgram | None = None
 
     @property
@@ -93,9 +95,9 @@ class HaproxyPart(Part):
         names = [f"GATEWAY_{number}{face}" for number in (1, 2) for face in ("", "_GRPC")]
         nobody = dict.fromkeys([*names, *(f"TEMPORAL_{number}" for number in (1, 2, 3))], "127.0.0.1:1")
         listen = {name: f"127.0.0.1:{port}" for name, port in self._listen.items()}
-        environment = {**nobody, **self._servers, **listen, **self._program.environment}
+        environment = {**nobody, **self.servers, **listen, **self._program.environment}
         return Command([str(self._program.path), "-db", "-f", str(CONFIG)], environment)
 
     async def healthy(self) -> bool:
         """Whether it listens."""
-        return not any(is_free(port) for port in self._listen.values())
+        return not is_free(self.port)

@@ -105,7 +105,7 @@ class Moves:
             return
         self.is_guarded, self.guarded = True, tenant
         try:
-            async with asyncio.timeout(BACK_SECONDS):
+            async with self.planner.turn, asyncio.timeout(BACK_SECONDS):
                 await self._be_taken_back(tenant)
         except TimeoutError:
             print(f"the guardrail of {tenant} took nothing back within {BACK_SECONDS:g} s", flush=True)
@@ -166,8 +166,18 @@ class Moves:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def ramp_down(self, tenant: str) -> None:
-        """With tasks in Redis that must move; returns when some have, unless faults keep them there."""
+        """With tasks in Redis that must move; returns when some have, unless faults keep them there.
+
+        Plans move everybody away from Redis, so they wait as long as no rampdown has moved anything.
+        """
         self.has_ramped_down = True
+        if self._world.count_moved():
+            await self._ramp_down(tenant)
+        else:
+            async with self.planner.turn:
+                await self._ramp_down(tenant)
+
+    async def _ramp_down(self, tenant: str) -> None:
         await self.fill_redis(tenant)
         before, deadline = self._world.count_moved(), time.monotonic() + MOVE_SECONDS
         await self.set_stage(tenant, Stage.RAMPDOWN)

@@ -107,7 +107,15 @@ class Settings(BaseSettings):
     grpc_keepalive_timeout_seconds: float = Field(
         10.0, ge=1, description="A gRPC ping without an answer ends the connection"
     )
-    drain_seconds: float = Field(10.0, ge=0, description="Grace for requests under way when the gateway is told to end")
+    leave_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="A gateway that is told to end serves on for this long while `ready` answers 503, so that proxies send requests elsewhere; 0: there is no proxy",
+    )
+    drain_seconds: float = Field(
+        10.0, ge=0, description="Grace for requests under way when the gateway is told to end, after `leave_seconds`"
+    )
     max_batch_tasks: int = Field(10_000, ge=1, description="Tasks in one batch")
     max_batch_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of all tasks of one batch")
     max_body_bytes: int = Field(

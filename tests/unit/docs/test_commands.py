@@ -13,7 +13,7 @@ from tests.unit.cli.parsing import UsageError, command_of, parses
 from tests.unit.docs.test_links import PAGES, ROOT
 
 #: A line at a prompt, with those that continue it.
-_LINE = re.compile(r"^\$ ((?:.*\\\n)*.*)", re.MULTILINE)
+_LINE = re.compile(r"^ *(?:\$ |    (?=taskgate ))((?:.*\\\n)*.*)", re.MULTILINE)
 _INLINE = re.compile(r"`taskgate ([a-z][a-z -]*)")
 
 

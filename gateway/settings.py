@@ -5,11 +5,15 @@ It is one class, and longer than other modules, so that one place answers which 
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import sys
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -18,6 +22,7 @@ from pydantic import (
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,6 +31,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
+
+if TYPE_CHECKING:
+    from backends.temporal.encryption import EncryptionCodec
 
 
 class TenantRetention(BaseModel):
@@ -36,6 +44,21 @@ class TenantRetention(BaseModel):
     task_days: float | None = Field(None, ge=1)
     task_log_days: float | None = Field(None, ge=1)
     schedule_history_days: float | None = Field(None, ge=1)
+
+
+_WEB: Final = ("http", "https")
+_SCHEMES: Final = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "graph_url": ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"),
+    "upstream_url": _WEB,
+    "llm_url": _WEB,
+    "embedder_url": _WEB,
+    "launchdarkly_base_url": _WEB,
+    "launchdarkly_api_url": _WEB,
+    "guardrail_webhook_url": _WEB,
+}
+_LOG_LEVELS: Final = tuple(logging.getLevelNamesMapping())
 
 
 class Settings(BaseSettings):
@@ -53,17 +76,24 @@ class Settings(BaseSettings):
     temporal_address: str | None = Field(None, description="Temporal front end, host:port; unset: no Temporal backend")
     temporal_namespace: str = Field("taskgate", description="Temporal namespace")
     temporal_tls: bool = Field(False, description="Connect to Temporal with TLS")
+    temporal_codec_keys: SecretStr | None = Field(
+        None,
+        description="Keys that payloads are encrypted with on their way through Temporal, a line `<key id> <32 bytes in base64>` each; the first one encrypts, all decrypt; unset: not encrypted",
+    )
+    temporal_codec_keys_file: Path | None = Field(
+        None, description="A file with such lines instead; read again when it changes"
+    )
     graph_url: str | None = Field(None, description="Neo4j, bolt://[user:password@]host:port")
     upstream_url: str | None = Field(None, description="MemStack API server that gets every other /api/v1 path")
 
     # Faces --------------------------------------------------------------------------------------------------
     http_host: str = Field("127.0.0.1", description="Address of the HTTP face")
-    http_port: int = Field(8080, description="Port of the HTTP face")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP face")
     allowed_origins: list[str] = Field(
         ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: all"
     )
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
-    grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC face; 0: a free one")
     grpc_enabled: bool = Field(True, description="Serve gRPC")
     grpc_reflection: bool = Field(True, description="gRPC clients may ask for the protos (grpcurl, without a key)")
     grpc_tls_certificate: Path | None = Field(None, description="PEM chain of the gRPC face; unset: no TLS")
@@ -414,6 +444,38 @@ class Settings(BaseSettings):
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
 
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        name = info.field_name or ""
+        if not value and cls.model_fields[name].default is None:
+            return None
+        if (value or "").partition("://")[0] not in _SCHEMES[name]:
+            raise ValueError(f"not an address that begins with {' or '.join(f'{each}://' for each in _SCHEMES[name])}")
+        return value
+
+    @field_validator("temporal_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", value):
+            raise ValueError("not host:port")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if value != "*":
+                ip_network(value, strict=False)
+        return values
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in _LOG_LEVELS:
+            raise ValueError(f"not one of {', '.join(_LOG_LEVELS)}")
+        return value
+
     @field_validator("callback_ports")
     @classmethod
     def _ports(cls, texts: list[str]) -> list[str]:
@@ -425,6 +487,16 @@ class Settings(BaseSettings):
     def _sound_rules(cls, value: list[str]) -> list[str]:
         Redaction.of(value)
         return value
+
+    @model_validator(mode="after")
+    def _payloads_can_be_encrypted(self) -> Settings:
+        if self.temporal_codec_keys is not None and self.temporal_codec_keys_file is not None:
+            raise ValueError("set TASKGATE_TEMPORAL_CODEC_KEYS or TASKGATE_TEMPORAL_CODEC_KEYS_FILE, not both")
+        try:
+            self.payload_codec()
+        except ValueError as error:
+            raise ValueError(f"the keys of TASKGATE_TEMPORAL_CODEC_KEYS cannot be used: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Settings:
@@ -454,6 +526,15 @@ class Settings(BaseSettings):
             raise ValueError("rows of task_logs are deleted only after an export: set TASKGATE_RETENTION_EXPORT")
         return self
 
+    def payload_codec(self) -> EncryptionCodec | None:
+        """What encrypts payloads on their way through Temporal; None: nothing does."""
+        if self.temporal_codec_keys is None and self.temporal_codec_keys_file is None:
+            return None
+        from backends.temporal.encryption import codec_of
+
+        keys = self.temporal_codec_keys
+        return codec_of(None if keys is None else keys.get_secret_value(), self.temporal_codec_keys_file)
+
     @property
     def flag_owner(self) -> Literal["database", "file", "launchdarkly"]:
         """What holds the flag."""
@@ -482,11 +563,14 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except SettingsError as error:
-        _refuse(str(error))
+        name = error.args[0].split('"')[1]
+        example = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
+        _refuse(f"TASKGATE_{name.upper()}: this is not JSON, such as {example}")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = f"TASKGATE_{first['loc'][0]}".upper() if first["loc"] else "settings"
-        _refuse(f"{name}: {first['msg']}")
+        field, *inside = first["loc"] or ("",)
+        name = f"TASKGATE_{field}".upper() if field else "settings"
+        _refuse(": ".join([name, *map(str, inside), first["msg"].removeprefix("Value error, ")]))
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -185,12 +185,13 @@ def _check_views(task_id: str, seen: Seen, status: str, engine: str) -> Iterable
 
 
 def _check_legacy(task_id: str, seen: Seen, runs: list[_Run], attempts: list[AttemptRow]) -> Iterable[Violation]:
-    """Unmodified legacy workers claim nothing, note no attempt, and do not hear of a stop (T2, R9).
+    """Unmodified legacy workers claim nothing and do not hear of a stop (T2, R9); the reconciler notes their attempts.
 
     What can be demanded where one of them ran a task: it begins again only because of a retry, of a failure or of a
     lost worker, and it never runs on both backends without a retry.
     """
-    reasons = len(seen.retries) + sum(row.outcome in ("failed", "lost") for row in attempts)
+    causes = attempts if seen.stops else [row for row in attempts if row.outcome != "failed" or row != attempts[-1]]
+    reasons = len(seen.retries) + sum(row.outcome in ("failed", "lost") for row in causes)
     if len(runs) > 1 + reasons:
         yield Violation("unexplained", task_id, f"{len(runs)} runs beside a legacy worker, {reasons} reasons for more")
     if "temporal" in {run.by for run in runs} and not seen.retries:

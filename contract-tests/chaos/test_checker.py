@@ -251,6 +251,11 @@ def run_again_by_recovery(history: History) -> None:
     history.effects += [Effect("c", "c2", "start", 3.0, 21, "legacy"), Effect("c", "c2", "end", 4.0, 21, "legacy")]
 
 
+def run_again_after_its_end(history: History) -> None:
+    run_again_by_recovery(history)
+    history.attempts = {**history.attempts, "c": [AttemptRow(1, "failed")]}
+
+
 def run_on_the_other_backend_too(history: History) -> None:
     history.attempts = {**history.attempts, "c": [AttemptRow(1, "failed")]}
     history.effects += [Effect("c", "c2", "start", 3.0, 11, "temporal"), Effect("c", "c2", "end", 4.0, 11, "temporal")]
@@ -264,6 +269,7 @@ def stopped_long_before(history: History) -> None:
     ("spoil", "rule"),
     [
         (run_again_by_recovery, "unexplained"),
+        (run_again_after_its_end, "unexplained"),
         (run_on_the_other_backend_too, "backends"),
         (stopped_long_before, "stopped"),
     ],

@@ -15,16 +15,16 @@ from typing import Any
 import orjson
 
 from gateway.access.attempts import FailedAttempts
-from gateway.access.batched_lookup import BatchedLookups, Lookup
+from gateway.access.batched_lookup import SUSPECT_PAUSE, BatchedLookups, Lookup
+from gateway.access.buckets import Buckets
 from gateway.access.groups import MAINTENANCE, SHARED_GROUP, covers_tenant, groups_of_tenant, own_group
-from gateway.access.key_rates import KeyRates
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Only, Placement, Tier
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
 from gateway.access.verbs import ASKED, Asked, KeyScope, Verb
-from gateway.errors import Forbidden, Unauthenticated
+from gateway.errors import Forbidden, KeyRateExceeded, Unauthenticated
 from gateway.graph.duplicates import ALL_GROUPS
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -80,16 +80,17 @@ class Access:
     ) -> None:
         """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there.
 
-        `failed_attempts` of an address in a minute are answered; 0: any number.
+        `failed_attempts` of an address in a minute are told what is wrong with the key; 0: any number.
         """
         self._db = database
         self._is_shared = shared_default_group
         self._enforce_legacy = enforce_legacy
         self._lookups = BatchedLookups(database)
+        self._slow_lookups = BatchedLookups(database, pause=SUSPECT_PAUSE)
         self._use = KeyUse(database)
         self._watch = KeyWatch(database, listener)
         self._attempts = FailedAttempts(failed_attempts)
-        self._rates = KeyRates()
+        self._rates = Buckets()
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header, who may do what it asks for somewhere.
@@ -165,8 +166,8 @@ class Access:
     async def _ask(self, lookup: Lookup) -> Any:
         """The row of a valid key. Raises `Unauthenticated`, `TooManyAttempts`."""
         asked = ASKED.get()
-        self._attempts.check(asked.address, lookup.key_hash)
-        row = await self._lookups.ask(lookup)
+        is_suspect = self._attempts.is_suspect(asked.address, lookup.key_hash)
+        row = await (self._slow_lookups if is_suspect else self._lookups).ask(lookup)
         try:
             _check_valid(row)
         except Unauthenticated:
@@ -175,13 +176,16 @@ class Access:
         self._attempts.succeeded(lookup.key_hash)
         return row
 
+    def _charge(self, key_id: str, per_minute: int | None) -> None:
+        if per_minute is not None and (wait := self._rates.take(key_id, per_minute)):
+            raise KeyRateExceeded(f"This key may make {per_minute} requests a minute.", retry_after=wait)
+
     def _identify(self, row: Any, lookup: Lookup) -> Caller:
         asked, key_id = ASKED.get(), row["key_id"]
         if not asked.key_id:  # a request counts once
             asked.key_id = key_id
             self._use.note(key_id, asked.address)
-            if row["key_per_minute"] is not None:
-                self._rates.charge(key_id, row["key_per_minute"])
+            self._charge(key_id, row["key_per_minute"])
         scope = None if row["key_scope"] is None else KeyScope[row["key_scope"].upper()]
         # Clients of legacy endpoints have keys without a scope; whoever makes one with a scope wants it held to that.
         tolerated = asked.is_legacy and not self._enforce_legacy and scope is None

@@ -20,6 +20,8 @@ SQL = Queries("gateway.access", "access.sql")
 
 #: Lookups in one statement.
 LARGEST_BATCH = 200
+#: Pause between statements about keys that are likely wrong (seconds): 2,000 keys a second at most.
+SUSPECT_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,11 @@ class Lookup:
 class BatchedLookups:
     """Asks the database; as many callers as like to may ask at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, pause: float = 0.0) -> None:
+        """`pause`: seconds from one statement to the next, at least."""
         self._db = database
+        self._pause = pause
+        self._next_at = 0.0
         self._open: deque[tuple[Lookup, asyncio.Future[Any]]] = deque()
         self._asking: asyncio.Task[None] | None = None
 
@@ -51,6 +56,10 @@ class BatchedLookups:
     async def _answer_all(self) -> None:
         try:
             while self._open:
+                if self._pause:
+                    clock = asyncio.get_running_loop().time
+                    await asyncio.sleep(max(0.0, self._next_at - clock()))
+                    self._next_at = clock() + self._pause
                 batch = [self._open.popleft() for _ in range(min(len(self._open), LARGEST_BATCH))]
                 # Who has gone away in the meantime needs no answer.
                 await self._answer([(lookup, answer) for lookup, answer in batch if not answer.done()])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.access.verbs import ASKED
-from gateway.audit.writer import AnyConnection, NewEntry, append_entry
+from gateway.audit.chain import Entry, evidence_text
+from gateway.audit.writer import AnyConnection, append_entry
 from gateway.observability.logs import field_of_log
 
 
@@ -44,13 +44,7 @@ async def record(connection: AnyConnection, act: Act) -> int:
         request = {"request_id": field_of_log("request_id"), "address": asked.address, "key_id": asked.key_id}
         evidence["request"] = {name: value for name, value in request.items() if value}
     source = act.source if asked is None else asked.face
-    return await append_entry(
-        connection,
-        NewEntry(
-            act.action, source, act.subject, _text(act.before), _text(act.after), act.who, act.why or "", "", evidence
-        ),
-    )
-
-
-def _text(facts: Mapping[str, Any] | None) -> str | None:
-    return None if facts is None else json.dumps(facts, sort_keys=True, default=str)
+    before, after = (None if facts is None else evidence_text(facts) for facts in (act.before, act.after))
+    who, why = act.who, act.why or ""
+    entry = Entry(act.action, source, act.subject, before, after, who, why, "", evidence_text(evidence))
+    return await append_entry(connection, entry)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 #: What the first entry stands on.
 OPENING: Final = bytes(32)
@@ -14,10 +15,8 @@ OPENING: Final = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the ledger, as its hash covers it. `evidence` is the JSON as it was written."""
+    """What an entry says; its number and time come with the writing. `evidence` is JSON, as it is written."""
 
-    id: int
-    at: datetime
     kind: str
     source: str
     scope: str
@@ -29,20 +28,13 @@ class Entry:
     evidence: str
 
 
-def hash_of(previous: bytes, entry: Entry) -> bytes:
+def evidence_text(evidence: Mapping[str, Any]) -> str:
+    """The evidence of an entry as JSON."""
+    return json.dumps(evidence, sort_keys=True, default=str)
+
+
+def hash_of(previous: bytes, entry_id: int, at: datetime, entry: Entry) -> bytes:
     """The hash of an entry that follows the one with the hash `previous`."""
-    fields = [
-        previous.hex(),
-        entry.id,
-        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        entry.kind,
-        entry.source,
-        entry.scope,
-        entry.before,
-        entry.after,
-        entry.who,
-        entry.why,
-        entry.version,
-        entry.evidence,
-    ]
+    time = at.astimezone(UTC).isoformat(timespec="microseconds")
+    fields = [previous.hex(), entry_id, time, *astuple(entry)]
     return hashlib.sha256(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode()).digest()

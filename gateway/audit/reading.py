@@ -51,14 +51,13 @@ class AuditTrail:
         return entries, cursor_in(_ENTRIES, entries[-1]["id"]) if len(rows) > limit else None
 
     async def events(
-        self, which: EntryFilter, *, cursor: str | None, limit: int
+        self, which: EntryFilter, *, cursor: str | None, limit: int, after: int | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """CloudEvents, the oldest first, and the cursor to ask on with, now or later; None: there was none at all.
 
-        The id of an event is taken for the cursor after it: exports keep those.
+        `after`: only those after the event with this id.
         """
-        is_id = cursor is not None and cursor.isascii() and cursor.isdecimal() and len(cursor) < 19
-        rows = await self._rows(which, limit, after=int(cursor or 0) if is_id else _number(cursor, _EVENTS) or 0)
+        rows = await self._rows(which, limit, after=max(_number(cursor, _EVENTS) or 0, after or 0))
         last = cursor_in(_EVENTS, rows[-1]["id"]) if rows else cursor
         return [event_of(_entry(row), self._source) for row in rows], last
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import astuple
+from typing import TypeAlias
 
 import asyncpg
 
@@ -19,21 +18,6 @@ from gateway.storage.queries import Queries
 SQL = Queries("gateway.audit", "audit.sql")
 
 AnyConnection: TypeAlias = "type_Connection | asyncpg.Connection"
-
-
-@dataclass(frozen=True, slots=True)
-class NewEntry:
-    """What an entry says; its number, time and hashes come with the writing (`gateway.audit.chain.Entry`)."""
-
-    kind: str
-    source: str
-    scope: str
-    before: str | None
-    after: str | None
-    who: str
-    why: str
-    version: str = ""
-    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -51,7 +35,7 @@ async def lock(connection: AnyConnection) -> None:
     await connection.execute(SQL.lock_chain)
 
 
-async def append_entry(connection: AnyConnection, new: NewEntry) -> int:
+async def append_entry(connection: AnyConnection, entry: Entry) -> int:
     """Write the entry, as part of the transaction of the change itself; its id.
 
     Others who append wait until that transaction ends: do it last. Raises `LedgerUnwritable` when PostgreSQL refuses
@@ -59,27 +43,14 @@ async def append_entry(connection: AnyConnection, new: NewEntry) -> int:
     """
     with refusing():
         await lock(connection)
-        return await append_entry_locked(connection, new)
+        return await append_entry_locked(connection, entry)
 
 
-async def append_entry_locked(connection: AnyConnection, new: NewEntry) -> int:
+async def append_entry_locked(connection: AnyConnection, entry: Entry) -> int:
     """As `append_entry`, for a transaction that holds the lock of the chain; the driver's errors as they are."""
     head = await connection.fetchrow(SQL.head)
     assert head is not None
-    previous = head["hash"] or OPENING
-    entry = Entry(
-        head["id"] + 1,
-        head["now"],
-        new.kind,
-        new.source,
-        new.scope,
-        new.before,
-        new.after,
-        new.who,
-        new.why,
-        new.version,
-        json.dumps(new.evidence, sort_keys=True, default=str),
-    )
-    fields = (getattr(entry, name) for name in Entry.__slots__)
-    await connection.execute(SQL.append, *fields, previous, hash_of(previous, entry))
-    return entry.id
+    previous, entry_id, at = head["hash"] or OPENING, head["id"] + 1, head["now"]
+    hashed = hash_of(previous, entry_id, at, entry)
+    await connection.execute(SQL.append, entry_id, at, *astuple(entry), previous, hashed)
+    return int(entry_id)

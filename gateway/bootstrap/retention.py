@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.bootstrap.dependencies import Dependencies
 from gateway.retention.destinations import destination_of
-from gateway.retention.periods import Period, Periods
+from gateway.retention.periods import FOR_GOOD, Period, Periods
 from gateway.retention.retention import Retention
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -38,7 +38,3 @@ def periods_of(settings: Settings) -> Periods:
         settings.operation_days,
         settings.idempotency_hours,
     )
-
-
-#: Days: where only some tenants' rows are to be deleted, those of all others are not.
-FOR_GOOD = 1_000_000.0

@@ -51,15 +51,16 @@ def export(
     subject: Subject = None,
     since: Since = None,
     before: Before = None,
-    after: Annotated[str | None, typer.Option("--after", help="Only entries after the one with this number")] = None,
+    after: Annotated[int | None, typer.Option("--after", min=0, help="Only events after the one with this id")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print CloudEvents with OCSF API Activity, the oldest first: one a line, or a batch with --json."""
-    which = {"action": action, "who": who, "subject": subject, "since": since, "before": before}
+    which = {"action": action, "who": who, "subject": subject, "since": since, "before": before, "after": after}
     found: list[dict[str, Any]] = []
+    cursor = None
     with GatewayClient() as gateway:
-        while (page := gateway.get(f"{PATH}/events", **which, cursor=after, limit=1000))["events"]:
-            after = page["next_cursor"]
+        while (page := gateway.get(f"{PATH}/events", **which, cursor=cursor, limit=1000))["events"]:
+            cursor = page["next_cursor"]
             if as_json:
                 found += page["events"]
                 continue

@@ -116,11 +116,15 @@ WITH wanted AS (
     UPDATE taskgate.dag_node n SET again = false, told = false, told_at = NULL
     WHERE n.run_id = $1 AND n.path = ANY ($2::text[]) AND n.again
     RETURNING n.task_id
+), over AS (
+    SELECT d.task_id FROM taskgate.dispatch d JOIN wanted w ON w.task_id = d.task_id
+    WHERE d.state IN ('completed', 'failed', 'stopped')
+    ORDER BY d.task_id FOR UPDATE OF d
 ), opened AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
         claimed_at = NULL, queued_at = NULL, expires_at = NULL, wanted_backend = NULL
-    FROM wanted w WHERE d.task_id = w.task_id AND d.state IN ('completed', 'failed', 'stopped')
+    FROM over WHERE d.task_id = over.task_id
     RETURNING d.task_id
 )
 UPDATE task_logs t
@@ -156,13 +160,16 @@ FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt
 
 -- name: stop_nodes
 -- The open nodes of a run that is over; engines that may hold their starts are told, and workers that run them.
-WITH stopped AS (
+WITH open AS (
+    SELECT d.task_id FROM taskgate.dispatch d JOIN taskgate.dag_node n ON n.task_id = d.task_id
+    WHERE n.run_id = $1 AND d.state IN ('waiting', 'starting', 'queued', 'running')
+    ORDER BY d.task_id FOR UPDATE OF d
+), stopped AS (
     UPDATE taskgate.dispatch d
     SET cancel_epoch = CASE WHEN d.state IN ('starting', 'queued', 'running') THEN d.epoch ELSE d.cancel_epoch END,
         cancel_backend = CASE WHEN d.state IN ('starting', 'queued', 'running') THEN d.backend ELSE d.cancel_backend END,
         state = 'stopped', finished_at = now(), owner_id = NULL, held = NULL
-    FROM taskgate.dag_node n
-    WHERE n.run_id = $1 AND n.task_id = d.task_id AND d.state IN ('waiting', 'starting', 'queued', 'running')
+    FROM open WHERE d.task_id = open.task_id
     RETURNING d.task_id, d.attempt
 ), log AS (
     UPDATE task_logs t

@@ -1,4 +1,7 @@
 -- Statements of the dispatcher. Rows that it takes are locked, so each is taken by one gateway at a time.
+--
+-- Here and elsewhere, a statement that changes many tasks and waits for their locks takes the locks in the order of the ids. Without
+-- that, the plan decides the order, and two statements may wait for each other.
 
 -- name: take_waiting
 -- Tasks whose time has come, the longest due first. $1: rows; $2: full backends; tasks that wait for them (`postpone`) are passed over.
@@ -109,8 +112,12 @@ WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
 -- name: due_now
 -- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
-UPDATE taskgate.dispatch SET due_at = now()
-WHERE backend = $1 AND phase = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
+WITH later AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE backend = $1 AND phase = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d SET due_at = now() FROM later WHERE d.task_id = later.task_id
 
 -- name: drop_gone
 -- The row was deleted by hand: the task is no more.
@@ -118,24 +125,41 @@ UPDATE taskgate.dispatch SET state = 'stopped', finished_at = now() WHERE task_i
 
 -- name: confirm
 -- The engine has these starts, since $3 seconds. One that a worker has claimed meanwhile is left as it is.
-UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now() - make_interval(secs => c.age), owner_id = NULL
-FROM unnest($1::text[], $2::int[], $3::float8[]) AS c(task_id, epoch, age)
-WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.state || '' = 'starting'
+WITH open AS (
+    SELECT d.task_id, c.age
+    FROM unnest($1::text[], $2::int[], $3::float8[]) AS c(task_id, epoch, age)
+    JOIN taskgate.dispatch d ON d.task_id = c.task_id AND d.epoch = c.epoch
+    WHERE d.state || '' = 'starting'
+    ORDER BY d.task_id FOR UPDATE OF d
+)
+UPDATE taskgate.dispatch d SET state = 'queued', queued_at = now() - make_interval(secs => open.age), owner_id = NULL
+FROM open WHERE d.task_id = open.task_id
 
 -- name: renew
 -- The owner $3 still has these starts under way: nobody repeats them for $4 seconds.
-UPDATE taskgate.dispatch d SET due_at = now() + make_interval(secs => $4)
-FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
-WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
+WITH open AS (
+    SELECT d.task_id
+    FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+    JOIN taskgate.dispatch d ON d.task_id = c.task_id AND d.epoch = c.epoch
+    WHERE d.owner_id = $3 AND d.state || '' = 'starting'
+    ORDER BY d.task_id FOR UPDATE OF d
+)
+UPDATE taskgate.dispatch d SET due_at = now() + make_interval(secs => $4) FROM open WHERE d.task_id = open.task_id
 
 -- name: put_back
 -- The engine certainly did nothing: the tasks wait, and their epochs are free again. A start that another process than the
 -- owner $3 has repeated meanwhile is not changed, because the engine may have it. $4: seconds, about.
+WITH open AS (
+    SELECT d.task_id
+    FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
+    JOIN taskgate.dispatch d ON d.task_id = c.task_id AND d.epoch = c.epoch
+    WHERE d.owner_id = $3 AND d.state || '' = 'starting'
+    ORDER BY d.task_id FOR UPDATE OF d
+)
 UPDATE taskgate.dispatch d
 SET state = 'waiting', epoch = d.epoch - 1, stage = NULL, owner_id = NULL,
     due_at = now() + make_interval(secs => $4 * (0.75 + random() / 2))
-FROM unnest($1::text[], $2::int[]) AS c(task_id, epoch)
-WHERE d.task_id = c.task_id AND d.epoch = c.epoch AND d.owner_id = $3 AND d.state || '' = 'starting'
+FROM open WHERE d.task_id = open.task_id
 
 -- name: repeat_later
 -- The engine may have it: the same start is repeated after $4 seconds, by any gateway.
@@ -145,10 +169,15 @@ WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 -- name: evacuate
 -- The backend is down for too long, and all its workers claim before they run. A task that nobody has claimed has certainly
 -- not run, and will not run under this epoch. It waits again, and the engine gets a cancel when it is back.
-UPDATE taskgate.dispatch
-SET state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL,
-    due_at = CASE WHEN failures > 0 THEN GREATEST(due_at, now()) ELSE now() END
-WHERE backend = $1 AND phase = 'open' AND state IN ('starting', 'queued')
+WITH unclaimed AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE backend = $1 AND phase = 'open' AND state IN ('starting', 'queued')
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d
+SET state = 'waiting', cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
+    due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
+FROM unclaimed WHERE d.task_id = unclaimed.task_id
 
 -- name: refuse
 -- The engine will never take this start of the owner $3, because of $4.

@@ -78,6 +78,7 @@ def _filter(
 
 Which = Annotated[EntryFilter, Depends(_filter)]
 Cursor = Annotated[str | None, Query()]
+After = Annotated[int | None, Query(ge=0, lt=2**63, description="Only what came after the event with this id")]
 
 
 @router.get("", response_model=AuditPage, responses=problem_errors(403))
@@ -90,9 +91,11 @@ async def list_audit_entries(request: Request, which: Which, limit: Limit = 100,
 
 
 @router.get("/events", response_model=AuditEvents, responses=problem_errors(403))
-async def list_audit_events(request: Request, which: Which, limit: Limit = 100, cursor: Cursor = None) -> Response:
+async def list_audit_events(
+    request: Request, which: Which, limit: Limit = 100, cursor: Cursor = None, after: After = None
+) -> Response:
     """The same for export: CloudEvents with OCSF API Activity, in the order of the record. For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
-    events, following = await gateway.audit_trail.events(which, cursor=cursor, limit=limit)
+    events, following = await gateway.audit_trail.events(which, cursor=cursor, limit=limit, after=after)
     return json_answer({"events": events, "next_cursor": following})

@@ -50,10 +50,13 @@ WITH before AS (
     SET queued = excluded.queued, running = excluded.running, per_minute = excluded.per_minute,
         bytes_per_day = excluded.bytes_per_day, set_by = excluded.set_by, set_at = now(), why = excluded.why
     RETURNING kept.*
+), open AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE $4::bigint IS NOT NULL AND tenant_id = $1 AND phase = 'open'
+      AND ($2 = '' OR project_id = $2) AND takes_slot IS NOT TRUE
+    ORDER BY task_id FOR UPDATE
 ), slots AS (
-    UPDATE taskgate.dispatch d SET takes_slot = true
-    WHERE $4::bigint IS NOT NULL AND d.tenant_id = $1 AND d.phase = 'open'
-      AND ($2 = '' OR d.project_id = $2) AND d.takes_slot IS NOT TRUE
+    UPDATE taskgate.dispatch d SET takes_slot = true FROM open WHERE d.task_id = open.task_id
 )
 SELECT pg_notify('taskgate_limits', ''), (SELECT to_jsonb(before)::text FROM before) AS before FROM changed
 
@@ -158,8 +161,7 @@ WHERE d.task_id = h.task_id AND d.state = 'waiting'
 
 -- name: release_for_slots
 -- In addition to the trigger `free_slot`: release as many tasks as there are free slots, and all whose quota is gone.
-UPDATE taskgate.dispatch d SET held = NULL, due_at = now()
-FROM (
+WITH free AS (
     SELECT next.task_id
     FROM taskgate.quota q
     CROSS JOIN LATERAL (
@@ -180,5 +182,9 @@ FROM (
       AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
                       WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
-) AS free
-WHERE d.task_id = free.task_id AND d.state = 'waiting' AND d.held LIKE 'quota:%'
+), held AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id IN (SELECT task_id FROM free) AND state = 'waiting' AND held LIKE 'quota:%'
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d SET held = NULL, due_at = now() FROM held WHERE d.task_id = held.task_id

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own instrumentation of libraries: statements of PostgreSQL, and requests that are sent."""
+"""Instrumentation of libraries: statements of PostgreSQL and Neo4j, and requests that are sent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.trace import Span, TracerProvider
+
+from gateway.observability.graph_spans import GraphInstrumentor
 
 #: Paths and queries of addresses may hold keys, such as those of receivers of callbacks.
 _ADDRESSES = ("http.url", "url.full")
@@ -26,12 +28,14 @@ def instrument_libraries(provider: TracerProvider) -> None:
     """For the whole process; no parameters of statements are recorded, and of an address only its host."""
     _Statements(capture_parameters=False).instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
+    GraphInstrumentor().instrument(tracer_provider=provider)
 
 
 def restore_libraries() -> None:
     """As they were."""
     _Statements().uninstrument()  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().uninstrument()
+    GraphInstrumentor().uninstrument()
 
 
 def _cut(span: Span, request: Any) -> None:

@@ -50,18 +50,25 @@ SET state = 'aborted', finished_at = clock_timestamp(),
 WHERE operation_id = $1
 
 -- name: reprioritise_waiting
-UPDATE taskgate.dispatch SET priority = $2
-WHERE task_id = ANY ($1::text[]) AND state = 'waiting'
-RETURNING task_id
+WITH waiting AS (
+    SELECT task_id FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) AND state = 'waiting' ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d SET priority = $2 FROM waiting WHERE d.task_id = waiting.task_id
+RETURNING d.task_id
 
 -- name: reprioritise_queued
 -- Where every worker claims before it runs ($3: those backends), what nobody claimed will never run under this epoch: it
 -- waits again, and its next start has the new priority. The engine is told to drop the old one.
-UPDATE taskgate.dispatch
-SET priority = $2, state = 'waiting', cancel_epoch = epoch, cancel_backend = backend, owner_id = NULL, queued_at = NULL,
+WITH queued AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id = ANY ($1::text[]) AND state = 'queued' AND backend = ANY ($3::text[]) AND cancel_epoch IS NULL AND failures = 0
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d
+SET priority = $2, state = 'waiting', cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL, queued_at = NULL,
     due_at = now()
-WHERE task_id = ANY ($1::text[]) AND state = 'queued' AND backend = ANY ($3::text[]) AND cancel_epoch IS NULL AND failures = 0
-RETURNING task_id
+FROM queued WHERE d.task_id = queued.task_id
+RETURNING d.task_id
 
 -- name: priorities
 SELECT task_id, state, backend, priority, failures FROM taskgate.dispatch WHERE task_id = ANY ($1::text[])

@@ -23,9 +23,12 @@ WITH lost AS (
     INSERT INTO taskgate.engine_duty (kind, backend, subject)
     SELECT 'release', backend, process_id FROM lost WHERE kind = 'worker' AND backend IS NOT NULL
     ON CONFLICT DO NOTHING
+), owned AS (
+    SELECT d.task_id FROM taskgate.dispatch d JOIN lost ON d.owner_id = lost.process_id
+    WHERE d.phase = 'open' AND d.state = 'starting'
+    ORDER BY d.task_id FOR UPDATE OF d
 ), starts AS (
-    UPDATE taskgate.dispatch d SET due_at = now(), owner_id = NULL
-    FROM lost WHERE d.owner_id = lost.process_id AND d.phase = 'open' AND d.state = 'starting'
+    UPDATE taskgate.dispatch d SET due_at = now(), owner_id = NULL FROM owned WHERE d.task_id = owned.task_id
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
@@ -43,6 +46,7 @@ WITH runs AS (
     FROM taskgate.attempt r JOIN taskgate.process p ON p.process_id = r.worker_id
     JOIN taskgate.dispatch d ON d.task_id = r.task_id AND d.attempt = r.attempt
     WHERE NOT r.is_counted AND r.outcome IS NULL AND p.lost_at IS NOT NULL AND d.worker_id = r.worker_id AND d.state = 'running'
+    ORDER BY d.task_id FOR UPDATE OF d
 ), back AS (
     UPDATE taskgate.dispatch d
     SET state = CASE WHEN r.is_over THEN 'failed' ELSE 'queued' END,
@@ -75,13 +79,19 @@ SELECT task_id, is_over FROM back
 -- name: start_again
 -- The engine has lost these starts: the dispatcher makes new ones. A repetition keeps its time. Tasks that a legacy worker took or
 -- ended are left to the reconciler.
+WITH lost AS (
+    SELECT d.task_id
+    FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)
+    JOIN taskgate.dispatch d ON d.task_id = gone.task_id AND d.epoch = gone.epoch
+    WHERE d.state || '' = 'queued'
+      AND (d.backend <> 'redis' OR NOT EXISTS (
+          SELECT 1 FROM task_logs t
+          WHERE t.id = d.task_id AND taskgate.legacy_has(t.status, t.started_at, t.worker_id)))
+    ORDER BY d.task_id FOR UPDATE OF d
+)
 UPDATE taskgate.dispatch d
 SET state = 'waiting', owner_id = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
-FROM unnest($1::text[], $2::int[]) AS gone (task_id, epoch)
-WHERE d.task_id = gone.task_id AND d.epoch = gone.epoch AND d.state || '' = 'queued'
-  AND (d.backend <> 'redis' OR NOT EXISTS (
-      SELECT 1 FROM task_logs t
-      WHERE t.id = d.task_id AND taskgate.legacy_has(t.status, t.started_at, t.worker_id)))
+FROM lost WHERE d.task_id = lost.task_id
 RETURNING d.task_id
 
 -- name: forget_processes

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DAY = 86_400.0
+#: Days: where only some tenants' rows are to be deleted, those of all others are not.
+FOR_GOOD = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import asyncpg
 
 from gateway.retention.destinations import Destination
 from gateway.retention.errors import ExportFailed
-from gateway.retention.periods import DAY, Period, Periods
+from gateway.retention.periods import DAY, FOR_GOOD, Period, Periods
 from gateway.retention.statements import DELETE_EXPORTED, FORGET_TASKS, SQL, TO_EXPORT
 from gateway.storage.database import Database
 
@@ -58,7 +58,9 @@ class Retention:
         await self._walk(SQL.ended, periods.tasks, self._forget_tasks)
         if periods.task_logs is not None and self._destination is not None:
             try:
-                await self._walk(SQL.finished_logs, periods.task_logs, self._export_logs, FILE_BYTES)
+                logs = periods.task_logs
+                only = None if logs.days < FOR_GOOD else list(logs.tenants)
+                await self._walk(SQL.finished_logs, logs, self._export_logs, FILE_BYTES, only)
             except ExportFailed as error:
                 log.error("rows of task_logs stay: %s", error)
 
@@ -101,7 +103,8 @@ class Retention:
 
     async def _export_logs(self, page: list[asyncpg.Record], period: Period) -> None:
         assert self._destination is not None
-        rows = await self._db.fetch(TO_EXPORT, [row["id"] for row in page], *period.arguments)
+        wanted = [row["id"] for row in page if row["is_wanted"]]
+        rows = await self._db.fetch(TO_EXPORT, wanted, *period.arguments) if wanted else []
         if not rows:
             return
         content = "".join(row["line"] + "\n" for row in rows).encode()

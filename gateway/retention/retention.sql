@@ -54,20 +54,36 @@ SELECT count(*) FROM free
 
 -- name: finished_logs
 -- The next $3 finished rows of `task_logs`, after the place ($1, $2), at least $4 seconds old; not more than $5 bytes of payloads and
--- results, but for the first row.
-SELECT page.id, page.completed_at
+-- results, but for the first row. Of tenants other than $6 (NULL: of none) payloads are not read. Whose a row without a dispatch row is
+-- the index of owners knows, one key after the other: the planner would rather compute the owner from the payload.
+WITH keys AS MATERIALIZED (SELECT array_agg(k) AS keys FROM taskgate.owner_keys($6::text[]) AS k)
+SELECT page.id, page.completed_at, page.is_wanted
 FROM (
-    SELECT t.id, t.completed_at,
-           sum(COALESCE(octet_length(t.payload::text), 0) + COALESCE(octet_length(t.result::text), 0))
+    SELECT t.id, t.completed_at, t.is_wanted,
+           sum(CASE WHEN t.is_wanted
+                    THEN COALESCE(octet_length(t.payload::text), 0) + COALESCE(octet_length(t.result::text), 0) ELSE 0 END)
                OVER (ORDER BY t.completed_at, t.id) AS bytes,
            row_number() OVER (ORDER BY t.completed_at, t.id) AS n
     FROM (
-        SELECT * FROM task_logs t
-        WHERE t.completed_at >= $1 AND (t.completed_at, t.id) > ($1, $2::text)
-          AND t.completed_at < now() - make_interval(secs => $4)
-          AND t.status IN ('COMPLETED', 'FAILED', 'STOPPED')
-        ORDER BY t.completed_at, t.id
-        LIMIT $3
+        SELECT t.*, CASE
+            WHEN $6::text[] IS NULL THEN true
+            WHEN d.task_id IS NOT NULL THEN COALESCE(d.tenant_id = ANY ($6::text[]), false)
+            ELSE EXISTS (
+                SELECT FROM unnest((SELECT keys FROM keys)) AS k (key)
+                WHERE (SELECT true FROM task_logs o
+                       WHERE taskgate.legacy_owner_key(o.payload::text, o.group_id) = k.key
+                         AND starts_with(o.payload::text, E'\t') IS NOT TRUE AND o.status = t.status AND o.created_at = t.created_at AND o.id || '' = t.id))
+            END AS is_wanted
+        FROM (
+            SELECT * FROM task_logs t
+            WHERE t.completed_at >= $1 AND (t.completed_at, t.id) > ($1, $2::text)
+              AND t.completed_at < now() - make_interval(secs => $4)
+              AND t.status IN ('COMPLETED', 'FAILED', 'STOPPED')
+            ORDER BY t.completed_at, t.id
+            LIMIT $3
+        ) AS t
+        LEFT JOIN taskgate.dispatch d ON d.task_id = t.id
+        OFFSET 0
     ) AS t
 ) AS page
 WHERE page.bytes <= $5 OR page.n = 1

@@ -14,6 +14,7 @@ from taskgate.v1 import (
 
 from gateway.audit.reading import LARGEST_PAGE, EntryFilter
 from gateway.rpc.calls import KeyedCalls, Method
+from gateway.rpc.failures import invalid
 from gateway.rpc.messages import facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 
@@ -48,9 +49,11 @@ class AuditService:
     async def events(self, authorization: str | None, request: ListAuditEventsRequest) -> ListAuditEventsResponse:
         """A page, oldest first."""
         which, cursor, size = _asked(request)
+        if request.after < 0:
+            raise invalid("after", "must not be negative")
         await self._access.authenticate(authorization)
         with own_token():
-            found, following = await self._trail.events(which, cursor=cursor, limit=size)
+            found, following = await self._trail.events(which, cursor=cursor, limit=size, after=request.after)
         return fill(ListAuditEventsResponse(), {"events": found, "next_page_token": following})
 
 

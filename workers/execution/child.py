@@ -75,12 +75,14 @@ class Child:
 
     async def _rehearse(self, task_type: str, payload: dict[str, Any], limit: float) -> None:
         handler = self._registry.get_handler(task_type)
-        assert handler is not None, "the worker knows this type, and its processes do too"
         try:
+            assert handler is not None, "the worker knows this type, and its processes do too"
             context = RehearsalContext(self._dependencies.database)
             found = await Rehearsing(limit=limit).run(handler, payload, context)
         except asyncio.CancelledError:
             self._answer(CANCELLED)
+        except BaseException as error:  # noqa: BLE001 - this process's own; the handler's are among what was found
+            self._answer(FAILED, failure=failure_as_json(failure_of(error, task_type, self._non_retryable)))
         else:
             # A thread that blocks is left behind: no task shall run beside it.
             self._answer(DONE, result=asdict(found), is_worn=found.outcome == "blocked")

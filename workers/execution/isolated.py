@@ -55,6 +55,10 @@ class HandlerProcessDied(Exception):
     """The process of the handler ended before the handler did."""
 
 
+class HandlerNotStarted(HandlerProcessDied):
+    """A process for the handler could not be started."""
+
+
 class HandlerMemoryExceeded(Exception):
     """The process of the handler used more memory than TASKGATE_ISOLATED_MEMORY_MB."""
 
@@ -115,25 +119,30 @@ class IsolatedExecution:
             raise HandlerFailed(failure_from_json(answer["failure"]))
         return answer.get("result")
 
-    async def rehearse(self, task_type: str, payload: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    async def rehearse(
+        self, task_type: str, payload: Mapping[str, Any], limit: float, *, start_seconds: float
+    ) -> dict[str, Any]:
         """What became of the handler's `rehearse`: the members of `Rehearsed`. `limit`: how long it may take (seconds).
 
-        Raises `HandlerProcessDied`, `HandlerMemoryExceeded`.
+        Raises `HandlerNotStarted`, also when a process has not started after `start_seconds`; `HandlerProcessDied`,
+        `HandlerMemoryExceeded`, and `HandlerFailed` for an error that is not the handler's.
         """
         answer = await self._asked(
-            pack(REHEARSE, task_type=task_type, payload=payload, limit=limit, trace=present_trace())
+            pack(REHEARSE, task_type=task_type, payload=payload, limit=limit, trace=present_trace()), start_seconds
         )
+        if answer["kind"] == FAILED:
+            raise HandlerFailed(failure_from_json(answer["failure"]))
         found: dict[str, Any] = answer["result"]
         return found
 
-    async def _asked(self, message: bytes) -> dict[str, Any]:
+    async def _asked(self, message: bytes, start_seconds: float | None = None) -> dict[str, Any]:
         """What a process answers that has nothing else to do."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.busy.add(over)
         over.add_done_callback(self.busy.discard)
         child: _Process | None = None
         try:
-            child = await self._take()
+            child = await self._started(start_seconds)
             child.tasks += 1
             child.ask(message)
             answer = await self._watched(child)
@@ -162,6 +171,15 @@ class IsolatedExecution:
         for child in self._idle:
             await child.end()
         self._idle.clear()
+
+    async def _started(self, seconds: float | None) -> _Process:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._take()
+        except TimeoutError:
+            raise HandlerNotStarted(f"A process for the handler did not start within {seconds:g} s") from None
+        except OSError as error:
+            raise HandlerNotStarted(f"A process for the handler could not be started: {error.strerror}") from error
 
     async def _take(self) -> _Process:
         while self._idle:
@@ -207,7 +225,7 @@ class IsolatedExecution:
             raise
         if ready is None:
             transport.close()
-            raise HandlerProcessDied(f"A process for the handler could not be started: code {await child.end()}")
+            raise HandlerNotStarted(f"A process for the handler could not be started: code {await child.end()}")
         return child
 
     async def _watched(self, child: _Process) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,15 +12,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.execution.inline import ThreadContext
-from workers.execution.isolated import HandlerMemoryExceeded, HandlerProcessDied, IsolatedExecution
+from workers.execution.isolated import (
+    HandlerFailed,
+    HandlerMemoryExceeded,
+    HandlerNotStarted,
+    HandlerProcessDied,
+    IsolatedExecution,
+)
 from workers.failure import text_of
 from workers.handlers.base import TaskHandler
 from workers.rehearsal.context import RehearsalContext
 
+log = logging.getLogger(__name__)
+
 #: How long `rehearse` may take (seconds); and how much longer a thread may need to say so.
 REHEARSE_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.5
-#: How long a process for a handler may take to start, and to answer.
+#: How long a process for a handler may take to start.
 START_SECONDS: Final = 10.0
 _LONGEST_DETAIL = 300
 
@@ -36,9 +45,16 @@ class Rehearsed:
 class Rehearsing:
     """`isolated` has the processes of handlers that must have one of their own; None: this is such a process."""
 
-    def __init__(self, isolated: IsolatedExecution | None = None, *, limit: float = REHEARSE_SECONDS) -> None:
+    def __init__(
+        self,
+        isolated: IsolatedExecution | None = None,
+        *,
+        limit: float = REHEARSE_SECONDS,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
         self._isolated = isolated
         self._limit = limit
+        self._start_seconds = start_seconds
         self._stuck: dict[asyncio.Future[BaseException | None], str] = {}
         """Of each `rehearse` that did not return in time, and has not since: the type."""
 
@@ -81,10 +97,16 @@ class Rehearsing:
         """In a process that is ended if it does not answer; what it may take to start one comes on top."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._limit + START_SECONDS):
-                return Rehearsed(**await isolated.rehearse(handler.task_type, payload, self._limit))
+            async with asyncio.timeout(self._start_seconds + self._limit + 2 * MARGIN_SECONDS):
+                found = await isolated.rehearse(
+                    handler.task_type, payload, self._limit, start_seconds=self._start_seconds
+                )
+                return Rehearsed(**found)
         except TimeoutError:
             return self._blocked(time.monotonic() - began)
+        except (HandlerNotStarted, HandlerFailed) as error:
+            log.warning("rehearse() of %s could not be called: %s", handler.task_type, error)
+            return Rehearsed("worker_failed", str(error)[:_LONGEST_DETAIL])
         except (HandlerProcessDied, HandlerMemoryExceeded) as error:
             return Rehearsed("raised", str(error)[:_LONGEST_DETAIL], time.monotonic() - began)
 

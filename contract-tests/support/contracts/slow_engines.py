@@ -1,4 +1,4 @@
-"""Engines that take starts slowly, or not at all."""
+"""Engines that take starts slowly, not at all, or many at once."""
 
 from __future__ import annotations
 
@@ -22,19 +22,24 @@ class SerialEngine(MemoryEngine):
         self.taken: Counter[str] = Counter()
         """Starts by task."""
         self.taken_at: list[float] = []
+        self.asked_at: list[float] = []
         self.refused_at: list[float] = []
+        self.busy_seconds = 0.0
         self._one = asyncio.Lock()
 
     async def start_workflow(self, start: WorkflowStart) -> None:
+        self.asked_at.append(time.monotonic())
         if self.refusals:
             self.refusals -= 1
             self.refused_at.append(time.monotonic())
             raise EngineUnavailable
         async with self._one:
+            began = time.monotonic()
             await asyncio.sleep(1 / self.rate)
             await super().start_workflow(start)
             self.taken[start.ref.task_id] += 1
             self.taken_at.append(time.monotonic())
+            self.busy_seconds += self.taken_at[-1] - began
 
     async def until_taken(self, count: int, seconds: float = 60) -> None:
         """Wait until it has the starts of so many tasks."""
@@ -58,3 +63,12 @@ class ClosedEngine(MemoryEngine):
 
     async def check_health(self) -> None:
         raise EngineUnavailable
+
+
+class ParallelEngine(MemoryEngine):
+    """Takes several starts at once, all quickly, so that its lane learns to give it many."""
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await super().start_workflow(start)

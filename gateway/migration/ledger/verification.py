@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any
 
@@ -88,14 +88,14 @@ class _Chain:
 
     def _follow(self, rows: Sequence[asyncpg.Record]) -> Iterator[Break]:
         for row in rows:
-            entry = Entry(**{name: row[name] for name in Entry.__slots__})
-            if entry.id != self.last_id + 1:
-                yield Break(entry.id, f"{_gone(self.last_id + 1, entry.id - 1)} gone from before it")
+            entry_id, entry = row["id"], Entry(*(row[field.name] for field in fields(Entry)))
+            if entry_id != self.last_id + 1:
+                yield Break(entry_id, f"{_gone(self.last_id + 1, entry_id - 1)} gone from before it")
             elif row["previous_hash"] != self.hash:
-                yield Break(entry.id, "it does not follow the entry before it: one of the two was put in, or replaced")
-            if row["hash"] != hash_of(row["previous_hash"], entry):
-                yield Break(entry.id, "its text is not what was written")
-            self.last_id, self.hash = entry.id, row["hash"]
+                yield Break(entry_id, "it does not follow the entry before it: one of the two was put in, or replaced")
+            if row["hash"] != hash_of(row["previous_hash"], entry_id, row["at"], entry):
+                yield Break(entry_id, "its text is not what was written")
+            self.last_id, self.hash = entry_id, row["hash"]
 
 
 def _gone(first: int, last: int) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.audit.writer import NewEntry, append_entry, append_entry_locked, lock, refusing
+from gateway.audit.chain import Entry, evidence_text
+from gateway.audit.writer import append_entry, append_entry_locked, lock, refusing
 from gateway.routing.stages import Stage
 from gateway.storage.database import type_Connection
 from gateway.storage.queries import Queries
@@ -83,7 +84,6 @@ async def append_step(
     return await append_entry(connection, _entry(PLAN, step))
 
 
-def _entry(kind: str, flip: Flip) -> NewEntry:
-    return NewEntry(
-        kind, flip.source, flip.scope, flip.before, flip.after, flip.who, flip.why, flip.version, flip.evidence
-    )
+def _entry(kind: str, flip: Flip) -> Entry:
+    change, evidence = (flip.before, flip.after), evidence_text(flip.evidence)
+    return Entry(kind, flip.source, flip.scope, *change, flip.who, flip.why, flip.version, evidence)

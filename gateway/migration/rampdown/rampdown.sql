@@ -62,13 +62,18 @@ SELECT count(*) FROM (
 -- name: rewait
 -- Engine $3 has taken these back ($1, $2: tasks and epochs), so nobody runs them under this epoch: they wait here for engine $4, in the
 -- order in which they came. What was claimed, stopped or marked by a legacy worker in between stays what it is.
-WITH moved AS (
+WITH back AS (
+    SELECT d.task_id
+    FROM unnest($1::text[], $2::int[]) AS g (task_id, epoch)
+    JOIN taskgate.dispatch d ON d.task_id = g.task_id AND d.epoch = g.epoch
+    WHERE d.backend = $3 AND d.state || '' = 'queued'
+      AND :why_it_stays IS NULL
+    ORDER BY d.task_id FOR UPDATE OF d
+), moved AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', owner_id = NULL, queued_at = NULL, backend = $4,
         due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE COALESCE(d.not_before, d.created_at) END
-    FROM unnest($1::text[], $2::int[]) AS back (task_id, epoch)
-    WHERE d.task_id = back.task_id AND d.epoch = back.epoch AND d.backend = $3 AND d.state || '' = 'queued'
-      AND :why_it_stays IS NULL
+    FROM back WHERE d.task_id = back.task_id
     RETURNING d.task_id
 )
 SELECT task_id, pg_notify('taskgate_due', '') FROM moved
@@ -76,14 +81,19 @@ SELECT task_id, pg_notify('taskgate_due', '') FROM moved
 -- name: recall
 -- All workers of engine $3 claim before they run: what nobody claimed will never run under this epoch. It waits here for engine $4, and
 -- the engine is told to drop it. What has begun there, and is repeated, ends there.
-WITH moved AS (
+WITH back AS (
+    SELECT d.task_id
+    FROM unnest($1::text[], $2::int[]) AS g (task_id, epoch)
+    JOIN taskgate.dispatch d ON d.task_id = g.task_id AND d.epoch = g.epoch
+    WHERE d.backend = $3 AND d.state || '' = 'queued'
+      AND :why_it_stays IS NULL
+      AND (SELECT true FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.epoch = d.epoch LIMIT 1) IS NULL
+    ORDER BY d.task_id FOR UPDATE OF d
+), moved AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', owner_id = NULL, queued_at = NULL, backend = $4, cancel_epoch = d.epoch, cancel_backend = d.backend,
         due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE COALESCE(d.not_before, d.created_at) END
-    FROM unnest($1::text[], $2::int[]) AS back (task_id, epoch)
-    WHERE d.task_id = back.task_id AND d.epoch = back.epoch AND d.backend = $3 AND d.state || '' = 'queued'
-      AND :why_it_stays IS NULL
-      AND (SELECT true FROM taskgate.attempt a WHERE a.task_id = d.task_id AND a.epoch = d.epoch LIMIT 1) IS NULL
+    FROM back WHERE d.task_id = back.task_id
     RETURNING d.task_id
 )
 SELECT task_id, pg_notify('taskgate_due', '') FROM moved

@@ -56,6 +56,11 @@ OUTCOMES: Final[dict[str, Reason | None]] = {
     "worker_too_old": Reason(
         Weight.UNKNOWN, "the worker that took the probe does not know probes", "update the Temporal workers"
     ),
+    "worker_failed": Reason(
+        Weight.UNKNOWN,
+        "the worker itself failed, before the handler's rehearse() was called",
+        "see the detail in taskgate migration rehearsal probes, and the worker's log",
+    ),
     "worker_stopped": Reason(Weight.UNKNOWN, "the worker was stopped meanwhile", "nothing: later probes are answered"),
     "no_database": Reason(
         Weight.UNKNOWN, "the worker could not reach PostgreSQL", "see that it reaches TASKGATE_DATABASE_URL"

@@ -11,6 +11,7 @@ import pytest
 
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowStart
+from contracts.slow_engines import ParallelEngine
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.routing.query import RouteQuery
@@ -45,15 +46,6 @@ class SlowEngine(MemoryEngine):
                 self.took.clear()
                 await self.took.wait()
         return [start.ref.task_id for start in self.starts]
-
-
-class ParallelEngine(MemoryEngine):
-    """Takes several starts at once, all quickly, so that its lane learns to give it many."""
-
-    async def start_workflow(self, start: WorkflowStart) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await super().start_workflow(start)
 
 
 @pytest.fixture

@@ -147,6 +147,23 @@ async def test_a_request_over_http(world: TracedWorld, jaeger: JaegerPart) -> No
     assert "private" not in str(spans)
 
 
+@pytest.mark.parametrize("world", ["off"], ids=["redis"], indirect=True)
+async def test_what_a_handler_asks_the_graph(world: TracedWorld, jaeger: JaegerPart, neo4j_server: str) -> None:
+    home, trace_id = await world.people.household(), secrets.token_hex(16)
+    async with receiving() as model:
+        payload = {"url": model.url(), "graph": neo4j_server, "name": "private-name"}
+        answer = await world.client(home.owner).post(
+            "/gateway/v1/tasks",
+            json={"type": TYPE, "payload": payload, "project_id": home.project_id},
+            headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+        )
+        assert (await world.ended(answer.json()["task_id"]))["status"] == "COMPLETED"
+    spans = await spans_of(jaeger, trace_id, "settle completed", "MATCH")
+    assert parent(spans["MATCH"]) == spans[f"process {TYPE}"]["spanID"]
+    assert spans["MATCH"]["tags"]["db.system.name"] == "neo4j"
+    assert "private-name" not in str(spans)
+
+
 @pytest.mark.parametrize("world", ["isolated"], ids=["redis"], indirect=True)
 async def test_a_handler_in_a_process_of_its_own(world: TracedWorld, jaeger: JaegerPart) -> None:
     home, trace_id, client = await world.people.household(), secrets.token_hex(16), secrets.token_hex(8)

@@ -10,22 +10,26 @@ import pytest
 from backends.errors import EngineUnavailable
 from backends.memory.engine import MemoryEngine
 from backends.temporal.engine import TemporalEngine
-from deploy.local.ports import free_port
 from gateway.dead_letters.filter import SQL as DEAD_LETTERS
 from gateway.recovery.duties import EngineDuties
 from gateway.tasks.lifecycle.run_time import set_run_time
+from workers.testing.proxy import FaultyProxy
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
 #: More than an engine is told at once.
 MANY = 64
 
 
-@pytest.mark.parametrize("other", ["away", "not configured"])
-async def test_many_cancels_of_one_engine_hide_none_of_another(
-    other, database, transitions, new_task, queue, redis_engine, new_duties, running, caplog, start_of, until
-):
-    temporal = TemporalEngine(f"127.0.0.1:{free_port()}", "none", timeout=5.0)
-    duties: EngineDuties = new_duties(redis_engine, temporal) if other == "away" else new_duties(redis_engine)
+@pytest.mark.parametrize("other", ["away", "not configured", "hanging"])
+async def test_many_cancels_of_temporal_hide_none_of_redis(
+    other, database, transitions, new_task, queue, redis_engine, new_duties, running, caplog, start_of, until,
+    temporal_proxy, distant_temporal,
+):  # fmt: skip
+    """A hundred tasks on Temporal are stopped while it cannot be told; then one on Redis is. Redis is told within two
+    seconds, so that no legacy worker runs it, and the task may be retried.
+    """
+    await _trouble(temporal_proxy, other)
+    duties: EngineDuties = new_duties(redis_engine, *([] if other == "not configured" else [distant_temporal]))
     for _ in range(100):
         await transitions.stop(await new_task(backend="temporal"))
     victim = await new_task(backend="redis")
@@ -34,20 +38,45 @@ async def test_many_cancels_of_one_engine_hide_none_of_another(
     running(duties.run())
 
     async def is_told() -> bool:
-        return await queue.llen("queue:group:g") == 0
+        told = "SELECT cancel_epoch IS NULL FROM taskgate.dispatch WHERE task_id = $1"
+        return await queue.llen("queue:group:g") == 0 and await database.fetchval(told, victim)
 
     await until(is_told, 2)
-
-    async def may_be_retried() -> bool:
-        told = "SELECT cancel_epoch IS NULL FROM taskgate.dispatch WHERE task_id = $1"
-        return bool(await database.fetchval(told, victim))
-
-    await until(may_be_retried, 2)
     assert await database.fetchval(DUTIES) == 100
     if other == "not configured":
         assert duties.homeless == {"temporal": 100}
         assert "100 duties wait for backend temporal, which is not configured here" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["away", "not configured", "hanging"])
+async def test_many_cancels_of_redis_hide_none_of_temporal(
+    other, database, transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of, until,
+    redis_proxy, distant_redis,
+):  # fmt: skip
+    """The same the other way round; Redis may also have been taken out of the settings for good."""
+    await _trouble(redis_proxy, other)
+    temporal = TemporalEngine(temporal_server, temporal_namespace, timeout=5.0)
+    for _ in range(100):
+        await transitions.stop(await new_task(backend="redis"))
+    start = start_of(await new_task(backend="temporal"))
+    await temporal.start_workflow(start)
+    await transitions.stop(start.ref.task_id)
+    running(new_duties(temporal, *([] if other == "not configured" else [distant_redis])).run())
+
+    async def is_over() -> bool:
+        status = await temporal.get_workflow_status(start.ref)
+        return status is not None and status.state.is_terminal
+
+    await until(is_over, 2)
+    assert await database.fetchval(f"{DUTIES} WHERE backend = 'redis'") == 100
     await temporal.close()
+
+
+async def _trouble(proxy: FaultyProxy, kind: str) -> None:
+    if kind == "away":
+        await proxy.refuse()
+    elif kind == "hanging":
+        proxy.swallow_answers()
 
 
 async def test_a_crowd_of_cancels_keeps_no_later_one_waiting(database, transitions, new_task, new_duties, monkeypatch):

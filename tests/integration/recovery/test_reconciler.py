@@ -45,8 +45,8 @@ class Everything:
     async def tick(self) -> None:
         await self._rows.tick()
         for check in self._checks:
-            await check.check_memory()
-            await check.tick()
+            for look in (check.check_memory, check.keep_fresh, check.merge_ended, check.check_open, check.settle):
+                await look()
 
 
 @pytest.fixture
@@ -85,6 +85,37 @@ async def test_a_legacy_workers_run_is_merged(reconciler, database, legacy, new_
     attempts = await database.fetch("SELECT worker_id, outcome FROM taskgate.attempt WHERE task_id = $1", task)
     assert [tuple(row) for row in attempts] == [("old-1", "completed")]
     assert set(changes.ids) == {task}
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("COMPLETED", "completed"), ("FAILED", "failed")])
+async def test_a_run_that_was_over_before_anybody_saw_it_begin_is_kept(reconciler, database, new_task, status, outcome):
+    """The short tasks of a legacy worker: without their runs a tenant had no baseline (docs/parity.md)."""
+    task = await new_task()
+    await database.execute(
+        "UPDATE task_logs SET status = $2, worker_id = 'old-1', error_message = 'why',"
+        " started_at = now() - interval '3 s', completed_at = now() - interval '1 s' WHERE id = $1",
+        task,
+        status,
+    )
+    await reconciler.tick()
+    attempts = await database.fetch(
+        "SELECT attempt, worker_id, outcome, error, extract(epoch FROM ended_at - started_at)::int AS seconds"
+        " FROM taskgate.attempt WHERE task_id = $1",
+        task,
+    )
+    assert [tuple(row) for row in attempts] == [(1, "old-1", outcome, "why", 2)]
+    row = await database.fetchrow(
+        "SELECT d.attempt, d.claimed_at = t.started_at FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id"
+    )
+    assert tuple(row) == (1, True)
+
+
+async def test_what_a_person_ended_had_no_run(reconciler, database, new_task, state):
+    task = await new_task()
+    await database.execute("UPDATE task_logs SET status = 'FAILED', completed_at = now() WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "failed"
+    assert await database.fetch("SELECT FROM taskgate.attempt") == []
 
 
 async def test_a_recovered_row_is_reserved_again(reconciler, database, legacy, new_task, log_row, state):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from backends.memory.engine import CAPABILITIES, MemoryEngine
-from backends.port import Capability
+from backends.port import Capability, WorkflowRef
 from gateway.access.placement import Placement, Tier
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.routing.stages import Stage
@@ -26,34 +27,56 @@ def legacy() -> MemoryEngine:
     return MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
 
 
-@pytest_asyncio.fixture
-async def gateway(database: Database, legacy: MemoryEngine) -> AsyncIterator[Gateway]:
-    """Everybody is on Redis; Temporal is away."""
+class HangingEngine(MemoryEngine):
+    """Never answers a cancel."""
+
+    async def cancel_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+        await asyncio.Event().wait()
+        return False
+
+
+def away() -> MemoryEngine:
+    engine = MemoryEngine(name="temporal")
+    engine.faults.unavailable = True
+    return engine
+
+
+@pytest_asyncio.fixture(params=["away", "not configured", "hanging"])
+async def gateway(request: pytest.FixtureRequest, database: Database, legacy: MemoryEngine) -> AsyncIterator[Gateway]:
+    """Everybody is on Redis; Temporal cannot be told anything."""
     await seed(database.url)
-    temporal = MemoryEngine(name="temporal")
-    temporal.faults.unavailable = True
-    engines = {"redis": legacy, "temporal": temporal}
+    engines: dict[str, MemoryEngine] = {"redis": legacy}
+    if request.param != "not configured":
+        engines["temporal"] = away() if request.param == "away" else HangingEngine(name="temporal")
     gateway = build_gateway(Settings(database_url=database.url, grpc_enabled=False), engines=engines)
     gateway.router._flags = StaticFlags(Stage.OFF)
     yield gateway
     await gateway.close()
 
 
-async def test_many_cancels_of_an_engine_that_is_away_keep_no_retry_of_another_waiting(
+async def test_many_cancels_of_temporal_keep_no_retry_on_redis_waiting(
     database: Database, gateway: Gateway, legacy: MemoryEngine, new_task: Any, until: Any
 ) -> None:
+    """A hundred cancels wait for Temporal. A task on Redis is stopped and retried: Redis has the new start, and no
+    longer the old one, within two seconds.
+    """
     for _ in range(100):
         await gateway.transitions.stop(await new_task(backend="temporal"))
     await gateway.start()
     task = NewTask("add_episode", "g", {}, Placement("initech", None, Tier.STANDARD, "standard"), None)
     await gateway.intake.submit([task])
 
-    async def is_queued(epoch: int) -> bool:
-        row = await database.fetchrow("SELECT state, epoch FROM taskgate.dispatch WHERE task_id = $1", task.task_id)
-        return row is not None and tuple(row) == ("queued", epoch)
+    async def holds(*epochs: int) -> bool:
+        return [ref.epoch for ref in legacy.waiting if ref.task_id == task.task_id] == list(epochs)
 
-    await until(lambda: is_queued(1), 10)
+    await until(lambda: holds(1), 10)
     await gateway.transitions.stop(task.task_id)
     await gateway.transitions.retry(task.task_id)
-    await until(lambda: is_queued(2), 4)
-    assert [ref.epoch for ref in legacy.waiting if ref.task_id == task.task_id] == [2]
+    await until(lambda: holds(2), 2)
+    state = "SELECT state FROM taskgate.dispatch WHERE task_id = $1"
+
+    async def is_queued() -> bool:
+        return await database.fetchval(state, task.task_id) == "queued"
+
+    await until(is_queued, 2)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.engine_duty WHERE backend = 'temporal'") == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,7 +19,9 @@ from deploy.local.gofakes3 import BUCKET, Gofakes3Part
 from deploy.local.ports import free_port
 from gateway.retention.destinations import Bucket, Folder
 from gateway.retention.errors import ExportFailed
-from gateway.retention.periods import Period
+from gateway.retention.periods import DAY, FOR_GOOD, Period
+from gateway.retention.retention import _BEGINNING, BATCH, FILE_BYTES
+from gateway.retention.statements import SQL
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
 
@@ -87,6 +90,34 @@ async def test_a_row_from_before_the_gateway(database: Database, acme: str, rete
     await retention(Folder(tmp_path), task_logs=Period(1000, {acme: 60})).tick()
     assert await ids(database) == set()
     assert [line["id"] for line in stored(tmp_path)] == ["old"]
+
+
+async def test_of_tenants_whose_rows_stay_no_payload_is_read(
+    database: Database, acme: str, old_task: Any, retention: Any, tmp_path: Path
+) -> None:
+    """Both with and without the gateway's own row."""
+    task, forgotten = await old_task(99), await old_task(99)
+    large = {"content": secrets.token_hex(2_000_000)}
+    others = [await old_task(99, tenant_id="other", payload=large) for _ in range(2)]
+    for gone in (forgotten, others[1]):
+        await database.execute("DELETE FROM taskgate.dispatch WHERE task_id = $1", gone)
+        await database.execute("UPDATE task_logs SET payload = ltrim(payload::text, E'\\t')::json WHERE id = $1", gone)
+    await database.execute(
+        "INSERT INTO task_logs (id, group_id, status, completed_at)"
+        " VALUES ('legacy', 'p', 'FAILED', now() - interval '99 days')"
+    )
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + SQL.finished_logs
+    read = {}
+    for only in (None, [acme]):
+        text = await database.fetchval(explain, *_BEGINNING, BATCH, 60 * DAY, FILE_BYTES, only)
+        plan = json.loads(text)[0]["Plan"]
+        read[bool(only)] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    assert read[False] > 800  # of 8 kB: 8 MB of payloads
+    assert read[True] < 200
+
+    await retention(Folder(tmp_path), tasks=Period(1000), task_logs=Period(FOR_GOOD, {acme: 60})).tick()
+    assert await ids(database) == set(others)
+    assert {line["id"] for line in stored(tmp_path)} == {task, forgotten, "legacy"}
 
 
 @pytest.fixture

@@ -41,6 +41,11 @@ async def test_entries_and_events(face: Any, audit: Any, tenants: Any, refusal: 
     assert [event["data"]["api"]["request"]["uid"] for event in events.events] == ["request-5", "request-6"]
     again = ListAuditEventsRequest(filter=which, page_token=events.next_page_token)
     assert not (await audit.ListAuditEvents(again, metadata=face.root)).events
+    later = ListAuditEventsRequest(filter=which, after=int(events.events[0]["id"]))
+    assert list((await audit.ListAuditEvents(later, metadata=face.root)).events) == events.events[1:]
+    for wrong in (ListAuditEventsRequest(after=-1), ListAuditEventsRequest(page_token=events.events[0]["id"])):
+        refused = await refusal(audit.ListAuditEvents(wrong, metadata=face.root))
+        assert refused.code is Code.INVALID_ARGUMENT
     refused = await refusal(audit.ListAuditEntries(ListAuditEntriesRequest(page_token="x"), metadata=face.root))
     assert refused.code is Code.INVALID_ARGUMENT
     refused = await refusal(audit.ListAuditEntries(ListAuditEntriesRequest(), metadata=face.ann))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from contracts import rehearsing
+from gateway.migration.rehearsal.probe_outcomes import OUTCOMES
+from gateway.migration.rehearsal.reasons import Weight
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.execution.isolated import IsolatedExecution
@@ -66,3 +68,32 @@ async def test_no_task_runs_beside_a_thread_that_was_left_behind(
     assert (await rehearse(isolated, database, "blocks", limit=0.5)).outcome == "blocked"
     assert isolated._idle == []
     assert await kept.process.wait() != 0
+
+
+async def only_here(payload: dict[str, Any], context: Any) -> None:
+    """Of a type that processes of handlers do not know, so that they fail themselves."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits", "detail"),
+    [
+        ({}, {}, "the worker knows this type, and its processes do too"),
+        ({"handlers": "contracts.absent"}, {}, "A process for the handler could not be started: code 1"),
+        ({}, {"start_seconds": 0.0}, "A process for the handler did not start within 0 s"),
+    ],
+)
+async def test_what_the_worker_itself_fails_at_is_not_the_handlers(
+    database: Database,
+    isolated: IsolatedExecution,
+    settings: dict[str, str],
+    limits: dict[str, float],
+    detail: str,
+) -> None:
+    execution = isolated
+    if settings:
+        execution = IsolatedExecution(Settings(database_url=database.url, isolated_types="*", **settings))
+    handler: Any = rehearsing.Handler(only_here)
+    context: Any = RehearsalContext(database)
+    found = await Rehearsing(execution, **limits).run(handler, {"task_id": "t1"}, context)
+    assert found == Rehearsed("worker_failed", detail)
+    assert OUTCOMES["worker_failed"].weight is Weight.UNKNOWN  # type: ignore[union-attr]

@@ -116,3 +116,15 @@ async def test_no_question_is_left_when_the_last_statement_ends() -> None:
             assert await asyncio.wait_for(lookups.ask(Lookup(key_hash=f"{name}{n}")), 5) == f"{name}{n}"
 
     await asyncio.gather(*(ask_on(name) for name in "abcdef"))
+
+
+async def test_with_a_pause_those_that_come_meanwhile_share_the_next_statement() -> None:
+    database = FakeDatabase()
+    database.go.set()
+    lookups = BatchedLookups(database, pause=0.2)  # type: ignore[arg-type]
+    began = asyncio.get_running_loop().time()
+    assert await lookups.ask(Lookup(key_hash="first")) == "first"
+    names = [str(n) for n in range(300)]
+    assert await asyncio.gather(*(lookups.ask(Lookup(key_hash=name)) for name in names)) == names
+    assert [len(batch) for batch in database.batches] == [1, 200, 100]
+    assert asyncio.get_running_loop().time() - began >= 0.4

@@ -245,6 +245,10 @@ async def test_what_is_read_of_it(walk: Walk, database: Database) -> None:
     again = {"action": "quota.", "cursor": events["next_cursor"]}
     rest = (await walk._client.get(f"{API}/audit/events", params=again)).json()
     assert rest == {"events": [], "next_cursor": events["next_cursor"]}
+    later = (await walk._client.get(f"{API}/audit/events", params={"action": "quota.", "after": event["id"]})).json()
+    assert later["events"] == events["events"][1:]
+    for wrong in ({"after": -1}, {"after": "x"}, {"after": 2**63}, {"cursor": event["id"]}):
+        assert (await walk._client.get(f"{API}/audit/events", params=wrong)).status_code == 422, wrong
 
 
 async def test_it_is_for_administrators(walk: Walk, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from redis.asyncio import Redis
 
 from contracts.people import Household
 from contracts.world import PATIENCE, Servers, World
+from gateway.migration.guardrails.baseline import baselines_of
+from gateway.migration.parity.eprocess import Rate
+from gateway.migration.parity.evidence import Counts, Evidence
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from legacy_system import LEGACY, LegacyWorkerProcess, read_effects
@@ -92,6 +96,25 @@ async def test_beside_a_legacy_worker_nothing_runs_twice(world, legacy, effects)
     assert starts == dict.fromkeys(tasks, 1)
     by_backend = await world.database.fetch("SELECT backend, count(*) FROM taskgate.dispatch GROUP BY 1 ORDER BY 1")
     assert [row["backend"] for row in by_backend] == ["redis", "temporal"], "both took part"
+
+
+async def test_what_a_legacy_worker_ran_is_the_baseline(world, legacy):
+    """Short runs and failed ones, of which nobody but the legacy worker knows that they began."""
+    home = await world.people.household()
+    await world.send(home, TASKS, "")
+    await world.send(home, GROUPS, "fail:no")
+    await legacy.start()
+    await world.until_count(TASKS, "state = 'completed'")
+    await world.until_count(GROUPS, "state = 'failed'")
+    hour, all_ = timedelta(hours=1), TASKS + GROUPS
+    async with asyncio.timeout(PATIENCE):
+        while await world.database.fetchval("SELECT count(*) FROM taskgate.outcome WHERE failed IS NOT NULL") < all_:
+            await asyncio.sleep(0.1)
+    now = datetime.now(UTC)
+    slices = await Evidence(world.database).slices(home.tenant_id, now - hour, now + hour)
+    assert baselines_of(slices, now)["noop"].failed == Rate(all_, GROUPS)
+    sums = Counts.of([one.counts for one in slices])
+    assert (sums.ended, len(sums.wait), len(sums.run), sums.dead) == (all_, all_, TASKS, GROUPS)
 
 
 async def test_what_a_legacy_worker_holds_ends_there(world, legacy, effects):

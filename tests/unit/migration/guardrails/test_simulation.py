@@ -42,3 +42,8 @@ def test_an_oscillating_engine_is_left_once_in_a_cooldown(minutes: int) -> None:
 def test_slow_first_runs_that_come_together_are_no_regression(seed: int) -> None:
     """The spread of their baselines is small (1.3 to 2.1), and counts."""
     assert not unchanged(seed, most=400).rolled_back
+
+
+def test_a_cold_start_and_some_chance_are_no_regression() -> None:
+    """Three of the first four tasks fail, and four of the next 25, on an engine that does the same."""
+    assert not unchanged(19215, most=400).rolled_back

@@ -243,10 +243,13 @@ class ListAuditEventsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many, up to 1000; 0: 100."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty: from the beginning."""
+    after: _builtins.int
+    """Only what came after the event with this id."""
     @_builtins.property
     def filter(self) -> Global___AuditFilter:
         """Which ones."""
@@ -257,10 +260,11 @@ class ListAuditEventsRequest(_message.Message):
         filter: Global___AuditFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        after: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,79 @@
+"""What a key is good for: its scope, its tenant, its project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+KEYS = "/gateway/v1/keys"
+TASKS = "/gateway/v1/tasks"
+
+
+SCOPES = {
+    "read": {("GET", TASKS): True, ("POST", TASKS): False, ("POST", "/gateway/v1/operations"): False},
+    "submit": {("GET", TASKS): True, ("POST", TASKS): True, ("POST", "/gateway/v1/operations"): False},
+    "operate": {("POST", TASKS): True, ("POST", "/gateway/v1/operations"): True, ("GET", KEYS): False},
+    "admin": {("POST", TASKS): True, ("GET", KEYS): True},
+}
+BODIES = {
+    TASKS: {"type": "probe"},
+    "/gateway/v1/operations": {"action": "cancel", "filter": {"tenant_id": "t-ann"}, "dry_run": True},
+}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_scopes(client: httpx.AsyncClient, scope: str, make: Any, bearer: Any) -> None:
+    headers = bearer((await make(client, scope=scope))["key"])
+    for (method, path), is_allowed in SCOPES[scope].items():
+        body = BODIES.get(path) if method == "POST" else None
+        answer = await client.request(method, path, json=body, headers=headers)
+        assert (answer.status_code != 403) == is_allowed, (method, path, answer.text)
+        assert answer.status_code < 500
+
+
+async def test_a_scope_holds_on_legacy_endpoints(client: httpx.AsyncClient, make: Any, bearer: Any) -> None:
+    made = await make(client, scope="read")
+    answer = await client.post("/api/v1/episodes/", json={"content": "x"}, headers=bearer(made["key"]))
+    assert (answer.status_code, answer.json()) == (403, {"detail": "This key has scope read; submit is needed"})
+
+
+async def test_a_key_for_one_tenant(
+    client: httpx.AsyncClient, people: Any, admin: dict[str, str], make: Any, bearer: Any
+) -> None:
+    await people.add_member("ann", "t-bob", "owner")
+    ann = await make(client)
+    headers = bearer(ann["key"])
+    assert (await client.post(TASKS, json={"type": "probe", "tenant_id": "t-bob"}, headers=headers)).status_code == 403
+    assert (await client.post(TASKS, json={"type": "probe", "project_id": "p-bob"}, headers=headers)).status_code == 403
+    task = await client.post(TASKS, json={"type": "probe", "tenant_id": "t-bob"})
+    assert task.status_code == 202
+    assert (await client.get(f"{TASKS}/{task.json()['task_id']}", headers=headers)).status_code == 404
+    tenants = (await client.get("/gateway/v1/tenants", headers=headers)).json()["tenants"]
+    assert [one["tenant_id"] for one in tenants] == ["t-ann"]
+
+    # An administrator's is that tenant's owner, and no administrator.
+    root = bearer((await make(client, admin, scope="admin"))["key"])
+    assert (await client.post(TASKS, json={"type": "probe"}, headers=root)).status_code == 202
+    assert (await client.get("/gateway/v1/workers", headers=root)).status_code == 403
+    assert (await client.get(f"{TASKS}/{task.json()['task_id']}", headers=root)).status_code == 404
+    assert (await client.get("/gateway/v1/tenants/t-bob/quotas", headers=root)).status_code == 404
+
+
+async def test_a_key_for_one_project(client: httpx.AsyncClient, people: Any, make: Any, bearer: Any) -> None:
+    await people.add_project("p-other", "t-ann", "ann")
+    made = await make(client, scope="operate", project_id="p-ann")
+    headers = bearer(made["key"])
+    inside = await client.post(TASKS, json={"type": "probe", "project_id": "p-ann"}, headers=headers)
+    assert inside.status_code == 202
+    for place in ({}, {"project_id": "p-other"}, {"tenant_id": "t-ann"}):
+        assert (await client.post(TASKS, json={"type": "probe", **place}, headers=headers)).status_code == 403
+    other = (await client.post(TASKS, json={"type": "probe", "project_id": "p-other"})).json()["task_id"]
+    for path in (f"{TASKS}/{other}", f"/api/v1/tasks/{other}"):
+        assert (await client.get(path, headers=headers)).status_code == 404
+    assert (await client.get(f"{TASKS}/{inside.json()['task_id']}", headers=headers)).status_code == 200
+    assert (await client.post(f"/api/v1/tasks/{other}/stop", headers=headers)).status_code == 404
+    # What spans the tenant is refused, not answered in part.
+    for path in (TASKS, "/api/v1/tasks/", "/api/v1/tasks/stats", "/gateway/v1/schedules", "/gateway/v1/dead-letters"):
+        assert (await client.get(path, headers=headers)).status_code == 403, path

@@ -1,6 +1,6 @@
 """The version before and this one, side by side over one database, which is migrated under traffic (docs/upgrading.md).
 
-Before a migration is released, the version before is the commit before it.
+Until there are releases, the version before is the commit before the newest migration.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -37,14 +38,23 @@ def git(*arguments: str) -> bytes:
     return subprocess.run(["git", "-C", str(CHECKOUT), *arguments], check=True, capture_output=True).stdout
 
 
-def commit_before_the_last_migration() -> str:
-    """HEAD while a migration is not committed."""
+def heads(commit: str) -> set[str]:
+    """The migrations of a commit that none follows; several in the midst of merges."""
+    found = git("grep", "-hE", "^(down_)?revision", commit, "--", VERSIONS).decode()
+    down, own = (
+        set(re.findall(rf'^{name}\b.*= "(\w+)"', found, re.MULTILINE)) for name in ("down_revision", "revision")
+    )
+    return own - down
+
+
+def version_before() -> str:
+    """The newest commit of the main line that lacks the newest migration, and whose own are one chain."""
     untracked = git("ls-files", "--others", "--exclude-standard", "--", VERSIONS)
     if untracked or git("diff", "--name-only", "HEAD", "--", VERSIONS):
         return "HEAD"
-    # Of the main line: what a merge brought counts as its.
     added = ("--first-parent", "-m", "--diff-filter=A", "--format=%H^")
-    return git("log", "-1", *added, "--", VERSIONS).decode().strip()
+    commits = git("log", *added, "--", VERSIONS).decode().split()
+    return next(commit for commit in commits if len(heads(commit)) == 1)
 
 
 class Version:
@@ -141,7 +151,7 @@ async def test_an_upgrade_under_traffic(postgres_server: str, redis_server: str,
     if not (CHECKOUT / ".git").exists():
         pytest.skip("this checkout has no history to take the version before from")
     before = tmp_path / "before"
-    archive = BytesIO(git("archive", commit_before_the_last_migration(), *PACKAGES))
+    archive = BytesIO(git("archive", version_before(), *PACKAGES))
     with tarfile.open(fileobj=archive) as files:
         files.extractall(before, filter="data")
     name = f"two_versions_{uuid.uuid4().hex[:8]}"

@@ -257,7 +257,7 @@ async def test_streams_take_the_cookie_and_end_with_the_session(
         asked = {"name": "x", "scope": "admin"}
         made = (await browser.post("/gateway/v1/keys", json=asked, headers=admin)).json()
         headers = await sign_in(browser, made["key"])
-        async with browser.stream("GET", "/gateway/v1/migration/parity/stream", headers=OWN, timeout=10) as stream:
+        async with browser.stream("GET", "/gateway/v1/migration/stages/stream", headers=OWN, timeout=10) as stream:
             assert stream.status_code == 200
             pieces = stream.aiter_bytes()
             await anext(pieces)

@@ -58,7 +58,7 @@ async def sign_in(request: Request) -> Response:
     return answer
 
 
-@router.get("", response_model=SessionView)
+@router.get("", response_model=SessionView, responses=problem_errors())
 async def get_session(request: Request) -> Response:
     """Who the caller is and what it may do, with a session or with a key."""
     access = gateway_of(request).access

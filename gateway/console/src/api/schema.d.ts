@@ -8193,15 +8193,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "name": "Kick-off",
-                 *       "content": "Anna met Ben in Oslo and told him of the new office.",
-                 *       "source_description": "meeting notes",
-                 *       "episode_type": "text",
-                 *       "project_id": "acme-project"
-                 *     }
-                 */
                 "application/json": components["schemas"]["EpisodeCreate"];
             };
         };
@@ -8212,17 +8203,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11",
-                     *       "name": "Kick-off",
-                     *       "content": "Anna met Ben in Oslo and told him of the new office.",
-                     *       "status": "processing",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "message": "Episode queued for ingestion",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["EpisodeAccepted"];
                 };
             };
@@ -8307,16 +8287,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "project_id": "acme-project",
-                 *       "title": "Office in Oslo",
-                 *       "content": "The new office opens in May.",
-                 *       "tags": [
-                 *         "office"
-                 *       ]
-                 *     }
-                 */
                 "application/json": components["schemas"]["MemoryCreate"];
             };
         };
@@ -8327,30 +8297,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "b5b4f0d4-54b2-4a43-9d6e-8c0a7f2f7a55",
-                     *       "project_id": "acme-project",
-                     *       "title": "Office in Oslo",
-                     *       "content": "The new office opens in May.",
-                     *       "content_type": "text",
-                     *       "tags": [
-                     *         "office"
-                     *       ],
-                     *       "entities": [],
-                     *       "relationships": [],
-                     *       "collaborators": [],
-                     *       "is_public": false,
-                     *       "metadata": {},
-                     *       "version": 1,
-                     *       "author_id": "acme-owner",
-                     *       "status": "ENABLED",
-                     *       "processing_status": "PENDING",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Memory"];
                 };
             };
@@ -8438,17 +8384,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "total": 120,
-                     *       "pending": 3,
-                     *       "processing": 2,
-                     *       "completed": 113,
-                     *       "failed": 2,
-                     *       "throughput_per_minute": 1.9,
-                     *       "error_rate": 1.67
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskStatsResponse"];
                 };
             };
@@ -8516,14 +8451,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example [
-                     *       {
-                     *         "timestamp": "09:00",
-                     *         "depth": 5
-                     *       }
-                     *     ]
-                     */
                     "application/json": components["schemas"]["QueueDepthResponse"][];
                 };
             };
@@ -8591,14 +8518,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "Completed": 113,
-                     *       "Processing": 2,
-                     *       "Failed": 2,
-                     *       "Pending": 3
-                     *     }
-                     */
                     "application/json": components["schemas"]["StatusBreakdown"];
                 };
             };
@@ -8681,30 +8600,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example [
-                     *       {
-                     *         "id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *         "name": "add_episode",
-                     *         "status": "Completed",
-                     *         "created_at": "2026-11-28T09:30:00.125000Z",
-                     *         "started_at": "2026-11-28T09:30:00.190000Z",
-                     *         "completed_at": "2026-11-28T09:30:02.390000Z",
-                     *         "error": null,
-                     *         "worker_id": "host-1-3f2a9c1e",
-                     *         "retries": 0,
-                     *         "duration": "2.2s",
-                     *         "entity_id": "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11",
-                     *         "entity_type": "episode",
-                     *         "progress": 100,
-                     *         "result": {
-                     *           "nodes": 3,
-                     *           "edges": 2
-                     *         },
-                     *         "message": "Episode added"
-                     *       }
-                     *     ]
-                     */
                     "application/json": components["schemas"]["TaskLogResponse"][];
                 };
             };
@@ -8777,25 +8672,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tasks": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "task_type": "add_episode",
-                     *           "status": "running",
-                     *           "created_at": "2026-11-28T09:30:00.125000Z",
-                     *           "started_at": "2026-11-28T09:30:00.190000Z",
-                     *           "completed_at": null,
-                     *           "progress": 30,
-                     *           "message": "Searching for entities",
-                     *           "result": null,
-                     *           "error": null
-                     *         }
-                     *       ],
-                     *       "total": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskList"];
                 };
             };
@@ -8866,28 +8742,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "name": "add_episode",
-                     *       "status": "Completed",
-                     *       "created_at": "2026-11-28T09:30:00.125000Z",
-                     *       "started_at": "2026-11-28T09:30:00.190000Z",
-                     *       "completed_at": "2026-11-28T09:30:02.390000Z",
-                     *       "error": null,
-                     *       "worker_id": "host-1-3f2a9c1e",
-                     *       "retries": 0,
-                     *       "duration": "2.2s",
-                     *       "entity_id": "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11",
-                     *       "entity_type": "episode",
-                     *       "progress": 100,
-                     *       "result": {
-                     *         "nodes": 3,
-                     *         "edges": 2
-                     *       },
-                     *       "message": "Episode added"
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskLogResponse"];
                 };
             };
@@ -8967,11 +8821,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "message": "Task marked as stopped"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Message"];
                 };
             };
@@ -9060,11 +8909,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "message": "Task marked as stopped"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Message"];
                 };
             };
@@ -9153,11 +8997,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "message": "Task marked as stopped"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Message"];
                 };
             };
@@ -9310,46 +9149,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "mode": "each",
-                 *       "tasks": [
-                 *         {
-                 *           "type": "add_episode",
-                 *           "payload": {
-                 *             "name": "Kick-off",
-                 *             "content": "Anna met Ben in Oslo.",
-                 *             "episode_type": "text",
-                 *             "source_description": "notes"
-                 *           },
-                 *           "project_id": "acme-project",
-                 *           "priority": 2,
-                 *           "delay_seconds": 60,
-                 *           "unique_key": "kick-off",
-                 *           "on_conflict": "return",
-                 *           "retry": {
-                 *             "attempts": 5,
-                 *             "initial_seconds": 2
-                 *           },
-                 *           "ttl_seconds": 3600,
-                 *           "labels": {
-                 *             "origin": "import"
-                 *           },
-                 *           "callback": {
-                 *             "url": "https://hooks.example.com/taskgate",
-                 *             "events": [
-                 *               "completed",
-                 *               "failed"
-                 *             ]
-                 *           }
-                 *         },
-                 *         {
-                 *           "type": "rebuild_communities",
-                 *           "project_id": "acme-project"
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/json": components["schemas"]["TaskBatch"];
             };
         };
@@ -9360,31 +9159,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "accepted": 1,
-                     *       "active": 0,
-                     *       "refused": 1,
-                     *       "tasks": [
-                     *         {
-                     *           "index": 0,
-                     *           "status": "pending",
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *         },
-                     *         {
-                     *           "index": 1,
-                     *           "status": "refused",
-                     *           "error": {
-                     *             "type": "urn:taskgate:error:forbidden",
-                     *             "title": "Forbidden",
-                     *             "status": 403,
-                     *             "detail": "You do not have access to this project",
-                     *             "instance": "/gateway/v1/tasks/batch"
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["BatchAccepted"];
                 };
             };
@@ -9541,69 +9315,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tasks": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "task_type": "add_episode",
-                     *           "status": "pending",
-                     *           "error": null,
-                     *           "group_id": "acme-project",
-                     *           "tenant_id": "acme",
-                     *           "project_id": "acme-project",
-                     *           "user_id": "acme-owner",
-                     *           "parent_task_id": null,
-                     *           "state": "queued",
-                     *           "backend": "temporal",
-                     *           "stage": "live",
-                     *           "epoch": 1,
-                     *           "attempt": 0,
-                     *           "failures": 0,
-                     *           "max_attempts": 3,
-                     *           "priority": 2,
-                     *           "queue": "tenant-acme-add_episode",
-                     *           "worker_id": null,
-                     *           "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *           "not_before": null,
-                     *           "due_at": null,
-                     *           "queued_at": "2026-11-28T09:30:00.140000+00:00",
-                     *           "claimed_at": null,
-                     *           "finished_at": null,
-                     *           "entity_id": "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11",
-                     *           "entity_type": "episode",
-                     *           "labels": {
-                     *             "origin": "import"
-                     *           },
-                     *           "unique_key": "kick-off",
-                     *           "deadline": null,
-                     *           "retry": {
-                     *             "initial_seconds": 2,
-                     *             "coefficient": null,
-                     *             "maximum_seconds": null
-                     *           },
-                     *           "callback": {
-                     *             "url": "https://hooks.example.com/taskgate",
-                     *             "events": [
-                     *               "completed",
-                     *               "failed"
-                     *             ]
-                     *           },
-                     *           "schedule_id": null,
-                     *           "dag_run_id": null,
-                     *           "held": null,
-                     *           "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *         }
-                     *       ],
-                     *       "next_cursor": null,
-                     *       "past_gateway": {
-                     *         "tasks": 1,
-                     *         "set_aside": 0,
-                     *         "last_at": "2026-11-28T09:29:00+00:00",
-                     *         "looked_at": "2026-11-28T09:30:00+00:00"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskPage"];
                 };
             };
@@ -9677,37 +9388,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "add_episode",
-                 *       "payload": {
-                 *         "name": "Kick-off",
-                 *         "content": "Anna met Ben in Oslo.",
-                 *         "episode_type": "text",
-                 *         "source_description": "notes"
-                 *       },
-                 *       "project_id": "acme-project",
-                 *       "priority": 2,
-                 *       "delay_seconds": 60,
-                 *       "unique_key": "kick-off",
-                 *       "on_conflict": "return",
-                 *       "retry": {
-                 *         "attempts": 5,
-                 *         "initial_seconds": 2
-                 *       },
-                 *       "ttl_seconds": 3600,
-                 *       "labels": {
-                 *         "origin": "import"
-                 *       },
-                 *       "callback": {
-                 *         "url": "https://hooks.example.com/taskgate",
-                 *         "events": [
-                 *           "completed",
-                 *           "failed"
-                 *         ]
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["TaskSubmission"];
             };
         };
@@ -9718,14 +9398,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "status": "pending",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskAccepted"];
                 };
             };
@@ -9735,14 +9407,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "status": "pending",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskAccepted"];
                 };
             };
@@ -9851,72 +9515,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "task_type": "add_episode",
-                     *       "status": "pending",
-                     *       "error": null,
-                     *       "group_id": "acme-project",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "parent_task_id": null,
-                     *       "state": "queued",
-                     *       "backend": "temporal",
-                     *       "stage": "live",
-                     *       "epoch": 1,
-                     *       "attempt": 0,
-                     *       "failures": 0,
-                     *       "max_attempts": 3,
-                     *       "priority": 2,
-                     *       "queue": "tenant-acme-add_episode",
-                     *       "worker_id": null,
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "not_before": null,
-                     *       "due_at": null,
-                     *       "queued_at": "2026-11-28T09:30:00.140000+00:00",
-                     *       "claimed_at": null,
-                     *       "finished_at": null,
-                     *       "entity_id": "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11",
-                     *       "entity_type": "episode",
-                     *       "labels": {
-                     *         "origin": "import"
-                     *       },
-                     *       "unique_key": "kick-off",
-                     *       "deadline": null,
-                     *       "retry": {
-                     *         "initial_seconds": 2,
-                     *         "coefficient": null,
-                     *         "maximum_seconds": null
-                     *       },
-                     *       "callback": {
-                     *         "url": "https://hooks.example.com/taskgate",
-                     *         "events": [
-                     *           "completed",
-                     *           "failed"
-                     *         ]
-                     *       },
-                     *       "schedule_id": null,
-                     *       "dag_run_id": null,
-                     *       "held": null,
-                     *       "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "waiting_because": "no live worker serves `add_episode` on temporal",
-                     *       "attempts": [
-                     *         {
-                     *           "attempt": 1,
-                     *           "epoch": 1,
-                     *           "backend": "temporal",
-                     *           "worker_id": "host-1-3f2a9c1e",
-                     *           "started_at": "2026-11-28T09:29:10.000000+00:00",
-                     *           "ended_at": "2026-11-28T09:29:12.500000+00:00",
-                     *           "outcome": "lost",
-                     *           "error": "The worker is gone",
-                     *           "error_type": null
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskDispatch"];
                 };
             };
@@ -9998,49 +9596,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operations": [
-                     *         {
-                     *           "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *           "action": "cancel",
-                     *           "state": "completed",
-                     *           "dry_run": false,
-                     *           "total": 20,
-                     *           "done": 19,
-                     *           "skipped": 1,
-                     *           "failed": 0,
-                     *           "errors": [
-                     *             {
-                     *               "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *               "reason": "The task is over"
-                     *             }
-                     *           ],
-                     *           "sample": [
-                     *             "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *           ],
-                     *           "filter": {
-                     *             "type": [
-                     *               "add_episode"
-                     *             ],
-                     *             "state": [
-                     *               "waiting",
-                     *               "queued"
-                     *             ],
-                     *             "project_id": "acme-project"
-                     *           },
-                     *           "priority": null,
-                     *           "user_id": "acme-owner",
-                     *           "tenant_ids": [
-                     *             "acme"
-                     *           ],
-                     *           "why": "The import was wrong",
-                     *           "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *           "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operations"];
                 };
             };
@@ -10102,23 +9657,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "action": "cancel",
-                 *       "filter": {
-                 *         "type": [
-                 *           "add_episode"
-                 *         ],
-                 *         "state": [
-                 *           "waiting",
-                 *           "queued"
-                 *         ],
-                 *         "project_id": "acme-project"
-                 *       },
-                 *       "dry_run": true,
-                 *       "why": "The import was wrong"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewOperation"];
             };
         };
@@ -10129,45 +9667,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -10177,45 +9676,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -10295,45 +9755,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -10413,45 +9834,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -10525,11 +9907,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "run_at": "2026-11-29T06:00:00Z"
-                 *     }
-                 */
                 "application/json": components["schemas"]["RunAt"];
             };
         };
@@ -10540,13 +9917,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "status": "pending",
-                     *       "run_at": "2026-11-29T06:00:00+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Retimed"];
                 };
             };
@@ -10641,41 +10011,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "schedules": [
-                     *         {
-                     *           "name": "Communities at night",
-                     *           "specs": [
-                     *             {
-                     *               "cron": "0 3 * * *"
-                     *             }
-                     *           ],
-                     *           "timezone": "Europe/Oslo",
-                     *           "jitter_seconds": 300,
-                     *           "overlap": "skip",
-                     *           "action": {
-                     *             "type": "rebuild_communities",
-                     *             "project_id": "acme-project"
-                     *           },
-                     *           "catch_up_seconds": 86400,
-                     *           "start_at": null,
-                     *           "end_at": null,
-                     *           "remaining_runs": null,
-                     *           "paused": false,
-                     *           "note": null,
-                     *           "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *           "tenant_id": "acme",
-                     *           "project_id": "acme-project",
-                     *           "user_id": "acme-owner",
-                     *           "next_at": "2026-11-29T02:00:00+00:00",
-                     *           "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *           "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *         }
-                     *       ],
-                     *       "next": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["SchedulePage"];
                 };
             };
@@ -10740,23 +10075,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "name": "Communities at night",
-                 *       "specs": [
-                 *         {
-                 *           "cron": "0 3 * * *"
-                 *         }
-                 *       ],
-                 *       "timezone": "Europe/Oslo",
-                 *       "jitter_seconds": 300,
-                 *       "overlap": "skip",
-                 *       "action": {
-                 *         "type": "rebuild_communities",
-                 *         "project_id": "acme-project"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["ScheduleDefinition"];
             };
         };
@@ -10767,36 +10085,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -10894,36 +10182,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -10997,23 +10255,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "name": "Communities at night",
-                 *       "specs": [
-                 *         {
-                 *           "cron": "0 3 * * *"
-                 *         }
-                 *       ],
-                 *       "timezone": "Europe/Oslo",
-                 *       "jitter_seconds": 300,
-                 *       "overlap": "skip",
-                 *       "action": {
-                 *         "type": "rebuild_communities",
-                 *         "project_id": "acme-project"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["ScheduleDefinition"];
             };
         };
@@ -11024,36 +10265,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -11222,12 +10433,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "paused": true,
-                 *       "note": "Maintenance of the graph"
-                 *     }
-                 */
                 "application/json": {
                     [key: string]: unknown;
                 };
@@ -11240,36 +10445,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -11361,11 +10536,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "note": "Maintenance of the graph"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Note"] | null;
             };
         };
@@ -11376,36 +10546,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -11488,11 +10628,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "note": "Maintenance of the graph"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Note"] | null;
             };
         };
@@ -11503,36 +10638,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "Communities at night",
-                     *       "specs": [
-                     *         {
-                     *           "cron": "0 3 * * *"
-                     *         }
-                     *       ],
-                     *       "timezone": "Europe/Oslo",
-                     *       "jitter_seconds": 300,
-                     *       "overlap": "skip",
-                     *       "action": {
-                     *         "type": "rebuild_communities",
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "catch_up_seconds": 86400,
-                     *       "start_at": null,
-                     *       "end_at": null,
-                     *       "remaining_runs": null,
-                     *       "paused": false,
-                     *       "note": null,
-                     *       "schedule_id": "7c9e0a52-6f0e-4a52-8a36-1f0a7f7d5a10",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "user_id": "acme-owner",
-                     *       "next_at": "2026-11-29T02:00:00+00:00",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "updated_at": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
@@ -11615,11 +10720,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "overlap": "allow_all"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Run"] | null;
             };
         };
@@ -11630,20 +10730,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "nominal_at": "2026-11-28T02:00:00+00:00",
-                     *       "until_at": null,
-                     *       "fire_at": "2026-11-28T02:03:11+00:00",
-                     *       "kind": "clock",
-                     *       "overlap": "skip",
-                     *       "outcome": "fired",
-                     *       "reason": null,
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "task_state": "completed",
-                     *       "decided_at": "2026-11-28T02:03:11.020000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Firing"];
                 };
             };
@@ -11717,13 +10803,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "start_at": "2026-11-25T00:00:00Z",
-                 *       "end_at": "2026-11-28T00:00:00Z",
-                 *       "overlap": "buffer_all"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Backfill"];
             };
         };
@@ -11734,12 +10813,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "times": 3,
-                     *       "noted": 2
-                     *     }
-                     */
                     "application/json": components["schemas"]["Backfilled"];
                 };
             };
@@ -11822,17 +10895,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "times": [
-                     *         {
-                     *           "nominal_at": "2026-11-29T02:00:00+00:00",
-                     *           "fire_at": "2026-11-29T02:03:11+00:00",
-                     *           "local": "2026-11-29T03:00:00+01:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["NextTimes"];
                 };
             };
@@ -11917,24 +10979,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "firings": [
-                     *         {
-                     *           "nominal_at": "2026-11-28T02:00:00+00:00",
-                     *           "until_at": null,
-                     *           "fire_at": "2026-11-28T02:03:11+00:00",
-                     *           "kind": "clock",
-                     *           "overlap": "skip",
-                     *           "outcome": "fired",
-                     *           "reason": null,
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "task_state": "completed",
-                     *           "decided_at": "2026-11-28T02:03:11.020000+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["History"];
                 };
             };
@@ -12019,14 +11063,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "submitted",
-                     *       "message": "Community rebuild queued",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RebuildAnswer"];
                 };
             };
@@ -12132,14 +11168,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "episode_uuids": [
-                 *         "2f0a8f0e-6e0c-4c0a-9f57-3a0f5f6f0c11"
-                 *       ],
-                 *       "rebuild_communities": false
-                 *     }
-                 */
                 "application/json": components["schemas"]["IncrementalRefresh"] | null;
             };
         };
@@ -12150,14 +11178,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "success",
-                     *       "message": "Incremental refresh task queued",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "episodes_to_process": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["RefreshQueued"];
                 };
             };
@@ -12245,12 +11265,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "similarity_threshold": 0.9,
-                 *       "dry_run": true
-                 *     }
-                 */
                 "application/json": components["schemas"]["Deduplication"] | null;
             };
         };
@@ -12261,23 +11275,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dry_run": true,
-                     *       "duplicates_found": 1,
-                     *       "duplicate_groups": [
-                     *         {
-                     *           "name": "Anna",
-                     *           "count": 2,
-                     *           "uuids": [
-                     *             "b0a1e5d0-0c43-4a36-8f3e-2a6a2f0d7c01",
-                     *             "b0a1e5d0-0c43-4a36-8f3e-2a6a2f0d7c02"
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "message": "Found 1 potential duplicate groups"
-                     *     }
-                     */
                     "application/json": components["schemas"]["DuplicatesFound"] | components["schemas"]["DeduplicationQueued"];
                 };
             };
@@ -12365,15 +11362,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "operations": [
-                 *         "incremental_refresh",
-                 *         "deduplicate"
-                 *       ],
-                 *       "dry_run": false
-                 *     }
-                 */
                 "application/json": components["schemas"]["Optimization"] | null;
             };
         };
@@ -12384,21 +11372,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operations_run": [
-                     *         {
-                     *           "operation": "incremental_refresh",
-                     *           "result": {
-                     *             "status": "queued",
-                     *             "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *           }
-                     *         }
-                     *       ],
-                     *       "dry_run": false,
-                     *       "timestamp": "2026-11-28T09:30:00.125000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Optimized"];
                 };
             };
@@ -12499,31 +11472,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "workers": [
-                     *         {
-                     *           "process_id": "9b1c2d3e4f5a6b7c",
-                     *           "kind": "worker",
-                     *           "pool": "A",
-                     *           "backend": "temporal",
-                     *           "host": "host-1",
-                     *           "pid": 4711,
-                     *           "version": "0.1.0",
-                     *           "slots": 20,
-                     *           "slots_used": 1,
-                     *           "task_types": [
-                     *             "add_episode",
-                     *             "rebuild_communities"
-                     *           ],
-                     *           "state": "alive",
-                     *           "started_at": "2026-11-28T08:00:00+00:00",
-                     *           "last_seen": "2026-11-28T09:30:00+00:00",
-                     *           "lost_at": null
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Workers"];
                 };
             };
@@ -12603,39 +11551,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "process_id": "9b1c2d3e4f5a6b7c",
-                     *       "kind": "worker",
-                     *       "pool": "A",
-                     *       "backend": "temporal",
-                     *       "host": "host-1",
-                     *       "pid": 4711,
-                     *       "version": "0.1.0",
-                     *       "slots": 20,
-                     *       "slots_used": 1,
-                     *       "task_types": [
-                     *         "add_episode",
-                     *         "rebuild_communities"
-                     *       ],
-                     *       "state": "alive",
-                     *       "started_at": "2026-11-28T08:00:00+00:00",
-                     *       "last_seen": "2026-11-28T09:30:00+00:00",
-                     *       "lost_at": null,
-                     *       "running": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "task_type": "add_episode",
-                     *           "tenant_id": "acme",
-                     *           "project_id": "acme-project",
-                     *           "attempt": 1,
-                     *           "queue": "tenant-acme-add_episode",
-                     *           "started_at": "2026-11-28T09:30:00+00:00",
-                     *           "seconds": 2.4
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["BusyMember"];
                 };
             };
@@ -12721,45 +11636,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00+00:00",
-                     *       "window_seconds": 60,
-                     *       "signals": [
-                     *         {
-                     *           "backlog": 3,
-                     *           "oldest_seconds": 1.5,
-                     *           "running": 2,
-                     *           "arrivals_per_second": 0.4,
-                     *           "completions_per_second": 0.35,
-                     *           "run_seconds": 2.2,
-                     *           "demand": 5,
-                     *           "past_gateway": 0,
-                     *           "past_gateway_at": null,
-                     *           "backend": "temporal",
-                     *           "pool": "A",
-                     *           "tier": "enterprise"
-                     *         }
-                     *       ],
-                     *       "pools": [
-                     *         {
-                     *           "backlog": 3,
-                     *           "oldest_seconds": 1.5,
-                     *           "running": 2,
-                     *           "arrivals_per_second": 0.4,
-                     *           "completions_per_second": 0.35,
-                     *           "run_seconds": 2.2,
-                     *           "demand": 5,
-                     *           "past_gateway": 0,
-                     *           "past_gateway_at": null,
-                     *           "backend": "temporal",
-                     *           "pool": "A",
-                     *           "workers": 1,
-                     *           "slots": 20
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Scale"];
                 };
             };
@@ -12865,36 +11741,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dead_letters": [
-                     *         {
-                     *           "id": "41",
-                     *           "kind": "task",
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "tenant_id": "acme",
-                     *           "project_id": "acme-project",
-                     *           "group_id": "acme-project",
-                     *           "type": "add_episode",
-                     *           "backend": "temporal",
-                     *           "reason": "attempts_exhausted",
-                     *           "error": "The language model did not answer",
-                     *           "error_type": "TimeoutError",
-                     *           "attempts": 3,
-                     *           "labels": {
-                     *             "origin": "import"
-                     *           },
-                     *           "died_at": "2026-11-28T09:31:00+00:00",
-                     *           "state": "open",
-                     *           "closed_at": null,
-                     *           "closed_by": null,
-                     *           "redrives": 0,
-                     *           "bytes": null
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["DeadLetterPage"];
                 };
             };
@@ -12956,18 +11802,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "filter": {
-                 *         "type": "add_episode",
-                 *         "error_type": "TimeoutError",
-                 *         "died_after": "2026-11-28T00:00:00Z"
-                 *       },
-                 *       "spread_seconds": 600,
-                 *       "dry_run": true,
-                 *       "why": "The model is back"
-                 *     }
-                 */
                 "application/json": components["schemas"]["RedriveByFilter"];
             };
         };
@@ -12978,45 +11812,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -13026,45 +11821,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "operation_id": "0b0f7c1a-2f4e-4f3b-8e88-0d4a1c7e5b21",
-                     *       "action": "cancel",
-                     *       "state": "completed",
-                     *       "dry_run": false,
-                     *       "total": 20,
-                     *       "done": 19,
-                     *       "skipped": 1,
-                     *       "failed": 0,
-                     *       "errors": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "reason": "The task is over"
-                     *         }
-                     *       ],
-                     *       "sample": [
-                     *         "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *       ],
-                     *       "filter": {
-                     *         "type": [
-                     *           "add_episode"
-                     *         ],
-                     *         "state": [
-                     *           "waiting",
-                     *           "queued"
-                     *         ],
-                     *         "project_id": "acme-project"
-                     *       },
-                     *       "priority": null,
-                     *       "user_id": "acme-owner",
-                     *       "tenant_ids": [
-                     *         "acme"
-                     *       ],
-                     *       "why": "The import was wrong",
-                     *       "created_at": "2026-11-28T09:30:00.125000+00:00",
-                     *       "finished_at": "2026-11-28T09:30:01.000000+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operation"];
                 };
             };
@@ -13135,19 +11891,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "filter": {
-                 *         "type": "add_episode",
-                 *         "ids": [
-                 *           "41"
-                 *         ]
-                 *       },
-                 *       "limit": 500,
-                 *       "dry_run": true,
-                 *       "why": "Test data"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ByFilter"];
             };
         };
@@ -13158,14 +11901,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dry_run": true,
-                     *       "matched": 1,
-                     *       "removed": 0,
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["RemovalReport"];
                 };
             };
@@ -13227,19 +11962,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "filter": {
-                 *         "type": "add_episode",
-                 *         "ids": [
-                 *           "41"
-                 *         ]
-                 *       },
-                 *       "limit": 500,
-                 *       "dry_run": true,
-                 *       "why": "Test data"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ByFilter"];
             };
         };
@@ -13250,14 +11972,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dry_run": true,
-                     *       "matched": 1,
-                     *       "removed": 0,
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["RemovalReport"];
                 };
             };
@@ -13328,51 +12042,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "41",
-                     *       "kind": "task",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "group_id": "acme-project",
-                     *       "type": "add_episode",
-                     *       "backend": "temporal",
-                     *       "reason": "attempts_exhausted",
-                     *       "error": "The language model did not answer",
-                     *       "error_type": "TimeoutError",
-                     *       "attempts": 3,
-                     *       "labels": {
-                     *         "origin": "import"
-                     *       },
-                     *       "died_at": "2026-11-28T09:31:00+00:00",
-                     *       "state": "open",
-                     *       "closed_at": null,
-                     *       "closed_by": null,
-                     *       "redrives": 0,
-                     *       "bytes": null,
-                     *       "payload": {
-                     *         "name": "Kick-off",
-                     *         "content": "Anna met Ben in Oslo."
-                     *       },
-                     *       "payload_is_cut": false,
-                     *       "history": [
-                     *         {
-                     *           "attempt": 1,
-                     *           "epoch": 1,
-                     *           "backend": "temporal",
-                     *           "worker_id": "host-1-3f2a9c1e",
-                     *           "started_at": "2026-11-28T09:29:10.000000+00:00",
-                     *           "ended_at": "2026-11-28T09:29:12.500000+00:00",
-                     *           "outcome": "failed",
-                     *           "error": "The language model did not answer",
-                     *           "error_type": "TimeoutError",
-                     *           "stack": null
-                     *         }
-                     *       ],
-                     *       "edits": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["DeadLetterDetail"];
                 };
             };
@@ -13523,17 +12192,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "backend": "temporal",
-                 *       "edit": {
-                 *         "patch": {
-                 *           "name": "Kick-off of May"
-                 *         }
-                 *       },
-                 *       "why": "The model is back"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Redrive"] | null;
             };
         };
@@ -13544,13 +12202,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "status": "pending",
-                     *       "task_url": "/api/v1/tasks/5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
@@ -13642,11 +12293,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "why": "Test data"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
@@ -13734,83 +12380,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "verdict": "draining",
-                     *       "blocked_by": [],
-                     *       "tasks": 3,
-                     *       "past_gateway_at": null,
-                     *       "next_firing_at": null,
-                     *       "rate_in": 0,
-                     *       "rate_out": 0.5,
-                     *       "eta": {
-                     *         "seconds": 6,
-                     *         "low": 4,
-                     *         "high": 9
-                     *       },
-                     *       "no_eta": null,
-                     *       "counts": {
-                     *         "queued": 2,
-                     *         "delayed": 0,
-                     *         "retrying": 0,
-                     *         "running": 1,
-                     *         "on_legacy_workers": 0,
-                     *         "held_by_quota": 0,
-                     *         "held_by_pause": 0,
-                     *         "past_gateway": 0,
-                     *         "set_aside": 0,
-                     *         "schedules": 0
-                     *       },
-                     *       "tenant_id": null,
-                     *       "stage": null,
-                     *       "at": "2026-11-28T09:30:00+00:00",
-                     *       "missing": [],
-                     *       "notes": [],
-                     *       "postgresql": 3,
-                     *       "redis": 3,
-                     *       "slowest": [
-                     *         {
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "task_type": "add_episode",
-                     *           "tenant_id": "acme",
-                     *           "state": "queued",
-                     *           "created_at": "2026-11-28T09:00:00+00:00",
-                     *           "why": "its group acme-project is locked"
-                     *         }
-                     *       ],
-                     *       "tenants": [
-                     *         {
-                     *           "verdict": "draining",
-                     *           "blocked_by": [],
-                     *           "tasks": 3,
-                     *           "past_gateway_at": null,
-                     *           "next_firing_at": null,
-                     *           "rate_in": 0,
-                     *           "rate_out": 0.5,
-                     *           "eta": {
-                     *             "seconds": 6,
-                     *             "low": 4,
-                     *             "high": 9
-                     *           },
-                     *           "no_eta": null,
-                     *           "counts": {
-                     *             "queued": 2,
-                     *             "delayed": 0,
-                     *             "retrying": 0,
-                     *             "running": 1,
-                     *             "on_legacy_workers": 0,
-                     *             "held_by_quota": 0,
-                     *             "held_by_pause": 0,
-                     *             "past_gateway": 0,
-                     *             "set_aside": 0,
-                     *             "schedules": 0
-                     *           },
-                     *           "tenant_id": "acme",
-                     *           "stage": "live"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DrainReport"];
                 };
             };
@@ -13984,13 +12553,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "$schema": "https://json-schema.org/draft/2020-12/schema",
-                     *       "$id": "urn:taskgate:schema:dag:1",
-                     *       "type": "object"
-                     *     }
-                     */
                     "application/json": {
                         [key: string]: unknown;
                     };
@@ -14075,35 +12637,6 @@ export interface operations {
                  *     outputs: {summary: "${ nodes.summarise.result }"}
                  */
                 "application/yaml": string;
-                /**
-                 * @example {
-                 *       "name": "report",
-                 *       "description": "Fetches pages and sums them up",
-                 *       "params": {
-                 *         "urls": {
-                 *           "type": "list"
-                 *         }
-                 *       },
-                 *       "nodes": {
-                 *         "fetch": {
-                 *           "type": "fetch_page",
-                 *           "for_each": "params.urls",
-                 *           "input": {
-                 *             "url": "${ item }"
-                 *           }
-                 *         },
-                 *         "summarise": {
-                 *           "type": "summarise",
-                 *           "input": {
-                 *             "pages": "${ nodes.fetch.results }"
-                 *           }
-                 *         }
-                 *       },
-                 *       "outputs": {
-                 *         "summary": "${ nodes.summarise.result }"
-                 *       }
-                 *     }
-                 */
                 "application/json": Record<string, never>;
             };
         };
@@ -14114,20 +12647,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "valid": false,
-                     *       "faults": [
-                     *         {
-                     *           "code": "unknown_node",
-                     *           "place": "/nodes/summarise/needs/0",
-                     *           "message": "there is no node `fetsh`; perhaps `fetch` is meant",
-                     *           "line": 7,
-                     *           "column": 13
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagCheck"];
                 };
             };
@@ -14207,26 +12726,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dags": [
-                     *         {
-                     *           "name": "report",
-                     *           "version": 2,
-                     *           "latest": 2,
-                     *           "label": "stable",
-                     *           "description": "Fetches and sums up",
-                     *           "digest": "0c9f3b5f6d0f1b",
-                     *           "nodes": 2,
-                     *           "built_in": false,
-                     *           "is_current": true,
-                     *           "created_by": "acme-owner",
-                     *           "created_at": "2026-11-28T09:30:00+00:00",
-                     *           "changed_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagList"];
                 };
             };
@@ -14311,54 +12810,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "report",
-                     *       "version": 2,
-                     *       "label": "stable",
-                     *       "built_in": false,
-                     *       "digest": "0c9f3b5f6d0f1b",
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "definition": {
-                     *         "name": "report",
-                     *         "description": "Fetches pages and sums them up",
-                     *         "params": {
-                     *           "urls": {
-                     *             "type": "list"
-                     *           }
-                     *         },
-                     *         "nodes": {
-                     *           "fetch": {
-                     *             "type": "fetch_page",
-                     *             "for_each": "params.urls",
-                     *             "input": {
-                     *               "url": "${ item }"
-                     *             }
-                     *           },
-                     *           "summarise": {
-                     *             "type": "summarise",
-                     *             "input": {
-                     *               "pages": "${ nodes.fetch.results }"
-                     *             }
-                     *           }
-                     *         },
-                     *         "outputs": {
-                     *           "summary": "${ nodes.summarise.result }"
-                     *         }
-                     *       },
-                     *       "source": null,
-                     *       "needs": {
-                     *         "fetch": [],
-                     *         "summarise": [
-                     *           "fetch"
-                     *         ]
-                     *       },
-                     *       "subs": {},
-                     *       "nodes": 2,
-                     *       "is_new": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
@@ -14464,35 +12915,6 @@ export interface operations {
                  *     outputs: {summary: "${ nodes.summarise.result }"}
                  */
                 "application/yaml": string;
-                /**
-                 * @example {
-                 *       "name": "report",
-                 *       "description": "Fetches pages and sums them up",
-                 *       "params": {
-                 *         "urls": {
-                 *           "type": "list"
-                 *         }
-                 *       },
-                 *       "nodes": {
-                 *         "fetch": {
-                 *           "type": "fetch_page",
-                 *           "for_each": "params.urls",
-                 *           "input": {
-                 *             "url": "${ item }"
-                 *           }
-                 *         },
-                 *         "summarise": {
-                 *           "type": "summarise",
-                 *           "input": {
-                 *             "pages": "${ nodes.fetch.results }"
-                 *           }
-                 *         }
-                 *       },
-                 *       "outputs": {
-                 *         "summary": "${ nodes.summarise.result }"
-                 *       }
-                 *     }
-                 */
                 "application/json": Record<string, never>;
             };
         };
@@ -14503,54 +12925,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "report",
-                     *       "version": 2,
-                     *       "label": "stable",
-                     *       "built_in": false,
-                     *       "digest": "0c9f3b5f6d0f1b",
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "definition": {
-                     *         "name": "report",
-                     *         "description": "Fetches pages and sums them up",
-                     *         "params": {
-                     *           "urls": {
-                     *             "type": "list"
-                     *           }
-                     *         },
-                     *         "nodes": {
-                     *           "fetch": {
-                     *             "type": "fetch_page",
-                     *             "for_each": "params.urls",
-                     *             "input": {
-                     *               "url": "${ item }"
-                     *             }
-                     *           },
-                     *           "summarise": {
-                     *             "type": "summarise",
-                     *             "input": {
-                     *               "pages": "${ nodes.fetch.results }"
-                     *             }
-                     *           }
-                     *         },
-                     *         "outputs": {
-                     *           "summary": "${ nodes.summarise.result }"
-                     *         }
-                     *       },
-                     *       "source": null,
-                     *       "needs": {
-                     *         "fetch": [],
-                     *         "summarise": [
-                     *           "fetch"
-                     *         ]
-                     *       },
-                     *       "subs": {},
-                     *       "nodes": 2,
-                     *       "is_new": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
@@ -14560,54 +12934,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "report",
-                     *       "version": 2,
-                     *       "label": "stable",
-                     *       "built_in": false,
-                     *       "digest": "0c9f3b5f6d0f1b",
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "definition": {
-                     *         "name": "report",
-                     *         "description": "Fetches pages and sums them up",
-                     *         "params": {
-                     *           "urls": {
-                     *             "type": "list"
-                     *           }
-                     *         },
-                     *         "nodes": {
-                     *           "fetch": {
-                     *             "type": "fetch_page",
-                     *             "for_each": "params.urls",
-                     *             "input": {
-                     *               "url": "${ item }"
-                     *             }
-                     *           },
-                     *           "summarise": {
-                     *             "type": "summarise",
-                     *             "input": {
-                     *               "pages": "${ nodes.fetch.results }"
-                     *             }
-                     *           }
-                     *         },
-                     *         "outputs": {
-                     *           "summary": "${ nodes.summarise.result }"
-                     *         }
-                     *       },
-                     *       "source": null,
-                     *       "needs": {
-                     *         "fetch": [],
-                     *         "summarise": [
-                     *           "fetch"
-                     *         ]
-                     *       },
-                     *       "subs": {},
-                     *       "nodes": 2,
-                     *       "is_new": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
@@ -14788,26 +13114,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "versions": [
-                     *         {
-                     *           "name": "report",
-                     *           "version": 2,
-                     *           "latest": 2,
-                     *           "label": "stable",
-                     *           "description": "Fetches and sums up",
-                     *           "digest": "0c9f3b5f6d0f1b",
-                     *           "nodes": 2,
-                     *           "built_in": false,
-                     *           "is_current": true,
-                     *           "created_by": "acme-owner",
-                     *           "created_at": "2026-11-28T09:30:00+00:00",
-                     *           "changed_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagVersions"];
                 };
             };
@@ -14903,21 +13209,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "report",
-                     *       "before": 1,
-                     *       "after": 2,
-                     *       "changes": [
-                     *         {
-                     *           "op": "replace",
-                     *           "place": "/nodes/summarise/type",
-                     *           "before": "summarize",
-                     *           "after": "summarise"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagDifference"];
                 };
             };
@@ -15003,11 +13294,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "version": 1
-                 *     }
-                 */
                 "application/json": components["schemas"]["Rollback"];
             };
         };
@@ -15018,54 +13304,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "name": "report",
-                     *       "version": 2,
-                     *       "label": "stable",
-                     *       "built_in": false,
-                     *       "digest": "0c9f3b5f6d0f1b",
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "definition": {
-                     *         "name": "report",
-                     *         "description": "Fetches pages and sums them up",
-                     *         "params": {
-                     *           "urls": {
-                     *             "type": "list"
-                     *           }
-                     *         },
-                     *         "nodes": {
-                     *           "fetch": {
-                     *             "type": "fetch_page",
-                     *             "for_each": "params.urls",
-                     *             "input": {
-                     *               "url": "${ item }"
-                     *             }
-                     *           },
-                     *           "summarise": {
-                     *             "type": "summarise",
-                     *             "input": {
-                     *               "pages": "${ nodes.fetch.results }"
-                     *             }
-                     *           }
-                     *         },
-                     *         "outputs": {
-                     *           "summary": "${ nodes.summarise.result }"
-                     *         }
-                     *       },
-                     *       "source": null,
-                     *       "needs": {
-                     *         "fetch": [],
-                     *         "summarise": [
-                     *           "fetch"
-                     *         ]
-                     *       },
-                     *       "subs": {},
-                     *       "nodes": 2,
-                     *       "is_new": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
@@ -15241,30 +13479,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "runs": [
-                     *         {
-                     *           "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *           "dag": "report",
-                     *           "version": 2,
-                     *           "built_in": false,
-                     *           "status": "running",
-                     *           "progress": 50,
-                     *           "error": null,
-                     *           "tenant_id": "acme",
-                     *           "project_id": "acme-project",
-                     *           "parent_run_id": null,
-                     *           "created_by": "acme-owner",
-                     *           "created_at": "2026-11-28T09:30:00+00:00",
-                     *           "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *           "finished_at": null,
-                     *           "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42"
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunList"];
                 };
             };
@@ -15329,22 +13543,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "dag": "report",
-                 *       "version": "stable",
-                 *       "params": {
-                 *         "urls": [
-                 *           "https://example.com/a",
-                 *           "https://example.com/b"
-                 *         ]
-                 *       },
-                 *       "project_id": "acme-project",
-                 *       "labels": {
-                 *         "origin": "import"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["RunRequest"];
             };
         };
@@ -15355,16 +13553,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "status": "pending",
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "stream_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42/stream"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
@@ -15465,79 +13653,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "built_in": false,
-                     *       "status": "running",
-                     *       "progress": 50,
-                     *       "error": null,
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "parent_run_id": null,
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *       "finished_at": null,
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "params": {
-                     *         "urls": [
-                     *           "https://example.com/a",
-                     *           "https://example.com/b"
-                     *         ]
-                     *       },
-                     *       "priority": 3,
-                     *       "labels": {
-                     *         "origin": "import"
-                     *       },
-                     *       "starts": 1,
-                     *       "deadline": null,
-                     *       "parent_path": null,
-                     *       "result": null,
-                     *       "edges": [
-                     *         {
-                     *           "source": "fetch",
-                     *           "target": "summarise"
-                     *         }
-                     *       ],
-                     *       "nodes": [
-                     *         {
-                     *           "path": "summarise",
-                     *           "node": "summarise",
-                     *           "position": null,
-                     *           "kind": "task",
-                     *           "type": "summarise",
-                     *           "status": "running",
-                     *           "waits_for": null,
-                     *           "decided_by": null,
-                     *           "reason": null,
-                     *           "condition": null,
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "run_id": null,
-                     *           "undoes": false,
-                     *           "attempt": 1,
-                     *           "failures": 0,
-                     *           "max_attempts": 3,
-                     *           "priority": 3,
-                     *           "progress": 40,
-                     *           "message": "Reading",
-                     *           "error": null,
-                     *           "answer": null,
-                     *           "result_bytes": null,
-                     *           "items": null,
-                     *           "created_at": "2026-11-28T09:30:01+00:00",
-                     *           "queued_at": "2026-11-28T09:30:01+00:00",
-                     *           "started_at": "2026-11-28T09:30:01.050000+00:00",
-                     *           "finished_at": null,
-                     *           "expires_at": null,
-                     *           "worker_id": "host-1-3f2a9c1e"
-                     *         }
-                     *       ],
-                     *       "is_cut": false
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunDocument"];
                 };
             };
@@ -15617,25 +13732,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "built_in": false,
-                     *       "status": "running",
-                     *       "progress": 50,
-                     *       "error": null,
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "parent_run_id": null,
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *       "finished_at": null,
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
@@ -15724,25 +13820,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "built_in": false,
-                     *       "status": "running",
-                     *       "progress": 50,
-                     *       "error": null,
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "parent_run_id": null,
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *       "finished_at": null,
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
@@ -15827,12 +13904,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "approved": true,
-                 *       "comment": "Go ahead"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Approve"];
             };
         };
@@ -15843,25 +13914,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "built_in": false,
-                     *       "status": "running",
-                     *       "progress": 50,
-                     *       "error": null,
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "parent_run_id": null,
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *       "finished_at": null,
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
@@ -15946,11 +13998,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "reason": "The page is gone"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Skip"];
             };
         };
@@ -15961,25 +14008,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "run_id": "c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42",
-                     *       "dag": "report",
-                     *       "version": 2,
-                     *       "built_in": false,
-                     *       "status": "running",
-                     *       "progress": 50,
-                     *       "error": null,
-                     *       "tenant_id": "acme",
-                     *       "project_id": "acme-project",
-                     *       "parent_run_id": null,
-                     *       "created_by": "acme-owner",
-                     *       "created_at": "2026-11-28T09:30:00+00:00",
-                     *       "started_at": "2026-11-28T09:30:00.100000+00:00",
-                     *       "finished_at": null,
-                     *       "run_url": "/gateway/v1/dag-runs/c0ffee00-5a0a-4c9b-8e59-2c7d7e0d1f42"
-                     *     }
-                     */
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
@@ -16064,11 +14092,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "uploaded": 3
-                 *     }
-                 */
                 "application/json": string | number | boolean | null | unknown[] | {
                     [key: string]: unknown;
                 };
@@ -16081,13 +14104,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "nodes": [
-                     *         "wait_for_upload"
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["SignalReached"];
                 };
             };
@@ -16178,15 +14194,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "status": "completed",
-                     *       "result": {
-                     *         "summary": "Two pages about Oslo"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["NodeResult"];
                 };
             };
@@ -16276,28 +14283,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "callbacks": [
-                     *         {
-                     *           "id": "018f7c1a-2f4e-7f3b-8e88-0d4a1c7e5b21",
-                     *           "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "tenant_id": "acme",
-                     *           "event": "completed",
-                     *           "url": "https://hooks.example.com/taskgate",
-                     *           "state": "dead",
-                     *           "attempts": 8,
-                     *           "created_at": "2026-11-28T09:30:02+00:00",
-                     *           "due_at": null,
-                     *           "tried_at": "2026-11-29T13:00:00+00:00",
-                     *           "status": 503,
-                     *           "error": "the receiver answered 503",
-                     *           "ended_at": "2026-11-29T13:00:00+00:00"
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["CallbackPage"];
                 };
             };
@@ -16359,13 +14344,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "event": "completed",
-                 *       "limit": 500
-                 *     }
-                 */
                 "application/json": components["schemas"]["Resend"];
             };
         };
@@ -16376,11 +14354,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "resent": 12
-                     *     }
-                     */
                     "application/json": components["schemas"]["ResendReport"];
                 };
             };
@@ -16451,31 +14424,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "018f7c1a-2f4e-7f3b-8e88-0d4a1c7e5b21",
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "tenant_id": "acme",
-                     *       "event": "completed",
-                     *       "url": "https://hooks.example.com/taskgate",
-                     *       "state": "dead",
-                     *       "attempts": 8,
-                     *       "created_at": "2026-11-28T09:30:02+00:00",
-                     *       "due_at": null,
-                     *       "tried_at": "2026-11-29T13:00:00+00:00",
-                     *       "status": 503,
-                     *       "error": "the receiver answered 503",
-                     *       "ended_at": "2026-11-29T13:00:00+00:00",
-                     *       "body": {
-                     *         "type": "task.completed",
-                     *         "timestamp": "2026-11-28T09:30:02Z",
-                     *         "data": {
-                     *           "id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *           "status": "Completed"
-                     *         }
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["CallbackDetail"];
                 };
             };
@@ -16641,18 +14589,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "secrets": [
-                     *         {
-                     *           "id": 2,
-                     *           "created_at": "2026-11-28T09:30:00+00:00",
-                     *           "created_by": "acme-owner",
-                     *           "expires_at": null
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["SecretList"];
                 };
             };
@@ -16735,11 +14671,6 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "overlap_hours": 24
-                 *     }
-                 */
                 "application/json": components["schemas"]["Rotation"] | null;
             };
         };
@@ -16750,13 +14681,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "acme",
-                     *       "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
-                     *       "created_at": "2026-11-28T09:30:00+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["SecretMade"];
                 };
             };
@@ -16847,20 +14771,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenants": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "name": "Acme",
-                     *           "tier": "enterprise",
-                     *           "weight": 1,
-                     *           "stage": "live"
-                     *         }
-                     *       ],
-                     *       "next": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["TenantPage"];
                 };
             };
@@ -16931,59 +14841,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "acme",
-                     *       "name": "Acme",
-                     *       "tier": "enterprise",
-                     *       "weight": 1,
-                     *       "stage": "live",
-                     *       "quotas": [
-                     *         {
-                     *           "project_id": null,
-                     *           "limits": {
-                     *             "queued": 10000,
-                     *             "running": 100,
-                     *             "per_minute": null,
-                     *             "bytes_per_day": null
-                     *           },
-                     *           "used": {
-                     *             "queued": 3,
-                     *             "running": 2,
-                     *             "per_minute": 12,
-                     *             "bytes_per_day": 52480
-                     *           },
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00",
-                     *           "why": "As agreed"
-                     *         }
-                     *       ],
-                     *       "pauses": [
-                     *         {
-                     *           "pause_id": "1f7a5b0c-8a5e-4c3e-9e7b-3c7a0b2d9e11",
-                     *           "tenant_id": "acme",
-                     *           "project_id": null,
-                     *           "task_type": "rebuild_communities",
-                     *           "why": "The graph is being moved",
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ],
-                     *       "tasks": {
-                     *         "queued": 3,
-                     *         "running": 2
-                     *       },
-                     *       "held": {
-                     *         "paused": 1
-                     *       },
-                     *       "past_gateway": {
-                     *         "tasks": 1,
-                     *         "set_aside": 0,
-                     *         "last_at": "2026-11-28T09:29:00+00:00",
-                     *         "looked_at": "2026-11-28T09:30:00+00:00"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["TenantDetail"];
                 };
             };
@@ -17057,12 +14914,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tier": "vip",
-                 *       "why": "New contract"
-                 *     }
-                 */
                 "application/json": components["schemas"]["TenantChange"];
             };
         };
@@ -17073,59 +14924,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "acme",
-                     *       "name": "Acme",
-                     *       "tier": "enterprise",
-                     *       "weight": 1,
-                     *       "stage": "live",
-                     *       "quotas": [
-                     *         {
-                     *           "project_id": null,
-                     *           "limits": {
-                     *             "queued": 10000,
-                     *             "running": 100,
-                     *             "per_minute": null,
-                     *             "bytes_per_day": null
-                     *           },
-                     *           "used": {
-                     *             "queued": 3,
-                     *             "running": 2,
-                     *             "per_minute": 12,
-                     *             "bytes_per_day": 52480
-                     *           },
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00",
-                     *           "why": "As agreed"
-                     *         }
-                     *       ],
-                     *       "pauses": [
-                     *         {
-                     *           "pause_id": "1f7a5b0c-8a5e-4c3e-9e7b-3c7a0b2d9e11",
-                     *           "tenant_id": "acme",
-                     *           "project_id": null,
-                     *           "task_type": "rebuild_communities",
-                     *           "why": "The graph is being moved",
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ],
-                     *       "tasks": {
-                     *         "queued": 3,
-                     *         "running": 2
-                     *       },
-                     *       "held": {
-                     *         "paused": 1
-                     *       },
-                     *       "past_gateway": {
-                     *         "tasks": 1,
-                     *         "set_aside": 0,
-                     *         "last_at": "2026-11-28T09:29:00+00:00",
-                     *         "looked_at": "2026-11-28T09:30:00+00:00"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["TenantDetail"];
                 };
             };
@@ -17214,30 +15012,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "quotas": [
-                     *         {
-                     *           "project_id": null,
-                     *           "limits": {
-                     *             "queued": 10000,
-                     *             "running": 100,
-                     *             "per_minute": null,
-                     *             "bytes_per_day": null
-                     *           },
-                     *           "used": {
-                     *             "queued": 3,
-                     *             "running": 2,
-                     *             "per_minute": 12,
-                     *             "bytes_per_day": 52480
-                     *           },
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00",
-                     *           "why": "As agreed"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["QuotaList"];
                 };
             };
@@ -17314,13 +15088,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "queued": 10000,
-                 *       "running": 100,
-                 *       "why": "As agreed"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewQuota"];
             };
         };
@@ -17331,30 +15098,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "quotas": [
-                     *         {
-                     *           "project_id": null,
-                     *           "limits": {
-                     *             "queued": 10000,
-                     *             "running": 100,
-                     *             "per_minute": null,
-                     *             "bytes_per_day": null
-                     *           },
-                     *           "used": {
-                     *             "queued": 3,
-                     *             "running": 2,
-                     *             "per_minute": 12,
-                     *             "bytes_per_day": 52480
-                     *           },
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00",
-                     *           "why": "As agreed"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["QuotaList"];
                 };
             };
@@ -17531,21 +15274,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "pauses": [
-                     *         {
-                     *           "pause_id": "1f7a5b0c-8a5e-4c3e-9e7b-3c7a0b2d9e11",
-                     *           "tenant_id": "acme",
-                     *           "project_id": null,
-                     *           "task_type": "rebuild_communities",
-                     *           "why": "The graph is being moved",
-                     *           "set_by": "admin",
-                     *           "set_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["PauseList"];
                 };
             };
@@ -17607,13 +15335,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "task_type": "rebuild_communities",
-                 *       "why": "The graph is being moved"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewPause"];
             };
         };
@@ -17624,17 +15345,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "pause_id": "1f7a5b0c-8a5e-4c3e-9e7b-3c7a0b2d9e11",
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "task_type": "rebuild_communities",
-                     *       "why": "The graph is being moved",
-                     *       "set_by": "admin",
-                     *       "set_at": "2026-11-28T09:30:00+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PauseView"];
                 };
             };
@@ -17644,17 +15354,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "pause_id": "1f7a5b0c-8a5e-4c3e-9e7b-3c7a0b2d9e11",
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "task_type": "rebuild_communities",
-                     *       "why": "The graph is being moved",
-                     *       "set_by": "admin",
-                     *       "set_at": "2026-11-28T09:30:00+00:00"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PauseView"];
                 };
             };
@@ -17838,38 +15537,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "keys": [
-                     *         {
-                     *           "key_id": "0c7b5f2e-52c1-4a52-9f0e-0f6f8f1c2d33",
-                     *           "name": "importer",
-                     *           "user_id": "acme-owner",
-                     *           "state": "active",
-                     *           "scope": "submit",
-                     *           "permissions": [
-                     *             "read",
-                     *             "write"
-                     *           ],
-                     *           "tenant_id": "acme",
-                     *           "project_id": null,
-                     *           "per_minute": 600,
-                     *           "created_at": "2026-11-28T09:00:00+00:00",
-                     *           "created_by": "acme-owner",
-                     *           "expires_at": "2027-11-28T00:00:00+00:00",
-                     *           "last_used_at": "2026-11-28T09:30:00+00:00",
-                     *           "addresses": [
-                     *             "192.0.2.7"
-                     *           ],
-                     *           "revoked_by": null,
-                     *           "revoked_at": null,
-                     *           "replaces": null,
-                     *           "replaced_by": null
-                     *         }
-                     *       ],
-                     *       "next": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["KeyPage"];
                 };
             };
@@ -17940,16 +15607,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "name": "importer",
-                 *       "scope": "submit",
-                 *       "tenant_id": "acme",
-                 *       "expires_at": "2027-11-28T00:00:00+00:00",
-                 *       "per_minute": 600,
-                 *       "why": "Nightly import"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewKey"];
             };
         };
@@ -17960,32 +15617,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "key_id": "0c7b5f2e-52c1-4a52-9f0e-0f6f8f1c2d33",
-                     *       "name": "importer",
-                     *       "user_id": "acme-owner",
-                     *       "state": "active",
-                     *       "scope": "submit",
-                     *       "permissions": [
-                     *         "read",
-                     *         "write"
-                     *       ],
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "per_minute": 600,
-                     *       "created_at": "2026-11-28T09:00:00+00:00",
-                     *       "created_by": "acme-owner",
-                     *       "expires_at": "2027-11-28T00:00:00+00:00",
-                     *       "last_used_at": null,
-                     *       "addresses": [],
-                     *       "revoked_by": null,
-                     *       "revoked_at": null,
-                     *       "replaces": null,
-                     *       "replaced_by": null,
-                     *       "key": "ms_sk_0000000000000000000000000000000000000000000000000000000000000000"
-                     *     }
-                     */
                     "application/json": components["schemas"]["MadeKey"];
                 };
             };
@@ -18065,33 +15696,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "key_id": "0c7b5f2e-52c1-4a52-9f0e-0f6f8f1c2d33",
-                     *       "name": "importer",
-                     *       "user_id": "acme-owner",
-                     *       "state": "active",
-                     *       "scope": "submit",
-                     *       "permissions": [
-                     *         "read",
-                     *         "write"
-                     *       ],
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "per_minute": 600,
-                     *       "created_at": "2026-11-28T09:00:00+00:00",
-                     *       "created_by": "acme-owner",
-                     *       "expires_at": "2027-11-28T00:00:00+00:00",
-                     *       "last_used_at": "2026-11-28T09:30:00+00:00",
-                     *       "addresses": [
-                     *         "192.0.2.7"
-                     *       ],
-                     *       "revoked_by": null,
-                     *       "revoked_at": null,
-                     *       "replaces": null,
-                     *       "replaced_by": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["KeyView"];
                 };
             };
@@ -18183,33 +15787,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "key_id": "0c7b5f2e-52c1-4a52-9f0e-0f6f8f1c2d33",
-                     *       "name": "importer",
-                     *       "user_id": "acme-owner",
-                     *       "state": "active",
-                     *       "scope": "submit",
-                     *       "permissions": [
-                     *         "read",
-                     *         "write"
-                     *       ],
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "per_minute": 600,
-                     *       "created_at": "2026-11-28T09:00:00+00:00",
-                     *       "created_by": "acme-owner",
-                     *       "expires_at": "2027-11-28T00:00:00+00:00",
-                     *       "last_used_at": "2026-11-28T09:30:00+00:00",
-                     *       "addresses": [
-                     *         "192.0.2.7"
-                     *       ],
-                     *       "revoked_by": null,
-                     *       "revoked_at": null,
-                     *       "replaces": null,
-                     *       "replaced_by": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["KeyView"];
                 };
             };
@@ -18292,12 +15869,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "overlap_seconds": 86400,
-                 *       "why": "Yearly rotation"
-                 *     }
-                 */
                 "application/json": components["schemas"]["KeyRotation"];
             };
         };
@@ -18308,32 +15879,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "key_id": "0c7b5f2e-52c1-4a52-9f0e-0f6f8f1c2d33",
-                     *       "name": "importer",
-                     *       "user_id": "acme-owner",
-                     *       "state": "active",
-                     *       "scope": "submit",
-                     *       "permissions": [
-                     *         "read",
-                     *         "write"
-                     *       ],
-                     *       "tenant_id": "acme",
-                     *       "project_id": null,
-                     *       "per_minute": 600,
-                     *       "created_at": "2026-11-28T09:00:00+00:00",
-                     *       "created_by": "acme-owner",
-                     *       "expires_at": "2027-11-28T00:00:00+00:00",
-                     *       "last_used_at": null,
-                     *       "addresses": [],
-                     *       "revoked_by": null,
-                     *       "revoked_at": null,
-                     *       "replaces": null,
-                     *       "replaced_by": null,
-                     *       "key": "ms_sk_0000000000000000000000000000000000000000000000000000000000000000"
-                     *     }
-                     */
                     "application/json": components["schemas"]["MadeKey"];
                 };
             };
@@ -18429,6 +15974,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -18616,34 +16208,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "entries": [
-                     *         {
-                     *           "id": 128,
-                     *           "at": "2026-11-28T09:30:00+00:00",
-                     *           "action": "quota.set",
-                     *           "subject": "tenant:acme",
-                     *           "who": "admin",
-                     *           "why": "As agreed",
-                     *           "source": "http",
-                     *           "before": null,
-                     *           "after": {
-                     *             "queued": 10000,
-                     *             "running": 100,
-                     *             "per_minute": null,
-                     *             "bytes_per_day": null
-                     *           },
-                     *           "detail": {},
-                     *           "request_id": "9a0d5e4c",
-                     *           "address": "192.0.2.7",
-                     *           "key_id": "key-admin",
-                     *           "hash": "6f1f3a0f9a4be9d6d4c7b1a0c8e5f2d3a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4"
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
@@ -18735,34 +16299,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "events": [
-                     *         {
-                     *           "specversion": "1.0",
-                     *           "id": "128",
-                     *           "source": "urn:taskgate",
-                     *           "type": "io.taskgate.audit.v1",
-                     *           "subject": "tenant:acme",
-                     *           "time": "2026-11-28T09:30:00+00:00",
-                     *           "datacontenttype": "application/json",
-                     *           "data": {
-                     *             "class_uid": 6003,
-                     *             "activity_id": 3,
-                     *             "actor": {
-                     *               "user": {
-                     *                 "uid": "admin"
-                     *               }
-                     *             },
-                     *             "api": {
-                     *               "operation": "quota.set"
-                     *             }
-                     *           }
-                     *         }
-                     *       ],
-                     *       "next_cursor": "128"
-                     *     }
-                     */
                     "application/json": components["schemas"]["AuditEvents"];
                 };
             };
@@ -18839,52 +16375,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "flag": "task-backend",
-                     *       "owner": "file /etc/taskgate/flags.json",
-                     *       "version": 6,
-                     *       "on": true,
-                     *       "default": "off",
-                     *       "settings": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "project_id": null,
-                     *           "task_type": null,
-                     *           "stage": "live"
-                     *         }
-                     *       ],
-                     *       "rules": [],
-                     *       "notes": [],
-                     *       "overrides": [
-                     *         {
-                     *           "tenant_id": "umbrella",
-                     *           "project_id": null,
-                     *           "task_type": null,
-                     *           "stage": "off",
-                     *           "why": "timeouts",
-                     *           "by": "admin",
-                     *           "at": "2026-11-28T09:30:00+00:00",
-                     *           "expires_at": "2026-11-28T10:30:00+00:00",
-                     *           "version": 2
-                     *         }
-                     *       ],
-                     *       "problems": [],
-                     *       "source": "file",
-                     *       "problem": null,
-                     *       "read_only": null,
-                     *       "stranded": [],
-                     *       "last_change": {
-                     *         "at": "2026-11-28T09:30:00.125+00:00",
-                     *         "who": "ada",
-                     *         "what": "tenant acme",
-                     *         "before": "off",
-                     *         "after": "live",
-                     *         "why": "pilot",
-                     *         "version": 6
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["StagesView"];
                 };
             };
@@ -18955,14 +16445,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "stage": "live",
-                 *       "why": "pilot",
-                 *       "based_on": 5
-                 *     }
-                 */
                 "application/json": components["schemas"]["SetStage"];
             };
         };
@@ -18973,19 +16455,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00.125+00:00",
-                     *       "who": "ada",
-                     *       "what": "tenant acme",
-                     *       "before": "off",
-                     *       "after": "live",
-                     *       "why": "pilot",
-                     *       "version": 6,
-                     *       "warnings": [],
-                     *       "notes": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
@@ -19084,19 +16553,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00.125+00:00",
-                     *       "who": "ada",
-                     *       "what": "tenant acme",
-                     *       "before": "off",
-                     *       "after": "live",
-                     *       "why": "pilot",
-                     *       "version": 6,
-                     *       "warnings": [],
-                     *       "notes": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
@@ -19176,15 +16632,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "stage": "live",
-                 *       "percent": 12.5,
-                 *       "unit": "tenant",
-                 *       "why": "a first part",
-                 *       "based_on": 6
-                 *     }
-                 */
                 "application/json": components["schemas"]["SetRollout"];
             };
         };
@@ -19195,19 +16642,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00.125+00:00",
-                     *       "who": "ada",
-                     *       "what": "tenant acme",
-                     *       "before": "off",
-                     *       "after": "live",
-                     *       "why": "pilot",
-                     *       "version": 6,
-                     *       "warnings": [],
-                     *       "notes": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
@@ -19296,22 +16730,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "changes": [
-                     *         {
-                     *           "at": "2026-11-28T09:30:00.125+00:00",
-                     *           "who": "ada",
-                     *           "what": "tenant acme",
-                     *           "before": "off",
-                     *           "after": "live",
-                     *           "why": "pilot",
-                     *           "version": 6
-                     *         }
-                     *       ],
-                     *       "note": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["StageChanges"];
                 };
             };
@@ -19388,23 +16806,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "version": 6,
-                     *       "document": {
-                     *         "key": "task-backend",
-                     *         "version": 6,
-                     *         "on": true,
-                     *         "variations": [
-                     *           "off",
-                     *           "live"
-                     *         ],
-                     *         "fallthrough": {
-                     *           "variation": 0
-                     *         }
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["FlagDocument"];
                 };
             };
@@ -19484,28 +16885,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "document": {
-                 *         "flags": {
-                 *           "task-backend": {
-                 *             "key": "task-backend",
-                 *             "version": 6,
-                 *             "on": true,
-                 *             "variations": [
-                 *               "off",
-                 *               "live"
-                 *             ],
-                 *             "fallthrough": {
-                 *               "variation": 0
-                 *             }
-                 *           }
-                 *         }
-                 *       },
-                 *       "why": "moved to another host",
-                 *       "based_on": 6
-                 *     }
-                 */
                 "application/json": components["schemas"]["ImportFlags"];
             };
         };
@@ -19516,19 +16895,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00.125+00:00",
-                     *       "who": "ada",
-                     *       "what": "tenant acme",
-                     *       "before": "off",
-                     *       "after": "live",
-                     *       "why": "pilot",
-                     *       "version": 6,
-                     *       "warnings": [],
-                     *       "notes": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
@@ -19608,15 +16974,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "umbrella",
-                 *       "stage": "off",
-                 *       "minutes": 60,
-                 *       "why": "timeouts",
-                 *       "based_on": 0
-                 *     }
-                 */
                 "application/json": components["schemas"]["SetOverride"];
             };
         };
@@ -19627,21 +16984,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "umbrella",
-                     *       "project_id": null,
-                     *       "task_type": null,
-                     *       "stage": "off",
-                     *       "why": "timeouts",
-                     *       "by": "admin",
-                     *       "at": "2026-11-28T09:30:00+00:00",
-                     *       "expires_at": "2026-11-28T10:30:00+00:00",
-                     *       "version": 2,
-                     *       "warnings": [],
-                     *       "notes": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["OverrideMade"];
                 };
             };
@@ -19899,21 +17241,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "uses": [
-                     *         {
-                     *           "key_id": "key-7",
-                     *           "key_name": "import",
-                     *           "user_id": "acme-guest",
-                     *           "verb": "submit",
-                     *           "requests": 12,
-                     *           "first_at": "2026-11-28T08:00:00+00:00",
-                     *           "last_at": "2026-11-28T09:30:00+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["LegacyUses"];
                 };
             };
@@ -19993,39 +17320,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "task_id": "5d1f0a36-1b1e-4f4c-8c1d-6a4f6e2b7c90",
-                     *       "tenant_id": "acme",
-                     *       "state": "completed",
-                     *       "stage_now": "live",
-                     *       "rule_now": "individual target: tenant acme",
-                     *       "starts": [
-                     *         {
-                     *           "epoch": 1,
-                     *           "attempt": 1,
-                     *           "backend": "temporal",
-                     *           "stage": "live",
-                     *           "rule": "individual target: tenant acme",
-                     *           "started_at": "2026-11-28T09:30:00.190000+00:00",
-                     *           "ended_at": "2026-11-28T09:30:02.390000+00:00",
-                     *           "outcome": "completed",
-                     *           "entry": {
-                     *             "id": 12,
-                     *             "at": "2026-11-28T09:30:00+00:00",
-                     *             "source": "file",
-                     *             "scope": "tenant acme",
-                     *             "before": "off",
-                     *             "after": "live",
-                     *             "why": "pilot",
-                     *             "version": "6",
-                     *             "who": "ada",
-                     *             "evidence": null
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Why"];
                 };
             };
@@ -20120,29 +17414,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "flips": [
-                     *         {
-                     *           "id": 12,
-                     *           "at": "2026-11-28T09:30:00+00:00",
-                     *           "source": "file",
-                     *           "scope": "tenant acme",
-                     *           "before": "off",
-                     *           "after": "live",
-                     *           "why": "pilot",
-                     *           "version": "6",
-                     *           "who": "ada",
-                     *           "evidence": null,
-                     *           "tasks": {
-                     *             "redis": 0,
-                     *             "temporal": 4
-                     *           }
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["Flips"];
                 };
             };
@@ -20228,16 +17499,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "entries": 12,
-                     *       "expired_months": 0,
-                     *       "last_id": 12,
-                     *       "last_hash": "3f9a0c5e",
-                     *       "is_sound": true,
-                     *       "breaks": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["LedgerVerdict"];
                 };
             };
@@ -20319,128 +17580,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "at": "2026-11-28T09:30:00+00:00",
-                     *       "tenant_id": "acme",
-                     *       "stage": "live",
-                     *       "verdict": "inconclusive",
-                     *       "reasons": [
-                     *         "add_episode: nothing is worse on temporal so far; about 60 more tasks are needed to say so"
-                     *       ],
-                     *       "since": "2026-11-28T09:00:00+00:00",
-                     *       "moved_by": 12,
-                     *       "baseline_from": "2026-11-27T09:00:00+00:00",
-                     *       "behind_seconds": 0,
-                     *       "types": [
-                     *         {
-                     *           "task_type": "add_episode",
-                     *           "verdict": "inconclusive",
-                     *           "reasons": [
-                     *             "add_episode: nothing is worse on temporal so far; about 60 more tasks are needed to say so"
-                     *           ],
-                     *           "sides": [
-                     *             {
-                     *               "when": "since",
-                     *               "backend": "temporal",
-                     *               "runs": 40,
-                     *               "lost": 0,
-                     *               "tasks": 40,
-                     *               "attempts_per_task": 1,
-                     *               "failed": {
-                     *                 "asked": 40,
-                     *                 "yes": 0
-                     *               },
-                     *               "retried": {
-                     *                 "asked": 40,
-                     *                 "yes": 0
-                     *               },
-                     *               "dead": {
-                     *                 "asked": 40,
-                     *                 "yes": 0
-                     *               },
-                     *               "run": {
-                     *                 "count": 40,
-                     *                 "p50": 1.09,
-                     *                 "p90": 1.09,
-                     *                 "p99": 1.09,
-                     *                 "buckets": [
-                     *                   {
-                     *                     "below": 1.189207,
-                     *                     "count": 40
-                     *                   }
-                     *                 ]
-                     *               },
-                     *               "wait": {
-                     *                 "count": 40,
-                     *                 "p50": 1.09,
-                     *                 "p90": 1.09,
-                     *                 "p99": 1.09,
-                     *                 "buckets": [
-                     *                   {
-                     *                     "below": 1.189207,
-                     *                     "count": 40
-                     *                   }
-                     *                 ]
-                     *               },
-                     *               "total": {
-                     *                 "count": 40,
-                     *                 "p50": 1.09,
-                     *                 "p90": 1.09,
-                     *                 "p99": 1.09,
-                     *                 "buckets": [
-                     *                   {
-                     *                     "below": 1.189207,
-                     *                     "count": 40
-                     *                   }
-                     *                 ]
-                     *               },
-                     *               "late": {
-                     *                 "count": 0,
-                     *                 "p50": null,
-                     *                 "p90": null,
-                     *                 "p99": null,
-                     *                 "buckets": []
-                     *               }
-                     *             }
-                     *           ],
-                     *           "streams": [
-                     *             {
-                     *               "stream": "failed",
-                     *               "before": {
-                     *                 "asked": 1000,
-                     *                 "yes": 10
-                     *               },
-                     *               "since": {
-                     *                 "asked": 40,
-                     *                 "yes": 0
-                     *               },
-                     *               "evidence": -1.13,
-                     *               "evidence_needed": 5.15,
-                     *               "at_most": 0.1266,
-                     *               "tolerated": 0.06,
-                     *               "even_minutes": {
-                     *                 "asked": 500,
-                     *                 "yes": 5
-                     *               },
-                     *               "odd_minutes": {
-                     *                 "asked": 500,
-                     *                 "yes": 5
-                     *               },
-                     *               "others_before": {
-                     *                 "asked": 1000,
-                     *                 "yes": 10
-                     *               },
-                     *               "others_since": {
-                     *                 "asked": 40,
-                     *                 "yes": 0
-                     *               }
-                     *             }
-                     *           ]
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["ParityReport"];
                 };
             };
@@ -20608,13 +17747,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "task_type": "add_episode",
-                 *       "samples": 200
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewGate"];
             };
         };
@@ -20625,26 +17757,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "acme",
-                     *       "task_type": "add_episode",
-                     *       "samples": 200,
-                     *       "verdict": "pass",
-                     *       "reasons": [
-                     *         "add_episode: durations on temporal are not longer than on redis"
-                     *       ],
-                     *       "measures": [
-                     *         {
-                     *           "name": "run",
-                     *           "before": 1.02,
-                     *           "since": 1.04,
-                     *           "longer": 0.51,
-                     *           "p_value": 0.36
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["GateAnswer"];
                 };
             };
@@ -20753,29 +17865,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tenant_id": "acme",
-                     *       "stage": "rampdown",
-                     *       "dry_run": false,
-                     *       "moves": 120,
-                     *       "goes_back": 0,
-                     *       "on_the_way": 100,
-                     *       "later": 4,
-                     *       "held": 0,
-                     *       "stays": [
-                     *         {
-                     *           "why": "legacy_worker",
-                     *           "tasks": 3
-                     *         },
-                     *         {
-                     *           "why": "redrive",
-                     *           "tasks": 1
-                     *         }
-                     *       ],
-                     *       "problem": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["Rampdown"];
                 };
             };
@@ -20864,46 +17953,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "frozen": null,
-                     *       "settings": [
-                     *         {
-                     *           "scope": "tenant:acme",
-                     *           "dry_run": false,
-                     *           "on_threshold": "hold",
-                     *           "dead_letters_per_minute": 20,
-                     *           "who": "ada",
-                     *           "why": "nightly import",
-                     *           "at": "2026-11-28T08:00:00+00:00"
-                     *         }
-                     *       ],
-                     *       "guardrails": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "phase": "rolled_back",
-                     *           "redis_stage": "shadow",
-                     *           "moved_at": "2026-11-28T09:00:00+00:00",
-                     *           "entry_id": 12,
-                     *           "armed_at": null,
-                     *           "rollbacks": 1,
-                     *           "rolled_back_at": "2026-11-28T09:01:04+00:00",
-                     *           "cooldown_ends": "2026-11-28T09:16:04+00:00",
-                     *           "holds": [],
-                     *           "notes": [],
-                     *           "compared": [],
-                     *           "policy": {
-                     *             "on_regression": "roll_back",
-                     *             "dry_run": false,
-                     *             "on_threshold": "hold",
-                     *             "queue_age_seconds": null,
-                     *             "dead_letters_per_minute": 20,
-                     *             "worker_losses_per_minute": null
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
@@ -20983,14 +18032,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "dead_letters_per_minute": 20,
-                 *       "on_threshold": "hold",
-                 *       "why": "nightly import"
-                 *     }
-                 */
                 "application/json": components["schemas"]["SetGuardrail"];
             };
         };
@@ -21001,46 +18042,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "frozen": null,
-                     *       "settings": [
-                     *         {
-                     *           "scope": "tenant:acme",
-                     *           "dry_run": false,
-                     *           "on_threshold": "hold",
-                     *           "dead_letters_per_minute": 20,
-                     *           "who": "ada",
-                     *           "why": "nightly import",
-                     *           "at": "2026-11-28T08:00:00+00:00"
-                     *         }
-                     *       ],
-                     *       "guardrails": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "phase": "rolled_back",
-                     *           "redis_stage": "shadow",
-                     *           "moved_at": "2026-11-28T09:00:00+00:00",
-                     *           "entry_id": 12,
-                     *           "armed_at": null,
-                     *           "rollbacks": 1,
-                     *           "rolled_back_at": "2026-11-28T09:01:04+00:00",
-                     *           "cooldown_ends": "2026-11-28T09:16:04+00:00",
-                     *           "holds": [],
-                     *           "notes": [],
-                     *           "compared": [],
-                     *           "policy": {
-                     *             "on_regression": "roll_back",
-                     *             "dry_run": false,
-                     *             "on_threshold": "hold",
-                     *             "queue_age_seconds": null,
-                     *             "dead_letters_per_minute": 20,
-                     *             "worker_losses_per_minute": null
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
@@ -21120,12 +18121,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "tenant_id": "acme",
-                 *       "why": "the handler is mended"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Unlock"];
             };
         };
@@ -21136,46 +18131,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "frozen": null,
-                     *       "settings": [
-                     *         {
-                     *           "scope": "tenant:acme",
-                     *           "dry_run": false,
-                     *           "on_threshold": "hold",
-                     *           "dead_letters_per_minute": 20,
-                     *           "who": "ada",
-                     *           "why": "nightly import",
-                     *           "at": "2026-11-28T08:00:00+00:00"
-                     *         }
-                     *       ],
-                     *       "guardrails": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "phase": "rolled_back",
-                     *           "redis_stage": "shadow",
-                     *           "moved_at": "2026-11-28T09:00:00+00:00",
-                     *           "entry_id": 12,
-                     *           "armed_at": null,
-                     *           "rollbacks": 1,
-                     *           "rolled_back_at": "2026-11-28T09:01:04+00:00",
-                     *           "cooldown_ends": "2026-11-28T09:16:04+00:00",
-                     *           "holds": [],
-                     *           "notes": [],
-                     *           "compared": [],
-                     *           "policy": {
-                     *             "on_regression": "roll_back",
-                     *             "dry_run": false,
-                     *             "on_threshold": "hold",
-                     *             "queue_age_seconds": null,
-                     *             "dead_letters_per_minute": 20,
-                     *             "worker_losses_per_minute": null
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
@@ -21264,11 +18219,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "why": "temporal is back"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Unfreeze"];
             };
         };
@@ -21279,46 +18229,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "frozen": null,
-                     *       "settings": [
-                     *         {
-                     *           "scope": "tenant:acme",
-                     *           "dry_run": false,
-                     *           "on_threshold": "hold",
-                     *           "dead_letters_per_minute": 20,
-                     *           "who": "ada",
-                     *           "why": "nightly import",
-                     *           "at": "2026-11-28T08:00:00+00:00"
-                     *         }
-                     *       ],
-                     *       "guardrails": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "phase": "rolled_back",
-                     *           "redis_stage": "shadow",
-                     *           "moved_at": "2026-11-28T09:00:00+00:00",
-                     *           "entry_id": 12,
-                     *           "armed_at": null,
-                     *           "rollbacks": 1,
-                     *           "rolled_back_at": "2026-11-28T09:01:04+00:00",
-                     *           "cooldown_ends": "2026-11-28T09:16:04+00:00",
-                     *           "holds": [],
-                     *           "notes": [],
-                     *           "compared": [],
-                     *           "policy": {
-                     *             "on_regression": "roll_back",
-                     *             "dry_run": false,
-                     *             "on_threshold": "hold",
-                     *             "queue_age_seconds": null,
-                     *             "dead_letters_per_minute": 20,
-                     *             "worker_losses_per_minute": null
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
@@ -21411,34 +18321,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "events": [
-                     *         {
-                     *           "id": 7,
-                     *           "at": "2026-11-28T09:01:04+00:00",
-                     *           "tenant_id": "acme",
-                     *           "kind": "rolled_back",
-                     *           "why": "backup: 10 of 12 of the first runs fail on temporal (83%), on redis it was 10 of 1000 (1.0%)",
-                     *           "who": null,
-                     *           "evidence": {
-                     *             "task_type": "backup",
-                     *             "stream": "failed",
-                     *             "redis": {
-                     *               "asked": 1000,
-                     *               "yes": 10
-                     *             },
-                     *             "temporal": {
-                     *               "asked": 12,
-                     *               "yes": 10
-                     *             }
-                     *           },
-                     *           "entry_id": 13
-                     *         }
-                     *       ],
-                     *       "next_cursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["GuardrailHistory"];
                 };
             };
@@ -21529,71 +18411,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "rehearsals": [
-                     *         {
-                     *           "tenant_id": "acme",
-                     *           "stage": "shadow",
-                     *           "verdict": "not_ready",
-                     *           "note": "9 of 120 tasks would not have run on Temporal: mend the reasons, then look again",
-                     *           "hours": 24,
-                     *           "ready": 111,
-                     *           "not_ready": 9,
-                     *           "unknown": 0,
-                     *           "left_out": 0,
-                     *           "waiting": 0,
-                     *           "behind_seconds": 0,
-                     *           "last_at": "2026-11-28T09:30:00+00:00",
-                     *           "reasons": [
-                     *             {
-                     *               "code": "no_handler",
-                     *               "weight": "problem",
-                     *               "meaning": "no live Temporal worker has a handler of this type",
-                     *               "advice": "install the handler's module on the Temporal workers (TASKGATE_HANDLERS), and restart them",
-                     *               "tasks": 9,
-                     *               "task_types": [
-                     *                 "backup"
-                     *               ],
-                     *               "last_at": "2026-11-28T09:29:58+00:00"
-                     *             }
-                     *           ],
-                     *           "probes": {
-                     *             "good": 12,
-                     *             "rehearsed": 12,
-                     *             "failed": 0,
-                     *             "unanswered": 0,
-                     *             "reasons": [],
-                     *             "queue": {
-                     *               "tasks": 12,
-                     *               "median": 0.023,
-                     *               "p95": 0.041
-                     *             },
-                     *             "redis_queue": {
-                     *               "tasks": 12,
-                     *               "median": 0.34,
-                     *               "p95": 0.52
-                     *             },
-                     *             "decode": {
-                     *               "tasks": 12,
-                     *               "median": 0.001,
-                     *               "p95": 0.002
-                     *             },
-                     *             "rehearse": {
-                     *               "tasks": 12,
-                     *               "median": 0.012,
-                     *               "p95": 0.02
-                     *             },
-                     *             "redis_run": {
-                     *               "tasks": 12,
-                     *               "median": 1.1,
-                     *               "p95": 1.9
-                     *             }
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Rehearsals"];
                 };
             };
@@ -21688,28 +18505,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "tasks": [
-                     *         {
-                     *           "task_id": "7a1f0c52-6c1f-4d0e-9d0b-0f3f0b0a6f11",
-                     *           "task_type": "backup",
-                     *           "stage": "dualwrite",
-                     *           "verdict": "not_ready",
-                     *           "reasons": [
-                     *             {
-                     *               "code": "no_handler",
-                     *               "detail": "backup",
-                     *               "weight": "problem",
-                     *               "meaning": "no live Temporal worker has a handler of this type",
-                     *               "advice": "install the handler's module on the Temporal workers (TASKGATE_HANDLERS), and restart them"
-                     *             }
-                     *           ],
-                     *           "at": "2026-11-28T09:29:58+00:00"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["TaskRehearsals"];
                 };
             };
@@ -21800,27 +18595,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "probes": [
-                     *         {
-                     *           "task_id": "7a1f0c52-6c1f-4d0e-9d0b-0f3f0b0a6f11",
-                     *           "tenant_id": "acme",
-                     *           "task_type": "add_episode",
-                     *           "queue": "taskgate-standard",
-                     *           "sent_at": "2026-11-28T09:29:58+00:00",
-                     *           "outcome": "rehearsed",
-                     *           "detail": null,
-                     *           "queue_seconds": 0.023,
-                     *           "decode_seconds": 0.001,
-                     *           "run_seconds": 0.012,
-                     *           "worker_id": "worker-a-1",
-                     *           "redis_queue_seconds": 0.34,
-                     *           "redis_run_seconds": 1.1
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["ProbedTasks"];
                 };
             };
@@ -21906,46 +18680,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "plans": [
-                     *         {
-                     *           "says": "wave 2 waits for a person's approval: taskgate migration plan approve spring --why …",
-                     *           "why": "the move",
-                     *           "wave": 2,
-                     *           "moved_at": "2026-11-28T10:00:00+00:00",
-                     *           "approved_by": null,
-                     *           "created_by": "ada",
-                     *           "created_at": "2026-11-28T08:00:00+00:00",
-                     *           "started_by": "ada",
-                     *           "started_at": "2026-11-28T08:10:00+00:00",
-                     *           "ended_at": null,
-                     *           "version": 9,
-                     *           "waves": [
-                     *             {
-                     *               "name": "pilot",
-                     *               "stage": "live",
-                     *               "bake_seconds": 3600,
-                     *               "tasks_percent": null,
-                     *               "gates": [
-                     *                 "guardrails",
-                     *                 "approval"
-                     *               ],
-                     *               "tenants": 2,
-                     *               "waiting": 0,
-                     *               "moved": 2,
-                     *               "left": 0,
-                     *               "back": 0,
-                     *               "skipped": 0,
-                     *               "by_override": 0
-                     *             }
-                     *           ],
-                     *           "name": "spring",
-                     *           "state": "held"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Plans"];
                 };
             };
@@ -22022,12 +18756,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "$schema": "https://json-schema.org/draft/2020-12/schema",
-                     *       "type": "object"
-                     *     }
-                     */
                     "application/json": {
                         [key: string]: unknown;
                     };
@@ -22106,21 +18834,6 @@ export interface operations {
                  *     waves: [{name: pilot, tenants: [acme, globex]}]
                  */
                 "application/yaml": string;
-                /**
-                 * @example {
-                 *       "name": "spring",
-                 *       "why": "the move",
-                 *       "waves": [
-                 *         {
-                 *           "name": "pilot",
-                 *           "tenants": [
-                 *             "acme",
-                 *             "globex"
-                 *           ]
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/json": Record<string, never>;
             };
         };
@@ -22131,30 +18844,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "valid": true,
-                     *       "faults": [],
-                     *       "notes": [],
-                     *       "waves": [
-                     *         {
-                     *           "name": "pilot",
-                     *           "stage": "live",
-                     *           "bake_seconds": 3600,
-                     *           "tasks_percent": null,
-                     *           "gates": [
-                     *             "guardrails",
-                     *             "approval"
-                     *           ],
-                     *           "tenants": 2,
-                     *           "first": [
-                     *             "acme",
-                     *             "globex"
-                     *           ]
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["PlanCheck"];
                 };
             };
@@ -22234,57 +18923,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "says": "wave 2 waits for a person's approval: taskgate migration plan approve spring --why …",
-                     *       "why": "the move",
-                     *       "wave": 2,
-                     *       "moved_at": "2026-11-28T10:00:00+00:00",
-                     *       "approved_by": null,
-                     *       "created_by": "ada",
-                     *       "created_at": "2026-11-28T08:00:00+00:00",
-                     *       "started_by": "ada",
-                     *       "started_at": "2026-11-28T08:10:00+00:00",
-                     *       "ended_at": null,
-                     *       "version": 9,
-                     *       "waves": [
-                     *         {
-                     *           "name": "pilot",
-                     *           "stage": "live",
-                     *           "bake_seconds": 3600,
-                     *           "tasks_percent": null,
-                     *           "gates": [
-                     *             "guardrails",
-                     *             "approval"
-                     *           ],
-                     *           "tenants": 2,
-                     *           "waiting": 0,
-                     *           "moved": 2,
-                     *           "left": 0,
-                     *           "back": 0,
-                     *           "skipped": 0,
-                     *           "by_override": 0
-                     *         }
-                     *       ],
-                     *       "name": "spring",
-                     *       "state": "held",
-                     *       "document": "name: spring\nwhy: the move\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [acme, globex]}]\n",
-                     *       "faults": [],
-                     *       "steps": [
-                     *         {
-                     *           "id": 41,
-                     *           "at": "2026-11-28T08:10:00+00:00",
-                     *           "who": "ada",
-                     *           "why": "start: go",
-                     *           "evidence": {
-                     *             "act": "start",
-                     *             "state": "running",
-                     *             "wave": 1
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Plan"];
                 };
             };
@@ -22376,21 +19014,6 @@ export interface operations {
                  *     waves: [{name: pilot, tenants: [acme, globex]}]
                  */
                 "application/yaml": string;
-                /**
-                 * @example {
-                 *       "name": "spring",
-                 *       "why": "the move",
-                 *       "waves": [
-                 *         {
-                 *           "name": "pilot",
-                 *           "tenants": [
-                 *             "acme",
-                 *             "globex"
-                 *           ]
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/json": Record<string, never>;
             };
         };
@@ -22401,57 +19024,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "says": "wave 2 waits for a person's approval: taskgate migration plan approve spring --why …",
-                     *       "why": "the move",
-                     *       "wave": 2,
-                     *       "moved_at": "2026-11-28T10:00:00+00:00",
-                     *       "approved_by": null,
-                     *       "created_by": "ada",
-                     *       "created_at": "2026-11-28T08:00:00+00:00",
-                     *       "started_by": "ada",
-                     *       "started_at": "2026-11-28T08:10:00+00:00",
-                     *       "ended_at": null,
-                     *       "version": 9,
-                     *       "waves": [
-                     *         {
-                     *           "name": "pilot",
-                     *           "stage": "live",
-                     *           "bake_seconds": 3600,
-                     *           "tasks_percent": null,
-                     *           "gates": [
-                     *             "guardrails",
-                     *             "approval"
-                     *           ],
-                     *           "tenants": 2,
-                     *           "waiting": 0,
-                     *           "moved": 2,
-                     *           "left": 0,
-                     *           "back": 0,
-                     *           "skipped": 0,
-                     *           "by_override": 0
-                     *         }
-                     *       ],
-                     *       "name": "spring",
-                     *       "state": "held",
-                     *       "document": "name: spring\nwhy: the move\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [acme, globex]}]\n",
-                     *       "faults": [],
-                     *       "steps": [
-                     *         {
-                     *           "id": 41,
-                     *           "at": "2026-11-28T08:10:00+00:00",
-                     *           "who": "ada",
-                     *           "why": "start: go",
-                     *           "evidence": {
-                     *             "act": "start",
-                     *             "state": "running",
-                     *             "wave": 1
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Plan"];
                 };
             };
@@ -22534,13 +19106,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "act": "approve",
-                 *       "why": "looks well",
-                 *       "wave": 2
-                 *     }
-                 */
                 "application/json": components["schemas"]["ActOnPlan"];
             };
         };
@@ -22551,57 +19116,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "says": "wave 2 waits for a person's approval: taskgate migration plan approve spring --why …",
-                     *       "why": "the move",
-                     *       "wave": 2,
-                     *       "moved_at": "2026-11-28T10:00:00+00:00",
-                     *       "approved_by": null,
-                     *       "created_by": "ada",
-                     *       "created_at": "2026-11-28T08:00:00+00:00",
-                     *       "started_by": "ada",
-                     *       "started_at": "2026-11-28T08:10:00+00:00",
-                     *       "ended_at": null,
-                     *       "version": 9,
-                     *       "waves": [
-                     *         {
-                     *           "name": "pilot",
-                     *           "stage": "live",
-                     *           "bake_seconds": 3600,
-                     *           "tasks_percent": null,
-                     *           "gates": [
-                     *             "guardrails",
-                     *             "approval"
-                     *           ],
-                     *           "tenants": 2,
-                     *           "waiting": 0,
-                     *           "moved": 2,
-                     *           "left": 0,
-                     *           "back": 0,
-                     *           "skipped": 0,
-                     *           "by_override": 0
-                     *         }
-                     *       ],
-                     *       "name": "spring",
-                     *       "state": "held",
-                     *       "document": "name: spring\nwhy: the move\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [acme, globex]}]\n",
-                     *       "faults": [],
-                     *       "steps": [
-                     *         {
-                     *           "id": 41,
-                     *           "at": "2026-11-28T08:10:00+00:00",
-                     *           "who": "ada",
-                     *           "why": "start: go",
-                     *           "evidence": {
-                     *             "act": "start",
-                     *             "state": "running",
-                     *             "wave": 1
-                     *           }
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Plan"];
                 };
             };
@@ -22690,14 +19204,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "stage": "live",
-                 *       "percent": 25,
-                 *       "unit": "task",
-                 *       "hours": 24
-                 *     }
-                 */
                 "application/json": components["schemas"]["ProposedChange"];
             };
         };
@@ -22708,122 +19214,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "flag_version": 12,
-                     *       "since": "2026-11-27T10:00:00+00:00",
-                     *       "until": "2026-11-28T10:00:00+00:00",
-                     *       "hours": 24,
-                     *       "tasks": 1000000,
-                     *       "contexts": 5210,
-                     *       "sampled": 20000,
-                     *       "steps": [
-                     *         {
-                     *           "title": "25 % of tasks",
-                     *           "stage": "live",
-                     *           "to_temporal": {
-                     *             "tasks": 249600,
-                     *             "low": 243670,
-                     *             "high": 255620
-                     *           },
-                     *           "to_redis": {
-                     *             "tasks": 0,
-                     *             "low": 0,
-                     *             "high": 0
-                     *           },
-                     *           "restaged": {
-                     *             "tasks": 0,
-                     *             "low": 0,
-                     *             "high": 0
-                     *           },
-                     *           "overridden": 0,
-                     *           "by_type": [
-                     *             {
-                     *               "task_type": "backup",
-                     *               "recorded": 1000000,
-                     *               "to_temporal": {
-                     *                 "tasks": 249600,
-                     *                 "low": 243670,
-                     *                 "high": 255620
-                     *               },
-                     *               "to_redis": {
-                     *                 "tasks": 0,
-                     *                 "low": 0,
-                     *                 "high": 0
-                     *               },
-                     *               "restaged": {
-                     *                 "tasks": 0,
-                     *                 "low": 0,
-                     *                 "high": 0
-                     *               }
-                     *             }
-                     *           ],
-                     *           "tenants": 1990,
-                     *           "most": [
-                     *             {
-                     *               "tenant_id": "acme",
-                     *               "tasks": 4100
-                     *             }
-                     *           ],
-                     *           "pools": [
-                     *             {
-                     *               "pool": "C",
-                     *               "slots_now": 40,
-                     *               "tasks": 249600,
-                     *               "slots": 31,
-                     *               "busiest_minute": 611,
-                     *               "mean_slots": 5.8
-                     *             }
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "pools_before": [],
-                     *       "simulation": {
-                     *         "tasks": 249600,
-                     *         "seconds": 86398.2,
-                     *         "slots": {
-                     *           "C": 40
-                     *         },
-                     *         "utilisation": {
-                     *           "C": 0.15
-                     *         },
-                     *         "tiers": [
-                     *           {
-                     *             "tier": "standard",
-                     *             "tasks": 249600,
-                     *             "tenants": 1990,
-                     *             "mean": 0.02,
-                     *             "p50": 0.02,
-                     *             "p95": 0.02,
-                     *             "p99": 0.4,
-                     *             "fairness": 0.99
-                     *           }
-                     *         ]
-                     *       },
-                     *       "by_reference": 12,
-                     *       "starts": {
-                     *         "looked_at": 500,
-                     *         "ready": 491,
-                     *         "not_ready": 9,
-                     *         "unknown": 0,
-                     *         "reasons": [
-                     *           {
-                     *             "code": "no_handler",
-                     *             "weight": "problem",
-                     *             "meaning": "no live Temporal worker has a handler of this type",
-                     *             "advice": "install the handler's module on the Temporal workers (TASKGATE_HANDLERS), and restart them",
-                     *             "tasks": 9,
-                     *             "task_types": [
-                     *               "backup"
-                     *             ]
-                     *           }
-                     *         ]
-                     *       },
-                     *       "notes": [
-                     *         "who is first in the percentage is drawn when it is set: these are as many, not the same"
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Preview"];
                 };
             };
@@ -22932,21 +19322,6 @@ export interface operations {
                  *     waves: [{name: pilot, tenants: [acme, globex]}]
                  */
                 "application/yaml": string;
-                /**
-                 * @example {
-                 *       "name": "spring",
-                 *       "why": "the move",
-                 *       "waves": [
-                 *         {
-                 *           "name": "pilot",
-                 *           "tenants": [
-                 *             "acme",
-                 *             "globex"
-                 *           ]
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/json": Record<string, never>;
             };
         };
@@ -22957,122 +19332,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "flag_version": 12,
-                     *       "since": "2026-11-27T10:00:00+00:00",
-                     *       "until": "2026-11-28T10:00:00+00:00",
-                     *       "hours": 24,
-                     *       "tasks": 1000000,
-                     *       "contexts": 5210,
-                     *       "sampled": 20000,
-                     *       "steps": [
-                     *         {
-                     *           "title": "25 % of tasks",
-                     *           "stage": "live",
-                     *           "to_temporal": {
-                     *             "tasks": 249600,
-                     *             "low": 243670,
-                     *             "high": 255620
-                     *           },
-                     *           "to_redis": {
-                     *             "tasks": 0,
-                     *             "low": 0,
-                     *             "high": 0
-                     *           },
-                     *           "restaged": {
-                     *             "tasks": 0,
-                     *             "low": 0,
-                     *             "high": 0
-                     *           },
-                     *           "overridden": 0,
-                     *           "by_type": [
-                     *             {
-                     *               "task_type": "backup",
-                     *               "recorded": 1000000,
-                     *               "to_temporal": {
-                     *                 "tasks": 249600,
-                     *                 "low": 243670,
-                     *                 "high": 255620
-                     *               },
-                     *               "to_redis": {
-                     *                 "tasks": 0,
-                     *                 "low": 0,
-                     *                 "high": 0
-                     *               },
-                     *               "restaged": {
-                     *                 "tasks": 0,
-                     *                 "low": 0,
-                     *                 "high": 0
-                     *               }
-                     *             }
-                     *           ],
-                     *           "tenants": 1990,
-                     *           "most": [
-                     *             {
-                     *               "tenant_id": "acme",
-                     *               "tasks": 4100
-                     *             }
-                     *           ],
-                     *           "pools": [
-                     *             {
-                     *               "pool": "C",
-                     *               "slots_now": 40,
-                     *               "tasks": 249600,
-                     *               "slots": 31,
-                     *               "busiest_minute": 611,
-                     *               "mean_slots": 5.8
-                     *             }
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "pools_before": [],
-                     *       "simulation": {
-                     *         "tasks": 249600,
-                     *         "seconds": 86398.2,
-                     *         "slots": {
-                     *           "C": 40
-                     *         },
-                     *         "utilisation": {
-                     *           "C": 0.15
-                     *         },
-                     *         "tiers": [
-                     *           {
-                     *             "tier": "standard",
-                     *             "tasks": 249600,
-                     *             "tenants": 1990,
-                     *             "mean": 0.02,
-                     *             "p50": 0.02,
-                     *             "p95": 0.02,
-                     *             "p99": 0.4,
-                     *             "fairness": 0.99
-                     *           }
-                     *         ]
-                     *       },
-                     *       "by_reference": 12,
-                     *       "starts": {
-                     *         "looked_at": 500,
-                     *         "ready": 491,
-                     *         "not_ready": 9,
-                     *         "unknown": 0,
-                     *         "reasons": [
-                     *           {
-                     *             "code": "no_handler",
-                     *             "weight": "problem",
-                     *             "meaning": "no live Temporal worker has a handler of this type",
-                     *             "advice": "install the handler's module on the Temporal workers (TASKGATE_HANDLERS), and restart them",
-                     *             "tasks": 9,
-                     *             "task_types": [
-                     *               "backup"
-                     *             ]
-                     *           }
-                     *         ]
-                     *       },
-                     *       "notes": [
-                     *         "who is first in the percentage is drawn when it is set: these are as many, not the same"
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Preview"];
                 };
             };
@@ -23169,12 +19428,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "ok",
-                     *       "version": "0.1.0"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -23195,12 +19448,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "started",
-                     *       "version": "0.1.0"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Startup"];
                 };
             };
@@ -23230,27 +19477,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "degraded",
-                     *       "version": "0.1.0",
-                     *       "database": {
-                     *         "status": "ok",
-                     *         "detail": null
-                     *       },
-                     *       "backends": {
-                     *         "redis": {
-                     *           "status": "ok",
-                     *           "detail": null
-                     *         },
-                     *         "temporal": {
-                     *           "status": "away",
-                     *           "detail": "no answer within 2 s"
-                     *         }
-                     *       },
-                     *       "problems": []
-                     *     }
-                     */
                     "application/json": components["schemas"]["Readiness"];
                 };
             };

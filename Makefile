@@ -5,11 +5,11 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up cluster down status demo test bench chaos lint types proto venv lock clean
+.PHONY: help up cluster down status demo test bench chaos lint types console console-types proto venv lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 up: venv ## Start the embedded stack (builds what is missing), print addresses and keys
 	@$(BIN)/python -m deploy.local up
@@ -41,6 +41,12 @@ lint: venv ## Put imports and format in order, and say what is left
 
 types: venv ## Strict type check
 	@$(BIN)/mypy
+
+console: venv ## Build the console, which the gateway serves under /console
+	@$(BIN)/python -m deploy.local.console build
+
+console-types: venv ## Generate the console's types of the API from the gateway's OpenAPI document
+	@$(BIN)/python -m deploy.local.console types
 
 proto: venv ## Generate the gRPC code from the protos
 	@$(BIN)/python -m gateway.rpc.generate

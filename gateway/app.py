@@ -12,9 +12,11 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Mount, Route
 
 from gateway.http.batches import PATH as BATCH_PATH
 from gateway.http.bodies import Bodies
+from gateway.http.console import CONSOLE, Console
 from gateway.http.guards import LEGACY_API, Guards
 from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
@@ -22,6 +24,7 @@ from gateway.http.passthrough import Passthrough
 from gateway.http.problems import install
 from gateway.http.request_counts import RequestCounts
 from gateway.http.request_ids import RequestIds
+from gateway.http.session_cookies import SessionCookies
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -52,6 +55,7 @@ PARTS = (
     "quotas",
     "pauses",
     "keys",
+    "session",
     "audit",
     "migration_stages",
     "migration_stream",
@@ -117,6 +121,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["*"],
     )
+    if settings.console:
+        console = Console(settings.console_files)
+        app.router.routes += [Route(CONSOLE, console), Mount(CONSOLE, console)]
+        # Outside of what lets pages of other origins in: to those a session means nothing.
+        app.add_middleware(SessionCookies)
     answered = gateway.telemetry.events.answered
     app.add_middleware(RequestCounts, count=lambda failed: answered("http", failed=failed))
     app.add_middleware(RequestIds)

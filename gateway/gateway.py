@@ -14,6 +14,7 @@ from backends.port import WorkflowEnginePort
 from gateway.access.access import Access
 from gateway.access.key_ring import KeyRing
 from gateway.access.remembered import RememberedKeys
+from gateway.access.sessions import Sessions
 from gateway.audit.reading import AuditTrail
 from gateway.callbacks.address import CallbackRules
 from gateway.callbacks.deliverer import Deliverer
@@ -97,6 +98,7 @@ class Gateway:
     flip_log: FlipLog
     explanations: Explanations
     access: Access
+    sessions: Sessions
     key_ring: KeyRing
     audit_trail: AuditTrail
     notifier: Notifier

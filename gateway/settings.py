@@ -153,6 +153,16 @@ class Settings(BaseSettings):
         ge=0,
         description="Requests with keys that are not valid, from one address (IPv6: a /64) at one gateway; beyond, further such requests are answered 429; 0: any number",
     )
+    console: bool = Field(True, description="Serve the console under `/console`, and its sessions")
+    console_files: Path | None = Field(
+        None, description="Folder with the built files of the console; unset: those of the package"
+    )
+    session_idle_seconds: float = Field(
+        3600.0, ge=60, description="A session of the console that is not used for so long ends; an open stream is a use"
+    )
+    session_seconds: float = Field(
+        86_400.0, ge=60, description="A session of the console ends after so long, however much it is used"
+    )
     audit_source: str = Field(
         "urn:taskgate", min_length=1, description="The source of exported audit events (CloudEvents), a URI"
     )

@@ -1,5 +1,12 @@
 # The gateway: `docker build -f deploy/docker/gateway.Dockerfile .` at the top of the checkout.
 
+FROM node:20.20-bookworm-slim AS console
+WORKDIR /console
+COPY gateway/console/package.json gateway/console/package-lock.json gateway/console/.npmrc ./
+RUN npm ci
+COPY gateway/console ./
+RUN npm run build
+
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/taskgate
@@ -8,6 +15,7 @@ RUN /opt/taskgate/bin/pip install --no-cache-dir --require-hashes -r gateway.loc
 COPY pyproject.toml README.md taskgate_command.py ./
 COPY backends ./backends
 COPY gateway ./gateway
+COPY --from=console /console/dist ./gateway/console/dist
 COPY workers ./workers
 RUN /opt/taskgate/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

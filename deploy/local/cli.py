@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.local import console
+from deploy.local.builds import Report
 from deploy.local.env import read_env
 from deploy.local.errors import StackError
 from deploy.local.stack import NEEDS, EmbeddedStack
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stack = EmbeddedStack(arguments.dir, _chosen(arguments), arguments.ports, report=report, temporal_nodes=nodes)
         match arguments.command:
             case "up":
-                asyncio.run(_up(stack, arguments.for_tests))
+                asyncio.run(_up(stack, arguments.for_tests, report))
                 report("everything is up")
             case "down":
                 stopped = asyncio.run(stop_directory(arguments.dir, report))
@@ -56,7 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _up(stack: EmbeddedStack, for_tests: bool) -> None:
+async def _up(stack: EmbeddedStack, for_tests: bool, report: Report) -> None:
+    if "gateway" in stack.parts:
+        try:
+            await console.build(report)
+        except StackError as error:
+            report(f"the stack goes on without the console: {error}")
     await stack.start()
     variables = read_env(stack.env_file)
     if for_tests:
@@ -67,6 +74,8 @@ async def _up(stack: EmbeddedStack, for_tests: bool) -> None:
     for title, chosen in (("Addresses", addresses), ("Keys and projects of the demo tenants", keys)):
         if chosen:
             print(f"\n{title}\n{table([(f'  {name}', value) for name, value in chosen.items()])}")
+    if "TASKGATE_URL" in variables:
+        print(f"\nThe console: {variables['TASKGATE_URL']}/console/ (sign in with TASKGATE_ADMIN_KEY)")
     print(f"\nEvery address and key is in {stack.env_file}; to use them: set -a; . {stack.env_file}; set +a")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Only, Placement, Tier
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
+from gateway.access.sessions import OpenSession, SessionEnded, Sessions
 from gateway.access.verbs import ASKED, Asked, KeyScope, Verb
 from gateway.errors import Forbidden, KeyRateExceeded, Unauthenticated
 from gateway.graph.duplicates import ALL_GROUPS
@@ -77,10 +79,12 @@ class Access:
         shared_default_group: bool = False,
         enforce_legacy: bool = False,
         failed_attempts: int = 0,
+        sessions: Sessions | None = None,
     ) -> None:
         """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there.
 
-        `failed_attempts` of an address in a minute are told what is wrong with the key; 0: any number.
+        `failed_attempts` of an address in a minute are told what is wrong with the key; 0: any number. Without `sessions`
+        keys alone count.
         """
         self._db = database
         self._is_shared = shared_default_group
@@ -88,27 +92,40 @@ class Access:
         self._lookups = BatchedLookups(database)
         self._slow_lookups = BatchedLookups(database, pause=SUSPECT_PAUSE)
         self._use = KeyUse(database)
-        self._watch = KeyWatch(database, listener)
+        self._sessions = sessions
+        self._watch = KeyWatch(database, listener, sessions)
         self._attempts = FailedAttempts(failed_attempts)
         self._rates = Buckets()
 
     async def authenticate(self, authorization: str | None) -> Caller:
-        """The caller behind an Authorization header, who may do what it asks for somewhere.
+        """The caller behind an Authorization header or a session, who may do what it asks for somewhere.
 
         Raises `Unauthenticated` with the messages of contract §1, `Forbidden`, `TooManyAttempts`, `KeyRateExceeded`.
         """
-        lookup = Lookup(key_hash=hash_key(read_key(authorization)))
-        return self._identify(await self._ask(lookup), lookup)
+        session = await self._session(authorization)
+        lookup = Lookup(key_hash=_key_hash(authorization, session))
+        return self._identify(await self._ask(lookup), lookup, session)
+
+    async def identify(self, authorization: str | None) -> tuple[Caller, frozenset[Verb], datetime | None]:
+        """As `authenticate`, with all that the caller may do somewhere, and when its session ends at the latest."""
+        session = await self._session(authorization)
+        lookup = Lookup(key_hash=_key_hash(authorization, session))
+        row = await self._ask(lookup)
+        caller = self._identify(row, lookup, session)
+        permissions, scope, roles = _permissions(row["key_permissions"]), _scope(row), _roles(row, lookup)
+        permitted = frozenset(verb for verb in Verb if Rights(verb, roles).permits(permissions, scope))
+        return caller, permitted, None if session is None else session.expires_at
 
     async def admit(
         self, authorization: str | None, *, project_id: str | None = None, tenant_id: str | None = None
     ) -> Admission:
         """`authenticate` and `place` in one round trip."""
+        session = await self._session(authorization)
         lookup = Lookup(
-            key_hash=hash_key(read_key(authorization)), project_id=_name(project_id), tenant_id=_name(tenant_id)
+            key_hash=_key_hash(authorization, session), project_id=_name(project_id), tenant_id=_name(tenant_id)
         )
         row = await self._ask(lookup)
-        caller = self._identify(row, lookup)
+        caller = self._identify(row, lookup, session)
         return self._admission(row, caller, lookup)
 
     async def admit_user(
@@ -141,8 +158,8 @@ class Access:
         return await groups_of_tenant(self._db, place.tenant_id, group_id)
 
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
-        """While it is entered, `end` is called within seconds of the caller's key or user losing its validity."""
-        return self._watch.watching(caller.key_id, end)
+        """While it is entered, `end` is called within seconds of the end of the caller's key, user or session."""
+        return self._watch.watching(caller.key_id, end, caller.session_id)
 
     async def legacy_use(self) -> list[dict[str, Any]]:
         """Requests over legacy endpoints beyond roles and permissions, by key and verb, the most first."""
@@ -163,6 +180,19 @@ class Access:
             asked.is_counted = True
             self._use.note_beyond_roles(key_id, verb)
 
+    async def _session(self, authorization: str | None) -> OpenSession | None:
+        """The session of the request; None: it is asked with a key. Raises `SessionEnded`, `TooManyAttempts`."""
+        asked = ASKED.get()
+        if authorization or self._sessions is None or not asked.session_token_hash:
+            return None
+        self._attempts.check(asked.address, asked.session_token_hash)
+        session = await self._sessions.find(asked.session_token_hash)
+        if session is None:
+            self._attempts.failed(asked.address, asked.session_token_hash)
+            raise SessionEnded
+        self._attempts.succeeded(asked.session_token_hash)
+        return session
+
     async def _ask(self, lookup: Lookup) -> Any:
         """The row of a valid key. Raises `Unauthenticated`, `TooManyAttempts`."""
         asked = ASKED.get()
@@ -180,13 +210,13 @@ class Access:
         if per_minute is not None and (wait := self._rates.take(key_id, per_minute)):
             raise KeyRateExceeded(f"This key may make {per_minute} requests a minute.", retry_after=wait)
 
-    def _identify(self, row: Any, lookup: Lookup) -> Caller:
+    def _identify(self, row: Any, lookup: Lookup, session: OpenSession | None) -> Caller:
         asked, key_id = ASKED.get(), row["key_id"]
         if not asked.key_id:  # a request counts once
             asked.key_id = key_id
             self._use.note(key_id, asked.address)
             self._charge(key_id, row["key_per_minute"])
-        scope = None if row["key_scope"] is None else KeyScope[row["key_scope"].upper()]
+        scope = _scope(row)
         # Clients of legacy endpoints have keys without a scope; whoever makes one with a scope wants it held to that.
         tolerated = asked.is_legacy and not self._enforce_legacy and scope is None
         rights = Rights(
@@ -196,7 +226,24 @@ class Access:
         is_allowed = rights.check_key(_permissions(row["key_permissions"]), scope) and rights.check_anywhere()
         only = None if row["key_tenant_id"] is None else Only(row["key_tenant_id"], row["key_project_id"])
         tenant_ids = frozenset(row["tenant_ids"])
-        return Caller(row["user_id"], key_id, row["is_admin"], tenant_ids, rights if is_allowed else None, only)
+        return Caller(
+            row["user_id"],
+            key_id,
+            row["is_admin"],
+            tenant_ids,
+            rights if is_allowed else None,
+            only,
+            None if session is None else session.session_id,
+        )
+
+
+def _key_hash(authorization: str | None, session: OpenSession | None) -> str:
+    """Raises `MissingKey`, `Unauthenticated`."""
+    return hash_key(read_key(authorization)) if session is None else session.key_hash
+
+
+def _scope(row: Any) -> KeyScope | None:
+    return None if row["key_scope"] is None else KeyScope[row["key_scope"].upper()]
 
 
 def _check_valid(row: Any) -> None:

@@ -40,7 +40,7 @@ class Caller:
     """An authenticated user; `is_admin` is the system administrator of contract §1, who sees every tenant.
 
     `rights` are what it may do with what it asks for; None: that was decided before, or is not to be refused.
-    `only`: its key is for nothing else; `belongs_to` is in it already.
+    `only`: its key is for nothing else; `belongs_to` is in it already. `session_id`: it is signed in with that key.
     """
 
     user_id: str
@@ -49,6 +49,7 @@ class Caller:
     belongs_to: frozenset[str]
     rights: Rights | None = None
     only: Only | None = None
+    session_id: str | None = None
 
     @property
     def tenant_ids(self) -> frozenset[str]:

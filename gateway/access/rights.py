@@ -112,6 +112,13 @@ class Rights:
             return True
         return self._refuse(f"This key lacks the permission {needed}")
 
+    def permits(self, permissions: frozenset[str], scope: KeyScope | None) -> bool:
+        """Whether the verb may be used anywhere, by the roles and by the key."""
+        try:
+            return self.check_key(permissions, scope) and self.check_anywhere()
+        except Forbidden:
+            return False
+
     def _require(self, level: Level, more: str = "") -> bool:
         return level >= self.verb.level or self._refuse(f"Only {_NEEDED[self.verb.level]} may do this{more}")
 

@@ -81,7 +81,8 @@ _RESOURCES = {
         GET /gateway/v1/callbacks  GET /gateway/v1/callbacks/{id}
         GET /gateway/v1/migration/parity  GET /gateway/v1/migration/parity/stream
         GET /gateway/v1/tenants  GET /gateway/v1/tenants/{tenant_id}  GET /gateway/v1/tenants/{tenant_id}/quotas
-        GET /gateway/v1/pauses""",
+        GET /gateway/v1/pauses
+        POST /gateway/v1/session  GET /gateway/v1/session  DELETE /gateway/v1/session""",
     Verb.SUBMIT: """
         POST /api/v1/episodes/  POST /api/v1/memories/  POST /api/v1/communities/rebuild
         POST /api/v1/maintenance/refresh/incremental  POST /api/v1/maintenance/deduplicate
@@ -193,6 +194,8 @@ class Asked:
     """Of the client, as far as the proxies in front are trusted; empty: unknown."""
     key_id: str = ""
     """The key, once it is known."""
+    session_token_hash: str = ""
+    """Of the session whose cookie counts for the request; empty: there is none."""
     is_counted: bool = False
     """A rule would have refused it, and that was counted: once, however often the request asks who calls."""
 

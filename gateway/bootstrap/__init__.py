@@ -66,6 +66,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         flip_log=FlipLog(database),
         explanations=Explanations(database, dependencies.router),
         access=dependencies.access,
+        sessions=dependencies.sessions,
         key_ring=KeyRing(database),
         audit_trail=AuditTrail(database, settings.audit_source),
         notifier=dependencies.notifier,

@@ -9,6 +9,7 @@ from importlib.metadata import version as package_version
 from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.access import Access
+from gateway.access.sessions import Sessions
 from gateway.bootstrap.telemetry import build_telemetry
 from gateway.engines import build_engines
 from gateway.migration.flags.build import build_api
@@ -41,6 +42,7 @@ class Dependencies:
     router: Router
     notifier: Notifier
     lease: Lease
+    sessions: Sessions
     access: Access
     telemetry: Telemetry
 
@@ -69,6 +71,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
     observer = RoutingObserver(database, listener, flags, entries, authors)
     telemetry = build_telemetry(settings, taskgate_version())
     overrides = Overrides(database, listener, load=observer.load_overrides)
+    sessions = Sessions(database, idle_seconds=settings.session_idle_seconds, absolute_seconds=settings.session_seconds)
     return Dependencies(
         settings=settings,
         database=database,
@@ -84,12 +87,14 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
             ProcessIdentity("gateway", taskgate_version(), flag_owner=flags.owner),
             limit=settings.lease_seconds,
         ),
+        sessions=sessions,
         access=Access(
             database,
             listener=listener,
             failed_attempts=settings.failed_attempts_per_minute,
             shared_default_group=settings.shared_default_group,
             enforce_legacy=settings.enforce_legacy_roles,
+            sessions=sessions,
         ),
         telemetry=telemetry,
     )

@@ -16,11 +16,13 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.access.keys import read_key
+from gateway.access.sessions import hash_token
 from gateway.access.verbs import ASKED, asked_by
 from gateway.http.bodies import MOST_ERRORS, Bodies, given_twice, is_small
 from gateway.http.json_body import decode_json
 from gateway.http.problems import NEW_API
 from gateway.http.query_parameters import check_query, parameters_of, query_model
+from gateway.http.session_cookies import SESSION_TOKEN
 from gateway.http.unknown_fields import with_hints
 
 if TYPE_CHECKING:
@@ -153,7 +155,10 @@ class RuledRoute(APIRoute):
         self.asked = asked_by(self.methods or (), self.path)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ASKED.set(replace(self.asked, address=client_of(scope)))
+        session = scope.get(SESSION_TOKEN, "")
+        ASKED.set(
+            replace(self.asked, address=client_of(scope), session_token_hash=hash_token(session) if session else "")
+        )
         await super().handle(scope, receive, send)
 
 
@@ -178,7 +183,8 @@ class KeyedRoute(RuledRoute):
 
         async def handle_keyed(request: Request) -> Response:
             authorization = request.headers.get("authorization")
-            read_key(authorization)
+            if authorization or SESSION_TOKEN not in request.scope:
+                read_key(authorization)
             request = JsonRequest(request.scope, request.receive)
             try:
                 if is_strict:

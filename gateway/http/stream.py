@@ -13,6 +13,7 @@ from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
 from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import RuledRoute, gateway_of
+from gateway.http.session_cookies import SESSION_TOKEN
 from gateway.http.task_answers import (
     StreamError,
     TaskLogResponse,
@@ -71,12 +72,12 @@ async def stream_task(request: Request, task_id: str) -> Response:
     """Follow a task to its end.
 
     Browsers' `EventSource` sends no key: without one the task id, which nobody can guess, is enough (a setting). A key
-    that is sent must be valid and its owner allowed to see the task.
+    or session that is sent must be valid and its owner allowed to see the task.
     """
     gateway = gateway_of(request)
     authorization = request.headers.get("authorization")
     caller: Caller | None = None
-    if authorization or not gateway.settings.stream_without_key:
+    if authorization or SESSION_TOKEN in request.scope or not gateway.settings.stream_without_key:
         caller = await gateway.access.authenticate(authorization)
     changes = gateway.feed.subscribe(task_id).open()
     try:

@@ -134,6 +134,9 @@ SAME = {
 }
 #: What only HTTP has, and why.
 ONLY_HTTP = {
+    "POST /gateway/v1/session": "sessions are for browsers",
+    "GET /gateway/v1/session": "sessions are for browsers",
+    "DELETE /gateway/v1/session": "sessions are for browsers",
     "POST /api/v1/episodes/": "a shape of existing clients; gRPC submits the task type add_episode",
     "POST /api/v1/memories/": "writes a row of MemStack's own, for existing clients",
     "POST /api/v1/communities/rebuild": "a shape of existing clients; gRPC submits rebuild_communities",

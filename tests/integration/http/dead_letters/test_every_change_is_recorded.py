@@ -107,6 +107,8 @@ async def keys_and_tenants(walk: Walk) -> None:
     key = f"{API}/keys/{made['key_id']}"
     await walk.ask(f"POST {API}/keys/{{key_id}}/rotate", "key.rotate", f"{key}/rotate", json={})
     await walk.ask(f"DELETE {API}/keys/{{key_id}}", "key.revoke", key)
+    await walk.ask(f"POST {API}/session", "session.create")
+    await walk.ask(f"DELETE {API}/session", "session.delete", params={"everywhere": "true"})
     tenant = f"{API}/tenants/t-ann"
     await walk.ask(f"PUT {API}/tenants/{{tenant_id}}", "tenant.tier", tenant, json={"tier": "vip"})
     await walk.ask(f"PUT {API}/tenants/{{tenant_id}}", "tenant.weight", tenant, json={"weight": 2})

@@ -1,0 +1,25 @@
+import { FieldError, Input, Label, Text, TextField, type TextFieldProps } from "react-aria-components";
+import "./Field.css";
+
+interface FieldProps extends Omit<TextFieldProps, "className" | "children"> {
+  label: string;
+  help?: string;
+  error?: string | undefined;
+  placeholder?: string;
+}
+
+/** A line of text to be entered. */
+export function Field({ label, help, error, placeholder, ...props }: FieldProps) {
+  return (
+    <TextField {...props} className="field" isInvalid={error !== undefined}>
+      <Label>{label}</Label>
+      <Input {...(placeholder === undefined ? {} : { placeholder })} />
+      {help !== undefined && (
+        <Text slot="description" className="field-help">
+          {help}
+        </Text>
+      )}
+      <FieldError>{error}</FieldError>
+    </TextField>
+  );
+}

@@ -1,0 +1,56 @@
+import { type Language, useLanguage } from "./language";
+
+const LOCALES: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
+
+export interface Format {
+  number(value: number): string;
+  /** A short length of time; `seconds` may be a fraction. */
+  duration(seconds: number): string;
+  /** Date and time in the reader's zone. */
+  moment(at: Date): string;
+  /** Time of day in the reader's zone, to the second. */
+  clock(at: Date): string;
+  /** How long ago, or until when. */
+  relative(at: Date, now: Date): string;
+}
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86_400;
+
+function create(language: Language): Format {
+  const locale = LOCALES[language];
+  const numbers = new Intl.NumberFormat(locale);
+  const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+  const clocks = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
+  const relatives = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
+  const unit = (value: number, name: string, digits = 0) =>
+    new Intl.NumberFormat(locale, { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: digits }).format(value);
+  return {
+    number: (value) => numbers.format(value),
+    duration(seconds) {
+      if (seconds < 1) return unit(Math.round(seconds * 1000), "millisecond");
+      if (seconds < 10) return unit(seconds, "second", 1);
+      if (seconds < MINUTE) return unit(Math.round(seconds), "second");
+      if (seconds < HOUR) return `${unit(Math.floor(seconds / MINUTE), "minute")} ${unit(Math.floor(seconds % MINUTE), "second")}`;
+      if (seconds < DAY) return `${unit(Math.floor(seconds / HOUR), "hour")} ${unit(Math.floor((seconds % HOUR) / MINUTE), "minute")}`;
+      return `${unit(Math.floor(seconds / DAY), "day")} ${unit(Math.floor((seconds % DAY) / HOUR), "hour")}`;
+    },
+    moment: (at) => moments.format(at),
+    clock: (at) => clocks.format(at),
+    relative(at, now) {
+      const seconds = (at.getTime() - now.getTime()) / 1000;
+      const size = Math.abs(seconds);
+      if (size < MINUTE) return relatives.format(Math.round(seconds), "second");
+      if (size < HOUR) return relatives.format(Math.round(seconds / MINUTE), "minute");
+      if (size < DAY) return relatives.format(Math.round(seconds / HOUR), "hour");
+      return relatives.format(Math.round(seconds / DAY), "day");
+    },
+  };
+}
+
+const formats: Record<Language, Format> = { en: create("en"), zh: create("zh") };
+
+export function useFormat(): Format {
+  return formats[useLanguage()];
+}

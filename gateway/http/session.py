@@ -1,0 +1,98 @@
+"""`/gateway/v1/session`: sign in to the console with a key, see who one is, sign out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from gateway.access.placement import Caller
+from gateway.access.sessions import csrf_token
+from gateway.access.verbs import Verb
+from gateway.errors import ApiError, InvalidRequest
+from gateway.http.acceptance import json_answer
+from gateway.http.documents import problem_errors
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.session_cookies import SESSION_PATH, SESSION_TOKEN, clear_cookie, set_cookie
+
+router = APIRouter(prefix=SESSION_PATH, tags=["access"], route_class=KeyedRoute)
+
+_UNCACHED = {"Cache-Control": "no-store"}
+
+
+class ConsoleOff(ApiError):
+    """The console is switched off at this gateway (TASKGATE_CONSOLE)"""
+
+    code = "console_off"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class SessionView(BaseModel):
+    """Who the caller is, and what it may do."""
+
+    user_id: str
+    is_admin: bool = Field(description="Sees every tenant")
+    tenant_ids: list[str] = Field(description="Its tenants")
+    only_project: str | None = Field(description="Its key is for this project alone")
+    permitted: list[str] = Field(description="Verbs that it may use somewhere, as docs/keys.md names them")
+    expires_at: datetime | None = Field(description="When its session ends at the latest; null: it called with a key")
+    csrf_token: str | None = Field(
+        description="For the header X-CSRF-Token of requests that change something; null: it called with a key"
+    )
+    now: datetime = Field(description="The gateway's time")
+
+
+@router.post("", status_code=201, response_model=SessionView, responses=problem_errors(403, 404))
+async def sign_in(request: Request) -> Response:
+    """Exchange a key for a session: the answer sets its cookie, which counts for pages of this origin alone."""
+    gateway = gateway_of(request)
+    if not gateway.settings.console:
+        raise ConsoleOff
+    caller, permitted, _ = await gateway.access.identify(request.headers.get("authorization"))
+    token, expires_at = await gateway.sessions.open(caller)
+    answer = _view(caller, permitted, expires_at, token, status=201)
+    set_cookie(answer, request.scope, token, gateway.settings.session_seconds)
+    return answer
+
+
+@router.get("", response_model=SessionView, responses=problem_errors())
+async def get_session(request: Request) -> Response:
+    """Who the caller is and what it may do, with a session or with a key."""
+    access = gateway_of(request).access
+    caller, permitted, expires_at = await access.identify(request.headers.get("authorization"))
+    return _view(caller, permitted, expires_at, request.scope.get(SESSION_TOKEN))
+
+
+@router.delete("", status_code=204, responses=problem_errors())
+async def sign_out(
+    request: Request,
+    everywhere: Annotated[bool, Query(description="All sessions of the user, not only this one")] = False,
+) -> Response:
+    """End the session: its cookie is worth nothing from now on, its streams end within two seconds."""
+    gateway = gateway_of(request)
+    caller = await gateway.access.authenticate(request.headers.get("authorization"))
+    if caller.session_id is None and not everywhere:
+        raise InvalidRequest("A key has no session of its own to end.", field="everywhere")
+    await gateway.sessions.close(caller, everywhere=everywhere)
+    answer = Response(status_code=204, headers=_UNCACHED)
+    clear_cookie(answer, request.scope)
+    return answer
+
+
+def _view(
+    caller: Caller, permitted: frozenset[Verb], expires_at: datetime | None, token: str | None, *, status: int = 200
+) -> Response:
+    view = {
+        "user_id": caller.user_id,
+        "is_admin": caller.is_admin,
+        "tenant_ids": sorted(caller.belongs_to),
+        "only_project": None if caller.only is None else caller.only.project_id,
+        "permitted": sorted(verb.name.lower() for verb in permitted),
+        "expires_at": expires_at,
+        "csrf_token": None if token is None else csrf_token(token),
+        "now": datetime.now(UTC),
+    }
+    return json_answer(view, status, _UNCACHED)

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo test bench chaos lint types proto venv lock clean
+.PHONY: help up cluster down status demo test bench chaos lint types proto venv lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -13,6 +13,9 @@ help: ## List the targets
 
 up: venv ## Start the embedded stack (builds what is missing), print addresses and keys
 	@$(BIN)/python -m deploy.local up
+
+cluster: venv ## As `make up`, with three Temporal nodes behind one address (HAProxy)
+	@$(BIN)/python -m deploy.local up --temporal-nodes 3
 
 down: venv ## Stop what `make up` started
 	@$(BIN)/python -m deploy.local down
@@ -53,10 +56,14 @@ $(STAMP): requirements.lock pyproject.toml
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --no-annotate
 
+# What serves requests and migrates the database: a worker does neither.
+SERVING := alembic fastapi fastapi-offline greenlet grpcio-health-checking grpcio-reflection grpcio-status httptools mako \
+	sqlalchemy sse-starlette starlette uvicorn
+
 lock: venv ## Resolve the dependencies anew into the lock files; UPGRADE=--upgrade takes newer versions
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/gateway.lock
-	@$(COMPILE) -c requirements.lock --extra worker --extra demo pyproject.toml deploy/docker/build.in -o deploy/docker/worker.lock
+	@$(COMPILE) -c requirements.lock --extra worker --extra demo $(addprefix --no-emit-package ,$(SERVING)) pyproject.toml deploy/docker/build.in -o deploy/docker/worker.lock
 	@for peers in tests/performance/peers/*.in; do $(COMPILE) $(UPGRADE) $$peers -o $${peers%.in}.lock; done
 
 clean: down ## Stop the stack and remove its state, the virtual environment and all caches of the checkout

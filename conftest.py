@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -51,6 +52,12 @@ def _group(item: pytest.Item) -> str:
         return f"contract-tests in stage {callspec.params['world']}"
     place = Path(item.nodeid.partition("::")[0])
     return str(place) if "unit" in place.parts else "/".join(place.parts[:-1][:3])
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector passes over modules and thousands of tests, which live as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest_asyncio.fixture(scope="session")

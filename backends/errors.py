@@ -63,3 +63,15 @@ class AnswerLost(EngineError):
     """The answer of the workflow engine was lost: the request may have been carried out or not; it can be repeated."""
 
     code = "answer_lost"
+
+
+class PayloadKeyMissing(EngineError):
+    """A payload was encrypted with a key that this process does not have."""
+
+    code = "payload_key_missing"
+
+
+class PayloadUnreadable(EngineError):
+    """A payload of the workflow engine cannot be decrypted."""
+
+    code = "payload_unreadable"

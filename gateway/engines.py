@@ -38,4 +38,5 @@ def build_temporal(settings: Settings) -> TemporalEngine:
         inline_payload_bytes=settings.temporal_inline_payload_bytes,
         standalone=settings.temporal_standalone_activities,
         heartbeat=timedelta(seconds=settings.temporal_heartbeat_seconds),
+        codec=settings.payload_codec(),
     )

@@ -151,6 +151,8 @@ class Gateway:
     telemetry: Telemetry
     fleet_metrics: FleetMetrics
     scrapers: RememberedKeys
+    leaving: bool = False
+    """It was told to end: it serves, and asks proxies to send requests elsewhere."""
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:

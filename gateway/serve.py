@@ -20,6 +20,11 @@ from gateway.storage.preflight import check_database
 
 log = logging.getLogger(__name__)
 
+_CLOSE = (b"connection", b"close")
+#: A connection without a request is closed after this time (seconds): later than proxies close it, who otherwise send a
+#: request on it in that moment.
+_LONGEST_IDLE = 75
+
 
 class Server(uvicorn.Server):
     """HTTP, and gRPC beside it: both begin when the gateway has started, and end before it is closed."""
@@ -29,6 +34,7 @@ class Server(uvicorn.Server):
         self._gateway = gateway
         self._grpc: GrpcServer | None = None
         self._cutting: asyncio.Task[None] | None = None
+        self._leaves_at: float | None = None
         self.failed = False
         """The gRPC face could not listen."""
 
@@ -46,6 +52,19 @@ class Server(uvicorn.Server):
                 log.error("%s", error)
                 self.should_exit = True
                 self.failed = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop listening: `leave_seconds` after the process was told to end."""
+        if not await super().on_tick(counter):
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._leaves_at is None:
+            self._gateway.leaving = True
+            self._leaves_at = now + (0 if self.failed else self._gateway.settings.leave_seconds)
+            # Kept connections would go on bringing requests until they are cut.
+            self.config.encoded_headers.append(_CLOSE)
+            self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        return self.force_exit or now >= self._leaves_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway."""
@@ -78,6 +97,7 @@ def http_config(gateway: Gateway) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_LONGEST_IDLE,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         lifespan="on",
     )

@@ -5,12 +5,16 @@ It is one class, and longer than other modules, so that one place answers which 
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import sys
 from difflib import get_close_matches
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
 
 from pydantic import (
     BaseModel,
@@ -20,6 +24,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -30,6 +35,9 @@ from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 from gateway.secret_files import Secret, SecretFile, why
+
+if TYPE_CHECKING:
+    from backends.temporal.encryption import EncryptionCodec
 
 PREFIX = "TASKGATE_"
 _URLS_WITH_PASSWORDS = frozenset({"database_url", "redis_url", "graph_url"})
@@ -43,6 +51,21 @@ class TenantRetention(BaseModel):
     task_days: float | None = Field(None, ge=1)
     task_log_days: float | None = Field(None, ge=1)
     schedule_history_days: float | None = Field(None, ge=1)
+
+
+_WEB: Final = ("http", "https")
+_SCHEMES: Final = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "graph_url": ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"),
+    "upstream_url": _WEB,
+    "llm_url": _WEB,
+    "embedder_url": _WEB,
+    "launchdarkly_base_url": _WEB,
+    "launchdarkly_api_url": _WEB,
+    "guardrail_webhook_url": _WEB,
+}
+_LOG_LEVELS: Final = tuple(logging.getLevelNamesMapping())
 
 
 class Settings(BaseSettings):
@@ -60,17 +83,24 @@ class Settings(BaseSettings):
     temporal_address: str | None = Field(None, description="Temporal front end, host:port; unset: no Temporal backend")
     temporal_namespace: str = Field("taskgate", description="Temporal namespace")
     temporal_tls: bool = Field(False, description="Connect to Temporal with TLS")
+    temporal_codec_keys: SecretStr | None = Field(
+        None,
+        description="Keys that payloads are encrypted with on their way through Temporal, a line `<key id> <32 bytes in base64>` each; the first one encrypts, all decrypt; unset: not encrypted",
+    )
+    temporal_codec_keys_file: Path | None = Field(
+        None, description="A file with such lines instead; read again when it changes"
+    )
     graph_url: str | None = Field(None, description="Neo4j, bolt://[user:password@]host:port")
     upstream_url: str | None = Field(None, description="MemStack API server that gets every other /api/v1 path")
 
     # Faces --------------------------------------------------------------------------------------------------
     http_host: str = Field("127.0.0.1", description="Address of the HTTP face")
-    http_port: int = Field(8080, description="Port of the HTTP face")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP face")
     allowed_origins: list[str] = Field(
         ["*"], description="Origins whose browser pages may call the gateway (CORS), a JSON list; `*`: all"
     )
     grpc_host: str = Field("127.0.0.1", description="Address of the gRPC face")
-    grpc_port: int = Field(50051, description="Port of the gRPC face; 0: a free one")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC face; 0: a free one")
     grpc_enabled: bool = Field(True, description="Serve gRPC")
     grpc_reflection: bool = Field(True, description="gRPC clients may ask for the protos (grpcurl, without a key)")
     grpc_tls_certificate: Path | None = Field(None, description="PEM chain of the gRPC face; unset: no TLS")
@@ -84,7 +114,15 @@ class Settings(BaseSettings):
     grpc_keepalive_timeout_seconds: float = Field(
         10.0, ge=1, description="A gRPC ping without an answer ends the connection"
     )
-    drain_seconds: float = Field(10.0, ge=0, description="Grace for requests under way when the gateway is told to end")
+    leave_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="A gateway that is told to end serves on for this long while `ready` answers 503, so that proxies send requests elsewhere; 0: there is no proxy",
+    )
+    drain_seconds: float = Field(
+        10.0, ge=0, description="Grace for requests under way when the gateway is told to end, after `leave_seconds`"
+    )
     max_batch_tasks: int = Field(10_000, ge=1, description="Tasks in one batch")
     max_batch_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of all tasks of one batch")
     max_body_bytes: int = Field(
@@ -422,15 +460,15 @@ class Settings(BaseSettings):
     def model_post_init(self, context: Any, /) -> None:
         """Remember the files of the secrets that are in force."""
         for name, path in _named_files().items():
-            file = SecretFile(path)
-            if self._of_file(name, file.read()) == self._plain(name):
+            file = SecretFile(path, partial(self._checked, name))
+            if file.read() == self._plain(name):
                 self._files[name] = file
 
     def follow(self, name: str) -> Secret:
         """The secret of a setting that is set; where it came by file, what returns the file's content of now."""
         file = self._files.get(name)
         if file is not None and self._plain(name) is not None:
-            return partial(self._latest, name, file)
+            return file.latest
         value = self._plain(name)
         assert value is not None, name
         return value
@@ -440,12 +478,10 @@ class Settings(BaseSettings):
         return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     @classmethod
-    def _latest(cls, name: str, file: SecretFile) -> str:
-        return cls._of_file(name, file.latest())
-
-    @classmethod
-    def _of_file(cls, name: str, text: str) -> str:
-        return cls._plain_scheme(text) if name == "database_url" else text
+    def _checked(cls, name: str, text: str) -> str:
+        """As the setting has it. Raises `ValueError` for an address that cannot be meant."""
+        text = cls._plain_scheme(text) if name == "database_url" else text
+        return cls._with_known_scheme(name, text) if name in _SCHEMES else text
 
     @field_validator("database_url")
     @classmethod
@@ -453,6 +489,42 @@ class Settings(BaseSettings):
         """SQLAlchemy spellings (`postgresql+asyncpg://`) are accepted; asyncpg itself wants the plain one."""
         scheme, separator, rest = value.partition("://")
         return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        name = info.field_name or ""
+        if not value and cls.model_fields[name].default is None:
+            return None
+        return cls._with_known_scheme(name, value or "")
+
+    @staticmethod
+    def _with_known_scheme(name: str, value: str) -> str:
+        if value.partition("://")[0] not in _SCHEMES[name]:
+            raise ValueError(f"not an address that begins with {' or '.join(f'{each}://' for each in _SCHEMES[name])}")
+        return value
+
+    @field_validator("temporal_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", value):
+            raise ValueError("not host:port")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if value != "*":
+                ip_network(value, strict=False)
+        return values
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in _LOG_LEVELS:
+            raise ValueError(f"not one of {', '.join(_LOG_LEVELS)}")
+        return value
 
     @field_validator("callback_ports")
     @classmethod
@@ -465,6 +537,16 @@ class Settings(BaseSettings):
     def _sound_rules(cls, value: list[str]) -> list[str]:
         Redaction.of(value)
         return value
+
+    @model_validator(mode="after")
+    def _payloads_can_be_encrypted(self) -> Settings:
+        if self.temporal_codec_keys is not None and self.temporal_codec_keys_file is not None:
+            raise ValueError("set TASKGATE_TEMPORAL_CODEC_KEYS or TASKGATE_TEMPORAL_CODEC_KEYS_FILE, not both")
+        try:
+            self.payload_codec()
+        except ValueError as error:
+            raise ValueError(f"the keys of TASKGATE_TEMPORAL_CODEC_KEYS cannot be used: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Settings:
@@ -494,6 +576,15 @@ class Settings(BaseSettings):
             raise ValueError("rows of task_logs are deleted only after an export: set TASKGATE_RETENTION_EXPORT")
         return self
 
+    def payload_codec(self) -> EncryptionCodec | None:
+        """What encrypts payloads on their way through Temporal; None: nothing does."""
+        if self.temporal_codec_keys is None and self.temporal_codec_keys_file is None:
+            return None
+        from backends.temporal.encryption import codec_of
+
+        keys = self.temporal_codec_keys
+        return codec_of(None if keys is None else keys.get_secret_value(), self.temporal_codec_keys_file)
+
     @property
     def flag_owner(self) -> Literal["database", "file", "launchdarkly"]:
         """What holds the flag."""
@@ -516,9 +607,10 @@ class Settings(BaseSettings):
 SECRETS = frozenset(
     name
     for name, field in Settings.model_fields.items()
-    if name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation))
+    if (name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation)))
+    and f"{name}_file" not in Settings.model_fields
 )
-"""The settings that may come by file: `TASKGATE_…_FILE` names it."""
+"""The settings that may come by file, `TASKGATE_…_FILE`; a codec's keys are followed by the codec itself."""
 
 
 def _named_files() -> dict[str, Path]:
@@ -527,8 +619,12 @@ def _named_files() -> dict[str, Path]:
     return {name: Path(path) for name, path in named.items() if path}
 
 
+class _SecretRefused(SettingsError):
+    """A secret is given twice, or its file cannot be read."""
+
+
 class _ByFile(PydanticBaseSettingsSource):
-    """Secrets by file. Raises `SettingsError` for a file that cannot be read, and for a secret that is given twice."""
+    """Secrets by file. Raises `_SecretRefused` for a file that cannot be read, and for a secret that is given twice."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False  # `__call__` does it for all fields at once
@@ -538,11 +634,11 @@ class _ByFile(PydanticBaseSettingsSource):
         for name, path in _named_files().items():
             variable = f"{PREFIX}{name.upper()}"
             if os.environ.get(variable):
-                raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one of them")
+                raise _SecretRefused(f"{variable} and {variable}_FILE are both set: keep one of them")
             try:
                 found[name] = SecretFile(path).read()
             except (OSError, ValueError) as error:
-                raise SettingsError(f"{variable}_FILE: {path} cannot be read: {why(error)}") from None
+                raise _SecretRefused(f"{variable}_FILE: {path} cannot be read: {why(error)}") from None
         return found
 
 
@@ -555,12 +651,17 @@ def read_settings() -> Settings:
             _refuse(f"there is no setting {name}; perhaps {near[0]} is meant")
     try:
         return Settings()
-    except SettingsError as error:
+    except _SecretRefused as error:
         _refuse(str(error))
+    except SettingsError as error:
+        name = error.args[0].split('"')[1]
+        example = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
+        _refuse(f"TASKGATE_{name.upper()}: this is not JSON, such as {example}")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "settings"
-        _refuse(f"{name}: {first['msg']}")
+        field, *inside = first["loc"] or ("",)
+        name = f"{PREFIX}{field}".upper() if field else "settings"
+        _refuse(": ".join([name, *map(str, inside), first["msg"].removeprefix("Value error, ")]))
 
 
 def _refuse(reason: str) -> NoReturn:

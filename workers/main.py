@@ -6,11 +6,13 @@ import argparse
 import sys
 
 from gateway.recovery.guard import join_supervisor
-from gateway.running import leave, run
-from workers.handlers.loader import HandlerModuleError
-from workers.process import run_worker
-from workers.slots import slots_of
-from workers.supervisor import CANNOT_START
+from gateway.running import importing, leave, run
+
+with importing():
+    from workers.handlers.loader import HandlerModuleError
+    from workers.process import run_worker
+    from workers.slots import slots_of
+    from workers.supervisor import CANNOT_START
 
 
 def main() -> None:

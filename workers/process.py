@@ -187,6 +187,7 @@ class Worker:
             shared=serves_shared(self._pool),
             # A little more than the runner's own grace, after which it hands back the rest.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),
+            codec=self._settings.payload_codec(),
             dags=DagActivities(dags.steps),
             probes=ProbeActivity(
                 self._db,

@@ -36,6 +36,27 @@ _NOT_NOW_WORDS = (
 )
 
 
+#: What a replica answers to a write.
+_REPLICA = "READONLY"
+
+
+def _is_replica(error: exceptions.RedisError) -> bool:
+    return isinstance(error, exceptions.ReadOnlyError) or _REPLICA in str(error)
+
+
+async def _open(connection: AbstractConnection) -> None:
+    """Begin a session. Raises `ReadOnlyError` if the server is a replica, whose data may be old."""
+    await connection.on_connect()
+    await connection.send_command("HELLO", check_health=False)
+    try:
+        said = await connection.read_response()
+    except exceptions.ResponseError:
+        return  # before Redis 6, or not allowed to ask
+    about = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
+    if about.get(b"role", b"master") != b"master":
+        raise exceptions.ReadOnlyError("the server is a replica")
+
+
 def refused(error: exceptions.RedisError) -> EngineError:
     """The exception for an error reply of Redis. Its text names commands and keys, never values."""
     text = str(error)
@@ -78,6 +99,7 @@ class Link:
             socket_connect_timeout=min(self._timeout, 2.0),
             socket_keepalive=True,
             health_check_interval=HEALTH_SECONDS,
+            redis_connect_func=_open,
             # Whether to repeat is the caller's decision: a repeated command may be a second one.
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
@@ -158,6 +180,9 @@ class Link:
                 await connection.send_command(*command)
                 return await connection.read_response()
         except (exceptions.AuthenticationError, exceptions.BusyLoadingError, exceptions.ResponseError) as error:
+            if _is_replica(error):  # it was the primary when the connections were opened
+                await self._drop_idle()
+                await connection.disconnect(nowait=True)
             raise error if isinstance(error, exceptions.NoScriptError) else refused(error) from error
         except (TimeoutError, exceptions.TimeoutError) as error:
             await self._drop_idle()  # the way to Redis is perhaps gone

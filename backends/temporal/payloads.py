@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from temporalio.converter import DataConverter, PayloadCodec
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
 LARGEST_INLINE = 1024 * 1024
 """No setting carries more than this by value: Temporal refuses an input over 2 MB, a request over 4 MB."""
@@ -19,8 +19,12 @@ _JSON = orjson.OPT_NON_STR_KEYS
 
 
 def data_converter(codec: PayloadCodec | None = None) -> DataConverter:
-    """Plain JSON, readable in Temporal's UI; `codec` encrypts it (gateway and workers must use the same)."""
-    return replace(DataConverter.default, payload_codec=codec)
+    """Plain JSON, readable in Temporal's UI; `codec` encrypts it, with the texts of failures (gateway and workers must
+    use the same)."""
+    if codec is None:
+        return DataConverter.default
+    failures = DefaultFailureConverterWithEncodedAttributes
+    return replace(DataConverter.default, payload_codec=codec, failure_converter_class=failures)
 
 
 def carried(payload: Mapping[str, Any], limit: int) -> dict[str, Any] | None:

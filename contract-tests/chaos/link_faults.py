@@ -64,6 +64,12 @@ async def hot_standby(world: World, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(2, 8))
 
 
+async def redis_replica(world: World, chance: random.Random) -> None:
+    """The same of Redis: a replica refuses every write, and what it holds may be old."""
+    async with world.links.proxy.led_to(f"{chance.choice(SIDES)}-redis", await world.replica()):
+        await asyncio.sleep(chance.uniform(2, 8))
+
+
 async def temporal_refuses(world: World, chance: random.Random) -> None:
     """RESOURCE_EXHAUSTED for every call of one side."""
     async with world.links.proxy.led_to(f"{chance.choice(SIDES)}-temporal", world.refusing.address):

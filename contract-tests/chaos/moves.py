@@ -24,7 +24,8 @@ BRITTLE, BASELINE, WORSE = "chaos_brittle", 40, 16
 BACK_SECONDS, WORSE_SECONDS = 150.0, 5.0
 #: Tasks of a tenant at `shadow`, and longest wait until a probe was sent beside one (seconds).
 REHEARSED, PROBE_SECONDS = 8, 60.0
-#: Longest patience with one change, all repetitions together, and pause between two of them (seconds).
+#: Longest patience with one change, all repetitions together, while some gateway answers, and pause between two of them
+#: (seconds).
 PATIENCE, PAUSE_SECONDS = 120.0, 0.2
 #: So many tasks shall wait in Redis before a rampdown; no more are sent for that than `CROWD`, each of so many ms, in
 #: one group, whose tasks run one after the other. Without them short histories moved nothing: Redis was always empty.
@@ -57,12 +58,12 @@ class Moves:
 
     async def set_stage(self, tenant: str | None, stage: Stage) -> None:
         """Of a tenant, or of all others (None); repeated until a gateway has done it."""
-        change = Request(time.monotonic())
+        change, is_over = Request(time.monotonic()), self._world.served.patience(PATIENCE)
         self.changes.append(change)
         scope: dict[str, Any] = {"everything": True} if tenant is None else {"tenant_id": tenant}
         body = {**scope, "stage": stage.value, "why": "fault suite", "force": True}
         while not await self._is_set(body):
-            if time.monotonic() > change.sent + PATIENCE:
+            if is_over():
                 raise TimeoutError(f"stage {stage} was not set within {PATIENCE} s; the last answer: {self._last}")
             change.repeated = True
             await asyncio.sleep(PAUSE_SECONDS)
@@ -75,6 +76,8 @@ class Moves:
         answer = await self.ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
         if answer is not None and "move_held" in answer.text:
             await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
+            if tenant := body.get("tenant_id"):  # its lock, if the answer to an earlier attempt at that was lost
+                await self.ask("POST", f"{_GUARDRAILS}/unlock", {"tenant_id": tenant, "why": "fault suite"})
         # 409: somebody else was faster, maybe this very change, whose answer was lost.
         if answer is None or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             return False
@@ -102,7 +105,7 @@ class Moves:
             return
         self.is_guarded, self.guarded = True, tenant
         try:
-            async with asyncio.timeout(BACK_SECONDS):
+            async with self.planner.turn, asyncio.timeout(BACK_SECONDS):
                 await self._be_taken_back(tenant)
         except TimeoutError:
             print(f"the guardrail of {tenant} took nothing back within {BACK_SECONDS:g} s", flush=True)
@@ -163,8 +166,18 @@ class Moves:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def ramp_down(self, tenant: str) -> None:
-        """With tasks in Redis that must move; returns when some have, unless faults keep them there."""
+        """With tasks in Redis that must move; returns when some have, unless faults keep them there.
+
+        Plans move everybody away from Redis, so they wait as long as no rampdown has moved anything.
+        """
         self.has_ramped_down = True
+        if self._world.count_moved():
+            await self._ramp_down(tenant)
+        else:
+            async with self.planner.turn:
+                await self._ramp_down(tenant)
+
+    async def _ramp_down(self, tenant: str) -> None:
         await self.fill_redis(tenant)
         before, deadline = self._world.count_moved(), time.monotonic() + MOVE_SECONDS
         await self.set_stage(tenant, Stage.RAMPDOWN)

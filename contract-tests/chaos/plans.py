@@ -26,7 +26,8 @@ class Planner:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._number = 0
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Whoever has it keeps plans away."""
         self.ended: Counter[str] = Counter()
 
     async def plan_forever(self) -> None:
@@ -35,7 +36,7 @@ class Planner:
 
     async def carry_out(self) -> None:
         """Move all in two waves, until that is over or takes too long; then back. One plan at a time."""
-        async with self._turn:
+        async with self.turn:
             await self._carry_out()
 
     async def _carry_out(self) -> None:

@@ -20,6 +20,7 @@ from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
+from deploy.local.redis import RedisPart
 from deploy.local.stack import EmbeddedStack
 from deploy.local.standby import StandbyPart
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
@@ -27,8 +28,9 @@ from gateway.storage.schema.seed import SQL as SEED_SQL
 from gateway.storage.schema.seed import seed
 from links import Links
 from processes import Program, Service
-from refusing_server import RefusingServer
 from rows import Rows
+from served import ServedTime, some_gateway_answers
+from workers.testing.refusing_server import RefusingServer
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -69,9 +71,12 @@ class World:
         self.refusing = RefusingServer()
         self.leader_deaths: Counter[str] = Counter()
         """How often a leader died at each step of a move."""
+        self.served = ServedTime(lambda: some_gateway_answers(self.gateway_urls))
+        self._measuring: asyncio.Task[None] | None = None
         self._moved = 0
         self._read_to: Counter[str] = Counter()
         self._standby: StandbyPart | None = None
+        self._replica: RedisPart | None = None
         self._legacy_workers = legacy_workers
         self._fenced = fenced
         self._asks_redis = asks_redis
@@ -104,6 +109,7 @@ class World:
         programs = [one for one in [*self.gateways, *self.workers, *self.legacy] if not self._is_held_back(one)]
         await asyncio.gather(*(program.start() for program in programs))
         await asyncio.gather(*(self._healthy(url) for url in self.gateway_urls))
+        self._measuring = asyncio.create_task(self.served.measure_forever())
         await self._apply_dags()
         await self._known(sum(isinstance(one, Service) for one in programs))
 
@@ -207,6 +213,15 @@ class World:
         await self._standby.start()
         return f"127.0.0.1:{self._standby.port}"
 
+    async def replica(self) -> str:
+        """`host:port` of a replica of Redis, made by the first who asks."""
+        if self._replica is None:
+            self._replica = RedisPart(self.directory, free_port(), lambda _: None, durable=False, name="redis-replica")
+            await self._replica.start()
+            async with redis.asyncio.from_url(self._replica.url) as replica:
+                await replica.slaveof("127.0.0.1", self.stack.part("redis").port)
+        return f"127.0.0.1:{self._replica.port}"
+
     async def silence_leader(self) -> bool:
         """The connection under which a gateway leads goes silent; False when none leads."""
         port = await self.rows.port_of_leader()
@@ -251,8 +266,11 @@ class World:
             await queue.flushall()
 
     async def stop(self) -> None:
+        if self._measuring is not None:
+            self._measuring.cancel()
         for service in self.gateways + self.workers:
             service.resume()
         await asyncio.gather(*(program.end() for program in [*self.legacy, *self.workers, *self.gateways]))
-        await asyncio.gather(self.refusing.stop(), self.links.close())
+        beside = [part.stop() for part in (self._standby, self._replica) if part is not None]
+        await asyncio.gather(self.refusing.stop(), self.links.close(), *beside)
         await self.stack.stop()

@@ -10,7 +10,11 @@ from deploy.local.ports import PortChoice, free_port, is_free, port, variable
 from deploy.local.process import ManagedProcess
 
 #: Ports by the name in their variables: whose process notes them, under which name.
-_NOTED = {"http": ("gateway", "port"), "grpc": ("gateway", "grpc"), "temporal_ui": ("temporal-ui", "port")}
+_NOTED = {
+    "http": ("gateway", "port"),
+    "grpc": ("gateway", "grpc"),
+    **{name: (name.replace("_", "-"), "port") for name in ("temporal_2", "temporal_3", "temporal_ui")},
+}
 
 
 class ChosenPorts:

@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"[{time.monotonic() - began:5.1f} s] {line}", flush=True)
 
     try:
-        stack = EmbeddedStack(arguments.dir, _chosen(arguments), arguments.ports, report=report)
+        nodes: int = arguments.temporal_nodes
+        stack = EmbeddedStack(arguments.dir, _chosen(arguments), arguments.ports, report=report, temporal_nodes=nodes)
         match arguments.command:
             case "up":
                 asyncio.run(_up(stack, arguments.for_tests))
@@ -103,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--without", type=_names, help="comma-separated parts to leave out")
         command.add_argument(
             "--ports", choices=("default", "free"), default="default", help="fixed ports, or any that are free"
+        )
+        command.add_argument(
+            "--temporal-nodes", type=int, choices=(1, 2, 3), default=1, help="Temporal nodes, behind one address"
         )
         command.add_argument("--for-tests", action="store_true", help="also write TASKGATE_TEST_… variables")
     return parser

@@ -18,6 +18,9 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "postgres": 5432,
     "redis": 6379,
     "temporal": 7233,
+    "temporal_2": 7234,
+    "temporal_3": 7235,
+    "haproxy": 7230,
     "temporal_ui": 8233,
     "neo4j": 7687,
 }

@@ -14,9 +14,10 @@ from deploy.local.chosen_ports import ChosenPorts
 from deploy.local.env import NAMED_BY, read_env, write_env
 from deploy.local.errors import PartUnavailableError, StackError
 from deploy.local.gateway import GatewayPart, WorkerPart
+from deploy.local.haproxy import HaproxyPart
 from deploy.local.neo4j import Neo4jPart
 from deploy.local.part import External, Part
-from deploy.local.ports import PortChoice, free_port, is_free
+from deploy.local.ports import PortChoice, is_free
 from deploy.local.postgres import PostgresPart, Programs
 from deploy.local.process import destroy_directory
 from deploy.local.redis import RedisPart
@@ -69,6 +70,7 @@ class EmbeddedStack:
         report: Report = lambda _: None,
         durable: bool = True,
         namespace: str = DEFAULT_NAMESPACE,
+        temporal_nodes: int = 1,
     ) -> None:
         unknown = set(parts) - set(NEEDS)
         if unknown:
@@ -77,11 +79,12 @@ class EmbeddedStack:
         self.env_file = self.directory / "env"
         self.temporal_namespace = namespace
         self.temporal_nodes: list[TemporalPart] = []
+        self._proxy: HaproxyPart | None = None  # before the nodes, when several were asked for
         self.parts: dict[str, Part | External] = {}
         self._ports = ChosenPorts(self.directory, ports)
         self._names_servers = ports == "default"
         self._report = report
-        self._durable = durable
+        self._durable, self._nodes_wanted = durable, temporal_nodes
         for name in NEEDS:
             if name in parts:
                 part = self._make(name)
@@ -101,7 +104,7 @@ class EmbeddedStack:
 
     @property
     def temporal_address(self) -> str:
-        """`host:port` of the (first) frontend."""
+        """`host:port` of the frontend; of several nodes that were asked for, what stands before them."""
         return self._url("temporal")
 
     @property
@@ -118,7 +121,7 @@ class EmbeddedStack:
 
     def environment(self) -> dict[str, str]:
         """What our own processes, and people's shells, are told about the stack."""
-        addresses = {NAMED_BY[name]: self.parts[name].url for name in SERVERS if name in self.parts}
+        addresses = {NAMED_BY[name]: self._url(name) for name in SERVERS if name in self.parts}
         variables = {
             **addresses,
             "TASKGATE_TEMPORAL_NAMESPACE": self.temporal_namespace,
@@ -170,9 +173,17 @@ class EmbeddedStack:
 
     async def add_temporal_node(self) -> TemporalPart:
         """Starts one more Temporal server on the same database: together they are one cluster."""
-        node = self._temporal(f"temporal-{len(self.temporal_nodes) + 1}", free_port())
+        name = f"temporal-{len(self.temporal_nodes) + 1}"
+        node = self._temporal(name, self._port(name))
         await node.start()
         return node
+
+    async def _complete_cluster(self, proxy: HaproxyPart) -> None:
+        """More nodes on the database of the first one, and one address for all of them."""
+        while len(self.temporal_nodes) < self._nodes_wanted:
+            await self.add_temporal_node()
+        proxy.servers |= {f"TEMPORAL_{number}": node.url for number, node in enumerate(self.temporal_nodes, 1)}
+        await proxy.start()
 
     def write_env(self, more: Mapping[str, str]) -> dict[str, str]:
         """Merges the stack's variables, and `more`, into the env file; returns the whole."""
@@ -208,6 +219,8 @@ class EmbeddedStack:
             case "neo4j":
                 return Neo4jPart(directory, number, report)
             case "temporal":
+                if self._nodes_wanted > 1:
+                    self._proxy = HaproxyPart(directory, report, {}, port=self._port("haproxy"))
                 return self._temporal(name, number)
             case "temporal-ui":
                 return TemporalUiPart(directory, number, report, temporal=self.temporal_address)
@@ -253,7 +266,8 @@ class EmbeddedStack:
     def _url(self, name: str) -> str:
         if name not in self.parts:
             raise StackError(f"this stack has no {name}")
-        return self.parts[name].url
+        part = self.parts[name]
+        return self._proxy.url if self._proxy is not None and isinstance(part, TemporalPart) else part.url
 
     def _say_ports(self) -> None:
         for name, line in self._ports.moved.items():
@@ -273,6 +287,8 @@ class EmbeddedStack:
             self._report(f"{name}: using the one that {part.named_by} names")
             return
         await part.start()
+        if name == "temporal" and self._proxy is not None:
+            await self._complete_cluster(self._proxy)
 
     async def _status(self, part: Part | External) -> PartStatus:
         if isinstance(part, External):

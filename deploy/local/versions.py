@@ -19,6 +19,7 @@ class Versions:
     jaeger: str
     gofakes3: str
     prometheus: str
+    helm: str
     neo4j: str
     maven_dependency_plugin: str
     java_minimum: int
@@ -37,6 +38,7 @@ def pinned() -> Versions:
         jaeger=data["jaeger"]["server"],
         gofakes3=data["gofakes3"]["program"],
         prometheus=data["prometheus"]["server"],
+        helm=data["helm"]["program"],
         neo4j=data["neo4j"]["server"],
         maven_dependency_plugin=data["neo4j"]["dependency_plugin"],
         java_minimum=data["java"]["minimum"],

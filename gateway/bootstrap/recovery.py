@@ -39,6 +39,8 @@ from gateway.tasks.lifecycle.transitions import Transitions
 TALLY_SECONDS = 5.0
 #: Pause between two deletions of expired records (seconds).
 FORGET_SECONDS = 3600.0
+#: Pause between two renewals of what waits in an engine (seconds).
+FRESH_SECONDS = 30.0
 #: Pause between two looks for tasks to be rehearsed (seconds).
 REHEARSE_SECONDS = 0.5
 
@@ -100,7 +102,10 @@ def build_leader(
             on_corrected=events.corrected,
         )
         chores += [
-            Chore(f"comparing with {name}", check.tick, pause),
+            Chore(f"comparing with {name}", check.check_open, pause),
+            Chore(f"reading what ended on {name}", check.merge_ended, pause),
+            Chore(f"ending what {name} has ended", check.settle, pause),
+            Chore(f"keeping tasks of {name} fresh", check.keep_fresh, FRESH_SECONDS),
             Chore(f"checking the memory of {name}", check.check_memory, pause),
         ]
     watch = ForeignWatch(database, dependencies.redis, seconds=settings.past_gateway_seconds)

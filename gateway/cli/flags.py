@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.cli.flag_view import print_view, view_json
 from gateway.cli.output import AlwaysJson, AsJson, fail, print_json
 from gateway.cli.stage_door import StageDoor, open_door
+from gateway.cli.table import table
 from gateway.migration.stages.requests import Change, ImportFlags, SetRollout, SetStage, UnsetStage
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.query import Scope
@@ -142,10 +143,9 @@ def history(
     if as_json:
         print_json(found["changes"])
         return
-    for one in found["changes"]:
-        typer.echo(f"{one['at']}  {one['who']}  {one['what']}: {one['before']} → {one['after']}  ({one['why']})")
-    if not found["changes"]:
-        typer.echo("nothing is recorded")
+    columns = ("at", "who", "what", "before", "after", "why")
+    rows = [[one[name] for name in columns] for one in found["changes"]]
+    typer.echo(table(columns, rows) if rows else "nothing is recorded")
 
 
 @flags_app.command("export")

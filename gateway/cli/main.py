@@ -37,8 +37,10 @@ def root(
 @app.command()
 def serve() -> None:
     """Run the gateway: HTTP (and gRPC) in front of both backends."""
-    from gateway.running import run
-    from gateway.serve import serve as run_gateway
+    from gateway.running import importing, run
+
+    with importing():
+        from gateway.serve import serve as run_gateway
 
     run(run_gateway)
 

@@ -107,6 +107,10 @@ def preview_text(answer: dict[str, Any]) -> str:
         lines += [f"  {one['code']} ({one['tasks']}): {one['meaning']}; {one['advice']}" for one in starts["reasons"]]
     if answer["by_reference"]:
         lines.append(f"{answer['by_reference']} payloads are too large for Temporal: its workers read them")
+    for one in answer["quotas"]:
+        whose = f"tenant {one['tenant_id']}" + (f", project {one['project_id']}" if one["project_id"] else "")
+        over = f"{one['most']} of {one['at_most']}, {one['tasks']} tasks beyond it are {one['effect']}"
+        lines.append(f"quota {one['quota']} of {whose}: {over}, on whichever engine")
     return "\n".join([*lines, *(f"note: {note}" for note in answer["notes"])])
 
 

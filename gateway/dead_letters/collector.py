@@ -41,11 +41,11 @@ class DeadLetterCollector:
         while True:
             pause = self._seconds
             try:
-                while await self.collect() == BATCH:
-                    await asyncio.sleep(0)
                 if cleaned is None or time.monotonic() - cleaned > CLEAN_SECONDS:
                     cleaned = time.monotonic()
                     await self._letters.forget_old(self._days)
+                while await self.collect() == BATCH:
+                    await asyncio.sleep(0)
             except DatabaseUnavailable:
                 pause = max(pause, 1.0)
             except EngineError as error:

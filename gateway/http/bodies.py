@@ -88,7 +88,7 @@ class Bodies:
                     CHECK_SECONDS, _look, Piecewise(body), model, self._max_depth, limit // BYTES_OF_A_VALUE, strict
                 )
             except SandboxLost:
-                raise TooMuchHeld(retry_after=1) from None
+                raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
             except SandboxExceeded as error:
                 raise BodyTooLarge(f"The request body cannot be read: {error}.") from None
         if found.errors:
@@ -106,11 +106,11 @@ def is_small(body: bytes) -> bool:
     return len(body) <= SMALL_BYTES and body.count(b",") + body.count(b"[") + body.count(b"{") <= SMALL_VALUES
 
 
-def given_twice(body: bytes) -> list[Any]:
+def given_twice(body: bytes, value: Any) -> list[Any]:
     """An error, as pydantic's, for each field that an object of a body has more than once."""
     return [
         {"type": "given_twice", "loc": ("body", *path), "msg": "Given more than once", "input": None}
-        for path in repeated_fields(body)
+        for path in repeated_fields(body, value)
     ]
 
 
@@ -121,7 +121,7 @@ def _look(body: Any, model: Any, max_depth: int, max_values: int, strict: bool) 
         refuse(f"more than {max_values} values")
     del rest
     value = decode_json(body, max_depth=max_depth)
-    if strict and (twice := given_twice(body)):
+    if strict and (twice := given_twice(body, value)):
         return Looked(twice)
     try:
         TypeAdapter(model).validate_python(value)

@@ -50,9 +50,10 @@ class Part(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted."""
+    """`ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted.
+    `leaving`: the gateway was told to end; what is sent to it is still served."""
 
-    status: Literal["ready", "degraded", "unavailable"]
+    status: Literal["ready", "degraded", "unavailable", "leaving"]
     version: str
     database: Part
     backends: dict[str, Part]
@@ -90,10 +91,10 @@ async def get_startup(request: Request) -> Response:
 @router.get(
     "/gateway/v1/ready",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "The database is away; nothing can be accepted"}},
+    responses={503: {"model": Readiness, "description": "The database is away, or the gateway ends"}},
 )
 async def get_readiness(request: Request) -> Response:
-    """Whether the gateway can do its work, part by part. Only a database that is away makes it 503.
+    """Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
 
     It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
     """
@@ -108,6 +109,8 @@ async def get_readiness(request: Request) -> Response:
         problems += await _waiting(gateway, in_full=await _is_operator(request))
     if database["status"] != "ok":
         status = "unavailable"
+    elif gateway.leaving:
+        status = "leaving"
     elif problems or any(part["status"] != "ok" for part in backends):
         status = "degraded"
     else:
@@ -119,7 +122,7 @@ async def get_readiness(request: Request) -> Response:
         "backends": dict(zip(names, backends, strict=True)),
         "problems": problems,
     }
-    if status == "unavailable":
+    if status in ("unavailable", "leaving"):
         return json_answer(content, 503, {"Retry-After": "2"})
     return json_answer(content)
 

@@ -7,6 +7,7 @@ something was found is walked through.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, NoReturn, TypeAlias
 
@@ -17,6 +18,7 @@ _NUL = b"\\u0000"
 #: Every digit as "0", everything else as NUL: a long number becomes a plain substring.
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
+_ESCAPED_COLONS = (b"\\u003a", b"\\u003A")
 #: Repeated fields that are named at most.
 _MOST_REPEATED = 100
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
@@ -48,11 +50,13 @@ def decode_checked(body: bytes | memoryview) -> Any:
 Path: TypeAlias = tuple[str | int, ...]
 
 
-def repeated_fields(body: bytes) -> list[Path]:
-    """Fields that an object of a JSON text has more than once, the first hundred.
-
-    One more pass over the text, and another one only if there are any.
-    """
+def repeated_fields(body: bytes, value: Any) -> list[Path]:
+    """Fields that an object of a JSON text has more than once, the first hundred; `value` is what was made of it."""
+    # A field that got lost took its colon with it. Only an escaped colon, or more levels than orjson writes, hide that.
+    if not any(colon in body for colon in _ESCAPED_COLONS):
+        with contextlib.suppress(orjson.JSONEncodeError):
+            if body.count(b":") == orjson.dumps(value).count(b":"):
+                return []
     repeated = False
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

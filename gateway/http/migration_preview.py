@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -119,6 +119,18 @@ class PreviewStarts(BaseModel):
     reasons: list[PreviewReason]
 
 
+class PreviewQuota(BaseModel):
+    """A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal."""
+
+    tenant_id: str
+    project_id: str | None = Field(description="Null: of the whole tenant")
+    quota: Literal["queued", "running", "per_minute", "bytes_per_day"]
+    at_most: int
+    most: int = Field(description="The most there were: waiting or running at once, in a minute, or bytes of a day")
+    tasks: int = Field(description="Beyond it")
+    effect: Literal["refused", "held"] = Field(description="What becomes of them")
+
+
 class Preview(BaseModel):
     """What a change would have done to the tasks that were created in a time. Nothing was changed."""
 
@@ -134,6 +146,9 @@ class Preview(BaseModel):
     simulation: PreviewSimulation | None = Field(description="Null: nothing would be on Temporal")
     by_reference: int = Field(
         description="Tasks that come to Temporal with payloads too large for it: workers read them"
+    )
+    quotas: list[PreviewQuota] = Field(
+        description="What quotas would have refused or held, on whichever engine; at most 100"
     )
     starts: PreviewStarts
     notes: list[str] = Field(description="What may surprise")

@@ -82,7 +82,7 @@ class JsonRequest(Request):
         body = await self.body()
         if is_small(body):
             with contextlib.suppress(json.JSONDecodeError):
-                if strict and (twice := given_twice(body)):
+                if strict and (twice := given_twice(body, await self.json())):
                     raise RequestValidationError(twice)
             return
         bodies = _bodies_of(self)

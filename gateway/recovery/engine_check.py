@@ -1,8 +1,8 @@
 """Compares open tasks with the state of one engine, and finds starts that the engine has lost.
 
-Exactly one gateway does this at a time (`gateway.recovery.leader`), in separate loops for each engine. Some facts are
-kept in memory between two looks (ends that may still be reported, the last page); if they are lost, the next look
-collects them again.
+Exactly one gateway does this at a time (`gateway.recovery.leader`). Each check of each engine is a job of its own, so a
+list that an engine cannot give delays nothing else. Some facts are kept in memory between two looks (ends that may
+still be reported, the last page); if they are lost, the next look collects them again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "engine_check.sql")
 
 FULL_EVERY = 10
-FRESH_EVERY = 30
 #: Starts that are compared with their engine one by one: open for this many seconds, this many at a time
 #: (fewer while they wait: whatever ends them there is listed as ended).
 SILENT_SECONDS = 3.0
@@ -36,8 +35,9 @@ UNFENCED_SILENT_SECONDS = 20.0
 PAGE, WAITING_PAGE = 50, 20
 #: Starts that are compared at a time with an engine that lost its memory, in so many parts at once.
 MEMORY_PAGE, MEMORY_PARTS = 2000, 4
-#: Longest look at an engine, and longest comparison of a page with its memory (seconds).
-LOOK_SECONDS, MEMORY_SECONDS = 10.0, 60.0
+#: Longest look at an engine, longest question about one start, and longest comparison of a page with the engine's
+#: memory (seconds).
+LOOK_SECONDS, ASK_SECONDS, MEMORY_SECONDS = 10.0, 2.0, 60.0
 #: How long to wait for the worker's report of a task that its engine has ended (seconds).
 REPORT_GRACE = timedelta(seconds=1)
 #: Ends that are looked up at a time.
@@ -51,7 +51,10 @@ _OUTCOMES = {
 
 
 class EngineCheck:
-    """The checks of one engine. If the engine is away, they are done later."""
+    """The checks of one engine. If the engine is away, they are done later.
+
+    All methods raise `DatabaseUnavailable`.
+    """
 
     def __init__(
         self,
@@ -69,33 +72,58 @@ class EngineCheck:
         self._is_down = is_down
         self._wake = wake
         self._on_corrected = on_corrected
-        self._ticks = 0
+        self._looks = 0
         self._pages: dict[bool, str] = {}
         """The last task of the last page: of all open tasks, and of those that do not wait."""
         self._ended = EndedLists(engine)
         self._suspected: dict[WorkflowRef, datetime] = {}
 
-    async def tick(self) -> None:
-        """Compare the tasks that ended, and a page of the open ones. Raises `DatabaseUnavailable`."""
-        self._ticks += 1
+    async def check_open(self) -> None:
+        """Compare a page of starts that have been open for a while."""
+        self._looks += 1
+        async with self._look():
+            if not self._is_down(self._engine.name):
+                await self._check_page()
+
+    async def merge_ended(self) -> None:
+        """Note the open tasks that the engine lists as ended; `settle` ends them."""
+        async with self._look():
+            if not await self._has_open():
+                return
+            ended = await self._ended.look()
+            candidates = {task_id for one in ended for task_id, _ in possible_starts(one.workflow_id)}
+            if candidates:
+                ids = {one.workflow_id for one in ended}
+                for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), self._engine.name):
+                    ref = _ref(row)
+                    if ref.workflow_id in ids:
+                        self._suspect(ref)
+
+    async def settle(self) -> None:
+        """End tasks that the engine has ended and that nobody has reported since."""
         if self._is_down(self._engine.name):
             return
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                if await self._db.fetchval(SQL.has_open, self._engine.name):
-                    if self._ticks % FRESH_EVERY == 1:
-                        await self._engine.keep_fresh()
-                    await self._merge_ended()
-                    await self._check_page()
-        except (EngineError, TimeoutError) as error:
-            log.debug("comparison with %s left for later: %s", self._engine.name, type(error).__name__)
-        await self._settle()
+        now = datetime.now(UTC)
+        limit = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def settle(ref: WorkflowRef) -> None:
+            async with limit:
+                with contextlib.suppress(EngineError, TimeoutError):
+                    await self._end(ref)
+                    del self._suspected[ref]
+
+        await asyncio.gather(*(settle(ref) for ref, first in self._suspected.items() if now - first >= REPORT_GRACE))
+
+    async def keep_fresh(self) -> None:
+        """Refresh what waits in the engine, so that no legacy worker treats it as stalled."""
+        async with self._look():
+            if await self._has_open():
+                await self._engine.keep_fresh()
 
     async def check_memory(self) -> None:
         """Start lost tasks again, if the engine's data is not the same as at the last look.
 
-        The progress is stored in PostgreSQL, so the next leader can finish it. Raises
-        `DatabaseUnavailable`.
+        The progress is stored in PostgreSQL, so the next leader can finish it.
         """
         name = self._engine.name
         if self._is_down(name):
@@ -121,6 +149,22 @@ class EngineCheck:
         except (EngineError, TimeoutError) as error:
             log.debug("the memory of %s is checked later: %s", name, type(error).__name__)
 
+    # Private ------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _look(self) -> AsyncIterator[None]:
+        """One look, of limited length. It is left for later if the engine cannot answer."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                yield
+        except (EngineError, TimeoutError) as error:
+            log.debug("comparison with %s left for later: %s", self._engine.name, type(error).__name__)
+
+    async def _has_open(self) -> bool:
+        """Whether there is anything to look for, and somebody to ask."""
+        name = self._engine.name
+        return not self._is_down(name) and bool(await self._db.fetchval(SQL.has_open, name))
+
     async def _compare_memory(self, rows: Sequence[asyncpg.Record]) -> None:
         """Compare in parts at the same time. If only some parts fail, the regular looks see to those."""
         parts: list[list[asyncpg.Record]] = [[] for _ in range(MEMORY_PARTS)]
@@ -132,16 +176,6 @@ class EngineCheck:
             if not isinstance(error, EngineError) or len(errors) == len(ends):
                 raise error
             log.warning("some tasks were not compared with %s: %s", self._engine.name, error)
-
-    async def _merge_ended(self) -> None:
-        ended = await self._ended.look()
-        candidates = {task_id for one in ended for task_id, _ in possible_starts(one.workflow_id)}
-        if candidates:
-            ids = {one.workflow_id for one in ended}
-            for row in await self._db.fetch(SQL.open_by_candidate, list(candidates), self._engine.name):
-                ref = _ref(row)
-                if ref.workflow_id in ids:
-                    self._suspect(ref)
 
     async def _restart_lost(self, rows: Sequence[asyncpg.Record]) -> None:
         """Start tasks again that the engine does not know. A running task goes on without its engine."""
@@ -156,10 +190,10 @@ class EngineCheck:
     async def _check_page(self) -> None:
         if Capability.FENCED not in self._engine.capabilities:
             # Redis searches its lists, and ends by legacy workers are in task_logs: seldom, and in one pass.
-            if self._ticks % FULL_EVERY == 5:
+            if self._looks % FULL_EVERY == 5:
                 await self._restart_lost(await self._silent(UNFENCED_SILENT_SECONDS, 500, everything=True))
             return
-        everything = self._ticks % FULL_EVERY == 1  # a question costs the engine as much as a start
+        everything = self._looks % FULL_EVERY == 1  # a question costs the engine as much as a start
         page = WAITING_PAGE if everything else PAGE
         rows = await self._silent(SILENT_SECONDS, page, everything=everything)
         await asyncio.gather(*(self._check(row) for row in rows))
@@ -172,6 +206,14 @@ class EngineCheck:
         return rows
 
     async def _check(self, row: asyncpg.Record) -> None:
+        """Compare one start; the engine may not answer for it, which delays no other."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._compare(row)
+        except (EngineError, TimeoutError) as error:
+            log.debug("task %s is compared later: %s", row["task_id"], type(error).__name__)
+
+    async def _compare(self, row: asyncpg.Record) -> None:
         ref = _ref(row)
         status = await self._engine.get_workflow_status(ref)
         if status is None:
@@ -190,24 +232,11 @@ class EngineCheck:
         """The engine ended it, and it is open here; its worker may be about to report it."""
         self._suspected.setdefault(ref, datetime.now(UTC))
 
-    async def _settle(self) -> None:
-        """End tasks that the engine has ended and that nobody has reported since."""
-        now = datetime.now(UTC)
-        limit = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def settle(ref: WorkflowRef) -> None:
-            async with limit:
-                with contextlib.suppress(EngineError, TimeoutError):
-                    await self._end(ref)
-                    del self._suspected[ref]
-
-        await asyncio.gather(*(settle(ref) for ref, first in self._suspected.items() if now - first >= REPORT_GRACE))
-
     async def _end(self, ref: WorkflowRef) -> None:
         """End it as the engine did, unless the engine continues it: after a reset there is one run that ended, and
         another one that is open.
         """
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(ASK_SECONDS):
             status = await self._engine.get_workflow_status(ref)
         if status is None or not status.state.is_terminal:
             return

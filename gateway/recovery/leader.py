@@ -28,6 +28,8 @@ STAND_SECONDS: Final = 0.5
 #: that is cut off knows it after three seconds.
 PROOF_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
+#: The session of a leader that was silent for so long is ended by a gateway that stands for leader (seconds).
+SILENT_SECONDS: Final = 6.0
 #: How long a new term waits for statements of the previous one (seconds).
 TERM_SECONDS: Final = 10.0
 
@@ -79,6 +81,7 @@ class Leader:
 
     async def _stand(self, connection: asyncpg.Connection) -> None:
         while not await connection.fetchval(SQL.stand, LOCK_CLASS, LEADER_KEY, timeout=ANSWER_SECONDS):
+            await connection.execute(SQL.end_silent, LOCK_CLASS, LEADER_KEY, SILENT_SECONDS, timeout=ANSWER_SECONDS)
             await asyncio.sleep(STAND_SECONDS)
         term: int = await connection.fetchval(
             SQL.begin_term, LOCK_CLASS, TERM_KEY, self._holder(), timeout=TERM_SECONDS

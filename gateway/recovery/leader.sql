@@ -3,6 +3,15 @@
 -- name: stand
 SELECT pg_try_advisory_lock($1::int, $2::int)
 
+-- name: end_silent
+-- A leader asks every second over the session that has the lock. After $3 seconds of silence it has resigned, but behind a proxy the
+-- server may never learn that the connection is lost, and keep the lock.
+SELECT pg_terminate_backend(l.pid)
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $1::oid AND l.objid = (4294967296 + $2::bigint)::oid
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND a.state = 'idle' AND a.state_change < now() - make_interval(secs => $3)
+
 -- name: begin_term
 -- The next number, once no statement of an earlier leader is under way ($1, $2: the lock that those share). It survives a crash
 -- of the server whatever the session does elsewhere: no number is given twice.

@@ -118,6 +118,8 @@ class Lease:
         self._stirred = asyncio.Event()
         """The connection is lost, or the lease is to be given back."""
         self._held: Future[None] = Future()
+        self._locked: ProcessIdentity | None = None
+        """The identity whose lock was ours at least once."""
         self._renewed = clock()
 
     @property
@@ -190,7 +192,10 @@ class Lease:
         connection.add_termination_listener(lambda _: stirred.set())
         me, pause = self._identity, renewal_seconds(self._limit)
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
-            return  # our previous session still exists on the server
+            if self._locked is me:
+                await connection.execute(SQL.end_previous, LOCK_CLASS, me.lock_key)
+            return
+        self._locked = me
         asked = clock()
         if not await self._register(connection):
             self._lose("it was taken for dead")

@@ -3,6 +3,12 @@
 -- name: lock
 SELECT pg_try_advisory_lock($1::int, $2::int)
 
+-- name: end_previous
+-- Our session of before, which has the lock still: its connection is lost, and behind a proxy the server may never learn of that.
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = $1::oid AND objid = $2::oid
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
 -- name: register
 -- No row: this process was declared lost, and must not continue under the same name.
 -- `server_started` tells a lock that a restart of PostgreSQL took from one that was lost with its process.

@@ -97,7 +97,10 @@ class GrpcServer:
             count=lambda failed: answered("grpc", failed=failed),
         )
         feed = gateway.feed
-        self._health = Health({"": lambda: True} | dict.fromkeys(self.services, lambda: feed.is_listening))
+        self._health = Health(
+            {"": lambda: not gateway.leaving}
+            | dict.fromkeys(self.services, lambda: feed.is_listening and not gateway.leaving)
+        )
         self._reflection = Reflection((*self.services, health.SERVICE, *REFLECTION_SERVICES))
         self._looking: asyncio.Task[None] | None = None
         self._interceptors = gateway.telemetry.grpc_interceptors()

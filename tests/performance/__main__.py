@@ -34,6 +34,7 @@ PARTS = {
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",
     "guardrails": "tests.performance.guardrails",
+    "preview": "tests.performance.preview",
     "retention": "tests.performance.retention",
     "cost": "tests.performance.task_cost",
 }

@@ -19,14 +19,15 @@ ALL = ("postgres", "redis", "temporal", "gateway", "worker-temporal", "worker-re
 
 @asynccontextmanager
 async def measured_stack(parts: Collection[str] = ALL) -> AsyncIterator[EmbeddedStack]:
-    """A running stack with demo tenants: acme on Temporal, initech on Redis."""
+    """A running stack; with a gateway it has demo tenants: acme on Temporal, initech on Redis."""
     os.environ["TASKGATE_HANDLERS"] = "probe_handlers"
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     with tempfile.TemporaryDirectory(prefix="taskgate-bench-") as directory:
         stack = EmbeddedStack(Path(directory), parts, ports="free")
         try:
             await stack.start()
-            for tenant, stage in (("acme", "live"), ("umbrella", "live"), ("initech", "off")):
+            stages = {"acme": "live", "umbrella": "live", "initech": "off"} if "gateway" in parts else {}
+            for tenant, stage in stages.items():
                 await taskgate.run(
                     *("flags", "set", "--tenant", tenant, "--stage", stage, "--by", "bench", "--why", "benchmark"),
                     environment=stack.environment(),

@@ -28,13 +28,14 @@ def test_these_settings_are_secrets() -> None:
 def test_each_comes_by_file_and_follows_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(f"TASKGATE_{name.upper()}", raising=False)
     monkeypatch.setenv(f"TASKGATE_{name.upper()}_FILE", str(tmp_path / "secret"))
-    (tmp_path / "secret").write_text("first://value\n")
+    scheme = {"redis_url": "redis", "database_url": "postgresql", "graph_url": "bolt"}.get(name, "any")
+    (tmp_path / "secret").write_text(f"{scheme}://first\n")
     settings = read_settings()
     secret = settings.follow(name)
-    assert text_of(secret) == "first://value"
-    assert "first://value" not in repr(settings) or name.endswith("_url")
-    replace(tmp_path / "secret", " second://longer-value ")
-    assert text_of(secret) == "second://longer-value"
+    assert text_of(secret) == f"{scheme}://first"
+    assert f"{scheme}://first" not in repr(settings) or name.endswith("_url")
+    replace(tmp_path / "secret", f" {scheme}://second-value ")
+    assert text_of(secret) == f"{scheme}://second-value"
 
 
 def test_the_scheme_of_the_database_is_asyncpgs_also_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +62,15 @@ def test_what_cannot_be_read_later_leaves_the_last_value(
     assert [line.rpartition(": ")[2] for line in said] == ["No such file or directory", "it is empty"]
     replace(tmp_path / "secret", "open")
     assert text_of(secret) == "open"
+
+
+def test_an_address_that_cannot_be_meant_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKGATE_REDIS_URL", raising=False)
+    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("redis://one")
+    secret = read_settings().follow("redis_url")
+    replace(tmp_path / "secret", "nonsense")
+    assert text_of(secret) == "redis://one"
 
 
 def test_a_value_that_was_given_in_code_is_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,13 @@ class SerialEngine(MemoryEngine):
         self.taken: Counter[str] = Counter()
         """Starts by task."""
         self.taken_at: list[float] = []
+        self.asked_at: list[float] = []
         self.refused_at: list[float] = []
         self.busy_seconds = 0.0
         self._one = asyncio.Lock()
 
     async def start_workflow(self, start: WorkflowStart) -> None:
+        self.asked_at.append(time.monotonic())
         if self.refusals:
             self.refusals -= 1
             self.refused_at.append(time.monotonic())

@@ -106,12 +106,12 @@ class Runner:
                 await self._become(progress, PlanState.RUNNING, f"{title}: tenants are being moved")
             else:
                 ends = now + plan.bake_of(progress.wave)
-                says = f"{title}: all are moved; it bakes until {ends:%Y-%m-%d %H:%M} UTC"
+                says = f"{title}: all are moved; it bakes until {ends:%Y-%m-%d %H:%M:%S} UTC"
                 await self._become(replace(progress, moved_at=now), PlanState.BAKING, says)
             return
         ends = progress.moved_at + plan.bake_of(progress.wave)
         if now < ends:
-            await self._become(progress, PlanState.BAKING, f"{title} bakes until {ends:%Y-%m-%d %H:%M} UTC")
+            await self._become(progress, PlanState.BAKING, f"{title} bakes until {ends:%Y-%m-%d %H:%M:%S} UTC")
             return
         missing = await self._gates.missing(progress, plan)
         if missing:

@@ -28,6 +28,8 @@ SQL = Queries("gateway.migration.preview", "preview.sql")
 SAMPLED: Final = 20_000
 COMPILED: Final = 500
 MOST_CONTEXTS: Final = 200_000
+#: Exceeded quotas that are named.
+QUOTAS: Final = 100
 _ROWS: Final = 5000
 
 
@@ -108,6 +110,7 @@ class _Look:
                 "pools_before": _pools(needs[0], present),
                 "simulation": load.simulate(slots_to_simulate(present, needs[-1])),
                 "by_reference": await self._oversize(recorded),
+                "quotas": await self._quotas(recorded),
                 "notes": ["who is first in the percentage is drawn when it is set: these are as many, not the same"]
                 if is_drawn(flag, asked.steps)
                 else [],
@@ -135,9 +138,8 @@ class _Look:
     async def _to_compile(self, recorded: Recorded) -> list[str]:
         """Tasks by chance, of contexts that come to Temporal; where a task's key decides, those that do."""
         coming = {n for n, one in enumerate(recorded.contexts) if one.on_temporal[-1] > one.on_temporal[0]}
-        if not coming:
+        if not (whose := _who_comes(recorded)):
             return []
-        whose = sorted({recorded.contexts[number].query.tenant_id or "" for number in coming})
         found = []
         for row in await self._db.fetch(SQL.sample, *self._window, SAMPLED, whose):
             number = recorded.number_of(Key(row["tenant_id"], row["project_id"], row["task_type"]))
@@ -160,13 +162,22 @@ class _Look:
     async def _oversize(self, recorded: Recorded) -> int:
         """Tasks among those that come to Temporal whose payload goes there by reference."""
         growth = [max(one.on_temporal[-1] - one.on_temporal[0], 0.0) for one in recorded.contexts]
-        whose = sorted({one.query.tenant_id or "" for one, more in zip(recorded.contexts, growth, strict=True) if more})
-        if not whose:
+        if not (whose := _who_comes(recorded)):
             return 0
         rows = await self._db.fetch(SQL.oversize, *self._window, whose, self._asked.inline_bytes)
         numbers = [recorded.number_of(Key(row["tenant_id"], row["project_id"], row["task_type"])) for row in rows]
         by_reference = sum(growth[n] * int(row["tasks"]) for row, n in zip(rows, numbers, strict=True) if n is not None)
         return round(by_reference)
+
+    async def _quotas(self, recorded: Recorded) -> list[Json]:
+        """What their quotas would have refused or held of the tenants that come to Temporal."""
+        rows = await self._db.fetch(SQL.quotas, *self._window, _who_comes(recorded), QUOTAS)
+        return [{**row, "effect": "held" if row["quota"] == "running" else "refused"} for row in rows]
+
+
+def _who_comes(recorded: Recorded) -> list[str]:
+    """Tenants of whom tasks come to Temporal."""
+    return sorted({one.query.tenant_id or "" for one in recorded.contexts if one.on_temporal[-1] > one.on_temporal[0]})
 
 
 def _pools(needs: Mapping[str, Mapping[str, Any]], present: Mapping[str | None, int]) -> list[Json]:

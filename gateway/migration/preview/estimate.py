@@ -27,6 +27,8 @@ class Estimate:
     @property
     def interval(self) -> tuple[int, int]:
         """Wilson's, narrower the more of all were drawn."""
+        if self.drawn >= self.drawn_from:
+            return self.tasks, self.tasks
         low, high = _wilson(self.hits, self.drawn, self.drawn_from)
         return self.counted + math.floor(low * self.drawn_from), self.counted + math.ceil(high * self.drawn_from)
 
@@ -36,13 +38,9 @@ class Estimate:
 
 
 def _wilson(hits: int, drawn: int, drawn_from: int) -> tuple[float, float]:
-    if not drawn_from:
-        return 0.0, 0.0
     if not drawn:
         return 0.0, 1.0
     share = hits / drawn
-    if drawn >= drawn_from:
-        return share, share
     middle = (share + _Z**2 / (2 * drawn)) / (1 + _Z**2 / drawn)
     half = _Z / (1 + _Z**2 / drawn) * math.sqrt(share * (1 - share) / drawn + _Z**2 / (4 * drawn**2))
     left = math.sqrt((drawn_from - drawn) / (drawn_from - 1))

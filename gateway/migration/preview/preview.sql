@@ -46,6 +46,44 @@ WHERE d.created_at > $1 AND d.created_at <= $2 AND d.dag_run_id IS NULL AND COAL
            ELSE octet_length(l.payload::text) > $4 END
 GROUP BY 1, 2, 3
 
+-- name: quotas
+-- The present quotas of these tenants ($3) that their recorded tasks exceed: the most of each at once, in a minute or a day, and the tasks
+-- beyond it. Minutes and days are the calendar's, in UTC. A task waits until its first run begins, and has a slot until it ends.
+WITH quota AS (
+    SELECT tenant_id, project_id, queued, running, per_minute, bytes_per_day FROM taskgate.quota WHERE tenant_id = ANY ($3)
+), task AS MATERIALIZED (
+    SELECT q.*, d.task_id, d.created_at, COALESCE(d.queued_at, d.claimed_at) AS started_at,
+           COALESCE(d.claimed_at, d.finished_at) AS begun_at, d.finished_at
+    FROM quota q JOIN taskgate.dispatch d ON d.tenant_id = q.tenant_id AND (q.project_id = '' OR d.project_id = q.project_id)
+    WHERE d.created_at > $1 AND d.created_at <= $2 AND d.dag_run_id IS NULL
+), accepted AS (
+    SELECT tenant_id, project_id, 'per_minute' AS quota, per_minute AS at_most, true AS is_more,
+           row_number() OVER (PARTITION BY tenant_id, project_id, date_trunc('minute', created_at) ORDER BY created_at, task_id) AS there
+    FROM task WHERE per_minute IS NOT NULL
+    UNION ALL
+    SELECT tenant_id, project_id, 'bytes_per_day', bytes_per_day, true,
+           sum(octet_length(l.payload::text)) OVER (PARTITION BY tenant_id, project_id, (k.created_at AT TIME ZONE 'UTC')::date
+                                                    ORDER BY k.created_at, task_id)
+    FROM task k JOIN task_logs l ON l.id = k.task_id WHERE bytes_per_day IS NOT NULL
+), change AS (
+    SELECT tenant_id, project_id, 'queued' AS quota, queued AS at_most, at, by
+    FROM task CROSS JOIN LATERAL (VALUES (created_at, 1), (begun_at, -1)) AS one (at, by) WHERE queued IS NOT NULL
+    UNION ALL
+    SELECT tenant_id, project_id, 'running', running, at, by
+    FROM task CROSS JOIN LATERAL (VALUES (started_at, 1), (finished_at, -1)) AS one (at, by)
+    WHERE running IS NOT NULL AND started_at IS NOT NULL
+), counted AS (
+    SELECT * FROM accepted
+    UNION ALL
+    SELECT tenant_id, project_id, quota, at_most, by > 0,
+           sum(by) OVER (PARTITION BY tenant_id, project_id, quota ORDER BY at, by ROWS UNBOUNDED PRECEDING)
+    FROM change WHERE at IS NOT NULL
+)
+SELECT tenant_id, NULLIF(project_id, '') AS project_id, quota, at_most, max(there)::bigint AS most, count(*) AS tasks
+FROM counted WHERE is_more AND there > at_most
+GROUP BY 1, 2, 3, 4
+ORDER BY tasks DESC, 1, 2, 3 LIMIT $4
+
 -- name: slots
 -- Slots of live workers of Temporal by pool; NULL: they serve all pools.
 SELECT pool, sum(slots)::int AS slots FROM taskgate.process

@@ -7,15 +7,23 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from backends.memory.engine import MemoryEngine
+from gateway.app import create_app
+from gateway.bootstrap import build_gateway
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.database import Database
+from gateway.settings import Settings
+from gateway.storage.database import CONFIRM_SECONDS, STATEMENT_SECONDS, Database
+from gateway.storage.schema.seed import seed
 from workers.testing.proxy import FaultyProxy
 
 #: The limit of a statement in these tests (seconds), and the longest wait that it allows with what follows it.
 LIMIT, LONGEST = 1.0, 5.0
+#: The longest wait for a server that has vanished, with the limits of a gateway (seconds), and some for the machine.
+VANISHED = STATEMENT_SECONDS + CONFIRM_SECONDS + 2.0
 
 
 @pytest_asyncio.fixture
@@ -93,3 +101,46 @@ async def test_the_clients_end_asks_for_signs_of_life(database: Database) -> Non
         assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
     finally:
         connection.terminate()
+
+
+async def test_six_submits_when_all_connections_of_a_gateway_vanish(
+    database_url: str, proxied_url: str, proxy: FaultyProxy
+) -> None:
+    """Those that were under way wait no longer than for one dead connection; the next is accepted, and begins, at once.
+
+    The gateway keeps its lease.
+    """
+    keys = await seed(database_url)
+    engine = MemoryEngine(name="redis")
+    gateway = build_gateway(Settings(database_url=proxied_url, grpc_enabled=False), engines={"redis": engine})
+    await gateway.start()
+    headers = {"Authorization": f"Bearer {keys['TASKGATE_KEY_INITECH']}"}
+    body = {"type": "add_episode", "payload": {"content": "x"}}
+    admin = Database(database_url, size=1)
+    async with asyncio.timeout(10):
+        while (name := await admin.fetchval("SELECT process_id FROM taskgate.process")) is None:
+            await asyncio.sleep(0.02)
+
+    async def submit(client: httpx.AsyncClient) -> tuple[httpx.Response, float]:
+        began = time.monotonic()
+        return await client.post("/gateway/v1/tasks", json=body), time.monotonic() - began
+
+    transport = httpx.ASGITransport(create_app(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://g", headers=headers, timeout=60) as client:
+        assert (await submit(client))[0].status_code == httpx.codes.ACCEPTED
+        proxy.vanish()
+        answers = await asyncio.gather(*(submit(client) for _ in range(6)))
+        assert max(seconds for _, seconds in answers) < VANISHED
+        answer, seconds = await submit(client)
+        assert (answer.status_code, seconds < 1) == (httpx.codes.ACCEPTED, True)
+        state = "SELECT state FROM taskgate.dispatch WHERE task_id = $1"
+        async with asyncio.timeout(2):
+            while await admin.fetchval(state, answer.json()["task_id"]) != "queued":
+                await asyncio.sleep(0.02)
+    held = "SELECT count(*) FROM taskgate.process WHERE lost_at IS NULL AND process_id = $1 AND renewed_at > $2"
+    now = await admin.fetchval("SELECT now()")
+    async with asyncio.timeout(10):
+        while not await admin.fetchval(held, name, now):
+            await asyncio.sleep(0.05)
+    await admin.close()
+    await gateway.close()

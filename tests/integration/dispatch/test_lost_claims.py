@@ -1,8 +1,10 @@
-"""A claim is committed and nobody takes it up: the task runs, once, on either backend."""
+"""A claim is committed and nobody takes it up, or the connections to PostgreSQL vanish: the task runs, once."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,10 +21,21 @@ from backends.temporal.engine import TemporalEngine
 from contracts.world import Servers
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.outcome import Assignment
 from workers.process import Worker
 from workers.testing.proxy import FaultyProxy
 
 PATIENCE = 30.0
+#: Temporal offers a task again when its worker was silent for so long; the handler blocks for longer.
+HEARTBEAT, BLOCKED_SECONDS = 2.0, 4.0
+#: Holds up every claim of a short task while somebody has the advisory lock.
+HOLD_UP = """
+CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
+CREATE TRIGGER hold_up AFTER UPDATE ON taskgate.dispatch FOR EACH ROW
+    WHEN (NEW.state = 'running' AND NEW.task_type = 'sleep') EXECUTE FUNCTION hold_up();
+"""
+HELD_UP = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
 
 
 @asynccontextmanager
@@ -51,7 +64,9 @@ async def engine(backend: str, servers: Servers) -> AsyncIterator[Any]:
             await client.flushall()
         engine: Any = RedisQueueEngine(servers.redis_url, timeout=5)
     else:
-        engine = TemporalEngine(servers.temporal_address, servers.temporal_namespace, timeout=5)
+        engine = TemporalEngine(
+            servers.temporal_address, servers.temporal_namespace, timeout=5, heartbeat=timedelta(seconds=HEARTBEAT)
+        )
     yield engine
     await engine.close()
 
@@ -78,7 +93,7 @@ def worker(backend: str, servers: Servers, proxy: FaultyProxy) -> Worker:
         handlers="workers.testing.misbehaving",
         worker_drain_seconds=0.2,
     )
-    return Worker(settings, backend, 3)
+    return Worker(settings, backend, 6)
 
 
 @pytest.fixture
@@ -163,3 +178,67 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
             while await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 'orphan'") == "running":
                 await asyncio.sleep(0.02)
         assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task) == "running"
+
+
+@pytest.mark.parametrize("backend", ["temporal"], indirect=True)
+async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
+    database: Database, worker: Worker, start: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claims are under way when a handler blocks the event loop. The worker is silent for so long that Temporal gives
+    all of its tasks out again, and cancels the offers that are asking; their claims are granted after that.
+    """
+    await database.execute(HOLD_UP)
+    run, offers = worker._runner.run, dict[str, asyncio.Task[Any]]()
+
+    async def noted(assignment: Assignment) -> Any:
+        offer = asyncio.current_task()
+        assert offer is not None
+        offers.setdefault(assignment.task_id, offer)
+        return await run(assignment)
+
+    monkeypatch.setattr(worker._runner, "run", noted)
+    journal = tmp_path / "journal"
+    async with working(worker, database):
+        async with database.acquire() as holder:
+            await holder.execute("SELECT pg_advisory_lock(4711)")
+            tasks = [await start("sleep", journal=str(journal)) for _ in range(4)]
+            async with asyncio.timeout(PATIENCE):
+                while await database.fetchval(HELD_UP) < len(tasks):
+                    await asyncio.sleep(0.01)
+            blocking = await start("block_the_loop", seconds=BLOCKED_SECONDS, journal=str(journal))
+            async with asyncio.timeout(PATIENCE):
+                while not all(offers[task].cancelling() for task in tasks):
+                    await asyncio.sleep(0.01)
+            await holder.execute("SELECT pg_advisory_unlock(4711)")
+        began = time.monotonic()
+        await ended(database, blocking, *tasks)
+        # No pause of Temporal's own, which doubles with each attempt.
+        assert time.monotonic() - began < 10
+    for task in (blocking, *tasks):
+        assert (await outcomes(database, task))[-1] == "completed"
+    begun = [json.loads(line)["task"] for line in journal.read_text().splitlines() if '"start"' in line]
+    assert sorted(begun) == sorted([blocking, *tasks])
+
+
+async def test_a_run_goes_on_when_all_connections_vanish(
+    database: Database, backend: str, worker: Worker, proxy: FaultyProxy, start: Any, tmp_path: Any
+) -> None:
+    """The server knows nothing of it, and keeps the session that has the lock of the lease."""
+    renewed = "SELECT count(*) FROM taskgate.process WHERE lost_at IS NULL AND renewed_at > $1"
+    word = tmp_path / "word"
+    async with working(worker, database):
+        task = await start("wait_for_word", word=str(word))
+        async with asyncio.timeout(PATIENCE):
+            while await database.fetchval("SELECT state FROM taskgate.dispatch") != "running":
+                await asyncio.sleep(0.01)
+        proxy.vanish()
+        vanished_at = await database.fetchval("SELECT now() + interval '1 second'")
+        async with asyncio.timeout(10):
+            while not await database.fetchval(renewed, vanished_at):
+                await asyncio.sleep(0.05)
+        word.touch()
+        began = time.monotonic()
+        await ended(database, task)
+        assert time.monotonic() - began < 12
+    assert await outcomes(database, task) == ["completed"]
+    assert await database.fetchval("SELECT count(*) FROM taskgate.process") == 1, "it has kept its name"

@@ -75,6 +75,7 @@ async def port(serve_http: Any, database: Database, key: str) -> AsyncIterator[i
         spare_the_collector()
         yield port
         gc.unfreeze()
+        spare_the_collector()
 
 
 def send(port: int, path: str, key: str, body: bytes) -> int:

@@ -34,11 +34,16 @@ async def test_what_a_change_would_have_done(admin: httpx.AsyncClient, key: str)
     empty = await admin.post(PATH, json=STAGE)
     assert (empty.status_code, empty.json()["type"]) == (409, "urn:taskgate:error:nothing_recorded")
     await submit(admin, key)
+    quota = {"per_minute": 0, "why": "a test"}
+    assert (await admin.put("/gateway/v1/tenants/t-ann/quotas", json=quota)).is_success
     found = (await admin.post(PATH, json=STAGE)).json()
+    exceeded = {"tenant_id": "t-ann", "project_id": None, "quota": "per_minute", "at_most": 0, "most": 1, "tasks": 1}
+    assert found["quotas"] == [{**exceeded, "effect": "refused"}]
     assert (found["tasks"], found["steps"][0]["to_temporal"]) == (1, {"tasks": 1, "low": 1, "high": 1})
     text = preview_text(found)
     assert text.startswith("1 tasks from ")
     assert "tenant t-ann" in text
+    assert "quota per_minute of tenant t-ann: 1 of 0, 1 tasks beyond it are refused, on whichever engine" in text
     stages = (await admin.get("/gateway/v1/migration/stages")).json()
     assert (stages["version"], stages["settings"]) == (0, [])
 

@@ -149,6 +149,29 @@ async def test_a_leader_that_was_cut_off_knows_it_and_writes_nothing_more(
     assert not first.leads
 
 
+async def test_a_leader_whose_connections_vanish_is_followed_though_the_server_never_learns_of_it(
+    database, distant, partition, new_gateway, running, until
+):
+    """As behind a proxy whose other side stays open: the server keeps its session, and the lock."""
+    first, second = new_gateway("first", distant), new_gateway("second", database)
+    running(first.leader.run())
+    await until(first.is_leading, 10)
+    running(second.leader.run())
+    await until(lambda: database.fetchval("SELECT count(*) FROM written"), 10)
+    partition.is_dropping = True
+
+    async def leads_no_more() -> bool:
+        return not first.leads
+
+    await until(leads_no_more, 5)
+    await until(second.is_leading, 10)
+    assert not first.leads
+    partition.is_dropping = False
+    mark = await database.fetchval("SELECT max(id) FROM written")
+    await until(lambda: database.fetchval("SELECT count(*) >= 40 FROM written WHERE id > $1", mark), 20)
+    assert await writers(database) == ["first", "second"]
+
+
 async def test_a_gateway_that_stands_by_over_a_dead_connection_leads_when_it_is_its_turn(
     database, distant, partition, new_gateway, running, until
 ):

@@ -45,8 +45,8 @@ class Everything:
     async def tick(self) -> None:
         await self._rows.tick()
         for check in self._checks:
-            await check.check_memory()
-            await check.tick()
+            for look in (check.check_memory, check.keep_fresh, check.merge_ended, check.check_open, check.settle):
+                await look()
 
 
 @pytest.fixture

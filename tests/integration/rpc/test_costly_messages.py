@@ -26,6 +26,7 @@ def spared() -> Iterator[None]:
     spare_the_collector()
     yield
     gc.unfreeze()
+    spare_the_collector()
 
 
 @pytest.mark.parametrize(

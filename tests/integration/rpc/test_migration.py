@@ -179,8 +179,14 @@ async def test_a_preview_and_the_dry_run_of_a_plan(face: Any, migration: Any, re
     refused = await refusal(migration.DryRunPlan(DryRunPlanRequest(document=text), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "NOTHING_RECORDED")
     await face.submit()
+    await face.world.database.execute(
+        "INSERT INTO taskgate.quota (tenant_id, per_minute, set_by) VALUES ('t-ann', 0, 'root')"
+    )
     asked = PreviewStagesRequest(stage="live", tenant_id="t-ann", hours=1)
     found = (await migration.PreviewStages(asked, metadata=face.root)).preview
+    [over] = found.quotas
+    assert (over.tenant_id, over.quota, over.most, over.tasks, over.effect) == ("t-ann", "per_minute", 1, 1, "refused")
+    assert not over.HasField("project_id")
     assert (found.tasks, found.hours, found.steps[0].to_temporal.tasks, found.steps[0].tenants) == (1, 1, 1, 1)
     assert [one.tenant_id for one in found.steps[0].most] == ["t-ann"]
     waves = (await migration.DryRunPlan(DryRunPlanRequest(document=text), metadata=face.root)).preview.steps

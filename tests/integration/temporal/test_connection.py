@@ -17,6 +17,7 @@ from backends.errors import EngineUnavailable, StartUncertain
 from backends.port import WorkflowState
 from backends.temporal import names
 from backends.temporal.engine import TemporalEngine
+from workers.testing.refusing_server import RefusingServer
 from workers.testing.starts import eventually
 from workers.testing.temporal_bench import TemporalBench
 
@@ -116,6 +117,22 @@ async def test_a_connection_that_vanished_costs_one_wait(temporal: TemporalBench
     for start in starts:
         await engine.start_workflow(start)
     assert time.monotonic() - began < 3
+
+
+async def test_a_server_without_room_is_asked_once_for_each_start(temporal: TemporalBench) -> None:
+    """RESOURCE_EXHAUSTED: nothing was done, and neither adapter nor SDK asks again; the pause is the dispatcher's."""
+    wire, refusing, starts = await temporal.proxy(), RefusingServer(), [temporal.start() for _ in range(5)]
+    await refusing.start()
+    engine = temporal.engine(f"{wire.host}:{wire.port}", timeout=5.0)
+    await engine.check_health()
+    host, _, port = refusing.address.rpartition(":")
+    await wire.refuse()
+    wire.lead_to(host, int(port))
+    await wire.open()
+    results = await asyncio.gather(*(engine.start_workflow(start) for start in starts), return_exceptions=True)
+    assert {type(result) for result in results} == {EngineUnavailable}
+    assert refusing.calls["StartActivityExecution"] == len(starts)
+    await refusing.stop()
 
 
 async def test_a_missing_namespace_is_named(temporal: TemporalBench) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from backends.redis_queue.engine import RedisQueueEngine
+from deploy.local.ports import free_port
+from gateway.dead_letters.archive import DeadLetters
+from gateway.dead_letters.collector import DeadLetterCollector
+from gateway.dead_letters.redaction import Redaction
 from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
@@ -114,3 +120,18 @@ async def test_an_error_sets_its_own_pause(transitions, new_task, seconds: float
     task = await new_task()
     verdict = await run(transitions, task, delay=timedelta(seconds=seconds))
     assert verdict.retry_in.total_seconds() == pytest.approx(expected)
+
+
+async def test_old_letters_are_deleted_while_redis_is_away(database, transitions, new_task) -> None:
+    task = await new_task()
+    await run(transitions, task, final=True)
+    await database.execute("UPDATE taskgate.dead_letter SET died_at = now() - interval '2 days'")
+    redis = RedisQueueEngine(f"redis://127.0.0.1:{free_port()}", timeout=5)
+    letters = DeadLetters(database, Redaction.of([]))
+    collecting = asyncio.create_task(DeadLetterCollector(database, redis.dead, letters, seconds=0.1, days=1).run())
+    async with asyncio.timeout(10):
+        while await letter(database, task):
+            await asyncio.sleep(0.02)
+    collecting.cancel()
+    await asyncio.gather(collecting, return_exceptions=True)
+    await redis.close()

@@ -34,6 +34,16 @@ from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
 KEY = "task-backend"
+#: A plan of four tenants: acme, then globex, then initech and umbrella.
+THREE = """\
+name: spring
+why: the move
+bake: 1h
+waves:
+- {name: pilot, tenants: [acme]}
+- {tier: vip}
+- {percent: 100}
+"""
 
 
 class Died(BaseException):

@@ -10,17 +10,9 @@ import pytest
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.stages.requests import SetStage
 from gateway.tasks import fault_points
+from tests.integration.migration.plans.conftest import THREE
 
 World = Any
-THREE = """\
-name: spring
-why: the move
-bake: 1h
-waves:
-- {name: pilot, tenants: [acme]}
-- {tier: vip}
-- {percent: 100}
-"""
 
 
 async def test_three_waves_move_four_tenants_and_bake_in_between(world: World) -> None:
@@ -40,7 +32,7 @@ async def test_three_waves_move_four_tenants_and_bake_in_between(world: World) -
     assert [step["why"] for step in reversed(done["steps"])][:4] == [
         "written: the move",
         "start: a test",
-        "wave 1 (pilot): all are moved; it bakes until 2026-11-28 13:00 UTC",
+        "wave 1 (pilot): all are moved; it bakes until 2026-11-28 13:00:00 UTC",
         "wave 1 (pilot) is over; wave 2 begins",
     ]
     entry = await world.database.fetchrow("SELECT who, why FROM taskgate.ledger WHERE scope = 'tenant:globex'")

@@ -9,17 +9,9 @@ import pytest
 from gateway.migration.stages.requests import SetOverride, SetStage
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
+from tests.integration.migration.plans.conftest import THREE
 
 World = Any
-THREE = """\
-name: spring
-why: the move
-bake: 1h
-waves:
-- {name: pilot, tenants: [acme]}
-- {tier: vip}
-- {percent: 100}
-"""
 
 
 async def test_a_tripped_guardrail_holds_it_until_the_mend_and_the_wave_bakes_anew(world: World) -> None:

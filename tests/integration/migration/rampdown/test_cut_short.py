@@ -44,7 +44,7 @@ async def test_the_stage_changes_while_nobody_leads(move, die_at, changes, monke
     await move.run()
     check = EngineCheck(move.database, move.redis, changes, is_down=lambda _: False, wake=lambda: None)
     for _ in range(6):
-        await check.tick()
+        await check.check_open()
     await move.start_waiting()
     expected = {"a": "queued redis"} if step == "before_withdraw" else {"a": "queued temporal"}
     assert await move.states() == expected

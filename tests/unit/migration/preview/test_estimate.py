@@ -13,8 +13,10 @@ def test_what_is_counted_has_no_interval() -> None:
     assert Estimate(counted=7).view() == {"tasks": 7, "low": 7, "high": 7}
 
 
-def test_a_sample_of_all_is_exact() -> None:
-    assert Estimate(5, drawn_from=40, drawn=40, hits=10).view() == {"tasks": 15, "low": 15, "high": 15}
+@pytest.mark.parametrize("hits", range(0, 401, 7))  # 203 / 400 * 400 is less than 203
+def test_a_sample_of_all_is_exact(hits: int) -> None:
+    found = Estimate(5, drawn_from=400, drawn=400, hits=hits).view()
+    assert found == {"tasks": 5 + hits, "low": 5 + hits, "high": 5 + hits}
 
 
 def test_of_which_nothing_was_drawn_nothing_is_known() -> None:

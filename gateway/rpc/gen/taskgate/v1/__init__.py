@@ -258,6 +258,7 @@ from taskgate.v1.migration_preview_pb2 import Preview as Preview
 from taskgate.v1.migration_preview_pb2 import PreviewCount as PreviewCount
 from taskgate.v1.migration_preview_pb2 import PreviewOfTenant as PreviewOfTenant
 from taskgate.v1.migration_preview_pb2 import PreviewOfType as PreviewOfType
+from taskgate.v1.migration_preview_pb2 import PreviewQuota as PreviewQuota
 from taskgate.v1.migration_preview_pb2 import PreviewReason as PreviewReason
 from taskgate.v1.migration_preview_pb2 import PreviewSimulation as PreviewSimulation
 from taskgate.v1.migration_preview_pb2 import PreviewStagesRequest as PreviewStagesRequest
@@ -825,6 +826,7 @@ __all__ = [
     "PreviewCount",
     "PreviewOfTenant",
     "PreviewOfType",
+    "PreviewQuota",
     "PreviewReason",
     "PreviewSimulation",
     "PreviewStagesRequest",

@@ -551,6 +551,54 @@ class PreviewStarts(_message.Message):
 Global___PreviewStarts: _TypeAlias = PreviewStarts  # noqa: Y015
 
 @_typing.final
+class PreviewQuota(_message.Message):
+    """A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    AT_MOST_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Whose."""
+    project_id: _builtins.str
+    """Absent: of the whole tenant."""
+    quota: _builtins.str
+    """`queued`, `running`, `per_minute` or `bytes_per_day`."""
+    at_most: _builtins.int
+    """Its limit."""
+    most: _builtins.int
+    """The most there were: waiting or running at once, in a minute, or bytes of a day."""
+    tasks: _builtins.int
+    """Beyond it."""
+    effect: _builtins.str
+    """What becomes of them: `refused` or `held`."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        project_id: _builtins.str | None = ...,
+        quota: _builtins.str = ...,
+        at_most: _builtins.int = ...,
+        most: _builtins.int = ...,
+        tasks: _builtins.int = ...,
+        effect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "project_id", b"project_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "at_most", b"at_most", "effect", b"effect", "most", b"most", "project_id", b"project_id", "quota", b"quota", "tasks", b"tasks", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+
+Global___PreviewQuota: _TypeAlias = PreviewQuota  # noqa: Y015
+
+@_typing.final
 class Preview(_message.Message):
     """What a change would have done to the tasks that were created in a time."""
 
@@ -569,6 +617,7 @@ class Preview(_message.Message):
     BY_REFERENCE_FIELD_NUMBER: _builtins.int
     STARTS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
     flag_version: _builtins.int
     """Of the flag that it was compared with."""
     hours: _builtins.int
@@ -609,6 +658,10 @@ class Preview(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What may surprise."""
 
+    @_builtins.property
+    def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewQuota]:
+        """What quotas would have refused or held, on whichever engine; at most 100."""
+
     def __init__(
         self,
         *,
@@ -625,10 +678,11 @@ class Preview(_message.Message):
         by_reference: _builtins.int = ...,
         starts: Global___PreviewStarts | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        quotas: _abc.Iterable[Global___PreviewQuota] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["simulation", b"simulation", "since", b"since", "starts", b"starts", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_reference", b"by_reference", "contexts", b"contexts", "flag_version", b"flag_version", "hours", b"hours", "notes", b"notes", "pools_before", b"pools_before", "sampled", b"sampled", "simulation", b"simulation", "since", b"since", "starts", b"starts", "steps", b"steps", "tasks", b"tasks", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_reference", b"by_reference", "contexts", b"contexts", "flag_version", b"flag_version", "hours", b"hours", "notes", b"notes", "pools_before", b"pools_before", "quotas", b"quotas", "sampled", b"sampled", "simulation", b"simulation", "since", b"since", "starts", b"starts", "steps", b"steps", "tasks", b"tasks", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,264 @@
+"""The Helm chart over several values: it renders, Kubernetes takes what it renders, and what it names is the code's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import pytest_asyncio
+import typer
+import yaml
+
+from deploy.local.helm import PROGRAM
+from deploy.local.temporal_config import dynamic_config
+from deploy.local.versions import pinned
+from gateway.fleet.documents import document
+from gateway.fleet.pools import BACKEND_OF_POOL
+from gateway.fleet.signals import assemble
+from gateway.http.health import router as health_router
+from gateway.http.health import taskgate_version
+from gateway.http.scale import router as scale_router
+from gateway.settings import Settings
+from tests.unit.deploy.test_compose_sizes import parses
+from workers.command import worker
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+CHART = DEPLOY / "helm" / "taskgate"
+VALUES = sorted((DEPLOY / "helm" / "values").glob("*.yaml"))
+OBSERVABILITY = DEPLOY / "observability"
+#: Kubernetes that the manifests are for, and checked with.
+KUBERNETES = "1.34.0"
+#: Kinds of operators, whose schemas Kubernetes has not; tests below look at them.
+OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ExternalSecret", "PrometheusRule"}
+#: What an installation without defaults must be told.
+REQUIRED = ["secret.existing", "keda.keySecret", "migrate.ownerSecret", "temporal.address"]
+
+Manifest = dict[str, Any]
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _helm() -> None:
+    """`helm` below is on disk: built, the first time."""
+    HELM.append(str(await PROGRAM.locate(print)))
+
+
+HELM: list[str] = []
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [HELM[-1], *arguments, "--kube-version", KUBERNETES]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HELM_NO_PLUGINS": "1"}
+    )
+
+
+@cache
+def rendered(values: Path) -> list[Manifest]:
+    done = helm("template", "tg", str(CHART), "--namespace", "tasks", "--values", str(values))
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def of(kind: str, values: Path) -> dict[str, Manifest]:
+    return {one["metadata"]["name"]: one for one in rendered(values) if one["kind"] == kind}
+
+
+def pod(manifest: Manifest) -> Manifest:
+    template: Manifest = manifest["spec"]["template"]["spec"]
+    return template
+
+
+def settings_of(values: Path) -> dict[str, str]:
+    found: dict[str, str] = dict(of("ConfigMap", values)["tg-settings"]["data"])
+    return found | of("Secret", values).get("tg-settings", {}).get("stringData", {})
+
+
+each = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+
+
+@each
+def test_lint(values: Path) -> None:
+    done = helm("lint", str(CHART), "--strict", "--values", str(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each
+def test_kubernetes_takes_it(values: Path) -> None:
+    for manifest in rendered(values):
+        if manifest["kind"] not in OF_OPERATORS:
+            kubernetes_validate.validate(manifest, KUBERNETES.rpartition(".")[0], strict=True)
+
+
+def test_kubernetes_refuses_what_is_misspelt() -> None:
+    manifest = json.loads(json.dumps(of("Deployment", VALUES[0])["tg-gateway"]))
+    pod(manifest)["terminationGracePeriod"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, KUBERNETES.rpartition(".")[0], strict=True)
+
+
+def test_missing_values_are_one_line_that_names_them() -> None:
+    done = helm("template", "tg", str(CHART))
+    assert done.returncode == 1
+    (line,) = [one for one in done.stderr.splitlines() if one.startswith("Error")]
+    assert all(name in line for name in REQUIRED), line
+    bundled = helm(
+        "template", "tg", str(CHART), "--set", "secret.existing=s,keda.enabled=false,temporal.bundled.enabled=true"
+    )
+    (line,) = [one for one in bundled.stderr.splitlines() if one.startswith("Error")]
+    assert line.endswith("missing values: temporal.bundled.sql.host, temporal.bundled.sql.passwordSecret")
+
+
+@each
+def test_settings_are_valid(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings_of(values)
+    ours = {name for name in given if name.startswith("TASKGATE_")}
+    assert {name.removeprefix("TASKGATE_").lower() for name in ours} <= Settings.model_fields.keys()
+    assert all(name in ours or name.startswith("OTEL_") for name in given)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    gateway = pod(of("Deployment", values)["tg-gateway"])
+    assert gateway["terminationGracePeriodSeconds"] > settings.leave_seconds + settings.drain_seconds
+    # By then every proxy has seen that `ready` is off.
+    probe = gateway["containers"][0]["readinessProbe"]
+    assert settings.leave_seconds > probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
+    for name, one in of("Deployment", values).items():
+        if "worker" in name:
+            assert pod(one)["terminationGracePeriodSeconds"] > settings.worker_drain_seconds
+
+
+@each
+def test_commands_are_taskgates(values: Path) -> None:
+    typed = typer.Typer()
+    typed.command()(worker)
+    pools = set()
+    for name, one in of("Deployment", values).items():
+        arguments = pod(one)["containers"][0]["args"]
+        if "worker" in name:
+            typer.main.get_command(typed).make_context("worker", list(arguments))
+            pools.add(arguments[1])
+            assert name == f"tg-worker-{arguments[1].lower()}"
+        else:
+            parses(arguments)
+    parses(pod(of("Job", values)["tg-migrate"])["containers"][0]["args"])
+    assert pools == ({"redis"} if values.stem == "existing-servers" else set(BACKEND_OF_POOL))
+
+
+@each
+def test_probes_and_ports(values: Path) -> None:
+    (container,) = pod(of("Deployment", values)["tg-gateway"])["containers"]
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert ports == {"http": Settings().http_port, "grpc": Settings().grpc_port}
+    paths = {getattr(route, "path", "") for route in health_router.routes}
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [one["path"] for one in probes] == ["/gateway/v1/started", "/health", "/gateway/v1/ready"]
+    assert {one["path"] for one in probes} <= paths
+    assert [one["targetPort"] for one in of("Service", values)["tg-gateway"]["spec"]["ports"]] == ["http", "grpc"]
+
+
+@each
+def test_pods_are_unprivileged_and_spread(values: Path) -> None:
+    for one in [*of("Deployment", values).values(), *of("StatefulSet", values).values()]:
+        spec = pod(one)
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert {rule["topologyKey"] for rule in spec["topologySpreadConstraints"]} == {
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        }
+        for rule in spec["topologySpreadConstraints"]:
+            assert rule["labelSelector"] == one["spec"]["selector"]
+        for container in spec["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"]
+
+
+@each
+def test_what_selects_pods_selects_some(values: Path) -> None:
+    pods = {*of("Deployment", values), *of("StatefulSet", values)}
+    assert of("PodDisruptionBudget", values).keys() == pods
+    labels = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for kind in ("Deployment", "StatefulSet", "Job")
+        for one in of(kind, values).values()
+    ]
+    selectors = [one["spec"]["selector"]["matchLabels"] for one in of("PodDisruptionBudget", values).values()]
+    selectors += [one["spec"]["selector"] for one in of("Service", values).values()]
+    selectors += [one["spec"]["podSelector"]["matchLabels"] for one in of("NetworkPolicy", values).values()]
+    for selector in selectors:
+        assert any(selector.items() <= one.items() for one in labels)
+    (workers,) = of("NetworkPolicy", values)["tg-workers"]["spec"]["podSelector"]["matchExpressions"]
+    components = {one["app.kubernetes.io/component"] for one in labels}
+    assert {one for one in components if one.startswith("worker")} <= set(workers["values"])
+    assert not components & {"gateway", "temporal"} & set(workers["values"])
+
+
+@each
+def test_keda_follows_what_the_gateway_answers(values: Path) -> None:
+    """What KEDA's documentation (2.17 and newer) requires of a `metrics-api` trigger."""
+    scaled = of("ScaledObject", values)
+    workers = {name: one for name, one in of("Deployment", values).items() if "worker" in name}
+    assert set(scaled) == (set(workers) if values.stem in ("full", "temporal-cloud") else set())
+    assert all(("replicas" in one["spec"]) != (name in scaled) for name, one in workers.items())
+    for name, one in scaled.items():
+        spec = one["spec"]
+        assert (spec["scaleTargetRef"], spec["minReplicaCount"]) == ({"name": name}, 1)
+        (trigger,) = spec["triggers"]
+        given = trigger["metadata"]
+        assert trigger["type"] == "metrics-api"
+        assert all(isinstance(value, str) for value in given.values()), "KEDA refuses numbers and booleans"
+        assert given["url"] == "http://tg-gateway.tasks:8080/gateway/v1/scale"
+        assert any(getattr(route, "path", "") == "/gateway/v1/scale" for route in scale_router.routes)
+        found = re.fullmatch(r'pools\.#\(pool=="(\w+)"\)\.(\w+)', given["valueLocation"])
+        assert found is not None
+        (pool,) = [
+            one
+            for one in document(assemble(datetime.now(UTC), 60.0, [], [], [], []))["pools"]
+            if one["pool"] == found[1]
+        ]
+        assert pool[found[2]] == 0
+        arguments = pod(workers[name])["containers"][0]["args"]
+        assert found[1] == arguments[1]
+        assert 0.5 <= float(given["targetValue"]) / int(arguments[arguments.index("--slots") + 1]) <= 1
+        (authentication,) = of("TriggerAuthentication", values).values()
+        assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
+        (parameter,) = authentication["spec"]["secretTargetRef"]
+        assert (parameter["parameter"], parameter["name"], parameter["key"]) == ("token", "taskgate-scale", "api-key")
+
+
+def test_rules_dashboards_and_temporals_files_are_those_of_the_other_folders() -> None:
+    full = CHART.parent / "values" / "full.yaml"
+    (rules,) = of("PrometheusRule", full).values()
+    assert rules["spec"] == yaml.safe_load((OBSERVABILITY / "rules.yml").read_text())
+    dashboards = {name: json.loads(text) for name, text in of("ConfigMap", full)["tg-dashboards"]["data"].items()}
+    assert dashboards == {file.name: json.loads(file.read_text()) for file in (OBSERVABILITY / "dashboards").iterdir()}
+    temporal = of("ConfigMap", full)["tg-temporal"]["data"]
+    assert yaml.safe_load(temporal["dynamic-config.yaml"]) == dynamic_config()
+    for name in ("schema", "namespace"):
+        assert temporal[f"{name}.sh"].strip() == (DEPLOY / "docker" / f"temporal-{name}.sh").read_text().strip()
+
+
+def test_versions_are_the_pinned_ones() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == taskgate_version()
+    bundled = yaml.safe_load((CHART / "values.yaml").read_text())["temporal"]["bundled"]
+    assert bundled["image"] == pinned().images["temporal"]
+    assert bundled["toolsImage"] == pinned().images["temporal-tools"]
+
+
+def test_the_secret_of_a_store_is_the_one_that_pods_read() -> None:
+    full = CHART.parent / "values" / "full.yaml"
+    (external,) = of("ExternalSecret", full).values()
+    assert external["spec"]["secretStoreRef"] == {"name": "vault", "kind": "ClusterSecretStore"}
+    (container,) = pod(of("Deployment", full)["tg-gateway"])["containers"]
+    assert container["envFrom"][1] == {"secretRef": {"name": external["spec"]["target"]["name"]}}
+    (migrate,) = pod(of("Job", full)["tg-migrate"])["containers"]
+    assert migrate["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "taskgate-owner"

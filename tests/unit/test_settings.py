@@ -1,0 +1,61 @@
+"""A value that cannot be meant ends the process with one line that names the variable and says what is wanted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gateway.settings import Settings, read_settings
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("TASKGATE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HTTP_PORT", "99999", "Input should be less than or equal to 65535"),
+        ("HTTP_PORT", "", "Input should be a valid integer, unable to parse string as an integer"),
+        ("DATABASE_URL", "nonsense", "not an address that begins with postgresql:// or postgres://"),
+        ("DATABASE_URL", "mysql://user:secret@a/b", "not an address that begins with postgresql:// or postgres://"),
+        ("DATABASE_URL", "", "not an address that begins with postgresql:// or postgres://"),
+        ("REDIS_URL", "localhost:6379", "not an address that begins with redis:// or rediss:// or unix://"),
+        ("UPSTREAM_URL", "memstack", "not an address that begins with http:// or https://"),
+        ("TEMPORAL_ADDRESS", "localhost", "not host:port"),
+        ("TEMPORAL_ADDRESS", "http://localhost:7233", "not host:port"),
+        ("TRUSTED_PROXIES", "10.0.0.1", 'this is not JSON, such as ["127.0.0.1", "::1"]'),
+        ("TRUSTED_PROXIES", '["10.0.0"]', "'10.0.0' does not appear to be an IPv4 or IPv6 network"),
+        ("RETENTION_TENANTS", '{"acme": {"task_dayz": 1}}', "acme: task_dayz: Extra inputs are not permitted"),
+        ("LOG_LEVEL", "loud", "not one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, NOTSET"),
+        ("CALLBACK_PORTS", '["0-70000"]', "'0-70000' is neither a port nor a range of ports"),
+    ],
+)
+def test_what_cannot_be_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"TASKGATE_{name}", value)
+    with pytest.raises(SystemExit) as end:
+        read_settings()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"taskgate: TASKGATE_{name}: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("database_url", "postgresql+asyncpg://a/b"),
+        ("redis_url", ""),
+        ("redis_url", "unix:///run/redis.sock"),
+        ("temporal_address", "[::1]:7233"),
+        ("trusted_proxies", ["*"]),
+        ("trusted_proxies", ["10.0.0.1/8", "::1"]),
+        ("log_level", "debug"),
+    ],
+)
+def test_what_may_be_meant(field: str, value: object) -> None:
+    Settings(**{field: value})

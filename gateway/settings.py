@@ -607,8 +607,8 @@ class Settings(BaseSettings):
 SECRETS = frozenset(
     name
     for name, field in Settings.model_fields.items()
-    if (name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation)))
-    and f"{name}_file" not in Settings.model_fields
+    if name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation))
+    if f"{name}_file" not in Settings.model_fields
 )
 """The settings that may come by file, `TASKGATE_…_FILE`; a codec's keys are followed by the codec itself."""
 
@@ -619,12 +619,8 @@ def _named_files() -> dict[str, Path]:
     return {name: Path(path) for name, path in named.items() if path}
 
 
-class _SecretRefused(SettingsError):
-    """A secret is given twice, or its file cannot be read."""
-
-
 class _ByFile(PydanticBaseSettingsSource):
-    """Secrets by file. Raises `_SecretRefused` for a file that cannot be read, and for a secret that is given twice."""
+    """Secrets by file. Raises `SettingsError` for a file that cannot be read, and for a secret that is given twice."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False  # `__call__` does it for all fields at once
@@ -634,11 +630,11 @@ class _ByFile(PydanticBaseSettingsSource):
         for name, path in _named_files().items():
             variable = f"{PREFIX}{name.upper()}"
             if os.environ.get(variable):
-                raise _SecretRefused(f"{variable} and {variable}_FILE are both set: keep one of them")
+                raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one of them")
             try:
                 found[name] = SecretFile(path).read()
             except (OSError, ValueError) as error:
-                raise _SecretRefused(f"{variable}_FILE: {path} cannot be read: {why(error)}") from None
+                raise SettingsError(f"{variable}_FILE: {path} cannot be read: {why(error)}") from None
         return found
 
 
@@ -651,12 +647,12 @@ def read_settings() -> Settings:
             _refuse(f"there is no setting {name}; perhaps {near[0]} is meant")
     try:
         return Settings()
-    except _SecretRefused as error:
-        _refuse(str(error))
     except SettingsError as error:
-        name = error.args[0].split('"')[1]
+        if (unparsed := re.search(r'field "(\w+)"', str(error))) is None:
+            _refuse(str(error))
+        name = unparsed[1]
         example = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
-        _refuse(f"TASKGATE_{name.upper()}: this is not JSON, such as {example}")
+        _refuse(f"{PREFIX}{name.upper()}: this is not JSON, such as {example}")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field, *inside = first["loc"] or ("",)

@@ -68,7 +68,7 @@ def unlock(
     """After the third automatic rollback: let the tenant be moved again. Its override stays until it is cleared."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{PATH}/unlock", body={"tenant_id": tenant, "why": why})
-    print_result(answer, f"unlocked; `taskgate flags override clear --tenant {tenant}` moves it again", as_json=as_json)
+    print_result(answer, f"unlocked; `taskgate route override clear --tenant {tenant}` moves it again", as_json=as_json)
 
 
 @guardrails_app.command("unfreeze")

@@ -28,14 +28,14 @@ def test_these_settings_are_secrets() -> None:
 def test_each_comes_by_file_and_follows_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(f"TASKGATE_{name.upper()}", raising=False)
     monkeypatch.setenv(f"TASKGATE_{name.upper()}_FILE", str(tmp_path / "secret"))
-    scheme = {"redis_url": "redis", "database_url": "postgresql", "graph_url": "bolt"}.get(name, "any")
+    scheme = {"database_url": "postgresql", "redis_url": "redis", "graph_url": "bolt"}.get(name, "any")
     (tmp_path / "secret").write_text(f"{scheme}://first\n")
     settings = read_settings()
     secret = settings.follow(name)
     assert text_of(secret) == f"{scheme}://first"
     assert f"{scheme}://first" not in repr(settings) or name.endswith("_url")
-    replace(tmp_path / "secret", f" {scheme}://second-value ")
-    assert text_of(secret) == f"{scheme}://second-value"
+    replace(tmp_path / "secret", f" {scheme}://second-and-longer ")
+    assert text_of(secret) == f"{scheme}://second-and-longer"
 
 
 def test_the_scheme_of_the_database_is_asyncpgs_also_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

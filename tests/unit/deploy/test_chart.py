@@ -14,7 +14,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import pytest_asyncio
-import typer
 import yaml
 
 from deploy.local.helm import PROGRAM
@@ -27,8 +26,7 @@ from gateway.http.health import router as health_router
 from gateway.http.health import taskgate_version
 from gateway.http.scale import router as scale_router
 from gateway.settings import Settings
-from tests.unit.deploy.test_compose_sizes import parses
-from workers.command import worker
+from tests.unit.cli.parsing import parses
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 CHART = DEPLOY / "helm" / "taskgate"
@@ -137,13 +135,11 @@ def test_settings_are_valid(values: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @each
 def test_commands_are_taskgates(values: Path) -> None:
-    typed = typer.Typer()
-    typed.command()(worker)
     pools = set()
     for name, one in of("Deployment", values).items():
         arguments = pod(one)["containers"][0]["args"]
         if "worker" in name:
-            typer.main.get_command(typed).make_context("worker", list(arguments))
+            parses(["worker", *arguments])
             pools.add(arguments[1])
             assert name == f"tg-worker-{arguments[1].lower()}"
         else:

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
-from typer.core import TyperGroup
 
-from gateway.cli.lazy import COMMANDS, load
-from gateway.cli.main import app
 from gateway.fleet.pools import BACKEND_OF_POOL
 from gateway.settings import Settings
-from workers.command import worker
+from tests.unit.cli.parsing import parses
 
 CHECKOUT = Path(__file__).parents[3]
 DOCKER = CHECKOUT / "deploy" / "docker"
@@ -90,23 +86,6 @@ def test_the_keys_that_prometheus_reads_are_those_that_seed_writes() -> None:
     assert f"{volume}:/etc/taskgate:ro" in SERVICES["prometheus"]["volumes"]
 
 
-def parses(arguments: list[str]) -> None:
-    """Raises `click.UsageError` for a command or an option that is not there."""
-    command: Any = typer.main.get_command(app)
-    context = command.make_context("taskgate", [arguments[0], "--help"], resilient_parsing=True)
-    words = list(arguments)
-    while isinstance(command, TyperGroup):
-        name = words.pop(0)
-        found = (
-            load(name)
-            if command is typer.main.get_command(app) or name in COMMANDS
-            else command.get_command(context, name)
-        )
-        assert found is not None, f"taskgate has no command {' '.join(arguments)}"
-        command = found
-    command.make_context(arguments[0], words)
-
-
 def test_commands_are_taskgates() -> None:
     lines = [
         line.strip() for line in SERVICES["setup"]["command"][0].splitlines() if line.strip().startswith("taskgate")
@@ -114,11 +93,9 @@ def test_commands_are_taskgates() -> None:
     assert len(lines) == 3
     for line in lines:
         parses(shlex.split(line.split(" > ")[0])[1:])
-    typed = typer.Typer()
-    typed.command()(worker)
     for name, service in OWN.items():
         if name.startswith("worker"):
-            typer.main.get_command(typed).make_context("worker", service["command"])
+            parses(["worker", *service["command"]])
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -25,6 +25,8 @@ class SecretFile:
     """One file with one secret; space and line ends around it are no part of it."""
 
     path: Path
+    check: Callable[[str], str] = str
+    """What the text becomes. Raises `ValueError` for one that cannot be meant."""
     _stamp: _Stamp | None = None
     _text: str = field(default="", repr=False)
 
@@ -32,7 +34,7 @@ class SecretFile:
         """Raises `OSError` for a file that cannot be read, `ValueError` for one that is empty or no text."""
         stamp = self._look()
         if stamp != self._stamp:
-            text = self.path.read_text("utf-8").strip()
+            text = self.check(self.path.read_text("utf-8").strip())
             if not text:
                 raise ValueError("it is empty")
             self._stamp, self._text = stamp, text

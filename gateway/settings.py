@@ -36,11 +36,11 @@ from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
 from gateway.secret_files import Secret, SecretFile, why
 
-PREFIX = "TASKGATE_"
-_URLS_WITH_PASSWORDS = frozenset({"database_url", "redis_url", "graph_url"})
-
 if TYPE_CHECKING:
     from backends.temporal.encryption import EncryptionCodec
+
+PREFIX = "TASKGATE_"
+_URLS_WITH_PASSWORDS = frozenset({"database_url", "redis_url", "graph_url"})
 
 
 class TenantRetention(BaseModel):
@@ -470,15 +470,15 @@ class Settings(BaseSettings):
     def model_post_init(self, context: Any, /) -> None:
         """Remember the files of the secrets that are in force."""
         for name, path in _named_files().items():
-            file = SecretFile(path)
-            if self._of_file(name, file.read()) == self._plain(name):
+            file = SecretFile(path, partial(self._checked, name))
+            if file.read() == self._plain(name):
                 self._files[name] = file
 
     def follow(self, name: str) -> Secret:
         """The secret of a setting that is set; where it came by file, what returns the file's content of now."""
         file = self._files.get(name)
         if file is not None and self._plain(name) is not None:
-            return partial(self._latest, name, file)
+            return file.latest
         value = self._plain(name)
         assert value is not None, name
         return value
@@ -488,12 +488,10 @@ class Settings(BaseSettings):
         return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     @classmethod
-    def _latest(cls, name: str, file: SecretFile) -> str:
-        return cls._of_file(name, file.latest())
-
-    @classmethod
-    def _of_file(cls, name: str, text: str) -> str:
-        return cls._plain_scheme(text) if name == "database_url" else text
+    def _checked(cls, name: str, text: str) -> str:
+        """As the setting has it. Raises `ValueError` for an address that cannot be meant."""
+        text = cls._plain_scheme(text) if name == "database_url" else text
+        return cls._with_known_scheme(name, text) if name in _SCHEMES else text
 
     @field_validator("database_url")
     @classmethod
@@ -508,7 +506,11 @@ class Settings(BaseSettings):
         name = info.field_name or ""
         if not value and cls.model_fields[name].default is None:
             return None
-        if (value or "").partition("://")[0] not in _SCHEMES[name]:
+        return cls._with_known_scheme(name, value or "")
+
+    @staticmethod
+    def _with_known_scheme(name: str, value: str) -> str:
+        if value.partition("://")[0] not in _SCHEMES[name]:
             raise ValueError(f"not an address that begins with {' or '.join(f'{each}://' for each in _SCHEMES[name])}")
         return value
 
@@ -618,7 +620,7 @@ SECRETS = frozenset(
     if name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation))
     if f"{name}_file" not in Settings.model_fields
 )
-"""The settings that may come by file: `TASKGATE_…_FILE` names it."""
+"""The settings that may come by file, `TASKGATE_…_FILE`; a codec's keys are followed by the codec itself."""
 
 
 def _named_files() -> dict[str, Path]:

@@ -64,6 +64,15 @@ def test_what_cannot_be_read_later_leaves_the_last_value(
     assert text_of(secret) == "open"
 
 
+def test_an_address_that_cannot_be_meant_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKGATE_REDIS_URL", raising=False)
+    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("redis://one")
+    secret = read_settings().follow("redis_url")
+    replace(tmp_path / "secret", "nonsense")
+    assert text_of(secret) == "redis://one"
+
+
 def test_a_value_that_was_given_in_code_is_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
     (tmp_path / "secret").write_text("redis://file")

@@ -24,7 +24,7 @@ def build_redis(settings: Settings) -> RedisQueueEngine | None:
     """The Redis queue; None when none is configured."""
     if not settings.redis_url:
         return None
-    return RedisQueueEngine(settings.redis_url, timeout=settings.start_timeout_seconds)
+    return RedisQueueEngine(settings.follow("redis_url"), timeout=settings.start_timeout_seconds)
 
 
 def build_temporal(settings: Settings) -> TemporalEngine:

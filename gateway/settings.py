@@ -11,26 +11,33 @@ import os
 import re
 import sys
 from difflib import get_close_matches
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     IPvAnyNetwork,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
+from gateway.secret_files import Secret, SecretFile, why
+
+PREFIX = "TASKGATE_"
+_URLS_WITH_PASSWORDS = frozenset({"database_url", "redis_url", "graph_url"})
 
 if TYPE_CHECKING:
     from backends.temporal.encryption import EncryptionCodec
@@ -64,7 +71,7 @@ _LOG_LEVELS: Final = tuple(logging.getLevelNamesMapping())
 class Settings(BaseSettings):
     """Read once, in the composition root; passed on, never read again elsewhere."""
 
-    model_config = SettingsConfigDict(env_prefix="TASKGATE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
     # Servers ------------------------------------------------------------------------------------------------
     database_url: str = Field(
@@ -437,6 +444,47 @@ class Settings(BaseSettings):
         "json", description="A line of the log: a JSON object, or text for people"
     )
 
+    _files: dict[str, SecretFile] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _ByFile(settings_cls), env_settings
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Remember the files of the secrets that are in force."""
+        for name, path in _named_files().items():
+            file = SecretFile(path)
+            if self._of_file(name, file.read()) == self._plain(name):
+                self._files[name] = file
+
+    def follow(self, name: str) -> Secret:
+        """The secret of a setting that is set; where it came by file, what returns the file's content of now."""
+        file = self._files.get(name)
+        if file is not None and self._plain(name) is not None:
+            return partial(self._latest, name, file)
+        value = self._plain(name)
+        assert value is not None, name
+        return value
+
+    def _plain(self, name: str) -> str | None:
+        value: str | SecretStr | None = getattr(self, name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    @classmethod
+    def _latest(cls, name: str, file: SecretFile) -> str:
+        return cls._of_file(name, file.latest())
+
+    @classmethod
+    def _of_file(cls, name: str, text: str) -> str:
+        return cls._plain_scheme(text) if name == "database_url" else text
+
     @field_validator("database_url")
     @classmethod
     def _plain_scheme(cls, value: str) -> str:
@@ -554,22 +602,59 @@ class Settings(BaseSettings):
         return [name.strip() for name in self.handlers.split(",") if name.strip()]
 
 
+SECRETS = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if name in _URLS_WITH_PASSWORDS or SecretStr in (field.annotation, *get_args(field.annotation))
+    if f"{name}_file" not in Settings.model_fields
+)
+"""The settings that may come by file: `TASKGATE_…_FILE` names it."""
+
+
+def _named_files() -> dict[str, Path]:
+    """The secrets whose file is named, with its path."""
+    named = {name: os.environ.get(f"{PREFIX}{name.upper()}_FILE") for name in SECRETS}
+    return {name: Path(path) for name, path in named.items() if path}
+
+
+class _ByFile(PydanticBaseSettingsSource):
+    """Secrets by file. Raises `SettingsError` for a file that cannot be read, and for a secret that is given twice."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # `__call__` does it for all fields at once
+
+    def __call__(self) -> dict[str, Any]:
+        found = {}
+        for name, path in _named_files().items():
+            variable = f"{PREFIX}{name.upper()}"
+            if os.environ.get(variable):
+                raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one of them")
+            try:
+                found[name] = SecretFile(path).read()
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"{variable}_FILE: {path} cannot be read: {why(error)}") from None
+        return found
+
+
 def read_settings() -> Settings:
     """The settings, or the end of the process with one line that names the variable (`SystemExit`, code 2)."""
-    known = [f"TASKGATE_{name.upper()}" for name in Settings.model_fields]
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known += [f"{PREFIX}{name.upper()}_FILE" for name in SECRETS]
     for name in sorted(os.environ):
-        if name.startswith("TASKGATE_") and name not in known and (near := get_close_matches(name, known, 1, 0.88)):
+        if name.startswith(PREFIX) and name not in known and (near := get_close_matches(name, known, 1, 0.88)):
             _refuse(f"there is no setting {name}; perhaps {near[0]} is meant")
     try:
         return Settings()
     except SettingsError as error:
-        name = error.args[0].split('"')[1]
+        if (unparsed := re.search(r'field "(\w+)"', str(error))) is None:
+            _refuse(str(error))
+        name = unparsed[1]
         example = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
-        _refuse(f"TASKGATE_{name.upper()}: this is not JSON, such as {example}")
+        _refuse(f"{PREFIX}{name.upper()}: this is not JSON, such as {example}")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field, *inside = first["loc"] or ("",)
-        name = f"TASKGATE_{field}".upper() if field else "settings"
+        name = f"{PREFIX}{field}".upper() if field else "settings"
         _refuse(": ".join([name, *map(str, inside), first["msg"].removeprefix("Value error, ")]))
 
 

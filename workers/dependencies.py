@@ -31,7 +31,7 @@ class Dependencies:
         # an error when several processes create the same index at once, which is harmless.
         logging.getLogger("graphiti_core.driver").setLevel(logging.CRITICAL)
         self.tracing = build_tracing(resource_of("worker", version("taskgate")), settings.trace_share)
-        self.database = Database(settings.database_url, size=pool_size, name=name)
+        self.database = Database(settings.follow("database_url"), size=pool_size, name=name)
         self.notifier = Notifier(self.database)
         self.transitions = Transitions(
             self.database,

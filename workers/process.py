@@ -88,7 +88,11 @@ class Worker:
             task_types=tuple(sorted(self._registry.get_all_handlers())),
         )
         self._lease = Lease(
-            settings.database_url, identity, limit=settings.lease_seconds, on_lost=self._on_lease_lost, guard=guard
+            settings.follow("database_url"),
+            identity,
+            limit=settings.lease_seconds,
+            on_lost=self._on_lease_lost,
+            guard=guard,
         )
         self._runner = Runner(
             settled(self._dependencies.transitions, tracing),
@@ -148,7 +152,7 @@ class Worker:
         # An accepted payload grows at most threefold on the wire: JSON in ASCII.
         largest = max(40 * 1024 * 1024, 4 * self._settings.max_body_bytes)
         worker = RedisQueueWorker(
-            self._settings.redis_url,
+            self._settings.follow("redis_url"),
             self._serving,
             self._lease.process_id,
             self._slots,

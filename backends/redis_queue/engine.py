@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,7 +54,7 @@ class RedisQueueEngine:
         {Capability.REQUEUE, Capability.RESULT, Capability.PRIORITY, Capability.FAIRNESS, Capability.WITHDRAW}
     )
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str | Callable[[], str], *, timeout: float) -> None:
         self._link = Link(url, timeout=timeout)
         self._lists = TaskLists(self._link)
         self._freshness = Freshness(self._link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from redis import exceptions
@@ -75,18 +76,27 @@ class _Closed(AnswerLost):
 class Link:
     """A small pool of connections; none is opened before the first command.
 
+    Where `url` is called and returns another one than before, new connections replace the idle ones.
+
     `timeout` limits, in seconds, the wait for a connection that answers and the wait for an answer, each on its own.
     """
 
-    def __init__(self, url: str, *, timeout: float, connections: int = 16) -> None:
+    def __init__(self, url: str | Callable[[], str], *, timeout: float, connections: int = 16) -> None:
         self._timeout = timeout
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
+        self._source = url
+        self._size = connections
+        self._url = url() if callable(url) else url
+        self._pool = self._open_pool()
+        self._taken: dict[AbstractConnection, BlockingConnectionPool] = {}
+
+    def _open_pool(self) -> BlockingConnectionPool:
+        return BlockingConnectionPool.from_url(
+            self._url,
+            max_connections=self._size,
+            timeout=self._timeout,
             # The limits are set around whole exchanges: the driver's own for sending loses cancellations (bpo-37658).
             socket_timeout=None,
-            socket_connect_timeout=min(timeout, 2.0),
+            socket_connect_timeout=min(self._timeout, 2.0),
             socket_keepalive=True,
             health_check_interval=HEALTH_SECONDS,
             redis_connect_func=_open,
@@ -99,7 +109,9 @@ class Link:
         """A connection that answers, to be given back with `release`. Raises `EngineUnavailable`."""
         try:
             async with asyncio.timeout(self._timeout):
-                connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                pool = await self._current_pool()
+                connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+                self._taken[connection] = pool
                 try:
                     await self._check_health(connection)
                 except BaseException:
@@ -110,6 +122,14 @@ class Link:
         except (exceptions.RedisError, *_NO_CONTACT) as error:
             raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
         return connection
+
+    async def _current_pool(self) -> BlockingConnectionPool:
+        """The pool for the URL of now; connections of another one are closed, those in use when they are released."""
+        if callable(self._source) and (url := self._source()) != self._url:
+            self._url, left = url, self._pool
+            self._pool = self._open_pool()
+            await left.disconnect(inuse_connections=False)
+        return self._pool
 
     async def _check_health(self, connection: AbstractConnection) -> None:
         """A connection that was long idle may be dead; then it and the other idle ones are replaced."""
@@ -125,7 +145,10 @@ class Link:
         await self._pool.disconnect(inuse_connections=False)
 
     async def release(self, connection: AbstractConnection) -> None:
-        await self._pool.release(connection)
+        pool = self._taken.pop(connection)
+        await pool.release(connection)
+        if pool is not self._pool:
+            await pool.disconnect(inuse_connections=False)
 
     async def call(self, *command: Argument, repeat: bool = True) -> Any:
         """The answer to one command. Raises `EngineUnavailable`, `AnswerLost`, or `EngineError`.

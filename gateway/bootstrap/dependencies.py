@@ -58,7 +58,7 @@ class Dependencies:
 
 def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEnginePort] | None) -> Dependencies:
     """`engines` None: those that are configured."""
-    database = Database(settings.database_url, size=settings.database_pool_size)
+    database = Database(settings.follow("database_url"), size=settings.database_pool_size)
     if engines is None:
         engines = build_engines(settings)
     listener = Listener(database)
@@ -80,7 +80,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         router=Router(flags, overrides, frozenset(engines), entries, on_evaluated=telemetry.events.evaluated),
         notifier=Notifier(database),
         lease=Lease(
-            settings.database_url,
+            settings.follow("database_url"),
             ProcessIdentity("gateway", taskgate_version(), flag_owner=flags.owner),
             limit=settings.lease_seconds,
         ),

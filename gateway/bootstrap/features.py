@@ -53,7 +53,6 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     """The deliverer connects to nobody before there is a callback."""
     tracing = dependencies.telemetry.tracing
     settings, timeout = dependencies.settings, dependencies.settings.callback_timeout_seconds
-    operators = settings.guardrail_webhook_secret
     rules = CallbackRules(
         settings.callback_allow_private, tuple(settings.callback_networks), ports_of(settings.callback_ports)
     )
@@ -71,7 +70,7 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
         keep_days=settings.callback_days,
         keep_dead_days=settings.dead_letter_days,
         traced=untraced if tracing is None else tracing.callback,
-        operators_secret=None if operators is None else operators.get_secret_value(),
+        operators_secret=settings.follow("guardrail_webhook_secret") if settings.guardrail_webhook_secret else None,
     )
     return CallbackParts(
         rules,

@@ -75,7 +75,7 @@ def build_previews(dependencies: Dependencies, stages: Stages, plans: Plans, che
         stages,
         plans,
         Compiled(database, check, inline_bytes=largest),
-        database_url=settings.database_url,
+        database_url=settings.follow("database_url"),
         inline_bytes=largest,
     )
 

@@ -18,6 +18,7 @@ import orjson
 from gateway.callbacks.sending import Answer, Sender
 from gateway.callbacks.signing import headers_for
 from gateway.errors import DatabaseUnavailable
+from gateway.secret_files import Secret, text_of
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 
@@ -70,7 +71,7 @@ class Deliverer:
         concurrency: int,
         keep_days: int,
         keep_dead_days: int,
-        operators_secret: str | None = None,
+        operators_secret: Secret | None = None,
         jitter: Callable[[], float] = random.random,
         traced: Traced = untraced,
     ) -> None:
@@ -83,7 +84,7 @@ class Deliverer:
         self._seconds = seconds
         self._concurrency = concurrency
         self._keep = {"delivered": keep_days, "dead": keep_dead_days}
-        self._operators_secrets = [] if operators_secret is None else [operators_secret]
+        self._operators_secret = operators_secret
         self._jitter = jitter
         self._traced = traced
         self._under_way: set[asyncio.Task[None]] = set()
@@ -141,7 +142,9 @@ class Deliverer:
         )
         if not rows:
             return
-        secrets: dict[str, list[str]] = {"": self._operators_secrets}
+        secrets: dict[str, list[str]] = {
+            "": [] if self._operators_secret is None else [text_of(self._operators_secret)]
+        }
         tenants = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
         for row in await self._db.fetch(SQL.valid_secrets, tenants):
             secrets.setdefault(row["tenant_id"], []).append(row["secret"])

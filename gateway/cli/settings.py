@@ -10,16 +10,21 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from gateway.cli.output import AsJson, fail, print_json
-from gateway.settings import Settings
+from gateway.settings import SECRETS, Settings
 
 
 def rows() -> list[tuple[str, str, str]]:
     """Environment variable, default, meaning."""
     prefix = Settings.model_config["env_prefix"]
     return [
-        (f"{prefix}{name.upper()}", _shown(field.default), field.description or "")
+        (f"{prefix}{name.upper()}", _shown(field.default), _meaning(name, field.description or ""))
         for name, field in Settings.model_fields.items()
     ]
+
+
+def _meaning(name: str, description: str) -> str:
+    """A secret may come by file."""
+    return f"{description} (or `…_FILE`)" if name in SECRETS else description
 
 
 def markdown() -> str:

@@ -65,7 +65,7 @@ class Checker:
 
 def _too_costly(error: SandboxExceeded) -> ApiError:
     if isinstance(error, SandboxLost):
-        return TooMuchHeld(retry_after=1)
+        return TooMuchHeld(SandboxLost.TOLD, retry_after=1)
     return DagInvalid([Fault("too_large", "", f"it cannot be checked: {error}; make it smaller")])
 
 

@@ -88,7 +88,7 @@ class Bodies:
                     CHECK_SECONDS, _look, Piecewise(body), model, self._max_depth, limit // BYTES_OF_A_VALUE, strict
                 )
             except SandboxLost:
-                raise TooMuchHeld(retry_after=1) from None
+                raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
             except SandboxExceeded as error:
                 raise BodyTooLarge(f"The request body cannot be read: {error}.") from None
         if found.errors:

@@ -20,6 +20,7 @@ from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.communities import ProjectOrTenant, rebuild_task
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
+from gateway.secret_files import text_of
 from gateway.submission.new_task import NewTask
 
 router = APIRouter(prefix="/api/v1/maintenance", tags=["maintenance"], route_class=KeyedRoute)
@@ -224,7 +225,9 @@ async def _duplicates(request: Request, admission: Admission, threshold: float) 
     """What the task would find: in the same groups. Raises `GraphUnavailable`."""
     gateway, group_id = gateway_of(request), admission.group_of("deduplicate_entities")
     groups = await gateway.access.groups_of(admission, "deduplicate_entities", group_id) or [group_id]
-    return await find_duplicates(gateway.settings.graph_url, groups, threshold)
+    settings = gateway.settings
+    url = text_of(settings.follow("graph_url")) if settings.graph_url else None
+    return await find_duplicates(url, groups, threshold)
 
 
 async def _refresh_task(access: Access, admission: Admission, refresh: IncrementalRefresh) -> NewTask:

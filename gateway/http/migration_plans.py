@@ -13,7 +13,7 @@ from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.plans.document import json_schema
+from gateway.migration.plans.document import MOST_BYTES, json_schema
 from gateway.migration.plans.progress import PlanState
 from gateway.migration.plans.requests import ActOnPlan
 
@@ -130,12 +130,16 @@ async def _who(request: Request) -> str:
 async def plan_text(request: Request) -> str:
     """The plan in the body. JSON is written anew: YAML knows not all of its escapes."""
     body = await request.body()
+    if len(body) > MOST_BYTES:
+        raise InvalidRequest(f"A plan has {MOST_BYTES} bytes at most.")
     try:
         if "json" in request.headers.get("content-type", ""):
             body = orjson.dumps(orjson.loads(body))
         return body.decode()
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The plan is not JSON: {error}") from None
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("The plan is nested too deep.") from None
     except UnicodeDecodeError:
         raise InvalidRequest("The plan is not UTF-8.") from None
 

@@ -25,6 +25,7 @@ import uvloop
 
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.guard import GuardLine, clock
+from gateway.secret_files import Secret
 from gateway.storage.database import Database
 from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.queries import Queries
@@ -96,7 +97,7 @@ class Lease:
 
     def __init__(
         self,
-        database_url: str,
+        database_url: Secret,
         identity: ProcessIdentity,
         *,
         limit: float,

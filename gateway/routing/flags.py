@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ldclient import Config, LDClient
-from ldclient.config import HTTPConfig
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.interfaces import DataSourceState, FlagChange, UpdateProcessor
 from ldclient.migrations import OpTracker
@@ -30,8 +29,10 @@ from gateway.routing.flag_evaluation import FlagEvaluation, compared, dispatched
 from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
+from gateway.routing.sdk_client import close_client, common, other_key, remote_config
 from gateway.routing.stages import Stage
 from gateway.routing.table_source import FlagTableSource
+from gateway.secret_files import Secret, text_of
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait of a start for LaunchDarkly's first answer (seconds); the SDK goes on trying in the background.
 START_SECONDS = 1.0
-#: Longest wait of `close` for the last events to be sent (seconds).
-CLOSE_SECONDS = 2.0
 #: Said as long as no flag was ever seen.
 ALL_OFF = "every tenant is at stage off"
 
@@ -61,7 +60,7 @@ class FlagSource:
         flag_key: str = "task-backend",
         file: Path | None = None,
         table: FlagTableSource | None = None,
-        sdk_key: str | None = None,
+        sdk_key: Secret | None = None,
         base_url: str | None = None,
         held: bool = False,
     ) -> None:
@@ -82,6 +81,8 @@ class FlagSource:
         self.last_known: str | None = None
         """In words, the flag that is followed while nobody says anything of it; None: what was received is in force."""
         self._listeners: list[Callable[[], None]] = []
+        self._rekeying: asyncio.Task[None] | None = None
+        self._used_key = ""
 
     @classmethod
     def from_settings(
@@ -90,8 +91,7 @@ class FlagSource:
         """Fed by what the settings name. `listener` must not listen yet."""
         match settings.flag_owner:
             case "launchdarkly":
-                assert settings.launchdarkly_sdk_key is not None  # the settings see to it
-                key = settings.launchdarkly_sdk_key.get_secret_value()
+                key = settings.follow("launchdarkly_sdk_key")
                 return cls(flag_key=settings.flag_key, sdk_key=key, base_url=settings.launchdarkly_base_url, held=held)
             case "file":
                 return cls(flag_key=settings.flag_key, file=settings.flags_file, held=held)
@@ -124,34 +124,38 @@ class FlagSource:
     async def start(self) -> None:
         """Begin to receive flags; returns after `START_SECONDS` at the latest."""
         if self._client is None and (self.is_remote or self._table is not None or self.file is not None):
-            self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
-            self._client.flag_tracker.add_listener(self._flag_changed)
-            if self.is_remote:
-                self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+            await self._connect()
             if self._table is not None:
                 await self._table.follow()
+            if callable(self._sdk_key):
+                self._rekeying = asyncio.create_task(self._follow_key(self._sdk_key), name="LaunchDarkly SDK key")
         self._notify()
 
+    async def _connect(self) -> None:
+        self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
+        self._client.flag_tracker.add_listener(self._flag_changed)
+        if self.is_remote:
+            self._client.data_source_status_provider.add_listener(lambda status: self._notify())
+
+    async def _follow_key(self, key: Callable[[], str]) -> None:
+        """A client keeps its key for good: a new key gets a new client, over the same flags."""
+        while left := self._client:
+            await other_key(key, self._used_key)
+            await self._connect()
+            await close_client(left)
+            self._notify()
+
     async def close(self) -> None:
-        """Stop receiving flags; events not yet sent are given `CLOSE_SECONDS`. The last known flag stays in force."""
-        client = self._client
-        if client is None or self._closed:
+        """Stop receiving flags; events not yet sent are given two seconds. The last known flag stays in force."""
+        if self._client is None or self._closed:
             return
         self._closed = True
         if self._table is not None:
             await self._table.close()
-        loop, closed = asyncio.get_running_loop(), asyncio.Event()
-
-        def close() -> None:
-            client.close()  # type: ignore[no-untyped-call]
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(closed.set)
-
-        threading.Thread(target=close, name="taskgate-flags-close", daemon=True).start()
-        try:
-            await asyncio.wait_for(closed.wait(), CLOSE_SECONDS)
-        except TimeoutError:
-            logger.warning("LaunchDarkly did not take the last events within %s s; they are dropped", CLOSE_SECONDS)
+        if self._rekeying is not None:
+            self._rekeying.cancel()
+            await asyncio.wait([self._rekeying])
+        await close_client(self._client)
 
     def received(self) -> Snapshot:
         """The newest flags and segments, whether they are in force or not; for a source that is `held`."""
@@ -284,12 +288,10 @@ class FlagSource:
                 logger.exception("A listener for flag changes failed")
 
     def _config(self) -> Config:
-        common = {"feature_store": self._store, "omit_anonymous_contexts": True, "diagnostic_opt_out": True}
-        if not self.is_remote:
-            return Config("own", update_processor_class=self._make_own_source, send_events=False, **common)
-        if self._base_url is not None:
-            common |= dict.fromkeys(("base_uri", "stream_uri", "events_uri"), self._base_url)
-        return Config(self._sdk_key or "", http=HTTPConfig(connect_timeout=3, read_timeout=5), **common)
+        if self._sdk_key is not None:
+            self._used_key = text_of(self._sdk_key)
+            return remote_config(self._used_key, self._base_url, self._store)
+        return Config("own", update_processor_class=self._make_own_source, send_events=False, **common(self._store))
 
     def _make_own_source(self, config: Config, store: Any, ready: threading.Event) -> UpdateProcessor:
         if self._table is not None:

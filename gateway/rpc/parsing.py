@@ -45,7 +45,7 @@ async def parse_apart(request_type: type[Request], raw: bytes, sandbox: Sandbox,
         try:
             wrong = await sandbox.run(CHECK_SECONDS, _check, request_type, raw, largest // BYTES_OF_A_VALUE)
         except SandboxLost:
-            raise TooMuchHeld(retry_after=1) from None
+            raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
         except SandboxExceeded as error:
             raise BodyTooLarge(f"The request cannot be read: {error}.") from None
         if wrong is not None:

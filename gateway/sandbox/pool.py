@@ -6,6 +6,7 @@ Threads are not enough: a regular expression or a parser in C keeps the interpre
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import resource
@@ -18,6 +19,8 @@ from typing import Any, ParamSpec, TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from gateway.recovery.guard import die_with
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +43,10 @@ class SandboxExceeded(Exception):
 
 
 class SandboxLost(SandboxExceeded):
-    """The function's process was killed from outside, again and again; later it may be carried out."""
+    """The function's process was lost, again and again, for another reason; later the function may be carried out."""
+
+    TOLD = "The process that looks at requests was lost; try again."
+    """To whoever sent the request."""
 
 
 class Piecewise:
@@ -107,7 +113,8 @@ class Sandbox:
                 except MemoryError:
                     raise SandboxExceeded(f"it needs more than {self._megabytes} MB of memory") from None
                 return result
-        raise SandboxLost("its process was killed again and again")
+        log.error("a child process was lost %d times in a row", _TRIES)
+        raise SandboxLost("its process was lost again and again")
 
     async def _call(self, seconds: float, *work: Any) -> Any:
         """The same in one child. Raises `BrokenProcessPool` when that was lost before it began."""

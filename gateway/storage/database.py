@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from gateway.secret_files import Secret, text_of
 from gateway.storage.driver_errors import DRIVER_ERRORS, translated, uncertain
 
 log = logging.getLogger(__name__)
@@ -72,22 +73,28 @@ class _Session(asyncpg.Connection):
                 end.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), int(params.server_settings[setting]))
 
 
-async def connect(url: str, *, name: str = "taskgate", alert: bool = False, **options: Any) -> asyncpg.Connection:
+async def connect(url: Secret, *, name: str = "taskgate", alert: bool = False, **options: Any) -> asyncpg.Connection:
     """A connection to the server that takes writes, among those in the URL; the caller closes it.
 
     `alert`: both ends notice within 3 s when the other one vanished, instead of 11. Options are those of
     `asyncpg.connect`. Raises `DatabaseUnavailable`.
     """
     with translated():
-        return await asyncpg.connect(url, **{**_session(url, name=name, alert=alert), **options})
+        return await _dial(url, **{**_session(name=name, alert=alert), **options})
 
 
-def _session(url: str, *, name: str, alert: bool) -> dict[str, Any]:
+async def _dial(url: Secret, **options: Any) -> asyncpg.Connection:
+    """A connection, with the secret as it is now."""
+    text = text_of(url)
+    # A standby refuses writes, and its reads are out of date.
+    target = None if "target_session_attrs=" in text else "read-write"
+    return await asyncpg.connect(text, **{"target_session_attrs": target, **options})
+
+
+def _session(*, name: str, alert: bool) -> dict[str, Any]:
     """The options of every connection."""
     return {
         "connection_class": _Session,
-        # A standby refuses writes, and its reads are out of date.
-        "target_session_attrs": None if "target_session_attrs=" in url else "read-write",
         # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
         "server_settings": {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)},
     }
@@ -110,7 +117,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: Secret,
         *,
         size: int = 10,
         acquire_timeout: float = 5.0,
@@ -123,7 +130,7 @@ class Database:
         self._timeout = acquire_timeout
         # Sooner than asyncpg gives up on its cancellation, and ends the connection without telling us.
         self._confirm = min(CONFIRM_SECONDS, statement_timeout / 2)
-        self._session = {**_session(url, name=name, alert=alert), "command_timeout": statement_timeout}
+        self._session = {**_session(name=name, alert=alert), "command_timeout": statement_timeout}
         self._pool: asyncpg.Pool | None = None
         self._opened = 0.0
         self._opening = asyncio.Lock()
@@ -137,7 +144,7 @@ class Database:
             if self._pool is None:
                 with translated():
                     self._pool = await asyncpg.create_pool(
-                        self.url,
+                        connect=self._dial,
                         min_size=1,
                         max_size=self._size,
                         timeout=self._timeout,
@@ -245,7 +252,11 @@ class Database:
         """A connection outside the pool, for LISTEN and session locks, with the same time limits; the caller closes
         it. Raises `DatabaseUnavailable`."""
         with translated():
-            return await asyncpg.connect(self.url, timeout=self._timeout, **self._session)
+            return await self._dial(timeout=self._timeout, **self._session)
+
+    async def _dial(self, *_dsn: object, **options: Any) -> asyncpg.Connection:
+        """Also the pool's way to a connection, to which it hands a DSN of its own: none."""
+        return await _dial(self.url, **options)
 
 
 def _terminate(connection: type_Connection) -> None:

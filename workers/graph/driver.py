@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from graphiti_core.driver.driver import GraphProvider
@@ -14,11 +15,13 @@ from graphiti_core.driver.neo4j_driver import Neo4jDriver
 from graphiti_core.graph_queries import get_fulltext_indices, get_range_indices
 from graphiti_core.models.edges.edge_db_queries import get_entity_edge_return_query
 from graphiti_core.models.nodes.node_db_queries import get_entity_node_return_query
-from neo4j import EagerResult
+from neo4j import AsyncGraphDatabase, EagerResult
+from neo4j.auth_management import AsyncAuthManagers
 from neo4j.exceptions import Neo4jError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from gateway.graph.address import GraphAddress
+from gateway.secret_files import Secret, text_of
 from workers.graph.group_lock import LOCK_CONSTRAINT, GroupLocks
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,12 @@ _WITHOUT_VECTORS = {
 }
 
 
+async def _auth(url: Callable[[], str]) -> tuple[str, str]:
+    """Asked for by the first connection, and again when the server refuses what was answered."""
+    address = GraphAddress.parse(url())
+    return address.user, address.password
+
+
 class GroupAwareDriver(Neo4jDriver):
     """A `Neo4jDriver` for workers.
 
@@ -45,9 +54,13 @@ class GroupAwareDriver(Neo4jDriver):
     graph can be used, and is tried again by the next task after a failure.
     """
 
-    def __init__(self, address: GraphAddress) -> None:
+    def __init__(self, url: Secret) -> None:
+        """Of a `url` that changes, user and password are followed; another server needs another driver."""
         self._building: asyncio.Task[None] | None = None
+        address = GraphAddress.parse(text_of(url))
         super().__init__(address.uri, address.user or None, address.password or None, address.database)
+        if callable(url):
+            self.client = AsyncGraphDatabase.driver(address.uri, auth=AsyncAuthManagers.basic(partial(_auth, url)))
         self.locks = GroupLocks(self.client, address.database)
         # Neo4j warns of every property that no node has yet, in each query of a young graph.
         logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)

@@ -25,8 +25,10 @@ from graphiti_core.nodes import EpisodeType, EpisodicNode
 from graphiti_core.search.search_utils import RELEVANT_SCHEMA_LIMIT
 from graphiti_core.utils.maintenance.edge_operations import extract_edges
 from graphiti_core.utils.maintenance.node_operations import extract_nodes
+from openai import AsyncOpenAI
 
-from gateway.graph.address import GraphAddress
+from gateway.graph.errors import GraphNotConfigured
+from gateway.secret_files import Secret, text_of
 from gateway.settings import Settings
 from workers.graph import community_detection, episodes
 from workers.graph.driver import GroupAwareDriver
@@ -146,11 +148,13 @@ def build_graphiti(settings: Settings) -> EpisodeGraphiti:
     Must be called in the event loop that uses it. Raises `GraphNotConfigured`, `GraphAddressInvalid` or
     `ModelsNotConfigured`.
     """
-    address = GraphAddress.parse(settings.graph_url)
+    if not settings.graph_url:
+        raise GraphNotConfigured
+    driver = GroupAwareDriver(settings.follow("graph_url"))
     community_detection.replace_graphitis_own()
     embedder = _build_embedder(settings)
     return EpisodeGraphiti(
-        graph_driver=GroupAwareDriver(address),
+        graph_driver=driver,
         llm_client=give_memory(_build_llm(settings)),
         embedder=embedder,
         cross_encoder=EmbeddingReranker(embedder),
@@ -171,9 +175,10 @@ def _build_llm(settings: Settings) -> LLMClient:
     if settings.llm_url is None:
         client: LLMClient = stand_ins(settings).language_model()
         return client
-    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key is not None else _NO_KEY
+    key = settings.follow("llm_api_key") if settings.llm_api_key is not None else _NO_KEY
     return OpenAIGenericClient(
-        LLMConfig(api_key=key, model=settings.llm_model, small_model=settings.llm_model, base_url=settings.llm_url),
+        LLMConfig(model=settings.llm_model, small_model=settings.llm_model, base_url=settings.llm_url),
+        client=_openai(key, settings.llm_url),
         structured_output_mode=settings.llm_structured_output,
     )
 
@@ -182,12 +187,21 @@ def _build_embedder(settings: Settings) -> EmbedderClient:
     if settings.embedder_url is None:
         client: EmbedderClient = stand_ins(settings).embedder(settings.embedder_dimensions)
         return client
-    key = settings.embedder_api_key.get_secret_value() if settings.embedder_api_key is not None else _NO_KEY
+    key = settings.follow("embedder_api_key") if settings.embedder_api_key is not None else _NO_KEY
     return OpenAIEmbedder(
         OpenAIEmbedderConfig(
-            api_key=key,
             embedding_model=settings.embedder_model,
             base_url=settings.embedder_url,
             embedding_dim=settings.embedder_dimensions,
-        )
+        ),
+        client=_openai(key, settings.embedder_url),
     )
+
+
+def _openai(key: Secret, url: str) -> AsyncOpenAI:
+    """Each request sends the key as it is then."""
+
+    async def current() -> str:
+        return text_of(key)
+
+    return AsyncOpenAI(api_key=current, base_url=url)

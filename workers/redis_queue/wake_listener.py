@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from redis.asyncio import Redis
@@ -29,7 +30,7 @@ class WakeListener:
     lost, tasks are only found later.
     """
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str | Callable[[], str], *, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
         self._woken = asyncio.Event()
@@ -51,7 +52,7 @@ class WakeListener:
         failures = 0
         while True:
             client = Redis.from_url(
-                self._url,
+                self._url() if callable(self._url) else self._url,
                 socket_timeout=None,
                 socket_connect_timeout=min(self._timeout, 2.0),
                 socket_keepalive=True,

@@ -44,7 +44,7 @@ class RedisQueueWorker:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         runner: TaskRunner,
         worker_id: str,
         slots: int | Slots,

@@ -26,12 +26,11 @@ def build_store(settings: Settings, database: Database, flags: FlagSource, *, un
 
 def build_api(settings: Settings) -> LaunchDarklyApi | None:
     """LaunchDarkly's REST API, with a token for it; None: there is none, or the flag is elsewhere."""
-    token = settings.launchdarkly_api_token
-    if token is None or settings.flag_owner != "launchdarkly":
+    if settings.launchdarkly_api_token is None or settings.flag_owner != "launchdarkly":
         return None
     return LaunchDarklyApi(
         settings.launchdarkly_api_url,
-        token.get_secret_value(),
+        settings.follow("launchdarkly_api_token"),
         project=settings.launchdarkly_project,
         environment=settings.launchdarkly_environment,
         flag_key=settings.flag_key,

@@ -11,6 +11,7 @@ import httpx
 
 from gateway.migration.flags.errors import FlagStoreUnavailable, StageChangeRefused
 from gateway.routing.flag_document import Json
+from gateway.secret_files import Secret, text_of
 
 #: Seconds that an answer may take; attempts of a request that LaunchDarkly failed at, and the pause after the first.
 PATIENCE: Final = 10.0
@@ -40,7 +41,7 @@ class LaunchDarklyApi:
     def __init__(
         self,
         url: str,
-        token: str,
+        token: Secret,
         *,
         project: str,
         environment: str,
@@ -104,7 +105,7 @@ class LaunchDarklyApi:
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         if (left := self._busy_until - self._clock()) > 0:
             raise _busy(left)
-        headers = {"Authorization": self._token, **options.pop("headers", {})}
+        headers = {"Authorization": text_of(self._token), **options.pop("headers", {})}
         async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE) as http:
             answer = await http.request(method, path, headers=headers, **options)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:

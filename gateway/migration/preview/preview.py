@@ -19,6 +19,7 @@ from gateway.routing.flag_document import Json
 from gateway.routing.overrides import load_overrides
 from gateway.routing.query import Scope
 from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
+from gateway.secret_files import Secret, text_of
 from gateway.storage.database import Database
 
 #: A preview may take so long by the clock, and use so much of a processor (seconds).
@@ -41,7 +42,7 @@ class Previews:
         plans: Plans,
         compiled: Compiled,
         *,
-        database_url: str,
+        database_url: Secret,
         inline_bytes: int,
     ) -> None:
         self._db = database
@@ -74,7 +75,7 @@ class Previews:
             async with asyncio.timeout(LONGEST_SECONDS):
                 version, document = await self._stages.document()
                 overrides = {row.scope: row.stage for row in await load_overrides(self._db)}
-                key, url = self._stages.flag_key, self._url
+                key, url = self._stages.flag_key, text_of(self._url)
                 question = Question(url, key, document, overrides, steps, hours, self._inline_bytes)
                 found: Found = await self._sandbox.run(PROCESSOR_SECONDS, look, question)
                 return {"flag_version": version, **found.view, "starts": await self._compiled.look(found.compile)}

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.migration.plans.document import MOST_BYTES, PlanName
+from gateway.migration.plans.document import PlanName
 from gateway.migration.stages.requests import Name, StageName
 
 #: A week, minute by minute, is what a preview holds in memory.
@@ -29,7 +29,7 @@ class ProposedChange(BaseModel):
     )
     unit: Literal["tenant", "task"] = Field("tenant", description="`percent`: of whole tenants, or of single tasks")
     plan: PlanName | None = Field(None, description="A plan that is stored, by its name")
-    document: Annotated[str, Field(max_length=MOST_BYTES)] | None = Field(None, description="A plan, as YAML or JSON")
+    document: str | None = Field(None, description="A plan, as YAML or JSON")
     hours: Hours = 24
 
     @model_validator(mode="after")

@@ -31,7 +31,10 @@ def served(serve_http: Any, database: Database) -> Any:
 
     def open_served(**settings: Any) -> Any:
         return serve_http(
-            build_gateway(Settings(database_url=database.url, grpc_enabled=False, **settings), engines={})
+            # At its end it waits no longer for bodies that do not come.
+            build_gateway(
+                Settings(database_url=database.url, grpc_enabled=False, drain_seconds=0.1, **settings), engines={}
+            )
         )
 
     return open_served

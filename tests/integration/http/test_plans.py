@@ -134,3 +134,20 @@ def test_a_new_plan_asks_for_what_it_needs(tmp_path: Path, monkeypatch: pytest.M
     nobody = cli.invoke(app, ["migration", "plan", "new", "--template", "pilot", *given[:6], "--tenants", ""])
     assert nobody.exit_code == 2
     assert "/waves" in nobody.output
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "validated"),
+    [
+        (b"name: " + b"x" * 1_000_001, YAML, 422),
+        (b'{"a": [' + b"1e15," * 190_000 + b"1]}", JSON, 200),  # longer as it is written anew
+        (b"[" * 500 + b"]" * 500, JSON, 422),
+    ],
+    ids=["large", "growing", "nested"],
+)
+async def test_documents_out_of_bounds(
+    admin: httpx.AsyncClient, body: bytes, headers: dict[str, str], validated: int
+) -> None:
+    answer = await admin.post(f"{PATH}/validate", content=body, headers=headers)
+    assert (answer.status_code, answer.json().get("valid", False)) == (validated, False)
+    assert (await admin.post(f"{PATH}/dry-run", content=body, headers=headers)).status_code == 422

@@ -59,6 +59,8 @@ def test_every_method_has_a_verb() -> None:
 
 
 async def test_every_method_by_every_role(face: Any, crowd: Any) -> None:
+    # Who may watch stages is told at once that the gateway ends.
+    face.gateway.stage_watch.end_streams()
     for name, verb in METHODS.items():
         for who in (*LEVELS, "reader"):
             # On the wire every call is a stream of requests and a stream of answers.

@@ -14,6 +14,8 @@ from contracts.least import least
 from gateway.dags.checking import CHECK_SECONDS, Checker, Source
 from gateway.dags.errors import MOST_FAULTS, DagInvalid
 from gateway.dags.limits import Limits
+from gateway.errors import TooMuchHeld
+from gateway.sandbox.pool import SandboxLost
 
 #: The loop of whoever asks is never held for longer than this (seconds), whatever is checked.
 LONGEST_HOLD = 0.05
@@ -88,3 +90,15 @@ async def test_a_check_that_takes_too_long_is_ended_and_the_next_one_works(
     monkeypatch.undo()
     checked = await checker.check(Source(b"nodes: {a: {type: t}}"), None, {}, None)
     assert checked.nodes == 1
+
+
+async def test_a_process_that_is_lost_is_no_fault_of_the_definition(
+    checker: Checker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> None:
+        raise SandboxLost
+
+    monkeypatch.setattr(checker._sandbox, "run", lost)
+    with pytest.raises(TooMuchHeld, match="The process that looks at requests was lost") as refused:
+        await checker.check(Source(b"nodes: {a: {type: t}}"), None, {}, None)
+    assert refused.value.retry_after == 1

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from gateway.sandbox.pool import Sandbox, SandboxExceeded
+from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
 
 
 @pytest_asyncio.fixture
@@ -83,7 +83,7 @@ async def test_a_call_whose_child_is_killed_is_made_again(sandbox: Sandbox, tmp_
 
 
 async def test_a_call_that_ends_every_child_is_given_up(sandbox: Sandbox) -> None:
-    with pytest.raises(SandboxExceeded, match="killed"):
+    with pytest.raises(SandboxLost, match="lost again and again"):
         await sandbox.run(10, signal.raise_signal, signal.SIGKILL)
     assert await sandbox.run(10, divmod, 7, 2) == (3, 1)
 

@@ -1,0 +1,111 @@
+"""Secrets by file: what is read at start-up, what is refused, and what is read later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.secret_files import text_of
+from gateway.settings import SECRETS, Settings, read_settings
+
+
+def test_these_settings_are_secrets() -> None:
+    assert {
+        "database_url",
+        "redis_url",
+        "graph_url",
+        "launchdarkly_sdk_key",
+        "launchdarkly_api_token",
+        "guardrail_webhook_secret",
+        "llm_api_key",
+        "embedder_api_key",
+        "api_key",
+    } == SECRETS
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_each_comes_by_file_and_follows_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(f"TASKGATE_{name.upper()}", raising=False)
+    monkeypatch.setenv(f"TASKGATE_{name.upper()}_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("first://value\n")
+    settings = read_settings()
+    secret = settings.follow(name)
+    assert text_of(secret) == "first://value"
+    assert "first://value" not in repr(settings) or name.endswith("_url")
+    replace(tmp_path / "secret", " second://longer-value ")
+    assert text_of(secret) == "second://longer-value"
+
+
+def test_the_scheme_of_the_database_is_asyncpgs_also_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKGATE_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TASKGATE_DATABASE_URL_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("postgresql+asyncpg://one/db")
+    settings = read_settings()
+    assert settings.database_url == "postgresql://one/db"
+    replace(tmp_path / "secret", "postgresql+asyncpg://second/db")
+    assert text_of(settings.follow("database_url")) == "postgresql://second/db"
+
+
+def test_what_cannot_be_read_later_leaves_the_last_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TASKGATE_LLM_API_KEY_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("sesame")
+    secret = read_settings().follow("llm_api_key")
+    (tmp_path / "secret").unlink()
+    assert text_of(secret) == "sesame"
+    replace(tmp_path / "secret", "")
+    assert text_of(secret) == "sesame"
+    said = [record.message for record in caplog.records]
+    assert [line.rpartition(": ")[2] for line in said] == ["No such file or directory", "it is empty"]
+    replace(tmp_path / "secret", "open")
+    assert text_of(secret) == "open"
+
+
+def test_a_value_that_was_given_in_code_is_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("redis://file")
+    assert Settings(redis_url="redis://code").follow("redis_url") == "redis://code"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "TASKGATE_REDIS_URL_FILE: {path} cannot be read: No such file or directory"),
+        (b"\n", "TASKGATE_REDIS_URL_FILE: {path} cannot be read: it is empty"),
+        (b"\xff\xfe", "TASKGATE_REDIS_URL_FILE: {path} cannot be read: it is not UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_read_at_first_is_one_line(
+    content: bytes | None,
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("TASKGATE_REDIS_URL", raising=False)
+    path = tmp_path / "secret"
+    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(path))
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit):
+        read_settings()
+    assert capsys.readouterr().err == f"taskgate: {complaint.format(path=path)}\n"
+
+
+def test_both_are_one_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://variable")
+    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    with pytest.raises(SystemExit):
+        read_settings()
+    said = "taskgate: TASKGATE_REDIS_URL and TASKGATE_REDIS_URL_FILE are both set: keep one of them\n"
+    assert capsys.readouterr().err == said
+
+
+def replace(path: Path, text: str) -> None:
+    """As a rotation does it: the new file takes the place of the old one at once."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)

@@ -83,8 +83,8 @@ class Access:
     ) -> None:
         """`enforce_legacy`: enforce roles and permissions on legacy endpoints; otherwise count violations there.
 
-        `failed_attempts` of an address in a minute are told what is wrong with the key; 0: any number. Without `sessions`
-        keys alone count.
+        `failed_attempts` of an address in a minute are told what is wrong with the key; 0: any number. Without
+        `sessions` keys alone count.
         """
         self._db = database
         self._is_shared = shared_default_group
@@ -185,7 +185,6 @@ class Access:
         asked = ASKED.get()
         if authorization or self._sessions is None or not asked.session_token_hash:
             return None
-        self._attempts.check(asked.address, asked.session_token_hash)
         session = await self._sessions.find(asked.session_token_hash)
         if session is None:
             self._attempts.failed(asked.address, asked.session_token_hash)

@@ -92,7 +92,7 @@ async def test_messages_under_an_unknown_key_are_not_read(served: Served, kind: 
 
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_messages_under_a_key_hold_a_bounded_amount(served: Served, kind: str) -> None:
-    """1 to 116 MB. Without the room of a key, twice as many grew it by 579 to 1,072 MB."""
+    """1 to 116 MB; without the room of a key 289 and more."""
     answers, megabytes = await growth(served, served.world.keys["bob"], kind)
     assert answers.total() == COUNT
     assert answers.keys() <= ANSWERS[kind], answers

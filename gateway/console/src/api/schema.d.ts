@@ -2232,7 +2232,7 @@ export interface paths {
         };
         /**
          * Get Readiness
-         * @description Whether the gateway can do its work, part by part. Only a database that is away makes it 503.
+         * @description Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
          *
          *     It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
          */
@@ -5544,6 +5544,11 @@ export interface components {
              * @description Tasks that come to Temporal with payloads too large for it: workers read them
              */
             by_reference: number;
+            /**
+             * Quotas
+             * @description What quotas would have refused or held, on whichever engine; at most 100
+             */
+            quotas: components["schemas"]["PreviewQuota"][];
             starts: components["schemas"]["PreviewStarts"];
             /**
              * Notes
@@ -5593,6 +5598,42 @@ export interface components {
              * @description Tasks of those whom the step concerns
              */
             recorded: number;
+        };
+        /**
+         * PreviewQuota
+         * @description A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal.
+         */
+        PreviewQuota: {
+            /** Tenant Id */
+            tenant_id: string;
+            /**
+             * Project Id
+             * @description Null: of the whole tenant
+             */
+            project_id: string | null;
+            /**
+             * Quota
+             * @enum {string}
+             */
+            quota: "queued" | "running" | "per_minute" | "bytes_per_day";
+            /** At Most */
+            at_most: number;
+            /**
+             * Most
+             * @description The most there were: waiting or running at once, in a minute, or bytes of a day
+             */
+            most: number;
+            /**
+             * Tasks
+             * @description Beyond it
+             */
+            tasks: number;
+            /**
+             * Effect
+             * @description What becomes of them
+             * @enum {string}
+             */
+            effect: "refused" | "held";
         };
         /**
          * PreviewReason
@@ -5976,13 +6017,14 @@ export interface components {
         /**
          * Readiness
          * @description `ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted.
+         *     `leaving`: the gateway was told to end; what is sent to it is still served.
          */
         Readiness: {
             /**
              * Status
              * @enum {string}
              */
-            status: "ready" | "degraded" | "unavailable";
+            status: "ready" | "degraded" | "unavailable" | "leaving";
             /** Version */
             version: string;
             database: components["schemas"]["Part"];
@@ -16276,6 +16318,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the page before; left out, the first page */
                 cursor?: string | null;
+                /** @description Only what came after the event with this id */
+                after?: number | null;
                 /** @description Actions that begin so: `key.` is all about keys */
                 action?: string | null;
                 /** @description By this user */
@@ -19480,7 +19524,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description The database is away; nothing can be accepted */
+            /** @description The database is away, or the gateway ends */
             503: {
                 headers: {
                     [name: string]: unknown;

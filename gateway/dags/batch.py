@@ -85,7 +85,8 @@ class Batch:
     tasks: list[NewTask] = field(default_factory=list)
     runs: list[ChildRun] = field(default_factory=list)
     timeouts: dict[str, float] = field(default_factory=dict)
-    again: list[str] = field(default_factory=list)
+    again: list[tuple[str, str | None, float | None]] = field(default_factory=list)
+    """Nodes of an earlier start: path, what its task waits for if it is no handler's, and how long (seconds)."""
     signals: list[str] = field(default_factory=list)
     """Nodes that wait for a signal, which may have come already."""
 

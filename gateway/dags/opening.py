@@ -159,7 +159,10 @@ class Opener:
         if known["verdict"] is not None:
             return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
         if known["again"]:
-            self.batch.again.append(path)
+            node = self._run.dag.definition.nodes[path.partition("[")[0]]
+            self.batch.again.append((path, _waits_for(node), _longest_wait(node)))
+            if node.signal is not None:
+                self.batch.signals.append(path)
             return ["o"]
         return [_ENDS.get(known["state"], "o")]
 
@@ -196,11 +199,11 @@ class Opener:
             task = self._task(task_id, RUN_TYPE, {"dag": self._subs[name].name}, node, path, dag_run_id=task_id)
         elif node.approval is not None:
             message = node.approval.message
-            task = self._task(task_id, APPROVAL_TYPE, {"message": message}, node, path, held="waits for approval")
+            task = self._task(task_id, APPROVAL_TYPE, {"message": message}, node, path)
         elif node.signal is not None:
             more["signal_name"] = node.signal.name
             self.batch.signals.append(path)
-            task = self._task(task_id, SIGNAL_TYPE, {"signal": node.signal.name}, node, path, held="waits for a signal")
+            task = self._task(task_id, SIGNAL_TYPE, {"signal": node.signal.name}, node, path)
         else:
             assert node.type is not None
             task = self._task(task_id, node.type, payload, node, path)
@@ -242,9 +245,7 @@ class Opener:
     def _task(
         self, task_id: str, task_type: str, payload: dict[str, Any], node: Node, path: str, **more: Any
     ) -> NewTask:
-        run = self._run
-        wait = node.approval or node.signal
-        limit = None if wait is None else wait.timeout_seconds
+        run, limit = self._run, _longest_wait(node)
         return NewTask(
             task_type=task_type,
             group_id=run.group_id,
@@ -258,7 +259,7 @@ class Opener:
             retry=_retry(node.retry),
             expires_at=None if limit is None else datetime.now(UTC) + timedelta(seconds=limit),
             dag_run_id=more.get("dag_run_id", run.run_id),
-            held=more.get("held"),
+            held=_waits_for(node) if task_type in (APPROVAL_TYPE, SIGNAL_TYPE) else None,
             trace=run.trace,
             task_id=task_id,
         )
@@ -288,6 +289,19 @@ def undo_node(
     """The positions whose undoing began, and what is to be written."""
     begun = [p for p in positions if opener.undo(name, p, None if p is None else items[p])]
     return begun, opener.batch
+
+
+def _waits_for(node: Node) -> str | None:
+    """What stands in `held` of a task that is no handler's."""
+    if node.approval is not None:
+        return "waits for approval"
+    return None if node.signal is None else "waits for a signal"
+
+
+def _longest_wait(node: Node) -> float | None:
+    """Seconds until such a task expires; None: never."""
+    wait = node.approval or node.signal
+    return None if wait is None else wait.timeout_seconds
 
 
 def _retry(retry: Retry | None) -> RetryOverride | None:

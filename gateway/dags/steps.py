@@ -195,7 +195,7 @@ class DagSteps:
             for child in batch.runs:
                 await db.execute(SQL.add_run, *child.row_in(run))
             if batch.again:
-                await db.fetch(SQL.reopen, run.run_id, batch.again)
+                await db.fetch(SQL.reopen, run.run_id, *(list(column) for column in zip(*batch.again, strict=True)))
 
         async def after(db: type_Connection) -> None:
             if batch.timeouts:

@@ -111,19 +111,21 @@ UPDATE taskgate.dispatch d SET timeout_seconds = t.seconds
 FROM unnest($1::text[], $2::float8[]) AS t (task_id, seconds) WHERE d.task_id = t.task_id
 
 -- name: reopen
--- Tasks of an earlier start of the run, wanted again.
+-- Tasks of an earlier start of the run, wanted again. $3: what they wait for, if they are no handler's; $4: how long (seconds).
 WITH wanted AS (
     UPDATE taskgate.dag_node n SET again = false, told = false, told_at = NULL
-    WHERE n.run_id = $1 AND n.path = ANY ($2::text[]) AND n.again
-    RETURNING n.task_id
+    FROM unnest($2::text[], $3::text[], $4::float8[]) AS g (path, held, seconds)
+    WHERE n.run_id = $1 AND n.path = g.path AND n.again
+    RETURNING n.task_id, g.held, g.seconds
 ), over AS (
-    SELECT d.task_id FROM taskgate.dispatch d JOIN wanted w ON w.task_id = d.task_id
+    SELECT d.task_id, w.held, w.seconds FROM taskgate.dispatch d JOIN wanted w ON w.task_id = d.task_id
     WHERE d.state IN ('completed', 'failed', 'stopped')
     ORDER BY d.task_id FOR UPDATE OF d
 ), opened AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
-        claimed_at = NULL, queued_at = NULL, expires_at = NULL, wanted_backend = NULL
+        claimed_at = NULL, queued_at = NULL, expires_at = now() + make_interval(secs => over.seconds), held = over.held,
+        wanted_backend = NULL
     FROM over WHERE d.task_id = over.task_id
     RETURNING d.task_id
 )

@@ -96,7 +96,7 @@ DELETE FROM taskgate.payload_edit WHERE edited_at < now() - make_interval(days =
 -- name: states
 -- Where dead tasks stand, in no order, for the choice of a backend.
 SELECT l.id, l.kind, l.state, l.closed_at, d.state AS dispatch_state, d.tenant_id, d.project_id, d.task_type, d.user_id,
-       d.group_id, n.plan, t.status AS log_status
+       d.dag_run_id, d.group_id, n.plan, t.status AS log_status
 FROM taskgate.dead_letter l
 LEFT JOIN taskgate.dispatch d ON d.task_id = l.id
 LEFT JOIN task_logs t ON t.id = l.id

@@ -24,6 +24,7 @@ from gateway.submission.new_task import MARK
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL, ChangeNotifier
 from gateway.tasks.payload import decode_payload, encode_json
 from gateway.tasks.queries.dispatch_view import DispatchView
+from gateway.tasks.run_type import BUILT_IN
 
 UNIQUE = "Another active task has the unique key of this one"
 GONE = "The task's row in task_logs is gone, or was changed by somebody else"
@@ -187,6 +188,8 @@ class Redriver:
             return _closed(row)
         if row["dispatch_state"] is None or row["log_status"] not in ("FAILED", "STOPPED"):
             return RedriveBlocked(GONE)
+        if row["task_type"].startswith(BUILT_IN) and row["dag_run_id"] not in (None, row["id"]):
+            return RedriveBlocked(f"This is a node of the DAG run {row['dag_run_id']}: retry that run")
         return check_backend(self._router, row, row["id"], options.backend)
 
     async def _edit(self, db: type_Connection, row: Any, edit: Edit, actor: str) -> list[str]:

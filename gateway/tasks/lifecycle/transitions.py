@@ -241,8 +241,12 @@ class Transitions:
             row = await db.fetchrow(SQL.lock_log, task_id)
             if row is None:
                 raise TaskNotFound
-            is_part_of_forgotten = dispatch is None and (row["task_type"] or "").startswith(BUILT_IN)
-            if is_part_of_forgotten or row["status"] not in ("FAILED", "STOPPED"):
+            if (row["task_type"] or "").startswith(BUILT_IN):
+                if dispatch is None:  # a part of a run that is forgotten
+                    raise TaskNotRetryable
+                if (run := dispatch["dag_run_id"]) not in (None, task_id):
+                    raise TaskNotRetryable(f"This is a node of the DAG run {run}: only that run can be retried")
+            if row["status"] not in ("FAILED", "STOPPED"):
                 raise TaskNotRetryable
             tenant, project = await self._legacy_owner(db, task_id)
             await db.execute(

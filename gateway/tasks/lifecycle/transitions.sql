@@ -208,7 +208,7 @@ WHERE NOT a.is_counted AND a.worker_id = $1 AND d.worker_id = $1 AND d.state = '
 
 -- name: lock_task
 -- Both rows of a task, locked, dispatch first.
-SELECT state, backend, epoch, attempt, tenant_id, cancel_epoch FROM taskgate.dispatch WHERE task_id = $1 FOR UPDATE
+SELECT state, backend, epoch, attempt, tenant_id, cancel_epoch, dag_run_id FROM taskgate.dispatch WHERE task_id = $1 FOR UPDATE
 
 -- name: lock_log
 SELECT status, group_id, task_type, payload::text AS payload, started_at, worker_id, stopped_at

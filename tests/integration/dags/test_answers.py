@@ -32,6 +32,16 @@ async def test_approval_first_answer_counts(dags: Dags) -> None:
     document = await dags.ended(run_id)
     assert document["status"] == "failed"
     assert "too early" in document["error"]
+    # No handler would take it: it is a question to people, which only the run asks again.
+    task_id = nodes(document)["ok"]["task_id"]
+    refused = await dags.world.client(dags.home.owner).post(f"/api/v1/tasks/{task_id}/retry")
+    assert (refused.status_code, run_id in refused.json()["detail"]) == (400, True), refused.text
+    refused = await dags.world.client(dags.home.owner).post(f"/gateway/v1/dead-letters/{task_id}/redrive", json={})
+    assert (refused.status_code, run_id in refused.json()["detail"]) == (409, True), refused.text
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    await dags.until(run_id, "ok", "waiting")
+    await dags.post(f"{run_id}/nodes/ok/approve", {"approved": True})
+    assert (await dags.ended(run_id))["status"] == "completed"
 
 
 async def test_signals_before_and_after_their_node_waits(dags: Dags) -> None:
@@ -55,6 +65,20 @@ outputs: {{early: "${{ nodes.early.result }}", late: "${{ nodes.late.result.n }}
     assert (await dags.post(f"{run_id}/signals/late", {"n": 3})).json() == {"nodes": ["late"]}
     assert (await dags.ended(run_id))["result"] == {"early": "soon", "late": 3}
     assert (await dags.post(f"{run_id}/signals/late", {})).status_code == 409
+
+
+async def test_a_signal_that_did_not_come_is_waited_for_again(dags: Dags) -> None:
+    await dags.apply(
+        "impatient",
+        "nodes: {late: {signal: {name: late, timeout_seconds: 3}}}\noutputs: {n: '${ nodes.late.result.n }'}",
+    )
+    run_id = await dags.start("impatient")
+    assert (await dags.ended(run_id))["status"] == "failed"
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    node = await dags.until(run_id, "late", "waiting")
+    assert node["waits_for"] == "waits for a signal"
+    assert (await dags.post(f"{run_id}/signals/late", {"n": 3})).json() == {"nodes": ["late"]}
+    assert (await dags.ended(run_id))["result"] == {"n": 3}
 
 
 async def test_cancel_and_skip(dags: Dags) -> None:

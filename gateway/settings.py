@@ -218,7 +218,7 @@ class Settings(BaseSettings):
     drain_quiet_hours: float = Field(
         25.0,
         gt=0,
-        description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; longer than the longest pause of a producer",
+        description="Redis is safe to switch off when no producer or worker past the gateway was seen for so long; set it longer than any producer's longest pause",
     )
     rehearsal_waiting: int = Field(
         10_000,
@@ -241,7 +241,7 @@ class Settings(BaseSettings):
     parity_days: float = Field(
         14.0,
         ge=2,
-        description="Sums of what ended are kept for so long: a tenant's parity compares with them after its move",
+        description="Days for which sums of ended tasks are kept, for parity",
     )
     guardrail_days: int = Field(365, ge=1, le=3650, description="How long the history of guardrails is kept")
     reconcile_seconds: float = Field(
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         15.0,
         gt=0,
-        description="Hangs: a process that did not renew its lease for this long is lost",
+        description="A process that has not renewed its lease for this long (it hangs) is lost",
     )
     lease_grace_seconds: float = Field(
         0.3,
@@ -339,7 +339,7 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         le=120,
-        description="Look-up of a receiver's name at most; part of `callback_timeout_seconds`, not added to it",
+        description="Longest DNS look-up of a receiver; part of `callback_timeout_seconds`, not added to it",
     )
     callback_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Longest attempt to send a callback")
     guardrail_webhook_url: str | None = Field(

@@ -37,7 +37,7 @@ NO_TENANT = "You do not have access to this tenant"
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A caller, and where what it asks for belongs.
+    """A caller, and the tenant and project of its request.
 
     `own_group`: the group of its tasks without a project. `project_role` is the caller's role in the named project:
     `owner`, `admin`, `member`, `viewer`; None when it has none of its own there (it may still belong to the project's

@@ -16,7 +16,7 @@ MOST_KEYS: Final = 10_000
 
 
 class FailedAttempts:
-    """An address has `most` failed attempts a minute (0: any number); the answers to more say no more than that.
+    """An address has `most` failed attempts a minute (0: any number); further ones are told only "too many".
 
     It never refuses a valid key: many clients can share one address, that of their proxy or NAT. What it bounds is
     the load: keys from an address that has no attempt left, and that were not valid here before, are looked up slowly.

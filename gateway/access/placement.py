@@ -39,8 +39,8 @@ class Only:
 class Caller:
     """An authenticated user; `is_admin` is the system administrator of contract §1, who sees every tenant.
 
-    `rights` are what it may do with what it asks for; None: that was decided before, or is not to be refused.
-    `only`: its key is for nothing else; `belongs_to` is in it already. `session_id`: it is signed in with that key.
+    `rights` are what it may do with what it asks for; None: already checked, or not enforced.
+    `only`: the scope of its key; `belongs_to` is already limited to it. `session_id`: it is signed in with that key.
     """
 
     user_id: str

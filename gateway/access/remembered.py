@@ -1,4 +1,4 @@
-"""Lets those who asked before ask again while PostgreSQL is away: for scrapes, which are wanted most then."""
+"""Accepts recently verified keys while PostgreSQL is away, so that metrics can still be scraped."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def level_of(role: str | None) -> Level:
 class Rights:
     """Roles applied to the verb of a request.
 
-    `refused`: is called for what the rules refuse, and no error is raised.
+    `refused`: if given, it is called instead of raising `Forbidden`.
     """
 
     verb: Verb

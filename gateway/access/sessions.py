@@ -20,7 +20,7 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.access", "sessions.sql")
 
-#: A use is stored when the last one that was is older than this part of the idle time.
+#: A use is stored only if the last stored one is older than this part of the idle time.
 _NOTED_PART: Final = 20
 
 

@@ -200,7 +200,7 @@ class Asked:
     """A rule would have refused it, and that was counted: once, however often the request asks who calls."""
 
 
-#: What the request asks for that is being answered. The faces set it before anything asks who calls.
+#: What the present request asks for. The faces set it before anything asks who calls.
 ASKED: ContextVar[Asked] = ContextVar("asked")
 
 

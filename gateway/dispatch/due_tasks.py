@@ -1,4 +1,4 @@
-"""Which due tasks are taken next: by their time, or tenants in turn while there are more than one look takes."""
+"""Which due tasks are taken next: by their time, or tenant by tenant while more are due than one look takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.storage.database import type_Connection
 
 #: Rows of one look, at most.
 MOST = 100
-#: The same while new tasks come, which a look delays at each of their steps.
+#: The same while new tasks arrive, because each look delays them.
 MOST_SHARED = 8
 #: Rows of a look while a lane is full, at least: most tasks of a crowd wait for it, and are marked so once.
 FEWEST_BESIDE = 32
@@ -40,7 +40,7 @@ class Look:
     full: list[str]
     """Backends that have enough to do; tasks that are marked as waiting for them are passed over."""
     room: Mapping[str, int]
-    """How many each other backend takes. A look ends when it has so many that are marked as waiting for one of them."""
+    """How many each other backend takes. A look ends when it has that many tasks marked for one backend."""
     ready: list[str]
     """Backends whose unconfirmed starts may be repeated now."""
     guarded: list[str]

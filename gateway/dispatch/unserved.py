@@ -15,7 +15,7 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.dispatch", "unserved.sql")
 
-#: How the types of tasks begin that every worker of their backend takes: runs of DAGs, and nodes that wait for people.
+#: Prefix of types that every worker of the backend takes: runs of DAGs, and nodes that wait for people.
 OWN_TYPES = "taskgate."
 #: Legacy workers hold no lease. A task that is on Redis for so long (seconds) is one that they do not take either.
 LEGACY_SECONDS = 60.0

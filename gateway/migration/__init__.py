@@ -1,1 +1,1 @@
-"""How a move from Redis to Temporal is known to be safe."""
+"""The move from Redis to Temporal: stages, plans, guardrails, and the proof that it is safe."""

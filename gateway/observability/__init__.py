@@ -1,1 +1,1 @@
-"""Metrics for monitoring."""
+"""Metrics, traces and logs."""

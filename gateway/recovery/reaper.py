@@ -21,7 +21,7 @@ from gateway.tasks.lifecycle.transitions import ChangeNotifier
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "reaper.sql")
 
-#: A renewal is due every three seconds. After this time without one, the process counts as silent (seconds).
+#: A renewal is due every three seconds. After this time without one, the reaper watches the process (seconds).
 LATE_SECONDS = 4.0
 #: After a longer gap between two looks, counting starts again, because renewals may have been missed (seconds).
 GAP_SECONDS = 1.0

@@ -15,7 +15,7 @@ export const shellTexts = catalogue({
     theme: "Theme",
     light: "Light",
     dark: "Dark",
-    system: "As the system",
+    system: "Same as system",
     language: "Language",
     signOut: "Sign out",
     signOutEverywhere: "Sign out everywhere",
@@ -25,7 +25,7 @@ export const shellTexts = catalogue({
     unreachable: "The gateway does not answer.",
     retry: "Try again",
     nowhere: "There is no page here",
-    nowhereHelp: "Perhaps the address is of an older version, or your key does not permit this page.",
+    nowhereHelp: "The address may be from an older version, or your key does not permit this page.",
     toStart: "Go to the first page",
   },
   zh: {

@@ -49,7 +49,8 @@ async def working(worker: Worker, database: Database) -> AsyncIterator[None]:
         yield
     finally:
         worker.stopping.set()
-        await running
+        async with asyncio.timeout(PATIENCE):  # without PostgreSQL it would drain for ever
+            await running
 
 
 @pytest.fixture(params=["redis", "temporal"])

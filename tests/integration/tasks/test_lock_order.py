@@ -99,7 +99,12 @@ CASES: dict[str, Callable[[], Case]] = {
         DEAD_LETTERS.redrive, (DOWNWARDS, [0.0] * len(IDS), None), {"state": "failed"}, {"status": "FAILED"}
     ),
     "stop_nodes": lambda: Case(STEPS.stop_nodes, ("run", "why", "channel")),
-    "reopen": lambda: Case(STEPS.reopen, ("run", DOWNWARDS), {"state": "failed"}, {"status": "FAILED"}),
+    "reopen": lambda: Case(
+        STEPS.reopen,
+        ("run", DOWNWARDS, [None] * len(IDS), [None] * len(IDS)),
+        {"state": "failed"},
+        {"status": "FAILED"},
+    ),
 }
 
 
@@ -132,11 +137,12 @@ async def insert(db: Database, table: str, values: dict[str, Any]) -> None:
     await db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
 
 
-async def until_it_waits(database: Database, pid: int) -> None:
+async def until_it_waits(database: Database, pid: int, change: asyncio.Task[Any]) -> None:
     """For the lock of a row."""
     waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
     async with asyncio.timeout(10):
         while not await database.fetchval(waits, pid):
+            assert not change.done(), await change
             await asyncio.sleep(0.01)
 
 
@@ -152,7 +158,7 @@ async def test_who_waits_for_the_first_holds_none_of_the_others(
     async with database.transaction() as first:
         await first.execute(lock, IDS[:1])
         change = asyncio.create_task(changing.fetch(case.sql, *case.arguments))
-        await until_it_waits(database, changing.get_server_pid())
+        await until_it_waits(database, changing.get_server_pid(), change)
         async with database.transaction() as others:
             free = [row[0] for row in await others.fetch(f"{lock} SKIP LOCKED", IDS)]
         assert free == IDS[1:]

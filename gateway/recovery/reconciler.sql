@@ -1,5 +1,6 @@
 -- Merges changes of `task_logs` that others made. Our own transitions change both tables in one statement, so any difference
--- between them comes from somebody else: an unmodified legacy worker, or a person.
+-- between them comes from somebody else: an unmodified legacy worker, or a person. Both rows are locked, so that a transition
+-- that is committed while the statement waits is seen in both: with one locked, the other would be the one from before it.
 
 -- name: merge_started
 -- A legacy worker took the task from Redis: it runs, under the legacy worker's name. $2: seconds to look back, null = all.
@@ -9,7 +10,7 @@ WITH begun AS (
     WHERE d.phase = 'open' AND d.state IN ('starting', 'queued') AND d.backend = ANY($1::text[])
       AND t.status = 'PROCESSING' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL
       AND ($2::float8 IS NULL OR t.started_at > now() - make_interval(secs => $2))
-    ORDER BY d.task_id FOR UPDATE OF d
+    ORDER BY d.task_id FOR UPDATE OF d, t
 ), started AS (
     UPDATE taskgate.dispatch d
     SET state = 'running', worker_id = t.worker_id, claimed_at = t.started_at, attempt = d.attempt + 1, owner_id = NULL
@@ -31,7 +32,7 @@ WITH over AS (
     WHERE d.phase = 'open' AND d.backend = ANY($1::text[])
       AND t.status IN ('COMPLETED', 'FAILED')
       AND ($2::float8 IS NULL OR t.completed_at > now() - make_interval(secs => $2))
-    ORDER BY d.task_id FOR UPDATE OF d
+    ORDER BY d.task_id FOR UPDATE OF d, t
 ), ended AS (
     UPDATE taskgate.dispatch d
     SET state = lower(t.status), finished_at = COALESCE(t.completed_at, now()), owner_id = NULL,
@@ -57,7 +58,7 @@ WITH pushed AS (
     SELECT d.task_id, t.worker_id
     FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
     WHERE t.status = 'PENDING' AND d.phase = 'open' AND d.state IN ('queued', 'running') AND d.backend = ANY($1::text[])
-    ORDER BY d.task_id FOR UPDATE OF d
+    ORDER BY d.task_id FOR UPDATE OF d, t
 ), again AS (
     UPDATE taskgate.dispatch d
     SET state = 'queued', worker_id = NULL, queued_at = now(), attempt = d.attempt + CASE WHEN d.state = 'queued' THEN 1 ELSE 0 END
@@ -80,7 +81,7 @@ WITH late AS (
     SELECT t.id, d.finished_at FROM task_logs t JOIN taskgate.dispatch d ON d.task_id = t.id
     WHERE d.state = 'stopped' AND d.finished_at > now() - interval '2 hours'
       AND (t.status <> 'FAILED' OR t.stopped_at IS NULL)
-    ORDER BY t.id FOR UPDATE OF t
+    ORDER BY t.id FOR UPDATE OF d, t
 )
 UPDATE task_logs t
 SET status = 'FAILED', error_message = 'Task stopped by user', completed_at = late.finished_at, stopped_at = late.finished_at
@@ -94,7 +95,7 @@ WITH begun AS (
     SELECT t.id, d.finished_at FROM task_logs t JOIN taskgate.dispatch d ON d.task_id = t.id
     WHERE d.state = 'completed' AND d.finished_at > now() - interval '2 hours'
       AND t.status IN ('PENDING', 'PROCESSING') AND ($1 OR t.status = 'PENDING' OR t.started_at IS NOT NULL)
-    ORDER BY t.id FOR UPDATE OF t
+    ORDER BY t.id FOR UPDATE OF d, t
 )
 UPDATE task_logs t
 SET status = 'COMPLETED', completed_at = begun.finished_at, error_message = NULL

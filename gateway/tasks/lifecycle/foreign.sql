@@ -14,11 +14,13 @@ WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL
 
 -- name: adopt
 -- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
--- A row that says it is finished or stopped is not adopted (R9).
+-- A row that says it is finished or stopped is not adopted (R9). The producer's own row is reserved with it (R2): with PENDING
+-- beside a queued task it would look as if a legacy recovery loop had put the task back.
 WITH log AS (
-    INSERT INTO task_logs (id, group_id, task_type, status, created_at, retry_count, payload, progress)
+    INSERT INTO task_logs AS t (id, group_id, task_type, status, created_at, retry_count, payload, progress)
     VALUES ($1, $2, $3, 'PROCESSING', now(), 0, $4::json, 0)
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT (id) DO UPDATE SET status = 'PROCESSING', started_at = NULL, worker_id = NULL
+    WHERE t.status = 'PENDING' AND NOT EXISTS (SELECT FROM taskgate.dispatch d WHERE d.task_id = $1)
 ), known AS (
     SELECT t.group_id, t.created_at, t.status,
            COALESCE(p1.tenant_id, p2.tenant_id) AS project_tenant

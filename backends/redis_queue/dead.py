@@ -13,7 +13,12 @@ from backends.redis_queue import wire
 from backends.redis_queue.link import Link
 
 SHOWN_BYTES = 64 * 1024
-"""How much is kept of a payload that is too large to be read; all others are kept whole."""
+"""How much an entry shows of a payload that is too large to be read; the whole is in `taskgate:dead:large`."""
+
+
+def with_place(reason: str, name: str) -> str:
+    """The reason of an entry that shows a part only, with the command that reads the whole."""
+    return f"{reason}; whole: HGET {wire.DEAD_LARGE} {name}"
 
 
 def entry(reason: str, group: bytes, payload: bytes, size: int) -> str:

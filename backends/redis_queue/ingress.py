@@ -90,9 +90,12 @@ class Ingress:
         await self._link.run(scripts.SETTLE, collected.entry_id, "drop")
 
     async def set_aside(self, collected: Collected, reason: str) -> None:
-        """Move it to the dead list."""
+        """Move it to the dead list; a payload that is too large stays whole in the hash `taskgate:dead:large`."""
+        is_cut = collected.size > len(collected.payload)
+        if is_cut:
+            reason = dead.with_place(reason, collected.entry_id)
         entry = dead.entry(reason, collected.group, collected.payload, collected.size)
-        await self._link.run(scripts.SETTLE, collected.entry_id, "dead", entry)
+        await self._link.run(scripts.SETTLE, collected.entry_id, "dead", entry, int(is_cut))
 
     async def put_back(self, collected: Collected) -> None:
         """Make it the next of its group again."""

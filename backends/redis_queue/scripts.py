@@ -21,6 +21,7 @@ _KEYS = {
     "emptied": wire.EMPTIED,
     "dead": wire.DEAD,
     "collected": wire.COLLECTED,
+    "dead_large": wire.DEAD_LARGE,
     "incarnation": wire.INCARNATION,
     "wake": wire.WAKE,
     "order": wire.ORDER,

@@ -94,9 +94,12 @@ class Inbox:
         await self._finish(offer, release, "drop")
 
     async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:
-        """Move what is no task to the dead list."""
+        """Move what is no task to the dead list; one too large stays whole in the hash `taskgate:dead:large`."""
+        is_cut = offer.size > len(offer.payload)
+        if is_cut:
+            reason = dead.with_place(reason, offer.digest)
         entry = dead.entry(reason, offer.group, offer.payload, offer.size)
-        await self._walk(scripts.SET_ASIDE, offer, release, entry)
+        await self._walk(scripts.SET_ASIDE, offer, release, entry, int(is_cut))
 
     async def give_back_others(self, mine: Iterable[Offer]) -> int:
         """Put back payloads that Redis believes this worker holds and it does not; returns how many.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -56,13 +57,16 @@ async def test_what_is_no_task(producer, bridge, tasks, raw, reason):
 
 
 async def test_fifty_megabytes(producer, bridge, tasks):
-    await producer.push_raw("p-moved", json.dumps({**TASK, "content": "x" * 50_000_000}).encode())
+    raw = json.dumps({**TASK, "content": "x" * 50_000_000}).encode()
+    await producer.push_raw("p-moved", raw)
     behind = await producer.push()
     await bridge.tick()
     assert await tasks.adopted() == [behind["task_id"]]
     [reason] = await producer.dead()
-    assert reason.startswith("too large")
     assert await producer.queue.memory_usage("taskgate:dead") < 1_000_000
+    size, place = re.fullmatch(r"too large: (\d+) bytes; whole: HGET taskgate:dead:large (\w+)", reason).groups()
+    assert await producer.queue.hget("taskgate:dead:large", place) == raw
+    assert int(size) == len(raw)
 
 
 async def test_five_megabytes_are_none_too_many(producer, bridge, tasks):

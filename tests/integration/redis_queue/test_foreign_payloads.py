@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 
@@ -67,7 +68,10 @@ async def test_a_payload_beyond_the_limit_is_never_read_whole(
     worker = await start_worker(max_payload_bytes=100_000)
     assert (await worker.run_next()).task_id == start.ref.task_id
     entry = json.loads(await redis.lindex(wire.DEAD, 0))
-    assert (entry["reason"], entry["bytes"]) == ("too large", len(huge))
+    place = hashlib.sha1(huge, usedforsecurity=False).hexdigest()
+    assert entry["reason"] == f"too large; whole: HGET taskgate:dead:large {place}"
+    assert entry["bytes"] == len(huge)
+    assert await redis.hget(wire.DEAD_LARGE, place) == huge
     assert base64.b64decode(entry["payload"]) == huge[: 64 * 1024]
 
 

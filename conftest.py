@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import hypothesis
@@ -14,6 +15,9 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.database_stock import DatabaseStock
+from gateway.app import create_app
+from gateway.bootstrap import build_gateway
+from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
@@ -58,6 +62,12 @@ def pytest_collection_finish() -> None:
     """The garbage collector passes over modules and thousands of tests, which live as long as the process."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def openapi_document() -> dict[str, Any]:
+    """What every gateway answers as its OpenAPI document, made once (it takes a second); nobody changes it."""
+    return create_app(build_gateway(Settings(), engines={})).openapi()
 
 
 @pytest_asyncio.fixture(scope="session")

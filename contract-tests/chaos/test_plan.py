@@ -18,6 +18,7 @@ from checker import check
 from clients import Clients
 from evidence import history_of, settle
 from moves import BASELINE, BRITTLE, WORSE, Moves
+from workers.testing.waiting import eventually
 from world import TENANTS, World
 
 PATH = "/gateway/v1/migration/plans/spring"
@@ -53,9 +54,7 @@ class Scene:
         return found
 
     async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-        async with asyncio.timeout(seconds):
-            while not await holds():
-                await asyncio.sleep(0.2)
+        await eventually(holds, within=seconds, pause=0.2)
 
     async def until_state(self, *states: str, seconds: float = 60) -> dict[str, Any]:
         plan: dict[str, Any] = {}

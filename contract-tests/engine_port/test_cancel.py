@@ -9,7 +9,8 @@ import pytest
 from backends.port import Capability, WorkflowEnginePort, WorkflowState
 from workers.outcome import Completed, Stopped
 from workers.testing.harness import EngineHarness
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def test_a_waiting_task_is_taken_out(harness: EngineHarness, engine: WorkflowEnginePort) -> None:

@@ -9,7 +9,8 @@ import pytest
 from backends.port import WorkflowEnginePort, WorkflowState
 from workers.outcome import Completed, Failed
 from workers.testing.harness import EngineHarness
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def test_an_incarnation_stays(harness: EngineHarness, engine: WorkflowEnginePort) -> None:

@@ -7,7 +7,8 @@ import pytest
 from backends.port import Capability, WorkflowEnginePort, WorkflowState
 from workers.outcome import Completed
 from workers.testing.harness import EngineHarness
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 pytestmark = pytest.mark.needs(Capability.REQUEUE)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowState
 from workers.outcome import Completed, Failed, Outcome, Stopped
 from workers.testing.harness import EngineHarness
-from workers.testing.starts import eventually, new_start, next_epoch
+from workers.testing.starts import new_start, next_epoch
+from workers.testing.waiting import eventually
 
 
 async def _state(engine: WorkflowEnginePort, ref: WorkflowRef) -> WorkflowState | None:

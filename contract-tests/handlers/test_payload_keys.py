@@ -17,7 +17,7 @@ from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import World
 from gateway.routing.stages import Stage
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 #: Of every payload (contract §5).
 ALL = {"task_type", "task_id", "timestamp"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +10,12 @@ import pytest
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, World
+from workers.testing.waiting import eventually
 
 
 async def until(world: World, task_id: str, is_so: Callable[[Any], bool]) -> None:
     """Return once the dispatch row of the task says so."""
-    async with asyncio.timeout(PATIENCE):
-        while not is_so(await world.dispatch(task_id)):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: world.dispatch(task_id), is_so, within=PATIENCE)
 
 
 async def ran_once(world: World, task_ids: list[str]) -> None:

@@ -14,7 +14,8 @@ from backends.redis_queue.engine import RedisQueueEngine
 from legacy_system import EXAMPLES, LegacyProducer
 from workers.outcome import Completed, Failed, Refused
 from workers.testing.redis_worker import RedisWorkerBench
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def _nothing_left(redis: Redis) -> bool:

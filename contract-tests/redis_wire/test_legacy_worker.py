@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from backends.port import WorkflowStart, WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from legacy_system import EXAMPLES, LegacyProducer, LegacyWorkerProcess, read_effects
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 from gateway.tasks.lifecycle.release import release
 from legacy_system import LegacyWorkerProcess, read_effects
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 
 @pytest_asyncio.fixture

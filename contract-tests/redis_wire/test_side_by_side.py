@@ -14,7 +14,8 @@ from backends.redis_queue.engine import RedisQueueEngine
 from legacy_system import LegacyProducer, LegacyWorkerProcess, read_effects
 from workers.outcome import Assignment, Completed, Outcome
 from workers.redis_queue.worker import RedisQueueWorker
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 class _Recorder:

@@ -194,6 +194,9 @@ class Lease:
         if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
             if self._locked is me:
                 await connection.execute(SQL.end_previous, LOCK_CLASS, me.lock_key)
+            else:
+                # Somebody drew the same number, or a session of ours has it whose answer never came: we cannot tell.
+                self._identity = me.anew()
             return
         self._locked = me
         asked = clock()

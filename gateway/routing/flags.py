@@ -169,7 +169,7 @@ class FlagSource:
         if self.is_remote:
             return str(flag.version)
         if self._table is not None:
-            return str(self._table.version or "")
+            return str(self._table.version_of(int(flag.version)) or "")
         return content_version(self._file_source.version if self._file_source else "", flag.to_json_dict())
 
     @property
@@ -233,9 +233,11 @@ class FlagSource:
     @property
     def version(self) -> int | None:
         """The version of the flag in force; None when there is none."""
+        flag = self._flag()
+        if self._table is not None and flag is not None and self.last_known is None:
+            return self._table.version_of(int(flag.version))
         if (own := self._table or self._file_source) is not None:
             return own.version
-        flag = self._flag()
         return None if flag is None else int(flag.version)
 
     def problem(self) -> str | None:

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 CHANNEL: Final = "taskgate_flags"
 #: How many versions a gateway that starts looks through for a valid one when the newest is not valid.
 VERSIONS_SEARCHED: Final = 20
+#: Loads whose version is remembered: a listener may still look at the flag before the newest.
+LOADS_KEPT: Final = 8
 
 
 class FlagTableSource(UpdateProcessor):
@@ -50,6 +52,8 @@ class FlagTableSource(UpdateProcessor):
         self._mark: tuple[int, str] | None = None
         self._data: FlagData | None = None
         self._loads = 0
+        self._versions: dict[int, int] = {}
+        """The version of each of the last few loads; flags carry the number of their load (`numbered`)."""
         self._invalid: str | None = None
         self.version: int | None = None
         """The version in force; None before there is one."""
@@ -73,6 +77,10 @@ class FlagTableSource(UpdateProcessor):
     def initialized(self) -> bool:
         """True: an empty table is an answer too (no flags)."""
         return True
+
+    def version_of(self, load: int) -> int | None:
+        """The version that flags with this number are of."""
+        return self._versions.get(load, self.version)
 
     @property
     def loaded(self) -> bool:
@@ -118,9 +126,14 @@ class FlagTableSource(UpdateProcessor):
     async def _take(self, version: int, data: FlagData) -> None:
         sink = self._sink
         assert sink is not None
-        if data != self._data:
+        is_new = data != self._data
+        if is_new:
             self._loads += 1
+            self._versions.pop(self._loads - LOADS_KEPT, None)
             self._data = data
+        # Before the SDK has it, which tells listeners on a thread of its own.
+        self._versions[self._loads] = version
+        if is_new:
             features, segments = numbered(data.features, self._loads), numbered(data.segments, self._loads)
             await asyncio.to_thread(sink.init, {FEATURES: features, SEGMENTS: segments})
             sink.update_status(DataSourceState.VALID, None)

@@ -19,6 +19,7 @@ from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
 from tests.performance.idle import resident_mb
 from tests.performance.table import percentiles
+from workers.testing.waiting import until
 
 STREAMS = 1000
 METHOD = "/taskgate.v1.TaskService/Watch"
@@ -118,9 +119,7 @@ class Streams:
             seen = True
 
     async def _until(self, kind: str, count: int) -> None:
-        async with asyncio.timeout(120):
-            while self.count[kind] < count:
-                await asyncio.sleep(0.02)
+        await until(lambda: self.count[kind] >= count, within=120)
 
     def broken(self) -> list[str]:
         """Why streams ended that should not have."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from backends.port import WorkflowRef, WorkflowStart
-
-T = TypeVar("T")
 
 
 def new_start(
@@ -38,15 +35,3 @@ def new_start(
 def next_epoch(start: WorkflowStart) -> WorkflowStart:
     """The start after this one, of the same task."""
     return replace(start, ref=replace(start.ref, epoch=start.ref.epoch + 1))
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within: float = 20.0, pause: float = 0.02
-) -> T:
-    """Call `look` until `holds` accepts its value; returns that value. Raises `TimeoutError`."""
-    async with asyncio.timeout(within):
-        while True:
-            seen = await look()
-            if holds(seen):
-                return seen
-            await asyncio.sleep(pause)

@@ -10,6 +10,7 @@ from typing import Any
 from backends.errors import EngineUnavailable
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowStart
+from workers.testing.waiting import until
 
 
 class SerialEngine(MemoryEngine):
@@ -43,9 +44,7 @@ class SerialEngine(MemoryEngine):
 
     async def until_taken(self, count: int, seconds: float = 60) -> None:
         """Wait until it has the starts of so many tasks."""
-        async with asyncio.timeout(seconds):
-            while len(self.taken) < count:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.taken) >= count, within=seconds, pause=0.005)
 
 
 class ClosedEngine(MemoryEngine):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from contracts.world import PATIENCE, World
+from workers.testing.waiting import eventually
 
 
 async def until_polled(world: World, queue: str) -> None:
@@ -19,6 +18,5 @@ async def until_polled(world: World, queue: str) -> None:
         task_queue=TaskQueue(name=queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     )
-    async with asyncio.timeout(PATIENCE):
-        while not (await session.client.workflow_service.describe_task_queue(request)).pollers:
-            await asyncio.sleep(0.05)
+    describe = session.client.workflow_service.describe_task_queue
+    await eventually(lambda: describe(request), lambda queue: queue.pollers, within=PATIENCE)

@@ -27,6 +27,7 @@ from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.process import Worker
+from workers.testing.waiting import eventually
 
 #: Tasks that each worker runs at once.
 SLOTS = 3
@@ -220,9 +221,7 @@ class World:
 
     async def queued(self, task_id: str) -> None:
         """Return when the engine has the task; it is not started meanwhile."""
-        async with asyncio.timeout(PATIENCE):
-            while (await self.dispatch(task_id))["state"] != "queued":
-                await asyncio.sleep(0.02)
+        await eventually(lambda: self.dispatch(task_id), lambda row: row["state"] == "queued", within=PATIENCE)
 
     async def row(self, task_id: str) -> dict[str, Any]:
         """Every column of the task in `task_logs`, as a legacy reader finds it; JSON parsed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import News
 
 PATIENCE = 20.0
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
@@ -25,21 +26,16 @@ class Subscriber:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.missed = 0
-        self._news = asyncio.Event()
+        self._news = News()
+        self.until = self._news.until
 
     def hear(self, payload: str) -> None:
         self.heard.append(payload)
-        self._news.set()
+        self._news.tell()
 
     def miss(self) -> None:
         self.missed += 1
-        self._news.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not holds():
-                await self._news.wait()
-                self._news.clear()
+        self._news.tell()
 
 
 @pytest_asyncio.fixture

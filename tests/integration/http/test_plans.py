@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from workers.testing.waiting import eventually
 
 PATH = "/gateway/v1/migration/plans"
 PLAN = "name: spring\nwhy: the move\nbake: '0'\ngates: {approval: true}\nwaves: [{name: pilot, tenants: [t-ann]}]\n"
@@ -35,14 +34,11 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def until(admin: httpx.AsyncClient, state: str) -> dict[str, Any]:
-    plan: dict[str, Any] = {}
-    with suppress(TimeoutError):
-        async with asyncio.timeout(30):
-            while plan.get("state") != state:
-                plan = (await admin.get(f"{PATH}/spring")).json()
-                await asyncio.sleep(0.05)
-    assert plan["state"] == state, plan["says"]
-    return plan
+    async def plan() -> dict[str, Any]:
+        found: dict[str, Any] = (await admin.get(f"{PATH}/spring")).json()
+        return found
+
+    return await eventually(plan, lambda found: found["state"] == state, within=30)
 
 
 async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient) -> None:

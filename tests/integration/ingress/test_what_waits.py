@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import DatabaseUnavailable
+from workers.testing.waiting import eventually
 
 LOCKED = "SELECT 1 FROM task_logs WHERE id = $1 FOR UPDATE"
 WAITERS = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -28,17 +29,15 @@ async def other(database: Any) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _waiter(connection: asyncpg.Connection) -> int:
-    async with asyncio.timeout(10):
-        while (pid := await connection.fetchval(WAITERS)) is None:
-            await asyncio.sleep(0.01)
-    return int(pid)
+    return int(await eventually(lambda: connection.fetchval(WAITERS)))
 
 
 async def _until_adopted(bridge: Any, tasks: Any, wanted: list[str]) -> None:
-    async with asyncio.timeout(30):
-        while sorted(await tasks.adopted()) != sorted(wanted):
-            await bridge.tick()
-            await asyncio.sleep(0.05)
+    async def adopted() -> list[str]:
+        await bridge.tick()
+        return sorted(await tasks.adopted())
+
+    await eventually(adopted, lambda found: found == sorted(wanted))
 
 
 async def _locked(producer: Any, tasks: Any, other: asyncpg.Connection) -> tuple[str, asyncpg.transaction.Transaction]:

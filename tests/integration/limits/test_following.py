@@ -8,7 +8,7 @@ from gateway.limits.limits import IDLE_SECONDS, Limits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
 from gateway.storage.listener import Listener
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 
 async def test_changes_are_announced(world):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.table_source import FlagTableSource
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
@@ -55,13 +55,8 @@ class Routing:
     def route(self, query: RouteQuery = ACME) -> Route:
         return self.router.route(query)
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not holds():
-                await asyncio.sleep(0.01)
-
     async def until_stage(self, stage: Stage, query: RouteQuery = ACME) -> Route:
-        await self.until(lambda: self.route(query).stage is stage)
+        await until(lambda: self.route(query).stage is stage)
         return self.route(query)
 
 

@@ -31,22 +31,10 @@ def _start_of(task_id: str, group_id: str = "g") -> WorkflowStart:
     return WorkflowStart(ref, {"group_id": group_id}, timedelta(seconds=600), queue="nobody-polls")
 
 
-async def _until(condition: Callable[[], Awaitable[Any]], within: float) -> None:
-    async with asyncio.timeout(within):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 def start_of() -> Callable[..., WorkflowStart]:
     """The first start of a task, in a group."""
     return _start_of
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], Awaitable[Any]], float], Awaitable[None]]:
-    """Waits for a condition, so many seconds. Raises `TimeoutError`."""
-    return _until
 
 
 @pytest.fixture

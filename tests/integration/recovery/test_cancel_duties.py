@@ -14,6 +14,7 @@ from gateway.dead_letters.filter import SQL as DEAD_LETTERS
 from gateway.recovery.duties import EngineDuties
 from gateway.tasks.lifecycle.run_time import set_run_time
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import eventually
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
 #: More than an engine is told at once.
@@ -22,7 +23,7 @@ MANY = 64
 
 @pytest.mark.parametrize("other", ["away", "not configured", "hanging"])
 async def test_many_cancels_of_temporal_hide_none_of_redis(
-    other, database, transitions, new_task, queue, redis_engine, new_duties, running, caplog, start_of, until,
+    other, database, transitions, new_task, queue, redis_engine, new_duties, running, caplog, start_of,
     temporal_proxy, distant_temporal,
 ):  # fmt: skip
     """A hundred tasks on Temporal are stopped while it cannot be told; then one on Redis is. Redis is told within two
@@ -41,7 +42,7 @@ async def test_many_cancels_of_temporal_hide_none_of_redis(
         told = "SELECT cancel_epoch IS NULL FROM taskgate.dispatch WHERE task_id = $1"
         return await queue.llen("queue:group:g") == 0 and await database.fetchval(told, victim)
 
-    await until(is_told, 2)
+    await eventually(is_told, within=2)
     assert await database.fetchval(DUTIES) == 100
     if other == "not configured":
         assert duties.homeless == {"temporal": 100}
@@ -50,7 +51,7 @@ async def test_many_cancels_of_temporal_hide_none_of_redis(
 
 @pytest.mark.parametrize("other", ["away", "not configured", "hanging"])
 async def test_many_cancels_of_redis_hide_none_of_temporal(
-    other, database, transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of, until,
+    other, database, transitions, new_task, temporal_server, temporal_namespace, new_duties, running, start_of,
     redis_proxy, distant_redis,
 ):  # fmt: skip
     """The same the other way round; Redis may also have been taken out of the settings for good."""
@@ -67,7 +68,7 @@ async def test_many_cancels_of_redis_hide_none_of_temporal(
         status = await temporal.get_workflow_status(start.ref)
         return status is not None and status.state.is_terminal
 
-    await until(is_over, 2)
+    await eventually(is_over, within=2)
     assert await database.fetchval(f"{DUTIES} WHERE backend = 'redis'") == 100
     await temporal.close()
 

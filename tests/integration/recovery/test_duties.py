@@ -10,6 +10,7 @@ import pytest
 
 from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
+from workers.testing.waiting import eventually
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
 #: More than an engine is told at once.
@@ -19,7 +20,7 @@ MANY = 64
 @pytest.mark.parametrize("claimed", [True, False], ids=["claimed", "handed over only"])
 async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
     claimed, database, transitions, new_task, new_lease, dead_here, redis_engine, new_bench,
-    redis_proxy, distant_redis, new_duties, new_reaper, running, start_of, until,
+    redis_proxy, distant_redis, new_duties, new_reaper, running, start_of,
 ):  # fmt: skip
     """A gateway dies after it declared a worker lost and before it told Redis, which is away. A living worker claims
     the task within three seconds of the return of Redis, and its group is free.
@@ -44,7 +45,7 @@ async def test_the_next_gateway_goes_on_where_the_last_one_stopped(
             await database.fetchval("SELECT bool_or(due_at > created_at + interval '2 s') FROM taskgate.engine_duty")
         )
 
-    await until(was_tried_again, 10)
+    await eventually(was_tried_again, within=10)
     assert await database.fetchval(DUTIES) == 1 + claimed
     other = await new_bench()
     await new_lease(other.worker_id, backend="redis", lock_key=13)

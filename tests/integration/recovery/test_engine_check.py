@@ -15,6 +15,7 @@ from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 IS_NOTED = "SELECT count(*) = 1 FROM taskgate.engine_memory WHERE after_group IS NULL"
 AGE = "UPDATE taskgate.dispatch SET queued_at = now() - interval '1 minute'"
@@ -46,14 +47,14 @@ class GreyEngine(MemoryEngine):
 
 
 @pytest_asyncio.fixture
-async def engine(database: Database, until: Any) -> AsyncIterator[GreyEngine]:
+async def engine(database: Database) -> AsyncIterator[GreyEngine]:
     """Of a gateway that leads, looks often, and has seen that it lost no memory."""
     engine = GreyEngine(name="temporal")
     settings = Settings(database_url=database.url, grpc_enabled=False, reconcile_seconds=0.05)
     gateway: Gateway = build_gateway(settings, engines={"temporal": engine})
     gateway.router._flags = StaticFlags(Stage.LIVE)
     await gateway.start()
-    await until(lambda: database.fetchval(IS_NOTED), 20)
+    await eventually(lambda: database.fetchval(IS_NOTED), within=20)
     yield engine
     await gateway.close()
 
@@ -67,21 +68,19 @@ def _restarted(engine: GreyEngine) -> Callable[[int], Any]:
     return are
 
 
-async def test_lost_starts_are_found_though_the_engine_lists_nothing(engine, database, new_task, until):
+async def test_lost_starts_are_found_though_the_engine_lists_nothing(engine, database, new_task):
     """The visibility of Temporal hangs, and it has lost a start."""
     engine.silent = frozenset({"list_ended", "keep_fresh"})
     await new_task(backend="temporal")
     await database.execute(AGE)
-    await until(lambda: _restarted(engine)(1), 5)
+    await eventually(lambda: _restarted(engine)(1), within=5)
 
 
-async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(
-    engine, database, new_task, until, monkeypatch
-):
+async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(engine, database, new_task, monkeypatch):
     monkeypatch.setattr("gateway.recovery.engine_check.ASK_SECONDS", 0.2)
     engine.silent_about = "t00"
     for number in range(LOST):
         await new_task(task_id=f"t{number:02}", backend="temporal")
     await database.execute(AGE)
-    await until(lambda: _restarted(engine)(LOST - 1), 8)
+    await eventually(lambda: _restarted(engine)(LOST - 1), within=8)
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 't00'") == "queued"

@@ -17,6 +17,7 @@ from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 TASKS, GROUPS = 3000, 100
 #: 60,000 tasks are found within sixty seconds; a gateway needs some seconds to start, to lead, and to look.
@@ -61,7 +62,7 @@ async def _waiting(queue: Redis) -> int:
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["the gateway stays", "its host restarts, too"])
 async def test_tasks_of_a_redis_that_was_emptied_are_back(
-    restarts: bool, database: Database, queue: Redis, serving_gateway: Any, until: Any
+    restarts: bool, database: Database, queue: Redis, serving_gateway: Any
 ) -> None:
     """All of them, each once, at 1,000 a second or more, and with nobody's help."""
 
@@ -79,7 +80,7 @@ async def test_tasks_of_a_redis_that_was_emptied_are_back(
     async def lose_all() -> float:
         await queue.flushall()
         async with serving_gateway():
-            await until(lambda: database.fetchval(IS_NOTED), 20)
+            await eventually(lambda: database.fetchval(IS_NOTED), within=20)
             await fill()
             if not restarts:
                 await queue.flushall()
@@ -90,9 +91,9 @@ async def test_tasks_of_a_redis_that_was_emptied_are_back(
             return await see(began)
 
     async def see(began: float) -> float:
-        await until(is_found, 60)
+        await eventually(is_found, within=60)
         took = time.monotonic() - began
-        await until(are_back, 60)
+        await eventually(are_back, within=60)
         assert await _waiting(queue) == TASKS
         return took
 

@@ -18,6 +18,7 @@ from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 DUTIES = "SELECT kind FROM taskgate.engine_duty WHERE backend = 'temporal'"
 IS_LOST = "SELECT lost_at IS NOT NULL FROM taskgate.process WHERE process_id = $1"
@@ -63,7 +64,7 @@ async def lock(database: Database) -> AsyncIterator[Callable[[int], Awaitable[as
 )
 async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     pending, host, is_emptied, database, gateway, transitions, new_task, new_lease, dead_here, queue, redis_engine,
-    new_bench, temporal_proxy, distant_temporal, lock, start_of, until,
+    new_bench, temporal_proxy, distant_temporal, lock, start_of,
 ):  # fmt: skip
     """Temporal swallows all answers, perhaps with a requeue of its own pending. A worker on Redis dies: its task waits
     in Redis again within three seconds.
@@ -72,7 +73,7 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     async def leads() -> bool:
         return bool(gateway.leader.leads)
 
-    await until(leads, 20)
+    await eventually(leads, within=20)
     if pending:
         on_temporal = await new_task(backend="temporal")
         await distant_temporal.start_workflow(start_of(on_temporal))
@@ -82,7 +83,7 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     temporal_proxy.swallow_answers()
     if pending:
         await session.close()
-        await until(lambda: database.fetchval(f"SELECT EXISTS ({DUTIES} AND kind = 'requeue')"), 5)
+        await eventually(lambda: database.fetchval(f"SELECT EXISTS ({DUTIES} AND kind = 'requeue')"), within=5)
 
     bench, session = await new_bench(), await lock(12)
     task = await new_task(backend="redis")
@@ -99,7 +100,7 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
 
     await session.close()
 
-    await until(lambda: queue.llen("queue:group:g"), 3)
+    await eventually(lambda: queue.llen("queue:group:g"), within=3)
 
     assert await database.fetchval(IS_LOST, bench.worker_id)
     if pending:
@@ -109,4 +110,4 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
     async def is_told() -> bool:
         return await database.fetchval(f"SELECT EXISTS ({DUTIES})") is False
 
-    await until(is_told, 20)
+    await eventually(is_told, within=20)

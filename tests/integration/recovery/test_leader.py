@@ -17,6 +17,7 @@ from gateway.recovery.fenced_database import FencedDatabase, LeadershipLost
 from gateway.recovery.leader import Chore, Leader
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 TERM = "SELECT term FROM taskgate.leadership"
 LOCK_HOLDER = """
@@ -123,13 +124,13 @@ async def cut_off(partition: Partition, database: Database) -> None:
 
 
 async def test_a_leader_that_was_cut_off_knows_it_and_writes_nothing_more(
-    database, distant, partition, new_gateway, running, until
+    database, distant, partition, new_gateway, running
 ):
     first, second = new_gateway("first", distant), new_gateway("second", database)
     running(first.leader.run())
-    await until(first.is_leading, 10)
+    await eventually(first.is_leading, within=10)
     running(second.leader.run())
-    await until(lambda: database.fetchval("SELECT count(*) FROM written"), 10)
+    await eventually(lambda: database.fetchval("SELECT count(*) FROM written"), within=10)
     cut_at = asyncio.get_running_loop().time()
     await cut_off(partition, database)
 
@@ -137,69 +138,69 @@ async def test_a_leader_that_was_cut_off_knows_it_and_writes_nothing_more(
         partition.is_dropping = partition.is_dropping and asyncio.get_running_loop().time() < cut_at + 1
         return second.leads and not first.leads
 
-    await until(is_one_again, 5)
+    await eventually(is_one_again, within=5)
 
     async def has_written() -> bool:
         return (await writers(database))[-1] == "second"
 
-    await until(has_written, 5)
+    await eventually(has_written, within=5)
     mark = await database.fetchval("SELECT max(id) FROM written")
-    await until(lambda: database.fetchval("SELECT count(*) >= 40 FROM written WHERE id > $1", mark), 20)
+    await eventually(lambda: database.fetchval("SELECT count(*) >= 40 FROM written WHERE id > $1", mark), within=20)
     assert await writers(database) == ["first", "second"]
     assert not first.leads
 
 
 async def test_a_leader_whose_connections_vanish_is_followed_though_the_server_never_learns_of_it(
-    database, distant, partition, new_gateway, running, until
+    database, distant, partition, new_gateway, running
 ):
     """As behind a proxy whose other side stays open: the server keeps its session, and the lock."""
     first, second = new_gateway("first", distant), new_gateway("second", database)
     running(first.leader.run())
-    await until(first.is_leading, 10)
+    await eventually(first.is_leading, within=10)
     running(second.leader.run())
-    await until(lambda: database.fetchval("SELECT count(*) FROM written"), 10)
+    await eventually(lambda: database.fetchval("SELECT count(*) FROM written"), within=10)
     partition.is_dropping = True
 
     async def leads_no_more() -> bool:
         return not first.leads
 
-    await until(leads_no_more, 5)
-    await until(second.is_leading, 10)
+    await eventually(leads_no_more, within=5)
+    await eventually(second.is_leading, within=10)
     assert not first.leads
     partition.is_dropping = False
     mark = await database.fetchval("SELECT max(id) FROM written")
-    await until(lambda: database.fetchval("SELECT count(*) >= 40 FROM written WHERE id > $1", mark), 20)
+    await eventually(lambda: database.fetchval("SELECT count(*) >= 40 FROM written WHERE id > $1", mark), within=20)
     assert await writers(database) == ["first", "second"]
 
 
 async def test_a_gateway_that_stands_by_over_a_dead_connection_leads_when_it_is_its_turn(
-    database, distant, partition, new_gateway, running, until
+    database, distant, partition, new_gateway, running
 ):
     first, second = new_gateway("first", database), new_gateway("second", distant)
     leading = running(first.leader.run())
-    await until(first.is_leading, 10)
+    await eventually(first.is_leading, within=10)
     running(second.leader.run())
     standing_by = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'taskgate leader' AND pid <> $1"
     holder = await database.fetchval(LOCK_HOLDER, LOCK_CLASS, 2**32 + module.LEADER_KEY)
-    await until(lambda: database.fetchval(standing_by, holder), 10)
+    await eventually(lambda: database.fetchval(standing_by, holder), within=10)
     partition.is_dropping = True
     began = asyncio.get_running_loop().time()
 
     async def is_back() -> bool:
         return asyncio.get_running_loop().time() > began + 1
 
-    await until(is_back, 5)
+    await eventually(is_back, within=5)
     partition.is_dropping = False
     leading.cancel()
-    await until(second.is_leading, 10)
+    await eventually(second.is_leading, within=10)
 
 
-async def test_each_term_has_a_number_of_its_own(database, new_gateway, running, until):
+async def test_each_term_has_a_number_of_its_own(database, new_gateway, running):
     terms = []
     for name in ("first", "second", "third"):
         gateway = new_gateway(name, database)
         leading = running(gateway.leader.run())
-        await until(gateway.is_leading, 10)
+        await eventually(gateway.is_leading, within=10)
         terms.append(gateway.fenced.term)
         assert tuple(await database.fetchrow("SELECT term, holder FROM taskgate.leadership")) == (terms[-1], name)
         leading.cancel()
@@ -225,23 +226,23 @@ async def test_a_term_that_is_over_writes_nothing(database, new_gateway):
     assert await writers(database) == ["in time"]
 
 
-async def test_a_new_term_begins_when_no_statement_of_the_last_one_is_under_way(database, new_gateway, running, until):
+async def test_a_new_term_begins_when_no_statement_of_the_last_one_is_under_way(database, new_gateway, running):
     await database.execute("INSERT INTO taskgate.leadership (term, holder) VALUES (7, 'somebody')")
     late, next_one = new_gateway("late", database), new_gateway("next", database)
     late.fenced.term = 7
     async with late.fenced.transaction() as db:
         running(next_one.leader.run())
         waiting = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        await until(lambda: database.fetchval(waiting), 10)
+        await eventually(lambda: database.fetchval(waiting), within=10)
         await db.execute("INSERT INTO written (name) VALUES ('late')")
         assert not next_one.leads
-    await until(next_one.is_leading, 10)
+    await eventually(next_one.is_leading, within=10)
     assert await database.fetchval(TERM) == 8
     with pytest.raises(LeadershipLost):
         await late.fenced.execute("INSERT INTO written (name) VALUES ('late')")
 
 
-async def test_a_statement_that_is_never_finished_holds_no_new_term_up(database, new_gateway, running, until):
+async def test_a_statement_that_is_never_finished_holds_no_new_term_up(database, new_gateway, running):
     """Its gateway vanished between two messages."""
     await database.execute("INSERT INTO taskgate.leadership (term, holder) VALUES (7, 'somebody')")
     late, next_one = new_gateway("late", database), new_gateway("next", database)
@@ -249,11 +250,11 @@ async def test_a_statement_that_is_never_finished_holds_no_new_term_up(database,
     with contextlib.suppress(DatabaseUnavailable):
         async with late.fenced.transaction():
             running(next_one.leader.run())
-            await until(next_one.is_leading, 10)
+            await eventually(next_one.is_leading, within=10)
     assert await database.fetchval(TERM) == 8
 
 
-async def test_a_chore_that_fails_or_hangs_keeps_no_other_from_being_done(database, running, until, caplog):
+async def test_a_chore_that_fails_or_hangs_keeps_no_other_from_being_done(database, running, caplog):
     done: list[str] = []
 
     async def hang() -> None:
@@ -275,5 +276,5 @@ async def test_a_chore_that_fails_or_hangs_keeps_no_other_from_being_done(databa
     async def often() -> bool:
         return len(done) > 20
 
-    await until(often, 10)
+    await eventually(often, within=10)
     assert "fail failed; it is done again" in caplog.text

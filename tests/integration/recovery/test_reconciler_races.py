@@ -12,6 +12,7 @@ import pytest
 from gateway.recovery.reconciler import SQL
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.foreign import ForeignTasks
+from workers.testing.waiting import eventually
 
 CLAIMED = (
     "UPDATE taskgate.dispatch SET state = 'running', attempt = attempt + 1, worker_id = 'w1' WHERE task_id = $1",
@@ -61,9 +62,7 @@ RACES = {
 
 async def until_it_waits(database: Database, pid: int) -> None:
     waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
-    async with asyncio.timeout(10):
-        while not await database.fetchval(waits, pid):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: database.fetchval(waits, pid))
 
 
 @pytest.mark.parametrize("name", RACES)

@@ -19,6 +19,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.seed import seed
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def gateway(request: pytest.FixtureRequest, database: Database, legacy: Me
 
 
 async def test_many_cancels_of_temporal_keep_no_retry_on_redis_waiting(
-    database: Database, gateway: Gateway, legacy: MemoryEngine, new_task: Any, until: Any
+    database: Database, gateway: Gateway, legacy: MemoryEngine, new_task: Any
 ) -> None:
     """A hundred cancels wait for Temporal. A task on Redis is stopped and retried: Redis has the new start, and no
     longer the old one, within two seconds.
@@ -69,14 +70,14 @@ async def test_many_cancels_of_temporal_keep_no_retry_on_redis_waiting(
     async def holds(*epochs: int) -> bool:
         return [ref.epoch for ref in legacy.waiting if ref.task_id == task.task_id] == list(epochs)
 
-    await until(lambda: holds(1), 10)
+    await eventually(lambda: holds(1), within=10)
     await gateway.transitions.stop(task.task_id)
     await gateway.transitions.retry(task.task_id)
-    await until(lambda: holds(2), 2)
+    await eventually(lambda: holds(2), within=2)
     state = "SELECT state FROM taskgate.dispatch WHERE task_id = $1"
 
     async def is_queued() -> bool:
         return await database.fetchval(state, task.task_id) == "queued"
 
-    await until(is_queued, 2)
+    await eventually(is_queued, within=2)
     assert await database.fetchval("SELECT count(*) FROM taskgate.engine_duty WHERE backend = 'temporal'") == 100

@@ -13,7 +13,7 @@ from backends.errors import EngineUnavailable
 from backends.redis_queue.link import Link
 from deploy.local.pytest_stack import StackFactory
 from workers.testing.proxy import FaultyProxy
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 
 @pytest_asyncio.fixture(scope="module")

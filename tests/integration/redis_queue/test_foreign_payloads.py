@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from workers.testing.redis_worker import StartWorker
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 _SECRET = "secret words"
 

@@ -13,7 +13,7 @@ from backends.errors import AnswerLost, EngineUnavailable
 from backends.redis_queue import link as module
 from backends.redis_queue.link import Link
 from workers.testing.proxy import FaultyProxy
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 CONNECTIONS = 2
 

@@ -11,7 +11,8 @@ from backends.port import WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from workers.outcome import Completed
 from workers.testing.redis_worker import RedisWorkerBench, StartWorker
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def test_all_that_a_dead_worker_held_comes_back(

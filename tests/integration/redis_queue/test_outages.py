@@ -19,7 +19,8 @@ from workers.redis_queue import wake_listener
 from workers.redis_queue.inbox import Inbox
 from workers.testing.proxy import FaultyProxy
 from workers.testing.redis_worker import RedisWorkerBench, StartWorker
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def test_a_worker_may_be_started_before_redis(

@@ -17,7 +17,8 @@ from workers.redis_queue.inbox import Inbox
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.testing.redis_worker import StartWorker
-from workers.testing.starts import eventually, new_start
+from workers.testing.starts import new_start
+from workers.testing.waiting import eventually
 
 
 async def _start(engine: RedisQueueEngine, *groups: str) -> list[str]:

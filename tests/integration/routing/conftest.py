@@ -19,7 +19,9 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from gateway.routing.flags import FlagSource
 from gateway.storage.database import Database
+from workers.testing.waiting import until
 
 
 class LaunchDarklyServer:
@@ -132,6 +134,13 @@ class LaunchDarklyServer:
             else:
                 writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
+
+
+async def connected(source: FlagSource) -> None:
+    """Start it, and return when it has what LaunchDarkly says. A start itself waits for a second, and then goes on
+    without: on a busy machine that is not long enough."""
+    await source.start()
+    await until(lambda: "LaunchDarkly is not connected" not in (source.problem() or ""))
 
 
 @pytest_asyncio.fixture

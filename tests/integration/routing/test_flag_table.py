@@ -22,6 +22,7 @@ from gateway.routing.stages import Stage
 from gateway.routing.table_source import FlagTableSource
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from workers.testing.waiting import News
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "1", "p1")
@@ -32,14 +33,13 @@ SLOW = 3600.0
 
 
 class Gateway:
-    """What of a gateway follows the flag, and the event that its listener sets."""
+    """What of a gateway follows the flag, and the news of its listener."""
 
     def __init__(self, database: Database, *, poll: float = SLOW) -> None:
         self._listener = Listener(database)
         self.source = FlagSource(flag_key=KEY, table=FlagTableSource(database, self._listener, KEY, poll=poll))
-        self._changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self.source.add_listener(lambda: loop.call_soon_threadsafe(self._changed.set))
+        self._news = News()
+        self.source.add_listener(self._news.tell)
 
     async def start(self) -> None:
         await self.source.start()
@@ -49,10 +49,7 @@ class Gateway:
         await self._listener.close()
 
     async def until(self, holds: Callable[[], bool], *, within: float = IN_FORCE) -> None:
-        async with asyncio.timeout(within):
-            while not holds():
-                await self._changed.wait()
-                self._changed.clear()
+        await self._news.until(holds, within=within)
 
     async def until_stage(self, stage: Stage, *, within: float = IN_FORCE) -> None:
         await self.until(lambda: self.stage() is stage, within=within)
@@ -104,6 +101,28 @@ async def test_a_version_is_in_force_in_every_gateway_within_a_second(database: 
         await write(database, 2, Stage.OFF)
         await asyncio.gather(gateway.until_stage(Stage.OFF), other.until_stage(Stage.OFF))
         assert (gateway.source.version, other.source.version) == (2, 2)
+
+
+async def test_a_flag_is_never_under_the_version_before(
+    database: Database, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of the SDK puts it in force, and the event loop hears of that later."""
+    await write(database, 1, Stage.LIVE)
+    await gateway.until_stage(Stage.LIVE)
+    heard, in_thread = asyncio.Event(), asyncio.to_thread
+
+    async def late(function: Callable[..., Any], *arguments: Any) -> Any:
+        result = await in_thread(function, *arguments)
+        if function.__name__ == "init":
+            await heard.wait()
+        return result
+
+    monkeypatch.setattr(asyncio, "to_thread", late)
+    await write(database, 2, Stage.OFF)
+    await gateway.until_stage(Stage.OFF)
+    seen = gateway.source.version
+    heard.set()
+    assert seen == 2
 
 
 async def test_a_gateway_that_starts_has_the_newest(database: Database) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.flags import flags_app
 from gateway.storage.database import Database
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 SET = ["set", "--default", "--stage", "off", "--why", "x"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.routing.router import Route, Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 ACME, GLOBEX = RouteQuery("acme", "add_episode", "task-1", "p1"), RouteQuery("globex", "add_episode", "task-2", "p2")
@@ -46,9 +46,7 @@ class Gateway:
         await self.flags.close()
 
     async def until_stage(self, stage: Stage) -> Route:
-        async with asyncio.timeout(15):
-            while self.router.route(ACME).stage is not stage:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.router.route(ACME).stage is stage)
         return self.router.route(ACME)
 
 

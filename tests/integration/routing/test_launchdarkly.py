@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
+from tests.integration.routing.conftest import connected
+from workers.testing.waiting import News, until
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "task-1", "p1", Tier.ENTERPRISE, "enterprise")
@@ -34,19 +36,13 @@ def flag_with(version: int, *settings: tuple[Scope, Stage]) -> dict[str, Any]:
 
 
 class Watched:
-    """A flag source on the stand-in, and the event that its listener sets."""
+    """A flag source on the stand-in, and the news of its listener."""
 
     def __init__(self, source: FlagSource) -> None:
         self.source = source
-        self._changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        source.add_listener(lambda: loop.call_soon_threadsafe(self._changed.set))
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not holds():
-                await self._changed.wait()
-                self._changed.clear()
+        news = News()
+        source.add_listener(news.tell)
+        self.until = news.until
 
     async def until_stage(self, stage: Stage) -> None:
         await self.until(lambda: self.stage() is stage)
@@ -70,7 +66,7 @@ async def start_in_time(source: FlagSource) -> None:
 
 async def test_flags_come_with_the_start(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.LIVE)))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     assert watched.stage() is Stage.LIVE
     assert watched.stage(RouteQuery("globex", "x")) is Stage.OFF
     assert watched.source.problem() is None
@@ -80,7 +76,7 @@ async def test_flags_come_with_the_start(launchdarkly: Any, watched: Watched) ->
 
 async def test_a_patch_is_in_force_within_a_second(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     waits = []
     for version, stage in ((2, Stage.LIVE), (3, Stage.OFF), (4, Stage.COMPLETE)):
         began = time.monotonic()
@@ -119,7 +115,7 @@ async def test_silence_at_the_start_does_not_hold_it_up(launchdarkly: Any, watch
 
 async def test_a_lost_connection_leaves_the_last_known_flag(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.LIVE)))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     await launchdarkly.stop()
     await watched.until(lambda: watched.source.problem() is not None)
     assert "the last known flags stay in force" in (watched.source.problem() or "")
@@ -137,14 +133,14 @@ async def test_a_wrong_key_means_off_and_is_said_without_the_key(
     with caplog.at_level(logging.DEBUG):
         await start_in_time(source)
         assert source.evaluate(ACME).known is False
-        assert "401" in (source.problem() or "")
+        await until(lambda: "401" in (source.problem() or ""))
         await source.close()
     assert "sdk-secret-wrong" not in caplog.text
 
 
 async def test_a_deleted_flag_means_off_and_is_a_problem(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.LIVE)))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     await launchdarkly.delete(KEY, 2)
     await watched.until_stage(Stage.OFF)
     assert watched.source.problem() == "LaunchDarkly has no flag 'task-backend'; every tenant is at stage off"
@@ -152,14 +148,14 @@ async def test_a_deleted_flag_means_off_and_is_a_problem(launchdarkly: Any, watc
 
 async def test_a_flag_of_another_kind_is_a_problem(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(new_flag(KEY) | {"variations": [True, False]})
-    await start_in_time(watched.source)
+    await connected(watched.source)
     assert watched.stage() is Stage.OFF
     assert "not a sound migration flag: variation True is not a stage" in (watched.source.problem() or "")
 
 
 async def test_dispatches_are_recorded_by_origin(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(with_rollout(flag_with(1), Stage.LIVE, 50, by="task", seed=1))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     evaluation = watched.source.evaluate(ACME)
     watched.source.record(evaluation, TEMPORAL, timedelta(milliseconds=12))
     watched.source.record(watched.source.evaluate(ACME), REDIS, timedelta(milliseconds=3), failed=True)
@@ -186,7 +182,7 @@ async def test_dispatches_are_recorded_by_origin(launchdarkly: Any, watched: Wat
 
 async def test_launchdarkly_keeps_no_entry_for_each_task(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     watched.stage()
     await watched.source.close()
     async with asyncio.timeout(5):
@@ -197,7 +193,7 @@ async def test_launchdarkly_keeps_no_entry_for_each_task(launchdarkly: Any, watc
 
 async def test_close_does_not_wait_for_events_that_nobody_takes(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.LIVE)))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     launchdarkly.answers = False
     watched.stage()
     began = time.monotonic()
@@ -208,7 +204,7 @@ async def test_close_does_not_wait_for_events_that_nobody_takes(launchdarkly: An
 
 async def test_comparisons_are_reads_of_both(launchdarkly: Any, watched: Watched) -> None:
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.SHADOW)))
-    await start_in_time(watched.source)
+    await connected(watched.source)
     same, other = watched.source.evaluate(ACME), watched.source.evaluate(ACME)
     watched.source.compare(
         same, is_consistent=True, redis=timedelta(milliseconds=40), temporal=timedelta(milliseconds=15)

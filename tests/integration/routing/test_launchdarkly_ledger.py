@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
@@ -53,9 +53,7 @@ async def observed(launchdarkly: Any, database: Database) -> AsyncIterator[Calla
 
 
 async def until_stage(flags: FlagSource, stage: Stage) -> None:
-    async with asyncio.timeout(5):
-        while flags.evaluate(ACME).stage is not stage:
-            await asyncio.sleep(0.01)
+    await until(lambda: flags.evaluate(ACME).stage is stage)
 
 
 async def test_the_audit_log_names_the_author(launchdarkly: Any, database: Database, observed: Any) -> None:

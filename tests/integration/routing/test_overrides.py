@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +14,7 @@ from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.testing import StaticFlags
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from workers.testing.waiting import News
 
 ACME = RouteQuery("acme", "add_episode", "1", "p1")
 #: A slow poll, so that what a test sees came by notification.
@@ -22,23 +22,18 @@ SLOW = 3600.0
 
 
 class Watched:
-    """An override table, and the event that its listener sets."""
+    """An override table, and the news of its listener."""
 
     def __init__(self, database: Database, *, poll: float = SLOW, clock: Callable[[], float] = time.monotonic) -> None:
         self._listener = Listener(database)
         self.table = Overrides(database, self._listener, poll=poll, clock=clock)
-        self._changed = asyncio.Event()
-        self.table.add_listener(self._changed.set)
+        news = News()
+        self.table.add_listener(news.tell)
+        self.until = news.until
 
     async def close(self) -> None:
         await self.table.close()
         await self._listener.close()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not holds():
-                await self._changed.wait()
-                self._changed.clear()
 
     def stage(self, query: RouteQuery = ACME) -> Stage | None:
         found = self.table.find(query)

@@ -20,6 +20,7 @@ from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually, until
 
 KEY = "task-backend"
 TENANTS = ("acme", "globex", None)
@@ -53,13 +54,15 @@ class Load:
     async def until(self, tenant: str | None, stage: Stage) -> None:
         """Wait until the gateway routes so, and a few tasks have gone that way."""
         query = RouteQuery(tenant, "probe")
-        async with asyncio.timeout(10):
-            while self._gateway.router.route(query).stage is not stage:
-                await asyncio.sleep(0.005)
-            count = "SELECT count(*) FROM taskgate.dispatch WHERE entry_id = $1 AND tenant_id IS NOT DISTINCT FROM $2"
+        await until(lambda: self._gateway.router.route(query).stage is stage)
+        count = "SELECT count(*) FROM taskgate.dispatch WHERE entry_id = $1 AND tenant_id IS NOT DISTINCT FROM $2"
+
+        async def gone() -> int:
             # An override that expires is out of force a moment before its entry is there.
-            while await self._gateway.database.fetchval(count, self._gateway.router.route(query).entry_id, tenant) < 3:
-                await asyncio.sleep(0.005)
+            entry = self._gateway.router.route(query).entry_id
+            return int(await self._gateway.database.fetchval(count, entry, tenant))
+
+        await eventually(gone, lambda tasks: tasks >= 3)
 
 
 @asynccontextmanager

@@ -26,9 +26,9 @@ from gateway.routing.stages import Stage
 from gateway.secret_files import SecretFile
 from gateway.settings import Settings, read_settings
 from gateway.storage.database import Database
-from tests.integration.routing.conftest import LaunchDarklyServer
+from tests.integration.routing.conftest import LaunchDarklyServer, connected
 from workers.graph.graphiti_client import build_graphiti
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 
 def by_file(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> Settings:
@@ -100,7 +100,7 @@ async def test_launchdarklys_sdk_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = FlagSource(sdk_key=SecretFile(file).latest, base_url=server.url)
     query = RouteQuery("acme", "add_episode", "task-1", "p1")
     try:
-        await source.start()
+        await connected(source)
         assert source.version == 1
         server.sdk_key = "sdk-renewed"
         write(file, "sdk-renewed")

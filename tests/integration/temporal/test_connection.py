@@ -18,8 +18,8 @@ from backends.port import WorkflowState
 from backends.temporal import names
 from backends.temporal.engine import TemporalEngine
 from workers.testing.refusing_server import RefusingServer
-from workers.testing.starts import eventually
 from workers.testing.temporal_bench import TemporalBench
+from workers.testing.waiting import eventually
 
 NOWHERE = "127.0.0.1:1"
 

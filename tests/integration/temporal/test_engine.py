@@ -16,8 +16,9 @@ from backends.port import Capability, WorkflowState
 from backends.temporal import names
 from workers.outcome import Completed, Failed, Stopped
 from workers.testing.scripted import ScriptedRunner
-from workers.testing.starts import eventually, next_epoch
+from workers.testing.starts import next_epoch
 from workers.testing.temporal_bench import TemporalBench
+from workers.testing.waiting import eventually
 
 CANCELLING = PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.settings import Settings
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.submission.new_task import NewTask, RetryOverride
 from gateway.tasks.queries.task_row import TaskRow
+from workers.testing.waiting import eventually, until
 
 LEASE_SECONDS = 2.5
 PATIENCE = 60.0
@@ -73,12 +74,6 @@ class WorkerProcess:
         if self.supervisor is not None and self.supervisor.returncode is None:
             self.supervisor.send_signal(number)
             await self.supervisor.wait()
-
-
-async def until(holds: Callable[[], bool], within: float = PATIENCE) -> None:
-    async with asyncio.timeout(within):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 class Fleet:
@@ -128,12 +123,12 @@ class Fleet:
 
     async def started(self, task_id: str, times: int = 1, within: float = PATIENCE) -> Event:
         """The start with this number, waited for."""
-        await until(lambda: len(self.starts(task_id)) >= times, within)
+        await until(lambda: len(self.starts(task_id)) >= times, within=within)
         return self.starts(task_id)[times - 1]
 
     async def noted(self, task_id: str, *events: str) -> None:
         """Return when the journal has exactly these."""
-        await until(lambda: [event.event for event in self.journal(task_id)] == list(events))
+        await until(lambda: [event.event for event in self.journal(task_id)] == list(events), within=PATIENCE)
 
     async def ended(self, task_id: str) -> TaskRow:
         """Its row, once it is over."""
@@ -151,9 +146,7 @@ class Fleet:
     async def whole(self, count: int = 2) -> None:
         """Wait until so many worker processes take tasks."""
         query = "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND lost_at IS NULL"
-        async with asyncio.timeout(PATIENCE):
-            while await self.gateway.database.fetchval(query) < count:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: self.gateway.database.fetchval(query), lambda found: found >= count, within=PATIENCE)
 
 
 async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str, str], **more: Any) -> Fleet:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest_asyncio
 
-from gateway.recovery.lease import Lease, ProcessIdentity
+from gateway.recovery.lease import LOCK_CLASS, Lease, ProcessIdentity
 from gateway.storage.database import Database
 
 StartLease = Callable[..., "asyncio.Future[Lease]"]
@@ -48,6 +48,20 @@ async def test_the_second_of_two_workers_with_one_name_takes_another(
     assert first.process_id == one.process_id
     assert second.process_id != one.process_id
     assert await alive(database) == {first.process_id, second.process_id}
+
+
+async def test_a_lock_that_is_taken_is_left_alone(database: Database, database_url: str, leases: list[Lease]) -> None:
+    """By another process that drew the same number; or by a session of ours that was granted it and never heard so,
+    which a proxy may keep for good."""
+    one = identity()
+    async with database.acquire() as other:
+        await other.execute("SELECT pg_advisory_lock($1::int, $2::int)", LOCK_CLASS, one.lock_key)
+        lease = Lease(database_url, one, limit=15)
+        leases.append(lease)
+        async with asyncio.timeout(5):
+            await lease.start()
+        assert await alive(database) == {lease.process_id} != {one.process_id}
+        assert await other.fetchval("SELECT pg_advisory_unlock($1::int, $2::int)", LOCK_CLASS, one.lock_key)
 
 
 async def test_what_was_declared_lost_comes_back_under_a_new_name_once_nothing_runs(

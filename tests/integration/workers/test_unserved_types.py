@@ -12,7 +12,7 @@ from gateway.access.keys import create_key
 from gateway.app import create_app
 from gateway.tasks.queries.task_row import Status
 from tests.integration.conftest import key_of
-from workers.testing.starts import eventually
+from workers.testing.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("backend", ["temporal"], indirect=True, scope="module")
 

@@ -17,6 +17,7 @@ import pytest_asyncio
 import yaml
 
 from deploy.local.helm import PROGRAM
+from deploy.local.pytest_stack import BUILD_SECONDS
 from deploy.local.temporal_config import dynamic_config
 from deploy.local.versions import pinned
 from gateway.fleet.documents import document
@@ -40,6 +41,9 @@ OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ExternalSecret", "Prom
 REQUIRED = ["secret.existing", "keda.keySecret", "migrate.ownerSecret", "temporal.address"]
 
 Manifest = dict[str, Any]
+
+#: Helm may have to be built first.
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 
 @pytest_asyncio.fixture(autouse=True)

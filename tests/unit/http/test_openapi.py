@@ -68,8 +68,8 @@ FREE_PROPERTIES = {
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    return create_app(build_gateway(Settings(), engines={})).openapi()
+def document(openapi_document: dict[str, Any]) -> dict[str, Any]:
+    return openapi_document
 
 
 @pytest.fixture(scope="module")

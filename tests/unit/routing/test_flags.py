@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from gateway.routing.flag_text import describe_reason
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import REDIS, Stage
+from workers.testing.waiting import News
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "task-1", "p1", Tier.ENTERPRISE, "enterprise")
@@ -49,23 +49,16 @@ def replace(path: Path, text: str) -> None:
 
 
 class Watched:
-    """A flag source over a file, and the event that its listener sets."""
+    """A flag source over a file, and the news of its listener."""
 
     def __init__(self, path: Path) -> None:
         self.source = FlagSource(flag_key=KEY, file=path)
-        self._changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self.source.add_listener(lambda: loop.call_soon_threadsafe(self._changed.set))
+        news = News()
+        self.source.add_listener(news.tell)
+        self.until = news.until
 
     async def start(self) -> None:
         await self.source.start()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait, from one notification to the next, until it holds; for `PATIENCE` seconds at most."""
-        async with asyncio.timeout(PATIENCE):
-            while not holds():
-                await self._changed.wait()
-                self._changed.clear()
 
     async def until_stage(self, stage: Stage) -> None:
         await self.until(lambda: self.stage() is stage)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from gateway.storage.database import Database
 from gateway.submission.batch_writer import WRITERS, Acceptances
+from workers.testing.waiting import until
 
 
 class Disk:
@@ -29,22 +30,16 @@ class Disk:
         await commit
 
 
-async def until(disk: Disk, commits: int) -> None:
-    async with asyncio.timeout(5):
-        while len(disk.commits) < commits:
-            await asyncio.sleep(0)
-
-
 async def test_a_row_that_comes_as_the_last_writer_ends_is_written() -> None:
     disk = Disk()
     acceptances = Acceptances(cast(Database, disk), one="one", many="many")
     first = asyncio.create_task(acceptances.add(("first",)))
-    await until(disk, 1)
+    await until(lambda: len(disk.commits) >= 1)
     # The writer hears of its commit, and ends, in the same round of the loop in which the next row comes.
     disk.commits[0].set_result(None)
     late = asyncio.create_task(acceptances.add(("late",)))
     await first
-    await until(disk, 2)
+    await until(lambda: len(disk.commits) >= 2)
     disk.commits[1].set_result(None)
     await late
 
@@ -55,13 +50,13 @@ async def test_rows_that_come_while_all_writers_are_busy_share_the_next_commit()
     busy = []
     for number in range(WRITERS):
         busy.append(asyncio.create_task(acceptances.add((number,))))
-        await until(disk, number + 1)
+        await until(lambda number=number: len(disk.commits) > number)  # type: ignore[misc]
     rest = [asyncio.create_task(acceptances.add((number,))) for number in range(5)]
     for _ in range(10):
         await asyncio.sleep(0)
     assert disk.rows == [1] * WRITERS
     disk.commits[-1].set_result(None)
-    await until(disk, WRITERS + 1)
+    await until(lambda: len(disk.commits) > WRITERS)
     for commit in (*disk.commits[:-2], disk.commits[-1]):
         commit.set_result(None)
     await asyncio.gather(*busy, *rest)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from temporalio.worker import SlotPermit, SlotReleaseContext, SlotReserveContext
@@ -14,6 +13,7 @@ from temporalio.worker import SlotPermit, SlotReleaseContext, SlotReserveContext
 from workers.temporal import pool as module
 from workers.temporal.pool import TemporalWorkerPool
 from workers.testing.scripted import ScriptedRunner
+from workers.testing.waiting import until
 
 CONTEXT = cast(SlotReserveContext, SimpleNamespace(task_queue="q"))
 CUT_OFF, ENDED, GIVEN_BACK = "polls are cut off", "the last poll has ended", "tasks are given back"
@@ -64,12 +64,6 @@ def pool(order: list[str], monkeypatch: pytest.MonkeyPatch) -> TemporalWorkerPoo
 def end(pool: TemporalWorkerPool, poll: SlotPermit) -> None:
     """It brought nothing."""
     pool._slots.release_slot(cast(SlotReleaseContext, SimpleNamespace(permit=poll)))
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0)
 
 
 async def test_tasks_go_back_after_the_last_poll_has_ended(pool: TemporalWorkerPool, order: list[str]) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from temporalio.worker import SlotMarkUsedContext, SlotPermit, SlotReleaseContext, SlotReserveContext
 
 from workers.temporal.pool import pollers
 from workers.temporal.slots import SharedSlots
+from workers.testing.waiting import until
 
 NEVER = 3600.0
 AT_ONCE = 0.0
@@ -26,21 +25,12 @@ def release(slots: SharedSlots, permit: SlotPermit) -> None:
     slots.release_slot(cast(SlotReleaseContext, SimpleNamespace(permit=permit)))
 
 
-async def settled(holds: Callable[[], bool]) -> None:
-    """Let the event loop run what is ready until something holds."""
-    for _ in range(1000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    pytest.fail("never came to hold")
-
-
 async def test_fresh_polls_count_until_they_are_parked() -> None:
     slots = SharedSlots(2, settle=NEVER)
     for _ in range(2):
         await slots.reserve_slot(CONTEXT)
     third = asyncio.create_task(slots.reserve_slot(CONTEXT))
-    await settled(lambda: slots.usage.waiting == 1)
+    await until(lambda: slots.usage.waiting == 1)
     assert not third.done()
     third.cancel()
     await asyncio.wait([third])
@@ -52,7 +42,7 @@ async def test_polls_on_empty_queues_cost_nothing() -> None:
     slots = SharedSlots(2, settle=AT_ONCE)
     async with asyncio.timeout(10):
         await asyncio.gather(*(slots.reserve_slot(CONTEXT) for _ in range(30)))
-    await settled(lambda: slots.usage.fresh == 0)
+    await until(lambda: slots.usage.fresh == 0)
     assert slots.usage.used == 0
 
 
@@ -61,7 +51,7 @@ async def test_no_poll_begins_while_every_slot_is_used() -> None:
     first = await slots.reserve_slot(CONTEXT)
     use(slots, first)
     second = asyncio.create_task(slots.reserve_slot(CONTEXT))
-    await settled(lambda: slots.usage.waiting == 1)
+    await until(lambda: slots.usage.waiting == 1)
     assert not second.done()
     release(slots, first)
     async with asyncio.timeout(10):
@@ -80,7 +70,7 @@ async def test_those_who_waited_longest_go_first() -> None:
         release(slots, permit)
 
     polls = [asyncio.create_task(poll(number)) for number in range(5)]
-    await settled(lambda: slots.usage.waiting == 5)
+    await until(lambda: slots.usage.waiting == 5)
     release(slots, held)
     async with asyncio.timeout(10):
         await asyncio.gather(*polls)
@@ -91,7 +81,7 @@ async def test_a_poll_that_is_given_up_leaves_its_turn_to_others() -> None:
     slots = SharedSlots(1, settle=NEVER)
     held = await slots.reserve_slot(CONTEXT)
     gone, patient = (asyncio.create_task(slots.reserve_slot(CONTEXT)) for _ in range(2))
-    await settled(lambda: slots.usage.waiting == 2)
+    await until(lambda: slots.usage.waiting == 2)
     gone.cancel()
     release(slots, held)
     async with asyncio.timeout(10):
@@ -103,9 +93,9 @@ async def test_a_turn_that_comes_with_the_giving_up_is_not_lost() -> None:
     slots = SharedSlots(1, settle=NEVER)
     held = await slots.reserve_slot(CONTEXT)
     gone = asyncio.create_task(slots.reserve_slot(CONTEXT))
-    await settled(lambda: slots.usage.waiting == 1)
+    await until(lambda: slots.usage.waiting == 1)
     release(slots, held)
-    await settled(lambda: slots.usage.waiting == 0)
+    await until(lambda: slots.usage.waiting == 0)
     gone.cancel()
     await asyncio.wait([gone])
     if not gone.cancelled():
@@ -119,7 +109,7 @@ async def test_the_sdk_releases_on_threads_of_its_own() -> None:
     await asyncio.to_thread(use, slots, held)
     assert slots.usage.used == 1
     turn = asyncio.create_task(slots.reserve_slot(CONTEXT))
-    await settled(lambda: slots.usage.waiting == 1)
+    await until(lambda: slots.usage.waiting == 1)
     await asyncio.to_thread(release, slots, held)
     async with asyncio.timeout(10):
         await turn
@@ -149,7 +139,7 @@ async def test_closed_slots_start_no_polls() -> None:
     await slots.close()
     late = asyncio.create_task(slots.reserve_slot(CONTEXT))
     release(slots, held)
-    await settled(lambda: slots.usage.waiting == 1)
+    await until(lambda: slots.usage.waiting == 1)
     assert not late.done()
     late.cancel()
     await asyncio.wait([late])
@@ -168,7 +158,7 @@ async def test_the_end_of_polls_is_known() -> None:
     """A poll ends when it brings a task, or without one, parked or not."""
     slots = SharedSlots(3, settle=AT_ONCE)
     fresh, parked, used = [await slots.reserve_slot(CONTEXT) for _ in range(3)]
-    await settled(lambda: slots.usage.fresh == 0)
+    await until(lambda: slots.usage.fresh == 0)
     ended = asyncio.create_task(slots.polls_ended())
     release(slots, fresh)
     release(slots, parked)

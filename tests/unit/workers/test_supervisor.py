@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.recovery.host_process import is_alive
+from workers.testing.waiting import until
 
 #: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
 CHILD = """
@@ -56,11 +57,6 @@ class Supervised:
             return []
         return [json.loads(line)["pid"] for line in self.journal.read_text().splitlines()]
 
-    async def until(self, holds: Callable[[], bool], within: float = 20) -> None:
-        async with asyncio.timeout(within):
-            while not holds():
-                await asyncio.sleep(0.01)
-
 
 Start = Callable[..., Awaitable[Supervised]]
 
@@ -79,7 +75,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         if supervised.process.returncode is None:
             supervised.process.kill()
             await supervised.process.wait()
-        await supervised.until(lambda s=supervised: not any(is_alive(pid) for pid in s.children))  # type: ignore[misc]
+        await until(lambda s=supervised: not any(is_alive(pid) for pid in s.children))  # type: ignore[misc]
 
 
 async def _spawn(
@@ -93,44 +89,44 @@ async def _spawn(
 
 async def test_it_is_ready_when_every_process_is(start: Start) -> None:
     supervised = await start("waits", processes=3)
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     assert len(supervised.children) == 3
 
 
 async def test_what_dies_is_replaced(start: Start) -> None:
     supervised = await start("waits")
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     os.kill(supervised.children[0], signal.SIGKILL)
-    await supervised.until(lambda: len(supervised.children) == 2)
+    await until(lambda: len(supervised.children) == 2)
     assert supervised.process.returncode is None
 
 
 async def test_what_dies_at_once_is_replaced_after_longer_and_longer_pauses(start: Start) -> None:
     supervised = await start("dies")
     began = asyncio.get_running_loop().time()
-    await supervised.until(lambda: len(supervised.children) == 3)
+    await until(lambda: len(supervised.children) == 3)
     assert asyncio.get_running_loop().time() - began > 0.2 + 0.4
 
 
 async def test_what_stands_still_past_its_deadline_is_killed(start: Start) -> None:
     supervised = await start("renews")
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     victim = supervised.children[0]
     os.kill(victim, signal.SIGSTOP)
-    await supervised.until(lambda: not is_alive(victim))
-    await supervised.until(lambda: len(supervised.children) == 2)
+    await until(lambda: not is_alive(victim))
+    await until(lambda: len(supervised.children) == 2)
 
 
 async def test_what_renews_lives(start: Start) -> None:
     supervised = await start("renews")
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     with pytest.raises(TimeoutError):
-        await supervised.until(lambda: len(supervised.children) > 1, within=1.0)
+        await until(lambda: len(supervised.children) > 1, within=1.0)
 
 
 async def test_sigterm_ends_everything_in_order(start: Start) -> None:
     supervised = await start("waits", processes=2)
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     supervised.process.terminate()
     assert await supervised.process.wait() == 0
     assert not any(is_alive(pid) for pid in supervised.children)
@@ -138,14 +134,14 @@ async def test_sigterm_ends_everything_in_order(start: Start) -> None:
 
 async def test_its_own_death_is_that_of_its_processes(start: Start) -> None:
     supervised = await start("waits", processes=2)
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     supervised.process.kill()
-    await supervised.until(lambda: not any(is_alive(pid) for pid in supervised.children))
+    await until(lambda: not any(is_alive(pid) for pid in supervised.children))
 
 
 async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
     supervised = await start("waits", processes=2)
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     before = supervised.children
     supervised.process.send_signal(signal.SIGHUP)
     alive: set[int] = set()
@@ -154,7 +150,7 @@ async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
         alive.add(sum(is_alive(pid) for pid in supervised.children))
         return len(supervised.children) == 4 and not any(is_alive(pid) for pid in before)
 
-    await supervised.until(replaced)
+    await until(replaced)
     assert min(alive) >= 2
     assert supervised.process.returncode is None
 
@@ -162,7 +158,7 @@ async def test_sighup_replaces_each_process_without_a_gap(start: Start) -> None:
 async def test_what_uses_too_much_memory_is_replaced(start: Start) -> None:
     megabyte = 1 << 20
     supervised = await start("eats", str(60 * megabyte), memory=40 * megabyte)
-    await supervised.until(lambda: len(supervised.children) >= 2)
+    await until(lambda: len(supervised.children) >= 2)
     assert supervised.process.returncode is None
 
 
@@ -174,11 +170,11 @@ async def test_it_ends_when_its_process_says_that_it_cannot_start(start: Start) 
 
 async def test_a_rolling_restart_keeps_a_process_whose_next_cannot_start(start: Start, tmp_path: Path) -> None:
     supervised = await start("refuses-when", str(tmp_path / "broken"))
-    await supervised.until(supervised.ready_file.exists)
+    await until(supervised.ready_file.exists)
     (tmp_path / "broken").touch()
     supervised.process.send_signal(signal.SIGHUP)
-    await supervised.until(lambda: len(supervised.children) == 2 and not is_alive(supervised.children[1]))
+    await until(lambda: len(supervised.children) == 2 and not is_alive(supervised.children[1]))
     (tmp_path / "broken").unlink()
     supervised.process.send_signal(signal.SIGHUP)
-    await supervised.until(lambda: len(supervised.children) == 3 and not is_alive(supervised.children[0]))
+    await until(lambda: len(supervised.children) == 3 and not is_alive(supervised.children[0]))
     assert is_alive(supervised.children[2])

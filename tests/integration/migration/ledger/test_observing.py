@@ -20,6 +20,7 @@ from gateway.routing.overrides import clear_override, set_override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 GLOBEX = RouteQuery("globex", "add_episode", "task-2", "p2")
@@ -171,7 +172,7 @@ async def test_an_override_that_expires(database: Database, path: Path, new_rout
     routing = await new_routing(path)
     await set_override(database, Scope("acme"), Stage.LIVE, by="ada", why="try", lasts=timedelta(seconds=0.3))
     await routing.until_stage(Stage.LIVE)
-    await routing.until(lambda: routing.route().entry_id == 3)
+    await until(lambda: routing.route().entry_id == 3)
     assert (await flips())[1:] == [
         flip("override", "tenant:acme", "live", None, "", "it expired; it was set because: try")
     ]
@@ -183,11 +184,11 @@ async def test_a_change_that_cannot_be_recorded_is_not_in_force(
     routing = await new_routing(path)
     await database.execute("ALTER TABLE taskgate.ledger ADD CONSTRAINT full_disk CHECK (id < 2)")
     write(path, with_stage(new_flag(KEY), Scope("acme"), Stage.LIVE))
-    await routing.until(lambda: routing.entries.problem is not None)
+    await until(lambda: routing.entries.problem is not None)
     assert "full_disk" in str(routing.entries.problem)
     assert routing.router.problems() == [routing.entries.problem]
     await set_override(database, Scope("acme"), Stage.LIVE, by="ada", why="x")
-    await routing.until(lambda: routing.overrides.problem() is not None)
+    await until(lambda: routing.overrides.problem() is not None)
     route = routing.route()
     assert (route.stage, route.usable, route.entry_id) == (Stage.OFF, True, 1)
 
@@ -217,7 +218,7 @@ async def test_versions_in_the_database_name_their_author(database: Database, ne
         return json.dumps({"flags": {KEY: with_stage(new_flag(KEY), Scope("acme"), stage)}})
 
     await database.execute(add, 1, document(Stage.OFF))
-    await first.until(lambda: first.route().rule == "target")
+    await until(lambda: first.route().rule == "target")
     await database.execute(add, 2, document(Stage.LIVE))
     for routing in (first, second):
         await routing.until_stage(Stage.LIVE)

@@ -20,6 +20,7 @@ from gateway.routing.flag_edit import new_flag
 from gateway.routing.flag_file import FlagChange, FlagFile
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 World = Any
@@ -55,7 +56,7 @@ async def elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     await world.begin_term()
     version, _ = await world.stages.document()
     await world.stages.set("ada", SetStage(everything=True, stage="off", why="a flag", based_on=version))
-    await world.routing.until(lambda: world.routing.flags.document() is not None)
+    await until(lambda: world.routing.flags.document() is not None)
     return world
 
 
@@ -78,10 +79,10 @@ async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
     assert await world.settings() == {}
     await world.tick(minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "live"}
-    await world.routing.until(lambda: len(_targets(world)) == 2)
+    await until(lambda: len(_targets(world)) == 2)
     await world.until("done", minutes=1)
     assert await overrides(world) == []
-    await world.routing.until(lambda: not world.routing.overrides.rows())
+    await until(lambda: not world.routing.overrides.rows())
     assert world.routing.route(RouteQuery("globex", "backup")).stage is Stage.LIVE
     # At no moment the flag and the overrides together said `off`.
     entries = await world.database.fetch(
@@ -122,7 +123,7 @@ async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     monkeypatch.setattr(Elsewhere, "is_away", False)
     await world.tick(minutes=1)
     await world.tick(minutes=1)
-    await world.routing.until(lambda: not _targets(world))
+    await until(lambda: not _targets(world))
     await world.until("aborted", minutes=1)
     assert (await world.settings(), await overrides(world)) == ({}, [])
 
@@ -134,7 +135,7 @@ async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_
     await world.write(PLAN)
     await world.act("start")
     await world.until("done", minutes=1)
-    await world.routing.until(lambda: len(_targets(world)) == 2)
+    await until(lambda: len(_targets(world)) == 2)
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick()
@@ -143,7 +144,7 @@ async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_
         await world.write("name: rival\nwhy: w\nwaves: [{tenants: [acme]}]\n")
     monkeypatch.setattr(Elsewhere, "is_away", False)
     await world.tick(2, minutes=1)
-    await world.routing.until(lambda: not _targets(world))
+    await until(lambda: not _targets(world))
     await world.tick(minutes=1)
     assert (await world.settings(), await overrides(world)) == ({}, [])
     assert [wave["back"] for wave in (await world.plan())["waves"]] == [1, 1]

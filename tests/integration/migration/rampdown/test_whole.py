@@ -21,6 +21,7 @@ from gateway.migration.parity.evidence import Counts, Evidence
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from legacy_system import LEGACY, LegacyWorkerProcess, read_effects
+from workers.testing.waiting import eventually
 
 GROUPS, TASKS = 6, 60
 
@@ -49,9 +50,7 @@ class Moving(World):
         return ids
 
     async def until_count(self, wanted: int, condition: str) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while await self.count(condition) != wanted:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: self.count(condition), lambda found: found == wanted, within=PATIENCE)
 
     async def count(self, condition: str) -> int:
         return int(await self.database.fetchval(f"SELECT count(*) FROM taskgate.dispatch WHERE {condition}"))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.env import NAMED_BY
-from deploy.local.env import read_env
+from deploy.local.env import NAMED_BY, read_env
 from deploy.local.errors import StackError
 from deploy.local.part import External, Part
 from deploy.local.ports import free_port

@@ -206,6 +206,23 @@ class TemporalEngine:
                 continue
         return found
 
+    async def list_open(self) -> Sequence[str]:
+        """Ids of our executions that have not ended, by an index that may lag behind. Beside the port."""
+        session = await self._connection.session()
+        found: list[str] = []
+        for shape in self._shapes(session):
+            try:
+                found += await shape.open_ids(session)
+            except Unsupported:
+                continue
+        return found
+
+    async def retention(self) -> timedelta:
+        """How long the namespace remembers what ended. Beside the port."""
+        session = await self._connection.session()
+        config = (await self._connection.describe_namespace(session.client)).config
+        return config.workflow_execution_retention_ttl.ToTimedelta()
+
     async def take_stock(self) -> Sequence[Stock]:
         return []
 

@@ -28,6 +28,10 @@ COMMANDS = {
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
+    "recover": (
+        "gateway.cli.recover:recover_app",
+        "After the restore of a backup, or a fail-over that lost writes: make the database safe to start on.",
+    ),
     "release": (
         "gateway.cli.release:release",
         "Before the gateway is removed: give waiting Redis tasks back to the legacy system.",

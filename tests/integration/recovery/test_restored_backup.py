@@ -66,6 +66,7 @@ async def restored(
     tasks: dict[str, str] = {}
     async with world.running(), AsyncExitStack() as held:
         red, blue = await world.people.household(), await world.people.household()
+        other = await world.people.project(f"{red.project_id}-other", red.tenant_id, red.owner)
         await world.flag.set(Stage.LIVE, blue.tenant_id)
         for name, home in (("redis", red), ("temporal", blue)):
             tasks[f"{name} done"] = await world.submit(home)
@@ -77,7 +78,6 @@ async def restored(
         tasks["delayed"] = await world.submit(red, delay_seconds=3600)
         await run_program("pg_dump", "-Fc", "-f", str(tmp_path / "backup"), own_servers.database_url)
 
-        other = await world.people.project(f"{red.project_id}-other", red.tenant_id, red.owner)
         tasks["gap done"] = await world.submit(red, project_id=other)
         await world.ended(tasks["gap done"])
         await crash(world)

@@ -612,10 +612,23 @@ class Settings(BaseSettings):
         """What encrypts payloads on their way through Temporal; None: nothing does."""
         if self.temporal_codec_keys is None and self.temporal_codec_keys_file is None:
             return None
-        from backends.temporal.encryption import codec_of
+        from backends.temporal.encryption import KeyRing, codec_of
 
-        keys = self.temporal_codec_keys
-        return codec_of(None if keys is None else keys.get_secret_value(), self.temporal_codec_keys_file)
+        if self.temporal_codec_keys is not None:
+            return codec_of(self.temporal_codec_keys.get_secret_value)
+        file = self.temporal_codec_keys_file
+        assert file is not None
+
+        def usable(text: str) -> str:
+            KeyRing.parse(text)
+            return text
+
+        secret = SecretFile(file, usable)
+        try:
+            secret.read()
+        except OSError as error:
+            raise ValueError(f"{file}: {error.strerror}") from error
+        return codec_of(secret.latest)
 
     def temporal_security(self) -> Security:
         """TLS and the API key of connections to Temporal; each call returns another one, with the same files."""

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     temporal_codec_keys_file: Path | None = Field(
         None, description="A file with such lines instead; read again when it changes"
     )
+    codec_host: str = Field("127.0.0.1", description="Address of `taskgate codec-server`")
+    codec_port: int = Field(8081, ge=0, le=65535, description="Port of `taskgate codec-server`")
+    codec_origins: list[str] = Field(
+        [], description="Origins whose pages may call the codec server, a JSON list: that of Temporal's UI"
+    )
     graph_url: str | None = Field(None, description="Neo4j, bolt://[user:password@]host:port")
     upstream_url: str | None = Field(None, description="MemStack API server that gets every other /api/v1 path")
 

@@ -17,6 +17,10 @@ COMMANDS = {
     "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
     "audit": ("gateway.cli.audit:audit_app", "Who changed what, and why. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
+    "codec-server": (
+        "gateway.cli.codec_server:codec_server",
+        "Decrypt payloads for Temporal's UI and CLI: a server of its own, for administrators; each use is recorded.",
+    ),
     "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
     "db": ("gateway.cli.db:db_app", "The database."),
     "dead-letter": (

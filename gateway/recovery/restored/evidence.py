@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
 
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from backends.errors import EngineUnavailable
 from backends.port import WorkflowRef, WorkflowState, possible_starts
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
@@ -23,6 +27,10 @@ SQL = Queries("gateway.recovery.restored", "restored.sql")
 
 #: Ends from so long before the last write are asked for as well: clocks differ, and indexes lag behind.
 BEFORE = timedelta(minutes=10)
+#: How long an engine is asked again that cannot answer now (seconds).
+PATIENCE = 20.0
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 _PAGE = 5000
 _ASKED_AT_ONCE = 32
 
@@ -72,9 +80,9 @@ class Witnesses:
                     continue
                 evidence.highest = max(evidence.highest, message.epoch or 0)
         if self._temporal is not None:
-            for ended in await self._temporal.list_ended(last_write - BEFORE):
+            for ended in await _patiently(self._temporal.list_ended, last_write - BEFORE):
                 evidence.note(Remembered(ended.workflow_id, TEMPORAL, ended.status.state))
-            for workflow_id in await self._temporal.list_open():
+            for workflow_id in await _patiently(self._temporal.list_open):
                 evidence.note(Remembered(workflow_id, TEMPORAL, WorkflowState.RUNNING))
         evidence.forgetful = await self._forgetful(now - last_write)
         return evidence
@@ -107,7 +115,9 @@ class Witnesses:
             answers = []
             for epoch in sorted(epoch for epoch in epochs if epoch > 0):
                 async with limit:
-                    status = await temporal.get_workflow_status(WorkflowRef(task.task_id, epoch, group, task_type))
+                    status = await _patiently(
+                        temporal.get_workflow_status, WorkflowRef(task.task_id, epoch, group, task_type)
+                    )
                 if status is not None:
                     begun = status.state is not WorkflowState.QUEUED or status.attempt > 1
                     answers.append(Start(task.task_id, epoch, TEMPORAL, status.state, status.error or "", begun))
@@ -124,13 +134,26 @@ class Witnesses:
             if noted is not None and noted != await self._redis.get_incarnation():
                 return "redis was restarted or emptied in the gap, and may have forgotten it"
         if self._temporal is not None:
-            retention = await self._temporal.retention()
+            retention = await _patiently(self._temporal.retention)
             if gap + BEFORE > retention:
                 return "the gap is longer than temporal remembers"
             noted = await self._db.fetchval(SQL.incarnation, TEMPORAL)
-            if noted is not None and noted != await self._temporal.get_incarnation():
+            if noted is not None and noted != await _patiently(self._temporal.get_incarnation):
                 return "temporal has another namespace than before the gap"
         return None
+
+
+async def _patiently(ask: Callable[P, Awaitable[Answer]], *args: P.args, **more: P.kwargs) -> Answer:
+    """Ask again for a while: Temporal refuses more than some lists in a second."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(EngineUnavailable),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
+        stop=stop_after_delay(PATIENCE),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await ask(*args, **more)
+    return answer
 
 
 def _start(one: Remembered, known: Iterable[str]) -> Start | None:

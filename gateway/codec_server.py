@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from google.protobuf import json_format
@@ -97,8 +98,8 @@ class CodecServer:
             if len(body) > self._max_body_bytes:
                 raise BodyTooLarge
         try:
-            return json_format.Parse(body, Payloads())
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError, ValueError):
+            return Payloads(payloads=[_payload(each) for each in json.loads(body)["payloads"]])
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             raise InvalidRequest(
                 'The body is no JSON of the form {"payloads": [{"metadata": {}, "data": ""}]}'
             ) from None
@@ -124,6 +125,12 @@ def _as_key(authorization: str | None) -> str | None:
         return f"Bearer {base64.b64decode(rest, validate=True).decode().partition(':')[2]}"
     except (binascii.Error, UnicodeDecodeError):
         return authorization
+
+
+def _payload(given: Any) -> Payload:
+    """Raises `ValueError`, `TypeError`, `AttributeError` for what is no payload."""
+    metadata = {name: base64.b64decode(value, validate=True) for name, value in given.get("metadata", {}).items()}
+    return Payload(metadata=metadata, data=base64.b64decode(given.get("data", ""), validate=True))
 
 
 def _key_ids(payloads: Payloads) -> set[str]:

@@ -36,6 +36,8 @@ class TlsProxy:
         self._context.load_verify_locations(authority.file)
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._context.set_alpn_protocols(["h2"])
+        # Whoever resumes a session is not asked for its certificate again.
+        self._context.num_tickets = 0
         self._open: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 

@@ -1,0 +1,197 @@
+"""TLS to Temporal, both ways, with certificates that expire and are replaced while tasks run.
+
+TLS ends at a proxy before the real server, which takes only clients with a certificate of its authority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.errors import EngineUnavailable
+from backends.temporal.engine import TemporalEngine
+from backends.temporal.security import Security
+from contracts.authority import Authority
+from contracts.probes import BOARD
+from contracts.world import PATIENCE, Servers, World
+from gateway.settings import Settings
+
+
+class TlsProxy:
+    """Takes clients with a certificate of the authority, and passes on what they say."""
+
+    def __init__(self, target: str, authority: Authority) -> None:
+        self._host, _, port = target.rpartition(":")
+        self._port = int(port)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*authority.issue("server"))
+        self._context.load_verify_locations(authority.file)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.set_alpn_protocols(["h2"])
+        # Whoever resumes a session is not asked for its certificate again.
+        self._context.num_tickets = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> TlsProxy:
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=self._context)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """End all connections."""
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        there, back = await asyncio.open_connection(self._host, self._port)
+        try:
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            for end in (writer, back):
+                end.transport.abort()
+
+
+async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        to.write(data)
+        await to.drain()
+    raise ConnectionResetError
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+async def proxy(temporal_server: str, authority: Authority) -> AsyncIterator[TlsProxy]:
+    async with TlsProxy(temporal_server, authority) as proxy:
+        yield proxy
+
+
+class SecuredWorld(World):
+    """Gateway and workers show a certificate."""
+
+    def __init__(self, servers: Servers, directory: Path, files: dict[str, Path]) -> None:
+        super().__init__("live", servers, directory)
+        self._files = files
+
+    def settings(self, **more: Any) -> Settings:
+        return super().settings(**{**self._files, **more})
+
+
+async def answers(engine: TemporalEngine) -> None:
+    try:
+        await engine.check_health()
+    finally:
+        await engine.close()
+
+
+async def test_both_ends_are_checked(
+    proxy: TlsProxy, authority: Authority, temporal_namespace: str, tmp_path: Path
+) -> None:
+    certificate, key = authority.issue("client")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stranger = Authority(elsewhere)
+    strange, strange_key = stranger.issue("client")
+
+    def engine(**security: Any) -> TemporalEngine:
+        return TemporalEngine(proxy.address, temporal_namespace, timeout=5, security=Security(**security))
+
+    await answers(engine(server_ca=authority.file, certificate=certificate, key=key))
+    await answers(engine(server_ca=authority.file, server_name="temporal.internal", certificate=certificate, key=key))
+    for refused in (
+        {},
+        {"server_ca": authority.file},
+        {"server_ca": authority.file, "certificate": strange, "key": strange_key},
+        {"server_ca": stranger.file, "certificate": certificate, "key": key},
+        {"tls": True, "certificate": certificate, "key": key},
+        {"server_ca": authority.file, "server_name": "another", "certificate": certificate, "key": key},
+        {"server_ca": authority.file, "certificate": tmp_path / "none.pem", "key": key},
+    ):
+        with pytest.raises(EngineUnavailable):
+            await answers(engine(**refused))
+
+
+async def test_a_certificate_that_expires_in_mid_run_is_replaced_without_a_restart(
+    own_servers: Servers, proxy: TlsProxy, authority: Authority, tmp_path: Path
+) -> None:
+    """What is open goes on after the expiry. What has to connect anew waits until there is a new certificate."""
+    certificate, key = authority.issue("client", datetime.timedelta(seconds=8))
+    files = {"temporal_tls_ca": authority.file, "temporal_tls_certificate": certificate, "temporal_tls_key": key}
+    servers = replace(own_servers, temporal_address=proxy.address)
+    async with SecuredWorld(servers, tmp_path, files).running() as world:
+        home = await world.people.household()
+        assert (await world.ended(await world.submit(home)))["status"] == "COMPLETED"
+        await until_refused(proxy, files)
+        assert (await world.ended(await world.submit(home)))["status"] == "COMPLETED"
+
+        await proxy.cut()
+        waiting = await world.submit(home)
+        async with asyncio.timeout(PATIENCE):
+            while not world.gateway.dispatcher.is_down("temporal"):
+                await asyncio.sleep(0.05)
+        assert (await world.row(waiting))["status"] == "PROCESSING"
+        authority.issue("client")
+        assert (await world.ended(waiting))["status"] == "COMPLETED"
+        assert BOARD.runs[waiting] == 1
+
+
+async def test_a_new_certificate_is_used_before_the_old_one_is_missed(
+    own_servers: Servers, proxy: TlsProxy, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.issue("client", datetime.timedelta(seconds=10))
+    files = {"temporal_tls_ca": authority.file, "temporal_tls_certificate": certificate, "temporal_tls_key": key}
+    servers = replace(own_servers, temporal_address=proxy.address)
+    async with SecuredWorld(servers, tmp_path, files).running() as world:
+        home = await world.people.household()
+        async with world.held(home) as (running, hold):
+            authority.issue("client")
+            hold.release()
+            assert (await world.ended(running))["status"] == "COMPLETED"
+        assert (await world.ended(await world.submit(home)))["status"] == "COMPLETED"
+        assert BOARD.runs[running] == 1
+
+
+async def until_refused(proxy: TlsProxy, files: dict[str, Path]) -> None:
+    """Return when the proxy takes this certificate no longer."""
+    context = ssl.create_default_context(cafile=str(files["temporal_tls_ca"]))
+    context.load_cert_chain(files["temporal_tls_certificate"], files["temporal_tls_key"])
+    context.set_alpn_protocols(["h2"])
+    host, _, port = proxy.address.rpartition(":")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            writer = None
+            try:
+                reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+                # A server of HTTP/2 speaks at once; one that refuses the certificate says so instead.
+                if not await reader.read(1):
+                    return
+            except (ssl.SSLError, OSError):
+                return
+            finally:
+                if writer is not None:
+                    with contextlib.suppress(OSError, ssl.SSLError):
+                        writer.close()
+            await asyncio.sleep(0.2)

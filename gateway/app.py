@@ -37,6 +37,7 @@ PARTS = (
     "stream",
     "batches",
     "task_list",
+    "task_list_stream",
     "submissions",
     "operations",
     "run_at",

@@ -20,7 +20,7 @@ from gateway.http.submissions import TaskFacts
 from gateway.http.task_list import labels_of
 from gateway.tasks.changes.any_task import AnyTaskSubscription
 from gateway.tasks.queries.dispatch_view import facts
-from gateway.tasks.queries.task_selection import Many, Selection, TaskSelector, Wanted
+from gateway.tasks.queries.task_selection import Many, Selection, TaskSelector, Text, Wanted
 
 router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 
@@ -31,6 +31,7 @@ _GATHER_SECONDS = 0.1
 class StreamedSelection(Selection):
     """Which tasks."""
 
+    id: Annotated[list[Text], Many] = Field(description="Only these tasks")
     label: Annotated[list[Annotated[str, Field(max_length=320)]], Many] = Field(description="`key:value`; all of them")
 
 
@@ -74,12 +75,17 @@ async def stream_tasks(request: Request, query: Annotated[StreamedSelection, Que
     except BaseException:
         subscription.close()
         raise
-    events = _events(subscription, selector, wanted, gateway.settings.stream_keepalive_seconds)
+    keepalive_seconds = gateway.settings.stream_keepalive_seconds
+    events = _events(subscription, selector, wanted, frozenset(query.id), keepalive_seconds)
     return EventStream(gateway, events, subscription, caller)
 
 
 async def _events(
-    subscription: AnyTaskSubscription, selector: TaskSelector, wanted: Wanted, keepalive_seconds: float
+    subscription: AnyTaskSubscription,
+    selector: TaskSelector,
+    wanted: Wanted,
+    only: frozenset[str],
+    keepalive_seconds: float,
 ) -> AsyncIterator[ServerSentEvent]:
     while not subscription.is_closed:
         changed = await subscription.changes(keepalive_seconds)
@@ -90,8 +96,9 @@ async def _events(
             continue
         if changed.missed:
             yield event("missed", {})
+        ids = [task_id for task_id in changed.ids if not only or task_id in only]
         try:
-            data = await _read(selector, wanted, changed.ids)
+            data = await _read(selector, wanted, ids)
         except DatabaseUnavailable:
             # The listener is cut off as well, and says so when it is back.
             yield event("missed", {})

@@ -93,6 +93,22 @@ async def test_what_is_no_longer_wanted_is_named(listening: tuple[str, Gateway],
         assert await first_of(events, task_id) == {"tasks": [], "others": [task_id]}
 
 
+async def test_of_named_tasks_those_alone_are_told(listening: tuple[str, Gateway], key: str) -> None:
+    url, _ = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client:
+        named = await submit(client, headers)
+        async with following(url, headers, id=named) as events:
+            await submit(client, headers)
+            await client.post(f"/api/v1/tasks/{named}/stop", headers=headers)
+            async with asyncio.timeout(20):
+                async for _, data in events:
+                    assert [task["task_id"] for task in data["tasks"]] == [named]
+                    assert data["others"] == []
+                    if data["tasks"][0]["state"] == "stopped":
+                        break
+
+
 async def test_nobody_hears_of_tasks_of_others(listening: tuple[str, Gateway], key: str, bob: dict[str, str]) -> None:
     url, _ = listening
     async with httpx.AsyncClient(base_url=url) as client, following(url, bob, state="failed") as events:

@@ -313,6 +313,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/tasks/{task_id}/payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Task Payload
+         * @description What a task was given, redacted as payloads of dead letters are; of a large one the beginning.
+         */
+        get: operations["get_task_payload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/tasks/{task_id}": {
         parameters: {
             query?: never;
@@ -7732,6 +7752,31 @@ export interface components {
             past_gateway: components["schemas"]["PastGateway"];
         };
         /**
+         * TaskPayload
+         * @description A payload with its secrets hidden.
+         */
+        TaskPayload: {
+            /** Task Id */
+            task_id: string;
+            /**
+             * Payload
+             * @description A text: it is too large, or no JSON; this is its beginning
+             */
+            payload: string | number | boolean | null | unknown[] | {
+                [key: string]: unknown;
+            };
+            /**
+             * Bytes
+             * @description Of the JSON as it is stored
+             */
+            bytes: number;
+            /**
+             * Is Cut
+             * @description The payload is larger than what is shown
+             */
+            is_cut: boolean;
+        };
+        /**
          * TaskReason
          * @description A reason, and what it says of this task.
          */
@@ -9626,6 +9671,8 @@ export interface operations {
                 finished_after?: string | null;
                 /** @description Only those that were over before this moment */
                 finished_before?: string | null;
+                /** @description Only these tasks */
+                id?: string[];
                 /** @description `key:value`; all of them */
                 label?: string[];
             };
@@ -9655,6 +9702,85 @@ export interface operations {
             };
             /** @description The caller has no access to what it names */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task_payload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the task */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskPayload"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,5 +1,6 @@
 import type { components } from "../../api/schema";
 import { Moment } from "../../components/Moment";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { migrationTexts } from "./texts";
 
@@ -29,7 +30,7 @@ export function Ledger({ flips }: { flips: readonly components["schemas"]["Flip"
               <td>
                 {flip.before ?? t.nobody} → {flip.after ?? t.nobody}
               </td>
-              <td dir="auto">{flip.why}</td>
+              <td dir="auto">{visible(flip.why)}</td>
               <td>{flip.who ?? flip.source}</td>
             </tr>
           ))}

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { taskTexts } from "./texts";
@@ -31,7 +32,7 @@ export function Payload({ taskId }: { taskId: string }) {
         <>
           {found.data.is_cut && <p>{t.cut(format.number(found.data.bytes))}</p>}
           <pre className="task-text" tabIndex={0} aria-label={t.payload} dir="auto">
-            {typeof found.data.payload === "string" ? found.data.payload : JSON.stringify(found.data.payload, null, 2)}
+            {visible(typeof found.data.payload === "string" ? found.data.payload : JSON.stringify(found.data.payload, null, 2))}
           </pre>
         </>
       )}

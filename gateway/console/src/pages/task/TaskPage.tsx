@@ -8,6 +8,7 @@ import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { queryText } from "../../streams/queryText";
@@ -102,14 +103,14 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <label htmlFor="task-progress">{t.progress}</label>
         <progress id="task-progress" max={100} value={log.progress} />
         <span>
-          {format.number(log.progress)} %{log.message !== null && `, ${log.message}`}
+          {format.number(log.progress)} %{log.message !== null && `, ${visible(log.message)}`}
         </span>
       </div>
       {log.error !== null && (
         <section className="task-part" aria-labelledby="task-error">
           <h2 id="task-error">{t.error}</h2>
           <p className="task-error" dir="auto">
-            {log.error}
+            {visible(log.error)}
           </p>
           {task.state === "failed" && may(session, "observe") && <Stack taskId={task.task_id} />}
         </section>
@@ -130,7 +131,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <section className="task-part" aria-labelledby="task-result">
           <h2 id="task-result">{t.result}</h2>
           <pre className="task-text" tabIndex={0} aria-label={t.result} dir="auto">
-            {JSON.stringify(log.result, null, 2)}
+            {visible(JSON.stringify(log.result, null, 2))}
           </pre>
         </section>
       )}

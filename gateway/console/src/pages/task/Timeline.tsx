@@ -1,6 +1,7 @@
 import type { components } from "../../api/schema";
 import { Moment } from "../../components/Moment";
 import { useNow } from "../../components/now";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { type Span, spansOf } from "./spans";
@@ -52,7 +53,7 @@ export function Timeline({ task }: { task: TaskDispatch }) {
             <tr key={`${span.kind} ${span.start}`}>
               <td>
                 <span className={`timeline-key timeline-${toneOf(span)}`} aria-hidden="true" /> {nameOf(span)}
-                {span.kind === "attempt" && span.attempt.error !== null && <p className="task-error">{span.attempt.error}</p>}
+                {span.kind === "attempt" && span.attempt.error !== null && <p className="task-error">{visible(span.attempt.error)}</p>}
               </td>
               <td>{span.kind === "attempt" ? t.on(span.attempt.backend, span.attempt.worker_id) : "–"}</td>
               <td>

@@ -34,8 +34,11 @@ export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: (
     const at = event.target instanceof HTMLElement ? event.target.dataset.row : undefined;
     const next = at === undefined ? 0 : Math.min(rows.length - 1, Math.max(0, Number(at) + step));
     virtual.scrollToIndex(next);
-    const focus = () => place.current?.querySelector<HTMLElement>(`[data-row="${next}"]`)?.focus();
-    requestAnimationFrame(focus);
+    const find = () => place.current?.querySelector<HTMLElement>(`[data-row="${next}"]`);
+    const row = find();
+    if (row) row.focus();
+    // It is drawn once it is scrolled to.
+    else requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus()));
   };
 
   return (

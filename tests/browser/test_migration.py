@@ -78,3 +78,19 @@ async def test_a_tenant_s_owner_is_not_offered_it(visit: Any, home: Household) -
     await visitor.sign_in(home.owner.key, "migration")
     await expect(visitor.page.get_by_text("There is no page here")).to_be_visible()
     assert await visitor.page.get_by_role("link", name="Migration").count() == 0
+
+
+async def test_how_a_tenant_fares(visit: Any, world: World, home: Household) -> None:
+    await world.ended(await world.submit(home))
+    await world.flag.set(Stage.LIVE, home.tenant_id)
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(world.admin.key, "migration")
+    await page.get_by_role("link", name=home.tenant_id).press("Enter")
+    await expect(page.get_by_role("heading", name=home.tenant_id)).to_be_visible()
+    await expect(page.get_by_text("armed: on Temporal and watched")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Drain of Redis drained")).to_be_visible()
+    await world.ended(await world.submit(home))
+    row = page.get_by_role("row").filter(has_text="contract_probe").filter(has_text="temporal")
+    await expect(row).to_be_visible()
+    await visitor.look("migration-tenant")

@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/Button";
 import { useTexts } from "../../i18n/catalogue";
@@ -58,9 +59,9 @@ export function Board({ tenants, onMove }: BoardProps) {
                     event.dataTransfer.effectAllowed = "move";
                   }}
                 >
-                  <span className="board-name" title={tenant.tenant_id}>
+                  <Link className="board-name" title={tenant.tenant_id} to="/migration/$tenantId" params={{ tenantId: tenant.tenant_id }} draggable={false}>
                     {tenant.tenant_id}
-                  </span>
+                  </Link>
                   <span className="board-tier">{tenant.tier}</span>
                   {onMove !== undefined && (
                     <Button weight="bare" aria-label={t.moveOf(tenant.tenant_id)} onPress={() => onMove(tenant, null)}>

@@ -19,63 +19,10 @@ import pytest
 from backends.errors import EngineUnavailable
 from backends.temporal.engine import TemporalEngine
 from backends.temporal.security import Security
-from contracts.authority import Authority
+from contracts.authority import Authority, TlsProxy
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, Servers, World
 from gateway.settings import Settings
-
-
-class TlsProxy:
-    """Takes clients with a certificate of the authority, and passes on what they say."""
-
-    def __init__(self, target: str, authority: Authority) -> None:
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*authority.issue("server"))
-        self._context.load_verify_locations(authority.file)
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.set_alpn_protocols(["h2"])
-        # Whoever resumes a session is not asked for its certificate again.
-        self._context.num_tickets = 0
-        self._open: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server
-
-    async def __aenter__(self) -> TlsProxy:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=self._context)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await self.cut()
-
-    async def cut(self) -> None:
-        """End all connections."""
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        there, back = await asyncio.open_connection(self._host, self._port)
-        try:
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            self._open.discard(task)
-            for end in (writer, back):
-                end.transport.abort()
-
-
-async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-    while data := await source.read(65536):
-        to.write(data)
-        await to.drain()
-    raise ConnectionResetError
 
 
 @pytest.fixture
@@ -85,7 +32,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def proxy(temporal_server: str, authority: Authority) -> AsyncIterator[TlsProxy]:
-    async with TlsProxy(temporal_server, authority) as proxy:
+    async with TlsProxy(temporal_server, authority, protocol="h2") as proxy:
         yield proxy
 
 

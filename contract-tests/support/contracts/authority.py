@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ipaddress
 import ssl
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ class TlsProxy:
         # Whoever resumes a session is not asked for its certificate again.
         self._context.num_tickets = 0
         self._open: set[asyncio.Task[None]] = set()
+        self.serials: Counter[str] = Counter()
+        """Connections so far, by the serial number of the client's certificate."""
         self._server: asyncio.Server
 
     async def __aenter__(self) -> TlsProxy:
@@ -101,6 +104,7 @@ class TlsProxy:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self.serials[writer.get_extra_info("peercert")["serialNumber"]] += 1
         there, back = await asyncio.open_connection(self._host, self._port)
         try:
             await asyncio.gather(_copy(reader, back), _copy(there, writer))

@@ -173,10 +173,11 @@ async def serve(settings: Settings) -> None:
         )
     await check_database(settings.database_url)
     database = Database(settings.follow("database_url"), size=settings.database_pool_size)
+    access = Access(database, failed_attempts=settings.failed_attempts_per_minute)
     try:
         server = CodecServer(
             database,
-            Access(database, failed_attempts=settings.failed_attempts_per_minute),
+            access,
             codec,
             origins=settings.codec_origins,
             max_body_bytes=settings.max_body_bytes,
@@ -192,4 +193,5 @@ async def serve(settings: Settings) -> None:
         )
         await uvicorn.Server(config).serve()
     finally:
+        await access.close()
         await database.close()

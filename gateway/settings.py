@@ -579,10 +579,6 @@ class Settings(BaseSettings):
     def _certificate_has_a_key(self) -> Settings:
         if (self.temporal_tls_certificate is None) != (self.temporal_tls_key is None):
             raise ValueError("set both TASKGATE_TEMPORAL_TLS_CERTIFICATE and TASKGATE_TEMPORAL_TLS_KEY, or neither")
-        for name in ("temporal_tls_ca", "temporal_tls_certificate", "temporal_tls_key"):
-            file: Path | None = getattr(self, name)
-            if file is not None and not file.is_file():
-                raise ValueError(f"TASKGATE_{name.upper()}: there is no file {file}")
         return self
 
     @model_validator(mode="after")

@@ -1,9 +1,12 @@
-"""`Authority`: signs certificates for tests."""
+"""`Authority` signs certificates for tests; `TlsProxy` stands with one before a server that has none."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
+import ssl
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +64,60 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(minutes=1))
             .not_valid_after(now + valid)
         )
+
+
+class TlsProxy:
+    """Takes clients with a certificate of the authority, and passes on what they say."""
+
+    def __init__(self, target: str, authority: Authority, *, protocol: str | None = None) -> None:
+        self._host, _, port = target.rpartition(":")
+        self._port = int(port)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*authority.issue("server"))
+        self._context.load_verify_locations(authority.file)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        if protocol is not None:
+            self._context.set_alpn_protocols([protocol])
+        # Whoever resumes a session is not asked for its certificate again.
+        self._context.num_tickets = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self.serials: Counter[str] = Counter()
+        """Connections so far, by the serial number of the client's certificate."""
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> TlsProxy:
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=self._context)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """End all connections."""
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        self.serials[writer.get_extra_info("peercert")["serialNumber"]] += 1
+        there, back = await asyncio.open_connection(self._host, self._port)
+        try:
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            for end in (writer, back):
+                end.transport.abort()
+
+
+async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        to.write(data)
+        await to.drain()
+    raise ConnectionResetError

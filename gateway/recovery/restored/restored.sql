@@ -47,11 +47,11 @@ DELETE FROM taskgate.engine_duty WHERE kind IN ('requeue', 'release')
 
 -- name: note_unfinished
 -- Tasks that are not over, as the restored rows have them. A repetition of this recovery keeps what was noted first.
-INSERT INTO taskgate.recovered_task AS r (task_id, recovery_id, is_known, backend, state, epoch, group_id, task_type)
-SELECT task_id, $1, true, backend, state, epoch, group_id, task_type FROM taskgate.dispatch
+INSERT INTO taskgate.recovered_task AS r (task_id, recovery_id, is_known, backend, state, held, epoch, group_id, task_type)
+SELECT task_id, $1, true, backend, state, held, epoch, group_id, task_type FROM taskgate.dispatch
 WHERE phase IN ('waiting', 'open') AND held IS DISTINCT FROM 'recovery'
 ON CONFLICT (task_id) DO UPDATE
-    SET recovery_id = $1, is_known = true, backend = excluded.backend, state = excluded.state, epoch = excluded.epoch,
+    SET recovery_id = $1, is_known = true, backend = excluded.backend, state = excluded.state, held = excluded.held, epoch = excluded.epoch,
         verdict = 'undecided', found = '', decision = NULL, decided_at = NULL, decided_by = NULL
 
 -- name: hold
@@ -121,13 +121,13 @@ WHERE r.task_id = g.task_id
 -- name: apply
 -- What engines said: ended tasks end, those that no engine gave to a worker wait like others. The rest stays held.
 WITH judged AS (
-    SELECT d.task_id, r.verdict, r.found
+    SELECT d.task_id, r.verdict, r.found, r.held
     FROM taskgate.recovered_task r JOIN taskgate.dispatch d ON d.task_id = r.task_id
     WHERE r.recovery_id = $1 AND r.is_known AND r.verdict <> 'undecided' AND d.held = 'recovery'
     ORDER BY d.task_id FOR UPDATE OF d
 ), changed AS (
     UPDATE taskgate.dispatch d
-    SET held = NULL, state = CASE WHEN j.verdict = 'continues' THEN 'waiting' ELSE j.verdict END,
+    SET held = CASE WHEN j.verdict = 'continues' THEN j.held END, state = CASE WHEN j.verdict = 'continues' THEN 'waiting' ELSE j.verdict END,
         phase = CASE WHEN j.verdict = 'continues' THEN 'waiting' ELSE j.verdict END,
         finished_at = CASE WHEN j.verdict <> 'continues' THEN now() END
     FROM judged j WHERE d.task_id = j.task_id
@@ -168,8 +168,9 @@ FOR UPDATE OF r
 UPDATE taskgate.recovered_task SET decision = $2, decided_by = $3, decided_at = now(), payload = NULL WHERE task_id = $1
 
 -- name: let_go
-UPDATE taskgate.dispatch SET held = NULL, due_at = now(), not_before = NULL, expires_at = NULL
-WHERE task_id = $1 AND held = 'recovery'
+-- A pause, or an approval that was waited for, holds as before.
+UPDATE taskgate.dispatch d SET held = r.held, due_at = now(), not_before = NULL, expires_at = NULL
+FROM taskgate.recovered_task r WHERE d.task_id = $1 AND r.task_id = $1 AND d.held = 'recovery'
 
 -- name: drop_known
 WITH dropped AS (

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and their certificates: the addresses that `docs/connections.md` shows, on real servers."""
+"""PostgreSQL and Redis over TLS: the addresses that `docs/connections.md` shows, on real servers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from backends.errors import EngineUnavailable
 from backends.redis_queue.engine import RedisQueueEngine
-from contracts.authority import Authority
+from contracts.authority import Authority, TlsProxy
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresPart
 from deploy.local.process import Command
-from deploy.local.redis import locate
 from deploy.local.unprivileged import unprivileged
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
@@ -45,30 +45,11 @@ def stranger(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-async def secured_redis(authority: Authority, tmp_path: Path) -> AsyncIterator[int]:
-    """The port of a Redis that takes clients with a certificate alone."""
-    certificate, key = authority.issue("server")
-    port = free_port()
-    options = {
-        **{"--port": "0", "--tls-port": str(port), "--bind": "127.0.0.1", "--save": "", "--dir": str(tmp_path)},
-        **{"--tls-cert-file": str(certificate), "--tls-key-file": str(key), "--tls-ca-cert-file": str(authority.file)},
-    }
-    words = [word for pair in options.items() for word in pair]
-    process = await asyncio.create_subprocess_exec(locate(), *words, stdout=asyncio.subprocess.DEVNULL)
-
-    async def listens() -> bool:
-        assert process.returncode is None, "this Redis knows no TLS"
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    await healthy(listens)
-    yield port
-    process.terminate()
-    await process.wait()
+async def secured_redis(authority: Authority, redis_server: str) -> AsyncIterator[str]:
+    """A Redis that takes clients with a certificate alone; TLS ends at a proxy, as not every build of Redis has it."""
+    at = urlsplit(redis_server)
+    async with TlsProxy(f"{at.hostname}:{at.port}", authority) as proxy:
+        yield proxy.address
 
 
 class SecuredPostgres(PostgresPart):
@@ -95,7 +76,7 @@ class SecuredPostgres(PostgresPart):
         return replace(command, argv=[*command.argv, *more])
 
 
-async def test_redis(secured_redis: int, authority: Authority, stranger: Authority) -> None:
+async def test_redis(secured_redis: str, authority: Authority, stranger: Authority) -> None:
     certificate, key = authority.issue("client")
 
     async def ask(url: str) -> None:
@@ -105,13 +86,13 @@ async def test_redis(secured_redis: int, authority: Authority, stranger: Authori
         finally:
             await engine.close()
 
-    address = f"rediss://127.0.0.1:{secured_redis}/0"
+    address = f"rediss://{secured_redis}/0"
     own = f"ssl_certfile={certificate}&ssl_keyfile={key}"
     await ask(f"{address}?ssl_ca_certs={authority.file}&{own}")
     for refused in (
         f"{address}?ssl_ca_certs={stranger.file}&{own}",
         f"{address}?ssl_ca_certs={authority.file}",
-        f"redis://127.0.0.1:{secured_redis}/0",
+        f"redis://{secured_redis}/0",
     ):
         with pytest.raises(EngineUnavailable):
             await ask(refused)

@@ -40,10 +40,12 @@ def codec(tmp_path: Path) -> EncryptionCodec:
 
 @pytest.fixture
 async def client(database: Database, codec: EncryptionCodec) -> AsyncIterator[httpx.AsyncClient]:
-    server = CodecServer(database, Access(database, failed_attempts=5), codec, origins=[UI], max_body_bytes=100_000)
+    access = Access(database, failed_attempts=5)
+    server = CodecServer(database, access, codec, origins=[UI], max_body_bytes=100_000)
     transport = httpx.ASGITransport(app=server.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://codec") as client:
         yield client
+    await access.close()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ CREATE TABLE taskgate.recovered_task (
     is_known    boolean NOT NULL,               -- it has a row in `dispatch`; else this row is all that there is
     backend     text,                           -- known: as the restored row said; else where it was found
     state       text,                           -- known: as the restored row said
+    held        text,                           -- known: why it was held already (a pause, an approval that is waited for)
     epoch       integer NOT NULL DEFAULT 0,
     group_id    text NOT NULL DEFAULT '',
     task_type   text NOT NULL DEFAULT '',

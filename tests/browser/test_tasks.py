@@ -52,6 +52,15 @@ async def test_after_a_cut_nothing_is_missing(visit: Any, world: World, home: Ho
     await expect(row_of(page, later)).to_contain_text("completed")
 
 
+async def test_what_waits_for_a_worker_is_seen_to_wait(visit: Any, world: World, home: Household) -> None:
+    visitor: Visitor = await visit()
+    await visitor.sign_in(home.owner.key, "tasks")
+    async with world.jammed():
+        task_id = await world.submit(home)
+        await expect(row_of(visitor.page, task_id)).to_contain_text("queued")
+    await expect(row_of(visitor.page, task_id)).to_contain_text("completed")
+
+
 async def test_a_filter_stands_in_the_address(visit: Any, world: World, home: Household) -> None:
     done, failed = await world.submit(home), await world.submit(home, "fatal no")
     await world.ended(done)

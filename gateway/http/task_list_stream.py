@@ -26,6 +26,8 @@ router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 
 #: Pause between two readings for one stream (seconds): changes are gathered in it.
 _GATHER_SECONDS = 0.1
+#: Any task.
+_ANY = Selection.model_validate({})
 
 
 class StreamedSelection(Selection):
@@ -115,6 +117,6 @@ async def _read(selector: TaskSelector, wanted: Wanted, ids: list[str]) -> dict[
     rows = await selector.page(replace(wanted, ids=ids), limit=len(ids))
     found = {row["task_id"] for row in rows}
     rest = [task_id for task_id in ids if task_id not in found]
-    seen = Wanted(wanted.caller, Selection(), {}, ids=rest)
+    seen = Wanted(wanted.caller, _ANY, {}, ids=rest)
     others = await selector.positions(seen, limit=len(rest)) if rest else []
     return {"tasks": [facts(row) for row in rows], "others": [place.task_id for place in others]}

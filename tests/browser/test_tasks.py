@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
 from contracts.people import Household
-from contracts.world import World
+from contracts.world import SLOTS, World
 from gateway.routing.stages import Stage
 from visitor import Visitor
+
+log = logging.getLogger(__name__)
 
 
 def row_of(page: Page, task_id: str) -> Locator:
@@ -50,6 +54,17 @@ async def test_after_a_cut_nothing_is_missing(visit: Any, world: World, home: Ho
     await expect(row_of(page, meanwhile)).to_contain_text("completed")
     later = await world.submit(home)
     await expect(row_of(page, later)).to_contain_text("completed")
+
+
+async def test_what_waits_for_a_worker_is_seen_to_wait(visit: Any, world: World, home: Household) -> None:
+    visitor: Visitor = await visit()
+    await visitor.sign_in(home.owner.key, "tasks")
+    async with AsyncExitStack() as stack:
+        for _ in range(SLOTS):
+            await stack.enter_async_context(world.held(await world.people.household()))
+        task_id = await world.submit(home)
+        await expect(row_of(visitor.page, task_id)).to_contain_text("queued")
+    await expect(row_of(visitor.page, task_id)).to_contain_text("completed")
 
 
 async def test_a_filter_stands_in_the_address(visit: Any, world: World, home: Household) -> None:
@@ -94,7 +109,7 @@ async def test_one_task_by_keyboard(visit: Any, world: World, home: Household) -
         await visitor.look("task-running")
         await visitor.tab_to("Load the payload")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_label("Payload", exact=True)).to_contain_text('"do": "hold')
+        await expect(page.locator(".task-text[aria-label=Payload]")).to_contain_text('"do": "hold')
         await page.get_by_role("button", name="Stop").focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("alertdialog")).to_be_visible()
@@ -148,7 +163,8 @@ async def test_from_commit_to_pixel(visit: Any, world: World, home: Household) -
     seen: dict[str, float] = await page.evaluate("window.seen")
     took = sorted(seen[task_id] - at for task_id, at in created.items())
     p95 = took[int(len(took) * 0.95) - 1]
-    assert p95 <= 300, f"median {took[20]:.0f} ms, P95 {p95:.0f} ms, longest {took[-1]:.0f} ms"
+    log.info("median %.0f ms, P95 %.0f ms, longest %.0f ms", took[20], p95, took[-1])
+    assert p95 <= 300
 
 
 #: When a frame has shown a task for the first time, by its id.

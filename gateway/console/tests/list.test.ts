@@ -85,3 +85,21 @@ test("an answer that was overtaken by a newer reading is not shown", async () =>
   await answer();
   expect(shown()).toEqual(["t0001 completed"]);
 });
+
+test("a failure is not repeated until somebody tries again", async () => {
+  let asked = 0;
+  const list = new TaskList((limit) => {
+    asked += 1;
+    if (asked === 2) return Promise.reject(new Error("away"));
+    const tasks = Array.from({ length: limit }, (_, at) => task(500 - at));
+    return Promise.resolve({ tasks, next_cursor: "x" });
+  });
+  await list.reload();
+  await list.more();
+  expect(list.state.get().error).toEqual(new Error("away"));
+  await list.more();
+  expect(asked).toBe(2);
+  await list.reload();
+  expect(list.state.get().error).toBe(null);
+  expect(list.state.get().rows).toHaveLength(200);
+});

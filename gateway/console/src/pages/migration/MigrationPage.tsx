@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { may, useSession } from "../../api/session";
@@ -9,6 +9,7 @@ import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import "../../components/Table.css";
 import { useTexts } from "../../i18n/catalogue";
+import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { Board } from "./Board";
 import { Ledger } from "./Ledger";
@@ -47,17 +48,16 @@ async function read(signal: AbortSignal) {
 export default function MigrationPage() {
   const t = useTexts(migrationTexts);
   const session = useSession();
-  const queries = useQueryClient();
   const [isOpen, setOpen] = useState(false);
   const [filter, setFilter] = useState("");
   const [asked, setAsked] = useState<{ tenant: TenantView; to: Stage | null } | null>(null);
   const [made, setMade] = useState<Move | null>(null);
   const found = useQuery({ queryKey: ["migration"], queryFn: ({ signal }) => read(signal), enabled: isOpen });
-  const readAgain = () => queries.invalidateQueries({ queryKey: ["migration"] });
+  const readAgain = useReadAgain(["migration"]);
   // It begins with what is in force, also after a cut.
   useStream("gateway/v1/migration/stages/stream", () => {
     setOpen(true);
-    void readAgain();
+    readAgain();
   });
 
   const version = async () => (await dataOf(api.GET("/gateway/v1/migration/stages"))).version ?? 0;
@@ -70,13 +70,13 @@ export default function MigrationPage() {
       }),
     );
     setMade({ tenantId: tenant.tenant_id, before, to, why, at: new Date(answer.at), notes: [...answer.warnings, ...answer.notes] });
-    await readAgain();
+    readAgain();
   };
   const undo = async (done: Move) => {
     const change = { tenant_id: done.tenantId, why: t.undoWhy(done.why), based_on: await version() };
     if (done.before === null) await api.DELETE("/gateway/v1/migration/stages", { params: { query: { ...change, force: true } } });
     else await api.PUT("/gateway/v1/migration/stages", { body: { ...change, everything: false, stage: done.before, force: true } });
-    await readAgain();
+    readAgain();
   };
 
   const data = found.data;

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
@@ -12,6 +12,7 @@ import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { queryText } from "../../streams/queryText";
+import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { TONES } from "../tasks/states";
 import { tasksTexts } from "../tasks/texts";
@@ -43,11 +44,10 @@ export default function TaskPage() {
 
 function TaskView({ taskId }: { taskId: string }) {
   const t = useTexts(taskTexts);
-  const queries = useQueryClient();
   const [isOpen, setOpen] = useState(false);
   const queryKey = ["task", taskId];
   const found = useQuery({ queryKey, queryFn: ({ signal }) => read(taskId, signal), enabled: isOpen, gcTime: 0 });
-  const readAgain = () => void queries.invalidateQueries({ queryKey, exact: true });
+  const readAgain = useReadAgain(queryKey);
   useStream(
     `gateway/v1/tasks/stream?${queryText({ id: taskId })}`,
     readAgain,

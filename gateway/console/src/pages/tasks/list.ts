@@ -66,7 +66,9 @@ export class TaskList {
 
   /** The reader has come to the last rows. */
   async more(): Promise<void> {
-    if (this.heard !== undefined || !this.state.get().hasMore) return;
+    const { hasMore, error } = this.state.get();
+    // After a failure the reader tries again, or the stream does when it is back.
+    if (this.heard !== undefined || !hasMore || error !== null) return;
     this.wanted += STEP;
     if (this.cursor === null) {
       // Rows have been cut off since the answer that the cursor belonged to.

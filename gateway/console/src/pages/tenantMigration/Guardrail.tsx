@@ -1,9 +1,10 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
 import { Failure } from "../../components/Failure";
 import { Status, type Tone } from "../../components/Status";
 import { useTexts } from "../../i18n/catalogue";
+import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { tenantMigrationTexts } from "./texts";
 
@@ -14,14 +15,13 @@ const TONES: Record<Phase, Tone> = { resting: "quiet", armed: "busy", rolled_bac
 /** What watches the tenant, and what it holds against a move. */
 export function Guardrail({ tenantId }: { tenantId: string }) {
   const t = useTexts(tenantMigrationTexts);
-  const queries = useQueryClient();
   const queryKey = ["guardrail", tenantId];
   const found = useQuery({
     queryKey,
     gcTime: 0,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/migration/guardrails", { params: { query: { tenant_id: tenantId } }, signal })),
   });
-  useStream("gateway/v1/migration/stages/stream", () => void queries.invalidateQueries({ queryKey }));
+  useStream("gateway/v1/migration/stages/stream", useReadAgain(queryKey));
   const rail = found.data?.guardrails.find((one) => one.tenant_id === tenantId);
   return (
     <section className="tenant-part" aria-labelledby="guardrail">

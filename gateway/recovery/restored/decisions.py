@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
+
+import asyncpg
 
 from backends.errors import TaskgateError
 from gateway.audit.acts import Act, record
@@ -74,7 +76,7 @@ class Decisions:
             await record(db, Act(f"recovery.{choice}", f"task:{task_id}", by, why, source="command"))
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
 
-    async def _accept(self, db: type_Connection, row: Mapping[str, str]) -> None:
+    async def _accept(self, db: type_Connection, row: asyncpg.Record) -> None:
         payload = {**decode_payload(row["payload"]), "task_id": row["task_id"], "task_type": row["task_type"]}
         text = encode_json(payload)
         names = (row["task_id"], row["group_id"], row["task_type"], text)

@@ -109,7 +109,8 @@ DEFAULT_TIMEOUT = timedelta(seconds=600)
 """The time limit of a type that the contract does not name."""
 
 _MAX_NAME = 1000
-_OWN_KEYS = ("task_type", "task_id", "timestamp", EPOCH, TRACE)
+#: Keys of a message (contract §5) that are not the handler's.
+WIRE_KEYS = ("task_type", "task_id", "timestamp", EPOCH, TRACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def encode(
     message = {
         "task_type": ref.task_type,
         "task_id": ref.task_id,
-        **{key: value for key, value in body.items() if key not in _OWN_KEYS},
+        **{key: value for key, value in body.items() if key not in WIRE_KEYS},
         "timestamp": time.time() if now is None else now,
         EPOCH: ref.epoch,
         **({TRACE: dict(trace)} if trace else {}),

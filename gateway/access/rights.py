@@ -18,7 +18,7 @@ _LEVELS = {
 _NEEDED = {
     Level.MEMBER: "members, administrators and owners",
     Level.MANAGER: "administrators and owners of the tenant or project",
-    Level.OPERATOR: "administrators",
+    Level.ADMINISTRATOR: "administrators",
 }
 
 
@@ -34,7 +34,7 @@ class ProjectRole:
 class Roles:
     """The roles of one user: in tenants, and in those projects where it has one of its own."""
 
-    is_operator: bool
+    is_administrator: bool
     tenants: Mapping[str, Level]
     projects: Mapping[str, ProjectRole]
 
@@ -44,8 +44,8 @@ class Roles:
         Who manages the tenant manages its projects. Otherwise the role in the project decides, where there is one,
         also when it is the lesser of the two.
         """
-        if self.is_operator:
-            return Level.OPERATOR
+        if self.is_administrator:
+            return Level.ADMINISTRATOR
         in_tenant = None if tenant_id is None else self.tenants.get(tenant_id)
         in_project = None if project_id is None else self.projects.get(project_id)
         if in_project is not None and in_tenant is not Level.MANAGER:
@@ -64,8 +64,8 @@ class Roles:
     @property
     def highest(self) -> Level:
         """The highest level of the user anywhere."""
-        if self.is_operator:
-            return Level.OPERATOR
+        if self.is_administrator:
+            return Level.ADMINISTRATOR
         levels = [*self.tenants.values(), *(role.level for role in self.projects.values())]
         return max(levels, default=Level.MEMBER)
 

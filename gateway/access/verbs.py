@@ -16,7 +16,7 @@ class Level(IntEnum):
     READER = 1
     MEMBER = 2
     MANAGER = 3
-    OPERATOR = 4
+    ADMINISTRATOR = 4
 
 
 class KeyScope(IntEnum):
@@ -48,13 +48,13 @@ class Verb(Enum):
     OBSERVE = (
         "read",
         KeyScope.READ,
-        Level.OPERATOR,
+        Level.ADMINISTRATOR,
         "Look at workers, scaling signals, metrics, stages, drains, guardrails, plans, ledger, audit and legacy use",
     )
     OPERATE = (
         "admin",
         KeyScope.ADMIN,
-        Level.OPERATOR,
+        Level.ADMINISTRATOR,
         "Change tiers, weights, quotas, pauses, stages, guardrails and plans",
     )
 

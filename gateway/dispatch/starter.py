@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # workers use it, and need no flag SDK
 log = logging.getLogger(__name__)
 
 #: Longest wait for an engine (seconds): after it a start is uncertain, and a probe has failed.
-ANSWER_SECONDS = 10.0
+ENGINE_SECONDS = 10.0
 
 #: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
 FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
@@ -93,7 +93,7 @@ class Starter:
                 if lane.is_down:
                     raise EngineUnavailable
                 fault_points.passing("before_start")
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(ENGINE_SECONDS):
                     await lane.engine.start_workflow(plan.start)
                 fault_points.passing("after_start")
         except EngineUnavailable:
@@ -127,7 +127,7 @@ class Starter:
         assert plan.start is not None
         ref = plan.start.ref
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(ENGINE_SECONDS):
                 known = plan.repeated and await lane.engine.get_workflow_status(ref) is not None
         except (EngineError, TimeoutError):
             await self.open.repeat_later(ref, 1.0)
@@ -144,7 +144,7 @@ class Starter:
             await lane.health.until_down()
             await asyncio.sleep(lane.health.next_pause())
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(ENGINE_SECONDS):
                     await lane.engine.check_health()
             except (EngineError, TimeoutError):
                 if self.gives_up_on(lane):

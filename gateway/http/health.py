@@ -106,7 +106,7 @@ async def get_readiness(request: Request) -> Response:
     )
     problems = gateway.router.problems()
     if database["status"] == "ok":
-        problems += await _waiting(gateway, in_full=await _is_operator(request))
+        problems += await _waiting(gateway, in_full=await _is_administrator(request))
     if database["status"] != "ok":
         status = "unavailable"
     elif gateway.leaving:
@@ -127,7 +127,7 @@ async def get_readiness(request: Request) -> Response:
     return json_answer(content)
 
 
-async def _is_operator(request: Request) -> bool:
+async def _is_administrator(request: Request) -> bool:
     ASKED.set(Asked(Verb.OBSERVE, address=client_of(request.scope)))
     try:
         await gateway_of(request).access.authenticate(request.headers.get("authorization"))

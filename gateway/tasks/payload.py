@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import WithJsonSchema
 
+from backends.redis_queue.wire import WIRE_KEYS
 from gateway.tasks.queries.task_log import storable
 
 #: Any value of JSON, in models of the API.
@@ -24,9 +25,6 @@ JsonValue = Annotated[
         }
     ),
 ]
-
-#: Keys of the wire (contract §5) that are not the handler's.
-WIRE_KEYS = ("task_type", "task_id", "timestamp", "dispatch_epoch", "dispatch_trace")
 
 
 def decode_payload(text: str | None) -> dict[str, Any]:

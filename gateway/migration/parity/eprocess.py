@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -102,23 +102,6 @@ class EProcess:
         best = max(worse)
         likelihood = best + math.log(sum(math.exp(one - best) for one in worse))
         return likelihood - (_log_beta(self._yes + seen.yes, self._no + no) - self._known)
-
-
-@dataclass(slots=True)
-class StreamWatch:
-    """One stream, outcome by outcome. `highest` is what counts: evidence that was once enough stays enough."""
-
-    test: EProcess
-    seen: Rate = field(default_factory=Rate)
-    log_e: float = 0.0
-    highest: float = 0.0
-
-    def add(self, yes: bool) -> float:
-        """One more outcome. Returns the present `log_e`."""
-        self.seen = Rate(self.seen.asked + 1, self.seen.yes + yes)
-        self.log_e = self.test.log_e(self.seen)
-        self.highest = max(self.highest, self.log_e)
-        return self.log_e
 
 
 def upper_bound(seen: Rate, *, doubt: float = 0.05) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from backends.redis_queue.wire import WIRE_KEYS
 from gateway.storage.database import Database
-from gateway.tasks.payload import WIRE_KEYS
 
 REBUILD = "/api/v1/communities/rebuild"
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.tasks.payload import WIRE_KEYS
+from backends.redis_queue.wire import WIRE_KEYS
 
 REFRESH = "/api/v1/maintenance/refresh/incremental"
 DEDUPLICATE = "/api/v1/maintenance/deduplicate"

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from backends.redis_queue.wire import WIRE_KEYS
 from gateway.storage.database import Database
-from gateway.tasks.payload import WIRE_KEYS
 
 MEMORIES = "/api/v1/memories/"
 

@@ -37,7 +37,7 @@ BODIES = {"POST /gateway/v1/tasks/{task_id}/run-at": {"delay_seconds": 1}}
 #: Without one it would not end.
 QUERIES = {"GET /gateway/v1/migration/drain/stream": "?tenant_id=none"}
 LEVELS = {
-    "root": Level.OPERATOR,
+    "root": Level.ADMINISTRATOR,
     "owner": Level.MANAGER,
     "admin": Level.MANAGER,
     "member": Level.MEMBER,

@@ -24,7 +24,7 @@ SERVICES = [
 FULL_NAMES = {method.name: f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
 #: Without a tenant that is not there it would not end.
 REQUESTS = {"WatchDrain": WatchDrainRequest(tenant_id="none").SerializeToString()}
-LEVELS = {"root": Level.OPERATOR, "ann": Level.MANAGER, "member": Level.MEMBER, "guest": Level.READER}
+LEVELS = {"root": Level.ADMINISTRATOR, "ann": Level.MANAGER, "member": Level.MEMBER, "guest": Level.READER}
 
 
 @pytest.fixture

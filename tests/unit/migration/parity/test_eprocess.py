@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass, field
 from statistics import quantiles
 
 import pytest
@@ -17,9 +18,25 @@ from gateway.migration.parity.eprocess import (
     EProcess,
     Rate,
     Stream,
-    StreamWatch,
     threshold,
 )
+
+
+@dataclass(slots=True)
+class StreamWatch:
+    """One stream, outcome by outcome. `highest` is what counts: evidence that was once enough stays enough."""
+
+    test: EProcess
+    seen: Rate = field(default_factory=Rate)
+    log_e: float = 0.0
+    highest: float = 0.0
+
+    def add(self, yes: bool) -> float:
+        """One more outcome. Returns the present `log_e`."""
+        self.seen = Rate(self.seen.asked + 1, self.seen.yes + yes)
+        self.log_e = self.test.log_e(self.seen)
+        self.highest = max(self.highest, self.log_e)
+        return self.log_e
 
 
 def rates(smallest: int = 0) -> st.SearchStrategy[Rate]:

@@ -27,7 +27,9 @@ FINISHED = ("Completed", "Failed", "Stopped")
 SHOWN_FACTS = 12
 
 NEXT = """
-What to look at next, with every address and key in the shell (set -a; . .local/env; set +a):
+What to look at next, with every address and key in the shell (set -a; . {env}; set +a):
+  {url}/console/
+                                     the same in a browser (sign in with TASKGATE_ADMIN_KEY)
   taskgate task list                 the tasks of both backends as one list
   taskgate flags show                the stage of each tenant
   docs/how-to-move-a-tenant.md       what was done for acme here, step by step
@@ -81,12 +83,17 @@ class Sent:
 class Demo:
     """Runs against a stack that is up, from what its env file says and nothing else."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    def __init__(self, env: Path) -> None:
+        self._env = env
+        self._variables = read_env(env)
+        if not self._variables:
+            raise StackError(f"there is no stack in {env.parent}; start it with `make up`")
 
     async def run(self) -> int:
         """Sends, watches, shows; the exit code."""
         began = time.monotonic()
+        async with httpx.AsyncClient(base_url=self.address) as client:
+            await client.get("/health")  # nothing else says in one line that nobody is there
         sent = [episode for tenant in TENANTS for episode in await self._send(tenant)]
         await self._watch(sent)
         print()
@@ -100,7 +107,7 @@ class Demo:
         print(f"\n{len(sent) - len(failed)} of {len(sent)} episodes finished in {time.monotonic() - began:.1f} s")
         if ui := self._variables.get("TASKGATE_TEMPORAL_UI_URL"):
             print(f"Temporal's view of them: {ui}/namespaces/{self._variables['TASKGATE_TEMPORAL_NAMESPACE']}")
-        print(NEXT)
+        print(NEXT.format(env=self._env, url=self.address))
         return 1 if failed else 0
 
     async def _send(self, tenant: Tenant) -> list[Sent]:
@@ -168,12 +175,15 @@ class Demo:
 
     def _client(self, tenant: Tenant) -> httpx.AsyncClient:
         key = self._variable(f"TASKGATE_KEY_{tenant.name.upper()}")
-        return httpx.AsyncClient(
-            base_url=self._variable("TASKGATE_URL"), headers={"Authorization": f"Bearer {key}"}, timeout=30
-        )
+        return httpx.AsyncClient(base_url=self.address, headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
     def _project(self, tenant: Tenant) -> str:
         return self._variable(f"TASKGATE_PROJECT_{tenant.name.upper()}")
+
+    @property
+    def address(self) -> str:
+        """Of the gateway."""
+        return self._variable("TASKGATE_URL")
 
     def _variable(self, name: str) -> str:
         if name not in self._variables:
@@ -194,13 +204,11 @@ def _checked(answer: httpx.Response) -> dict[str, Any]:
 
 
 async def _demo(directory: Path) -> int:
-    variables = read_env(directory / "env")
-    if not variables:
-        raise StackError(f"there is no stack in {directory}; start it with `make up`")
+    demo = Demo(directory / "env")
     try:
-        return await Demo(variables).run()
+        return await demo.run()
     except httpx.TransportError as error:
-        address = variables.get("TASKGATE_URL", "its address")
+        address = demo.address
         raise StackError(f"the gateway does not answer at {address} ({error}); start it with `make up`") from error
 
 

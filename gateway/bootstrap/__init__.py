@@ -30,14 +30,12 @@ from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
+from gateway.sandbox.checks import CHECK_MEGABYTES
 from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.tasks import fault_points
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.queries.task_log import TaskLog
-
-#: Memory of a child that looks at one large request.
-_SANDBOX_MEGABYTES = 1024
 
 __all__ = ["Gateway", "build_gateway"]
 
@@ -54,7 +52,9 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     schedules = build_schedules(dependencies, dispatching, task_log, callbacks)
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
-    migration, plans = build_migration(dependencies), Plans(database)
+    migration = build_migration(dependencies)
+    sandbox = Sandbox(megabytes=CHECK_MEGABYTES, preload=("gateway.app",))
+    plans = Plans(database, sandbox)
     gateway = Gateway(
         settings=settings,
         database=database,
@@ -131,7 +131,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         guardrail_watch=migration.guardrail_watch,
         plans=plans,
         previews=build_previews(dependencies, migration.stages, plans, dispatching.start_check),
-        sandbox=Sandbox(megabytes=_SANDBOX_MEGABYTES, preload=("gateway.app",)),
+        sandbox=sandbox,
     )
     observe_process(
         dependencies.telemetry.metrics.meter,

@@ -69,7 +69,7 @@ def resend(
 ) -> None:
     """Send callbacks again: these, or with --dead all that were given up."""
     if dead == bool(callback_ids):
-        fail("name callbacks, or --dead for those that were given up", code=2)
+        fail("write the ids of callbacks, or --dead for those that were given up (not both)", code=2)
     with GatewayClient() as gateway:
         if not dead:
             with results(as_json=as_json) as say:

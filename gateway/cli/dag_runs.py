@@ -195,7 +195,7 @@ def _note(node: dict[str, Any], before: str = "") -> str:
 def _parameter(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+        fail(f"--param {text} has no `=`; write a name, `=` and a value, such as --param depth=3", code=2)
     return name, _value(value)
 
 

@@ -123,7 +123,7 @@ def redrive(
                     say({"id": letter_id, **answer}, f"redriven {letter_id}: task {answer['task_id']}")
             return
         if patch is not None:
-            fail("--patch is for single dead letters", code=2)
+            fail("--patch changes single dead letters; write their ids in place of --all", code=2)
         asked = {"filter": which, "backend": to, "spread_seconds": spread, "why": why, "dry_run": dry_run}
         operation = gateway.call("POST", f"{_PATH}/redrive", body=asked)
         if not dry_run and wait:
@@ -196,9 +196,9 @@ def _remove(
 
 def _check_choice(letter_ids: list[str] | None, which: Which, *, everything: bool) -> None:
     if everything == bool(letter_ids):
-        fail("name dead letters, or --all for those that pass the filters", code=2)
+        fail("write the ids of dead letters, or --all for those that pass the filters (not both)", code=2)
     if which and not everything:
-        fail("filters go with --all", code=2)
+        fail("filters choose among all; write --all, too, or leave the filters out", code=2)
 
 
 def _one(letter_id: str) -> str:

@@ -73,7 +73,7 @@ def expire_command(
     try:
         month = datetime.strptime(before, "%Y-%m").replace(tzinfo=UTC).date()
     except ValueError:
-        fail(f"--before {before}: a month is wanted, e.g. 2026-01", code=2)
+        fail(f"--before {before} is no month; write year and month, such as --before 2026-01", code=2)
 
     async def run() -> list[str]:
         database = Database(read_settings().database_url, size=2, statement_timeout=600)

@@ -62,7 +62,10 @@ def tasks(
 ) -> None:
     """List the newest tasks that were looked at, with the verdict and the reasons of each."""
     if verdict not in (None, "ready", "not_ready", "unknown"):
-        fail(f"--verdict {verdict}: ready, not_ready or unknown is wanted", code=2)
+        fail(
+            f"--verdict {verdict} is no verdict; write --verdict ready, --verdict not_ready or --verdict unknown",
+            code=2,
+        )
     with GatewayClient() as gateway:
         found = gateway.get(f"{PATH}/tasks", tenant_id=tenant, verdict=verdict, reason=reason, limit=limit)["tasks"]
     if as_json:

@@ -40,7 +40,7 @@ def settings(
 ) -> None:
     """List every setting with its environment variable, default and meaning."""
     if as_markdown and as_json:
-        fail("--json does not go together with --markdown", code=2)
+        fail("--json and --markdown are two forms of the same; write one of them", code=2)
     if as_json:
         print_json([{"variable": name, "default": default or None, "meaning": text} for name, default, text in rows()])
         return

@@ -86,7 +86,7 @@ def submit(
         _submit_many({"mode": "each" if each else "all", "tasks": tasks}, headers, as_json=as_json)
         return
     if task_type is None:
-        fail("--type or --file is needed", code=2)
+        fail("name the type with --type, such as --type add_episode, or a file with tasks with --file", code=2)
     if payload.startswith("@"):
         payload = read_text(Path(payload[1:]))
     body = {
@@ -278,7 +278,9 @@ def _asked(which: Which) -> dict[str, Any]:
     for text in asked.pop("other", []):
         name, separator, value = text.partition("=")
         if not separator:
-            fail(f"--filter {text}: name=value is wanted", code=2)
+            fail(
+                f"--filter {text} has no `=`; write a name, `=` and a value, such as --filter type=add_episode", code=2
+            )
         asked[name] = [*(asked.get(name) or []), value] if name in _MANY else value
     return {name: value for name, value in asked.items() if value}
 
@@ -288,7 +290,7 @@ def labels_of(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         key, separator, value = text.partition(":")
         if not separator:
-            fail(f"--label {text}: key:value is wanted", code=2)
+            fail(f"--label {text} has no `:`; write a key, `:` and a value, such as --label team:search", code=2)
         labels[key] = value
     return labels
 

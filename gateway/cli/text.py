@@ -23,7 +23,7 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     """A JSON object; anything else ends the command."""
     value = json_value(text, where)
     if not isinstance(value, dict):
-        fail(f"{where} is no JSON object", code=2)
+        fail(f'{where} is no JSON object; write one such as {{"name": "value"}}', code=2)
     return value
 
 
@@ -32,7 +32,7 @@ def json_value(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        fail(f"{where} is no JSON: {error}", code=2)
+        fail(f'{where} is no JSON ({error}); texts need double quotes, as in {{"name": "value"}}', code=2)
 
 
 def utc(text: str) -> str:

@@ -11,12 +11,9 @@ from gateway.dags.document import Document, check_plain, parse
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.dags.limits import Limits
 from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
-from gateway.errors import ApiError, InvalidRequest, TooMuchHeld
-from gateway.sandbox.pool import Sandbox, SandboxExceeded, SandboxLost
-
-#: Longest check of one definition.
-CHECK_SECONDS = 10.0
-CHECK_MEGABYTES = 1024
+from gateway.errors import ApiError, InvalidRequest
+from gateway.sandbox.checks import CHECK_MEGABYTES, check_apart
+from gateway.sandbox.pool import Sandbox, SandboxExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Source:
 
 
 class Checker:
-    """Reads and checks definitions, within `CHECK_SECONDS`."""
+    """Reads and checks definitions, within the limits of `gateway.sandbox.checks`."""
 
     def __init__(self, limits: Limits, *, processes: int = 2) -> None:
         self._limits = limits
@@ -45,27 +42,19 @@ class Checker:
 
     async def subs_named(self, source: Source) -> set[str]:
         """The DAGs that it names. Raises `DagInvalid`, `InvalidRequest`, `TooMuchHeld`."""
-        try:
-            return await self._sandbox.run(CHECK_SECONDS, _subs_named, source, self._limits)
-        except SandboxExceeded as error:
-            raise _too_costly(error) from None
+        return await check_apart(self._sandbox, _too_costly, _subs_named, source, self._limits)
 
     async def check(
         self, source: Source, name: str | None, subs: Mapping[str, SubDag], known_types: Collection[str] | None
     ) -> Checked:
         """Raises `DagInvalid` with every fault, `TooMuchHeld`; `name` is what the request calls it."""
-        try:
-            return await self._sandbox.run(CHECK_SECONDS, _check, source, name, subs, known_types, self._limits)
-        except SandboxExceeded as error:
-            raise _too_costly(error) from None
+        return await check_apart(self._sandbox, _too_costly, _check, source, name, subs, known_types, self._limits)
 
     async def close(self) -> None:
         await self._sandbox.close()
 
 
 def _too_costly(error: SandboxExceeded) -> ApiError:
-    if isinstance(error, SandboxLost):
-        return TooMuchHeld(SandboxLost.TOLD, retry_after=1)
     return DagInvalid([Fault("too_large", "", f"it cannot be checked: {error}; make it smaller")])
 
 

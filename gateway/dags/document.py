@@ -68,7 +68,7 @@ def parse(text: str | bytes, *, limit: int) -> Document:
         raise DagInvalid([Fault("too_large", "", f"the document has {len(raw)} bytes, more than {limit}")])
     try:
         decoded = raw.decode("utf-8")
-        _check_depth(decoded)
+        _check_size(decoded)
         node = yaml.compose(decoded, Loader=_LOADER)
     except UnicodeDecodeError as error:
         raise DagInvalid([Fault("syntax", "", f"the document is not UTF-8: {error.reason}")]) from None
@@ -85,10 +85,14 @@ def parse(text: str | bytes, *, limit: int) -> Document:
     return Document(data, reader.marks)
 
 
-def _check_depth(text: str) -> None:
-    """Checks the stream of events, because composing a document recurses for each level."""
-    depth = 0
+def _check_size(text: str) -> None:
+    """Checks the stream of events: composing a document recurses for each level, and takes long for many parts."""
+    depth = parts = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.NodeEvent):
+            parts += 1
+            if parts > MOST_PARTS:
+                raise DagInvalid([Fault("too_large", "", f"it has over {MOST_PARTS} parts")])
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:

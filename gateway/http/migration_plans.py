@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.migration.plans.document import MOST_BYTES, json_schema
+from gateway.migration.plans.checking import Written
+from gateway.migration.plans.document import json_schema
 from gateway.migration.plans.progress import PlanState
 from gateway.migration.plans.requests import ActOnPlan
 
@@ -127,21 +126,9 @@ async def _who(request: Request) -> str:
     return caller.user_id
 
 
-async def plan_text(request: Request) -> str:
-    """The plan in the body. JSON is written anew: YAML knows not all of its escapes."""
-    body = await request.body()
-    if len(body) > MOST_BYTES:
-        raise InvalidRequest(f"A plan has {MOST_BYTES} bytes at most.")
-    try:
-        if "json" in request.headers.get("content-type", ""):
-            body = orjson.dumps(orjson.loads(body))
-        return body.decode()
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The plan is not JSON: {error}") from None
-    except orjson.JSONEncodeError:
-        raise InvalidRequest("The plan is nested too deep.") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("The plan is not UTF-8.") from None
+async def written_plan(request: Request) -> Written:
+    """The plan in the body."""
+    return Written(await request.body(), is_json="json" in request.headers.get("content-type", ""))
 
 
 @router.get("", response_model=Plans, responses=problem_errors(403))
@@ -162,7 +149,7 @@ async def get_plan_schema(request: Request) -> dict[str, Any]:
 async def validate_plan(request: Request) -> Response:
     """Say everything that is wrong with a plan (YAML or JSON), and whom its waves would move."""
     await _who(request)
-    return json_answer(await gateway_of(request).plans.validate(await plan_text(request)))
+    return json_answer(await gateway_of(request).plans.validate(await written_plan(request)))
 
 
 @router.put("/{name}", response_model=Plan, responses=problem_errors(403, 409), openapi_extra=DOCUMENT)
@@ -175,7 +162,7 @@ async def put_plan(
 ) -> Response:
     """Write a draft (YAML or JSON), or replace one; it is started by an act of its own."""
     who = await _who(request)
-    return json_answer(await gateway_of(request).plans.put(who, name, await plan_text(request), based_on))
+    return json_answer(await gateway_of(request).plans.put(who, name, await written_plan(request), based_on))
 
 
 @router.get("/{name}", response_model=Plan, responses=problem_errors(403, 404))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
-from gateway.http.migration_plans import DOCUMENT, plan_text
+from gateway.http.migration_plans import DOCUMENT, written_plan
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.preview.requests import Hours, ProposedChange
 from gateway.migration.rehearsal.reasons import Weight
@@ -169,5 +169,6 @@ async def dry_run_plan(
     """A preview of each wave of a plan (YAML or JSON); of one with faults, all of them (422). For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
-    asked = ProposedChange(document=await plan_text(request), hours=hours)
+    text = await gateway.plans.text(await written_plan(request))
+    asked = ProposedChange(document=text, hours=hours)
     return json_answer(await gateway.previews.of(asked))

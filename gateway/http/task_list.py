@@ -71,7 +71,9 @@ def labels_of(texts: list[str]) -> dict[str, str]:
     for text in texts:
         key, separator, value = text.partition(":")
         if not key or not separator:
-            raise InvalidRequest("A label is asked for as key:value.", field="label")
+            raise InvalidRequest(
+                "A label has no `:`; write a key, `:` and a value, such as team:search.", field="label"
+            )
         if labels.setdefault(key, value) != value:
             raise InvalidRequest("A label has one value.", field="label")
     return labels

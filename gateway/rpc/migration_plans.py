@@ -20,6 +20,7 @@ from taskgate.v1 import (
     ValidatePlanResponse,
 )
 
+from gateway.migration.plans.checking import Written
 from gateway.migration.plans.document import json_schema
 from gateway.migration.plans.requests import ActOnPlan
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
@@ -66,12 +67,13 @@ class PlanCalls:
     async def validate(self, authorization: str | None, request: ValidatePlanRequest) -> ValidatePlanResponse:
         """What is wrong with a text."""
         await self._who(authorization)
-        return fill(ValidatePlanResponse(), await self._plans.validate(request.document))
+        return fill(ValidatePlanResponse(), await self._plans.validate(Written.of(request.document)))
 
     async def put(self, authorization: str | None, request: PutPlanRequest) -> PutPlanResponse:
         """Write a draft."""
         based_on = facts_of(request).get("based_on")
-        work = self._plans.put(await self._who(authorization), request.name, request.document, based_on)
+        who, written = await self._who(authorization), Written.of(request.document)
+        work = self._plans.put(who, request.name, written, based_on)
         return fill(PutPlanResponse(), {"plan": await self._unbroken.run(work)})
 
     async def act(self, authorization: str | None, request: ActOnPlanRequest) -> ActOnPlanResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.dags.errors import Fault
+from gateway.dags.errors import MOST_FAULTS, Fault
 from gateway.errors import ApiError
 
 
@@ -19,7 +19,11 @@ class PlanInvalid(ApiError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         super().__init__(f"The plan is not valid: {faults[0]}: {faults[0].message}{more}")
-        self.faults = list(faults)
+        self.faults = list(faults[:MOST_FAULTS])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A child process raises it, too."""
+        return PlanInvalid, (self.faults,)
 
     @property
     def members(self) -> dict[str, Any]:

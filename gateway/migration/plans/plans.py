@@ -14,13 +14,14 @@ import asyncpg
 from gateway.access.placement import Tier
 from gateway.errors import InvalidRequest
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
-from gateway.migration.plans.document import read_plan
+from gateway.migration.plans.checking import PlanChecker, Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.plans.progress import ACTIVE, OVER, SQL, PlanState, Progress, progress_of, write
 from gateway.migration.plans.requests import Act, ActOnPlan
-from gateway.migration.plans.validation import Checked, World, check_plan
+from gateway.migration.plans.validation import Checked, World
 from gateway.migration.plans.view import checked_view, plan_view, summary_of
 from gateway.routing.overrides import Executor
+from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database, type_Connection
 
 Json = dict[str, Any]
@@ -35,9 +36,12 @@ _BEGUN: Final = (*ACTIVE, PlanState.PAUSED)
 class Plans:
     """For administrators, which the faces see to. Every method raises `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database, *, now: Callable[[], Awaitable[datetime]] | None = None) -> None:
-        """`now` is the database's clock, unless a test has its own."""
+    def __init__(
+        self, database: Database, sandbox: Sandbox, *, now: Callable[[], Awaitable[datetime]] | None = None
+    ) -> None:
+        """`sandbox` reads the texts; `now` is the database's clock, unless a test has its own."""
         self._db = database
+        self._checker = PlanChecker(sandbox)
         self._now = now
 
     async def list(self) -> list[Json]:
@@ -68,24 +72,31 @@ class Plans:
             "steps": [{**dict(row), "evidence": json.loads(row["evidence"])} for row in steps],
         }
 
+    async def text(self, written: Written) -> str:
+        """The plan as it is stored. Raises `PlanInvalid` for what does not fit the schema."""
+        return (await self._checker.read(written)).text
+
     async def check(self, text: str, name: str | None = None) -> Checked:
         """Whom each wave of this text would move; `name`: what it is to call itself. Raises `PlanInvalid`."""
-        return await self._check(self._db, text, name)
+        read = await self._checker.read(Written.of(text))
+        return await self._check(self._db, read.text, name, read.plan.name)
 
-    async def validate(self, text: str) -> Json:
+    async def validate(self, written: Written) -> Json:
         """What is wrong with it, all of it, and whom each wave would move."""
         try:
-            return checked_view(await self.check(text))
+            read = await self._checker.read(written)
+            return checked_view(await self._check(self._db, read.text, None, read.plan.name))
         except PlanInvalid as error:
             return {"valid": False, "faults": [fault.as_dict() for fault in error.faults], "notes": [], "waves": []}
 
-    async def put(self, who: str, name: str, text: str, based_on: int | None) -> Json:
+    async def put(self, who: str, name: str, written: Written, based_on: int | None) -> Json:
         """Write a draft, or replace one; `based_on`: the version that was seen, None: whatever there is.
 
         Raises `PlanInvalid`, `PlanRefused` once it was started, `PlanStale`, `LedgerUnwritable`.
         """
-        if "\0" in text:
+        if b"\0" in written.text:
             raise InvalidRequest("NUL characters cannot be stored.", field="document")
+        text = await self.text(written)  # nobody waits for what is no plan
         async with self._db.transaction() as db:
             await db.execute(SQL.lock)
             checked = await self._check(db, text, name)
@@ -98,9 +109,9 @@ class Plans:
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
             says = f"a draft of {len(checked.waves)} waves; taskgate migration plan start {name}"
             await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
-            written = await db.fetchrow(SQL.plan, name)
-            assert written is not None
-            await write(db, progress_of(written), who, f"written: {checked.plan.why}")
+            draft = await db.fetchrow(SQL.plan, name)
+            assert draft is not None
+            await write(db, progress_of(draft), who, f"written: {checked.plan.why}")
         return await self.get(name)
 
     async def act(self, who: str, name: str, asked: ActOnPlan) -> Json:
@@ -166,19 +177,16 @@ class Plans:
             )
         return replace(progress, approved_by=who, approved_at=await self._time(db))
 
-    async def _check(self, db: Executor, text: str, name: str | None) -> Checked:
-        document, plan = await asyncio.to_thread(read_plan, text)
-        if name is not None and plan.name != name:
-            raise PlanInvalid([document.fault("name", "/name", f"the plan calls itself {plan.name}, not {name}")])
-        rows = await db.fetch(SQL.taken, plan.name)
+    async def _check(self, db: Executor, text: str, name: str | None, own: str | None = None) -> Checked:
+        """`own`: the plan itself, which is no rival of its own; None: `name`."""
+        own = own or name or ""
+        rows = await db.fetch(SQL.taken, own)
         taken = {row["tenant_id"]: row["plan"] for row in rows}
         over = frozenset(row["plan"] for row in rows if row["is_over"])
-        others = [progress_of(row) for row in await db.fetch(SQL.others_under_way, plan.name)]
+        others = [progress_of(row) for row in await db.fetch(SQL.others_under_way, own)]
         sharing = next((one.name for one in others if _shares(one)), None)
         tiers = {row["id"]: Tier.of_plan(row["plan"]) for row in await db.fetch(GUARD_SQL.tenants)}
-        return await asyncio.to_thread(
-            check_plan, document, plan, World(await self._time(db), tiers, taken, sharing, over)
-        )
+        return await self._checker.check(text, World(await self._time(db), tiers, taken, sharing, over), name)
 
     async def _time(self, db: Executor) -> datetime:
         if self._now is not None:

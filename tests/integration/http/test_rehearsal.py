@@ -95,5 +95,5 @@ async def test_the_command(
     code, text = await run("migration", "rehearsal", "tasks", "--tenant", "t-ann", "--reason", "tired")
     assert (code != 0, "the reasons are no_worker" in text) == (True, True)
     code, text = await run("migration", "rehearsal", "tasks", "--tenant", "t-ann", "--verdict", "good")
-    assert (code, "ready, not_ready or unknown is wanted" in text) == (2, True)
+    assert (code, "write --verdict ready, --verdict not_ready or --verdict unknown" in text) == (2, True)
     assert (await run("migration", "rehearsal", "--tenant", "nobody"))[0] != 0

@@ -19,12 +19,22 @@ from gateway.routing.query import RouteQuery
 from gateway.routing.router import Route, Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.table_source import FlagTableSource
+from gateway.sandbox.checks import CHECK_MEGABYTES
+from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from workers.testing.waiting import until
 
 KEY = "task-backend"
 ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def plan_sandbox() -> AsyncIterator[Sandbox]:
+    """Reads the texts of plans."""
+    sandbox = Sandbox(processes=1, megabytes=CHECK_MEGABYTES, preload=("gateway.migration.plans.checking",))
+    yield sandbox
+    await sandbox.close()
 
 
 class Routing:

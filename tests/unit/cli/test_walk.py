@@ -54,6 +54,19 @@ def test_every_result_can_be_had_as_json(words: tuple[str, ...]) -> None:
     assert bool(re.search(r"^\W*--json\b", text, re.MULTILINE)) == (words not in WITHOUT_RESULT)
 
 
+def test_a_tenant_is_named_in_one_way() -> None:
+    """Several are `--tenants`."""
+    found: set[tuple[str, ...]] = set()
+
+    def walk(command: Any, words: tuple[str, ...]) -> None:
+        found.update(tuple(one.opts) for one in command.params if "tenant" in one.name)
+        for name, below in getattr(command, "commands", {}).items():
+            walk(load(name) if not words and name in COMMANDS else below, (*words, name))
+
+    walk(typer.main.get_command(app), ())
+    assert found == {("--tenant",), ("--tenants",)}
+
+
 def test_the_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).output == f"{version('taskgate')}\n"
 

@@ -11,10 +11,11 @@ import pytest_asyncio
 
 from contracts.heartbeat import largest_hold
 from contracts.least import least
-from gateway.dags.checking import CHECK_SECONDS, Checker, Source
+from gateway.dags.checking import Checker, Source
 from gateway.dags.errors import MOST_FAULTS, DagInvalid
 from gateway.dags.limits import Limits
 from gateway.errors import TooMuchHeld
+from gateway.sandbox.checks import CHECK_SECONDS
 from gateway.sandbox.pool import SandboxLost
 
 #: The loop of whoever asks is never held for longer than this (seconds), whatever is checked.
@@ -83,7 +84,7 @@ async def test_it_is_refused_in_time_and_holds_nobody(checker: Checker, name: st
 async def test_a_check_that_takes_too_long_is_ended_and_the_next_one_works(
     checker: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.dags.checking.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.sandbox.checks.CHECK_SECONDS", 0.05)
     monkeypatch.setattr("gateway.sandbox.pool.WAIT", 200)  # a busy machine may give it little of its time
     with pytest.raises(DagInvalid, match=r"takes longer than 0\.05 s"):
         await checker.check(Source(misspelt_needs().encode()), None, {}, None)

@@ -153,6 +153,14 @@ def test_aliases_that_explode_are_cut_off() -> None:
     assert caught.value.faults[0].code == "too_large"
 
 
+def test_more_parts_than_a_document_may_have_are_never_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes five seconds for a megabyte, and to count them half a second."""
+    monkeypatch.delattr("yaml.compose")
+    with pytest.raises(DagInvalid) as caught:
+        parse("nodes: [" + "0," * 200_000 + "0]", limit=1_000_000)
+    assert caught.value.faults[0].code == "too_large"
+
+
 def test_merge_keys() -> None:
     document = parse("base: &b {type: fetch, priority: 2}\nnode: {<<: *b, priority: 1}", limit=1000)
     assert document.data["node"] == {"type": "fetch", "priority": 1}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.env import NAMED_BY
+from deploy.local.env import NAMED_BY, read_env
 from deploy.local.errors import StackError
 from deploy.local.part import External, Part
 from deploy.local.ports import free_port
@@ -88,6 +88,14 @@ def test_a_stack_on_free_ports_takes_no_server_from_the_environment(
 ) -> None:
     monkeypatch.setenv("TASKGATE_GRAPH_URL", "bolt://elsewhere:7687")
     assert isinstance(EmbeddedStack(tmp_path, ["neo4j"], ports="free").parts["neo4j"], Part)
+
+
+def test_a_shell_has_the_key_that_the_command_shows(tmp_path: Path) -> None:
+    stack = EmbeddedStack(tmp_path, ports="free")
+    assert "TASKGATE_API_KEY" not in stack.write_env({})
+    stack.write_env({"TASKGATE_ADMIN_KEY": "ms_sk_1"})
+    stack.write_env({"TASKGATE_ADMIN_KEY": "ms_sk_2"})
+    assert read_env(stack.env_file)["TASKGATE_API_KEY"] == "ms_sk_2"
 
 
 def test_our_processes_are_told_everything(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.histogram import bucket_of
 from gateway.migration.parity.parity import Parity
+from gateway.migration.plans.checking import Written
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.plans import Plans
@@ -31,6 +32,7 @@ from gateway.recovery.fenced_database import FencedDatabase
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
+from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
 
 KEY = "task-backend"
@@ -74,6 +76,7 @@ class PlanWorld:
 
     database: Database
     routing: Any
+    sandbox: Sandbox
     drain: Any = field(default_factory=Drains)
     now: datetime = datetime(2026, 11, 28, 12, tzinfo=UTC)
     idle: float = 0.0
@@ -81,7 +84,7 @@ class PlanWorld:
     store: Callable[[Database], FlagStore] = lambda database: TableStore(database, KEY)
 
     def __post_init__(self) -> None:
-        self.plans = Plans(self.database, now=self.clock)
+        self.plans = Plans(self.database, self.sandbox, now=self.clock)
         self.stages = self._door(self.database)
 
     async def clock(self) -> datetime:
@@ -113,7 +116,7 @@ class PlanWorld:
 
     async def write(self, text: str, who: str = "ada") -> dict[str, Any]:
         name = text.partition("name: ")[2].partition("\n")[0]
-        return await self.plans.put(who, name, text, None)
+        return await self.plans.put(who, name, Written.of(text), None)
 
     async def act(self, act: str, name: str = "spring", *, who: str = "ada", **more: Any) -> dict[str, Any]:
         return await self.plans.act(who, name, ActOnPlan(act=Act(act), why="a test", **more))
@@ -214,10 +217,10 @@ NewRouting = Callable[..., Awaitable[Any]]
 
 
 @pytest_asyncio.fixture
-async def world(database: Database, new_routing: NewRouting) -> PlanWorld:
+async def world(database: Database, new_routing: NewRouting, plan_sandbox: Sandbox) -> PlanWorld:
     """Tenants acme, globex (VIP), initech and umbrella at stage off, and a leader."""
     await database.execute("INSERT INTO users (id, email, name) VALUES ('u', 'u', 'u')")
-    world = PlanWorld(database, await new_routing())
+    world = PlanWorld(database, await new_routing(), plan_sandbox)
     await world.add_tenants(["acme", "initech", "umbrella"])
     await world.add_tenants(["globex"], "vip")
     await world.begin_term()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.migration.plans.checking import Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.stages.requests import SetStage
 from gateway.tasks import fault_points
@@ -90,8 +91,8 @@ async def test_people_pause_resume_skip_and_abort(world: World) -> None:
 async def test_a_plan_under_way_is_not_edited_and_no_other_takes_its_tenants(world: World) -> None:
     first = await world.write(THREE)
     with pytest.raises(PlanStale):
-        await world.plans.put("bob", "spring", THREE, first["version"] + 1)
-    await world.plans.put("bob", "spring", THREE, first["version"])
+        await world.plans.put("bob", "spring", Written.of(THREE), first["version"] + 1)
+    await world.plans.put("bob", "spring", Written.of(THREE), first["version"])
     await world.act("start")
     with pytest.raises(PlanRefused, match="is not changed under way: skip tenants or waves of it, or abort it"):
         await world.write(THREE)

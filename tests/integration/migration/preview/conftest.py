@@ -19,6 +19,7 @@ from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.migration.rehearsal.workers import LiveWorkers
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
+from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
 
 KEY = "task-backend"
@@ -83,13 +84,13 @@ class PreviewWorld:
 
 
 @pytest_asyncio.fixture
-async def world(database: Database, database_url: str) -> AsyncIterator[PreviewWorld]:
+async def world(database: Database, database_url: str, plan_sandbox: Sandbox) -> AsyncIterator[PreviewWorld]:
     """Tenants acme, initech, umbrella, and globex (VIP), at stage off."""
     await database.execute("INSERT INTO users (id, email, name) VALUES ('u', 'u', 'u')")
     for tenant, plan in (("acme", "free"), ("initech", "free"), ("umbrella", "free"), ("globex", "vip")):
         await database.execute("INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'u', $2)", tenant, plan)
     stages = Stages(database, TableStore(database, KEY), KEY, "test", configured=frozenset({"redis", "temporal"}))
-    plans = Plans(database)
+    plans = Plans(database, plan_sandbox)
     starts = StartBuilder(lambda tenant, tier, task_type: f"{tier}-{task_type}", RetryPolicy())
     check = StartCheck(
         None, starts, LiveWorkers(database), weight_of=lambda tenant: 1.0, name_workflow=lambda tenant, task_type: None

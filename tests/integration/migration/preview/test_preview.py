@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.errors import TenantNotFound
+from gateway.migration.plans.checking import Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound
 from gateway.migration.preview.errors import NothingRecorded, PreviewBusy, PreviewRefused
 from gateway.migration.preview.requests import ProposedChange
@@ -96,7 +97,7 @@ async def test_a_dry_run_of_a_plan_is_a_preview_of_each_wave(world: World) -> No
     pools = [{one["pool"]: one["tasks"] for one in step["pools"]} for step in found["steps"]]
     assert pools == [{"C": 10}, {"B": 20, "C": 10}, {"B": 20, "C": 80}]
     assert found["pools_before"] == []
-    await world.plans.put("ada", "spring", PLAN, None)
+    await world.plans.put("ada", "spring", Written.of(PLAN), None)
     assert (await world.preview(plan="spring"))["steps"] == found["steps"]
     with pytest.raises(PlanInvalid) as wrong:
         await world.preview(document=PLAN.replace("[acme]", "[nobody]"))

@@ -1,0 +1,78 @@
+"""Reads and checks plans in the sandbox: a parser of YAML that is written in C keeps the interpreter's lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.dags.errors import Fault
+from gateway.errors import ApiError, InvalidRequest
+from gateway.migration.plans.document import MOST_BYTES, Plan, read_plan
+from gateway.migration.plans.errors import PlanInvalid
+from gateway.migration.plans.validation import Checked, World, check_plan
+from gateway.sandbox.checks import check_apart
+from gateway.sandbox.pool import Sandbox, SandboxExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The text of a plan as it came: YAML or JSON, or (`is_json`) only JSON."""
+
+    text: bytes
+    is_json: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Written:
+        """What came as text."""
+        return cls(text.encode("utf-8", "surrogatepass"))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A plan that fits the schema. `text`: as it is stored; JSON is written anew, because YAML knows not all of its
+    escapes."""
+
+    text: str
+    plan: Plan
+
+
+class PlanChecker:
+    """Every method raises `TooMuchHeld` and, for a plan that costs too much, `PlanInvalid`."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def read(self, written: Written) -> Read:
+        """Raises `PlanInvalid` with everything that does not fit the schema, `InvalidRequest` for what is no text."""
+        if len(written.text) > MOST_BYTES:
+            raise InvalidRequest(f"A plan has {MOST_BYTES} bytes at most.")
+        return await check_apart(self._sandbox, _too_costly, _read, written)
+
+    async def check(self, text: str, world: World, name: str | None) -> Checked:
+        """Whom the waves move. Raises `PlanInvalid` with every fault; `name`: what it is to call itself."""
+        return await check_apart(self._sandbox, _too_costly, _check, text, world, name)
+
+
+def _too_costly(error: SandboxExceeded) -> ApiError:
+    return PlanInvalid([Fault("too_large", "", f"it cannot be checked: {error}; make it smaller")])
+
+
+def _read(written: Written) -> Read:
+    try:
+        text = (orjson.dumps(orjson.loads(written.text)) if written.is_json else written.text).decode()
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The plan is not JSON: {error}") from None
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("The plan is nested too deep.") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("The plan is not UTF-8.") from None
+    return Read(text, read_plan(text)[1])
+
+
+def _check(text: str, world: World, name: str | None) -> Checked:
+    """A document stays here: the places of its parts are many."""
+    document, plan = read_plan(text)
+    if name is not None and plan.name != name:
+        raise PlanInvalid([document.fault("name", "/name", f"the plan calls itself {plan.name}, not {name}")])
+    return check_plan(document, plan, world)

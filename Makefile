@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up cluster down status demo test bench chaos lint types console console-types proto venv lock clean
+.PHONY: help up cluster down status demo test bench chaos lint types console console-types proto venv lock sbom audit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -70,7 +70,27 @@ lock: venv ## Resolve the dependencies anew into the lock files; UPGRADE=--upgra
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/gateway.lock
 	@$(COMPILE) -c requirements.lock --extra worker --extra demo $(addprefix --no-emit-package ,$(SERVING)) pyproject.toml deploy/docker/build.in -o deploy/docker/worker.lock
+	@$(COMPILE) $(UPGRADE) deploy/supply/tools.in -o deploy/supply/tools.lock
 	@for peers in tests/performance/peers/*.in; do $(COMPILE) $(UPGRADE) $$peers -o $${peers%.in}.lock; done
+
+# Their dependencies are theirs, not the gateway's: a virtual environment beside it.
+SUPPLY := .local/supply
+$(SUPPLY)/.from-lock: deploy/supply/tools.lock | venv
+	@$(BIN)/uv venv --quiet --clear --python "$(PYTHON)" $(SUPPLY)
+	@$(BIN)/uv pip sync --quiet --python $(SUPPLY)/bin/python --require-hashes deploy/supply/tools.lock
+	@touch $@
+
+sbom: $(SUPPLY)/.from-lock ## Write what both images contain, as CycloneDX 1.6, to .local/sbom
+	@mkdir -p .local/sbom
+	@for image in gateway worker; do \
+		$(SUPPLY)/bin/python -W ignore -m cyclonedx_py requirements deploy/docker/$$image.lock --pyproject pyproject.toml \
+			--sv 1.6 --of JSON --output-reproducible -o .local/sbom/$$image.cdx.json || exit 1; \
+	done; ls .local/sbom
+
+audit: $(SUPPLY)/.from-lock ## Ask PyPI for known vulnerabilities of all that the locks name (needs internet)
+	@for lock in requirements.lock deploy/docker/gateway.lock deploy/docker/worker.lock deploy/supply/tools.lock; do \
+		$(SUPPLY)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $$lock || exit 1; \
+	done
 
 clean: down ## Stop the stack and remove its state, the virtual environment and all caches of the checkout
 	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

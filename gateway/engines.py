@@ -33,7 +33,7 @@ def build_temporal(settings: Settings) -> TemporalEngine:
     return TemporalEngine(
         settings.temporal_address,
         settings.temporal_namespace,
-        tls=settings.temporal_tls,
+        security=settings.temporal_security(),
         timeout=settings.start_timeout_seconds,
         inline_payload_bytes=settings.temporal_inline_payload_bytes,
         standalone=settings.temporal_standalone_activities,

@@ -29,6 +29,7 @@ class SecretFile:
     """What the text becomes. Raises `ValueError` for one that cannot be meant."""
     _stamp: _Stamp | None = None
     _text: str = field(default="", repr=False)
+    _complaint: str = ""
 
     def read(self) -> str:
         """Raises `OSError` for a file that cannot be read, `ValueError` for one that is empty or no text."""
@@ -43,10 +44,15 @@ class SecretFile:
     def latest(self) -> str:
         """As `read`; a file that cannot be read now (it is being replaced, perhaps) leaves its last value in force."""
         try:
-            return self.read()
+            text = self.read()
         except (OSError, ValueError) as error:
-            log.warning("the secret in %s cannot be read, its last value stays in force: %s", self.path, why(error))
+            # It is asked for at every use, and said once.
+            if (complaint := why(error)) != self._complaint:
+                self._complaint = complaint
+                log.warning("the secret in %s cannot be read, its last value stays in force: %s", self.path, complaint)
             return self._text
+        self._complaint = ""
+        return text
 
     def _look(self) -> _Stamp:
         found = self.path.stat()

@@ -34,10 +34,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
 from gateway.dead_letters.redaction import Redaction
-from gateway.secret_files import Secret, SecretFile, why
+from gateway.secret_files import Secret, SecretFile, text_of, why
 
 if TYPE_CHECKING:
     from backends.temporal.encryption import EncryptionCodec
+    from backends.temporal.security import Security
 
 PREFIX = "TASKGATE_"
 _URLS_WITH_PASSWORDS = frozenset({"database_url", "redis_url", "graph_url"})
@@ -82,13 +83,29 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(None, description="Redis of the legacy queue; unset: no Redis backend")
     temporal_address: str | None = Field(None, description="Temporal front end, host:port; unset: no Temporal backend")
     temporal_namespace: str = Field("taskgate", description="Temporal namespace")
-    temporal_tls: bool = Field(False, description="Connect to Temporal with TLS")
+    temporal_tls: bool = Field(False, description="Connect to Temporal with TLS; implied by the settings below")
+    temporal_tls_ca: Path | None = Field(
+        None, description="PEM; authorities of Temporal's certificate; unset: those of the system"
+    )
+    temporal_tls_server_name: str | None = Field(
+        None, description="The name in Temporal's certificate, if the address has another"
+    )
+    temporal_tls_certificate: Path | None = Field(
+        None, description="PEM chain that we show to Temporal (mTLS); read again when it changes"
+    )
+    temporal_tls_key: Path | None = Field(None, description="PEM key for `temporal_tls_certificate`")
+    temporal_api_key: SecretStr | None = Field(None, description="API key of Temporal Cloud, or of a proxy; needs TLS")
     temporal_codec_keys: SecretStr | None = Field(
         None,
         description="Keys that payloads are encrypted with on their way through Temporal, a line `<key id> <32 bytes in base64>` each; the first one encrypts, all decrypt; unset: not encrypted",
     )
     temporal_codec_keys_file: Path | None = Field(
         None, description="A file with such lines instead; read again when it changes"
+    )
+    codec_host: str = Field("127.0.0.1", description="Address of `taskgate codec-server`")
+    codec_port: int = Field(8081, ge=0, le=65535, description="Port of `taskgate codec-server`")
+    codec_origins: list[str] = Field(
+        [], description="Origins whose pages may call the codec server, a JSON list: that of Temporal's UI"
     )
     graph_url: str | None = Field(None, description="Neo4j, bolt://[user:password@]host:port")
     upstream_url: str | None = Field(None, description="MemStack API server that gets every other /api/v1 path")
@@ -559,6 +576,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> Settings:
+        if (self.temporal_tls_certificate is None) != (self.temporal_tls_key is None):
+            raise ValueError("set both TASKGATE_TEMPORAL_TLS_CERTIFICATE and TASKGATE_TEMPORAL_TLS_KEY, or neither")
+        return self
+
+    @model_validator(mode="after")
     def _source_is_there(self) -> Settings:
         if self.flag_source == "file" and self.flags_file is None:
             raise ValueError("TASKGATE_FLAG_SOURCE is file: set TASKGATE_FLAGS_FILE")
@@ -590,10 +613,37 @@ class Settings(BaseSettings):
         """What encrypts payloads on their way through Temporal; None: nothing does."""
         if self.temporal_codec_keys is None and self.temporal_codec_keys_file is None:
             return None
-        from backends.temporal.encryption import codec_of
+        from backends.temporal.encryption import KeyRing, codec_of
 
-        keys = self.temporal_codec_keys
-        return codec_of(None if keys is None else keys.get_secret_value(), self.temporal_codec_keys_file)
+        if self.temporal_codec_keys is not None:
+            return codec_of(self.temporal_codec_keys.get_secret_value)
+        file = self.temporal_codec_keys_file
+        assert file is not None
+
+        def usable(text: str) -> str:
+            KeyRing.parse(text)
+            return text
+
+        secret = SecretFile(file, usable)
+        try:
+            secret.read()
+        except OSError as error:
+            raise ValueError(f"{file}: {error.strerror}") from error
+        return codec_of(secret.latest)
+
+    def temporal_security(self) -> Security:
+        """TLS and the API key of connections to Temporal; each call returns another one, with the same files."""
+        from backends.temporal.security import Security
+
+        key = self.follow("temporal_api_key") if self.temporal_api_key is not None else None
+        return Security(
+            tls=self.temporal_tls,
+            server_ca=self.temporal_tls_ca,
+            server_name=self.temporal_tls_server_name,
+            certificate=self.temporal_tls_certificate,
+            key=self.temporal_tls_key,
+            api_key=None if key is None else partial(text_of, key),
+        )
 
     @property
     def flag_owner(self) -> Literal["database", "file", "launchdarkly"]:

@@ -183,7 +183,7 @@ class Worker:
             task_types=types,
             worker_id=self._lease.process_id,
             slots=self._slots,
-            tls=self._settings.temporal_tls,
+            security=self._settings.temporal_security(),
             shared=serves_shared(self._pool),
             # A little more than the runner's own grace, after which it hands back the rest.
             drain=timedelta(seconds=self._settings.worker_drain_seconds + 2),

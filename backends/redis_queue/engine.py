@@ -24,14 +24,13 @@ from backends.redis_queue.dead import DeadList
 from backends.redis_queue.freshness import Freshness
 from backends.redis_queue.holdings import sign_off
 from backends.redis_queue.ingress import Ingress
+from backends.redis_queue.inventory import KEEP_ENDED, Inventory
 from backends.redis_queue.link import Link
 from backends.redis_queue.lists import TaskLists
 from backends.redis_queue.stock import Stocktaking
 
 KEEP_WAITING = timedelta(days=30)
 """How long the marker of an open start is kept."""
-KEEP_ENDED = timedelta(days=7)
-"""How long the marker of an ended start is kept, with its result."""
 _KEEP = int(KEEP_ENDED.total_seconds())
 _FINAL = frozenset(state for state in WorkflowState if state.is_terminal)
 
@@ -62,6 +61,8 @@ class RedisQueueEngine:
         self.ingress = Ingress(self._link)
         """The payloads that legacy producers push."""
         self.dead = DeadList(self._link)
+        self.inventory = Inventory(self._link)
+        """All that is there, for the recovery after a restore."""
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         """Push the payload: once for each `ref`, and never if this start was cancelled before it arrived."""

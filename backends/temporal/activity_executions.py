@@ -163,6 +163,18 @@ class ActivityExecutions:
         service = session.client.workflow_service
         return (await self._connection.call(service.count_activity_executions, request, Purpose.READ)).count
 
+    async def open_ids(self, session: Session) -> Sequence[str]:
+        query = still_open("ActivityType", [names.RUN_TASK])
+        request = ListActivityExecutionsRequest(namespace=session.namespace, page_size=PAGE, query=query)
+        service = session.client.workflow_service
+        found: list[str] = []
+        while True:
+            answer = await self._connection.call(service.list_activity_executions, request, Purpose.READ)
+            found += [item.activity_id for item in answer.executions]
+            if not answer.next_page_token:
+                return found
+            request.next_page_token = answer.next_page_token
+
     async def _describe(self, session: Session, workflow_id: str) -> DescribeActivityExecutionResponse:
         request = DescribeActivityExecutionRequest(
             namespace=session.namespace, activity_id=workflow_id, include_outcome=True

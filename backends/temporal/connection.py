@@ -22,6 +22,7 @@ from backends.errors import EngineError, EngineUnavailable, WorkflowNotFound
 from backends.temporal import names
 from backends.temporal.errors import Purpose, is_namespace_missing, lost, timed_out, translate, was_cut
 from backends.temporal.runtime import sdk_runtime
+from backends.temporal.security import Security
 
 log = logging.getLogger(__name__)
 Request = TypeVar("Request", bound=Message, contravariant=True)
@@ -29,6 +30,8 @@ Response = TypeVar("Response", bound=Message, covariant=True)
 
 #: A peer that stopped answering is noticed within the sum of the two, also by calls that wait long.
 KEEP_ALIVE = KeepAliveConfig(interval_millis=10_000, timeout_millis=5_000)
+#: After a certificate or key that did not work, the next try with it follows no sooner (seconds).
+RENEW_PAUSE = 5.0
 #: The SDK's threads must be out of Python before the interpreter ends, or it aborts (temporalio/sdk-python#300).
 SETTLE_SECONDS = 0.02
 
@@ -40,19 +43,21 @@ class Rpc(Protocol[Request, Response]):
 
 
 async def connect(
-    address: str, namespace: str, *, tls: bool, identity: str, timeout: float, converter: DataConverter
+    address: str, namespace: str, *, security: Security, identity: str, timeout: float, converter: DataConverter
 ) -> Client:
     """A connected client. Raises `EngineUnavailable`; it takes at most `timeout` seconds.
 
     Calls through it are not repeated: a hidden second try would turn "the first one may have been done" into
     "connection refused". (The calls of a `Worker` are, for 10 s: the SDK sees to that, whatever is set here.)
     """
+    credentials = security.credentials()
     try:
         async with asyncio.timeout(timeout):
             return await Client.connect(
                 address,
                 namespace=namespace,
-                tls=tls,
+                tls=credentials.tls,
+                api_key=credentials.api_key,
                 identity=identity,
                 data_converter=converter,
                 retry_config=RetryConfig(max_retries=1),
@@ -91,7 +96,7 @@ class Connection:
         address: str,
         namespace: str,
         *,
-        tls: bool,
+        security: Security,
         identity: str,
         timeout: float,
         converter: DataConverter,
@@ -99,7 +104,9 @@ class Connection:
     ) -> None:
         self._address = address
         self._namespace = namespace
-        self._tls = tls
+        self._security = security
+        self._version: tuple[object, ...] = ()
+        self._renew_at = 0.0
         self._identity = identity
         self._timeout = timeout
         self._converter = converter
@@ -110,16 +117,24 @@ class Connection:
     async def session(self) -> Session:
         """The session, opened when there is none. Raises `EngineUnavailable`; nothing was sent for the caller yet."""
         if self._session is not None:
+            if self._security.version() != self._version and time.monotonic() >= self._renew_at:
+                # A certificate or the key has changed. What is open goes on until a new connection stands.
+                self._renew_at = time.monotonic() + RENEW_PAUSE
+                self._begin_opening()
             return self._session
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open(), name="connect to Temporal")
-            self._opening.add_done_callback(_seen)
+        self._begin_opening()
+        assert self._opening is not None
         try:
             # A caller that is cancelled must not cancel the opening that others wait for.
             async with asyncio.timeout(self._timeout):
                 return await asyncio.shield(self._opening)
         except TimeoutError:
             raise EngineUnavailable(f"Temporal at {self._address} did not answer within {self._timeout:g} s") from None
+
+    def _begin_opening(self) -> None:
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name="connect to Temporal")
+            self._opening.add_done_callback(_seen)
 
     async def call(
         self, rpc: Rpc[Request, Response], request: Request, purpose: Purpose, *, timeout: float | None = None
@@ -171,10 +186,11 @@ class Connection:
             self._session = None
 
     async def _open(self) -> Session:
+        version = self._security.version()
         client = await connect(
             self._address,
             self._namespace,
-            tls=self._tls,
+            security=self._security,
             identity=self._identity,
             timeout=self._timeout,
             converter=self._converter,
@@ -189,7 +205,7 @@ class Connection:
         )
         if self._standalone is None and not capable:
             log.warning("Temporal has no standalone activities: each task runs in a workflow of one activity")
-        self._session = session
+        self._session, self._version = session, version
         return session
 
     async def describe_namespace(self, client: Client) -> DescribeNamespaceResponse:
@@ -236,5 +252,5 @@ class Connection:
 
 def _seen(task: asyncio.Task[Session]) -> None:
     """Retrieve a failure even if every caller has gone: asyncio would log it as never retrieved."""
-    if not task.cancelled():
-        task.exception()
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("no connection to Temporal: %s", error)

@@ -10,8 +10,7 @@ import base64
 import binascii
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -80,31 +79,27 @@ class KeyRing:
             raise PayloadUnreadable(f"A payload cannot be decrypted with the key {key_id!r}.") from None
 
 
-class KeyRingFile:
-    """The ring of a file, which is read again when the file changes. A file that is not valid then leaves the old ring.
+class FollowedKeyRing:
+    """The ring of a text that may change, such as that of a file; a text that is no ring leaves the last one in force.
 
-    Raises `OSError` or `ValueError` when it is made and the file cannot be used.
+    Raises `ValueError` when it is made and the text cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp = self._now()
-        self._ring = KeyRing.parse(path.read_text())
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+        self._seen = text()
+        self._ring = KeyRing.parse(self._seen)
 
     def ring(self) -> KeyRing:
-        """The ring as the file says now."""
-        try:
-            if (now := self._now()) != self._stamp:
-                self._stamp = now
-                self._ring = KeyRing.parse(self._path.read_text())
+        """The ring as the text says now."""
+        if (now := self._text()) != self._seen:
+            self._seen = now
+            try:
+                self._ring = KeyRing.parse(now)
                 log.info("the keys of payloads were read anew; %s encrypts", self._ring.primary)
-        except (OSError, ValueError) as error:
-            log.warning("the keys of payloads stay as they were, because %s cannot be used: %s", self._path, error)
+            except ValueError as error:
+                log.warning("the keys of payloads stay as they were: %s", error)
         return self._ring
-
-    def _now(self) -> tuple[int, int, int]:
-        found = self._path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class FixedKeyRing:
@@ -121,7 +116,7 @@ class EncryptionCodec(PayloadCodec):
     """Encrypts what goes to Temporal and decrypts what comes from there. What came in clear stays readable, so that
     encryption can be switched on while tasks are on their way."""
 
-    def __init__(self, keys: KeyRingFile | FixedKeyRing) -> None:
+    def __init__(self, keys: FollowedKeyRing | FixedKeyRing) -> None:
         self._keys = keys
 
     async def encode(self, payloads: Iterable[Payload]) -> list[Payload]:
@@ -149,14 +144,6 @@ class EncryptionCodec(PayloadCodec):
             raise PayloadUnreadable from None
 
 
-def codec_of(keys: str | None, file: Path | None) -> EncryptionCodec | None:
-    """The codec with these keys, or with those of a file; None without either.
-
-    Raises `ValueError` in one line when the keys cannot be used.
-    """
-    try:
-        if file is not None:
-            return EncryptionCodec(KeyRingFile(file))
-        return None if keys is None else EncryptionCodec(FixedKeyRing(KeyRing.parse(keys)))
-    except OSError as error:
-        raise ValueError(f"{file}: {error.strerror}") from error
+def codec_of(text: Callable[[], str]) -> EncryptionCodec:
+    """The codec with the keys of a text that may change. Raises `ValueError` in one line when they cannot be used."""
+    return EncryptionCodec(FollowedKeyRing(text))

@@ -26,6 +26,7 @@ from backends.temporal.executions import Executions
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import data_converter
 from backends.temporal.rehearsal import TemporalRehearsal
+from backends.temporal.security import Security
 from backends.temporal.workflow_executions import WorkflowExecutions
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class TemporalEngine:
     (seconds) bounds every call but `get_workflow_result`. Payloads of at most `inline_payload_bytes` travel by
     value, larger ones are read from PostgreSQL by the worker. `standalone`: use standalone activities (True), the
     one-activity workflow (False), or ask the server (None). `codec` encrypts payloads; workers need the same.
+    `security`: TLS and an API key; by default neither.
 
     `heartbeat`: a task whose worker is silent for so long is given to another. It is the last net, under lost
     workers that no gateway noticed and under tasks that were just being handed to a worker when it went; leases act
@@ -64,7 +66,7 @@ class TemporalEngine:
         address: str,
         namespace: str,
         *,
-        tls: bool = False,
+        security: Security | None = None,
         timeout: float = 5.0,
         inline_payload_bytes: int = 128 * 1024,
         standalone: bool | None = None,
@@ -74,7 +76,7 @@ class TemporalEngine:
         self._connection = Connection(
             address,
             namespace,
-            tls=tls,
+            security=security or Security(),
             identity=f"{names.GATEWAY_IDENTITY}{os.getpid()}@{socket.gethostname()}",
             timeout=timeout,
             converter=data_converter(codec),
@@ -205,6 +207,23 @@ class TemporalEngine:
             except Unsupported:
                 continue
         return found
+
+    async def list_open(self) -> Sequence[str]:
+        """Ids of our executions that have not ended, by an index that may lag behind. Beside the port."""
+        session = await self._connection.session()
+        found: list[str] = []
+        for shape in self._shapes(session):
+            try:
+                found += await shape.open_ids(session)
+            except Unsupported:
+                continue
+        return found
+
+    async def retention(self) -> timedelta:
+        """How long the namespace remembers what ended. Beside the port."""
+        session = await self._connection.session()
+        config = (await self._connection.describe_namespace(session.client)).config
+        return config.workflow_execution_retention_ttl.ToTimedelta()
 
     async def take_stock(self) -> Sequence[Stock]:
         return []

@@ -23,8 +23,8 @@ PAGE = 1000
 
 
 class Executions(Protocol):
-    """Tasks of one shape. Every method but `start`, `ended` and `count_open` raises `WorkflowNotFound` for an id
-    that it does not have, and `Unsupported` where the server does not know the shape.
+    """Tasks of one shape. Every method that is given an id, but `start`, raises `WorkflowNotFound` for one that it does
+    not have, and every method `Unsupported` where the server does not know the shape.
     """
 
     async def start(self, session: Session, start: WorkflowStart, message: RunTask, *, attributes: bool) -> None:
@@ -41,6 +41,8 @@ class Executions(Protocol):
     async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]: ...
 
     async def count_open(self, session: Session) -> int: ...
+
+    async def open_ids(self, session: Session) -> Sequence[str]: ...
 
 
 def worker_lost(reason: str) -> Failure:

@@ -219,6 +219,18 @@ class WorkflowExecutions:
         service = session.client.workflow_service
         return (await self._connection.call(service.count_workflow_executions, request, Purpose.READ)).count
 
+    async def open_ids(self, session: Session) -> Sequence[str]:
+        query = still_open("WorkflowType", [names.RUN_TASK, names.RUN_DAG])
+        request = ListWorkflowExecutionsRequest(namespace=session.namespace, page_size=PAGE, query=query)
+        service = session.client.workflow_service
+        found: list[str] = []
+        while True:
+            answer = await self._connection.call(service.list_workflow_executions, request, Purpose.READ)
+            found += [item.execution.workflow_id for item in answer.executions]
+            if not answer.next_page_token:
+                return found
+            request.next_page_token = answer.next_page_token
+
     async def _describe(self, session: Session, workflow_id: str) -> DescribeWorkflowExecutionResponse:
         request = DescribeWorkflowExecutionRequest(
             namespace=session.namespace, execution=WorkflowExecution(workflow_id=workflow_id)

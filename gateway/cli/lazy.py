@@ -17,6 +17,10 @@ COMMANDS = {
     "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
     "audit": ("gateway.cli.audit:audit_app", "Who changed what, and why. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
+    "codec-server": (
+        "gateway.cli.codec_server:codec_server",
+        "Decrypt payloads for Temporal's UI and CLI: a server of its own, for administrators; each use is recorded.",
+    ),
     "dag": ("gateway.cli.dag_runs:dag_app", "DAGs: check, apply, compare and run them."),
     "db": ("gateway.cli.db:db_app", "The database."),
     "dead-letter": (
@@ -28,6 +32,10 @@ COMMANDS = {
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
+    "recover": (
+        "gateway.cli.recover:recover_app",
+        "After the restore of a backup, or a fail-over that lost writes: make the database safe to start on.",
+    ),
     "release": (
         "gateway.cli.release:release",
         "Before the gateway is removed: give waiting Redis tasks back to the legacy system.",

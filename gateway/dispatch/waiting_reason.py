@@ -36,6 +36,7 @@ class Reason(StrEnum):
     PAUSED = "it is paused {}"
     TENANT_QUOTA = "its tenant runs as many tasks as its quota allows"
     PROJECT_QUOTA = "its project runs as many tasks as its quota allows"
+    RECOVERY = "the database was restored, and a person decides whether it starts (taskgate recover)"
     HELD = "it is held back: {}"
     BACKEND_AWAY = "its backend {} is away"
     GROUP_LOCKED = "its group {} is locked: task {} runs"
@@ -43,7 +44,11 @@ class Reason(StrEnum):
     ABOUT_TO_START = "it is about to start"
 
 
-_OF_HELD = {"quota:running": Reason.TENANT_QUOTA, "quota:running:project": Reason.PROJECT_QUOTA}
+_OF_HELD = {
+    "quota:running": Reason.TENANT_QUOTA,
+    "quota:running:project": Reason.PROJECT_QUOTA,
+    "recovery": Reason.RECOVERY,
+}
 
 
 class WaitingReasons:

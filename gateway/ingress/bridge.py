@@ -225,6 +225,8 @@ class Bridge:
             if await db.fetchval(SQL.note, collected.entry_id) is None:
                 return None
             [place] = await db.fetch(SQL.look, [message.task_id], [tenant_id], [project_id], [group_id])
+            if await db.fetchval(SQL.is_undecided, message.task_id):
+                raise _Rejected("a person decides about it: see `taskgate recover list`")
             dispatch = await db.fetchrow(SQL.lock_dispatch, message.task_id)
             row = await db.fetchrow(SQL.lock_log, message.task_id)
             owner = dispatch or row

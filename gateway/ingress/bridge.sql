@@ -30,6 +30,10 @@ DELETE FROM taskgate.bridge_entry WHERE entry_id = $1
 -- name: forget_old
 DELETE FROM taskgate.bridge_entry WHERE noted_at < now() - interval '7 days'
 
+-- name: is_undecided
+-- After a restore a person decides about this task (`taskgate recover`).
+SELECT EXISTS (SELECT 1 FROM taskgate.recovered_task WHERE task_id = $1 AND NOT is_known AND decision IS NULL)
+
 -- name: lock_dispatch
 SELECT tenant_id, state FROM taskgate.dispatch WHERE task_id = $1 FOR UPDATE
 

@@ -22,8 +22,10 @@ SELECT to_regclass('taskgate.dispatch') IS NOT NULL AS is_migrated,
        (SELECT t FROM unnest($1::text[]) t WHERE to_regclass(t) IS NULL LIMIT 1) AS missing_table,
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p
              WHERE to_regclass('task_logs') IS NOT NULL AND NOT has_table_privilege('task_logs', p)) AS missing,
-       current_user AS who, current_database() AS name
+       to_regclass('taskgate.recovery') IS NOT NULL AS may_be_behind, current_user AS who, current_database() AS name
 """
+#: After a restore: engines may hold what this database does not know.
+_UNFINISHED = "SELECT began_at::text FROM taskgate.recovery WHERE finished_at IS NULL"
 
 
 _MIGRATABLE = """
@@ -48,6 +50,7 @@ async def check_database(url: str) -> None:
             connection = await connect(url, name="taskgate start")
             try:
                 found = await connection.fetchrow(_FIT, _LEGACY)
+                unfinished = await connection.fetchval(_UNFINISHED) if found and found["may_be_behind"] else None
             finally:
                 await connection.close()
     except (DatabaseUnavailable, TimeoutError, OSError):
@@ -63,6 +66,8 @@ async def check_database(url: str) -> None:
         raise DatabaseUnfit(f"rights are missing: GRANT {rights} ON task_logs TO {found['who']}")
     if not found["is_migrated"]:
         raise DatabaseUnfit(f"database {found['name']} has no tables of the gateway: run `taskgate db migrate`")
+    if unfinished is not None:
+        raise DatabaseUnfit(f"a recovery was begun at {unfinished} and is not finished: run `taskgate recover` again")
 
 
 async def check_migratable(connection: asyncpg.Connection) -> None:

@@ -37,6 +37,7 @@ PARTS = {
     "preview": "tests.performance.preview",
     "retention": "tests.performance.retention",
     "cost": "tests.performance.task_cost",
+    "encryption": "tests.performance.encryption",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

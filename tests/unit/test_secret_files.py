@@ -20,6 +20,7 @@ def test_these_settings_are_secrets() -> None:
         "guardrail_webhook_secret",
         "llm_api_key",
         "embedder_api_key",
+        "temporal_api_key",
         "api_key",
     } == SECRETS
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from backends.port import WorkflowState
 from backends.redis_queue import dead, scripts, wire
-from backends.redis_queue.engine import KEEP_ENDED
 from backends.redis_queue.holdings import give_back, sign_off
+from backends.redis_queue.inventory import KEEP_ENDED
 from backends.redis_queue.link import Argument, Link
 from backends.redis_queue.pages import walk
 from backends.redis_queue.scripts import Script

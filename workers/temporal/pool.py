@@ -26,6 +26,7 @@ from backends.temporal import names
 from backends.temporal.connection import SETTLE_SECONDS, connect
 from backends.temporal.errors import Purpose, translate
 from backends.temporal.payloads import data_converter
+from backends.temporal.security import LOOK_SECONDS, Security
 from workers.outcome import TaskRunner
 from workers.slots import Slots
 from workers.temporal.activities import RunTaskActivity
@@ -83,7 +84,7 @@ class TemporalWorkerPool:
         task_types: Iterable[str],
         worker_id: str,
         slots: int | Slots,
-        tls: bool = False,
+        security: Security | None = None,
         shared: bool = True,
         drain: timedelta = timedelta(seconds=30),
         codec: PayloadCodec | None = None,
@@ -92,7 +93,8 @@ class TemporalWorkerPool:
     ) -> None:
         self._address = address
         self._namespace = namespace
-        self._tls = tls
+        self._security = security or Security()
+        self._version: tuple[object, ...] = ()
         self._task_types = tuple(sorted(set(task_types)))
         self._worker_id = worker_id
         self._shared = shared
@@ -149,6 +151,7 @@ class TemporalWorkerPool:
         """Serve until `stop`; returns when nothing runs any more."""
         self._follow()
         noting = asyncio.create_task(self._note_ready(list(self._serving.values())))
+        renewing = asyncio.create_task(self._renew_forever())
         try:
             while not self._stopping:
                 await self._changed.wait()
@@ -156,6 +159,7 @@ class TemporalWorkerPool:
                 self._follow()
         finally:
             noting.cancel()
+            renewing.cancel()
             await self._leave()
 
     def stop(self, drain: timedelta | None = None) -> None:
@@ -208,7 +212,9 @@ class TemporalWorkerPool:
         async with self._connecting:
             while self._client is None:
                 try:
+                    version = self._security.version()
                     self._client = await self._connect()
+                    self._version = version
                 except EngineError as error:
                     if error.message != said:
                         log.warning("tasks wait until Temporal is there: %s", error.message)
@@ -217,12 +223,30 @@ class TemporalWorkerPool:
                     pause = min(pause * 2, LONGEST_PAUSE)
             return self._client
 
+    async def _renew_forever(self) -> None:
+        """Once a certificate or the API key has changed, go on with a connection that uses it."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            version = self._security.version()
+            if self._client is None or version == self._version:
+                continue
+            try:
+                client = await self._connect()
+            except EngineError as error:
+                log.warning("the connection to Temporal stays as it is: %s", error.message)
+                await asyncio.sleep(LONGEST_PAUSE)
+                continue
+            self._client, self._version = client, version
+            for server in (*self._serving.values(), *self._departed):
+                server.use(client)
+            log.info("the connection to Temporal was renewed, because a certificate or the key has changed")
+
     async def _connect(self) -> Client:
         """A client whose namespace exists. Raises `EngineError`."""
         client = await connect(
             self._address,
             self._namespace,
-            tls=self._tls,
+            security=self._security,
             identity=self._worker_id,
             timeout=CONNECT_SECONDS,
             converter=self._converter,

@@ -30,11 +30,17 @@ class QueueServer:
         self._connected = connected
         self._make = make
         self._leaving = asyncio.Event()
+        self._worker: Worker | None = None
         self._task = asyncio.create_task(self._serve(), name=f"poll {queue}")
 
     def leave(self) -> None:
         """Take no more tasks. Running ones end by themselves."""
         self._leaving.set()
+
+    def use(self, client: Client) -> None:
+        """Make the next calls with this client; running tasks are not touched."""
+        if self._worker is not None:
+            self._worker.client = client
 
     @property
     def done(self) -> bool:
@@ -64,7 +70,7 @@ class QueueServer:
             await asyncio.wait({connecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 return
-            worker = self._make(connecting.result(), self.queue)
+            worker = self._worker = self._make(connecting.result(), self.queue)
             running = asyncio.create_task(worker.run(), name=f"worker {self.queue}")
             # The SDK has no event for it: the worker polls once it has checked the namespace.
             started = asyncio.create_task(self._note_polling(worker, running))
@@ -74,6 +80,7 @@ class QueueServer:
                 await worker.shutdown()
             await running
         finally:
+            self._worker = None
             connecting.cancel()
             leaving.cancel()
 

@@ -34,6 +34,8 @@ class ForeignTasks:
         """
         tenant, project = text_member(payload, "tenant_id"), text_member(payload, "project_id")
         row = await self._db.fetchrow(SQL.judge, task_id, tenant, project, group_id)
+        if row is not None and row["is_undecided"]:
+            return "a person decides about it: see `taskgate recover list`"
         if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
             return None
         if row["owner"] not in (None, row["claimed"]):

@@ -2,15 +2,17 @@
 
 -- name: judge
 -- The known task of a payload that somebody else pushed: its owner (contract §4, last paragraph), and the owner that the payload
--- claims. No row: there is no such task.
+-- claims. No row: there is no such task. `is_undecided`: a person has to decide about it, after a restore.
 SELECT d.state, l.status, l.payload::text AS payload, COALESCE($2, p1.tenant_id, p2.tenant_id) AS claimed,
-       CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner
+       CASE WHEN d.task_id IS NULL THEN taskgate.legacy_tenant(l.payload::text, l.group_id) ELSE d.tenant_id END AS owner,
+       r.task_id IS NOT NULL AS is_undecided
 FROM (SELECT $1::text AS id) one
+LEFT JOIN taskgate.recovered_task r ON r.task_id = one.id AND NOT r.is_known AND r.decision IS NULL
 LEFT JOIN taskgate.dispatch d ON d.task_id = one.id
 LEFT JOIN task_logs l ON l.id = one.id
 LEFT JOIN projects p1 ON p1.id = $3
 LEFT JOIN projects p2 ON p2.id = $4
-WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL
+WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL OR r.task_id IS NOT NULL
 
 -- name: adopt
 -- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.

@@ -239,11 +239,12 @@ UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id 
 
 -- name: retry_dispatch
 -- Whoever asks for a retry wants it now: neither the time nor the deadline of the first submission holds any longer. A task without a
--- dispatch row may have had one, and the engine may still know its starts: their epochs were lower than the minutes of the clock.
+-- dispatch row may have had one, and the engine may still know its starts: their epochs were lower than the minutes of the clock, or
+-- than the floor of a recovery.
 INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
                                     created_at, epoch)
 SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now()),
-       extract(epoch FROM now())::bigint / 60
+       GREATEST(extract(epoch FROM now())::bigint / 60, (SELECT max(epoch_floor) FROM taskgate.recovery))
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', phase = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,

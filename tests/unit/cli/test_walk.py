@@ -18,7 +18,7 @@ from gateway.cli.lazy import COMMANDS, load
 from gateway.cli.main import app
 
 #: Commands that end with no result: they run until they are told to stop.
-WITHOUT_RESULT = {("serve",), ("worker",)}
+WITHOUT_RESULT = {("serve",), ("codec-server",), ("worker",)}
 PROGRAM = Path(sys.executable).with_name("taskgate")
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 
 from backends.errors import PayloadKeyMissing, PayloadUnreadable
-from backends.temporal.encryption import KEY_ID, EncryptionCodec, FixedKeyRing, KeyRing, KeyRingFile
+from backends.temporal.encryption import KEY_ID, EncryptionCodec, FixedKeyRing, KeyRing
 from gateway.settings import Settings
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"content": "Ada"}')
@@ -76,18 +76,30 @@ def test_a_ring_that_cannot_be_used_is_one_line(text: str, said: str) -> None:
         KeyRing.parse(text)
 
 
-def test_a_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+async def test_a_file_is_read_again_and_a_broken_one_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is wrong with it is said once, and not at every payload."""
     path = tmp_path / "keys"
     path.write_text(line("old"))
-    keys = KeyRingFile(path)
+    codec = Settings(temporal_codec_keys_file=path).payload_codec()
+    assert codec is not None
+
+    async def primary() -> str:
+        [encrypted] = await codec.encode([Payload(data=b"x")])
+        assert (await codec.decode([encrypted]))[0].data == b"x"
+        return encrypted.metadata[KEY_ID].decode()
+
     path.write_text(line("new", 2) + line("old"))
-    assert keys.ring().primary == "new"
+    assert await primary() == "new"
     path.write_text("half of a li")
-    assert keys.ring().primary == "new"
+    assert [await primary() for _ in range(5)] == ["new"] * 5
     os.unlink(path)
-    assert keys.ring().primary == "new"
+    assert [await primary() for _ in range(5)] == ["new"] * 5
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
+    assert "half" not in caplog.text
     path.write_text(line("newest", 3))
-    assert keys.ring().primary == "newest"
+    assert await primary() == "newest"
 
 
 def test_settings_say_in_a_line_what_is_wrong(tmp_path: Path) -> None:

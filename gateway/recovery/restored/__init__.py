@@ -1,0 +1,1 @@
+"""The database is behind its engines: a backup was restored, or an asynchronous standby took over."""

@@ -37,8 +37,6 @@ PARTS = (
     "stream",
     "batches",
     "task_list",
-    "task_list_stream",
-    "task_payload",
     "submissions",
     "operations",
     "run_at",

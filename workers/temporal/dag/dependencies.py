@@ -34,7 +34,6 @@ class DagDependencies:
             fallback_seconds=0,
             record_flag=None,
             wake=lambda: None,
-            changed=dependencies.notifier.changed,
         )
         self.steps = DagSteps(
             database,

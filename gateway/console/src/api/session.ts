@@ -1,4 +1,3 @@
-import { setGatewayTime } from "../components/now";
 import { createStore, useStore } from "../components/store";
 import { api, dataOf } from "./client";
 import { Problem } from "./problem";
@@ -16,7 +15,6 @@ const state = createStore<SessionState>({ is: "unknown" });
 
 function enter(session: SessionView): void {
   setCsrfToken(session.csrf_token);
-  setGatewayTime(session.now);
   state.set({ is: "signed in", session });
 }
 

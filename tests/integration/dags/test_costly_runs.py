@@ -16,6 +16,7 @@ from contracts.dag_world import Dags, DagWorld, statuses
 from contracts.least import least
 from contracts.world import Servers
 from deploy.local.database_stock import DatabaseStock
+from deploy.local.temporal_setup import ensure_namespace
 from gateway.settings import Settings
 from tests.integration.dags.test_killed_worker import another_worker
 
@@ -55,12 +56,15 @@ async def wide_world(
     neo4j_server: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[WideWorld]:
+    # Its own: the workers of `dag_world` take tasks of the same queues, for another database.
+    namespace = f"{temporal_namespace}-wide"
+    await ensure_namespace(temporal_server, namespace)
     async with databases.one() as database_url:
         servers = Servers(
             database_url=database_url,
             redis_url=None,
             temporal_address=temporal_server,
-            temporal_namespace=temporal_namespace,
+            temporal_namespace=namespace,
             graph_url=neo4j_server,
         )
         async with WideWorld("live", servers, tmp_path_factory.mktemp("wide")).running() as world:

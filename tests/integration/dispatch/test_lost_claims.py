@@ -69,23 +69,26 @@ def heartbeat() -> float:
 
 
 @pytest_asyncio.fixture
-async def engine(backend: str, servers: Servers, heartbeat: float) -> AsyncIterator[Any]:
+async def engine(backend: str, own_servers: Servers, heartbeat: float) -> AsyncIterator[Any]:
     if backend == "redis":
-        async with Redis.from_url(servers.redis_url) as client:
+        async with Redis.from_url(own_servers.redis_url) as client:
             await client.flushall()
-        engine: Any = RedisQueueEngine(servers.redis_url, timeout=5)
+        engine: Any = RedisQueueEngine(own_servers.redis_url, timeout=5)
     else:
         engine = TemporalEngine(
-            servers.temporal_address, servers.temporal_namespace, timeout=5, heartbeat=timedelta(seconds=heartbeat)
+            own_servers.temporal_address,
+            own_servers.temporal_namespace,
+            timeout=5,
+            heartbeat=timedelta(seconds=heartbeat),
         )
     yield engine
     await engine.close()
 
 
 @pytest_asyncio.fixture
-async def proxy(servers: Servers) -> AsyncIterator[FaultyProxy]:
+async def proxy(own_servers: Servers) -> AsyncIterator[FaultyProxy]:
     """Between the worker and PostgreSQL."""
-    address = urlsplit(servers.database_url)
+    address = urlsplit(own_servers.database_url)
     proxy = FaultyProxy(address.hostname or "", address.port or 5432)
     await proxy.open()
     yield proxy
@@ -93,14 +96,14 @@ async def proxy(servers: Servers) -> AsyncIterator[FaultyProxy]:
 
 
 @pytest.fixture
-def worker(backend: str, servers: Servers, proxy: FaultyProxy) -> Worker:
-    address = urlsplit(servers.database_url)
-    through = servers.database_url.replace(f"{address.hostname}:{address.port}", f"127.0.0.1:{proxy.port}")
+def worker(backend: str, own_servers: Servers, proxy: FaultyProxy) -> Worker:
+    address = urlsplit(own_servers.database_url)
+    through = own_servers.database_url.replace(f"{address.hostname}:{address.port}", f"127.0.0.1:{proxy.port}")
     settings = Settings(
         database_url=through,
-        redis_url=servers.redis_url,
-        temporal_address=servers.temporal_address,
-        temporal_namespace=servers.temporal_namespace,
+        redis_url=own_servers.redis_url,
+        temporal_address=own_servers.temporal_address,
+        temporal_namespace=own_servers.temporal_namespace,
         handlers="workers.testing.misbehaving",
         worker_drain_seconds=0.2,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import io
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,20 @@ def pytest_collection_finish() -> None:
     """The garbage collector passes over modules and thousands of tests, which live as long as the process."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that did not end says where each asyncio task stands: the traceback ends in the event loop."""
+    report = yield
+    if call.excinfo is not None and "from pytest-timeout" in str(call.excinfo.value):
+        text = io.StringIO()
+        for task in list(asyncio.tasks._all_tasks):  # type: ignore[attr-defined] # the loop does not run now
+            task.print_stack(file=text)
+        report.sections.append(("asyncio tasks", text.getvalue()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,13 @@ class FlagSource:
         self._notify()
 
     async def _connect(self) -> None:
-        self._client = await asyncio.to_thread(LDClient, self._config(), START_SECONDS)
+        making = asyncio.create_task(asyncio.to_thread(LDClient, self._config(), START_SECONDS))
+        try:
+            self._client = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # The thread goes on, and its client would never be closed.
+            await close_client(await making)
+            raise
         self._client.flag_tracker.add_listener(self._flag_changed)
         if self.is_remote:
             self._client.data_source_status_provider.add_listener(lambda status: self._notify())

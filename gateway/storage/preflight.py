@@ -50,7 +50,10 @@ async def check_database(url: str) -> None:
             connection = await connect(url, name="taskgate start")
             try:
                 found = await connection.fetchrow(_FIT, _LEGACY)
-                unfinished = await connection.fetchval(_UNFINISHED) if found and found["may_be_behind"] else None
+                assert found is not None
+                _check_legacy(found)
+                _check_own(found)
+                unfinished = await connection.fetchval(_UNFINISHED) if found["may_be_behind"] else None
             finally:
                 await connection.close()
     except (DatabaseUnavailable, TimeoutError, OSError):
@@ -59,13 +62,6 @@ async def check_database(url: str) -> None:
         raise DatabaseUnfit(f"the database refuses the user: {error}; see TASKGATE_DATABASE_URL") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseUnfit(f"rights are missing in the database: {error}") from error
-    assert found is not None
-    _check_legacy(found)
-    if found["missing"]:
-        rights = ", ".join(found["missing"])
-        raise DatabaseUnfit(f"rights are missing: GRANT {rights} ON task_logs TO {found['who']}")
-    if not found["is_migrated"]:
-        raise DatabaseUnfit(f"database {found['name']} has no tables of the gateway: run `taskgate db migrate`")
     if unfinished is not None:
         raise DatabaseUnfit(f"a recovery was begun at {unfinished} and is not finished: run `taskgate recover` again")
 
@@ -85,3 +81,11 @@ async def check_migratable(connection: asyncpg.Connection) -> None:
 def _check_legacy(found: asyncpg.Record) -> None:
     if missing := found["missing_table"]:
         raise DatabaseUnfit(f"database {found['name']} has no table {missing}: is TASKGATE_DATABASE_URL MemStack's?")
+
+
+def _check_own(found: asyncpg.Record) -> None:
+    if found["missing"]:
+        rights = ", ".join(found["missing"])
+        raise DatabaseUnfit(f"rights are missing: GRANT {rights} ON task_logs TO {found['who']}")
+    if not found["is_migrated"]:
+        raise DatabaseUnfit(f"database {found['name']} has no tables of the gateway: run `taskgate db migrate`")

@@ -37,6 +37,8 @@ class LaunchDarklyServer:
         """The newest first; None: the REST API answers 500."""
         self.answers = True
         """False: connections are taken and nothing is ever said, as by a firewall."""
+        self.has_flags = True
+        """False: a stream begins, and no flag is sent."""
         self.is_broken = False
         """True: every request is answered 500."""
         self._port = 0
@@ -47,6 +49,10 @@ class LaunchDarklyServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._connections)
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
@@ -123,7 +129,9 @@ class LaunchDarklyServer:
                 head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
                 writer.write(head)
                 self._streams.add(writer)
-                await self._send(writer, "put", {"path": "/", "data": {"flags": self.flags, "segments": {}}})
+                if self.has_flags:
+                    await self._send(writer, "put", {"path": "/", "data": {"flags": self.flags, "segments": {}}})
+                await writer.drain()
                 await reader.read()
                 return
             elif (method, path) == ("POST", "/bulk"):

@@ -28,7 +28,7 @@ from gateway.settings import Settings, read_settings
 from gateway.storage.database import Database
 from tests.integration.routing.conftest import LaunchDarklyServer, connected
 from workers.graph.graphiti_client import build_graphiti
-from workers.testing.waiting import eventually
+from workers.testing.waiting import eventually, until
 
 
 def by_file(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> Settings:
@@ -113,6 +113,24 @@ async def test_launchdarklys_sdk_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert source.problem() is None
     finally:
         await source.close()
+        await server.stop()
+
+
+async def test_a_client_that_is_still_connecting_with_a_new_key_is_closed_as_well(tmp_path: Path) -> None:
+    server, file = LaunchDarklyServer(), tmp_path / "sdk"
+    await server.start()
+    server.put(new_flag("task-backend") | {"version": 1})
+    write(file, server.sdk_key)
+    source = FlagSource(sdk_key=SecretFile(file).latest, base_url=server.url)
+    try:
+        await connected(source)
+        server.has_flags = False
+        server.sdk_key = "sdk-renewed"
+        write(file, "sdk-renewed")
+        await until(lambda: server.open_connections == 2)
+        await source.close()
+        await until(lambda: server.open_connections == 0)
+    finally:
         await server.stop()
 
 

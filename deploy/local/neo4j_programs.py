@@ -103,7 +103,8 @@ async def answers(url: str) -> bool:
     """Whether the server runs a query."""
     async with AsyncGraphDatabase.driver(url, connection_timeout=2, max_transaction_retry_time=0) as driver:
         try:
-            await asyncio.wait_for(driver.execute_query("RETURN 1"), timeout=5)
+            async with asyncio.timeout(5):
+                await driver.execute_query("RETURN 1")
         except (DriverError, Neo4jError, OSError, TimeoutError):
             return False
     return True

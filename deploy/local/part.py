@@ -114,8 +114,8 @@ class External:
         """Whether something listens there; more cannot be asked without knowing whose server it is."""
         parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
         try:
-            connecting = asyncio.open_connection(parts.hostname, parts.port or DEFAULT_PORTS[self.name])
-            _, writer = await asyncio.wait_for(connecting, timeout=3)
+            async with asyncio.timeout(3):
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port or DEFAULT_PORTS[self.name])
         except (OSError, TimeoutError):
             return False
         writer.close()

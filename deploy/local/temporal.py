@@ -73,8 +73,8 @@ class TemporalPart(Part):
         try:
             client = await Client.connect(self.url, namespace=self.namespace, lazy=True)
             # The call's own time-out does not cover the connecting.
-            answer = client.service_client.check_health(timeout=RPC_TIMEOUT)
-            return await asyncio.wait_for(answer, HEALTH_SECONDS)
+            async with asyncio.timeout(HEALTH_SECONDS):
+                return await client.service_client.check_health(timeout=RPC_TIMEOUT)
         except (RPCError, RuntimeError, TimeoutError):
             return False
 

@@ -96,7 +96,8 @@ class WaitingReasons:
         if engine is None:
             return True
         try:
-            await asyncio.wait_for(engine.check_health(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await engine.check_health()
         except (TimeoutError, EngineError):
             return True
         return False

@@ -160,7 +160,8 @@ async def _check_writable(database: Database) -> None:
 
 async def _look(answer: Awaitable[Any]) -> dict[str, Any]:
     try:
-        await asyncio.wait_for(answer, _PATIENCE)
+        async with asyncio.timeout(_PATIENCE):
+            await answer
     except TimeoutError:
         return {"status": "away", "detail": f"no answer within {_PATIENCE:g} s"}
     except (DatabaseUnavailable, EngineError) as error:

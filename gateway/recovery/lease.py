@@ -282,4 +282,5 @@ class Lease:
     async def _pause(self, seconds: float) -> None:
         assert self._ending is not None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()

@@ -49,7 +49,8 @@ class FollowedTable:
         if self._task is None:
             self._task = asyncio.create_task(self._follow(), name=self._name)
             try:
-                await asyncio.wait_for(self._looked.wait(), START_SECONDS)
+                async with asyncio.timeout(START_SECONDS):
+                    await self._looked.wait()
             except TimeoutError:
                 self._failed("it could not be read in time")
 

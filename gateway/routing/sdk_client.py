@@ -49,6 +49,7 @@ async def close_client(client: LDClient) -> None:
 
     threading.Thread(target=close, name="taskgate-flags-close", daemon=True).start()
     try:
-        await asyncio.wait_for(closed.wait(), CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await closed.wait()
     except TimeoutError:
         logger.warning("LaunchDarkly did not take the last events within %s s; they are dropped", CLOSE_SECONDS)

@@ -267,6 +267,7 @@ def _terminate(connection: type_Connection) -> None:
 async def _retire(pool: asyncpg.Pool, seconds: float) -> None:
     """Close it when the statements under way have ended, but after so many seconds at the latest."""
     try:
-        await asyncio.wait_for(pool.close(), seconds)
+        async with asyncio.timeout(seconds):
+            await pool.close()
     except (TimeoutError, OSError, *DRIVER_ERRORS):
         pool.terminate()

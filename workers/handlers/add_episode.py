@@ -147,6 +147,7 @@ async def read_extracted(
 async def _mark_quickly(context: TaskContext, memory_id: str) -> None:
     """Leave no memory PROCESSING behind a task that was stopped, as far as there is time."""
     try:
-        await asyncio.wait_for(context._update_memory_status(memory_id, "FAILED"), MARK_SECONDS)
+        async with asyncio.timeout(MARK_SECONDS):
+            await context._update_memory_status(memory_id, "FAILED")
     except TimeoutError:
         log.warning("memory %s could not be marked FAILED in time", memory_id)

@@ -97,7 +97,8 @@ def stop_an_iteration(payload: dict[str, Any], context: Any) -> None:
 
 
 async def run_into_its_own_limit(payload: dict[str, Any], context: TaskContext) -> None:
-    await asyncio.wait_for(asyncio.sleep(5), 0.1)
+    async with asyncio.timeout(0.1):
+        await asyncio.sleep(5)
 
 
 async def report_nonsense(payload: dict[str, Any], context: TaskContext) -> None:

@@ -700,11 +700,11 @@ class _ByFile(PydanticBaseSettingsSource):
 
 def read_settings() -> Settings:
     """The settings, or the end of the process with one line that names the variable (`SystemExit`, code 2)."""
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    known += [f"{PREFIX}{name.upper()}_FILE" for name in SECRETS]
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known and (near := get_close_matches(name, known, 1, 0.88)):
-            _refuse(f"there is no setting {name}; perhaps {near[0]} is meant")
+    known = [name.upper() for name in Settings.model_fields] + [f"{name.upper()}_FILE" for name in SECRETS]
+    for name in sorted(each.removeprefix(PREFIX) for each in os.environ if each.startswith(PREFIX)):
+        # Without the prefix: it would make any two names alike.
+        if name not in known and (near := get_close_matches(name, known, 1, 0.85)):
+            _refuse(f"there is no setting {PREFIX}{name}; perhaps {PREFIX}{near[0]} is meant")
     try:
         return Settings()
     except SettingsError as error:

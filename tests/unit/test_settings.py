@@ -59,3 +59,24 @@ def test_what_cannot_be_meant(
 )
 def test_what_may_be_meant(field: str, value: object) -> None:
     Settings(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["TASKGATE_ADMIN_KEY", "TASKGATE_KEY_ACME", "TASKGATE_PROJECT_ACME", "TASKGATE_URL"])
+def test_what_the_embedded_stack_writes_is_not_taken_for_a_misspelt_setting(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("REDIS_ULR", "REDIS_URL"), ("HTTP_PROT", "HTTP_PORT"), ("DATABSE_URL", "DATABASE_URL")]
+)
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TASKGATE_{name}", "x")
+    with pytest.raises(SystemExit):
+        read_settings()
+    said = f"taskgate: there is no setting TASKGATE_{name}; perhaps TASKGATE_{meant} is meant\n"
+    assert capsys.readouterr().err == said

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from gateway.migration.parity.eprocess import EProcess, Rate, Stream
 from gateway.migration.parity.evidence import Counts, Slice
 from gateway.migration.parity.histogram import BUCKETS, Histogram, bucket_of
-from gateway.migration.parity.streams import TOLERANCE, answers_of
+from gateway.migration.parity.streams import NOTICEABLE, TOLERANCE, answers_of
 from gateway.routing.stages import REDIS
 
 #: So long before the move is what is called recent.
@@ -100,7 +100,7 @@ def _baseline_of(slices: list[Slice], at: datetime) -> TypeBaseline:
     for one in counts:
         for bucket, runs in enumerate(one.run.counts):
             durations[bucket] += runs
-    slow = Counts(run=Histogram(durations)).slow_bucket(TOLERANCE)
+    slow = Counts(run=Histogram(durations)).slow_bucket(TOLERANCE, NOTICEABLE)
     answers = {stream: [answers_of(one, stream, slow) for one in counts] for stream in Stream}
     rates = {stream: Rate(*map(sum, zip(*its, strict=True))) for stream, its in answers.items()}
     recent = [one.counts for one in slices if one.at >= at - RECENT]

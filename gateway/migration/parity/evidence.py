@@ -103,10 +103,11 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return self.of([self, other])
 
-    def slow_bucket(self, tolerance: float) -> int | None:
-        """The bucket of 90th percentile × tolerance: what lies beyond it is slow. None without a completed run."""
+    def slow_bucket(self, tolerance: float, least: float) -> int | None:
+        """The bucket of 90th percentile × tolerance, but `least` seconds more at least: what lies beyond it is slow.
+        None without a completed run."""
         edge = self.run.quantile(0.9)
-        return None if edge is None else bucket_of(edge * tolerance)
+        return None if edge is None else bucket_of(max(edge * tolerance, edge + least))
 
     def slower(self, bucket: int | None) -> int:
         """How many completed runs lie beyond this bucket, of `len(run)`."""

@@ -18,7 +18,7 @@ from gateway.migration.parity.eprocess import (
     upper_bound,
 )
 from gateway.migration.parity.evidence import Counts
-from gateway.migration.parity.streams import TOLERANCE, rate_of
+from gateway.migration.parity.streams import NOTICEABLE, TOLERANCE, rate_of
 
 
 class ParityVerdict(StrEnum):
@@ -147,7 +147,7 @@ def worst(verdicts: Sequence[ParityVerdict]) -> ParityVerdict:
 
 
 def _findings(sides: Sides, task_types: int) -> list[Finding]:
-    bucket = sides.before.slow_bucket(TOLERANCE)
+    bucket = sides.before.slow_bucket(TOLERANCE, NOTICEABLE)
     found = []
     for stream in Stream:
         before, since = rate_of(sides.before, stream, bucket), rate_of(sides.since, stream, bucket)

@@ -9,6 +9,8 @@ from gateway.migration.parity.evidence import Counts
 
 #: A run is slow when it takes longer than the baseline's 90th percentile times this.
 TOLERANCE: Final = 1.5
+#: And so much longer at least (seconds): what no person would notice is no reason to take a tenant back.
+NOTICEABLE: Final = 0.1
 
 
 def answers_of(counts: Counts, stream: Stream, slow_bucket: int | None) -> tuple[int, int]:

@@ -42,12 +42,12 @@ async def demo(directory: Path) -> tuple[int, str, str]:
     return await run(directory, "-m", "deploy.local.demo")
 
 
-async def run(directory: Path, *arguments: str) -> tuple[int, str, str]:
+async def run(directory: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in NAMED_BY.values()}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
         cwd=CHECKOUT,
-        env={**clean, "TASKGATE_LOCAL_DIR": str(directory)},
+        env={**clean, "TASKGATE_LOCAL_DIR": str(directory), **more},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -71,6 +71,10 @@ async def test_the_demo_finishes_on_both_backends(stack_factory: StackFactory) -
         assert '"level": "INFO"' in log
         # Nothing went wrong, so nothing is said to have.
         assert re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|Traceback)\b.*$", log, re.MULTILINE) == []
+    # With every address and key in the shell, as it says, a worker of one's own starts.
+    reads = "from gateway.settings import read_settings; print(read_settings().redis_url)"
+    told = await run(stack.directory, "-c", reads, **read_env(stack.env_file))
+    assert told == (0, f"{stack.redis_url}\n", "")
 
 
 def check_told(output: str, directory: Path) -> None:

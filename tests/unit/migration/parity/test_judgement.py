@@ -59,6 +59,12 @@ def test_slower_within_the_tolerance_is_none() -> None:
     assert verdict(GOOD, counts(1000, 10, seconds=1.2)).verdict is ParityVerdict.PASS
 
 
+def test_slower_by_what_nobody_notices_is_none() -> None:
+    quick = counts(1000, 10, seconds=0.015)
+    assert verdict(quick, counts(1000, 10, seconds=0.08)).verdict is ParityVerdict.PASS
+    assert verdict(quick, counts(1000, 10, seconds=0.3)).verdict is ParityVerdict.REGRESS
+
+
 def test_too_few_hold_and_say_how_many_more() -> None:
     judgement = verdict(GOOD, counts(40))
     assert judgement.verdict is ParityVerdict.INCONCLUSIVE

@@ -12,10 +12,13 @@ from gateway.storage.database import Database
 
 @pytest.mark.parametrize("own", [TimeoutError("own"), ConnectionResetError("own"), FileNotFoundError("own")], ids=repr)
 async def test_a_callers_own_error_stays_what_it_is(database: Database, own: OSError) -> None:
-    with pytest.raises(type(own)) as raised:
+    async def change() -> None:
         async with database.transaction() as db:
             await db.execute("CREATE TABLE left_behind ()")
             raise own
+
+    with pytest.raises(type(own)) as raised:
+        await change()
     assert raised.value is own
     assert await database.fetchval("SELECT to_regclass('left_behind')") is None
 

@@ -115,8 +115,7 @@ class Inventory:
         for entry_id in await self._link.call("HKEYS", wire.COLLECTED):
             value = await self._link.call("HGET", wire.COLLECTED, entry_id)
             if value is not None:
-                length, _, rest = value.partition(b":")
-                yield entry_id, Found(rest[: int(length)], rest[int(length) :])
+                yield entry_id, Found(*wire.collected_parts(value))
 
     async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """All keys, page by page; each once, as no pass over the keys promises that."""

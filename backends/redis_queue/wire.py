@@ -44,7 +44,8 @@ DEAD = "taskgate:dead"
 DEAD_LARGE = "taskgate:dead:large"
 """Hash: the whole of those whose entry shows a part only, by the name that the entry's reason says."""
 COLLECTED = "taskgate:taken"
-"""Hash: payloads that the bridge has collected and not yet settled, by entry id, as `<length>:<group><payload>`."""
+"""Hash: payloads that the bridge has collected and not yet settled, by entry id, each with its group
+(`collected_parts`)."""
 INCARNATION = "taskgate:incarnation"
 """String: a random id that lives as long as this Redis keeps its memory."""
 SWEPT = "taskgate:swept"
@@ -208,6 +209,12 @@ def _name(message: Mapping[str, Any], key: str) -> str:
     except UnicodeEncodeError:
         raise NotATask(f"{key} contains a lone surrogate") from None
     return value
+
+
+def collected_parts(value: bytes) -> tuple[bytes, bytes]:
+    """Group and payload of a value of `COLLECTED`, as `collection.lua` writes them."""
+    length, _, rest = value.partition(b":")
+    return rest[: int(length)], rest[int(length) :]
 
 
 def json_fragment(text: str) -> str:

@@ -2,6 +2,7 @@
 
 A factory is one file named after the engine (`WorkflowEnginePort.name`) with
 - `FIXTURES`: the names of the pytest fixtures it needs, e.g. `("redis_server",)`; they may be asynchronous;
+- `CAPABILITIES`: what the engine must declare, so that no test is skipped unnoticed;
 - `async def create(**fixtures) -> EngineHarness`, which is given their values by name;
 - optionally `SKIPS`: names of tests that mean nothing for this engine, each with the reason.
 Nothing else is needed to be tested.

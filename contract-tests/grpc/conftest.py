@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from taskgate.v1 import NewTask, SubmitRequest, Task, TaskServiceStub, WatchRequest
 
+from contracts import programs
 from contracts.people import Household, Person
 from contracts.world import PATIENCE, World
 from gateway.rpc.generate import HERE, PROTOS
@@ -76,9 +77,7 @@ async def _run(*argv: object, cwd: Path) -> None:
 @pytest_asyncio.fixture(scope="session")
 async def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests in Go as a program, compiled with what protoc makes of the protos. Go keeps what it has built."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("no `go` on PATH: the client in Go was not built; install Go 1.24 or newer")
+    go = programs.go()
     directory = tmp_path_factory.mktemp("go") / "client"
     shutil.copytree(GO, directory)
     plugins = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contracts import programs
 from contracts.people import Household
 from contracts.world import World
 from deploy.local.cache import obtain
@@ -52,9 +52,7 @@ async def test_the_python_sample(world: World, environment: dict[str, str], tmp_
 
 
 async def test_the_commands(world: World, environment: dict[str, str], tmp_path: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("no `go` on PATH: grpcurl was not built; install Go 1.24 or newer")
+    go = programs.go()
     _, commands = blocks("console")
     (package,) = re.findall(r"go install (\S+grpcurl@\S+?)`", PAGE.read_text(encoding="utf-8"))
 

@@ -30,8 +30,17 @@ FREE_RANGE = range(20_000, 32_000)
 
 PortChoice = Literal["default", "free"]
 
+#: `mine/of` of the process that starts this one, whose children have ports apart from its own.
+SHARE = "TASKGATE_PORT_SHARE"
+
+
+def _of_parent() -> range:
+    mine, _, of = (os.environ.get(SHARE) or "0/1").partition("/")
+    return FREE_RANGE[int(mine) :: int(of)]
+
+
 _given_out: set[int] = set()
-_share = FREE_RANGE
+_share = _of_parent()
 
 
 def variable(name: str) -> str:
@@ -64,9 +73,13 @@ def is_free(number: int) -> bool:
 
 
 def take_share(mine: int, of: int) -> None:
-    """Give out only every `of`-th port from now on: processes beside each other never give out the same one."""
+    """Give out only every `of`-th port from now on: processes beside each other never give out the same one.
+
+    Half of them are left to the processes that this one starts, which know nothing of those that it has given out.
+    """
     global _share
-    _share = FREE_RANGE[mine::of]
+    _share = FREE_RANGE[2 * mine :: 2 * of]
+    os.environ[SHARE] = f"{2 * mine + 1}/{2 * of}"
 
 
 def free_port() -> int:

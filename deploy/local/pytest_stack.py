@@ -119,8 +119,8 @@ async def neo4j_server(stacks: Stacks) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Sessions beside each other (pytest-xdist) each have servers of their own, on ports of their own."""
-    if worker := getattr(config, "workerinput", None):
-        take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+    worker = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 1})
+    take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.access.access import Access, Admission
+from gateway.access.access import Access
+from gateway.access.admission import Admission
 from gateway.access.placement import Caller, Placement
 
 

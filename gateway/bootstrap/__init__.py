@@ -24,14 +24,13 @@ from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes
 from gateway.migration.ledger.explanation import Explanations
 from gateway.migration.ledger.flip_log import FlipLog
+from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.plans import Plans
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
-from gateway.sandbox.checks import CHECK_MEGABYTES
-from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.tasks import fault_points
 from gateway.tasks.changes.feed import ChangeFeed
@@ -53,8 +52,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
     dags = build_dags(dependencies, dispatching)
     tenants = build_tenants(dependencies, dispatching)
     migration = build_migration(dependencies)
-    sandbox = Sandbox(megabytes=CHECK_MEGABYTES, preload=("gateway.app",))
-    plans = Plans(database, sandbox)
+    plans = Plans(database, PlanChecker(dependencies.sandbox))
     gateway = Gateway(
         settings=settings,
         database=database,
@@ -131,7 +129,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         guardrail_watch=migration.guardrail_watch,
         plans=plans,
         previews=build_previews(dependencies, migration.stages, plans, dispatching.start_check),
-        sandbox=sandbox,
+        sandbox=dependencies.sandbox,
     )
     observe_process(
         dependencies.telemetry.metrics.meter,

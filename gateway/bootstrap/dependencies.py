@@ -22,6 +22,8 @@ from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
+from gateway.sandbox.checks import CHECK_MEGABYTES
+from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -45,6 +47,7 @@ class Dependencies:
     sessions: Sessions
     access: Access
     telemetry: Telemetry
+    sandbox: Sandbox
 
     @property
     def fenced(self) -> list[str]:
@@ -97,6 +100,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
             sessions=sessions,
         ),
         telemetry=telemetry,
+        sandbox=Sandbox(megabytes=CHECK_MEGABYTES, preload=("gateway.app",)),
     )
 
 

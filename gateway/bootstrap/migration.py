@@ -19,6 +19,7 @@ from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.parity.watch import ParityWatch
+from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.plans import Plans
@@ -90,6 +91,7 @@ def build_runner(dependencies: Dependencies, fenced: Database) -> Runner:
         Mover(fenced, stages, Detour(fenced), dependencies.flags.document),
         Trouble(fenced, dependencies.flags.document),
         Gates(fenced, parity, _build_drain(dependencies)),
+        PlanChecker(dependencies.sandbox),
     )
 
 

@@ -95,30 +95,29 @@ def list_command(as_json: AsJson = False) -> None:
     )
 
 
-@recover_app.command("start")
-def start_command(
-    task_ids: Ids = None,
-    everything: All = False,
-    yes: Yes = False,
-    by: By = None,
-    why: Why = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let listed tasks run: those of which you know that they did not, or may run again."""
-    _decide("start", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
+def _deciding(choice: Choice) -> Callable[..., None]:
+    """The command that makes this decision."""
+
+    def command(
+        task_ids: Ids = None,
+        everything: All = False,
+        yes: Yes = False,
+        by: By = None,
+        why: Why = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _decide(choice, task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
+
+    return command
 
 
-@recover_app.command("drop")
-def drop_command(
-    task_ids: Ids = None,
-    everything: All = False,
-    yes: Yes = False,
-    by: By = None,
-    why: Why = None,
-    as_json: AsJson = False,
-) -> None:
-    """End listed tasks: those that ran, or that nobody needs any more. Known ones are FAILED, and can be retried."""
-    _decide("drop", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
+recover_app.command("start", help="Let listed tasks run: those of which you know that they did not, or may run again.")(
+    _deciding("start")
+)
+recover_app.command(
+    "drop",
+    help="End listed tasks: those that ran, or that nobody needs any more. Known ones are FAILED, and can be retried.",
+)(_deciding("drop"))
 
 
 # Private ----------------------------------------------------------------------------------------------------

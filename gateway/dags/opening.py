@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from gateway.access.groups import MAINTENANCE
 from gateway.dags.batch import Batch, ChildRun, RunFacts
-from gateway.dags.definition import Node, Retry
+from gateway.dags.definition import Node
 from gateway.dags.errors import ExpressionFault
-from gateway.dags.expressions import holes, render
+from gateway.dags.expressions import holes
 from gateway.dags.limits import Limits
+from gateway.dags.node_task import NodeTasks, longest_wait, waits_for
 from gateway.dags.parameters import bind
 from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, SIGNAL_TYPE, path_of, task_id_of
 from gateway.dags.results import Values
 from gateway.dags.store import DagVersion
 from gateway.dags.validation import bare
-from gateway.submission.new_task import NewTask, RetryOverride
 
 #: The state of an opened node's task, as the workflow names it.
 _ENDS = {"completed": "c", "failed": "f", "stopped": "f"}
@@ -55,6 +53,7 @@ class Opener:
     ) -> None:
         self._run = run
         self._values = values
+        self._tasks = NodeTasks(run, values)
         self._known_nodes = known_nodes
         self._limits = limits
         self._subs = subs
@@ -143,13 +142,13 @@ class Opener:
         if path in self._known_nodes:
             return self._known_nodes[path]["state"] not in _ENDS
         try:
-            payload = self._payload(node.compensate.type, node.compensate.input, item, position)
+            payload = self._tasks.payload(node.compensate.type, node.compensate.input, item, position)
         except ExpressionFault as error:
             self.batch.decide(path, name, "refused", by="gateway", reason=str(error), position=position, undoes=True)
             return False
         task_id = task_id_of(self._run.run_id, path, self._run.epoch)
         self.batch.add(path, name, position=position, undoes=True, task_id=task_id)
-        self.batch.tasks.append(self._task(task_id, node.compensate.type, payload, node, path))
+        self.batch.tasks.append(self._tasks.task(task_id, node.compensate.type, payload, node, path))
         return True
 
     def _known(self, path: str, known: Mapping[str, Any]) -> list[Any]:
@@ -160,7 +159,7 @@ class Opener:
             return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
         if known["again"]:
             node = self._run.dag.definition.nodes[path.partition("[")[0]]
-            self.batch.again.append((path, _waits_for(node), _longest_wait(node)))
+            self.batch.again.append((path, waits_for(node), longest_wait(node)))
             if node.signal is not None:
                 self.batch.signals.append(path)
             return ["o"]
@@ -191,22 +190,22 @@ class Opener:
 
     def _open_one(self, path: str, node: Node, position: int | None, item: Any, condition: bool | None) -> None:
         name = path.partition("[")[0]
-        payload = self._payload(node.type, node.input, item, position)
+        payload = self._tasks.payload(node.type, node.input, item, position)
         task_id = task_id_of(self._run.run_id, path)
         more = {"position": position, "task_id": task_id, "condition": condition}
         if node.dag is not None:
             self._open_run(path, name, node, payload, task_id)
-            task = self._task(task_id, RUN_TYPE, {"dag": self._subs[name].name}, node, path, dag_run_id=task_id)
+            task = self._tasks.task(task_id, RUN_TYPE, {"dag": self._subs[name].name}, node, path, dag_run_id=task_id)
         elif node.approval is not None:
             message = node.approval.message
-            task = self._task(task_id, APPROVAL_TYPE, {"message": message}, node, path)
+            task = self._tasks.task(task_id, APPROVAL_TYPE, {"message": message}, node, path)
         elif node.signal is not None:
             more["signal_name"] = node.signal.name
             self.batch.signals.append(path)
-            task = self._task(task_id, SIGNAL_TYPE, {"signal": node.signal.name}, node, path)
+            task = self._tasks.task(task_id, SIGNAL_TYPE, {"signal": node.signal.name}, node, path)
         else:
             assert node.type is not None
-            task = self._task(task_id, node.type, payload, node, path)
+            task = self._tasks.task(task_id, node.type, payload, node, path)
             if node.timeout_seconds is not None:
                 self.batch.timeouts[task_id] = node.timeout_seconds
         self.batch.add(path, name, **more)
@@ -220,49 +219,6 @@ class Opener:
             raise ExpressionFault(f"input of {sub.name}@{sub.version}: " + "; ".join(fault.message for fault in faults))
         priority = node.priority or self._run.priority
         self.batch.runs.append(ChildRun(task_id, sub.owner, sub.name, sub.version, params, path, priority))
-
-    def _payload(self, task_type: str | None, given: Mapping[str, Any], item: Any, index: int | None) -> dict[str, Any]:
-        """The input of the task; it may not name anything that the run itself may not."""
-        payload = render(dict(given), lambda source: self._values.value(source, item=item, index=index))
-        run = self._run
-        own = {
-            "group_id": run.group_id,
-            "tenant_id": run.tenant_id,
-            "project_id": run.project_id,
-            "user_id": run.user_id,
-        }
-        for name, value in {**own, "task_group_id": run.group_id}.items():
-            if payload.get(name) not in (None, value):
-                raise ExpressionFault(f"input/{name}: a node belongs where its run does, and may not name another")
-        if task_type in MAINTENANCE and payload.get("group_ids") is not None:
-            raise ExpressionFault("input/group_ids: it works on the groups of the run's project or tenant")
-        if payload.get("memory_id") is not None:
-            raise ExpressionFault("input/memory_id: nodes may not mark memories; submit such a task by itself")
-        if "\\u0000" in orjson.dumps(payload).decode():
-            raise ExpressionFault("input: NUL characters cannot be stored")
-        return {**payload, **own}
-
-    def _task(
-        self, task_id: str, task_type: str, payload: dict[str, Any], node: Node, path: str, **more: Any
-    ) -> NewTask:
-        run, limit = self._run, _longest_wait(node)
-        return NewTask(
-            task_type=task_type,
-            group_id=run.group_id,
-            payload={**payload, "task_group_id": run.group_id} if task_type == "rebuild_communities" else payload,
-            placement=run.placement,
-            user_id=run.user_id,
-            entity_id=path,
-            entity_type="dag_node",
-            parent_task_id=run.run_id,
-            priority=node.priority or run.priority,
-            retry=_retry(node.retry),
-            expires_at=None if limit is None else datetime.now(UTC) + timedelta(seconds=limit),
-            dag_run_id=more.get("dag_run_id", run.run_id),
-            held=_waits_for(node) if task_type in (APPROVAL_TYPE, SIGNAL_TYPE) else None,
-            trace=run.trace,
-            task_id=task_id,
-        )
 
 
 Request = list[Any]
@@ -289,22 +245,3 @@ def undo_node(
     """The positions whose undoing began, and what is to be written."""
     begun = [p for p in positions if opener.undo(name, p, None if p is None else items[p])]
     return begun, opener.batch
-
-
-def _waits_for(node: Node) -> str | None:
-    """What stands in `held` of a task that is no handler's."""
-    if node.approval is not None:
-        return "waits for approval"
-    return None if node.signal is None else "waits for a signal"
-
-
-def _longest_wait(node: Node) -> float | None:
-    """Seconds until such a task expires; None: never."""
-    wait = node.approval or node.signal
-    return None if wait is None else wait.timeout_seconds
-
-
-def _retry(retry: Retry | None) -> RetryOverride | None:
-    if retry is None:
-        return None
-    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, retry.maximum_seconds)

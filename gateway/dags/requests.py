@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.access.access import Admission
+from gateway.access.admission import Admission
 from gateway.dags.definition import DAG_NAME
 from gateway.errors import InvalidRequest
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from backends.port import Capability, WorkflowEnginePort
-from gateway.access.access import Admission
+from gateway.access.admission import Admission
 from gateway.access.placement import Caller
 from gateway.dags.answers import Answers
 from gateway.dags.errors import DagBackendMissing, DagInvalid, DagRunConflict, DagRunNotFound, Fault

@@ -9,7 +9,8 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from gateway.access.access import Access, Admission
+from gateway.access.access import Access
+from gateway.access.admission import Admission
 from gateway.access.groups import group_ids
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
 from gateway.http.documents import legacy_errors

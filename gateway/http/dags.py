@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.access.access import Admission
+from gateway.access.admission import Admission
 from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.access.access import Access, Admission
+from gateway.access.access import Access
+from gateway.access.admission import Admission
 from gateway.access.groups import group_ids
 from gateway.graph.preview import find_duplicates
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer

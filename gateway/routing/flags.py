@@ -6,7 +6,6 @@ The SDK's `Migrator` is not used: it calls both backends in the dual stages, so 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -23,24 +22,23 @@ from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
+from gateway.routing.flag_client import FlagClient
 from gateway.routing.flag_context import context_of
 from gateway.routing.flag_document import Json, check_flag, content_version
 from gateway.routing.flag_evaluation import FlagEvaluation, compared, dispatched
 from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.held_store import HeldStore, Snapshot
 from gateway.routing.query import RouteQuery
-from gateway.routing.sdk_client import close_client, common, other_key, remote_config
+from gateway.routing.sdk_client import common, remote_config
 from gateway.routing.stages import Stage
 from gateway.routing.table_source import FlagTableSource
-from gateway.secret_files import Secret, text_of
+from gateway.secret_files import Secret
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 
 logger = logging.getLogger(__name__)
 
-#: Longest wait of a start for LaunchDarkly's first answer (seconds); the SDK goes on trying in the background.
-START_SECONDS = 1.0
 #: Said as long as no flag was ever seen.
 ALL_OFF = "every tenant is at stage off"
 
@@ -50,7 +48,7 @@ _STAGES = {stage.value: stage for stage in Stage}
 class FlagSource:
     """Evaluates the flag in memory; what feeds it runs on threads of the SDK.
 
-    Nothing is read or connected before `start`. A service that cannot be reached delays `start` by `START_SECONDS`
+    Nothing is read or connected before `start`. A service that cannot be reached delays `start` by a second
     at most and no evaluation at all: the last known value holds, and before there is one, `off`.
     """
 
@@ -75,14 +73,12 @@ class FlagSource:
         self._base_url = base_url
         self._held = held
         self._store: Any = HeldStore() if held else InMemoryFeatureStore()  # type: ignore[no-untyped-call]
-        self._client: LDClient | None = None
+        self._client = FlagClient(self._config, sdk_key, on_made=self._watch, on_replaced=self._notify)
         self._file_source: FlagFileSource | None = None
         self._closed = False
         self.last_known: str | None = None
         """In words, the flag that is followed while nobody says anything of it; None: what was received is in force."""
         self._listeners: list[Callable[[], None]] = []
-        self._rekeying: asyncio.Task[None] | None = None
-        self._used_key = ""
 
     @classmethod
     def from_settings(
@@ -122,46 +118,21 @@ class FlagSource:
         return "launchdarkly" if self.is_remote else "database" if self._table is not None else "file"
 
     async def start(self) -> None:
-        """Begin to receive flags; returns after `START_SECONDS` at the latest."""
-        if self._client is None and (self.is_remote or self._table is not None or self.file is not None):
-            await self._connect()
+        """Begin to receive flags; returns after a second at the latest (`flag_client.START_SECONDS`)."""
+        if self._client.sdk is None and (self.is_remote or self._table is not None or self.file is not None):
+            await self._client.start()
             if self._table is not None:
                 await self._table.follow()
-            if callable(self._sdk_key):
-                self._rekeying = asyncio.create_task(self._follow_key(self._sdk_key), name="LaunchDarkly SDK key")
         self._notify()
-
-    async def _connect(self) -> None:
-        making = asyncio.create_task(asyncio.to_thread(LDClient, self._config(), START_SECONDS))
-        try:
-            self._client = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            # The thread goes on, and its client would never be closed.
-            await close_client(await making)
-            raise
-        self._client.flag_tracker.add_listener(self._flag_changed)
-        if self.is_remote:
-            self._client.data_source_status_provider.add_listener(lambda status: self._notify())
-
-    async def _follow_key(self, key: Callable[[], str]) -> None:
-        """A client keeps its key for good: a new key gets a new client, over the same flags."""
-        while left := self._client:
-            await other_key(key, self._used_key)
-            await self._connect()
-            await close_client(left)
-            self._notify()
 
     async def close(self) -> None:
         """Stop receiving flags; events not yet sent are given two seconds. The last known flag stays in force."""
-        if self._client is None or self._closed:
+        if self._client.sdk is None or self._closed:
             return
         self._closed = True
         if self._table is not None:
             await self._table.close()
-        if self._rekeying is not None:
-            self._rekeying.cancel()
-            await asyncio.wait([self._rekeying])
-        await close_client(self._client)
+        await self._client.close()
 
     def received(self) -> Snapshot:
         """The newest flags and segments, whether they are in force or not; for a source that is `held`."""
@@ -199,7 +170,7 @@ class FlagSource:
 
     def evaluate(self, query: RouteQuery) -> FlagEvaluation:
         """The stage of this task, and why; in memory, some 40 µs."""
-        client = self._client
+        client = self._client.sdk
         if client is None or self._flag() is None:
             return FlagEvaluation(Stage.OFF, known=False)
         context = context_of(query)
@@ -215,8 +186,9 @@ class FlagSource:
 
         Once per evaluation; no I/O here.
         """
-        if self._client is not None and evaluation.tracker is not None and self.is_remote:
-            self._client.track_migration_op(dispatched(evaluation.tracker, backend, latency, failed=failed))
+        client = self._client.sdk
+        if client is not None and evaluation.tracker is not None and self.is_remote:
+            client.track_migration_op(dispatched(evaluation.tracker, backend, latency, failed=failed))
 
     def compare(
         self,
@@ -227,9 +199,10 @@ class FlagSource:
         temporal: timedelta | None = None,
     ) -> None:
         """Tell LaunchDarkly how an evaluated task compares on both backends. As `record`; arguments of `compared`."""
-        if self._client is not None and evaluation.tracker is not None and self.is_remote:
+        client = self._client.sdk
+        if client is not None and evaluation.tracker is not None and self.is_remote:
             tracker = compared(evaluation.tracker, is_consistent=is_consistent, redis=redis, temporal=temporal)
-            self._client.track_migration_op(tracker)
+            client.track_migration_op(tracker)
 
     def document(self) -> Json | None:
         """The flag in force as LaunchDarkly's JSON; None when there is none."""
@@ -248,14 +221,15 @@ class FlagSource:
 
     def problem(self) -> str | None:
         """What keeps the flag from being up to date, in one line; None when all is well."""
-        if self._client is None:
+        client = self._client.sdk
+        if client is None:
             return None
         if (own := self._table or self._file_source) is not None:
             if self.last_known is None:
                 return own.problem
             silence = own.problem or f"{self.owner}: there is no flag"
             return f"{silence.removesuffix(f'; {ALL_OFF}')}; {self.last_known}"
-        status = self._client.data_source_status_provider.status
+        status = client.data_source_status_provider.status
         if status.state is not DataSourceState.VALID:
             kept = self.last_known or ("the last known flags stay in force" if self._flag() is not None else ALL_OFF)
             why = "" if status.error is None else f" ({status.error.kind.value}: {status.error.message})"
@@ -284,6 +258,11 @@ class FlagSource:
         """The SDK's flag in force."""
         return self._store.get(FEATURES, self.flag_key, lambda item: item)
 
+    def _watch(self, client: LDClient) -> None:
+        client.flag_tracker.add_listener(self._flag_changed)
+        if self.is_remote:
+            client.data_source_status_provider.add_listener(lambda status: self._notify())
+
     def _flag_changed(self, change: FlagChange) -> None:
         if change.key == self.flag_key:
             self._notify()
@@ -295,10 +274,9 @@ class FlagSource:
             except Exception:
                 logger.exception("A listener for flag changes failed")
 
-    def _config(self) -> Config:
+    def _config(self, key: str) -> Config:
         if self._sdk_key is not None:
-            self._used_key = text_of(self._sdk_key)
-            return remote_config(self._used_key, self._base_url, self._store)
+            return remote_config(key, self._base_url, self._store)
         return Config("own", update_processor_class=self._make_own_source, send_events=False, **common(self._store))
 
     def _make_own_source(self, config: Config, store: Any, ready: threading.Event) -> UpdateProcessor:

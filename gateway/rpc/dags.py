@@ -31,7 +31,7 @@ from taskgate.v1 import (
     ValidateDagResponse,
 )
 
-from gateway.access.access import Admission
+from gateway.access.admission import Admission
 from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import traceback
 
 import asyncpg
 
@@ -35,8 +37,22 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 
+#: Where the driver's code is.
+_DRIVER = os.path.dirname(asyncpg.__file__) + os.sep
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether the driver raised it because the server is away. Its errors of the operating system and of time look like
+    those of whoever works between two statements, but came through its code."""
+    if not isinstance(error, _AWAY) or isinstance(error, asyncpg.DataError):
+        return False
+    if not isinstance(error, OSError | TimeoutError):
+        return True
+    return any(frame.f_code.co_filename.startswith(_DRIVER) for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 class translated:
-    """Raises `DatabaseUnavailable` in place of the driver's connection errors."""
+    """Raises `DatabaseUnavailable` in place of the driver's connection errors; other errors inside stay as they are."""
 
     def __enter__(self) -> None:
         return None
@@ -44,7 +60,7 @@ class translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             raise DatabaseReadOnly(retry_after=2) from error
-        if isinstance(error, _AWAY) and not isinstance(error, asyncpg.DataError):
+        if _is_away(error):
             raise DatabaseUnavailable(retry_after=2) from error
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from gateway.access.access import NO_PROJECT, Access, Admission
+from gateway.access.access import NO_PROJECT, Access
+from gateway.access.admission import Admission
 from gateway.access.groups import MAINTENANCE, group_ids
 from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller, Placement

@@ -27,6 +27,7 @@ from gateway.access.keys import create_key, hash_key
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import works
 
 PROGRAM = Path(sys.executable).with_name("taskgate")
 
@@ -42,13 +43,8 @@ async def _serving(
     environment |= {f"TASKGATE_{name}": value for name, value in {**settings, **more}.items()}
     process = await asyncio.create_subprocess_exec(PROGRAM, "serve", env=environment)
     try:
-        async with asyncio.timeout(60), httpx.AsyncClient(verify=False) as http:
-            while True:
-                try:
-                    await http.get(f"{url}/health")
-                    break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
+        async with httpx.AsyncClient(verify=False) as http:
+            await works(lambda: http.get(f"{url}/health"), httpx.TransportError, within=60)
         yield process, url
     finally:
         if process.returncode is None:

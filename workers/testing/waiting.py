@@ -43,6 +43,27 @@ async def until(holds: Callable[[], object], *, within: float = PATIENCE, pause:
             await asyncio.sleep(pause)
 
 
+async def works(
+    call: Callable[[], Awaitable[T]],
+    failure: type[Exception] | tuple[type[Exception], ...],
+    *,
+    within: float = PATIENCE,
+    pause: float = PAUSE,
+) -> T:
+    """Call until it does not raise `failure`; returns its value."""
+    last: Exception | None = None
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                try:
+                    return await call()
+                except failure as error:
+                    last = error
+                await asyncio.sleep(pause)
+    except TimeoutError as late:
+        raise TimeoutError(f"not within {within:g} s; the last failure: {last!r}") from late
+
+
 class News:
     """Of a listener, from any thread: `tell` is what it calls. Looks again only when there is news."""
 

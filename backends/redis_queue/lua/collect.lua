@@ -6,7 +6,7 @@ local queue, collected = queue_of(group), false
 local done, seen, length = walk({ queue }, tonumber(ARGV[1]), tonumber(ARGV[2]), nil, function(payload)
   if #payload == size and redis.sha1hex(payload) == digest then
     redis.call('LREM', queue, -1, payload)
-    redis.call('HSET', K.collected, entry, #group .. ':' .. group .. payload)
+    redis.call('HSET', K.collected, entry, collection(group, payload))
     collected = true
     return 'enough'
   end

@@ -5,8 +5,7 @@ local value = redis.call('HGET', K.collected, ARGV[1])
 if not value then
   return nil
 end
-local colon = string.find(value, ':', 1, true)
-local start = colon + 1 + tonumber(string.sub(value, 1, colon - 1))
+local group, start = group_and_start(value)
 local size = #value - start + 1
 local shown = size > tonumber(ARGV[2]) and tonumber(ARGV[3]) or size
-return { string.sub(value, colon + 1, start - 1), string.sub(value, start, start + shown - 1), size }
+return { group, string.sub(value, start, start + shown - 1), size }

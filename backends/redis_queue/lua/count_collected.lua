@@ -9,11 +9,10 @@ for _, entry in ipairs(rest(2)) do
   local value = redis.call('HGET', K.collected, entry)
   seen = seen + 1
   if value then
-    local colon = string.find(value, ':', 1, true)
-    local start = colon + 1 + tonumber(string.sub(value, 1, colon - 1))
+    local group, start = group_and_start(value)
     bytes = bytes + #value
     local add, found = new_tally(largest)
-    add(string.sub(value, start), string.sub(value, colon + 1, start - 1))
+    add(string.sub(value, start), group)
     for index, field in ipairs(found()) do
       if index == 1 then
         answer[1] = answer[1] + field

@@ -4,12 +4,6 @@
 -- payload stays here then
 local entry, what, dead, is_cut = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 
-local function parts(value)
-  local colon = string.find(value, ':', 1, true)
-  local start = colon + 1 + tonumber(string.sub(value, 1, colon - 1))
-  return string.sub(value, colon + 1, start - 1), string.sub(value, start)
-end
-
 local value = redis.call('HGET', K.collected, entry)
 if not value then
   return 0
@@ -18,12 +12,12 @@ redis.call('HDEL', K.collected, entry)
 if what == 'dead' then
   redis.call('RPUSH', K.dead, dead)
   if is_cut then
-    local _, payload = parts(value)
-    redis.call('HSET', K.dead_large, entry, payload)
+    local _, start = group_and_start(value)
+    redis.call('HSET', K.dead_large, entry, string.sub(value, start))
   end
 elseif what == 'back' then
-  local group, payload = parts(value)
-  redis.call('LPUSH', queue_of(group), payload)
+  local group, start = group_and_start(value)
+  redis.call('LPUSH', queue_of(group), string.sub(value, start))
   redis.call('SADD', K.active_groups, group)
   redis.call('PUBLISH', K.wake, group)
 end

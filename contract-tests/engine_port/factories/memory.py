@@ -6,6 +6,7 @@ import asyncio
 
 from backends.memory.engine import MemoryEngine
 from backends.memory.run import MemoryRun
+from backends.port import Capability
 from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.testing.harness import EngineHarness
 from workers.testing.scripted import RunningTask, ScriptedRunner
@@ -91,6 +92,16 @@ class MemoryHarness:
 
 
 FIXTURES = ()
+
+CAPABILITIES = {
+    Capability.SIGNAL,
+    Capability.PRIORITY,
+    Capability.CANCEL_RUNNING,
+    Capability.REQUEUE,
+    Capability.RESULT,
+    Capability.FENCED,
+    Capability.WITHDRAW,
+}
 
 
 async def create() -> EngineHarness:

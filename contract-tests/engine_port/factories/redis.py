@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
+from backends.port import Capability
 from backends.redis_queue.engine import RedisQueueEngine
 from workers.outcome import Outcome
 from workers.redis_queue.worker import RedisQueueWorker
@@ -71,6 +72,14 @@ class RedisHarness:
 
 
 FIXTURES = ("redis_server",)
+
+CAPABILITIES = {
+    Capability.REQUEUE,
+    Capability.RESULT,
+    Capability.PRIORITY,
+    Capability.FAIRNESS,
+    Capability.WITHDRAW,
+}
 
 
 async def create(redis_server: str) -> EngineHarness:

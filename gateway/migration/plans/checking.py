@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -13,6 +15,9 @@ from gateway.migration.plans.errors import PlanInvalid
 from gateway.migration.plans.validation import Checked, World, check_plan
 from gateway.sandbox.checks import check_apart
 from gateway.sandbox.pool import Sandbox, SandboxExceeded
+
+#: Stored plans that a gateway remembers.
+_REMEMBERED: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,20 @@ class PlanChecker:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._stored: OrderedDict[str, Plan] = OrderedDict()
+
+    async def stored(self, text: str) -> Plan:
+        """The plan of a stored text; the last ones are remembered, because the leader asks each second.
+
+        Raises `PlanInvalid` for what only an older release took.
+        """
+        plan = self._stored.pop(text, None)
+        if plan is None:
+            plan = await check_apart(self._sandbox, _too_costly, _plan, text)
+        self._stored[text] = plan
+        if len(self._stored) > _REMEMBERED:
+            self._stored.popitem(last=False)
+        return plan
 
     async def read(self, written: Written) -> Read:
         """Raises `PlanInvalid` with everything that does not fit the schema, `InvalidRequest` for what is no text."""
@@ -68,6 +87,10 @@ def _read(written: Written) -> Read:
     except UnicodeDecodeError:
         raise InvalidRequest("The plan is not UTF-8.") from None
     return Read(text, read_plan(text)[1])
+
+
+def _plan(text: str) -> Plan:
+    return read_plan(text)[1]
 
 
 def _check(text: str, world: World, name: str | None) -> Checked:

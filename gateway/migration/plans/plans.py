@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +20,6 @@ from gateway.migration.plans.requests import Act, ActOnPlan
 from gateway.migration.plans.validation import Checked, World
 from gateway.migration.plans.view import checked_view, plan_view, summary_of
 from gateway.routing.overrides import Executor
-from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database, type_Connection
 
 Json = dict[str, Any]
@@ -37,11 +35,11 @@ class Plans:
     """For administrators, which the faces see to. Every method raises `DatabaseUnavailable`."""
 
     def __init__(
-        self, database: Database, sandbox: Sandbox, *, now: Callable[[], Awaitable[datetime]] | None = None
+        self, database: Database, checker: PlanChecker, *, now: Callable[[], Awaitable[datetime]] | None = None
     ) -> None:
-        """`sandbox` reads the texts; `now` is the database's clock, unless a test has its own."""
+        """`checker` reads the texts; `now` is the database's clock, unless a test has its own."""
         self._db = database
-        self._checker = PlanChecker(sandbox)
+        self._checker = checker
         self._now = now
 
     async def list(self) -> list[Json]:
@@ -50,8 +48,7 @@ class Plans:
         counts: dict[str, list[asyncpg.Record]] = {one.name: [] for one in rows}
         for row in await self._db.fetch(SQL.counts_of_all, [*counts]):
             counts[row["plan"]].append(row)
-        # Those without a summary are read.
-        return await asyncio.to_thread(lambda: [plan_view(one, counts[one.name], None) for one in rows])
+        return [plan_view(one, await self._summary(one), counts[one.name], None) for one in rows]
 
     async def get(self, name: str) -> Json:
         """One plan, with its document and newest steps. Raises `PlanNotFound`."""
@@ -66,7 +63,7 @@ class Plans:
                 faults = [fault.as_dict() for fault in error.faults]
         steps = await self._db.fetch(SQL.history, name, MOST_STEPS)
         return {
-            **plan_view(progress, await self._db.fetch(SQL.counts, name), checked),
+            **plan_view(progress, await self._summary(progress), await self._db.fetch(SQL.counts, name), checked),
             "document": progress.document,
             "faults": faults,
             "steps": [{**dict(row), "evidence": json.loads(row["evidence"])} for row in steps],
@@ -134,7 +131,7 @@ class Plans:
                 case Act.RESUME:
                     after = await self._resume(db, progress, who, asked)
                 case Act.SKIP:
-                    after = await _skip(db, progress, who, asked)
+                    after = await self._skip(db, progress, who, asked)
                     facts["tenant_id"] = asked.tenant_id
                 case Act.APPROVE:
                     after = await self._approve(db, progress, who, asked)
@@ -167,8 +164,9 @@ class Plans:
     async def _approve(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
         _allow(progress, _BEGUN, "approved")
         _check_wave(progress, asked.wave)
-        title = progress.plan.title_of(progress.wave)
-        if not progress.plan.gates_of(progress.wave).approval:
+        plan = await self._checker.stored(progress.document)
+        title = plan.title_of(progress.wave)
+        if not plan.gates_of(progress.wave).approval:
             raise PlanRefused(f"{title} asks for no approval; nothing waits for you")
         if progress.approved_by is not None:
             raise PlanRefused(
@@ -177,6 +175,28 @@ class Plans:
             )
         return replace(progress, approved_by=who, approved_at=await self._time(db))
 
+    async def _skip(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
+        _allow(progress, _BEGUN, "changed")
+        _check_wave(progress, asked.wave)
+        if asked.tenant_id is not None:
+            row = await db.fetchrow(SQL.skip_tenant, progress.name, asked.tenant_id)
+            if row is None:
+                raise PlanRefused(f"{asked.tenant_id} is not in plan {progress.name}, or was skipped already")
+            return progress
+        plan = await self._checker.stored(progress.document)
+        await db.execute(SQL.skip_wave, progress.name, progress.wave)
+        title = plan.title_of(progress.wave)
+        if progress.wave + 1 == len(plan.waves):
+            raise PlanRefused(f"{title} is the last one: abort the plan instead, who was moved stays")
+        ahead = progress.in_wave(progress.wave + 1)
+        state = PlanState.PAUSED if progress.state is PlanState.PAUSED else PlanState.RUNNING
+        says = f"{who} skipped {title}: {asked.why}; {plan.title_of(ahead.wave)} begins"
+        return replace(ahead, state=state, says=says, is_troubled=False)
+
+    async def _summary(self, progress: Progress) -> Mapping[str, Any]:
+        """Of a plan that a release without summaries wrote, the document is read."""
+        return progress.summary or summary_of(await self._checker.stored(progress.document))
+
     async def _check(self, db: Executor, text: str, name: str | None, own: str | None = None) -> Checked:
         """`own`: the plan itself, which is no rival of its own; None: `name`."""
         own = own or name or ""
@@ -184,9 +204,11 @@ class Plans:
         taken = {row["tenant_id"]: row["plan"] for row in rows}
         over = frozenset(row["plan"] for row in rows if row["is_over"])
         others = [progress_of(row) for row in await db.fetch(SQL.others_under_way, own)]
-        sharing = next((one.name for one in others if _shares(one)), None)
+        sharing = [one.name for one in others if _shares(await self._summary(one))]
         tiers = {row["id"]: Tier.of_plan(row["plan"]) for row in await db.fetch(GUARD_SQL.tenants)}
-        return await self._checker.check(text, World(await self._time(db), tiers, taken, sharing, over), name)
+        return await self._checker.check(
+            text, World(await self._time(db), tiers, taken, next(iter(sharing), None), over), name
+        )
 
     async def _time(self, db: Executor) -> datetime:
         if self._now is not None:
@@ -195,25 +217,6 @@ class Plans:
         assert row is not None
         now: datetime = row["now"]
         return now
-
-
-async def _skip(db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
-    _allow(progress, _BEGUN, "changed")
-    _check_wave(progress, asked.wave)
-    plan = progress.plan
-    if asked.tenant_id is not None:
-        row = await db.fetchrow(SQL.skip_tenant, progress.name, asked.tenant_id)
-        if row is None:
-            raise PlanRefused(f"{asked.tenant_id} is not in plan {progress.name}, or was skipped already")
-        return progress
-    await db.execute(SQL.skip_wave, progress.name, progress.wave)
-    title = plan.title_of(progress.wave)
-    if progress.wave + 1 == len(plan.waves):
-        raise PlanRefused(f"{title} is the last one: abort the plan instead, who was moved stays")
-    ahead = progress.in_wave(progress.wave + 1)
-    state = PlanState.PAUSED if progress.state is PlanState.PAUSED else PlanState.RUNNING
-    says = f"{who} skipped {title}: {asked.why}; {plan.title_of(ahead.wave)} begins"
-    return replace(ahead, state=state, says=says, is_troubled=False)
 
 
 async def _roll_back(db: type_Connection, progress: Progress, asked: ActOnPlan) -> Progress:
@@ -247,6 +250,5 @@ def _not_edited(progress: Progress) -> str:
     )
 
 
-def _shares(progress: Progress) -> bool:
-    summary = progress.summary or summary_of(progress.plan)
+def _shares(summary: Mapping[str, Any]) -> bool:
     return any(wave["tasks_percent"] is not None for wave in summary["waves"])

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
 
 from backends.errors import TaskgateError
 from gateway.migration.ledger.writer import append_step
-from gateway.migration.plans.document import Plan, read_plan
 from gateway.storage.database import type_Connection
 from gateway.storage.queries import Queries
 
@@ -76,10 +74,6 @@ class Progress:
     """What lists show of the document (`view.summary_of`)."""
 
     @property
-    def plan(self) -> Plan:
-        return _plan(self.document)
-
-    @property
     def resumed(self) -> PlanState:
         """The state in which the present wave is."""
         return PlanState.RUNNING if self.moved_at is None else PlanState.BAKING
@@ -87,11 +81,6 @@ class Progress:
     def in_wave(self, wave: int) -> Progress:
         """At the beginning of this wave."""
         return replace(self, wave=wave, moved_at=None, approved_by=None, approved_at=None)
-
-
-@lru_cache(maxsize=32)
-def _plan(document: str) -> Plan:
-    return read_plan(document)[1]
 
 
 def progress_of(row: asyncpg.Record) -> Progress:

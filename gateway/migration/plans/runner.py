@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from gateway.errors import ApiError, DatabaseUnavailable
+from gateway.errors import ApiError, DatabaseUnavailable, TooMuchHeld
 from gateway.migration.flags.errors import StageVersionStale
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.plans.calendar import closed
+from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
@@ -43,6 +44,7 @@ class Runner:
         mover: Mover,
         trouble: Trouble,
         gates: Gates,
+        checker: PlanChecker,
         *,
         now: Callable[[], Awaitable[datetime]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -52,6 +54,7 @@ class Runner:
         self._mover = mover
         self._trouble = trouble
         self._gates = gates
+        self._checker = checker
         self._now = now or self._database_now
         self._monotonic = monotonic
         self._rests: dict[str, float] = {}
@@ -66,7 +69,7 @@ class Runner:
             try:
                 progress = progress_of(row)
                 await self._look(progress)
-            except (PlanChanged, StageVersionStale) as error:
+            except (PlanChanged, StageVersionStale, TooMuchHeld) as error:
                 log.debug("plan %s: %s; it is looked at again", row["name"], error.message)
             except (DatabaseUnavailable, LeadershipLost):
                 raise
@@ -78,7 +81,8 @@ class Runner:
                 log.exception("plan %s: an error that was not foreseen; it is looked at again", row["name"])
 
     async def _look(self, progress: Progress) -> None:
-        plan, is_resting = progress.plan, self._monotonic() < self._rests.get(progress.name, 0.0)
+        plan = await self._checker.stored(progress.document)
+        is_resting = self._monotonic() < self._rests.get(progress.name, 0.0)
         if progress.state is PlanState.ROLLING_BACK:
             if not is_resting:
                 await self._take_back(progress, plan)
@@ -123,16 +127,16 @@ class Runner:
                 progress.in_wave(progress.wave + 1), PlanState.RUNNING, f"{title} is over; {ahead} begins"
             )
         else:
-            await self._end(progress, now)
+            await self._end(progress, plan, now)
 
-    async def _end(self, progress: Progress, now: datetime) -> None:
+    async def _end(self, progress: Progress, plan: Plan, now: datetime) -> None:
         counts = await self._db.fetch(SQL.counts, progress.name)
         if any(row["by_override"] for row in counts):
             await self._hold(progress, "all waves are over; overrides stand in for the flag until it can be changed")
             return
         skipped = sum(row["skipped"] for row in counts)
         left_out = f"; {skipped} tenants were skipped" if skipped else ""
-        says = f"all {len(progress.plan.waves)} waves are over{left_out}"
+        says = f"all {len(plan.waves)} waves are over{left_out}"
         await self._become(replace(progress, ended_at=now), PlanState.DONE, says)
 
     async def _take_back(self, progress: Progress, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -22,9 +22,10 @@ def summary_of(plan: Plan) -> Json:
     return {"why": plan.why, "waves": [_wave(plan, number) for number in range(len(plan.waves))]}
 
 
-def plan_view(progress: Progress, counts: Sequence[asyncpg.Record], checked: Checked | None) -> Json:
-    """How far a plan is. `checked`: whom a draft would move."""
-    summary = progress.summary or summary_of(progress.plan)
+def plan_view(
+    progress: Progress, summary: Mapping[str, Any], counts: Sequence[asyncpg.Record], checked: Checked | None
+) -> Json:
+    """How far a plan is. `summary`: of its document; `checked`: whom a draft would move."""
     by_wave = {row["wave"]: row for row in counts}
     names = ("tenants", "waiting", "moved", "left", "back", "skipped", "by_override")
     waves = []

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
+from workers.testing.waiting import works
 
 
 class LastWords:
@@ -80,12 +81,5 @@ async def test_a_connection_that_was_told_of_the_end_is_unavailable_and_no_other
         await database.fetchval("SELECT 1")
 
     await between.close_what_ended()
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                assert await database.fetchval("SELECT 1") == 1
-            except DatabaseUnavailable:
-                await asyncio.sleep(0.01)
-            else:
-                break
+    assert await works(lambda: database.fetchval("SELECT 1"), DatabaseUnavailable) == 1
     await database.close()

@@ -23,6 +23,7 @@ from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.storage.schema.seed import seed
 from tests.integration.database.conftest import through
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import eventually
 
 Servers = tuple[PostgresPart, StandbyPart]
 
@@ -96,9 +97,7 @@ async def test_a_gateway_goes_on_as_soon_as_the_endpoint_leads_to_the_primary(
             assert await submit() == httpx.codes.SERVICE_UNAVAILABLE
             assert await ready() == "away"
         await lead(endpoint, primary)
-        async with asyncio.timeout(5):
-            while await submit() != httpx.codes.ACCEPTED:
-                await asyncio.sleep(0.05)
+        await eventually(submit, lambda found: found == httpx.codes.ACCEPTED, within=5)
         assert await ready() == "ok"
     await gateway.close()
 

@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from workers.testing.proxy import FaultyProxy
-from workers.testing.waiting import News
+from workers.testing.waiting import News, until
 
 PATIENCE = 20.0
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
@@ -110,9 +110,7 @@ async def test_a_server_that_takes_no_writes_is_not_listened_to(listener: Listen
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'taskgate'"
         " AND datname = current_database()"
     )
-    async with asyncio.timeout(PATIENCE):
-        while listener.is_listening:
-            await asyncio.sleep(0.01)
+    await until(lambda: not listener.is_listening)
     await admin.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     await subscriber.until(lambda: subscriber.missed == 2)
 

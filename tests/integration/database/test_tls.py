@@ -22,14 +22,13 @@ from deploy.local.process import Command
 from deploy.local.unprivileged import unprivileged
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 PATIENCE = 60.0
 
 
 async def healthy(is_so: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await is_so():
-            await asyncio.sleep(0.05)
+    await eventually(is_so, within=PATIENCE)
 
 
 @pytest.fixture

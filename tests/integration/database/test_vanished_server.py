@@ -19,6 +19,7 @@ from gateway.settings import Settings
 from gateway.storage.database import CONFIRM_SECONDS, STATEMENT_SECONDS, Database
 from gateway.storage.schema.seed import seed
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import eventually
 
 #: The limit of a statement in these tests (seconds), and the longest wait that it allows with what follows it.
 LIMIT, LONGEST = 1.0, 5.0
@@ -117,9 +118,9 @@ async def test_six_submits_when_all_connections_of_a_gateway_vanish(
     headers = {"Authorization": f"Bearer {keys['TASKGATE_KEY_INITECH']}"}
     body = {"type": "add_episode", "payload": {"content": "x"}}
     admin = Database(database_url, size=1)
-    async with asyncio.timeout(10):
-        while (name := await admin.fetchval("SELECT process_id FROM taskgate.process")) is None:
-            await asyncio.sleep(0.02)
+    name = await eventually(
+        lambda: admin.fetchval("SELECT process_id FROM taskgate.process"), lambda found: found is not None
+    )
 
     async def submit(client: httpx.AsyncClient) -> tuple[httpx.Response, float]:
         began = time.monotonic()
@@ -134,13 +135,11 @@ async def test_six_submits_when_all_connections_of_a_gateway_vanish(
         answer, seconds = await submit(client)
         assert (answer.status_code, seconds < 1) == (httpx.codes.ACCEPTED, True)
         state = "SELECT state FROM taskgate.dispatch WHERE task_id = $1"
-        async with asyncio.timeout(2):
-            while await admin.fetchval(state, answer.json()["task_id"]) != "queued":
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: admin.fetchval(state, answer.json()["task_id"]), lambda found: found == "queued", within=2
+        )
     held = "SELECT count(*) FROM taskgate.process WHERE lost_at IS NULL AND process_id = $1 AND renewed_at > $2"
     now = await admin.fetchval("SELECT now()")
-    async with asyncio.timeout(10):
-        while not await admin.fetchval(held, name, now):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: admin.fetchval(held, name, now))
     await admin.close()
     await gateway.close()

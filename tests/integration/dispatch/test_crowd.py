@@ -18,6 +18,7 @@ from gateway.routing.query import RouteQuery
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually, until
 
 CROWD = 60
 CONCURRENCY = 2
@@ -80,9 +81,10 @@ async def test_a_new_task_goes_before_a_crowd(gateway: Gateway, engine: SlowEngi
     # All of the crowd are started in the end, each once.
     taken = await engine.take_starts(CROWD + 1 - len(taken))
     assert len(set(taken)) == len(taken) == CROWD + 1
-    async with asyncio.timeout(20):
-        while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
-            await asyncio.sleep(0.02)
+    await eventually(
+        lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"),
+        lambda found: not found,
+    )
 
 
 async def test_crowds_take_turns(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
@@ -117,9 +119,7 @@ async def move_to_temporal(database: Database, gateway: Gateway, tenant: str) ->
         "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ($1, 'live', 't', 't')", tenant
     )
     await database.execute("SELECT pg_notify('taskgate_overrides', '')")
-    async with asyncio.timeout(20):
-        while gateway.router.route(RouteQuery(tenant, "probe", "")).backend != "temporal":
-            await asyncio.sleep(0.02)
+    await until(lambda: gateway.router.route(RouteQuery(tenant, "probe", "")).backend == "temporal")
 
 
 async def test_another_backend_is_not_held_up(database: Database, engine: SlowEngine, tmp_path: Any) -> None:
@@ -131,9 +131,7 @@ async def test_another_backend_is_not_held_up(database: Database, engine: SlowEn
     try:
         await move_to_temporal(database, gateway, "other")
         await gateway.intake.submit([*tasks(CROWD, "many"), *tasks(10, "other")])
-        async with asyncio.timeout(20):
-            while len(other.starts) < 10:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(other.starts) >= 10)
         assert len(engine.starts) == 0
     finally:
         for _ in range(CROWD * 2):
@@ -159,9 +157,7 @@ async def test_a_crowd_is_not_written_again_while_it_waits(database: Database, t
     await gateway.start()
     try:
         await gateway.intake.submit(tasks(5 * CROWD, "other"))
-        async with asyncio.timeout(20):
-            while len(fast.starts) < 5 * CROWD:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(fast.starts) >= 5 * CROWD)
         await move_to_temporal(database, gateway, "many")
         await database.execute(_COUNT_REWRITES)
         await gateway.intake.submit(tasks(5 * CROWD, "many", not_before=datetime.now(UTC) + timedelta(seconds=3)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -24,8 +24,11 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import eventually, until
 
 FALLBACK_SECONDS = 0.4
+#: Between two looks at what waits for a backend that is down: still longer than the setting.
+DOWN_SECONDS = 0.6
 STAGES = {"redis": Stage.OFF, "temporal": Stage.LIVE}
 
 
@@ -56,15 +59,11 @@ class TwoBackends:
         """Cut it off, and have the gateway find out: by a start whose own fate is then uncertain, so that it stays."""
         await self.proxies[backend].refuse()
         await self.submit(backend)
-        async with asyncio.timeout(20):
-            while not self.gateway.dispatcher.is_down(backend):
-                await asyncio.sleep(0.02)
+        await until(lambda: self.gateway.dispatcher.is_down(backend))
 
     async def give_back(self, backend: str) -> None:
         await self.proxies[backend].restore()
-        async with asyncio.timeout(20):
-            while self.gateway.dispatcher.is_down(backend):
-                await asyncio.sleep(0.02)
+        await until(lambda: not self.gateway.dispatcher.is_down(backend))
 
     async def row(self, task_id: str) -> asyncpg.Record:
         row = await self.database.fetchrow("SELECT * FROM taskgate.dispatch WHERE task_id = $1", task_id)
@@ -73,24 +72,23 @@ class TwoBackends:
 
     async def becomes(self, task_id: str, state: str, backend: str | None, epoch: int | None = None) -> None:
         """Wait for it."""
-        seen = None
-        try:
-            async with asyncio.timeout(20):
-                while True:
-                    row = await self.row(task_id)
-                    seen = (row["state"], row["backend"], row["epoch"])
-                    if seen[:2] == (state, backend) and epoch in (None, row["epoch"]):
-                        return
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"task {task_id} is {seen}, not {(state, backend, epoch)}") from None
+
+        async def read() -> tuple[Any, ...]:
+            row = await self.row(task_id)
+            return (row["state"], row["backend"], row["epoch"])
+
+        await eventually(read, lambda seen: seen[:2] == (state, backend) and epoch in (None, seen[2]))
 
     async def payloads_in_redis(self, task_id: str) -> int:
         return int(await self.redis.llen(f"queue:group:g-{task_id}"))
 
 
 @pytest_asyncio.fixture
-async def two(servers: Servers, database: Database, tmp_path: Path) -> AsyncIterator[TwoBackends]:
+async def two(
+    servers: Servers, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TwoBackends]:
+    for module in ("dispatcher", "open_starts"):
+        monkeypatch.setattr(f"gateway.dispatch.{module}.DOWN_SECONDS", DOWN_SECONDS)
     proxies, redis_url = {}, str(servers.redis_url)
     for name, address in (("redis", redis_url), ("temporal", f"//{servers.temporal_address}")):
         parts = urlsplit(address)
@@ -166,9 +164,7 @@ async def test_a_start_whose_answer_was_lost_stays(two: TwoBackends) -> None:
     two.proxies["redis"].swallow_answers()
     task = await two.submit("redis")
     await two.becomes(task, "starting", "redis", epoch=1)
-    async with asyncio.timeout(20):
-        while not await two.payloads_in_redis(task):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: two.payloads_in_redis(task))
     # It has arrived, and nobody knows. Now the backend is gone for longer than the setting.
     await two.take_away("redis")
     await two.becomes(await two.submit("redis"), "queued", "temporal")
@@ -190,12 +186,11 @@ async def test_what_nobody_claimed_on_temporal_moves_and_can_no_longer_start_the
     assert await two.gateway.transitions.claim(task, "temporal", 1, "w", with_payload=False) is None
     await two.give_back("temporal")
     ref = WorkflowRef(task, 1, f"g-{task}", "probe")
-    async with asyncio.timeout(30):
-        while True:
-            status = await two.gateway.engines["temporal"].get_workflow_status(ref)
-            if status is not None and status.state.is_terminal:
-                break
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: two.gateway.engines["temporal"].get_workflow_status(ref),
+        lambda found: found is not None and found.state.is_terminal,
+        within=30,
+    )
     assert (await two.row(task))["backend"] == "redis"
     assert await two.payloads_in_redis(task) == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from gateway.bootstrap import build_gateway
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -54,9 +54,7 @@ async def test_what_a_crowd_of_large_tasks_holds(
                 task = NewTask("probe", f"g{number}", {"text": "x" * SIZE}, place, None, held="paused")
                 await waiting.intake.submit([task])
             await waiting.database.execute("UPDATE taskgate.dispatch SET held = NULL, due_at = now()")
-            async with asyncio.timeout(240):
-                while await waiting.database.fetchval(QUEUED) < COUNT:
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: waiting.database.fetchval(QUEUED), lambda found: found >= COUNT, within=240)
             assert megabytes(process.pid, "VmHWM") - before < LARGEST_GROWTH
     finally:
         await waiting.close()

@@ -14,6 +14,7 @@ from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually, until
 
 LEFT, NEW, CROWD = 300, 200, 400
 RATE = 100.0
@@ -90,13 +91,17 @@ async def test_beside_a_crowd_they_have_their_share(gateway: Gateway, engine: Se
         await engine.until_taken(len(before) + 20)
         before |= set(engine.taken)
         await leave(gateway, database)
-        async with asyncio.timeout(60):
-            while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'starting'"):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'starting'"),
+            lambda found: not found,
+            within=60,
+        )
         beside = [task_id for task_id in engine.taken if task_id not in before and not task_id.startswith("left-")]
-        async with asyncio.timeout(60):
-            while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"),
+            lambda found: not found,
+            within=60,
+        )
         return max(LEFT / max(len(beside), 1), len(beside) / LEFT)
 
     assert await least(compare, FAIR) < FAIR
@@ -113,9 +118,7 @@ async def test_beside_new_tasks_neither_waits_for_the_other(
         (new,) = tasks(1, "umbrella")
         before = len(engine.taken)
         await gateway.intake.submit([new])
-        async with asyncio.timeout(10):
-            while new.task_id not in engine.taken:
-                await asyncio.sleep(0.005)
+        await until(lambda task_id=new.task_id: task_id in engine.taken, pause=0.005)
         overtaken.append(list(engine.taken).index(new.task_id) - before)
         await asyncio.sleep(0.1)
     # A few may be under way already.

@@ -25,7 +25,7 @@ from gateway.storage.database import Database
 from workers.outcome import Assignment
 from workers.process import Worker
 from workers.testing.proxy import FaultyProxy
-from workers.testing.waiting import eventually
+from workers.testing.waiting import eventually, until
 
 PATIENCE = 30.0
 #: Temporal offers a task again when its worker was silent for so long; where that is tested the handler blocks for
@@ -46,9 +46,9 @@ HELD_UP = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid =
 async def working(worker: Worker, database: Database) -> AsyncIterator[None]:
     """The worker takes tasks in this block, and drains at its end."""
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(PATIENCE):
-        while not await database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'"):
-            await asyncio.sleep(0.02)
+    await eventually(
+        lambda: database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'"), within=PATIENCE
+    )
     try:
         yield
     finally:
@@ -128,9 +128,7 @@ def start(database: Database, new_task: Any, backend: str, engine: Any) -> Any:
 async def ended(database: Database, *tasks: str) -> None:
     """Every one of these is over."""
     query = "SELECT count(*) FROM taskgate.dispatch WHERE task_id = ANY ($1) AND finished_at IS NULL"
-    async with asyncio.timeout(PATIENCE):
-        while await database.fetchval(query, list(tasks)):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: database.fetchval(query, list(tasks)), lambda found: not found, within=PATIENCE)
 
 
 async def outcomes(database: Database, task: str) -> list[str]:
@@ -178,9 +176,11 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
     """Its claim came late: whoever had asked was gone."""
     async with working(worker, database):
         task = await start("wait_for_word", word="/never")
-        async with asyncio.timeout(PATIENCE):
-            while await database.fetchval("SELECT state FROM taskgate.dispatch") != "running":
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: database.fetchval("SELECT state FROM taskgate.dispatch"),
+            lambda found: found == "running",
+            within=PATIENCE,
+        )
         other = await database.fetchval(
             "INSERT INTO task_logs (id, group_id, task_type, status, progress, retry_count)"
             " VALUES ('orphan', 'g', 'sleep', 'PROCESSING', 0, 0) RETURNING id"
@@ -195,9 +195,11 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
             " SELECT task_id, attempt, epoch, backend, worker_id FROM taskgate.dispatch WHERE task_id = $1",
             other,
         )
-        async with asyncio.timeout(5):
-            while await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 'orphan'") == "running":
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 'orphan'"),
+            lambda found: found != "running",
+            within=5,
+        )
         assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task) == "running"
 
 
@@ -224,13 +226,9 @@ async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
         async with database.acquire() as holder:
             await holder.execute("SELECT pg_advisory_lock(4711)")
             tasks = [await start("sleep", journal=str(journal)) for _ in range(4)]
-            async with asyncio.timeout(PATIENCE):
-                while await database.fetchval(HELD_UP) < len(tasks):
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: database.fetchval(HELD_UP), lambda found: found >= len(tasks), within=PATIENCE)
             blocking = await start("block_the_loop", seconds=BLOCKED_SECONDS, journal=str(journal))
-            async with asyncio.timeout(PATIENCE):
-                while not all(offers[task].cancelling() for task in tasks):
-                    await asyncio.sleep(0.01)
+            await until(lambda: all(offers[task].cancelling() for task in tasks), within=PATIENCE)
             await holder.execute("SELECT pg_advisory_unlock(4711)")
         began = time.monotonic()
         await ended(database, blocking, *tasks)
@@ -250,14 +248,14 @@ async def test_a_run_goes_on_when_all_connections_vanish(
     word = tmp_path / "word"
     async with working(worker, database):
         task = await start("wait_for_word", word=str(word))
-        async with asyncio.timeout(PATIENCE):
-            while await database.fetchval("SELECT state FROM taskgate.dispatch") != "running":
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: database.fetchval("SELECT state FROM taskgate.dispatch"),
+            lambda found: found == "running",
+            within=PATIENCE,
+        )
         proxy.vanish()
         vanished_at = await database.fetchval("SELECT now() + interval '1 second'")
-        async with asyncio.timeout(10):
-            while not await database.fetchval(renewed, vanished_at):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: database.fetchval(renewed, vanished_at))
         word.touch()
         began = time.monotonic()
         await ended(database, task)

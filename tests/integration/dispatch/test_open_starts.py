@@ -20,6 +20,7 @@ from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually, until
 
 BURST, LATER = 512, 100
 #: Starts a second that the engine takes.
@@ -63,9 +64,7 @@ async def grow_lane(gateway: Gateway, engine: MemoryEngine, tasks: int) -> None:
     """The lane of this engine learns that it may give it many starts at once."""
     gateway.router._flags = StaticFlags(Stage.LIVE)
     await gateway.intake.submit([task("tenant-0") for _ in range(tasks)])
-    async with asyncio.timeout(30):
-        while len(engine.starts) < tasks:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(engine.starts) >= tasks, within=30)
     assert gateway.dispatcher._lanes[engine.name].limit > 10
     gateway.router._flags = StaticFlags(Stage.OFF)
 
@@ -94,9 +93,10 @@ async def test_a_burst_that_takes_long_is_started_once_and_at_the_engines_rate(
             return 1 - (engine.busy_seconds - busy) / (time.monotonic() - began)
 
         assert await least(burst, 1 - BUSY) < 1 - BUSY
-        async with asyncio.timeout(10):
-            while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state <> 'queued'"),
+            lambda found: not found,
+        )
     assert max(engine.taken.values()) == 1
 
 
@@ -120,9 +120,7 @@ async def test_nobody_repeats_what_its_owner_renews(database: Database) -> None:
         assert {start.ref.epoch for start in other_engine.starts} == {1}
         # Of its own tries nothing came: the tasks stay with the engine that the other one told of them.
         engine.opened.set()
-        async with asyncio.timeout(10):
-            while await _count_open(gateway):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: _count_open(gateway), lambda found: not found)
     rows = await database.fetch("SELECT DISTINCT state, epoch FROM taskgate.dispatch")
     assert [tuple(row) for row in rows] == [("queued", 1)]
     await other.close()
@@ -134,9 +132,7 @@ async def test_what_was_never_sent_waits_again(database: Database) -> None:
         for _ in range(20):
             await gateway.intake.submit([task("many")])
         engine.opened.set()
-        async with asyncio.timeout(10):
-            while await _count_open(gateway):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: _count_open(gateway), lambda found: not found)
         # Whoever waited for a turn did not ask an engine that was known to be down by then.
         assert engine.asked < 20
     rows = await database.fetch("SELECT DISTINCT state, epoch, owner_id FROM taskgate.dispatch")

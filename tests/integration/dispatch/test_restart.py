@@ -17,6 +17,7 @@ from contracts.world import Servers
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 from gateway.storage.schema.seed import seed
+from workers.testing.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ async def test_what_a_killed_gateway_left_is_started_within_a_second(
         assert tuple(left) == ("starting", 1, backend)
         async with serving(servers.database_url, servers.redis_url, **settings):
             healthy = time.monotonic()
-            async with asyncio.timeout(10):
-                while await database.fetchval("SELECT state FROM taskgate.dispatch") != "queued":
-                    await asyncio.sleep(0.01)
+            await eventually(
+                lambda: database.fetchval("SELECT state FROM taskgate.dispatch"), lambda found: found == "queued"
+            )
             waited = time.monotonic() - healthy
         assert await database.fetchval("SELECT epoch FROM taskgate.dispatch") == 1
         return waited

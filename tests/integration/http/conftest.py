@@ -21,6 +21,7 @@ from gateway.cli.main import app as command_line
 from gateway.serve import Server, http_config
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import until
 
 
 class People:
@@ -145,8 +146,7 @@ def serve_http() -> Callable[..., Any]:
         server = Server(config, gateway)
         serving = asyncio.create_task(server._serve())
         try:
-            while not server.started:
-                await asyncio.sleep(0)
+            await until(lambda: server.started, pause=0)
             yield server.servers[0].sockets[0].getsockname()[1]
         finally:
             server.should_exit = True

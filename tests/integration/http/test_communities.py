@@ -11,6 +11,7 @@ import pytest
 
 from backends.redis_queue.wire import WIRE_KEYS
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 REBUILD = "/api/v1/communities/rebuild"
 
@@ -40,9 +41,7 @@ def end(database: Database, count: Count) -> End:
     """Lets the one task that there is end, as a legacy worker would, as soon as it is there."""
 
     async def update(status: str, error: str | None = None) -> None:
-        async with asyncio.timeout(10):
-            while await count() == 0:
-                await asyncio.sleep(0)
+        await eventually(count, lambda found: found != 0, pause=0)
         await database.execute(
             "UPDATE task_logs SET status = $1, error_message = $2, started_at = now(), completed_at = now()",
             status,

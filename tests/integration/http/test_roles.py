@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from fastapi.routing import APIRoute
 from gateway.access.verbs import ENDPOINTS, LEGACY_PREFIX, Level, Verb
 from gateway.app import create_app
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 #: Asked by load balancers, without a key.
 OPEN = {
@@ -189,9 +189,7 @@ async def test_the_use_of_legacy_endpoints_beyond_roles_is_counted(
         uses = (await tolerant.get("/gateway/v1/legacy-use", headers=crowd["root"])).json()["uses"]
         return [(use["user_id"], use["verb"], use["requests"]) for use in uses]
 
-    async with asyncio.timeout(10):
-        while await counted() != [("viewer", "submit", 2), ("ann", "steer", 1)]:
-            await asyncio.sleep(0.02)
+    await eventually(counted, lambda found: found == [("viewer", "submit", 2), ("ann", "steer", 1)])
     page = (await tolerant.get("/metrics", headers=crowd["root"])).text
     assert 'verb="submit"} 2' in page
     monkeypatch.setenv("TASKGATE_API_KEY", crowd["root"]["Authorization"].removeprefix("Bearer "))

@@ -17,6 +17,7 @@ from gateway.bootstrap import build_gateway
 from gateway.cli.main import app
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import until
 
 Command = Callable[..., Any]
 
@@ -27,9 +28,7 @@ async def command(database: Database, key: str) -> AsyncIterator[Command]:
     gateway = build_gateway(Settings(database_url=database.url), engines={})
     server = uvicorn.Server(uvicorn.Config(create_app(gateway), port=(port := free_port()), log_level="error"))
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
-        while not server.started:
-            await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     environment = {"TASKGATE_URL": f"http://127.0.0.1:{port}", "TASKGATE_API_KEY": key}
 
     async def run(*words: str) -> tuple[int, str]:

@@ -19,6 +19,7 @@ from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from workers.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 START = datetime.now(UTC)
@@ -142,8 +143,7 @@ def serve(world: World) -> Callable[..., Any]:
         await gateway.feed.wait_listening()
         serving = asyncio.create_task(server._serve())
         try:
-            while not server.started:
-                await asyncio.sleep(0)
+            await until(lambda: server.started, pause=0)
             port = server.servers[0].sockets[0].getsockname()[1]
             yield Server(gateway, f"http://127.0.0.1:{port}", server, world.keys)
         finally:

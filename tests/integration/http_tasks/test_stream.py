@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from workers.testing.waiting import until
+
 PATIENCE = 20.0
 
 Event = tuple[str, dict[str, Any]]
@@ -196,9 +198,7 @@ async def test_cut_streams_leave_nothing_behind(world: Any, server: Any) -> None
             writer.transport.abort()
         else:
             writer.close()
-    async with asyncio.timeout(PATIENCE):
-        while feed.subscriptions:
-            await asyncio.sleep(0)
+    await until(lambda: not feed.subscriptions, pause=0)
     assert feed.watched == 0
     assert not [task for task in asyncio.all_tasks() if "_stream_response" in repr(task.get_coro())]
 

@@ -22,6 +22,7 @@ from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
 from gateway.storage.schema.seed import seed
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import eventually
 
 #: Holds up every commit with a new task while somebody has the advisory lock.
 HOLD_UP = """
@@ -58,19 +59,21 @@ class Link:
 
     async def cut_at_commit(self) -> None:
         """Cut the connections once a commit is held up; new ones work."""
-        async with asyncio.timeout(20):
-            while not await self.admin.fetchval(
+        await eventually(
+            lambda: self.admin.fetchval(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
-            ):
-                await asyncio.sleep(0.01)
+            )
+        )
         await self.proxy.refuse()
         await self.proxy.open()
 
     async def accepted(self, task_ids: list[str], most: float = 10) -> bool:
         """Whether these tasks, and no others, are there in the end."""
-        async with asyncio.timeout(most):
-            while {row["id"] for row in await self.admin.fetch("SELECT id FROM task_logs")} != set(task_ids):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: self.admin.fetch("SELECT id FROM task_logs"),
+            lambda found: {row["id"] for row in found} == set(task_ids),
+            within=most,
+        )
         return True
 
 
@@ -195,9 +198,7 @@ def _ids(answer: Any) -> list[str]:
 
 
 async def _rows(link: Link) -> list[asyncpg.Record]:
-    async with asyncio.timeout(10):
-        while not (rows := await link.admin.fetch("SELECT id FROM task_logs")):
-            await asyncio.sleep(0.02)
+    rows = await eventually(lambda: link.admin.fetch("SELECT id FROM task_logs"))
     return rows
 
 

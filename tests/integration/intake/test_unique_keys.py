@@ -12,6 +12,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
+from workers.testing.waiting import eventually
 
 LOCK_WAITED_FOR = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock')"
 
@@ -38,9 +39,8 @@ async def test_who_waits_for_a_unique_key_delays_nobody(database: Database) -> N
     first = asyncio.create_task(intake.submit([new_task("k")], after=hold))
     await is_written.wait()
     second = asyncio.create_task(intake.submit([new_task("k")]))
+    await eventually(lambda: database.fetchval(LOCK_WAITED_FOR))
     async with asyncio.timeout(5):
-        while not await database.fetchval(LOCK_WAITED_FOR):
-            await asyncio.sleep(0.01)
         await intake.submit([new_task()])
     assert not second.done()
     may_commit.set()

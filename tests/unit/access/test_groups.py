@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from graphiti_core.helpers import validate_group_id
 
-from gateway.access.access import Admission
+from gateway.access.admission import Admission
 from gateway.access.groups import SHARED_GROUP, covers_tenant, own_group
 from gateway.access.placement import Caller, Placement
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.errors import PortTakenError, StackError
-from deploy.local.ports import DEFAULT_PORTS, FREE_RANGE, free_port, is_free, port, require_free, take_share, variable
+from deploy.local.ports import (
+    DEFAULT_PORTS,
+    FREE_RANGE,
+    SHARE,
+    free_port,
+    is_free,
+    port,
+    require_free,
+    take_share,
+    variable,
+)
 
 
 @pytest.fixture
@@ -49,10 +61,16 @@ def test_a_taken_port_names_the_part_and_the_setting(listener: int) -> None:
 
 
 def test_processes_beside_each_other_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so have the processes that they start, which choose among the rest."""
     given: list[set[int]] = []
+    monkeypatch.setenv(SHARE, "")
     for mine in range(2):
         monkeypatch.setattr("deploy.local.ports._share", FREE_RANGE)
         take_share(mine, 2)
         given.append({free_port() for _ in range(100)})
-    assert not given[0] & given[1]
-    assert all(number in FREE_RANGE for number in given[0] | given[1])
+        program = "from deploy.local.ports import free_port; print(*[free_port() for _ in range(100)])"
+        said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
+        given.append({int(number) for number in said.split()})
+    assert [len(numbers) for numbers in given] == [100] * 4
+    assert len(set.union(*given)) == 400
+    assert all(number in FREE_RANGE for numbers in given for number in numbers)

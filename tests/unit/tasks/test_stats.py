@@ -10,6 +10,7 @@ import pytest
 from gateway.access.placement import Caller
 from gateway.errors import DatabaseUnavailable
 from gateway.tasks.queries.stats import TaskStatistics
+from workers.testing.waiting import eventually, until
 
 
 class CountedDatabase:
@@ -103,9 +104,7 @@ async def test_who_asks_for_many_again_does_not_wait(database: CountedDatabase) 
     database.gate.clear()
     assert (await stats.stats(ADMIN)).total == 5000
     database.gate.set()
-    async with asyncio.timeout(5):
-        while (await stats.stats(ADMIN)).total != 6000:
-            await asyncio.sleep(0)
+    await eventually(lambda: stats.stats(ADMIN), lambda found: found.total == 6000, within=5, pause=0)
     impatient = statistics(database, longest_age=0, stale=0)
     database.tasks = 7000
     assert [(await impatient.stats(ADMIN)).total for _ in range(2)] == [7000, 7000]
@@ -117,9 +116,7 @@ async def test_who_asks_now_and_then_does_not_wait_either(database: CountedDatab
     database.tasks = 5000
     warm = statistics(database, longest_age=0, stale=0.05, warm=3600)
     await warm.queue_depth(ADMIN)
-    async with asyncio.timeout(5):
-        while database.asked < 4:  # nobody asks, and it is counted all the same
-            await asyncio.sleep(0.01)
+    await until(lambda: database.asked >= 4)  # nobody asks, and it is counted all the same
     warm.close()
     assert not warm._shared._timers
     cold = statistics(database, longest_age=0, stale=0.05, warm=0)

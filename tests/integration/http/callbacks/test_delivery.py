@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -13,20 +12,21 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.callbacks.signing import create_secret
 from gateway.migration.guardrails.requests import Unfreeze
+from workers.testing.waiting import eventually
 
 API = "/gateway/v1/callbacks"
 
 
 async def delivery(client: httpx.AsyncClient, task_id: str, state: str | None = None) -> dict[str, Any]:
     """The one callback of a task, once it is in this state."""
-    async with asyncio.timeout(20):
-        while True:
-            answer = await client.get(API, params={"task_id": task_id})
-            assert answer.status_code == 200, answer.text
-            (found,) = answer.json()["callbacks"]
-            if state in (None, found["state"]):
-                return dict(found)
-            await asyncio.sleep(0.02)
+
+    async def read() -> dict[str, Any]:
+        answer = await client.get(API, params={"task_id": task_id})
+        assert answer.status_code == 200, answer.text
+        (found,) = answer.json()["callbacks"]
+        return dict(found)
+
+    return await eventually(read, lambda found: state in (None, found["state"]))
 
 
 async def test_a_signed_callback(client, receiver, secret, end_task) -> None:
@@ -156,9 +156,7 @@ async def test_retry_after_is_honoured(client, receiver, secret, end_task, datab
     receiver.answers += ["429 Slow\r\nRetry-After: 7000"]
     task = await end_task({"url": receiver.url()})
     await receiver.hit()
-    async with asyncio.timeout(20):
-        while (await delivery(client, task))["status"] != 429:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: delivery(client, task), lambda found: found["status"] == 429)
     seconds = await database.fetchval("SELECT extract(epoch FROM due_at - tried_at)::float8 FROM taskgate.delivery")
     assert 6_990 < seconds < 7_010
     assert (await client.post(f"{API}/{(await delivery(client, task))['id']}/resend")).status_code == 409
@@ -183,9 +181,10 @@ async def test_two_gateways_send_it_once(run_gateway, client, receiver, secret, 
     for _ in range(30):
         await end_task({"url": receiver.url()})
     await receiver.hit(30)
-    async with asyncio.timeout(20):
-        while await database.fetchval("SELECT count(*) FROM taskgate.delivery WHERE state <> 'delivered'"):
-            await asyncio.sleep(0.02)
+    await eventually(
+        lambda: database.fetchval("SELECT count(*) FROM taskgate.delivery WHERE state <> 'delivered'"),
+        lambda found: not found,
+    )
     assert len({hit.headers["webhook-id"] for hit in receiver.hits}) == len(receiver.hits) == 30
 
 
@@ -201,17 +200,13 @@ async def test_what_a_dead_gateway_was_sending_is_sent_by_another(client, receiv
 
 async def test_a_receiver_that_is_not_there(client, receiver, secret, end_task) -> None:
     task = await end_task({"url": "http://127.0.0.1:1/"})
-    async with asyncio.timeout(20):
-        while (await delivery(client, task))["attempts"] < 2:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: delivery(client, task), lambda found: found["attempts"] >= 2)
     assert "no connection" in (await delivery(client, task))["error"]
 
 
 async def test_without_a_secret_nothing_is_sent_until_there_is_one(client, receiver, end_task) -> None:
     task = await end_task({"url": receiver.url()})
-    async with asyncio.timeout(20):
-        while (await delivery(client, task))["error"] is None:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: delivery(client, task), lambda found: found["error"] is not None)
     assert receiver.hits == []
     made = (await client.post("/gateway/v1/tenants/t-ann/webhook-secret")).json()
     hit = await receiver.hit()

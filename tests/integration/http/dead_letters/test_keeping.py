@@ -18,6 +18,7 @@ from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
+from workers.testing.waiting import eventually
 
 
 async def letter(database: Database, task_id: str) -> dict[str, Any]:
@@ -129,9 +130,7 @@ async def test_old_letters_are_deleted_while_redis_is_away(database, transitions
     redis = RedisQueueEngine(f"redis://127.0.0.1:{free_port()}", timeout=5)
     letters = DeadLetters(database, Redaction.of([]))
     collecting = asyncio.create_task(DeadLetterCollector(database, redis.dead, letters, seconds=0.1, days=1).run())
-    async with asyncio.timeout(10):
-        while await letter(database, task):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: letter(database, task), lambda found: not found)
     collecting.cancel()
     await asyncio.gather(collecting, return_exceptions=True)
     await redis.close()

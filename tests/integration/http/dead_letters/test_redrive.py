@@ -21,6 +21,7 @@ from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
+from workers.testing.waiting import until
 
 API = "/gateway/v1/dead-letters"
 
@@ -64,12 +65,12 @@ async def started(gateway: Gateway, task_id: str) -> str:
     """The backend that the dispatcher starts the task on."""
     await gateway.dispatcher.sweep()
     engines: dict[str, Any] = dict(gateway.engines)
-    async with asyncio.timeout(10):
-        while True:
-            for name, engine in engines.items():
-                if any(start.ref.task_id == task_id for start in engine.starts):
-                    return name
-            await asyncio.sleep(0)
+
+    def on() -> list[str]:
+        return [name for name, engine in engines.items() if any(one.ref.task_id == task_id for one in engine.starts)]
+
+    await until(on, pause=0)
+    return on()[0]
 
 
 async def test_two_redrives_at_once_are_one(client, gateway, fail_task, database) -> None:
@@ -122,9 +123,7 @@ async def follow(gateway: Gateway, stage: Stage) -> None:
     """Until the flag source has seen the file."""
     from gateway.routing.query import RouteQuery
 
-    async with asyncio.timeout(10):
-        while gateway.router.route(RouteQuery("t-ann", "probe", "x")).stage is not stage:
-            await asyncio.sleep(0.01)
+    await until(lambda: gateway.router.route(RouteQuery("t-ann", "probe", "x")).stage is stage)
 
 
 async def test_a_wanted_backend_counts_only_while_the_stage_allows_it(client, gateway, fail_task) -> None:

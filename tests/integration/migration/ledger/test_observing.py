@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -193,9 +192,7 @@ async def test_a_change_that_cannot_be_recorded_is_not_in_force(
     assert (route.stage, route.usable, route.entry_id) == (Stage.OFF, True, 1)
 
     await database.execute("ALTER TABLE taskgate.ledger DROP CONSTRAINT full_disk")
-    async with asyncio.timeout(10):
-        while routing.router.problems():
-            await asyncio.sleep(0.05)
+    await until(lambda: not routing.router.problems())
     assert routing.route().stage is Stage.LIVE
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
 from typing import Any
 
 from gateway.migration.parity.evidence import Evidence
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 END = """
     WITH task AS (
@@ -29,9 +29,7 @@ async def test_an_end_is_visible_within_a_second_of_its_commit(
         for number in range(8):
             await database.execute(END, f"t{number}")
             committed = time.monotonic()
-            async with asyncio.timeout(20):
-                while not (page := await evidence.since(cursor)).outcomes:
-                    await asyncio.sleep(0.01)
+            page = await eventually(lambda cursor=cursor: evidence.since(cursor), lambda found: found.outcomes)
             cursor = page.cursor
             if number:  # the first waits for the election
                 waits.append(time.monotonic() - committed)

@@ -19,7 +19,7 @@ from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.histogram import bucket_of
 from gateway.migration.parity.parity import Parity
-from gateway.migration.plans.checking import Written
+from gateway.migration.plans.checking import PlanChecker, Written
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.plans import Plans
@@ -84,7 +84,8 @@ class PlanWorld:
     store: Callable[[Database], FlagStore] = lambda database: TableStore(database, KEY)
 
     def __post_init__(self) -> None:
-        self.plans = Plans(self.database, self.sandbox, now=self.clock)
+        self.checker = PlanChecker(self.sandbox)
+        self.plans = Plans(self.database, self.checker, now=self.clock)
         self.stages = self._door(self.database)
 
     async def clock(self) -> datetime:
@@ -104,7 +105,9 @@ class PlanWorld:
         mover = Mover(fenced, self._door(fenced), Detour(fenced), routing.flags.document)
         gates = Gates(fenced, Parity(fenced, routing.router, days=30), self.drain)
         trouble = Trouble(fenced, routing.flags.document)
-        self.runner = Runner(fenced, mover, trouble, gates, now=self.clock, monotonic=lambda: self.idle)
+        self.runner = Runner(
+            fenced, mover, trouble, gates, PlanChecker(self.sandbox), now=self.clock, monotonic=lambda: self.idle
+        )
         self.guardrails = Evaluator(
             fenced,
             Counting(Evidence(fenced), monotonic=lambda: self.idle),

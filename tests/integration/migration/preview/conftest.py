@@ -11,6 +11,7 @@ import pytest_asyncio
 from backends.port import RetryPolicy
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.migration.flags.store import TableStore
+from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.plans import Plans
 from gateway.migration.preview.compiled import Compiled
 from gateway.migration.preview.preview import Previews
@@ -90,7 +91,7 @@ async def world(database: Database, database_url: str, plan_sandbox: Sandbox) ->
     for tenant, plan in (("acme", "free"), ("initech", "free"), ("umbrella", "free"), ("globex", "vip")):
         await database.execute("INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'u', $2)", tenant, plan)
     stages = Stages(database, TableStore(database, KEY), KEY, "test", configured=frozenset({"redis", "temporal"}))
-    plans = Plans(database, plan_sandbox)
+    plans = Plans(database, PlanChecker(plan_sandbox))
     starts = StartBuilder(lambda tenant, tier, task_type: f"{tier}-{task_type}", RetryPolicy())
     check = StartCheck(
         None, starts, LiveWorkers(database), weight_of=lambda tenant: 1.0, name_workflow=lambda tenant, task_type: None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from gateway.migration.parity.evidence import Counts, Evidence
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
 from legacy_system import LEGACY, LegacyWorkerProcess, read_effects
-from workers.testing.waiting import eventually
+from workers.testing.waiting import eventually, until
 
 GROUPS, TASKS = 6, 60
 
@@ -86,9 +85,7 @@ async def test_beside_a_legacy_worker_nothing_runs_twice(world, legacy, effects)
     tasks = await world.send(home, TASKS)
     await world.until_count(TASKS, "state = 'queued' AND backend = 'redis'")
     await legacy.start()
-    async with asyncio.timeout(PATIENCE):
-        while len(read_effects(effects)) < GROUPS:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(read_effects(effects)) >= GROUPS, within=PATIENCE)
     await world.flag.set(Stage.RAMPDOWN, home.tenant_id)
     await world.until_count(TASKS, "state = 'completed'")
     starts = Counter(line["task"] for line in read_effects(effects) if line["event"] == "start")
@@ -106,9 +103,11 @@ async def test_what_a_legacy_worker_ran_is_the_baseline(world, legacy):
     await world.until_count(TASKS, "state = 'completed'")
     await world.until_count(GROUPS, "state = 'failed'")
     hour, all_ = timedelta(hours=1), TASKS + GROUPS
-    async with asyncio.timeout(PATIENCE):
-        while await world.database.fetchval("SELECT count(*) FROM taskgate.outcome WHERE failed IS NOT NULL") < all_:
-            await asyncio.sleep(0.1)
+    await eventually(
+        lambda: world.database.fetchval("SELECT count(*) FROM taskgate.outcome WHERE failed IS NOT NULL"),
+        lambda found: found >= all_,
+        within=PATIENCE,
+    )
     now = datetime.now(UTC)
     slices = await Evidence(world.database).slices(home.tenant_id, now - hour, now + hour)
     assert baselines_of(slices, now)["noop"].failed == Rate(all_, GROUPS)
@@ -121,9 +120,7 @@ async def test_what_a_legacy_worker_holds_ends_there(world, legacy, effects):
     held = await world.send(home, GROUPS, "sleep:1.5")
     await world.until_count(GROUPS, "state = 'queued' AND backend = 'redis'")
     await legacy.start()
-    async with asyncio.timeout(PATIENCE):
-        while len(read_effects(effects)) < GROUPS:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(read_effects(effects)) >= GROUPS, within=PATIENCE)
     behind = await world.send(home, GROUPS)
     await world.flag.set(Stage.RAMPDOWN, home.tenant_id)
     await world.until_count(2 * GROUPS, "state = 'completed'")
@@ -179,6 +176,8 @@ async def test_temporal_full_of_waiting_tasks_they_go_back(world, queue):
     await world.until_count(12, "state = 'queued' AND backend = 'redis'")
     assert sum([await queue.llen(key) for key in await queue.keys("queue:group:*")]) == 12
     assert await world.count("epoch = 3") == len(tasks)
-    async with asyncio.timeout(PATIENCE):
-        while await world.database.fetchval("SELECT count(*) FROM taskgate.engine_duty"):
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: world.database.fetchval("SELECT count(*) FROM taskgate.engine_duty"),
+        lambda found: not found,
+        within=PATIENCE,
+    )

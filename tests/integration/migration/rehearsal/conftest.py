@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,6 +26,7 @@ from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 PATH = "/gateway/v1/migration/rehearsal"
 
@@ -47,21 +47,20 @@ class Rehearsing(World):
 
     async def known(self) -> None:
         """Return once the gateway knows the types of each worker."""
-        async with asyncio.timeout(PATIENCE):
-            while await self.database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'") < len(
-                self._workers
-            ):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: self.database.fetchval("SELECT count(*) FROM taskgate.process WHERE kind = 'worker'"),
+            lambda found: found >= len(self._workers),
+            within=PATIENCE,
+        )
         await self.gateway.queues.learn()
 
     async def looked_at(self, home: Household, tasks: int) -> dict[str, Any]:
         """The summary once so many were looked at."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                one = await self.summary(home)
-                if one["ready"] + one["not_ready"] + one["unknown"] >= tasks:
-                    return one
-                await asyncio.sleep(0.05)
+        return await eventually(
+            lambda: self.summary(home),
+            lambda one: one["ready"] + one["not_ready"] + one["unknown"] >= tasks,
+            within=PATIENCE,
+        )
 
 
 NewWorld = Callable[..., Awaitable[Rehearsing]]

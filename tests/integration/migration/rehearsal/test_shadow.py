@@ -8,6 +8,7 @@ from typing import Any
 from contracts import rehearsing
 from contracts.world import PATIENCE
 from gateway.routing.stages import Stage
+from workers.testing.waiting import eventually
 
 HANDLERS = "contracts.probes,contracts.rehearsing"
 ALL = {"rehearsal_probe_percent": 100.0, "rehearsal_probes_per_second": 100.0, "handlers": HANDLERS}
@@ -15,12 +16,10 @@ ALL = {"rehearsal_probe_percent": 100.0, "rehearsal_probes_per_second": 100.0, "
 
 async def probed(world: Any, home: Any, good: int) -> dict[str, Any]:
     """The summary once so many probes were good."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            one = await world.summary(home)
-            if one["probes"]["good"] >= good:
-                return dict(one)
-            await asyncio.sleep(0.05)
+    found = await eventually(
+        lambda: world.summary(home), lambda found: found["probes"]["good"] >= good, within=PATIENCE
+    )
+    return dict(found)
 
 
 async def test_from_submit_to_comparison(new_world):
@@ -52,9 +51,7 @@ async def test_workers_die_in_mid_probe_and_the_tenant_does_not_notice(new_world
     assert (await world.ended(task))["status"] == "COMPLETED"
     assert await asyncio.to_thread(rehearsing.BEGAN.wait, PATIENCE)
     worker.stopping.set()
-    async with asyncio.timeout(PATIENCE):
-        while not (one := await world.summary(home))["probes"]["unanswered"]:
-            await asyncio.sleep(0.05)
+    one = await eventually(lambda: world.summary(home), lambda found: found["probes"]["unanswered"], within=PATIENCE)
     assert [why["code"] for why in one["probes"]["reasons"]] == ["worker_stopped"]
     assert one["verdict"] == "ready"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from gateway.access.placement import Tier
 from gateway.dags.errors import MOST_FAULTS
 from gateway.errors import InvalidRequest
 from gateway.migration.plans.checking import PlanChecker, Read, Written
+from gateway.migration.plans.document import MOST_WAVES
 from gateway.migration.plans.errors import PlanInvalid
 from gateway.migration.plans.validation import World
 from gateway.sandbox.checks import CHECK_MEGABYTES
@@ -26,6 +28,11 @@ HEAD = b"name: spring\nwhy: the move\n"
 FINE = HEAD + b"waves: [{tenants: [acme]}]"
 ROW = b"[" * 30 + b"]" * 30 + b","
 NESTED = b"[" + ROW * (250_000 // len(ROW)) + b"0]"
+
+#: As many tenants as there is room for.
+LARGE = (HEAD + b"waves:\n").decode() + "".join(
+    f"- {{tenants: [{','.join(f't{1250 * wave + n}' for n in range(1_250))}]}}\n" for wave in range(MOST_WAVES)
+)
 
 WORST = {
     "nested lists": HEAD + b"waves: " + NESTED,
@@ -60,6 +67,20 @@ async def test_it_is_refused_and_holds_nobody(checker: PlanChecker, name: str) -
         with pytest.raises(PlanInvalid) as invalid:
             await checking
         assert 0 < len(invalid.value.faults) <= MOST_FAULTS
+        return held
+
+    assert await least(hold, LONGEST_HOLD, tries=5) < LONGEST_HOLD
+
+
+async def test_a_large_stored_plan_holds_nobody_and_is_read_once(checker: PlanChecker) -> None:
+    """On the loop it would take most of a second."""
+
+    async def hold() -> float:
+        text = f"{LARGE}# {secrets.token_hex(4)}\n"  # one that is not remembered
+        reading = asyncio.ensure_future(checker.stored(text))
+        held = await largest_hold(reading)
+        assert len((await reading).waves) == MOST_WAVES
+        assert await checker.stored(text) is await reading
         return held
 
     assert await least(hold, LONGEST_HOLD, tries=5) < LONGEST_HOLD

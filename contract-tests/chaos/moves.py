@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from checker import Request
 from clients import Clients
 from gateway.routing.stages import Stage
 from plans import Planner
+from workers.testing.waiting import eventually, until
 from world import TENANTS, World
 
 _STAGES, _DRAIN = "/gateway/v1/migration/stages", "/gateway/v1/migration/drain"
@@ -32,6 +34,8 @@ PATIENCE, PAUSE_SECONDS = 120.0, 0.2
 QUEUED, CROWD, CROWD_MS = 5, 24, 800
 #: Longest wait until they are there, until the first of them has moved, and until Redis may go (seconds).
 QUEUED_SECONDS, MOVE_SECONDS, LEAVE_SECONDS = 10.0, 15.0, 20.0
+#: How often that is said again before the end.
+SAID_AGAIN = 4
 
 
 class Moves:
@@ -136,9 +140,10 @@ class Moves:
         """With tasks beside which probes go to Temporal; returns when one has, unless faults keep it from that."""
         await self.set_stage(tenant, Stage.SHADOW)
         await self._clients.crowd(tenant, self._world.projects[tenant][0], REHEARSED, 10)
-        deadline = time.monotonic() + PROBE_SECONDS
-        while not (await self._world.rows.rehearsed())[1] and time.monotonic() < deadline:
-            await asyncio.sleep(PAUSE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await eventually(
+                self._world.rows.rehearsed, lambda counts: counts[1], within=PROBE_SECONDS, pause=PAUSE_SECONDS
+            )
 
     async def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
@@ -179,19 +184,20 @@ class Moves:
 
     async def _ramp_down(self, tenant: str) -> None:
         await self.fill_redis(tenant)
-        before, deadline = self._world.count_moved(), time.monotonic() + MOVE_SECONDS
+        before = self._world.count_moved()
         await self.set_stage(tenant, Stage.RAMPDOWN)
-        while self._world.count_moved() == before and time.monotonic() < deadline:
-            await asyncio.sleep(PAUSE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await until(lambda: self._world.count_moved() > before, within=MOVE_SECONDS, pause=PAUSE_SECONDS)
 
     async def everybody_leaves(self) -> None:
         """All at `complete`, until Redis may be switched off, or faults keep it from that for too long."""
         for tenant in (*TENANTS, None):
             await self.set_stage(tenant, Stage.COMPLETE)
-        before, deadline = len(self.safe), time.monotonic() + LEAVE_SECONDS
-        while len(self.safe) == before and time.monotonic() < deadline:
-            await asyncio.sleep(PAUSE_SECONDS)
-        await asyncio.sleep(1)  # what is false is seen to be
+        before = len(self.safe)
+        with contextlib.suppress(TimeoutError):
+            await until(lambda: len(self.safe) > before, within=LEAVE_SECONDS, pause=PAUSE_SECONDS)
+            # Meanwhile a task that still ran on Redis would show that it is false.
+            await until(lambda: len(self.safe) > before + SAID_AGAIN, within=LEAVE_SECONDS, pause=PAUSE_SECONDS)
 
     async def watch_drain_forever(self) -> None:
         while True:

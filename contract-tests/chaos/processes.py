@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploy.local import taskgate
 from gateway.recovery.host_process import is_alive
+from workers.testing.waiting import until
 
 LOOK_SECONDS = 0.02
 #: By then the processes under one that was killed have died, too.
@@ -117,9 +118,7 @@ class Service:
         if self.is_alive:
             self._require().send_signal(signal.SIGKILL)
             await self._require().wait()
-            async with asyncio.timeout(END_SECONDS):
-                while any(is_alive(child) for child in self._below):
-                    await asyncio.sleep(LOOK_SECONDS)
+            await until(lambda: not any(is_alive(child) for child in self._below), within=END_SECONDS)
 
     def below(self) -> set[int]:
         """The processes under it."""

@@ -31,6 +31,7 @@ from processes import Program, Service
 from rows import Rows
 from served import ServedTime, some_gateway_answers
 from workers.testing.refusing_server import RefusingServer
+from workers.testing.waiting import until
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 #: On Redis the tasks of one project run one after the other.
@@ -125,9 +126,8 @@ class World:
     async def start_held_back(self) -> None:
         """The workers that leave the legacy ones a head start, once those have had it."""
         held = [worker for worker in self.workers if self._is_held_back(worker)]
-        async with asyncio.timeout(60):
-            while held and self.effects.read_text().count('"by": "legacy"') < HEAD_START:
-                await asyncio.sleep(0.1)
+        if held:
+            await until(lambda: self.effects.read_text().count('"by": "legacy"') >= HEAD_START, within=60)
         await asyncio.gather(*(worker.start() for worker in held))
 
     async def _add_projects(self) -> None:

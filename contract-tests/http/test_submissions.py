@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, World
+from workers.testing.waiting import eventually
 
 
 async def test_a_task_that_has_not_started_by_its_deadline(world: World, home: Household) -> None:
@@ -69,11 +69,9 @@ async def operate(world: World, home: Household, **body: Any) -> dict[str, Any]:
     client = world.client(home.owner)
     answer = await client.post("/gateway/v1/operations", json=body)
     assert answer.status_code == 202, answer.text
-    async with asyncio.timeout(PATIENCE):
-        while (operation := answer.json())["state"] == "running":
-            await asyncio.sleep(0.02)
-            answer = await client.get(f"/gateway/v1/operations/{operation['operation_id']}")
-    return dict(operation)
+    url = f"/gateway/v1/operations/{answer.json()['operation_id']}"
+    ended = await eventually(lambda: client.get(url), lambda one: one.json()["state"] != "running", within=PATIENCE)
+    return dict(ended.json())
 
 
 async def test_queued_tasks_that_are_cancelled_together_never_run(world: World, home: Household) -> None:
@@ -111,6 +109,4 @@ async def test_the_priority_of_queued_tasks(world: World, home: Household) -> No
 
 async def queued(world: World, task_id: str) -> None:
     """Return when the engine has the task."""
-    async with asyncio.timeout(PATIENCE):
-        while (await world.dispatch(task_id))["state"] != "queued":
-            await asyncio.sleep(0.02)
+    await eventually(lambda: world.dispatch(task_id), lambda found: found["state"] == "queued", within=PATIENCE)

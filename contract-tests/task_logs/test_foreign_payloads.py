@@ -17,6 +17,7 @@ from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import PATIENCE, World
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 
 class Wire:
@@ -32,15 +33,11 @@ class Wire:
 
     async def dead(self, group: str, count: int = 1) -> list[str]:
         """Why payloads of this group are dead letters, once there are so many."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                rows = await self._database.fetch(
-                    "SELECT error FROM taskgate.dead_letter WHERE kind = 'payload' AND group_id = $1 ORDER BY died_at",
-                    group,
-                )
-                if len(rows) >= count:
-                    return [row["error"] for row in rows]
-                await asyncio.sleep(0.05)
+        query = "SELECT error FROM taskgate.dead_letter WHERE kind = 'payload' AND group_id = $1 ORDER BY died_at"
+        rows = await eventually(
+            lambda: self._database.fetch(query, group), lambda rows: len(rows) >= count, within=PATIENCE
+        )
+        return [row["error"] for row in rows]
 
 
 @pytest_asyncio.fixture

@@ -19,6 +19,7 @@ from contracts.people import Household
 from contracts.probes import BOARD
 from contracts.world import FLIPS, PATIENCE, TRUTH, World
 from gateway.routing.stages import Stage
+from workers.testing.waiting import eventually
 
 
 @pytest_asyncio.fixture
@@ -41,8 +42,7 @@ async def move(world: World, home: Household) -> None:
 
 async def stopped_at(world: World, task_id: str) -> datetime:
     """When the gateway gave it up, once it has."""
-    while (row := await world.dispatch(task_id))["state"] != "stopped":
-        await asyncio.sleep(0.02)
+    row = await eventually(lambda: world.dispatch(task_id), lambda row: row["state"] == "stopped", within=PATIENCE)
     moment: datetime = row["finished_at"]
     return moment
 
@@ -94,11 +94,15 @@ async def test_a_redis_that_came_back_empty(world: World, home: Household, queue
 
 async def queued_again(world: World, before: dict[str, datetime]) -> list[datetime]:
     """When an engine had each of them anew, once one has: the one of the stage at this moment."""
-    while True:
-        rows = [await world.dispatch(task_id) for task_id in before]
-        if all(row["queued_at"] is not None and row["queued_at"] > before[row["task_id"]] for row in rows):
-            return [row["queued_at"] for row in rows]
-        await asyncio.sleep(0.02)
+
+    async def read() -> list[datetime | None]:
+        return [(await world.dispatch(task_id))["queued_at"] for task_id in before]
+
+    def are_new(found: list[datetime | None]) -> bool:
+        return all(at is not None and at > since for at, since in zip(found, before.values(), strict=True))
+
+    found = await eventually(read, are_new, within=PATIENCE)
+    return [at for at in found if at is not None]
 
 
 async def test_a_row_deleted_by_hand(world: World, home: Household) -> None:

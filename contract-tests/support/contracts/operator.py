@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import uuid
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from temporalio.api.workflowservice.v1 import (
     TerminateActivityExecutionRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+
+from workers.testing.waiting import eventually
 
 WHY = "by an operator"
 
@@ -82,8 +83,7 @@ class Operator:
 
     async def offered(self, task_id: str, times: int) -> None:
         """Return when a standalone activity was handed to a worker so many times."""
-        while (await self._describe(task_id)).info.attempt < times:
-            await asyncio.sleep(0.05)
+        await eventually(lambda: self._describe(task_id), lambda status: status.info.attempt >= times, within=60)
 
     async def closed_at(self, task_id: str, *, workflow: bool) -> datetime:
         """When Temporal itself ended it."""

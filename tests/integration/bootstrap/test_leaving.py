@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
 from typing import Any
@@ -13,15 +12,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.ports import free_port
+from workers.testing.waiting import eventually
 
 LEAVE, DRAIN = 2.0, 3.0
 READY = "/gateway/v1/ready"
 
 
 async def eventually_leaving(http: httpx.AsyncClient) -> httpx.Response:
-    async with asyncio.timeout(LEAVE):
-        while (answer := await http.get(READY)).status_code != 503:
-            await asyncio.sleep(0.02)
+    answer = await eventually(lambda: http.get(READY), lambda found: found.status_code == 503, within=LEAVE)
     return answer
 
 

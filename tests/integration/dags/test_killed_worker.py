@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from contracts.dag_world import Dags, DagWorld, nodes
+from workers.testing.waiting import until
 
 SUPPORT = Path(__file__).resolve().parents[3] / "contract-tests" / "support"
 
@@ -41,9 +42,8 @@ async def another_worker(world: DagWorld, ready: Path) -> asyncio.subprocess.Pro
     }
     command = (sys.executable, "-m", "workers.main", "--backend", "temporal", "--slots", "3")
     process = await asyncio.create_subprocess_exec(*command, env=environment)
-    while not ready.exists():  # noqa: ASYNC240 - no event says so
-        assert process.returncode is None, "the worker ended"
-        await asyncio.sleep(0.02)
+    await until(lambda: ready.exists() or process.returncode is not None, within=60)
+    assert process.returncode is None, "the worker ended"
     return process
 
 

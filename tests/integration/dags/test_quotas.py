@@ -10,6 +10,7 @@ from typing import Any
 from contracts.dag_probes import GATES, RAN
 from contracts.dag_world import Dags, nodes
 from contracts.world import PATIENCE
+from workers.testing.waiting import eventually
 
 FAN = """
 nodes:
@@ -22,13 +23,12 @@ outputs: {{all: "${{ nodes.last.result.value }}"}}
 async def tasks_until(dags: Dags, run_id: str, count: int, **wanted: Any) -> list[Any]:
     """The nodes' tasks, once so many of them say this."""
     query = "SELECT * FROM taskgate.dispatch WHERE dag_run_id = $1 AND task_id <> $1 ORDER BY created_at"
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            rows = await dags.world.database.fetch(query, run_id)
-            found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-            if len(found) == count:
-                return found
-            await asyncio.sleep(0.02)
+
+    async def read() -> list[Any]:
+        rows = await dags.world.database.fetch(query, run_id)
+        return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+    return await eventually(read, lambda found: len(found) == count, within=PATIENCE)
 
 
 async def change(dags: Dags, method: str, path: str, body: Any = None) -> Any:

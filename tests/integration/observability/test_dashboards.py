@@ -20,6 +20,7 @@ from deploy.local.pytest_stack import StackFactory
 from deploy.local.stack import EmbeddedStack
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE
 from gateway.routing.stages import Stage
+from workers.testing.waiting import eventually
 
 #: Building Prometheus takes minutes, once.
 pytestmark = pytest.mark.timeout(1500)
@@ -112,13 +113,13 @@ async def test_every_panel_and_every_rule_returns_data(world: World, prometheus:
     compared = {series: series for rule in ALERTS for series in SERIES.findall(rule["expr"])}
     wanted: dict[str, Any] = PANELS | records | compared
     load = asyncio.create_task(run_tasks(world))
+
+    async def without_data() -> dict[str, Any]:
+        assert not load.done(), load.exception()
+        return await empty(prometheus, wanted)
+
     try:
-        async with asyncio.timeout(PATIENCE * 3):
-            while left := await empty(prometheus, wanted):
-                assert not load.done(), load.exception()
-                await asyncio.sleep(1)
-    except TimeoutError:
-        raise AssertionError(f"no data: {left}") from None
+        await eventually(without_data, lambda left: not left, within=PATIENCE * 3, pause=1)
     finally:
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)

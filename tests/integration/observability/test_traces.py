@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
@@ -28,6 +27,7 @@ from gateway.observability.logs import JsonFormatter
 from gateway.rpc.server import GrpcServer
 from gateway.running import NOISY
 from gateway.settings import Settings
+from workers.testing.waiting import eventually
 
 #: Building Jaeger takes minutes, once.
 pytestmark = pytest.mark.timeout(1500)
@@ -91,12 +91,11 @@ async def world(
 
 async def spans_of(jaeger: JaegerPart, trace_id: str, *names: str) -> dict[str, dict[str, Any]]:
     """The spans with these names, once all are there."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            found = {span["operationName"]: span for span in await jaeger.trace(trace_id)}
-            if found.keys() >= set(names):
-                return found
-            await asyncio.sleep(0.1)
+
+    async def read() -> dict[str, dict[str, Any]]:
+        return {span["operationName"]: span for span in await jaeger.trace(trace_id)}
+
+    return await eventually(read, lambda found: found.keys() >= set(names), within=PATIENCE, pause=0.1)
 
 
 def parent(span: dict[str, Any]) -> str | None:
@@ -246,15 +245,15 @@ async def test_nodes_belong_to_the_trace_of_their_run(world: TracedWorld, jaeger
         answer = await client.post("/gateway/v1/dag-runs", json=body, headers=context)
         assert answer.status_code == 202, answer.text
         assert (await world.ended(answer.json()["run_id"]))["status"] == "COMPLETED"
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            spans = await jaeger.trace(trace_id)
-            by_name: dict[str, list[dict[str, Any]]] = {}
-            for span in spans:
-                by_name.setdefault(span["operationName"], []).append(span)
-            if len(by_name.get("settle completed", [])) == 2:
-                break
-            await asyncio.sleep(0.1)
+    spans = await eventually(
+        lambda: jaeger.trace(trace_id),
+        lambda spans: [span["operationName"] for span in spans].count("settle completed") == 2,
+        within=PATIENCE,
+        pause=0.1,
+    )
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for span in spans:
+        by_name.setdefault(span["operationName"], []).append(span)
     run = by_name["create taskgate.dag"][0]["spanID"]
     nodes = by_name[f"create {TYPE}"]
     assert [parent(span) for span in nodes] == [run, run]

@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from contracts.locks import until_it_waits
 from gateway.recovery.reconciler import SQL
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.foreign import ForeignTasks
-from workers.testing.waiting import eventually
 
 CLAIMED = (
     "UPDATE taskgate.dispatch SET state = 'running', attempt = attempt + 1, worker_id = 'w1' WHERE task_id = $1",
@@ -60,11 +60,6 @@ RACES = {
 }
 
 
-async def until_it_waits(database: Database, pid: int) -> None:
-    waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
-    await eventually(lambda: database.fetchval(waits, pid))
-
-
 @pytest.mark.parametrize("name", RACES)
 async def test_what_was_committed_meanwhile_counts(
     database: Database, database_url: str, new_task: Any, new_worker: Any, name: str
@@ -79,7 +74,7 @@ async def test_what_was_committed_meanwhile_counts(
         for change in race.committed:
             await transition.execute(change, task)
         merged = asyncio.create_task(reconciling.fetch(race.sql, *race.arguments))
-        await until_it_waits(database, reconciling.get_server_pid())
+        await until_it_waits(database, reconciling.get_server_pid(), merged)
     async with asyncio.timeout(10):
         assert await merged == []
     await reconciling.close()

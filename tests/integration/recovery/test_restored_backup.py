@@ -21,6 +21,7 @@ from deploy.local.postgres import locate
 from gateway.cli.main import app
 from gateway.routing.stages import Stage
 from gateway.storage.preflight import DatabaseUnfit, check_database
+from workers.testing.waiting import eventually
 
 Invoke = Callable[..., Awaitable[Any]]
 
@@ -114,9 +115,7 @@ async def restored(
 
 
 async def recovered(restored: Restored) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE):
-        while (await restored.json_of("--dry-run"))["living"]:
-            await asyncio.sleep(0.2)
+    await eventually(lambda: restored.json_of("--dry-run"), lambda found: not found["living"], within=PATIENCE)
     report: dict[str, Any] = await restored.json_of("--yes", "--by", "ada", "--why", "disk lost")
     return report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from contracts.world import PATIENCE, Servers, World
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
+from workers.testing.waiting import eventually, until
 
 STAGES = tuple(Stage)
 
@@ -32,20 +32,19 @@ def flag(stage: Stage, version: int) -> dict[str, Any]:
 
 
 async def rehearsed(world: World, tenant_id: str, *, probed: bool) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            (one,) = await world.gateway.rehearsals.summaries(tenant_id, 24)
-            if one.probes.good if probed else one.ready:
-                return
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: world.gateway.rehearsals.summaries(tenant_id, 24),
+        lambda found: found[0].probes.good if probed else found[0].ready,
+        within=PATIENCE,
+    )
 
 
 async def submit_at(world: World, launchdarkly: Any, stage: Stage, version: int, home: Any) -> str:
     """A task of the household that ends at this stage; its id."""
     await launchdarkly.patch(flag(stage, version))
-    async with asyncio.timeout(PATIENCE):
-        while world.gateway.router.route(RouteQuery(home.tenant_id, "contract_probe")).stage is not stage:
-            await asyncio.sleep(0.02)
+    await until(
+        lambda: world.gateway.router.route(RouteQuery(home.tenant_id, "contract_probe")).stage is stage, within=PATIENCE
+    )
     task = await world.submit(home)
     assert (await world.ended(task))["status"] == "COMPLETED"
     if stage in (Stage.DUALWRITE, Stage.SHADOW):

@@ -77,11 +77,10 @@ async def loaded(
         yield gateway, load
         load.ended = True
         await running
-        async with asyncio.timeout(20):
-            while await database.fetchval(
-                "SELECT count(*) FROM taskgate.dispatch WHERE state IN ('waiting', 'starting')"
-            ):
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state IN ('waiting', 'starting')"),
+            lambda found: not found,
+        )
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
+from workers.testing.waiting import eventually
 
 
 async def test_it_fires_at_its_times(world: Any) -> None:
@@ -205,8 +206,6 @@ async def test_the_clock_wakes_for_the_next_time(world: Any) -> None:
     try:
         await world.create({"every_seconds": 1})
         world.gateway.clock.wake()
-        async with asyncio.timeout(10):
-            while not await world.tasks():
-                await asyncio.sleep(0.01)
+        await eventually(world.tasks)
     finally:
         running.cancel()

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.storage.database import Database
 from gateway.storage.schema.seed import seed
+from workers.testing.waiting import eventually
 
 
 @pytest.mark.parametrize("point", ["after_firing_noted", "before_firing_commit"])
@@ -28,9 +29,8 @@ async def test_a_killed_gateways_firing_happens_once(
             await process.wait()
     assert process.returncode == -9
     assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 0
-    async with serving(database_url, redis_server), asyncio.timeout(10):
-        while await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'") < 1:
-            await asyncio.sleep(0.02)
+    async with serving(database_url, redis_server):
+        await eventually(lambda: database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'"))
     firings = await database.fetch("SELECT outcome, task_id FROM taskgate.firing")
     tasks = await database.fetch("SELECT task_id FROM taskgate.dispatch")
     assert [tuple(row) for row in firings] == [("fired", tasks[0]["task_id"])]

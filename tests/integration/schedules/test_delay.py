@@ -15,6 +15,7 @@ from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.submission.new_task import NewTask
 from gateway.tasks.lifecycle.run_time import set_run_time
+from workers.testing.waiting import eventually
 
 
 @pytest.fixture
@@ -40,13 +41,10 @@ async def submit(world: Any, seconds: float) -> str:
 
 
 async def started_on(world: Any, task_id: str) -> str:
-    async with asyncio.timeout(10):
-        while True:
-            row = await world.database.fetchrow("SELECT * FROM taskgate.dispatch WHERE task_id = $1", task_id)
-            if row["state"] == "queued":
-                assert row["queued_at"] >= (row["not_before"] or row["created_at"])
-                return str(row["backend"])
-            await asyncio.sleep(0.01)
+    query = "SELECT * FROM taskgate.dispatch WHERE task_id = $1"
+    row = await eventually(lambda: world.database.fetchrow(query, task_id), lambda row: row["state"] == "queued")
+    assert row["queued_at"] >= (row["not_before"] or row["created_at"])
+    return str(row["backend"])
 
 
 @pytest.mark.parametrize(("first", "then"), [(Stage.OFF, Stage.LIVE), (Stage.LIVE, Stage.OFF)])

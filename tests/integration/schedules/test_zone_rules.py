@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.schedules.retiming import retime_all
+from workers.testing.waiting import eventually
 
 ZONE = "Test/Moving"
 
@@ -120,10 +121,9 @@ async def test_the_clock_begins_with_it(world: Any, move: Move) -> None:
     move(2)
     running = asyncio.create_task(world.gateway.clock.run())
     try:
-        async with asyncio.timeout(10):
-            while await world.database.fetchval("SELECT fire_at FROM taskgate.schedule") != datetime(
-                2026, 1, 1, 7, tzinfo=UTC
-            ):
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: world.database.fetchval("SELECT fire_at FROM taskgate.schedule"),
+            lambda found: found == datetime(2026, 1, 1, 7, tzinfo=UTC),
+        )
     finally:
         running.cancel()

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from contracts.locks import until_it_waits
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dead_letters.filter import SQL as DEAD_LETTERS
 from gateway.dispatch.open_starts import SQL as DISPATCH
@@ -135,15 +136,6 @@ async def write(db: Database, case: Case) -> None:
 async def insert(db: Database, table: str, values: dict[str, Any]) -> None:
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     await db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
-
-
-async def until_it_waits(database: Database, pid: int, change: asyncio.Task[Any]) -> None:
-    """For the lock of a row."""
-    waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
-    async with asyncio.timeout(10):
-        while not await database.fetchval(waits, pid):
-            assert not change.done(), await change
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", CASES)

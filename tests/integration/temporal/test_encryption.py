@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from contracts.world import PATIENCE, Servers, World
 from deploy.local.pytest_stack import Stacks
 from deploy.local.temporal_config import MAIN_DATABASE, VISIBILITY_DATABASE
 from gateway.settings import Settings
+from workers.testing.waiting import until
 
 _COLUMNS = """
 SELECT table_name, column_name FROM information_schema.columns
@@ -135,9 +135,7 @@ async def test_a_task_waits_for_a_key_that_its_worker_does_not_have(
     home, keys = await world.people.household(), world.gateway_keys.read_text()
     world.worker_keys.write_text(key_line("other"))
     task_id = await world.submit(home)
-    async with asyncio.timeout(PATIENCE):
-        while "'k1', which this process does not have" not in caplog.text:
-            await asyncio.sleep(0.05)
+    await until(lambda: "'k1', which this process does not have" in caplog.text, within=PATIENCE)
     await world.queued(task_id)
     assert BOARD.runs[task_id] == 0
     world.worker_keys.write_text(keys)

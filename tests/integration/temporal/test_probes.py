@@ -26,6 +26,7 @@ from workers.temporal.pool import FEWEST_POLLERS, TemporalWorkerPool
 from workers.temporal.probe import ProbeActivity
 from workers.testing.scripted import ScriptedRunner
 from workers.testing.temporal_bench import TemporalBench
+from workers.testing.waiting import eventually, until
 
 WAIT = timedelta(seconds=20)
 HANDLERS: dict[str, Any] = {handler.task_type: handler for handler in rehearsing.HANDLERS}
@@ -67,9 +68,9 @@ def ask(temporal: TemporalBench) -> Ask:
 
     async def ask(start: WorkflowStart, *, wait: timedelta = WAIT, by_reference: bool = False) -> ProbeAnswer:
         await engine.rehearsal.send_probe(start, wait=wait, by_reference=by_reference)
-        async with asyncio.timeout(60):
-            while (answer := await engine.rehearsal.probe_answer(start.ref.task_id)) is None:
-                await asyncio.sleep(0.02)
+        answer = await eventually(
+            lambda: engine.rehearsal.probe_answer(start.ref.task_id), lambda found: found is not None, within=60
+        )
         return answer
 
     return ask
@@ -142,12 +143,14 @@ async def test_what_blocks_does_not_keep_tasks_from_running(temporal, pool, data
     await engine.start_workflow(task)
     async with asyncio.timeout(20):
         (await runner.next()).finish(Completed())
-    while (answer := await engine.rehearsal.probe_answer(first.ref.task_id)) is None:
-        await asyncio.sleep(0.02)
+    answer = await eventually(
+        lambda: engine.rehearsal.probe_answer(first.ref.task_id), lambda found: found is not None, within=60
+    )
     assert answer.outcome == "blocked"
     await engine.rehearsal.send_probe(second, wait=WAIT, by_reference=False)
-    while (answer := await engine.rehearsal.probe_answer(second.ref.task_id)) is None:
-        await asyncio.sleep(0.02)
+    answer = await eventually(
+        lambda: engine.rehearsal.probe_answer(second.ref.task_id), lambda found: found is not None, within=60
+    )
     assert (answer.outcome, answer.detail) == ("blocked", "an earlier rehearse() of this worker has not returned")
 
 
@@ -207,10 +210,8 @@ async def test_all_slots_are_taken(temporal, ask, database, monkeypatch):
     monkeypatch.setattr(probe_module, "SLOT_SECONDS", 0.2)
     runner = ScriptedRunner()
     pool = await temporal.serve(runner, task_types=["old"], slots=1, probes=probes(database))
-    async with asyncio.timeout(20):
-        # One brings the task, the other one the probe; no poll begins while the task runs.
-        while pool._slots._polls < FEWEST_POLLERS or pool.usage.fresh:
-            await asyncio.sleep(0.01)
+    # One brings the task, the other one the probe; no poll begins while the task runs.
+    await until(lambda: pool._slots._polls >= FEWEST_POLLERS and not pool.usage.fresh)
     await temporal.engine().start_workflow(temporal.start("old"))
     async with asyncio.timeout(20):
         running = await runner.next()

@@ -16,6 +16,7 @@ from gateway.simulation.workload import Arrival
 from workers.outcome import Assignment, Completed, Outcome
 from workers.testing.starts import new_start
 from workers.testing.temporal_bench import TemporalBench
+from workers.testing.waiting import until
 
 SLOTS, SECONDS = 5, 0.1
 CROWD, SMALL = 150, 15
@@ -53,10 +54,8 @@ async def test_waits_are_those_of_a_real_run(temporal: TemporalBench) -> None:
     for first in range(0, len(starts), 25):
         await asyncio.gather(*(engine.start_workflow(start) for start in starts[first : first + 25]))
     await temporal.serve(runner, task_types=[kind], slots=SLOTS, tenants=(), shared=True)
-    async with asyncio.timeout(60):
-        # The worker also serves queues that all tests share: what others left there may come, too.
-        while not ours <= runner.started.keys():
-            await asyncio.sleep(0.05)
+    # The worker also serves queues that all tests share: what others left there may come, too.
+    await until(lambda: ours <= runner.started.keys(), within=60)
     began = min(runner.started[task_id] for task_id in ours)
     waits: dict[str, list[float]] = defaultdict(list)
     for tenant, start in zip(tenants, starts, strict=True):

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from gateway.recovery.lease import LOCK_CLASS, Lease, ProcessIdentity
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 StartLease = Callable[..., "asyncio.Future[Lease]"]
 
@@ -77,9 +78,7 @@ async def test_what_was_declared_lost_comes_back_under_a_new_name_once_nothing_r
     assert lease.process_id != before
     assert await alive(database) == set(), "its handlers may still run"
     lease.cleared()
-    async with asyncio.timeout(20):
-        while await alive(database) != {lease.process_id}:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: alive(database), lambda found: found == {lease.process_id})
 
 
 async def test_a_lease_that_is_given_back_is_over(database: Database, database_url: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from workers.testing.waiting import until
+
 PROGRAM = Path(sys.executable).with_name("taskgate")
 PLUGIN = """
 class Probe:
@@ -57,10 +59,8 @@ async def worker(folder: Path, environment: dict[str, str], *, path: bool, handl
 async def test_a_worker_starts_with_its_own_packages(folder: Path, environment: dict[str, str], path: bool) -> None:
     process = await worker(folder, environment, path=path, handlers="plug_tasks")
     try:
-        async with asyncio.timeout(30):
-            while not (folder / "ready").exists():
-                assert process.returncode is None
-                await asyncio.sleep(0.05)
+        await until(lambda: (folder / "ready").exists() or process.returncode is not None, within=30)
+        assert process.returncode is None
     finally:
         process.terminate()
         _, log = await process.communicate()

@@ -21,6 +21,7 @@ from deploy.local.pytest_stack import StackFactory
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.tasks.queries.task_row import Status
 from workers.testing.proxy import FaultyProxy
+from workers.testing.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(
@@ -121,9 +122,7 @@ async def worker_there(fleet: Any, other_host: OtherHost, tmp_path: Path) -> Asy
         env=environment,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    async with asyncio.timeout(60):
-        while not ready.exists():
-            await asyncio.sleep(0.02)
+    await until(ready.exists, within=60)
     yield process
     process.kill()
     await process.wait()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.conftest import PROGRAM
 from tests.unit.deploy.test_containers import serving
+from workers.testing.waiting import until
 
 #: Modules by the names that code imports.
 MODULES = {
@@ -74,9 +75,7 @@ async def test_a_worker_starts(
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(60):
-            while not ready.exists() and process.returncode is None:
-                await asyncio.sleep(0.05)
+        await until(lambda: ready.exists() or process.returncode is not None, within=60)
         assert process.returncode is None, (await ended(process))[1]
         process.send_signal(signal.SIGTERM)
         assert (await ended(process))[0] == 0

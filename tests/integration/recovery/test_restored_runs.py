@@ -37,6 +37,11 @@ async def listed(database: RestoredDatabase) -> dict[str, Any]:
     return {row["task_id"]: row for row in await database.json_of("list")}
 
 
+def is_held(rows: dict[str, Any], task_id: str) -> bool:
+    """Its run has come to it, and a person may start it."""
+    return task_id in rows and rows[task_id]["is_known"] and rows[task_id]["can_start"]
+
+
 async def test_runs_that_went_on_in_the_gap(servers_without_redis: Servers, tmp_path: Path) -> None:
     servers = servers_without_redis
     for gate in ("over-b", "going-b", "going-d", "gap-b"):
@@ -96,10 +101,7 @@ async def test_runs_that_went_on_in_the_gap(servers_without_redis: Servers, tmp_
             # Each node of the gap asks for itself, when the run comes to it; what a person starts runs once more.
             await database.json_of("start", going, "--yes")
             for node, name in ((b, "b"), (c, "c"), (d, "d")):
-                found = await eventually(
-                    lambda: listed(database), lambda rows, node=node: node in rows, within=PATIENCE
-                )
-                assert (found[node]["is_known"], found[node]["can_start"]) == (True, True)
+                await eventually(lambda: listed(database), lambda rows, node=node: is_held(rows, node), within=PATIENCE)
                 assert f"going-{name}" not in ran[8:]
                 await database.json_of("start", node, "--yes")
             assert (await dags.ended(going))["result"] == {"sum": 4}

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up cluster down status demo test bench chaos lint types console console-types proto venv lock sbom audit clean
+.PHONY: help up cluster down status demo test bench matrix chaos lint types console console-types proto venv lock sbom audit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -31,6 +31,9 @@ test: venv ## Lint, types, unit, integration and contract tests
 
 bench: venv ## Measure; ONLY=dispatch,submit picks parts
 	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
+
+matrix: venv ## A part of the tests on each supported PostgreSQL, Redis and Temporal; ROWS=redis-7 picks one
+	@ROWS=$(ROWS) $(BIN)/python -m deploy.local.matrix
 
 chaos: venv ## Faults in a seeded history: TASKS=500 FLIPS=20 FAULTS=10 SEED=7 [MUTATE=fence] [GUARDED=1] [TEMPORAL_SERVERS=3] [LEGACY=1]
 	@GUARDED=$(GUARDED) TASKS=$(TASKS) FLIPS=$(FLIPS) FAULTS=$(FAULTS) SEED=$(SEED) MUTATE=$(MUTATE) TEMPORAL_SERVERS=$(TEMPORAL_SERVERS) LEGACY=$(LEGACY) MINUTES=$(MINUTES) \

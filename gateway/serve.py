@@ -14,6 +14,7 @@ from gateway.app import create_app
 from gateway.bootstrap import build_gateway
 from gateway.gateway import Gateway
 from gateway.http.connections import BoundedProtocol, cut_slow_clients, most_connections
+from gateway.recovery.mark import check_mark
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
 from gateway.storage.preflight import check_database
@@ -117,6 +118,7 @@ async def serve(settings: Settings) -> None:
     # Streams are ended by `Server.shutdown`, each after a whole event, not cut.
     AppStatus.enable_automatic_graceful_drain = False
     await check_database(settings.database_url)
+    await check_mark(settings)
     gateway = build_gateway(settings)
     server = Server(http_config(gateway), gateway)
     spare_the_collector()

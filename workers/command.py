@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.fleet.pools import BACKEND_OF_POOL
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 Backend = Annotated[str | None, typer.Option(help="Backend whose tasks to run: redis or temporal (all of its queues)")]
 Pool = Annotated[
@@ -36,7 +39,6 @@ def worker(
     """
     # Here, because every `taskgate` command imports this module.
     from gateway.settings import read_settings
-    from gateway.storage.preflight import check_database
     from workers.slots import slots_of
 
     settings = read_settings()
@@ -49,7 +51,7 @@ def worker(
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
-    asyncio.run(check_database(settings.database_url))
+    asyncio.run(_check(settings))
     # -P: the current folder must not hide our packages; plug-ins are still found there.
     own = [sys.executable, "-P", "-m", "workers.main", "--backend", backend]
     own += ["--pool", pool] if pool else []
@@ -65,6 +67,15 @@ def worker(
     ]
     # Replaces this process, which has loaded far more than a supervisor needs.
     os.execv(sys.executable, [*supervisor, "--", *own])
+
+
+async def _check(settings: Settings) -> None:
+    """Raises `DatabaseUnfit`."""
+    from gateway.recovery.mark import check_mark
+    from gateway.storage.preflight import check_database
+
+    await check_database(settings.database_url)
+    await check_mark(settings)
 
 
 def _backend(backend: str | None, pool: str | None) -> str:

@@ -208,6 +208,11 @@ class RedisQueueEngine:
 
     # Beside the port ----------------------------------------------------------------------------------------
 
+    async def remember_mark(self, database_id: str, number: int) -> int:
+        """Keep the highest number of this database; returns the one that was kept before (0: none)."""
+        with _reading():
+            return int(await self._link.run(scripts.MARK, database_id, number))
+
     async def list_workers(self) -> frozenset[str]:
         """The gateway's own workers that may hold payloads, dead ones included."""
         with _reading():

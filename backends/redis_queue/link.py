@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -73,6 +73,14 @@ class _Closed(AnswerLost):
     """The connection to Redis was closed before the answer came."""
 
 
+class _Secured(SSLConnection):
+    """Reads its certificates each time that it connects: the driver reads them once, and keeps connections for good."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
+
+
 class Link:
     """A small pool of connections; none is opened before the first command.
 
@@ -90,7 +98,7 @@ class Link:
         self._taken: dict[AbstractConnection, BlockingConnectionPool] = {}
 
     def _open_pool(self) -> BlockingConnectionPool:
-        return BlockingConnectionPool.from_url(
+        pool = BlockingConnectionPool.from_url(
             self._url,
             max_connections=self._size,
             timeout=self._timeout,
@@ -104,6 +112,9 @@ class Link:
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
+        if pool.connection_class is SSLConnection:
+            pool.connection_class = _Secured
+        return pool
 
     async def connection(self) -> AbstractConnection:
         """A connection that answers, to be given back with `release`. Raises `EngineUnavailable`."""

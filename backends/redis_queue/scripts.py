@@ -23,6 +23,7 @@ _KEYS = {
     "collected": wire.COLLECTED,
     "dead_large": wire.DEAD_LARGE,
     "incarnation": wire.INCARNATION,
+    "mark": wire.MARK,
     "wake": wire.WAKE,
     "order": wire.ORDER,
     "arrivals": wire.ARRIVALS,
@@ -66,6 +67,7 @@ WITHDRAW = _load("withdraw", "fair_turns")
 ENDED = _load("ended")
 NOT_ENDED = _load("not_ended")
 INCARNATION = _load("incarnation")
+MARK = _load("mark")
 RECEIVE = _load("receive", "fair_turns")
 FINISH = _load("finish", "fair_turns")
 SET_ASIDE = _load("set_aside")

@@ -20,7 +20,7 @@ from temporalio.service import GrpcCompression, KeepAliveConfig, RetryConfig, RP
 
 from backends.errors import EngineError, EngineUnavailable, WorkflowNotFound
 from backends.temporal import names
-from backends.temporal.errors import Purpose, is_namespace_missing, lost, timed_out, translate, was_cut
+from backends.temporal.errors import Purpose, is_namespace_missing, lost, not_connected, timed_out, translate, was_cut
 from backends.temporal.runtime import sdk_runtime
 from backends.temporal.security import Security
 
@@ -69,7 +69,7 @@ async def connect(
     except TimeoutError:
         raise EngineUnavailable(f"Temporal at {address} did not answer within {timeout:g} s") from None
     except (RuntimeError, RPCError) as error:
-        raise EngineUnavailable(f"Temporal at {address} cannot be reached: {error}") from error
+        raise not_connected(address, error) from error
 
 
 @dataclass(slots=True)

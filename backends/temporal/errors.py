@@ -18,6 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain, WorkflowNotFound
 
 _NEVER_SENT = ("tcp connect error", "dns error")
+_REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
+_KEY = "Has TASKGATE_TEMPORAL_API_KEY run out, and may it use this namespace (docs/connections.md)?"
 _CUT = (RPCStatusCode.UNKNOWN, RPCStatusCode.CANCELLED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.INTERNAL)
 _TOO_LARGE = ("larger than max", "exceeds size limit", "exceeds length limit")
 
@@ -88,6 +90,14 @@ def never_sent(error: RPCError) -> bool:
     return error.status is RPCStatusCode.UNAVAILABLE and error.message.startswith(_NEVER_SENT)
 
 
+def not_connected(address: str, error: Exception) -> EngineUnavailable:
+    """The error for a first call that failed: the client puts its answer into a text."""
+    text = str(error)
+    if "code: PermissionDenied" in text or "code: Unauthenticated" in text:
+        return EngineUnavailable(f"Temporal at {address} refuses the connection. {_KEY}")
+    return EngineUnavailable(f"Temporal at {address} cannot be reached: {text}")
+
+
 def translate(error: RPCError, purpose: Purpose) -> EngineError:
     """The port's error for one gRPC error."""
     text = f"Temporal: {error.message}"
@@ -95,6 +105,8 @@ def translate(error: RPCError, purpose: Purpose) -> EngineError:
         return NamespaceMissing(f"{text} Create it with `temporal operator namespace create` (docs/install.md).")
     if never_sent(error):
         return EngineUnavailable(text)
+    if error.status in _REFUSED:
+        text = f"{text} {_KEY}"
     if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message:
         return AttributesUnknown(text)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED and any(part in error.message for part in _TOO_LARGE):

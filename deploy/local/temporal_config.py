@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,8 @@ PLUGIN = "postgres12"
 # Fixed for the life of a cluster's data. Enough for three nodes to share, few enough to cost little when idle.
 HISTORY_SHARDS = 4
 LOOPBACK = "127.0.0.1"
+#: `false`: a server without standalone activities (`make matrix`).
+STANDALONE = "TASKGATE_LOCAL_STANDALONE"
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
         # `system.forceSearchAttributesCacheRefreshOnRead`: each start with search attributes would then read the
         # database six times more, under one lock.)
         "system.namespaceCacheRefreshInterval": "1s",
+        "activity.enableStandalone": os.environ.get(STANDALONE) != "false",
     }
     return {key: [{"value": value}] for key, value in values.items()}
 

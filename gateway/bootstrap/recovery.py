@@ -28,6 +28,7 @@ from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck
 from gateway.recovery.fenced_database import FencedDatabase
 from gateway.recovery.leader import Chore, Leader
+from gateway.recovery.mark import ADVANCE_SECONDS, Mark
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.recovery.reaper import Reaper
 from gateway.recovery.reconciler import Reconciler
@@ -108,6 +109,8 @@ def build_leader(
             Chore(f"keeping tasks of {name} fresh", check.keep_fresh, FRESH_SECONDS),
             Chore(f"checking the memory of {name}", check.check_memory, pause),
         ]
+    if dependencies.redis is not None:
+        chores.append(Chore("advancing the mark", Mark(database, dependencies.redis).tick, ADVANCE_SECONDS))
     watch = ForeignWatch(database, dependencies.redis, seconds=settings.past_gateway_seconds)
     chores.append(Chore("looking past the gateway", watch.tick, min(settings.past_gateway_seconds, 1.0)))
     rampdown = Rampdown(

@@ -198,6 +198,8 @@ class DagSteps:
                 await db.fetch(SQL.reopen, run.run_id, *(list(column) for column in zip(*batch.again, strict=True)))
 
         async def after(db: type_Connection) -> None:
+            if run.was_restored:
+                await db.execute(SQL.hold_of_gap, [task.task_id for task in batch.tasks])
             if batch.timeouts:
                 await db.execute(SQL.set_timeouts, list(batch.timeouts), list(batch.timeouts.values()))
 

@@ -14,11 +14,13 @@ FOR UPDATE OF d
 SELECT r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS params, r.priority, r.depth, r.created_at,
        d.group_id, d.user_id, d.stage, d.entry_id, d.trace::text AS trace, n.plan, COALESCE(w.weight, 1) AS weight,
        EXISTS (SELECT 1 FROM taskgate.pause)
-       OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL) AS held_back
+       OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL)
+       OR rt.task_id IS NOT NULL AS held_back, rt.task_id IS NOT NULL AS was_restored
 FROM taskgate.dispatch d
 JOIN taskgate.dag_run r ON r.run_id = d.task_id
 LEFT JOIN tenants n ON n.id = r.tenant_id
 LEFT JOIN taskgate.tenant w ON w.tenant_id = r.tenant_id
+LEFT JOIN taskgate.recovered_task rt ON rt.task_id = d.task_id
 WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 
 -- name: task_of_run
@@ -105,6 +107,20 @@ WITH held AS (
     ON CONFLICT (run_id, path) DO NOTHING
 )
 SELECT CASE WHEN $16 THEN pg_notify($17, '') END FROM held
+
+-- name: hold_of_gap
+-- Nodes that a restored run has just opened, and that an engine had in the gap: they may have run, so that a person decides.
+WITH gap AS (
+    UPDATE taskgate.recovered_task r
+    SET is_known = true, verdict = 'undecided', state = d.state, held = d.held, decision = NULL, decided_at = NULL, decided_by = NULL,
+        group_id = d.group_id, task_type = d.task_type
+    FROM taskgate.dispatch d
+    WHERE d.task_id = ANY ($1::text[]) AND r.task_id = d.task_id AND NOT r.is_known
+    RETURNING r.task_id
+)
+UPDATE taskgate.dispatch d
+SET held = 'recovery', epoch = GREATEST(d.epoch, (SELECT max(epoch_floor) FROM taskgate.recovery))
+FROM gap WHERE d.task_id = gap.task_id
 
 -- name: set_timeouts
 UPDATE taskgate.dispatch d SET timeout_seconds = t.seconds

@@ -20,6 +20,8 @@ from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden, Una
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
 from gateway.http.route import client_of, gateway_of, operation_id
+from gateway.recovery.mark import BEHIND
+from gateway.recovery.mark import SQL as MARK_SQL
 from gateway.routing.stranded import left_on_redis, lines, stranded
 from gateway.storage.database import IS_WRITABLE, Database
 
@@ -106,6 +108,7 @@ async def get_readiness(request: Request) -> Response:
     )
     problems = gateway.router.problems()
     if database["status"] == "ok":
+        problems += await _behind(gateway)
         problems += await _waiting(gateway, in_full=await _is_administrator(request))
     if database["status"] != "ok":
         status = "unavailable"
@@ -150,6 +153,16 @@ async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
     found = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
     found += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
     return [f"{line} (an administrator's key says which)" for line in found]
+
+
+async def _behind(gateway: Gateway) -> list[str]:
+    """A leader found that a backup was restored, and not recovered."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            row = await gateway.database.fetchrow(MARK_SQL.read)
+    except (TimeoutError, DatabaseUnavailable, asyncpg.UndefinedTableError):
+        return []
+    return [BEHIND] if row is not None and row["is_behind"] else []
 
 
 async def _check_writable(database: Database) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
@@ -54,6 +54,8 @@ BUILD_ID = "taskgate"
 NEVER = timedelta(days=3650)
 #: Longest wait for the ends of polls that were cut off.
 LEAVE_SECONDS = 2.0
+#: Longest wait for what the SDK still has to tell Temporal. While Temporal is away it would ask without an end.
+LAST_WORDS_SECONDS = 5.0
 #: Heartbeats go out when the activity says so; the SDK would hold them back for 80 % of their timeout.
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
@@ -201,10 +203,17 @@ class TemporalWorkerPool:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._slots.polls_ended()
         await self._activity.leave(self._drain)
-        for server in (*self._serving.values(), *self._departed):
-            await server.wait()
+        await self._end([*self._serving.values(), *self._departed])
         self._client = None
         await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _end(self, servers: Sequence[QueueServer]) -> None:
+        """Return when none of them serves any more."""
+        _, left = await asyncio.wait([asyncio.create_task(s.wait()) for s in servers], timeout=LAST_WORDS_SECONDS)
+        if left:
+            log.warning("Temporal does not answer: %d queues are left without telling it", len(left))
+            for server in servers:
+                server.abandon()
 
     async def _connected(self) -> Client:
         """The client of this process; waits until there is one."""

@@ -47,6 +47,10 @@ class QueueServer:
         """Whether the queue was left, and none of its tasks runs any more."""
         return self._task.done()
 
+    def abandon(self) -> None:
+        """Wait for Temporal no longer."""
+        self._task.cancel()
+
     async def wait(self) -> None:
         """Return when done."""
         await asyncio.wait([self._task])
@@ -83,6 +87,8 @@ class QueueServer:
             self._worker = None
             connecting.cancel()
             leaving.cancel()
+            if running is not None:
+                running.cancel()
 
     async def _note_polling(self, worker: Worker, running: asyncio.Task[None]) -> None:
         while not worker.is_running and not running.done():

@@ -29,6 +29,8 @@ class TemporalBench:
     tenant: str
     cleanup: AsyncExitStack
     proxies: list[FaultyProxy] = field(default_factory=list)
+    runs: dict[TemporalWorkerPool, asyncio.Task[None]] = field(default_factory=dict)
+    """Of each pool, until it has left."""
 
     def engine(self, address: str | None = None, namespace: str | None = None, **options: Any) -> TemporalEngine:
         engine = TemporalEngine(address or self.address, namespace or self.namespace, **options)
@@ -64,10 +66,10 @@ class TemporalBench:
             probes=probes,
         )
         pool.set_tenants([self.tenant] if tenants is None else tenants)
-        run = asyncio.create_task(pool.run())
+        run = self.runs[pool] = asyncio.create_task(pool.run())
 
         async def end() -> None:
-            # Of a test that failed half-way: the SDK does not end while it cannot report.
+            # Of a test that failed half-way: it takes seconds while nothing can be reported.
             for proxy in self.proxies:
                 await proxy.restore()
             pool.stop(drain=timedelta())

@@ -20,12 +20,15 @@ from datetime import datetime
 import asyncpg
 
 from backends.errors import TaskgateError
+from backends.port import WorkflowState
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.inventory import Found
 from backends.temporal.engine import TemporalEngine
 from gateway.audit.acts import Act, record
 from gateway.recovery.lease import LOCK_CLASS
+from gateway.recovery.mark import SQL as MARK_SQL
+from gateway.recovery.mark import Mark
 from gateway.recovery.restored.evidence import SQL, Evidence, Witnesses
 from gateway.recovery.restored.verdicts import Start, Unfinished, Verdict, judge
 from gateway.routing.stages import REDIS, TEMPORAL
@@ -235,7 +238,7 @@ class Restoration:
             )
 
     async def _list_unknown(self, report: Report, starts: Mapping[str, list[Start]], judged: set[str]) -> None:
-        """Tasks of the gap that are not over and whose payloads are in no list."""
+        """Tasks of the gap whose payloads are in no list; those that are over are counted, and kept out for good."""
         candidates = {task_id: found for task_id, found in starts.items() if task_id not in judged}
         rows = []
         for first in range(0, len(candidates), PAGE):
@@ -247,9 +250,13 @@ class Restoration:
                 last = max(candidates[task_id], key=lambda start: start.epoch)
                 if last.state is not None and last.state.is_terminal:
                     report.ended_unknown += 1
-                    continue
-                where = "its payload is in none of redis's lists" if last.backend == REDIS else "temporal has it"
-                rows.append((task_id, last.backend, last.epoch, where))
+                    is_done = last.state is WorkflowState.COMPLETED
+                    verdict, where = (Verdict.COMPLETED, "completed") if is_done else (Verdict.FAILED, "ended")
+                    where = f"{last.backend} {where} it in the gap"
+                else:
+                    verdict = Verdict.UNDECIDED
+                    where = "its payload is in none of redis's lists" if last.backend == REDIS else "temporal has it"
+                rows.append((task_id, last.backend, last.epoch, verdict.value, where))
             open_there = [s for task_id in page if task_id not in known for s in candidates[task_id]]
             await self._owe_cancels(
                 [s for s in open_there if s.backend == TEMPORAL and s.state is not None and not s.state.is_terminal]
@@ -259,13 +266,18 @@ class Restoration:
             await self._db.execute(SQL.keep_without_payload, report.recovery_id, *columns)
 
     async def _finish(self, report: Report, by: str, why: str | None) -> None:
+        remembered = await Mark(self._db, self._redis).remembered() if self._redis is not None else 0
         async with self._db.transaction() as db:
+            # Runs lie in runs: each pass takes one level.
+            while await db.fetch(SQL.keep_results, report.recovery_id):
+                pass
             await db.execute(SQL.apply, report.recovery_id)
             rows = await db.fetch(SQL.verdicts, report.recovery_id)
             found = {row["verdict"]: row["tasks"] for row in rows}
             report.verdicts = {verdict.value: found.get(verdict.value, 0) for verdict in Verdict}
             report.unknown = await db.fetchval(SQL.count_unknown, report.recovery_id)
             await db.execute(SQL.finish, report.recovery_id)
+            await db.execute(MARK_SQL.catch_up, remembered)
             detail = {**report.verdicts, "unknown": report.unknown, "ended_unknown": report.ended_unknown}
             subject = f"recovery:{report.recovery_id}"
             await record(db, Act("recovery.finish", subject, by, why, detail=detail, source="command"))

@@ -92,10 +92,11 @@ WHERE NOT EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = g.task_id)
 ON CONFLICT (task_id) DO UPDATE SET payload = COALESCE(r.payload, excluded.payload)
 
 -- name: keep_without_payload
--- Starts that an engine knows of tasks that this database does not know, and whose payloads are gone with it.
-INSERT INTO taskgate.recovered_task (task_id, recovery_id, is_known, backend, epoch, found)
-SELECT g.task_id, $1, false, g.backend, g.epoch, g.found
-FROM unnest($2::text[], $3::text[], $4::int[], $5::text[]) AS g (task_id, backend, epoch, found)
+-- Starts that an engine knows of tasks that this database does not know, and whose payloads are gone with it. Those that are over
+-- are kept, too: copies of them are refused, and a DAG run that goes on does not open them as if they had never run.
+INSERT INTO taskgate.recovered_task (task_id, recovery_id, is_known, backend, epoch, verdict, found)
+SELECT g.task_id, $1, false, g.backend, g.epoch, g.verdict, g.found
+FROM unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::text[]) AS g (task_id, backend, epoch, verdict, found)
 WHERE NOT EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = g.task_id)
 ON CONFLICT DO NOTHING
 
@@ -117,6 +118,14 @@ ORDER BY r.task_id LIMIT $3
 UPDATE taskgate.recovered_task r SET verdict = g.verdict, found = g.found
 FROM unnest($1::text[], $2::text[], $3::text[]) AS g (task_id, verdict, found)
 WHERE r.task_id = g.task_id
+
+-- name: keep_results
+-- A node that ended in the gap, of a run that goes on only if a person says so: later nodes read its result, which is lost.
+UPDATE taskgate.recovered_task r SET verdict = 'undecided', found = r.found || ' in the gap, and its result is lost'
+FROM taskgate.dag_node n JOIN taskgate.recovered_task run ON run.task_id = n.run_id
+WHERE r.recovery_id = $1 AND run.recovery_id = $1 AND n.task_id = r.task_id AND r.is_known AND r.verdict = 'completed'
+  AND run.verdict = 'undecided'
+RETURNING r.task_id
 
 -- name: apply
 -- What engines said: ended tasks end, those that no engine gave to a worker wait like others. The rest stays held.
@@ -195,4 +204,4 @@ VALUES ($1, $2, $3, now(), taskgate.legacy_tenant($4, $2), taskgate.payload_memb
         taskgate.payload_member($4, 'user_id'), 'waiting', now(), (SELECT max(epoch_floor) FROM taskgate.recovery), $5)
 
 -- name: count_unknown
-SELECT count(*) FROM taskgate.recovered_task WHERE recovery_id = $1 AND NOT is_known AND decision IS NULL
+SELECT count(*) FROM taskgate.recovered_task WHERE recovery_id = $1 AND NOT is_known AND verdict = 'undecided' AND decision IS NULL

@@ -58,7 +58,8 @@ def judge(task: Unfinished, starts: Sequence[Start], *, forgetful: str | None = 
     if done := next((start for start in later if start.state is WorkflowState.COMPLETED), None):
         return Finding(Verdict.COMPLETED, f"{done.backend} completed it")
     if task.is_of_run:
-        return Finding(Verdict.UNDECIDED, "part of a DAG run, which may have gone on")
+        unsure = f"; what it ran may be forgotten: {forgetful}" if forgetful is not None else ""
+        return Finding(Verdict.UNDECIDED, f"part of a DAG run, which may have gone on{unsure}")
     last = later[-1] if later else None
     if last is None:
         if forgetful is not None:

@@ -2,66 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
-from typer.testing import CliRunner
 
 from contracts.probes import BOARD
-from contracts.world import PATIENCE, Servers, World
-from deploy.local.postgres import locate
-from gateway.cli.main import app
+from contracts.restoring import RestoredDatabase, back_up, restored_database, stop_workers
+from contracts.world import Servers, World
 from gateway.routing.stages import Stage
 from gateway.storage.preflight import DatabaseUnfit, check_database
-from workers.testing.waiting import eventually
-
-Invoke = Callable[..., Awaitable[Any]]
-
-
-async def run_program(name: str, *words: str) -> None:
-    program = await asyncio.create_subprocess_exec(
-        locate().directory / name, *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await program.communicate()
-    assert program.returncode == 0, said.decode()
-
-
-async def crash(world: World) -> None:
-    """Its workers take nothing more, and end what they run."""
-    for worker in world._workers:
-        worker.stopping.set()
-    ends = [task for task in world._tasks if task.get_name().startswith("worker")]
-    BOARD.release_all()
-    await asyncio.gather(*ends)
 
 
 @dataclass
-class Restored:
-    """Tasks by what became of them, the servers with the restored database, and its command."""
+class Restored(RestoredDatabase):
+    """Tasks by what became of them."""
 
     tasks: dict[str, str]
-    servers: Servers
     projects: dict[str, Any]
-    invoke: Invoke
-
-    async def json_of(self, *words: str) -> Any:
-        result = await self.invoke("recover", *words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
 
 
 @pytest.fixture
-async def restored(
-    queue: Any, own_servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Restored]:
+async def restored(queue: Any, own_servers: Servers, tmp_path: Path) -> AsyncIterator[Restored]:
     """Tasks ran and waited on both engines when the backup was taken; the system went on, and died; it is restored."""
     world = World("flipped", own_servers, tmp_path)
     tasks: dict[str, str] = {}
@@ -77,54 +42,26 @@ async def restored(
         tasks["redis waiting"] = await world.submit(red)
         await world.queued(tasks["redis waiting"])
         tasks["delayed"] = await world.submit(red, delay_seconds=3600)
-        await run_program("pg_dump", "-Fc", "-f", str(tmp_path / "backup"), own_servers.database_url)
+        await back_up(own_servers, tmp_path / "backup")
 
         tasks["gap done"] = await world.submit(red, project_id=other)
         await world.ended(tasks["gap done"])
-        await crash(world)
+        await stop_workers(world)
         tasks["redis gap"] = await world.submit(red, project_id=other)
         tasks["temporal gap"] = await world.submit(blue)
         await world.queued(tasks["redis gap"])
         await world.queued(tasks["temporal gap"])
     assert [BOARD.runs[tasks[name]] for name in ("redis running", "temporal running", "gap done")] == [1, 1, 1]
 
-    server = own_servers.database_url.rpartition("/")[0]
-    name = f"restored_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(own_servers.database_url)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    url = f"{server}/{name}"
-    await run_program("pg_restore", "-d", url, str(tmp_path / "backup"))
-    servers = replace(own_servers, database_url=url)
-    environment = {
-        "TASKGATE_DATABASE_URL": url,
-        "TASKGATE_REDIS_URL": servers.redis_url or "",
-        "TASKGATE_TEMPORAL_ADDRESS": servers.temporal_address or "",
-        "TASKGATE_TEMPORAL_NAMESPACE": servers.temporal_namespace,
-        # The database remembers leases that were renewed seconds ago; a restore takes longer than that elsewhere.
-        "TASKGATE_LEASE_SECONDS": "2",
-    }
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
-
-    async def invoke(*words: str) -> Any:
-        return await asyncio.to_thread(CliRunner().invoke, app, [*words])
-
-    yield Restored(tasks, servers, {"red": red, "other": other}, invoke)
-    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await admin.close()
-
-
-async def recovered(restored: Restored) -> dict[str, Any]:
-    await eventually(lambda: restored.json_of("--dry-run"), lambda found: not found["living"], within=PATIENCE)
-    report: dict[str, Any] = await restored.json_of("--yes", "--by", "ada", "--why", "disk lost")
-    return report
+    async with restored_database(own_servers, tmp_path / "backup") as database:
+        yield Restored(database.servers, tasks, {"red": red, "other": other})
 
 
 async def test_nothing_of_the_gap_starts_unasked_and_nothing_runs_twice(
     restored: Restored, tmp_path: Path, queue: Any
 ) -> None:
     tasks = restored.tasks
-    report = await recovered(restored)
+    report = await restored.recover()
     assert report["verdicts"] == {"completed": 2, "failed": 0, "continues": 1, "undecided": 1}
     assert await queue.keys("queue:group:*") == []
 
@@ -179,11 +116,11 @@ async def test_a_recovery_that_dies_is_gone_on_with(restored: Restored, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Inventory, "_forget_holders", die)
         with pytest.raises(AssertionError):
-            await recovered(restored)
+            await restored.recover()
     with pytest.raises(DatabaseUnfit, match="run `taskgate recover` again"):
         await check_database(restored.servers.database_url)
     before = await restored.json_of("--dry-run")
-    report = await recovered(restored)
+    report = await restored.recover()
     assert report["epoch_floor"] == before["epoch_floor"]
     assert report["verdicts"] == {"completed": 2, "failed": 0, "continues": 1, "undecided": 1}
     listed = {row["task_id"]: row["can_start"] for row in await restored.json_of("list")}

@@ -125,6 +125,20 @@ async def test_a_server_that_goes_away_is_waited_for(temporal: TemporalBench) ->
     assert await engine.get_workflow_result(before.ref) == {"n": 1}
 
 
+async def test_a_pool_leaves_while_temporal_is_away(temporal: TemporalBench) -> None:
+    """The SDK asks again and again, until it is told that its polls have ended."""
+    wire = await temporal.proxy()
+    engine, start, runner = temporal.engine(), temporal.start(), ScriptedRunner()
+    pool = await temporal.serve(runner, address=f"{wire.host}:{wire.port}")
+    await engine.start_workflow(start)
+    running = await runner.next()
+    await wire.refuse()
+    running.finish(Completed())
+    pool.stop(drain=timedelta())
+    async with asyncio.timeout(30):
+        await temporal.runs[pool]
+
+
 async def test_a_pool_lets_its_tasks_end(temporal: TemporalBench) -> None:
     engine, start, runner = temporal.engine(), temporal.start(), ScriptedRunner()
     await engine.start_workflow(start)

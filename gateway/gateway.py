@@ -69,6 +69,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.submission.intake import Intake
+from gateway.tasks.changes.any_task import AnyTaskWatch
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -105,6 +106,7 @@ class Gateway:
     transitions: Transitions
     task_log: TaskLog
     feed: ChangeFeed
+    any_task_watch: AnyTaskWatch
     dispatcher: Dispatcher
     intake: Intake
     duties: EngineDuties
@@ -187,6 +189,7 @@ class Gateway:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
         await self.deliverer.close()
+        self.any_task_watch.end_streams()
         self.run_watch.end_streams()
         self.stage_watch.end_streams()
         self.drain_watch.end_streams()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from gateway.observability.telemetry import build_tracing, resource_of
@@ -12,7 +13,8 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort, no_trace
+from gateway.submission.new_task import NewTask
+from gateway.submission.start_plan import DispatcherPort, StartPlan, no_trace
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
@@ -46,11 +48,17 @@ class Dependencies:
 
     def intake_to(self, dispatcher: DispatcherPort) -> Intake:
         """The intake for tasks that handlers submit."""
+
+        def announce(tasks: Sequence[NewTask], _plans: Sequence[StartPlan]) -> None:
+            for task in tasks:
+                self.notifier.changed(task.task_id)
+
         return Intake(
             self.database,
             dispatcher,
             max_attempts=self._settings.task_attempts,
             idempotency_hours=self._settings.idempotency_hours,
+            on_accepted=announce,
             trace=no_trace if self.tracing is None else self.tracing.create,
         )
 

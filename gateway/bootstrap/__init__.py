@@ -34,6 +34,7 @@ from gateway.sandbox.checks import CHECK_MEGABYTES
 from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.tasks import fault_points
+from gateway.tasks.changes.any_task import AnyTaskWatch
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.queries.task_log import TaskLog
 
@@ -74,6 +75,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         task_log=task_log,
         listener=dependencies.listener,
         feed=ChangeFeed(dependencies.listener, task_log),
+        any_task_watch=AnyTaskWatch(dependencies.listener),
         capabilities=Capabilities(database, dependencies.engines, dependencies.router),
         fleet=Fleet(database, lease_seconds=settings.lease_seconds),
         transitions=dispatching.transitions,
@@ -137,6 +139,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         dependencies.telemetry.metrics.meter,
         streams={
             "task": lambda: gateway.feed.subscriptions,
+            "tasks": lambda: gateway.any_task_watch.subscriptions,
             "dag run": lambda: gateway.run_watch.subscriptions,
             "stages": lambda: gateway.stage_watch.subscriptions,
             "drain": lambda: gateway.drain_watch.subscriptions,

@@ -31,6 +31,8 @@ from contracts.world import PATIENCE, World
 
 EXAMPLES = int(os.environ.get("TASKGATE_TEST_OPENAPI_EXAMPLES", "6"))
 SEED = int(os.environ.get("TASKGATE_TEST_OPENAPI_SEED", "0"))
+#: How long a stream is read that says nothing, as that of a list in which nothing changes.
+STREAMED_SECONDS = 2.0
 
 CHECKS = [
     not_a_server_error,
@@ -148,6 +150,12 @@ class Ids:
         return {name: known[name] if name in known and isinstance(old, str) else old for name, old in values.items()}
 
 
+def is_streamed(case: Case) -> bool:
+    """Whether the operation may answer with events."""
+    answers = case.operation.definition.raw.get("responses", {}).values()
+    return any("text/event-stream" in answer.get("content", {}) for answer in answers)
+
+
 def send(cases: Iterator[Case], url: str, headers: dict[str, str], judge: Callable[[Case, Any], None]) -> list[str]:
     """What is wrong with the answers; on a thread of its own, because schemathesis blocks."""
     wrong = []
@@ -155,7 +163,8 @@ def send(cases: Iterator[Case], url: str, headers: dict[str, str], judge: Callab
         session.trust_env = False  # proxies and .netrc would be looked up for each request
         for case in cases:
             try:
-                response = case.call(base_url=url, session=session, headers=headers, timeout=PATIENCE)
+                limit = (PATIENCE, STREAMED_SECONDS) if is_streamed(case) else PATIENCE
+                response = case.call(base_url=url, session=session, headers=headers, timeout=limit)
                 judge(case, response)
             except (FailureGroup, AssertionError) as failure:
                 reasons = failure.exceptions if isinstance(failure, FailureGroup) else [failure]

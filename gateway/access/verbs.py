@@ -153,9 +153,9 @@ METHODS = {
     name: verb
     for verb, names in {
         Verb.READ: """
-            Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
-            ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
-            GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
+            Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
+            GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
+            ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
             GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity WatchParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """

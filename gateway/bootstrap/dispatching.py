@@ -79,7 +79,7 @@ def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas:
     def on_accepted(tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
         note(tasks, plans)
         for task in tasks:
-            dependencies.notifier.changed(task.task_id)
+            dependencies.arrivals.tell(task.task_id)
 
     return Intake(
         dependencies.database,
@@ -102,7 +102,7 @@ def _dispatcher(dependencies: Dependencies, starts: StartBuilder, gate: Gate) ->
         fallback_seconds=settings.fallback_seconds,
         record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
         wake=wanted.set,
-        changed=dependencies.notifier.changed,
+        ended=dependencies.arrivals.tell,
     )
     planner = Planner(
         starter.lanes,

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final, Self
 
 from gateway.storage.listener import Listener
+from gateway.tasks.changes.arrivals import ARRIVALS_CHANNEL, Arrivals
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
 
 #: Ids that one call of `changes` gives.
@@ -81,8 +82,10 @@ class AnyTaskSubscription:
 class AnyTaskWatch:
     """The subscriptions of this process. Belongs to one event loop."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, arrivals: Arrivals) -> None:
         listener.subscribe(CHANGES_CHANNEL, self._heard, missed=self._missed)
+        listener.subscribe(ARRIVALS_CHANNEL, self._heard)
+        self._arrivals = arrivals
         self._open: set[AnyTaskSubscription] = set()
         self._is_over = False
 
@@ -99,9 +102,12 @@ class AnyTaskWatch:
             subscription.is_closed = True
         else:
             self._open.add(subscription)
+            self._arrivals.follow()
 
     def remove(self, subscription: AnyTaskSubscription) -> None:
-        self._open.discard(subscription)
+        if subscription in self._open:
+            self._open.discard(subscription)
+            self._arrivals.leave()
 
     def end_streams(self) -> None:
         """End every subscription, now and from now on."""
@@ -110,10 +116,12 @@ class AnyTaskWatch:
             subscription.close()
 
     def _heard(self, payload: str) -> None:
-        if self._open:
-            ids = unpack(payload)
-            for subscription in self._open:
-                subscription.deliver(ids)
+        if not self._open:
+            return
+        if not (ids := unpack(payload)):
+            self._missed()
+        for subscription in self._open:
+            subscription.deliver(ids)
 
     def _missed(self) -> None:
         for subscription in self._open:

@@ -124,7 +124,7 @@ async def test_each_holds_nobody(port: int, serve: Any, key: str, admin: dict[st
         requests = [*worst_of(route, method)]
         name = f"{method} {route.path}"
         verb = ENDPOINTS.get(name)
-        whose = root if verb is not None and verb.level is Level.OPERATOR else key
+        whose = root if verb is not None and verb.level is Level.ADMINISTRATOR else key
 
         statuses[name] = set()
 

@@ -15,6 +15,7 @@ from gateway.bootstrap import Gateway, build_gateway
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.tasks.changes.any_task import BATCH, AnyTaskWatch
+from gateway.tasks.changes.arrivals import Arrivals
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL
 
 TASKS = "/gateway/v1/tasks"
@@ -49,13 +50,16 @@ async def following(url: str, headers: dict[str, str], **query: Any) -> AsyncIte
         client.stream("GET", STREAM, params=query, headers=headers) as answer,
     ):
         assert answer.status_code == 200
-        yield events(answer.aiter_lines())
+        told = events(answer.aiter_lines())
+        async with asyncio.timeout(20):
+            assert await anext(told) == ("tasks", {"tasks": [], "others": []})
+        yield told
 
 
 @pytest.fixture
 async def listening(database_url: str, serve_http: Any) -> AsyncIterator[tuple[str, Gateway]]:
     """Address and parts of a gateway behind a port, without engines."""
-    gateway = build_gateway(Settings(database_url=database_url), engines={})
+    gateway = build_gateway(Settings(database_url=database_url, grpc_enabled=False), engines={})
     async with serve_http(gateway) as port:
         await gateway.feed.wait_listening()
         yield f"http://127.0.0.1:{port}", gateway
@@ -91,6 +95,23 @@ async def test_what_is_no_longer_wanted_is_named(listening: tuple[str, Gateway],
         assert (await first_of(events, task_id))["others"] == []
         await client.post(f"/api/v1/tasks/{task_id}/stop", headers=headers)
         assert await first_of(events, task_id) == {"tasks": [], "others": [task_id]}
+
+
+async def test_readers_of_one_task_hear_no_more_than_before(listening: tuple[str, Gateway], key: str) -> None:
+    """What lists alone show changes nothing for them: they are told of changes, and of nothing else."""
+    url, gateway = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client, following(url, headers) as events:
+        task_id = await submit(client, headers)
+        async with gateway.feed.subscribe(task_id) as one:
+            await one.get(timeout=20)
+            await first_of(events, task_id)
+            gateway.arrivals.tell(task_id)
+            await first_of(events, task_id)
+            later = await submit(client, headers)
+            await first_of(events, later)
+            with pytest.raises(TimeoutError):
+                await one.get(timeout=0)
 
 
 async def test_of_named_tasks_those_alone_are_told(listening: tuple[str, Gateway], key: str) -> None:
@@ -143,23 +164,26 @@ async def test_a_listener_that_was_cut_off_says_that_something_was_missed(
 class FakeListener:
     """Passes on what the test says."""
 
-    def subscribe(self, channel: str, heard: Any, *, missed: Any) -> None:
-        assert channel == CHANGES_CHANNEL
-        self.heard, self.missed = heard, missed
+    def __init__(self) -> None:
+        self.heard: dict[str, Any] = {}
+
+    def subscribe(self, channel: str, heard: Any, *, missed: Any = None) -> None:
+        self.heard[channel] = heard
 
 
-async def test_a_flood_is_one_word() -> None:
-    listener = FakeListener()
-    watch = AnyTaskWatch(listener)  # type: ignore[arg-type]
+async def test_a_flood_is_one_word(database: Database) -> None:
+    listener: Any = FakeListener()
+    watch = AnyTaskWatch(listener, Arrivals(database, None))
+    tell = listener.heard[CHANGES_CHANNEL]
     subscription = watch.subscribe().open()
-    listener.heard(",".join(f"t{number}" for number in range(BATCH + 1)))
+    tell(",".join(f"t{number}" for number in range(BATCH + 1)))
     first, second = await subscription.changes(1), await subscription.changes(1)
     assert first is not None
     assert second is not None
     assert (len(first.ids), len(second.ids), first.missed) == (BATCH, 1, False)
     assert await subscription.changes(0.01) is None
     for piece in range(20):
-        listener.heard(",".join(f"{piece}-{number}" for number in range(300)))
+        tell(",".join(f"{piece}-{number}" for number in range(300)))
     flood = await subscription.changes(1)
     assert flood is not None
     assert flood.missed

@@ -34,7 +34,7 @@ class DagDependencies:
             fallback_seconds=0,
             record_flag=None,
             wake=lambda: None,
-            changed=dependencies.notifier.changed,
+            ended=dependencies.arrivals.tell,
         )
         self.steps = DagSteps(
             database,

@@ -155,8 +155,9 @@ METHODS = {
         Verb.READ: """
             Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
             GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
-            ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity WatchParity""",
+            ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
+            GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant
+            ListQuotas ListPauses ExplainTask GetParity WatchParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode

@@ -34,7 +34,8 @@ FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
 class Starter:
     """Carries out start plans. `wake` makes the dispatcher look again. `fallback_seconds` 0: tasks keep their backend.
 
-    `owner_id` names this process in the rows of starts that it has planned. `ended` is told the id of a task once the outcome of its start is written.
+    `owner_id` names this process in the rows of starts that it has planned. `ended` is told the id of a task once the
+    outcome of its start is written.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class MissedTasks(BaseModel):
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`tasks` at once, without any, and when some have changed; `missed` when to read the list anew",
+            "description": "`tasks` at once, without any, and when some change; `missed` when to read the list anew",
             "content": event_stream(tasks=ChangedTasks, missed=MissedTasks),
         },
         **problem_errors(403),

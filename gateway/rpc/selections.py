@@ -1,4 +1,4 @@
-"""`Describe`, `Select`, `WatchSelection`, `SetRunTime`: what the gateway knows of tasks in its care, beside their `task_logs` rows."""
+"""Calls of `TaskService` on what the gateway knows of tasks in its care, beside their `task_logs` rows."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ import { taskTexts } from "./texts";
 import "../../components/Table.css";
 import "./task.css";
 
+type ChangedTasks = components["schemas"]["ChangedTasks"];
 type TaskDispatch = components["schemas"]["TaskDispatch"];
 type TaskLog = components["schemas"]["TaskLogResponse"];
 
@@ -50,7 +51,11 @@ function TaskView({ taskId }: { taskId: string }) {
   const readAgain = useReadAgain(queryKey);
   useStream(
     `gateway/v1/tasks/stream?${queryText({ id: taskId })}`,
-    readAgain,
+    (event) => {
+      // The first event has none: it says that the stream is open.
+      const told = event.data as Partial<ChangedTasks>;
+      if (event.name !== "tasks" || told.tasks?.length || told.others?.length) readAgain();
+    },
     // What is read from now on misses nothing.
     () => {
       setOpen(true);

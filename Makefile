@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up cluster down status demo test bench matrix chaos lint types console console-types proto venv lock sbom audit clean
+.PHONY: help up cluster down status demo test bench matrix chaos lint types console console-types screenshots proto venv lock sbom audit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -50,6 +50,9 @@ console: venv ## Build the console, which the gateway serves under /console
 
 console-types: venv ## Generate the console's types of the API from the gateway's OpenAPI document
 	@$(BIN)/python -m deploy.local.console types
+
+screenshots: venv ## A picture of each page of the console in both themes, in .local/screenshots, by its browser tests
+	@TASKGATE_SCREENSHOTS=.local/screenshots $(BIN)/python -m pytest tests/browser
 
 proto: venv ## Generate the gRPC code from the protos
 	@$(BIN)/python -m gateway.rpc.generate

@@ -37,6 +37,8 @@ PARTS = (
     "stream",
     "batches",
     "task_list",
+    "task_list_stream",
+    "task_payload",
     "submissions",
     "operations",
     "run_at",

@@ -69,6 +69,8 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.submission.intake import Intake
+from gateway.tasks.changes.any_task import AnyTaskWatch
+from gateway.tasks.changes.arrivals import Arrivals
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.notifier import Notifier
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -102,9 +104,11 @@ class Gateway:
     key_ring: KeyRing
     audit_trail: AuditTrail
     notifier: Notifier
+    arrivals: Arrivals
     transitions: Transitions
     task_log: TaskLog
     feed: ChangeFeed
+    any_task_watch: AnyTaskWatch
     dispatcher: Dispatcher
     intake: Intake
     duties: EngineDuties
@@ -163,6 +167,7 @@ class Gateway:
         await self.observer.start()
         await self.overrides.start()
         await self.feed.start()
+        self._spawn("arrivals", self.arrivals.run)
         self._spawn("guardrail events", self.guardrail_watch.run)
         self._spawn("backends", self._say_what_is_away)
         self._spawn("lease", self._hold_lease)
@@ -187,6 +192,7 @@ class Gateway:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
         await self.deliverer.close()
+        self.any_task_watch.end_streams()
         self.run_watch.end_streams()
         self.stage_watch.end_streams()
         self.drain_watch.end_streams()
@@ -198,6 +204,7 @@ class Gateway:
         await self.listener.close()
         with contextlib.suppress(Exception):
             await self.notifier.close()
+            await self.arrivals.close()
         await self.access.close()
         await self.dags.close()
         await self.sandbox.close()

@@ -71,6 +71,7 @@ class Server(uvicorn.Server):
         """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway."""
         # Streams are requests under way: whoever waits for those would wait for ever.
         self._gateway.feed.end_streams()
+        self._gateway.any_task_watch.end_streams()
         self._gateway.run_watch.end_streams()
         self._gateway.stage_watch.end_streams()
         self._gateway.drain_watch.end_streams()

@@ -18,7 +18,6 @@ from gateway.recovery.guard import GuardLine
 from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
@@ -69,13 +68,13 @@ class Worker:
         self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
         self._dependencies = Dependencies(
-            settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}"
+            settings, pool_size=settings.database_pool_size, name=f"taskgate worker {backend}", is_listening=True
         )
         tracing = self._dependencies.tracing
         self._db = self._dependencies.database
         # Stops that were missed while nobody listened are found by a check of the claims.
         self._check_soon = asyncio.Event()
-        self._listener = Listener(self._db)
+        self._listener = self._dependencies.listener
         self._listener.subscribe(STOP_CHANNEL, lambda task_id: self._runner.stop(task_id), missed=self._check_soon.set)
         self._isolated = IsolatedExecution(settings)
         self._rehearsing = Rehearsing(self._isolated)

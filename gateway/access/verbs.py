@@ -69,7 +69,9 @@ _RESOURCES = {
     Verb.READ: """
         GET /api/v1/tasks/  GET /api/v1/tasks/stats  GET /api/v1/tasks/queue-depth  GET /api/v1/tasks/recent
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
-        GET /gateway/v1/tasks  GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
+        GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
+        GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
+        GET /gateway/v1/tasks/{task_id}/payload
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
@@ -151,10 +153,11 @@ METHODS = {
     name: verb
     for verb, names in {
         Verb.READ: """
-            Get List Watch Stats Describe Select QueueDepth StatusBreakdown GetOperation ListOperations GetSchedule
-            ListSchedules ListScheduleTimes ListFirings ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags
-            GetDag ListDagVersions CompareDagVersions GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks
-            GetCallback ListTenants GetTenant ListQuotas ListPauses ExplainTask GetParity WatchParity""",
+            Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
+            GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
+            ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
+            GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant
+            ListQuotas ListPauses ExplainTask GetParity WatchParity""",
         Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode

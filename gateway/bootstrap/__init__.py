@@ -33,6 +33,7 @@ from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
 from gateway.settings import Settings
 from gateway.tasks import fault_points
+from gateway.tasks.changes.any_task import AnyTaskWatch
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.queries.task_log import TaskLog
 
@@ -68,10 +69,12 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         key_ring=KeyRing(database),
         audit_trail=AuditTrail(database, settings.audit_source),
         notifier=dependencies.notifier,
+        arrivals=dependencies.arrivals,
         lease=dependencies.lease,
         task_log=task_log,
         listener=dependencies.listener,
         feed=ChangeFeed(dependencies.listener, task_log),
+        any_task_watch=AnyTaskWatch(dependencies.listener, dependencies.arrivals),
         capabilities=Capabilities(database, dependencies.engines, dependencies.router),
         fleet=Fleet(database, lease_seconds=settings.lease_seconds),
         transitions=dispatching.transitions,
@@ -135,6 +138,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         dependencies.telemetry.metrics.meter,
         streams={
             "task": lambda: gateway.feed.subscriptions,
+            "tasks": lambda: gateway.any_task_watch.subscriptions,
             "dag run": lambda: gateway.run_watch.subscriptions,
             "stages": lambda: gateway.stage_watch.subscriptions,
             "drain": lambda: gateway.drain_watch.subscriptions,

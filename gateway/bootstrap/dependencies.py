@@ -27,6 +27,7 @@ from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
+from gateway.tasks.changes.arrivals import Arrivals
 from gateway.tasks.changes.notifier import Notifier
 
 
@@ -43,6 +44,7 @@ class Dependencies:
     observer: RoutingObserver
     router: Router
     notifier: Notifier
+    arrivals: Arrivals
     lease: Lease
     sessions: Sessions
     access: Access
@@ -85,6 +87,7 @@ def build_dependencies(settings: Settings, engines: Mapping[str, WorkflowEngineP
         observer=observer,
         router=Router(flags, overrides, frozenset(engines), entries, on_evaluated=telemetry.events.evaluated),
         notifier=Notifier(database),
+        arrivals=Arrivals(database, listener),
         lease=Lease(
             settings.follow("database_url"),
             ProcessIdentity("gateway", taskgate_version(), flag_owner=flags.owner),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends.redis_queue.wire import TYPES
@@ -23,7 +24,8 @@ from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.submission.intake import Intake
-from gateway.submission.start_plan import DispatcherPort, no_trace
+from gateway.submission.new_task import NewTask
+from gateway.submission.start_plan import DispatcherPort, StartPlan, no_trace
 from gateway.tasks.lifecycle.transitions import Transitions
 
 
@@ -72,14 +74,20 @@ def build_dispatching(dependencies: Dependencies) -> Dispatching:
 
 def build_intake(dependencies: Dependencies, dispatcher: DispatcherPort, quotas: Quotas | None = None) -> Intake:
     """The intake of this dispatcher."""
-    tracing = dependencies.telemetry.tracing
+    tracing, note = dependencies.telemetry.tracing, dependencies.telemetry.tasks.accepted
+
+    def on_accepted(tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
+        note(tasks, plans)
+        for task in tasks:
+            dependencies.arrivals.tell(task.task_id)
+
     return Intake(
         dependencies.database,
         dispatcher,
         max_attempts=dependencies.settings.task_attempts,
         idempotency_hours=dependencies.settings.idempotency_hours,
         quotas=quotas,
-        on_accepted=dependencies.telemetry.tasks.accepted,
+        on_accepted=on_accepted,
         trace=no_trace if tracing is None else tracing.create,
     )
 
@@ -94,6 +102,7 @@ def _dispatcher(dependencies: Dependencies, starts: StartBuilder, gate: Gate) ->
         fallback_seconds=settings.fallback_seconds,
         record_flag=lambda flag, backend, latency, failed: flags.record(flag, backend, latency, failed=failed),
         wake=wanted.set,
+        ended=dependencies.arrivals.tell,
     )
     planner = Planner(
         starter.lanes,

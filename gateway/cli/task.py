@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -192,6 +193,20 @@ def show(task_id: Id, as_json: AsJson = False) -> None:
 
 
 task_app.command("why")(why)
+
+
+@task_app.command("payload")
+def payload(task_id: Id, as_json: AsJson = False) -> None:
+    """Show what a task was given, with its secrets hidden."""
+    with GatewayClient() as gateway:
+        answer = gateway.get(f"{_PATH}/{quote(task_id, safe='')}/payload")
+    if as_json:
+        print_json(answer)
+        return
+    given = answer["payload"]
+    typer.echo(given if isinstance(given, str) else json.dumps(given, indent=2, ensure_ascii=False))
+    if answer["is_cut"]:
+        typer.echo(f"this is the beginning of {answer['bytes']} bytes", err=True)
 
 
 @task_app.command("stop")

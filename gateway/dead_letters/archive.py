@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +13,7 @@ from gateway.audit.acts import Act, record
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
+from gateway.errors import TaskNotFound
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.paging import Place
 from gateway.tasks.queries.task_log import storable
@@ -30,6 +31,10 @@ class Page:
 
     letters: list[dict[str, Any]]
     cursor: str | None
+
+
+#: A payload that is larger is not shown whole (bytes of JSON).
+LARGEST_SHOWN: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,15 @@ class DeadLetters:
             raise DeadLetterNotFound
         caller.check(row["tenant_id"], row["project_id"])
         return row
+
+    async def payload_of_task(self, task_id: str) -> tuple[Any, int, bool]:
+        """Of any task, redacted; its size in bytes as JSON; whether this is the beginning only. Access was checked."""
+        row = await self._db.fetchrow(SQL.payload_of_task, task_id, LARGEST_SHOWN)
+        if row is None:
+            raise TaskNotFound
+        if row["bytes"] <= LARGEST_SHOWN:
+            return shown(row["payload"], self._redaction), row["bytes"], False
+        return self._redaction.apply_to_text(row["payload"]), row["bytes"], True
 
     async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
         """Mark it as handled. A second call changes nothing. Raises `DeadLetterNotFound`."""

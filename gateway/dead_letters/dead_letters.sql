@@ -21,6 +21,9 @@ WHERE l.id = $1
 SELECT attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error, error_type, stack
 FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt
 
+-- name: payload_of_task
+SELECT left(t.payload::text, $2) AS payload, octet_length(t.payload::text) AS bytes FROM task_logs t WHERE t.id = $1
+
 -- name: edits
 SELECT edited_at, edited_by, payload FROM taskgate.payload_edit WHERE task_id = $1 ORDER BY id
 

@@ -38,9 +38,11 @@ class OpenStarts:
     dead, it belongs to the other one.
     """
 
-    def __init__(self, database: Database, owner_id: Callable[[], str]) -> None:
+    def __init__(self, database: Database, owner_id: Callable[[], str], ended: Callable[[str], None]) -> None:
+        """`ended` is told the id of a task once the outcome of its start is written."""
         self._db = database
         self._owner_id = owner_id
+        self._ended = ended
         self._begun_at: dict[Key, float] = {}
         #: When the engine had them.
         self._confirmed: dict[Key, float] = {}
@@ -82,6 +84,7 @@ class OpenStarts:
         except DatabaseUnavailable:
             log.warning("PostgreSQL is away; the start of task %s is repeated", ref.task_id)
         self._begun_at.pop((ref.task_id, ref.epoch), None)
+        self._ended(ref.task_id)
 
     async def run(self) -> None:
         """Write outcomes and renew the rest, until cancelled."""
@@ -105,6 +108,7 @@ class OpenStarts:
         for key in batch:
             del outcomes[key]
             self._begun_at.pop(key, None)
+            self._ended(key[0])
 
     async def renew(self, *, older_than: float) -> None:
         """Renew starts under way that were begun so many seconds ago. Raises `DatabaseUnavailable`."""

@@ -34,7 +34,8 @@ FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
 class Starter:
     """Carries out start plans. `wake` makes the dispatcher look again. `fallback_seconds` 0: tasks keep their backend.
 
-    `owner_id` names this process in the rows of starts that it has planned.
+    `owner_id` names this process in the rows of starts that it has planned. `ended` is told the id of a task once the
+    outcome of its start is written.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Starter:
         fallback_seconds: float,
         record_flag: FlagRecorder | None,
         wake: Callable[[], None],
+        ended: Callable[[str], None],
     ) -> None:
         self.lanes = {name: Lane(engine, concurrency=concurrency) for name, engine in engines.items()}
-        self.open = OpenStarts(database, owner_id)
+        self.open = OpenStarts(database, owner_id, ended)
         self._db = database
         self._fallback_seconds = fallback_seconds
         self._record_flag = record_flag

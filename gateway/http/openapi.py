@@ -19,6 +19,7 @@ from gateway.http.dag_stream import ChangedNodes
 from gateway.http.documents import REFERENCE, Problem
 from gateway.http.migration_stages import StagesInForce
 from gateway.http.task_answers import StreamError, TaskProgress
+from gateway.http.task_list_stream import ChangedTasks, MissedTasks
 
 SCHEME = "ApiKey"
 
@@ -40,6 +41,8 @@ _MODELS: dict[type, JsonSchemaMode] = {
     TaskProgress: "serialization",
     StreamError: "serialization",
     ChangedNodes: "serialization",
+    ChangedTasks: "serialization",
+    MissedTasks: "serialization",
     StagesInForce: "serialization",
 }
 

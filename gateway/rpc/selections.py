@@ -1,4 +1,4 @@
-"""`Describe`, `Select`, `SetRunTime`: what the gateway knows of tasks in its care, beside their `task_logs` rows."""
+"""Calls of `TaskService` on what the gateway knows of tasks in its care, beside their `task_logs` rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from taskgate.v1 import (
     DescribeRequest,
     DescribeResponse,
+    GetPayloadRequest,
+    GetPayloadResponse,
     QueueDepthRequest,
     QueueDepthResponse,
     SelectRequest,
@@ -19,16 +21,20 @@ from taskgate.v1 import (
     StatusBreakdownRequest,
     StatusBreakdownResponse,
     TaskFacts,
+    WatchSelectionRequest,
+    WatchSelectionResponse,
 )
 
 from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.errors import ShuttingDown
 from gateway.ingress.foreign import past_gateway_of
 from gateway.operations.operations import TaskSelection
-from gateway.rpc.calls import Unbroken
+from gateway.rpc.calls import Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
 from gateway.submission.service import RunAt
+from gateway.tasks.changes.list_following import ListFollowing
 from gateway.tasks.lifecycle.run_time import set_run_time
 from gateway.tasks.queries.cursor import cursor_of, position_at
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
@@ -49,6 +55,9 @@ class Selections:
         self._view = DispatchView(gateway.database)
         self._reasons = WaitingReasons(gateway.database, gateway.router, gateway.engines)
         self._selector = TaskSelector(gateway.database)
+        self._any_task_watch = gateway.any_task_watch
+        self._dead_letters = gateway.dead_letters
+        self._patience = gateway.settings.stream_keepalive_seconds
         self._unbroken = unbroken
 
     async def describe(self, authorization: str | None, request: DescribeRequest) -> DescribeResponse:
@@ -76,6 +85,33 @@ class Selections:
             token = cursor_of(Position(last["created_at"], last["task_id"]), filters)
         response = SelectResponse(tasks=[_shown(row) for row in rows[:size]], next_page_token=token)
         return fill(response, {"past_gateway": asdict(beside)})
+
+    async def watch(self, authorization: str | None, request: WatchSelectionRequest, send: Send) -> None:
+        """Send what changes of a list, until the client leaves."""
+        which = checked(TaskSelection, facts_of(request.filter, "filter"), "filter")
+        caller = await self._access.authenticate(authorization)
+        wanted = Wanted(caller, which, which.labels, ids=which.ids)
+        subscription = self._any_task_watch.subscribe().open()
+        try:
+            following = ListFollowing(subscription, self._selector, wanted)
+            await following.check()
+            with self._access.watch_key(caller, subscription.close):
+                async for change in following.changes(self._patience):
+                    if change is not None:
+                        tasks = [_shown(row) for row in change.rows]
+                        answer = WatchSelectionResponse(tasks=tasks, others=change.others, missed=change.missed)
+                        await send(answer.SerializeToString())
+            await self._access.authenticate(authorization)
+            raise ShuttingDown(retry_after=1)
+        finally:
+            subscription.close()
+
+    async def payload(self, authorization: str | None, request: GetPayloadRequest) -> GetPayloadResponse:
+        """What a task was given."""
+        task_id = storable(request.task_id, "task_id")
+        await self._task_log.get(task_id, await self._access.authenticate(authorization))
+        payload, size, is_cut = await self._dead_letters.payload_of_task(task_id)
+        return fill(GetPayloadResponse(), {"payload": payload, "bytes": size, "is_cut": is_cut})
 
     async def set_run_time(self, authorization: str | None, request: SetRunTimeRequest) -> SetRunTimeResponse:
         """Another time for a task that waits."""

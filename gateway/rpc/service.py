@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from taskgate.v1 import (
     DescribeRequest,
+    GetPayloadRequest,
     GetRequest,
     GetResponse,
     ListRequest,
@@ -26,6 +27,7 @@ from taskgate.v1 import (
     SubmitBatchRequest,
     SubmitRequest,
     WatchRequest,
+    WatchSelectionRequest,
 )
 
 from gateway.ingress.foreign import past_gateway_of
@@ -77,6 +79,8 @@ class TaskService:
             "Stats": calls.unary(StatsRequest, self.stats),
             "Describe": calls.unary(DescribeRequest, self._selections.describe),
             "Select": calls.unary(SelectRequest, self._selections.select),
+            "WatchSelection": calls.streaming(WatchSelectionRequest, self._selections.watch),
+            "GetPayload": calls.unary(GetPayloadRequest, self._selections.payload),
             "SetRunTime": calls.unary(SetRunTimeRequest, self._selections.set_run_time),
             "QueueDepth": calls.unary(QueueDepthRequest, self._selections.queue_depth),
             "StatusBreakdown": calls.unary(StatusBreakdownRequest, self._selections.breakdown),

@@ -39,6 +39,7 @@ PARTS = {
     "cost": "tests.performance.task_cost",
     "encryption": "tests.performance.encryption",
     "kills": "tests.performance.kills",
+    "lists": "tests.performance.list_watchers",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

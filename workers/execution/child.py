@@ -90,6 +90,7 @@ class Child:
     async def _settle(self) -> None:
         """What was reported last is on its way before the end of the run is."""
         await self._dependencies.notifier.flush()
+        await self._dependencies.arrivals.flush()
 
     def _answer(self, kind: str, **members: Any) -> None:
         data = memoryview(pack(kind, **members))

@@ -67,8 +67,16 @@ class Notifier:
     up to `longest_pause`.
     """
 
-    def __init__(self, database: Database, *, pause: float = 0.005, longest_pause: float = 0.02) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        channel: str = CHANGES_CHANNEL,
+        pause: float = 0.005,
+        longest_pause: float = 0.02,
+    ) -> None:
         self._db = database
+        self._channel = channel
         self._pause = pause
         self._longest_pause = longest_pause
         self._pending: dict[str, None] = {}
@@ -113,7 +121,7 @@ class Notifier:
             return
         try:
             await self._db.execute(
-                "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANGES_CHANNEL, payloads
+                "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", self._channel, payloads
             )
         except DatabaseUnavailable:
             log.warning("changes of %d tasks were not announced: PostgreSQL is away", len(ids))

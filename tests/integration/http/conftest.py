@@ -147,6 +147,7 @@ def serve_http() -> Callable[..., Any]:
         serving = asyncio.create_task(server._serve())
         try:
             await until(lambda: server.started, pause=0)
+            assert not server.failed, "another server has the gRPC port: this gateway wants grpc_enabled=False"
             yield server.servers[0].sockets[0].getsockname()[1]
         finally:
             server.should_exit = True

@@ -54,6 +54,18 @@ async def test_many_from_a_file(task: Command, tmp_path: Path, database: Databas
     assert await database.fetchval("SELECT count(*) FROM task_logs") == 1
 
 
+async def test_payload(task: Command) -> None:
+    given = json.dumps({"name": "Zo\u00eb", "api_key": "s3"})
+    task_id = (await task("submit", "--type", "probe", "--payload", given))[1].strip()
+    code, text = await task("payload", task_id)
+    assert (code, json.loads(text)) == (0, {"name": "Zo\u00eb", "api_key": "[redacted]"})
+    assert json.loads((await task("payload", task_id, "--json"))[1])["is_cut"] is False
+    large = (await task("submit", "--type", "probe", "--payload", json.dumps({"text": "x" * 300_000})))[1].strip()
+    code, text = await task("payload", large)
+    assert (code, "this is the beginning of 3000" in text) == (0, True)
+    assert (await task("payload", "nothing"))[0] == 2
+
+
 async def test_stop_and_retry(task: Command, database: Database) -> None:
     ids = [(await task("submit", "--type", "probe"))[1].strip() for _ in range(2)]
     assert await task("stop", *ids) == (0, f"stopped {ids[0]}\nstopped {ids[1]}\n")

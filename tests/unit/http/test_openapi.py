@@ -48,7 +48,8 @@ FREE_PROPERTIES = {
     "what a task, a run, a node or an approval was given or has answered": {
         "TaskSubmission.payload", "TaskLogResponse.result", "TaskListItem.result", "TaskProgress.result",
         "RunRequest.params", "RunDocument.params", "RunDocument.result", "NodeState.answer", "NodeResult.result",
-        "CallbackDetail.body", "DeadLetterDetail.payload", "PayloadEdit.payload", "Edit.payload", "Edit.patch",
+        "CallbackDetail.body", "DeadLetterDetail.payload", "TaskPayload.payload", "PayloadEdit.payload",
+        "Edit.payload", "Edit.patch",
     },
     "of MemStack, which the gateway only keeps": {
         "EpisodeCreate.metadata", "MemoryCreate.metadata", "MemoryCreate.entities", "MemoryCreate.relationships",

@@ -34,6 +34,7 @@ class DagDependencies:
             fallback_seconds=0,
             record_flag=None,
             wake=lambda: None,
+            ended=dependencies.arrivals.tell,
         )
         self.steps = DagSteps(
             database,

@@ -291,6 +291,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/tasks/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream Tasks
+         * @description Follow a list of tasks.
+         *
+         *     It tells what changes from now on. Read the list once the stream is open, also after a cut: then nothing is missed.
+         */
+        get: operations["stream_tasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/gateway/v1/tasks/{task_id}/payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Task Payload
+         * @description What a task was given, redacted as payloads of dead letters are; of a large one the beginning.
+         */
+        get: operations["get_task_payload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/tasks/{task_id}": {
         parameters: {
             query?: never;
@@ -7710,6 +7752,31 @@ export interface components {
             past_gateway: components["schemas"]["PastGateway"];
         };
         /**
+         * TaskPayload
+         * @description A payload with its secrets hidden.
+         */
+        TaskPayload: {
+            /** Task Id */
+            task_id: string;
+            /**
+             * Payload
+             * @description A text: it is too large, or no JSON; this is its beginning
+             */
+            payload: string | number | boolean | null | unknown[] | {
+                [key: string]: unknown;
+            };
+            /**
+             * Bytes
+             * @description Of the JSON as it is stored
+             */
+            bytes: number;
+            /**
+             * Is Cut
+             * @description The payload is larger than what is shown
+             */
+            is_cut: boolean;
+        };
+        /**
          * TaskReason
          * @description A reason, and what it says of this task.
          */
@@ -8127,6 +8194,24 @@ export interface components {
             /** Nodes */
             nodes: components["schemas"]["NodeState"][];
         };
+        /**
+         * ChangedTasks
+         * @description Tasks that have changed, as they are now.
+         */
+        ChangedTasks: {
+            /** Tasks */
+            tasks: components["schemas"]["TaskFacts"][];
+            /**
+             * Others
+             * @description Ids of the caller's tasks that have changed and are not wanted (any more)
+             */
+            others: string[];
+        };
+        /**
+         * MissedTasks
+         * @description More has changed than the stream tells: the list is to be read anew.
+         */
+        MissedTasks: Record<string, never>;
         /**
          * StagesInForce
          * @description What routing knows on one gateway.
@@ -9511,6 +9596,210 @@ export interface operations {
                 headers: {
                     /** @description Whole seconds */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_tasks: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state */
+                state?: ("waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped")[];
+                /** @description Words for states; `cancelled` is `stopped` */
+                status?: ("pending" | "running" | "completed" | "failed" | "cancelled")[];
+                /** @description Only tasks of this type */
+                type?: string[];
+                /** @description Only those on this backend: `redis` or `temporal` */
+                backend?: string[];
+                /** @description Only tasks that these migration stages routed */
+                stage?: string[];
+                /** @description Only tasks of these priorities; 1 is first */
+                priority?: number[];
+                /** @description Only those of this tenant */
+                tenant_id?: string | null;
+                /** @description Only those of this project */
+                project_id?: string | null;
+                /** @description Only tasks of this group */
+                group_id?: string | null;
+                /** @description Only tasks of this user */
+                user_id?: string | null;
+                /** @description Only tasks for the entity with this id */
+                entity_id?: string | null;
+                /** @description Only tasks that this task submitted */
+                parent_task_id?: string | null;
+                /** @description Only the tasks that were submitted with this unique key */
+                unique_key?: string | null;
+                /** @description Only tasks of this schedule */
+                schedule_id?: string | null;
+                /** @description Only tasks of this run of a DAG */
+                dag_run_id?: string | null;
+                /** @description Only tasks that this worker ran last */
+                worker_id?: string | null;
+                /** @description Why it is held back */
+                held?: string | null;
+                /** @description Part of the error's text, whatever its case */
+                error?: string | null;
+                /** @description Only those created after this moment */
+                created_after?: string | null;
+                /** @description Only those created before this moment */
+                created_before?: string | null;
+                /** @description Only those that were over after this moment */
+                finished_after?: string | null;
+                /** @description Only those that were over before this moment */
+                finished_before?: string | null;
+                /** @description Only these tasks */
+                id?: string[];
+                /** @description `key:value`; all of them */
+                label?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `tasks` when some have changed; `missed` when the list is to be read anew */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task_payload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the task */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskPayload"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

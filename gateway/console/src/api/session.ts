@@ -1,3 +1,4 @@
+import { setGatewayTime } from "../components/now";
 import { createStore, useStore } from "../components/store";
 import { api, dataOf } from "./client";
 import { Problem } from "./problem";
@@ -15,6 +16,7 @@ const state = createStore<SessionState>({ is: "unknown" });
 
 function enter(session: SessionView): void {
   setCsrfToken(session.csrf_token);
+  setGatewayTime(session.now);
   state.set({ is: "signed in", session });
 }
 

@@ -5,15 +5,14 @@ interface FieldProps extends Omit<TextFieldProps, "className" | "children"> {
   label: string;
   help?: string;
   error?: string | undefined;
-  placeholder?: string;
 }
 
 /** A line of text to be entered. */
-export function Field({ label, help, error, placeholder, ...props }: FieldProps) {
+export function Field({ label, help, error, ...props }: FieldProps) {
   return (
     <TextField {...props} className="field" isInvalid={error !== undefined}>
       <Label>{label}</Label>
-      <Input {...(placeholder === undefined ? {} : { placeholder })} />
+      <Input />
       {help !== undefined && (
         <Text slot="description" className="field-help">
           {help}

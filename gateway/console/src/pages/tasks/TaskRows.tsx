@@ -1,23 +1,14 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
-import type { components } from "../../api/schema";
+import { Link } from "@tanstack/react-router";
+import { type KeyboardEvent, useEffect, useRef } from "react";
 import { Moment } from "../../components/Moment";
-import { Status, type Tone } from "../../components/Status";
+import { Status } from "../../components/Status";
 import { useTexts } from "../../i18n/catalogue";
+import type { TaskFacts } from "./list";
+import { TONES } from "./states";
 import { tasksTexts } from "./texts";
 
-type TaskFacts = components["schemas"]["TaskFacts"];
-
 const ROW = 32;
-const TONES: Record<TaskFacts["state"], Tone> = {
-  waiting: "quiet",
-  starting: "busy",
-  queued: "quiet",
-  running: "busy",
-  completed: "good",
-  failed: "bad",
-  stopped: "warn",
-};
 
 /** Tasks as a table of which only what is seen is in the document. `onEnd`: the last rows are near. */
 export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: () => void }) {
@@ -36,8 +27,22 @@ export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: (
     if (last >= rows.length - 20) onEnd();
   }, [last, rows.length, onEnd]);
 
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = { ArrowDown: 1, ArrowUp: -1, Home: -rows.length, End: rows.length }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const at = event.target instanceof HTMLElement ? event.target.dataset.row : undefined;
+    const next = at === undefined ? 0 : Math.min(rows.length - 1, Math.max(0, Number(at) + step));
+    virtual.scrollToIndex(next);
+    const find = () => place.current?.querySelector<HTMLElement>(`[data-row="${next}"]`);
+    const row = find();
+    if (row) row.focus();
+    // It is drawn once it is scrolled to.
+    else requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus()));
+  };
+
   return (
-    <div className="tasks-frame" ref={place} tabIndex={0} role="table" aria-label={t.title} aria-rowcount={rows.length + 1}>
+    <div className="tasks-frame" ref={place} onKeyDown={onKeyDown} tabIndex={0} role="table" aria-label={t.title} aria-rowcount={rows.length + 1}>
       <div role="rowgroup" className="tasks-head">
         <div className="tasks-row" role="row" aria-rowindex={1}>
           {[t.task, t.state, t.backend, t.tenant, t.entity, t.attempts, t.created].map((name) => (
@@ -60,7 +65,9 @@ export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: (
               style={{ transform: `translateY(${item.start}px)` }}
             >
               <span role="cell" title={task.task_id}>
-                {task.task_type} <code>{task.task_id.slice(0, 8)}</code>
+                <Link to="/tasks/$taskId" params={{ taskId: task.task_id }} preload={false} data-row={item.index}>
+                  {task.task_type} <code>{task.task_id.slice(0, 8)}</code>
+                </Link>
               </span>
               <span role="cell">
                 <Status tone={TONES[task.state]}>{t[task.state]}</Status>

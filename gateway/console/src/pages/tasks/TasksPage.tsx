@@ -1,26 +1,24 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type SyntheticEvent, useMemo, useState } from "react";
-import { api, dataOf } from "../../api/client";
 import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { PageHead } from "../../components/PageHead";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { useShortcuts } from "../../keys/shortcuts";
 import { TaskRows } from "./TaskRows";
 import { type TaskQuery, UnknownFilter, parseFilter } from "./filter";
 import { tasksTexts } from "./texts";
+import { useTaskList } from "./useTaskList";
 import "./tasks.css";
 
-const PAGE_SIZE = 100;
-
-function parsed(text: string): { query: TaskQuery; unknown?: string } {
+function parsed(text: string): { query: TaskQuery | null; unknown?: string } {
   try {
     return { query: parseFilter(text) };
   } catch (error) {
     if (!(error instanceof UnknownFilter)) throw error;
-    return { query: {}, unknown: error.filter };
+    return { query: null, unknown: error.filter };
   }
 }
 
@@ -32,15 +30,8 @@ export default function TasksPage() {
   const kept = typeof search.q === "string" ? search.q : "";
   const [text, setText] = useState(kept);
   const { query, unknown } = useMemo(() => parsed(kept), [kept]);
-  const found = useInfiniteQuery({
-    queryKey: ["tasks", query],
-    enabled: unknown === undefined,
-    initialPageParam: null as string | null,
-    queryFn: ({ pageParam, signal }) =>
-      dataOf(api.GET("/gateway/v1/tasks", { params: { query: { ...query, limit: PAGE_SIZE, cursor: pageParam } }, signal })),
-    getNextPageParam: (page) => page.next_cursor,
-  });
-  const rows = useMemo(() => found.data?.pages.flatMap((page) => page.tasks) ?? [], [found.data]);
+  const { rows, isRead, error, list } = useTaskList(query);
+  useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
 
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
@@ -60,23 +51,16 @@ export default function TasksPage() {
           error={unknown === undefined ? undefined : t.unknown(unknown)}
         />
       </form>
-      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
-      {found.isSuccess && rows.length === 0 && (
+      {error !== null && <Failure error={error} retry={() => void list.reload()} />}
+      {isRead && rows.length === 0 && (
         <Empty title={t.none}>
           <p>{t.noneHelp}</p>
         </Empty>
       )}
       {rows.length > 0 && (
         <>
-          <TaskRows
-            rows={rows}
-            onEnd={() => {
-              if (found.hasNextPage && !found.isFetching) void found.fetchNextPage();
-            }}
-          />
-          <p className="tasks-count" role="status">
-            {t.loaded(format.number(rows.length))}
-          </p>
+          <TaskRows rows={rows} onEnd={() => void list.more()} />
+          <p className="tasks-count">{t.loaded(format.number(rows.length))}</p>
         </>
       )}
     </>

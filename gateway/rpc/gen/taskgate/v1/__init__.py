@@ -428,6 +428,8 @@ from taskgate.v1.task_selection_pb2 import TaskState as TaskState
 from taskgate.v1.task_service_pb2 import BatchSettings as BatchSettings
 from taskgate.v1.task_service_pb2 import DescribeRequest as DescribeRequest
 from taskgate.v1.task_service_pb2 import DescribeResponse as DescribeResponse
+from taskgate.v1.task_service_pb2 import GetPayloadRequest as GetPayloadRequest
+from taskgate.v1.task_service_pb2 import GetPayloadResponse as GetPayloadResponse
 from taskgate.v1.task_service_pb2 import GetRequest as GetRequest
 from taskgate.v1.task_service_pb2 import GetResponse as GetResponse
 from taskgate.v1.task_service_pb2 import ListRequest as ListRequest
@@ -455,6 +457,8 @@ from taskgate.v1.task_service_pb2 import TaskAttempt as TaskAttempt
 from taskgate.v1.task_service_pb2 import TaskFacts as TaskFacts
 from taskgate.v1.task_service_pb2 import WatchRequest as WatchRequest
 from taskgate.v1.task_service_pb2 import WatchResponse as WatchResponse
+from taskgate.v1.task_service_pb2 import WatchSelectionRequest as WatchSelectionRequest
+from taskgate.v1.task_service_pb2 import WatchSelectionResponse as WatchSelectionResponse
 from taskgate.v1.task_service_pb2_grpc import TaskServiceServicer as TaskServiceServicer
 from taskgate.v1.task_service_pb2_grpc import TaskServiceStub as TaskServiceStub
 from taskgate.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server as add_TaskServiceServicer_to_server
@@ -659,6 +663,8 @@ __all__ = [
     "GetOperationResponse",
     "GetParityRequest",
     "GetParityResponse",
+    "GetPayloadRequest",
+    "GetPayloadResponse",
     "GetPlanRequest",
     "GetPlanResponse",
     "GetPlanSchemaRequest",
@@ -1002,6 +1008,8 @@ __all__ = [
     "WatchParityResponse",
     "WatchRequest",
     "WatchResponse",
+    "WatchSelectionRequest",
+    "WatchSelectionResponse",
     "WatchStagesRequest",
     "WatchStagesResponse",
     "WebhookSecret",

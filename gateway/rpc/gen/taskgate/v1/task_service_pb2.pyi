@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from taskgate.v1 import task_pb2 as _task_pb2
@@ -990,6 +991,118 @@ class SelectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SelectResponse: _TypeAlias = SelectResponse  # noqa: Y015
+
+@_typing.final
+class WatchSelectionRequest(_message.Message):
+    """Asks to be told of the changes of a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> _task_selection_pb2.TaskSelection:
+        """Which tasks."""
+
+    def __init__(
+        self,
+        *,
+        filter: _task_selection_pb2.TaskSelection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSelectionRequest: _TypeAlias = WatchSelectionRequest  # noqa: Y015
+
+@_typing.final
+class WatchSelectionResponse(_message.Message):
+    """Tasks that have changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    missed: _builtins.bool
+    """More has changed than is told: read the list anew."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFacts]:
+        """Those of the list, as they are now."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the caller's tasks that have changed and do not belong to the list (any more)."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___TaskFacts] | None = ...,
+        others: _abc.Iterable[_builtins.str] | None = ...,
+        missed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missed", b"missed", "others", b"others", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSelectionResponse: _TypeAlias = WatchSelectionResponse  # noqa: Y015
+
+@_typing.final
+class GetPayloadRequest(_message.Message):
+    """Asks for the payload of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPayloadRequest: _TypeAlias = GetPayloadRequest  # noqa: Y015
+
+@_typing.final
+class GetPayloadResponse(_message.Message):
+    """A payload with its secrets hidden."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    IS_CUT_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """Size of the JSON as it is stored."""
+    is_cut: _builtins.bool
+    """The payload is larger than what is shown."""
+    @_builtins.property
+    def payload(self) -> _struct_pb2.Value:
+        """A text: it is too large, or no JSON; this is its beginning."""
+
+    def __init__(
+        self,
+        *,
+        payload: _struct_pb2.Value | None = ...,
+        bytes: _builtins.int = ...,
+        is_cut: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "is_cut", b"is_cut", "payload", b"payload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPayloadResponse: _TypeAlias = GetPayloadResponse  # noqa: Y015
 
 @_typing.final
 class SetRunTimeRequest(_message.Message):

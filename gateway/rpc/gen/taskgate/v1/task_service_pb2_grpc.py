@@ -91,6 +91,16 @@ class TaskServiceStub:
                 request_serializer=taskgate_dot_v1_dot_task__service__pb2.SelectRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_task__service__pb2.SelectResponse.FromString,
                 _registered_method=True)
+        self.WatchSelection = channel.unary_stream(
+                '/taskgate.v1.TaskService/WatchSelection',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.WatchSelectionRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.WatchSelectionResponse.FromString,
+                _registered_method=True)
+        self.GetPayload = channel.unary_unary(
+                '/taskgate.v1.TaskService/GetPayload',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.GetPayloadRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.GetPayloadResponse.FromString,
+                _registered_method=True)
         self.SetRunTime = channel.unary_unary(
                 '/taskgate.v1.TaskService/SetRunTime',
                 request_serializer=taskgate_dot_v1_dot_task__service__pb2.SetRunTimeRequest.SerializeToString,
@@ -195,6 +205,21 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchSelection(self, request, context):
+        """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
+        answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPayload(self, request, context):
+        """What a task was given, redacted as payloads of dead letters are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetRunTime(self, request, context):
         """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
         and between its attempts.
@@ -269,6 +294,16 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.Select,
                     request_deserializer=taskgate_dot_v1_dot_task__service__pb2.SelectRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_task__service__pb2.SelectResponse.SerializeToString,
+            ),
+            'WatchSelection': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSelection,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.WatchSelectionRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.WatchSelectionResponse.SerializeToString,
+            ),
+            'GetPayload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayload,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.GetPayloadRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.GetPayloadResponse.SerializeToString,
             ),
             'SetRunTime': grpc.unary_unary_rpc_method_handler(
                     servicer.SetRunTime,
@@ -563,6 +598,60 @@ class TaskService:
             '/taskgate.v1.TaskService/Select',
             taskgate_dot_v1_dot_task__service__pb2.SelectRequest.SerializeToString,
             taskgate_dot_v1_dot_task__service__pb2.SelectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSelection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskgate.v1.TaskService/WatchSelection',
+            taskgate_dot_v1_dot_task__service__pb2.WatchSelectionRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.WatchSelectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPayload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/GetPayload',
+            taskgate_dot_v1_dot_task__service__pb2.GetPayloadRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.GetPayloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

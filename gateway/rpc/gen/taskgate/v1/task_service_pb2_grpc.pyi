@@ -69,6 +69,12 @@ class TaskServiceStub:
     """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
     Select: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]
     """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    WatchSelection: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchSelectionRequest, _task_service_pb2.WatchSelectionResponse]
+    """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
+    answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+    """
+    GetPayload: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetPayloadRequest, _task_service_pb2.GetPayloadResponse]
+    """What a task was given, redacted as payloads of dead letters are."""
     SetRunTime: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]
     """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
     and between its attempts.
@@ -119,6 +125,12 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
     Select: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]  # type: ignore[assignment]
     """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    WatchSelection: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchSelectionRequest, _task_service_pb2.WatchSelectionResponse]  # type: ignore[assignment]
+    """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
+    answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+    """
+    GetPayload: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetPayloadRequest, _task_service_pb2.GetPayloadResponse]  # type: ignore[assignment]
+    """What a task was given, redacted as payloads of dead letters are."""
     SetRunTime: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]  # type: ignore[assignment]
     """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
     and between its attempts.
@@ -226,6 +238,24 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.SelectResponse, _abc.Awaitable[_task_service_pb2.SelectResponse]]:
         """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+
+    @_abc_1.abstractmethod
+    def WatchSelection(
+        self,
+        request: _task_service_pb2.WatchSelectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchSelectionResponse], _abc.AsyncIterator[_task_service_pb2.WatchSelectionResponse]]:
+        """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
+        answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPayload(
+        self,
+        request: _task_service_pb2.GetPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.GetPayloadResponse, _abc.Awaitable[_task_service_pb2.GetPayloadResponse]]:
+        """What a task was given, redacted as payloads of dead letters are."""
 
     @_abc_1.abstractmethod
     def SetRunTime(

@@ -1,0 +1,9 @@
+/** Characters that are not seen, or that change how others are seen: controls, direction marks, and those of no width. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu;
+
+/** A text from elsewhere as it is: what would hide or turn round parts of it is spelled out. Lines stay lines. */
+export function visible(text: string): string {
+  return text.replace(HIDDEN, (one) =>
+    one === "\n" || one === "\t" || one === "\u200d" ? one : `\\u{${one.codePointAt(0)?.toString(16) ?? ""}}`,
+  );
+}

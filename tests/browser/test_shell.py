@@ -1,0 +1,72 @@
+"""What stands around every page: signing in and out, keys, palette, and how much is loaded first."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from typing import Any
+
+from playwright.async_api import Response, expect
+
+from contracts.people import Household
+from contracts.world import World
+from deploy.local.console import BUILT
+
+log = logging.getLogger(__name__)
+
+#: JavaScript that is loaded first (bytes of gzip).
+MOST_FIRST = 260_000
+
+
+async def test_sign_in_look_around_and_out_by_keyboard(visit: Any, home: Household) -> None:
+    visitor = await visit()
+    page = visitor.page
+    await visitor.open()
+    await expect(page.get_by_label("API key")).to_be_focused()
+    await visitor.look("sign-in")
+    await visitor.sign_in(home.owner.key)
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    await visitor.look("keys")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("Theme: Dark")
+    await page.keyboard.press("Escape")  # empties the field
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await visitor.tab_to(f"Signed in as {home.owner.user_id}")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("menuitem", name="Sign out", exact=True).press("Enter")
+    await expect(page.get_by_label("API key")).to_be_visible()
+
+
+async def test_it_speaks_chinese(visit: Any, home: Household) -> None:
+    visitor = await visit(locale="zh-CN")
+    await visitor.open()
+    await expect(visitor.page.get_by_role("heading", name="登录 taskgate")).to_be_visible()
+    await visitor.look("sign-in-zh")
+
+
+async def test_a_key_that_is_none_is_refused(visit: Any) -> None:
+    visitor = await visit()
+    await visitor.open()
+    await visitor.page.get_by_label("API key").fill("ms_sk_" + "0" * 64)
+    await visitor.page.keyboard.press("Enter")
+    await expect(visitor.page.get_by_label("API key")).to_have_attribute("aria-invalid", "true")
+    visitor.faults.clear()  # the browser writes down that the answer was 401
+
+
+async def test_little_is_loaded_first(visit: Any, home: Household, world: World) -> None:
+    visitor = await visit()
+    scripts: set[str] = set()
+
+    def note(response: Response) -> None:
+        if response.url.endswith(".js"):
+            scripts.add(response.url.rpartition("/")[2])
+
+    visitor.page.on("response", note)
+    await visitor.sign_in(home.owner.key)
+    await visitor.page.wait_for_load_state()
+    size = sum(len(gzip.compress((BUILT / "assets" / name).read_bytes(), 6)) for name in scripts)
+    log.info("%d bytes of gzip in %d files", size, len(scripts))
+    assert 50_000 < size <= MOST_FIRST

@@ -1,0 +1,193 @@
+"""`GET /gateway/v1/tasks/stream`: what changes of a list, to those alone who may see it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.bootstrap import Gateway, build_gateway
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.tasks.changes.any_task import BATCH, AnyTaskWatch
+from gateway.tasks.changes.arrivals import Arrivals
+from gateway.tasks.changes.notifier import CHANGES_CHANNEL
+
+TASKS = "/gateway/v1/tasks"
+STREAM = f"{TASKS}/stream"
+
+
+def with_key(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def submit(client: httpx.AsyncClient, headers: dict[str, str], **more: Any) -> str:
+    answer = await client.post(TASKS, json={"type": "probe", "payload": {}, **more}, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+@asynccontextmanager
+async def following(url: str, headers: dict[str, str], **query: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+    """The events of a stream of a real server: names and data."""
+
+    async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
+        name = ""
+        async for line in lines:
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                yield name, json.loads(value)
+
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+        client.stream("GET", STREAM, params=query, headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        told = events(answer.aiter_lines())
+        async with asyncio.timeout(20):
+            assert await anext(told) == ("tasks", {"tasks": [], "others": []})
+        yield told
+
+
+@pytest.fixture
+async def listening(database_url: str, serve_http: Any) -> AsyncIterator[tuple[str, Gateway]]:
+    """Address and parts of a gateway behind a port, without engines."""
+    gateway = build_gateway(Settings(database_url=database_url, grpc_enabled=False), engines={})
+    async with serve_http(gateway) as port:
+        await gateway.feed.wait_listening()
+        yield f"http://127.0.0.1:{port}", gateway
+
+
+async def first_of(events: AsyncIterator[tuple[str, Any]], task_id: str) -> dict[str, Any]:
+    """The first event that tells of the task."""
+    async with asyncio.timeout(20):
+        async for name, data in events:
+            if name == "tasks" and task_id in [*data["others"], *(task["task_id"] for task in data["tasks"])]:
+                return dict(data)
+    raise AssertionError("the stream ended")
+
+
+async def test_it_tells_what_is_accepted_and_what_becomes_of_it(listening: tuple[str, Gateway], key: str) -> None:
+    url, _ = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client, following(url, headers) as events:
+        task_id = await submit(client, headers)
+        (task,) = (await first_of(events, task_id))["tasks"]
+        assert (task["task_id"], task["state"], task["tenant_id"]) == (task_id, "waiting", "t-ann")
+        assert task.keys() == (await client.get(TASKS, headers=headers)).json()["tasks"][0].keys()
+        assert (await client.post(f"/api/v1/tasks/{task_id}/stop", headers=headers)).status_code == 200
+        (task,) = (await first_of(events, task_id))["tasks"]
+        assert task["state"] == "stopped"
+
+
+async def test_what_is_no_longer_wanted_is_named(listening: tuple[str, Gateway], key: str) -> None:
+    url, _ = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client, following(url, headers, state="waiting") as events:
+        task_id = await submit(client, headers)
+        assert (await first_of(events, task_id))["others"] == []
+        await client.post(f"/api/v1/tasks/{task_id}/stop", headers=headers)
+        assert await first_of(events, task_id) == {"tasks": [], "others": [task_id]}
+
+
+async def test_readers_of_one_task_hear_no_more_than_before(listening: tuple[str, Gateway], key: str) -> None:
+    """What lists alone show changes nothing for them: they are told of changes, and of nothing else."""
+    url, gateway = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client, following(url, headers) as events:
+        task_id = await submit(client, headers)
+        async with gateway.feed.subscribe(task_id) as one:
+            await one.get(timeout=20)
+            await first_of(events, task_id)
+            gateway.arrivals.tell(task_id)
+            await first_of(events, task_id)
+            later = await submit(client, headers)
+            await first_of(events, later)
+            with pytest.raises(TimeoutError):
+                await one.get(timeout=0)
+
+
+async def test_of_named_tasks_those_alone_are_told(listening: tuple[str, Gateway], key: str) -> None:
+    url, _ = listening
+    headers = with_key(key)
+    async with httpx.AsyncClient(base_url=url) as client:
+        named = await submit(client, headers)
+        async with following(url, headers, id=named) as events:
+            await submit(client, headers)
+            await client.post(f"/api/v1/tasks/{named}/stop", headers=headers)
+            async with asyncio.timeout(20):
+                async for _, data in events:
+                    assert [task["task_id"] for task in data["tasks"]] == [named]
+                    assert data["others"] == []
+                    if data["tasks"][0]["state"] == "stopped":
+                        break
+
+
+async def test_nobody_hears_of_tasks_of_others(listening: tuple[str, Gateway], key: str, bob: dict[str, str]) -> None:
+    url, _ = listening
+    async with httpx.AsyncClient(base_url=url) as client, following(url, bob, state="failed") as events:
+        foreign = await submit(client, with_key(key))
+        own = await submit(client, bob)
+        async with asyncio.timeout(20):
+            async for _, data in events:
+                assert foreign not in json.dumps(data)
+                if own in data.get("others", ()):
+                    break
+
+
+async def test_a_tenant_of_others_is_refused(listening: tuple[str, Gateway], key: str) -> None:
+    url, _ = listening
+    async with httpx.AsyncClient(base_url=url) as client:
+        refused = await client.get(STREAM, params={"tenant_id": "t-bob"}, headers=with_key(key))
+        assert refused.status_code == 403
+        wrong = await client.get(STREAM, params={"sate": "failed"}, headers=with_key(key))
+        assert wrong.status_code == 422
+
+
+async def test_a_listener_that_was_cut_off_says_that_something_was_missed(
+    listening: tuple[str, Gateway], key: str, database: Database
+) -> None:
+    url, _ = listening
+    async with following(url, with_key(key)) as events:
+        await database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        async with asyncio.timeout(20):
+            assert await anext(events) == ("missed", {})
+
+
+class FakeListener:
+    """Passes on what the test says."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, Any] = {}
+
+    def subscribe(self, channel: str, heard: Any, *, missed: Any = None) -> None:
+        self.heard[channel] = heard
+
+
+async def test_a_flood_is_one_word(database: Database) -> None:
+    listener: Any = FakeListener()
+    watch = AnyTaskWatch(listener, Arrivals(database, None))
+    tell = listener.heard[CHANGES_CHANNEL]
+    subscription = watch.subscribe().open()
+    tell(",".join(f"t{number}" for number in range(BATCH + 1)))
+    first, second = await subscription.changes(1), await subscription.changes(1)
+    assert first is not None
+    assert second is not None
+    assert (len(first.ids), len(second.ids), first.missed) == (BATCH, 1, False)
+    assert await subscription.changes(0.01) is None
+    for piece in range(20):
+        tell(",".join(f"{piece}-{number}" for number in range(300)))
+    flood = await subscription.changes(1)
+    assert flood is not None
+    assert flood.missed
+    watch.end_streams()
+    assert subscription.is_closed
+    assert watch.subscribe().open().is_closed
+    assert watch.subscriptions == 0

@@ -27,6 +27,7 @@ from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.schema.migrate import create_legacy_tables
 from gateway.storage.schema.seed import seed
+from workers.testing.waiting import eventually
 
 PAGE = Path(__file__).parents[3].joinpath("docs", "install.md").read_text(encoding="utf-8")
 PROGRAM = Path(sys.executable).with_name("taskgate")
@@ -126,10 +127,13 @@ class Installation:
                 for command, more in commands
             ]
             try:
-                async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as http:
-                    while not all(path.exists() for path in ready) or not await _answers(http, url):
+                async with httpx.AsyncClient() as http:
+
+                    async def are_ready() -> bool:
                         assert all(process.returncode is None for process in processes), log.read_text()
-                        await asyncio.sleep(0.1)
+                        return all(path.exists() for path in ready) and await _answers(http, url)
+
+                    await eventually(are_ready, within=PATIENCE)
                 yield url
             finally:
                 for process in processes:
@@ -149,13 +153,15 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
 
 
 async def _until(client: httpx.AsyncClient, task_id: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            task: dict[str, Any] = (await client.get(f"/api/v1/tasks/{task_id}")).json()
-            if task["status"] in ("Completed", "Failed", "Stopped"):
-                assert task["status"] == status, task
-                return task
-            await asyncio.sleep(0.1)
+    async def read() -> dict[str, Any]:
+        task: dict[str, Any] = (await client.get(f"/api/v1/tasks/{task_id}")).json()
+        return task
+
+    task = await eventually(
+        read, lambda task: task["status"] in ("Completed", "Failed", "Stopped"), within=PATIENCE, pause=0.1
+    )
+    assert task["status"] == status, task
+    return task
 
 
 @pytest.fixture

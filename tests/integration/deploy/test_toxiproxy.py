@@ -16,6 +16,7 @@ from deploy.local.ports import free_port
 from deploy.local.process import destroy_directory
 from deploy.local.teardown import stop_directory
 from deploy.local.toxiproxy import ToxiproxyPart
+from workers.testing.waiting import works
 
 LINK = "test-redis"
 
@@ -39,14 +40,7 @@ async def linked(proxy: ToxiproxyPart, redis_server: str) -> AsyncIterator[Redis
 
 
 async def works_again(client: Redis) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                assert await client.ping()
-            except Broken:
-                await asyncio.sleep(0.01)
-            else:
-                return
+    assert await works(client.ping, Broken)
 
 
 async def test_cut(proxy: ToxiproxyPart, linked: Redis) -> None:

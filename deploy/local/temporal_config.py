@@ -132,8 +132,9 @@ def dynamic_config() -> dict[str, Sequence[dict[str, object]]]:
         # `system.forceSearchAttributesCacheRefreshOnRead`: each start with search attributes would then read the
         # database six times more, under one lock.)
         "system.namespaceCacheRefreshInterval": "1s",
-        "activity.enableStandalone": os.environ.get(STANDALONE) != "false",
     }
+    if os.environ.get(STANDALONE) == "false":
+        values["activity.enableStandalone"] = False
     return {key: [{"value": value}] for key, value in values.items()}
 
 

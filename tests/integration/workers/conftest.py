@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class WorkerProcess:
             env=self._environment,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await until(self._ready_file.exists)
+        await until(self._ready_file.exists, within=PATIENCE)
 
     @property
     def pid(self) -> int:
@@ -149,6 +149,15 @@ class Fleet:
         await eventually(lambda: self.gateway.database.fetchval(query), lambda found: found >= count, within=PATIENCE)
 
 
+def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Of a process with these settings, and none that this one inherits."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
+    return inherited | {
+        f"TASKGATE_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in settings.items()
+    }
+
+
 async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str, str], **more: Any) -> Fleet:
     flag = Flag(directory / "flags.json")
     flag.write(Stage.OFF if backend == "redis" else Stage.LIVE)
@@ -166,15 +175,16 @@ async def make_fleet(backend: str, url: str, directory: Path, servers: dict[str,
         "grpc_enabled": False,
         **more,
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
-    environment = inherited | {
-        f"TASKGATE_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-    }
+    environment = environment_of(values)
     gateway = build_gateway(Settings(**values))
     await gateway.start()
     workers = [WorkerProcess(["--backend", backend], environment, directory / f"ready-{number}") for number in range(2)]
-    await asyncio.gather(*(worker.start() for worker in workers))
+    try:
+        await asyncio.gather(*(worker.start() for worker in workers))
+    except BaseException:
+        await asyncio.gather(*(worker.end(signal.SIGKILL) for worker in workers))
+        await gateway.close()
+        raise
     # Tasks of strange types go to a queue that workers of other tests, with another database, serve, too.
     await gateway.queues.learn()
     return Fleet(backend, gateway, workers, directory, environment)

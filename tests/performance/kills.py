@@ -56,6 +56,12 @@ class Load:
     keys: Sequence[str]
     requests: list[Request] = field(default_factory=list)
     stopping: bool = False
+    running: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Raises what has ended the load too early."""
+        if self.running is not None and self.running.done():
+            self.running.result()
 
     async def run(self) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
@@ -81,7 +87,7 @@ class Load:
                     request.answered, request.task_id = time.time(), answer.json()["task_id"]
                     return
                 if answer is not None and answer.is_client_error:
-                    answer.raise_for_status()
+                    raise RuntimeError(f"{answer.status_code}: {answer.text}")
                 request.failed += 1
                 await asyncio.sleep(0.1)
 
@@ -137,6 +143,7 @@ class Arena:
         """Return when what was due before is over, or nothing more is to be expected."""
         async with asyncio.timeout(PATIENCE):
             while True:
+                self.load.check()
                 those = [request for request in self.load.requests if request.due < due]
                 if all(request.answered for request in those):
                     ids = [request.task_id for request in those]
@@ -175,7 +182,7 @@ async def _arena() -> AsyncIterator[Arena]:
         load = Load(proxy.gateway_url, [variables["TASKGATE_KEY_ACME"], variables["TASKGATE_KEY_INITECH"]])
         database = await asyncpg.connect(stack.database_url)
         runs = Path(os.environ["TASKGATE_TEST_RUNS"])
-        running = asyncio.create_task(load.run())
+        running = load.running = asyncio.create_task(load.run())
         try:
             yield Arena(stack, [first, second], load, database, runs)
         finally:

@@ -68,6 +68,7 @@ class Crowd:
         assert await engine.cancel_workflow(waiting.ref, "stopped")
         await engine.keep_fresh()
         await engine.get_incarnation()
+        await engine.remember_mark("a-database", number)
         assert len(await engine.list_ended(datetime.now(UTC) - timedelta(hours=1))) >= 2_000
 
         for priority in (1, 5):

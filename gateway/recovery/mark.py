@@ -91,6 +91,8 @@ async def check_mark(settings: Settings) -> None:
             is_behind = await Mark(database, redis).is_behind()
     except (DatabaseUnavailable, TimeoutError, asyncpg.UndefinedTableError):
         return
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseUnfit(f"rights are missing in the database: {error}") from error
     finally:
         await redis.close()
         await database.close()

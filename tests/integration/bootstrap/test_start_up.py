@@ -64,6 +64,21 @@ async def test_missing_rights(command: tuple[str, ...], database_url: str, redis
     await connection.close()
 
 
+@BOTH
+async def test_missing_rights_on_the_gateways_own_tables(
+    command: tuple[str, ...], database_url: str, redis_server: str
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    role = f"role_{database_url.rsplit('_', 1)[1]}"
+    await connection.execute(f"CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public, taskgate TO {role}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA taskgate TO {role}; REVOKE ALL ON taskgate.mark FROM {role}")
+    url = database_url.replace("postgres@", f"{role}@", 1)
+    said = await refusal(*command, DATABASE_URL=url, REDIS_URL=redis_server)
+    assert said == "taskgate: rights are missing in the database: permission denied for table mark\n"
+    await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    await connection.close()
+
+
 async def test_a_migration_without_rights_leaves_nothing(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     role = f"role_{database_url.rsplit('_', 1)[1]}"

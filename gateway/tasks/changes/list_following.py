@@ -45,7 +45,8 @@ class ListFollowing:
     async def changes(self, patience: float) -> AsyncIterator[ListChange | None]:
         """Until the subscription is closed; an empty one at once, None after `patience` seconds without any."""
         subscription = self._subscription
-        yield ListChange()
+        if not subscription.is_closed:
+            yield ListChange()
         while not subscription.is_closed:
             changed = await subscription.changes(patience)
             if subscription.is_closed:

@@ -60,7 +60,7 @@ class Visitor:
             await self.page.evaluate(_axe())
             found: list[dict[str, Any]] = (await self.page.evaluate("axe.run()"))["violations"]
             told = [f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}" for one in found]
-            assert told == [], (name, theme)
+            assert told == [], f"{name}, {theme}: {told}"
         await self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
 
     async def tab_to(self, name: str) -> None:

@@ -58,11 +58,12 @@ async def test_payload(task: Command) -> None:
     given = json.dumps({"name": "Zo\u00eb", "api_key": "s3"})
     task_id = (await task("submit", "--type", "probe", "--payload", given))[1].strip()
     code, text = await task("payload", task_id)
-    assert (code, json.loads(text)) == (0, {"name": "Zo\u00eb", "api_key": "[redacted]"})
+    shown = json.loads(text)
+    assert (code, shown["name"], shown["api_key"]) == (0, "Zo\u00eb", "[redacted]")
     assert json.loads((await task("payload", task_id, "--json"))[1])["is_cut"] is False
     large = (await task("submit", "--type", "probe", "--payload", json.dumps({"text": "x" * 300_000})))[1].strip()
     code, text = await task("payload", large)
-    assert (code, "this is the beginning of 3000" in text) == (0, True)
+    assert (code, "this is the beginning of 300" in text) == (0, True)
     assert (await task("payload", "nothing"))[0] == 2
 
 

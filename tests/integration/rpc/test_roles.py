@@ -59,7 +59,8 @@ def test_every_method_has_a_verb() -> None:
 
 
 async def test_every_method_by_every_role(face: Any, crowd: Any) -> None:
-    # Who may watch stages is told at once that the gateway ends.
+    # Who may watch lists or stages is told at once that the gateway ends.
+    face.gateway.any_task_watch.end_streams()
     face.gateway.stage_watch.end_streams()
     for name, verb in METHODS.items():
         for who in (*LEVELS, "reader"):

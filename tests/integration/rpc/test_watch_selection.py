@@ -82,7 +82,8 @@ async def test_a_gateway_that_ends_says_where_to_go_on(face: Any, refusal: Any) 
 async def test_a_payload_is_shown_without_its_secrets(face: Any, refusal: Any) -> None:
     task_id = await face.submit(payload={"name": "kick-off", "api_key": "s3"})
     answer = await face.tasks.GetPayload(GetPayloadRequest(task_id=task_id), metadata=face.ann)
-    assert dict(answer.payload.struct_value) == {"name": "kick-off", "api_key": "[redacted]"}
+    given = answer.payload.struct_value
+    assert (given["name"], given["api_key"]) == ("kick-off", "[redacted]")
     assert (answer.bytes > 0, answer.is_cut) == (True, False)
     refused = await refusal(face.tasks.GetPayload(GetPayloadRequest(task_id=task_id), metadata=face.bob))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TASK_NOT_FOUND")

@@ -302,7 +302,8 @@ export interface paths {
          * Stream Tasks
          * @description Follow a list of tasks.
          *
-         *     It tells what changes from now on. Read the list once the stream is open, also after a cut: then nothing is missed.
+         *     The first event says that it is open: it tells what changes from now on. Read the list then, also after a cut, and
+         *     nothing is missed.
          */
         get: operations["stream_tasks"];
         put?: never;
@@ -9682,7 +9683,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `tasks` when some have changed; `missed` when the list is to be read anew */
+            /** @description `tasks` at once, without any, and when some change; `missed` when to read the list anew */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -11,6 +11,7 @@ import { Status } from "../../components/Status";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
@@ -24,7 +25,6 @@ import { taskTexts } from "./texts";
 import "../../components/Table.css";
 import "./task.css";
 
-type ChangedTasks = components["schemas"]["ChangedTasks"];
 type TaskDispatch = components["schemas"]["TaskDispatch"];
 type TaskLog = components["schemas"]["TaskLogResponse"];
 
@@ -52,9 +52,7 @@ function TaskView({ taskId }: { taskId: string }) {
   useStream(
     `gateway/v1/tasks/stream?${queryText({ id: taskId })}`,
     (event) => {
-      // The first event has none: it says that the stream is open.
-      const told = event.data as Partial<ChangedTasks>;
-      if (event.name !== "tasks" || told.tasks?.length || told.others?.length) readAgain();
+      if (isNews(event)) readAgain();
     },
     // What is read from now on misses nothing.
     () => {

@@ -25,6 +25,7 @@ class RunSubscription:
         self.run_id = run_id
         self._watch = watch
         self._paths: dict[str, None] = {}
+        self._is_whole = False
         self._changed = asyncio.Event()
         self.is_closed = False
 
@@ -40,7 +41,8 @@ class RunSubscription:
         self._changed.set()
 
     async def changes(self, timeout: float) -> list[str] | None:
-        """Paths of nodes that changed (perhaps none: the run did); None after `timeout` seconds without a change."""
+        """Paths of nodes that changed (none: the run did, which may have new nodes); None after `timeout` seconds
+        without a change."""
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -48,10 +50,13 @@ class RunSubscription:
             return None
         self._changed.clear()
         paths, self._paths = list(self._paths), {}
-        return paths
+        is_whole, self._is_whole = self._is_whole, False
+        return [] if is_whole else paths
 
-    def deliver(self, paths: Iterable[str]) -> None:
+    def deliver(self, paths: Iterable[str], *, is_whole: bool) -> None:
+        """`is_whole`: the run itself changed as well; its new nodes are not among the paths."""
         self._paths.update(dict.fromkeys(paths))
+        self._is_whole |= is_whole
         self._changed.set()
 
 
@@ -109,13 +114,14 @@ class RunWatch:
             while self._heard:
                 await asyncio.sleep(_GATHER_SECONDS)
                 ids, self._heard = list(self._heard), {}
-                found: dict[str, list[str]] = {run_id: [] for run_id in ids if run_id in self._watched}
+                changed = self._watched.keys() & ids
+                found: dict[str, list[str]] = {run_id: [] for run_id in changed}
                 with contextlib.suppress(DatabaseUnavailable):
                     for row in await self._db.fetch(_NODES, ids, list(self._watched)):
                         found.setdefault(row["run_id"], []).append(row["path"])
                 for run_id, paths in found.items():
                     for subscription in self._watched.get(run_id, ()):
-                        subscription.deliver(paths)
+                        subscription.deliver(paths, is_whole=run_id in changed)
         except Exception:
             log.exception("changes of DAG runs could not be looked up")
         finally:

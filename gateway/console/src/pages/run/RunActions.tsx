@@ -1,0 +1,126 @@
+import { type SyntheticEvent, useState } from "react";
+import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
+import { api, dataOf } from "../../api/client";
+import { may, useSession } from "../../api/session";
+import { Button } from "../../components/Button";
+import { Failure } from "../../components/Failure";
+import { Field } from "../../components/Field";
+import { useTexts } from "../../i18n/catalogue";
+import { type RunSummary, isOver } from "./run";
+import { runTexts } from "./texts";
+
+/** What the reader may do with the run in its present state. */
+export function RunActions({ run }: { run: RunSummary }) {
+  const t = useTexts(runTexts);
+  const session = useSession();
+  const [error, setError] = useState<unknown>(null);
+  const [reached, setReached] = useState<readonly string[] | null>(null);
+  if (!may(session, "steer")) return null;
+  const path = { params: { path: { run_id: run.run_id } } };
+  // What comes of it is told by the stream.
+  const act = (request: () => Promise<unknown>) => {
+    setError(null);
+    request().catch(setError);
+  };
+  return (
+    <>
+      {reached !== null && <p role="status">{reached.length === 0 ? t.kept : t.reached(reached.join(", "))}</p>}
+      {!isOver(run) && <SendSignal runId={run.run_id} sent={setReached} />}
+      {!isOver(run) && (
+        <DialogTrigger>
+          <Button weight="danger">{t.cancel}</Button>
+          <ModalOverlay className="overlay" isDismissable>
+            <Modal>
+              <Dialog className="dialog" role="alertdialog">
+                {({ close }) => (
+                  <>
+                    <Heading slot="title">{t.cancelAsk}</Heading>
+                    <p>{t.cancelHelp}</p>
+                    <div className="dialog-actions">
+                      <Button onPress={close} autoFocus>
+                        {t.leave}
+                      </Button>
+                      <Button
+                        weight="danger"
+                        onPress={() => {
+                          close();
+                          act(() => api.POST("/gateway/v1/dag-runs/{run_id}/cancel", path));
+                        }}
+                      >
+                        {t.cancel}
+                      </Button>
+                    </div>
+                  </>
+                )}
+              </Dialog>
+            </Modal>
+          </ModalOverlay>
+        </DialogTrigger>
+      )}
+      {(run.status === "failed" || run.status === "cancelled") && run.parent_run_id === null && (
+        <Button weight="primary" onPress={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/retry", path))}>
+          {t.retry}
+        </Button>
+      )}
+      {error !== null && <Failure error={error} />}
+    </>
+  );
+}
+
+/** `sent` is told which nodes it has reached. */
+function SendSignal({ runId, sent }: { runId: string; sent: (reached: readonly string[]) => void }) {
+  const t = useTexts(runTexts);
+  const [name, setName] = useState("");
+  const [payload, setPayload] = useState("null");
+  const [fault, setFault] = useState<string>();
+  const [error, setError] = useState<unknown>(null);
+
+  const send = async (event: SyntheticEvent, close: () => void) => {
+    event.preventDefault();
+    let body: unknown;
+    try {
+      body = JSON.parse(payload);
+    } catch {
+      setFault(t.notJson);
+      return;
+    }
+    setFault(undefined);
+    setError(null);
+    try {
+      const answer = await dataOf(
+        api.POST("/gateway/v1/dag-runs/{run_id}/signals/{name}", { params: { path: { run_id: runId, name: name.trim() } }, body: body as null }),
+      );
+      close();
+      sent(answer.nodes);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+
+  return (
+    <DialogTrigger>
+      <Button>{t.send}</Button>
+      <ModalOverlay className="overlay" isDismissable>
+        <Modal>
+          <Dialog className="dialog">
+            {({ close }) => (
+              <form className="run-actions" noValidate onSubmit={(event) => void send(event, close)}>
+                <Heading slot="title">{t.send}</Heading>
+                <p>{t.sendHelp}</p>
+                <Field label={t.signalName} value={name} onChange={setName} isRequired autoFocus />
+                <Field label={t.payload} value={payload} onChange={setPayload} error={fault} />
+                {error !== null && <Failure error={error} />}
+                <div className="dialog-actions">
+                  <Button onPress={close}>{t.close}</Button>
+                  <Button type="submit" weight="primary" isDisabled={name.trim() === ""}>
+                    {t.send}
+                  </Button>
+                </div>
+              </form>
+            )}
+          </Dialog>
+        </Modal>
+      </ModalOverlay>
+    </DialogTrigger>
+  );
+}

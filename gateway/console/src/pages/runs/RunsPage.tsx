@@ -1,0 +1,111 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, dataOf } from "../../api/client";
+import type { components } from "../../api/schema";
+import { Button } from "../../components/Button";
+import { Empty } from "../../components/Empty";
+import { Failure } from "../../components/Failure";
+import { Moment } from "../../components/Moment";
+import { PageHead } from "../../components/PageHead";
+import { Status } from "../../components/Status";
+import { useTexts } from "../../i18n/catalogue";
+import { useFormat } from "../../i18n/format";
+import { isNews } from "../../streams/isNews";
+import { queryText } from "../../streams/queryText";
+import { useReadAgain } from "../../streams/useReadAgain";
+import { useStream } from "../../streams/useStream";
+import { runsTexts } from "./texts";
+import { TONES } from "./tones";
+import "../../components/Table.css";
+
+type RunSummary = components["schemas"]["RunSummary"];
+
+/** A run is a task of this type, with the same id. */
+const RUN_TYPE = "taskgate.dag";
+const KEY = ["runs"];
+
+/** Runs of DAGs, newest first, live. */
+export default function RunsPage() {
+  const t = useTexts(runsTexts);
+  const [isOpen, setOpen] = useState(false);
+  const found = useInfiniteQuery({
+    queryKey: KEY,
+    enabled: isOpen,
+    gcTime: 0,
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      dataOf(api.GET("/gateway/v1/dag-runs", { params: { query: { limit: 50, ...(pageParam === null ? {} : { cursor: pageParam }) } }, signal })),
+    getNextPageParam: (page) => page.next_cursor,
+  });
+  const readAgain = useReadAgain(KEY);
+  useStream(
+    `gateway/v1/tasks/stream?${queryText({ type: RUN_TYPE })}`,
+    (event) => {
+      if (isNews(event)) readAgain();
+    },
+    () => {
+      setOpen(true);
+      readAgain();
+    },
+  );
+  const runs = found.data?.pages.flatMap((page) => page.runs) ?? [];
+  return (
+    <>
+      <PageHead title={t.title} />
+      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
+      {found.data !== undefined && runs.length === 0 && (
+        <Empty title={t.none}>
+          <p>{t.noneHelp}</p>
+        </Empty>
+      )}
+      {runs.length > 0 && (
+        <table className="table">
+          <thead>
+            <tr>
+              {[t.run, t.status, t.progress, t.tenant, t.created, t.lasted].map((name) => (
+                <th key={name} scope="col">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {runs.map((run) => (
+              <Row key={run.run_id} run={run} />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {found.hasNextPage && (
+        <Button onPress={() => void found.fetchNextPage()} isDisabled={found.isFetching}>
+          {t.more}
+        </Button>
+      )}
+    </>
+  );
+}
+
+function Row({ run }: { run: RunSummary }) {
+  const t = useTexts(runsTexts);
+  const format = useFormat();
+  const lasted = run.started_at === null || run.finished_at === null ? null : Date.parse(run.finished_at) - Date.parse(run.started_at);
+  return (
+    <tr>
+      <td>
+        <Link to="/dag-runs/$runId" params={{ runId: run.run_id }} preload={false}>
+          {t.version(run.dag, format.number(run.version))} <code>{run.run_id.slice(0, 8)}</code>
+        </Link>
+      </td>
+      <td>
+        <Status tone={TONES[run.status]}>{t[run.status]}</Status>
+      </td>
+      <td>{format.number(run.progress)} %</td>
+      <td>{run.tenant_id ?? "–"}</td>
+      <td>
+        <Moment at={run.created_at} />
+      </td>
+      <td>{lasted === null ? "–" : format.duration(lasted / 1000)}</td>
+    </tr>
+  );
+}

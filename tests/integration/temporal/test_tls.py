@@ -24,8 +24,6 @@ from contracts.world import PATIENCE, Servers, World
 from gateway.settings import Settings
 from workers.testing.waiting import eventually
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:

@@ -7,7 +7,9 @@ WHERE behind_since IS NULL
 RETURNING database_id::text AS database_id, number
 
 -- name: read
-SELECT database_id::text AS database_id, number, behind_since IS NOT NULL AS is_behind FROM taskgate.mark
+-- Not on a standby, which is behind for a moment as a matter of course.
+SELECT database_id::text AS database_id, number, behind_since IS NOT NULL AS is_behind
+FROM taskgate.mark WHERE NOT pg_is_in_recovery()
 
 -- name: note_behind
 UPDATE taskgate.mark SET behind_since = now() WHERE behind_since IS NULL

@@ -16,7 +16,9 @@ from deploy.local.pytest_stack import StackFactory
 from deploy.local.standby import StandbyPart
 from gateway.app import create_app
 from gateway.bootstrap import build_gateway
+from gateway.engines import build_redis
 from gateway.errors import DatabaseReadOnly
+from gateway.recovery.mark import Mark
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
@@ -100,6 +102,24 @@ async def test_a_gateway_goes_on_as_soon_as_the_endpoint_leads_to_the_primary(
         await eventually(submit, lambda found: found == httpx.codes.ACCEPTED, within=5)
         assert await ready() == "ok"
     await gateway.close()
+
+
+async def test_a_standby_that_lags_is_not_taken_for_a_restored_database(pair: Servers, redis_server: str) -> None:
+    primary, standby = (Database(f"{part.url}?target_session_attrs=any", size=1) for part in pair)
+    redis = build_redis(Settings(redis_url=redis_server))
+    assert redis is not None
+    try:
+        await Mark(primary, redis).tick()
+        wal = await primary.fetchval("SELECT pg_current_wal_lsn()::text")
+        await eventually(lambda: standby.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", wal))
+        await standby.execute("SELECT pg_wal_replay_pause()")
+        await Mark(primary, redis).tick()
+        assert not await Mark(standby, redis).is_behind()
+        await standby.execute("SELECT pg_wal_replay_resume()")
+    finally:
+        await redis.close()
+        await primary.close()
+        await standby.close()
 
 
 async def test_a_gateway_on_a_standby_is_not_ready(pair: Servers) -> None:

@@ -202,9 +202,9 @@ class Gateway:
         await self.overrides.close()
         await self.observer.close()
         await self.listener.close()
-        with contextlib.suppress(Exception):
-            await self.notifier.close()
-            await self.arrivals.close()
+        for last_words in (self.notifier, self.arrivals):
+            with contextlib.suppress(Exception):
+                await last_words.close()
         await self.access.close()
         await self.dags.close()
         await self.sandbox.close()

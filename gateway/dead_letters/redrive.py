@@ -12,7 +12,7 @@ import asyncpg
 from gateway.access.placement import Caller, Tier
 from gateway.dead_letters.archive import LIST, DeadLetters, audit
 from gateway.dead_letters.editing import Edit, changed_keys, check_place, place_keys
-from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, RedriveBlocked
+from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, DeadLetterNotFound, RedriveBlocked
 from gateway.dead_letters.filter import SQL, LetterFilter
 from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.errors import ApiError, Forbidden
@@ -87,7 +87,7 @@ class Redriver:
         letter = await self._letters.find(caller, letter_id)
         if letter["kind"] == "payload":
             return await self._payloads.redrive(caller, letter, edit, actor=options.actor, backend=options.backend)
-        (row,) = await self._db.fetch(SQL.states, [letter_id])
+        row = await self._state(self._db, letter_id)
         if (refusal := self._refusal(row, options)) is not None:
             raise refusal
         try:
@@ -96,7 +96,7 @@ class Redriver:
                 if edit is not None:
                     detail["edited_keys"] = await self._edit(db, row, edit, options.actor)
                 if not await self._run_again(db, [letter_id], [0.0], options, detail):
-                    (now,) = await db.fetch(SQL.states, [letter_id])
+                    now = await self._state(db, letter_id)
                     raise _closed(now) if now["dispatch_state"] != "failed" else RedriveBlocked(GONE)
         except asyncpg.UniqueViolationError:
             raise RedriveBlocked(UNIQUE) from None
@@ -181,6 +181,13 @@ class Redriver:
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
             await audit(db, options.actor, "redrive", done, dict(detail), options.why)
         return done
+
+    @staticmethod
+    async def _state(db: Database | type_Connection, letter_id: str) -> asyncpg.Record:
+        """Raises `DeadLetterNotFound`: it was purged since it was found."""
+        if not (rows := await db.fetch(SQL.states, [letter_id])):
+            raise DeadLetterNotFound
+        return rows[0]
 
     def _refusal(self, row: Any, options: RedriveOptions) -> ApiError | None:
         """Why this task cannot be redriven in this way; None: it can be."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,8 @@ from redis.asyncio import Redis
 from backends.port import WorkflowRef, WorkflowStart
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
+from contracts.world import Servers
+from deploy.local.temporal_setup import ensure_namespace
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.lease import host_identity
 from gateway.recovery.reaper import Reaper
@@ -49,6 +53,14 @@ def new_lease(database: Database, new_worker: NewRow) -> NewRow:
         return process_id
 
     return create
+
+
+@pytest_asyncio.fixture
+async def fresh_servers(servers: Servers, temporal_server: str) -> Servers:
+    """With a namespace of the test's own: a recovery counts all that Temporal remembers."""
+    namespace = f"restored-{secrets.token_hex(4)}"
+    await ensure_namespace(temporal_server, namespace)
+    return replace(servers, temporal_namespace=namespace)
 
 
 @pytest_asyncio.fixture

@@ -64,15 +64,15 @@ async def test_another_database_with_the_same_redis_is_another_matter(
 
 
 async def test_a_gateway_refuses_to_start_until_it_is_recovered(
-    queue: Any, own_servers: Servers, redis_engine: Any, tmp_path: Path
+    queue: Any, fresh_servers: Servers, redis_engine: Any, tmp_path: Path
 ) -> None:
-    database = Database(own_servers.database_url, size=2)
+    database = Database(fresh_servers.database_url, size=2)
     mark = Mark(database, redis_engine)
     await mark.tick()
-    await back_up(own_servers, tmp_path / "backup")
+    await back_up(fresh_servers, tmp_path / "backup")
     await mark.tick()
     await database.close()
-    async with restored_database(own_servers, tmp_path / "backup") as restored:
+    async with restored_database(fresh_servers, tmp_path / "backup") as restored:
         for command in (["serve"], ["worker", "--backend", "redis"]):
             process = await restored.program(*command)
             _, said = await process.communicate()
@@ -87,16 +87,16 @@ async def test_a_gateway_refuses_to_start_until_it_is_recovered(
 
 
 async def test_a_leader_that_could_not_ask_at_its_start_says_so(
-    queue: Any, own_servers: Servers, redis_engine: Any, tmp_path: Path
+    queue: Any, fresh_servers: Servers, redis_engine: Any, tmp_path: Path
 ) -> None:
-    database = Database(own_servers.database_url, size=2)
+    database = Database(fresh_servers.database_url, size=2)
     mark = Mark(database, redis_engine)
     await mark.tick()
     number = await database.fetchval("UPDATE taskgate.mark SET number = number - 1 RETURNING number")
     await redis_engine.remember_mark(
         await database.fetchval("SELECT database_id::text FROM taskgate.mark"), number + 10
     )
-    async with World("off", own_servers, tmp_path).running() as world:
+    async with World("off", fresh_servers, tmp_path).running() as world:
 
         async def problems() -> list[str]:
             return list((await world.client().get("/gateway/v1/ready")).json()["problems"])

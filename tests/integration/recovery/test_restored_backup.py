@@ -26,9 +26,9 @@ class Restored(RestoredDatabase):
 
 
 @pytest.fixture
-async def restored(queue: Any, own_servers: Servers, tmp_path: Path) -> AsyncIterator[Restored]:
+async def restored(queue: Any, fresh_servers: Servers, tmp_path: Path) -> AsyncIterator[Restored]:
     """Tasks ran and waited on both engines when the backup was taken; the system went on, and died; it is restored."""
-    world = World("flipped", own_servers, tmp_path)
+    world = World("flipped", fresh_servers, tmp_path)
     tasks: dict[str, str] = {}
     async with world.running(), AsyncExitStack() as held:
         red, blue = await world.people.household(), await world.people.household()
@@ -42,7 +42,7 @@ async def restored(queue: Any, own_servers: Servers, tmp_path: Path) -> AsyncIte
         tasks["redis waiting"] = await world.submit(red)
         await world.queued(tasks["redis waiting"])
         tasks["delayed"] = await world.submit(red, delay_seconds=3600)
-        await back_up(own_servers, tmp_path / "backup")
+        await back_up(fresh_servers, tmp_path / "backup")
 
         tasks["gap done"] = await world.submit(red, project_id=other)
         await world.ended(tasks["gap done"])
@@ -53,7 +53,7 @@ async def restored(queue: Any, own_servers: Servers, tmp_path: Path) -> AsyncIte
         await world.queued(tasks["temporal gap"])
     assert [BOARD.runs[tasks[name]] for name in ("redis running", "temporal running", "gap done")] == [1, 1, 1]
 
-    async with restored_database(own_servers, tmp_path / "backup") as database:
+    async with restored_database(fresh_servers, tmp_path / "backup") as database:
         yield Restored(database.servers, tasks, {"red": red, "other": other})
 
 

@@ -28,8 +28,8 @@ outputs: {sum: "${ nodes.d.result.value }"}
 
 
 @pytest.fixture
-def servers_without_redis(own_servers: Servers) -> Servers:
-    return replace(own_servers, redis_url=None)
+def servers_without_redis(fresh_servers: Servers) -> Servers:
+    return replace(fresh_servers, redis_url=None)
 
 
 async def listed(database: RestoredDatabase) -> dict[str, Any]:

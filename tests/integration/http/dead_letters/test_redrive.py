@@ -9,12 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from backends.memory.engine import MemoryEngine
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
+from gateway.dead_letters.filter import SQL
 from gateway.dead_letters.redaction import MARK
 from gateway.routing.flag_edit import with_stage
 from gateway.routing.flag_file import FlagFile
@@ -98,6 +100,22 @@ WAYS = [
     (Stage.COMPLETE, "redis", None),
     (Stage.OFF, "temporal", None),
 ]
+
+
+async def test_one_that_is_purged_meanwhile(client, fail_task, monkeypatch) -> None:
+    task_id = await fail_task()
+    fetch = asyncpg.Connection.fetch
+
+    async def purge_before(self: Any, query: str, *values: Any, **more: Any) -> Any:
+        if query == SQL.states:
+            monkeypatch.setattr(asyncpg.Connection, "fetch", fetch)
+            assert (await client.delete(f"{API}/{task_id}")).is_success
+        return await fetch(self, query, *values, **more)
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", purge_before)
+    answer = await client.post(f"{API}/{task_id}/redrive")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:taskgate:error:dead_letter_not_found"
 
 
 async def test_where_it_goes(client, gateway, fail_task) -> None:

@@ -87,7 +87,7 @@ async def _two_ready(database: asyncpg.Pool, backend: str, logs: list[Path], *, 
     alive = "SELECT count(*) FROM taskgate.process WHERE kind = 'worker' AND backend = $1 AND lost_at IS NULL"
     async with asyncio.timeout(60):
         while (
-            sum(log.read_text().count(" is ready\n") for log in logs) < beginnings
+            sum(log.read_text().count(" is ready") for log in logs) < beginnings
             or await database.fetchval(alive, backend) < 2
         ):
             await asyncio.sleep(0.05)

@@ -65,7 +65,7 @@ async def measure(stack: EmbeddedStack, counts: tuple[int, ...]) -> dict[str, An
                 taskgate.program(), *WORKER, env={**os.environ, **stack.environment()}, stdout=output, stderr=output
             )
         async with asyncio.timeout(PATIENCE):
-            while b" is ready\n" not in log.read_bytes():
+            while b" is ready" not in log.read_bytes():
                 await asyncio.sleep(0.02)
         figures: dict[str, Any] = {"ready_s": round(time.monotonic() - began, 1)}
         await _dispatch(stack, database)  # the gateway learns of the handler, Temporal of the queues

@@ -203,8 +203,12 @@ class WorkflowEnginePort(Protocol):
     async def list_held(self, worker_id: str) -> Sequence[str]:
         """Workflow ids of the starts that the engine handed to this worker (empty: it keeps no such list)."""
 
-    async def release_worker(self, worker_id: str) -> int:
-        """Take back starts that the engine gave to a lost worker and nobody claimed. Returns how many."""
+    async def release_worker(self, worker_id: str, ended: Mapping[WorkflowRef, WorkflowStatus] | None = None) -> int:
+        """Take back starts that the engine gave to a lost worker and nobody claimed. Returns how many.
+
+        `ended`: those of them whose end is known, though the worker could not report it. The engine notes this end,
+        unless it knows one, and does not run them again.
+        """
 
     async def find_lost(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """Returns those of `refs` that the engine does not know: they neither wait, run nor ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -144,8 +144,11 @@ class MemoryEngine:
             if record.run and record.run.worker_id == worker_id
         ]
 
-    async def release_worker(self, worker_id: str) -> int:
+    async def release_worker(self, worker_id: str, ended: Mapping[WorkflowRef, WorkflowStatus] | None = None) -> int:
         self.faults.before("release_worker")
+        for ref, end in (ended or {}).items():
+            if (record := self._records.get(ref.workflow_id)) is not None and not record.state.is_terminal:
+                record.end(end.state, self._clock(), error=end.error)
         held = [record for record in self._records.values() if record.run and record.run.worker_id == worker_id]
         for record in held:
             self._put_back(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -106,12 +106,11 @@ class RedisQueueEngine:
 
         Raises `AnswerLost` when it may have happened; to cancel again is harmless.
         """
-        arguments = (ref.workflow_id, _storable(reason), _KEEP)
-        if not await self._link.run(scripts.CANCEL, *arguments):
+        if not await self._link.run(scripts.CANCEL, ref.workflow_id, _storable(reason), _KEEP):
             return False
         removed = await self._lists.remove(ref)
         if not await self._lists.is_held(ref):
-            await self._link.run(scripts.CANCELLED, *arguments)
+            await self._end(ref, WorkflowStatus(WorkflowState.CANCELLED, reason))
         return removed > 0
 
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
@@ -129,11 +128,14 @@ class RedisQueueEngine:
         with _reading():
             return sorted(name for name in await self._lists.held_by(worker_id) if not name.endswith("*"))
 
-    async def release_worker(self, worker_id: str) -> int:
+    async def release_worker(self, worker_id: str, ended: Mapping[WorkflowRef, WorkflowStatus] | None = None) -> int:
         """Put back all payloads of a dead worker, as the next of their groups, and free its locks. Returns how many.
 
-        Raises `AnswerLost` when it may have happened; to ask again is harmless.
+        The results of `ended` are not known. Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
+        for ref, end in (ended or {}).items():
+            await self._end(ref, end)
+            await self._lists.remove(ref)
         return await sign_off(self._link, worker_id, keep=_KEEP)
 
     async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
@@ -233,6 +235,10 @@ class RedisQueueEngine:
             if (marker := await self._marker(ref))[0] in _FINAL:
                 return marker
             return (WorkflowState.RUNNING if await self._lists.is_held(ref) else ""), "", ""
+
+    async def _end(self, ref: WorkflowRef, end: WorkflowStatus) -> None:
+        """From now on the start is not pushed, nor put back."""
+        await self._link.run(scripts.END, ref.workflow_id, end.state.value, _storable(end.error or ""), _KEEP)
 
     async def _not_ended(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         found: list[WorkflowRef] = []

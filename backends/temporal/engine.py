@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -166,7 +166,7 @@ class TemporalEngine:
         """None: Temporal keeps no list by worker."""
         return []
 
-    async def release_worker(self, worker_id: str) -> int:
+    async def release_worker(self, worker_id: str, ended: Mapping[WorkflowRef, WorkflowStatus] | None = None) -> int:
         """Does nothing: Temporal keeps no list by worker. A task that was not claimed is requeued by its id."""
         return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.port import Capability, WorkflowEnginePort, WorkflowState
+from backends.port import Capability, WorkflowEnginePort, WorkflowState, WorkflowStatus
 from workers.outcome import Completed
 from workers.testing.harness import EngineHarness
 from workers.testing.starts import new_start
@@ -89,3 +89,36 @@ async def test_what_is_released_by_worker_runs_again(harness: EngineHarness, eng
     running = await harness.receive()
     assert running.assignment.task_id == start.ref.task_id
     await harness.finish(running, Completed())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        WorkflowStatus(WorkflowState.COMPLETED),
+        WorkflowStatus(WorkflowState.FAILED, "no luck"),
+        WorkflowStatus(WorkflowState.CANCELLED, "stopped"),
+    ],
+    ids=lambda end: end.state.value,
+)
+async def test_what_a_lost_worker_had_ended_keeps_its_end(
+    end: WorkflowStatus, harness: EngineHarness, engine: WorkflowEnginePort
+) -> None:
+    """It could tell the gateway, but no more the engine."""
+    ended, other = new_start(), new_start()
+    await engine.start_workflow(ended)
+    await harness.receive()
+    worker_id = harness.worker_id
+    await harness.lose_worker()
+    assert await engine.list_held(worker_id) == [ended.ref.workflow_id]
+    assert await engine.release_worker(worker_id, {ended.ref: end}) == 0
+    await engine.start_workflow(other)
+    running = await harness.receive()
+    assert running.assignment.task_id == other.ref.task_id
+    status = await engine.get_workflow_status(ended.ref)
+    assert status is not None
+    assert (status.state, status.error) == (end.state, end.error)
+    await engine.start_workflow(ended)
+    await harness.finish(running, Completed())
+    status = await engine.get_workflow_status(ended.ref)
+    assert status is not None
+    assert status.state is end.state

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from backends.errors import AnswerLost, EngineError, EngineUnavailable
-from backends.port import WorkflowEnginePort, WorkflowRef, possible_starts
+from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.storage.database import Database
@@ -121,8 +121,7 @@ class EngineDuties:
                 if kind == "requeue":
                     return not row["stands"] or await engine.requeue_workflow(ref, "its worker was lost")
                 if kind == "release":
-                    await self._drop_ended(engine, ref.task_id)
-                    await engine.release_worker(ref.task_id)
+                    await engine.release_worker(ref.task_id, await self._ended_of(engine, ref.task_id))
                 else:
                     await engine.cancel_workflow(ref, "Task stopped by user")
                 return True
@@ -134,17 +133,21 @@ class EngineDuties:
             log.exception("%s of %s failed at %s", kind, row["subject"], engine.name)
             return error
 
-    async def _drop_ended(self, engine: WorkflowEnginePort, worker_id: str) -> None:
-        """Drop starts whose end was reported here, but not to the engine: a legacy worker would run them again.
+    async def _ended_of(self, engine: WorkflowEnginePort, worker_id: str) -> dict[WorkflowRef, WorkflowStatus]:
+        """The starts of a lost worker that ended here and not at the engine: a legacy worker would run them again.
 
         Raises `DatabaseUnavailable` and what the engine raises.
         """
         held = [start for workflow_id in await engine.list_held(worker_id) for start in possible_starts(workflow_id)]
-        if held:
-            ids, epochs = (list(column) for column in zip(*held, strict=True))
-            for row in await self._db.fetch(SQL.not_open, ids, epochs, engine.name):
-                ref = WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
-                await engine.cancel_workflow(ref, "its run had ended")
+        if not held:
+            return {}
+        ids, epochs = (list(column) for column in zip(*held, strict=True))
+        return {
+            WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"]): WorkflowStatus(
+                WorkflowState(row["state"]), row["error"]
+            )
+            for row in await self._db.fetch(SQL.ended, ids, epochs, engine.name)
+        }
 
     async def _note_answers(
         self, backend: str, kind: str, told: Sequence[asyncpg.Record], gone: Sequence[asyncpg.Record]

@@ -33,11 +33,17 @@ RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
 -- Lock tasks before their duties, and in order, as everybody does who records duties.
 SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_id FOR UPDATE
 
--- name: not_open
--- Of the starts that a lost worker held ($1 task ids, $2 epochs) those that are not open any more on engine $3.
-SELECT h.task_id, h.epoch, d.group_id, d.task_type
+-- name: ended
+-- Of the starts that a lost worker held ($1 task ids, $2 epochs) those that are not open any more on engine $3, and how they ended:
+-- as their last attempt did. What never began, or did not end by itself, was stopped or went elsewhere.
+SELECT h.task_id, h.epoch, d.group_id, d.task_type,
+       CASE a.outcome WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'cancelled' END AS state,
+       CASE WHEN a.outcome IS DISTINCT FROM 'completed' THEN COALESCE(a.error, 'its run had ended') END AS error
 FROM unnest($1::text[], $2::int[]) AS h (task_id, epoch)
 JOIN taskgate.dispatch d ON d.task_id = h.task_id
+LEFT JOIN LATERAL (
+    SELECT r.outcome, r.error FROM taskgate.attempt r
+    WHERE r.task_id = h.task_id AND r.epoch = h.epoch AND r.backend = $3 ORDER BY r.attempt DESC LIMIT 1) AS a ON true
 WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.epoch <> h.epoch OR d.backend <> $3
 
 -- name: answered

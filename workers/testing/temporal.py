@@ -106,6 +106,7 @@ class TemporalHarness:
         return worker
 
     async def receive(self) -> RunningTask:
+        assert self._worker is None, "finish the task before, or lose its worker: nobody else would end it"
         wire = FaultyProxy(*self._target)
         await wire.open()
         self.worker_id = f"worker-{secrets.token_hex(4)}"

@@ -10,6 +10,7 @@ import pytest
 
 from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowState
 from workers.testing.waiting import eventually
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
@@ -144,12 +145,20 @@ async def test_a_worker_is_released_after_its_runs_were_taken_back(
     assert await database.fetchval(DUTIES) == 0
 
 
-@pytest.mark.parametrize("end", ["completed", "failed for now", "stopped"])
+@pytest.mark.parametrize(
+    ("end", "state", "error"),
+    [
+        ("completed", WorkflowState.COMPLETED, None),
+        ("failed for now", WorkflowState.FAILED, "no luck"),
+        ("failed", WorkflowState.FAILED, "no luck"),
+        ("stopped", WorkflowState.CANCELLED, "its run had ended"),
+    ],
+)
 async def test_what_a_lost_worker_had_ended_does_not_wait_again_for_a_legacy_worker(
-    end, database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench,
-    start_of,
+    end, state, error, database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, redis_engine,
+    queue, new_bench, start_of,
 ):  # fmt: skip
-    """It told PostgreSQL, and died before it told Redis. Whoever claims nothing would run it again."""
+    """It told PostgreSQL, and died before it told Redis. A legacy worker would run it again; Redis learns the end."""
     bench = await new_bench()
     task, other = await new_task(), await new_task()
     await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
@@ -161,8 +170,9 @@ async def test_what_a_lost_worker_had_ended_does_not_wait_again_for_a_legacy_wor
     match end:
         case "completed":
             await transitions.complete(task, claim.attempt)
-        case "failed for now":
-            await transitions.fail(task, claim.attempt, "no luck", final=False, engine_retries=False)
+        case "failed for now" | "failed":
+            final = end == "failed"
+            await transitions.fail(task, claim.attempt, "no luck", final=final, engine_retries=False)
         case _:
             await transitions.stop(task)
     await bench.kill()
@@ -172,6 +182,8 @@ async def test_what_a_lost_worker_had_ended_does_not_wait_again_for_a_legacy_wor
     assert await duties.settle("redis", "release") == 1
     assert await queue.llen("queue:group:g") == 0
     assert await queue.llen("queue:group:h") == 1
+    status = await redis_engine.get_workflow_status(start_of(task).ref)
+    assert (status.state, status.error) == (state, error)
 
 
 async def test_a_lost_run_that_its_engine_forgot_starts_anew(

@@ -20,6 +20,15 @@ SETTLE_SECONDS = 120.0
 STUCK_SECONDS = 60.0
 #: How long an engine may go on with a start that has ended for the gateway (a copy that waits, a cancellation).
 VIEW_SECONDS = 30.0
+#: Where it is told what became of a task.
+TABLES = (
+    ("task_logs", "id"),
+    ("taskgate.dispatch", "task_id"),
+    ("taskgate.attempt", "task_id"),
+    ("taskgate.engine_duty", "subject"),
+    ("taskgate.dag_run", "run_id"),
+    ("taskgate.dag_node", "run_id"),
+)
 #: Questions to engines and gateways at once.
 AT_ONCE = 12
 
@@ -104,13 +113,15 @@ async def explain(world: World, violations: list[Violation], history: History) -
     async with world.rows.connected() as database:
         for violation in violations[:10]:
             print(f"\n{violation.rule}: task {violation.task}: {violation.detail}")
-            for table, key in (("task_logs", "id"), ("taskgate.dispatch", "task_id"), ("taskgate.attempt", "task_id")):
+            for table, key in TABLES:
                 for row in await database.fetch(f"SELECT * FROM {table} WHERE {key} = $1", violation.task):
-                    shown = {name: str(value) for name, value in row.items() if value is not None and name != "payload"}
+                    known = {name: str(value) for name, value in row.items() if value is not None}
+                    shown = {name: value[:300] for name, value in known.items() if name != "payload"}
                     print(f"  {table}: {shown}")
             for effect in history.effects:
                 if effect.task == violation.task:
                     print(
                         f"  {effect.at:.3f} {effect.event} in {effect.by} process {effect.pid} (run {effect.run[:8]})"
                     )
+            print(f"  engine: {history.engines.get(violation.task, 'not asked')!r}")
             print(f"  clients: {asdict(history.tasks[violation.task]) if violation.task in history.tasks else None}")

@@ -90,7 +90,7 @@ class Intake:
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
             raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
-        plans = self._plans(tasks, plans)
+        plans = await self._plans(tasks, plans)
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
         try:
@@ -104,7 +104,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [task.task_id for task in tasks])
         fault_points.passing("after_accept")
-        self._begin(tasks, plans)
+        await self._begin(tasks, plans)
         return None
 
     async def submit_each(
@@ -116,7 +116,7 @@ class Intake:
         all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
-        plans = self._plans(tasks)
+        plans = await self._plans(tasks)
         fault_points.passing("before_accept")
         accepted: list[int] = []
         text = ""
@@ -144,7 +144,7 @@ class Intake:
         except DatabaseUnavailable as error:
             await self._resolve(error, [tasks[index].task_id for index in accepted])
         fault_points.passing("after_accept")
-        self._begin([tasks[index] for index in accepted], [plans[index] for index in accepted])
+        await self._begin([tasks[index] for index in accepted], [plans[index] for index in accepted])
         return text
 
     async def remember(self, idempotency: Idempotency) -> Replay | None:
@@ -221,19 +221,26 @@ class Intake:
         place, is_step = task.placement, task.dag_run_id not in (None, task.task_id)
         return self._quotas is not None and not is_step and self._quotas.covers(place.tenant_id, place.project_id)
 
-    def _plans(self, tasks: Sequence[NewTask], made: Sequence[StartPlan] | None = None) -> list[StartPlan]:
+    async def _plans(self, tasks: Sequence[NewTask], made: Sequence[StartPlan] | None = None) -> list[StartPlan]:
         """The start plans of the tasks of one submission, which may be made already, with their traces."""
         few = len(tasks) <= FEW
-        made = made or [self._dispatcher.plan(task) if few else plan_to_wait(task.not_before) for task in tasks]
-        return [plan.traced(self._trace(task)) for task, plan in zip(tasks, made, strict=True)]
+        plans, yielding = [], Yielding()
+        for index, task in enumerate(tasks):
+            plan = made[index] if made else self._dispatcher.plan(task) if few else plan_to_wait(task.not_before)
+            plans.append(plan.traced(self._trace(task)))
+            await yielding.pause()
+        return plans
 
-    def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
-        self._on_accepted(tasks, plans)
+    async def _begin(self, tasks: Sequence[NewTask], plans: Sequence[StartPlan]) -> None:
         for plan in plans:
             if plan.start is not None:
                 self._dispatcher.begin(plan)
         if any(plan.start is None for plan in plans):
             self._dispatcher.wake()
+        yielding = Yielding()
+        for first in range(0, len(tasks), PIECE_ROWS):
+            self._on_accepted(tasks[first : first + PIECE_ROWS], plans[first : first + PIECE_ROWS])
+            await yielding.pause()
 
     async def _write(self, db: type_Connection, tasks: Sequence[tuple[NewTask, StartPlan]]) -> None:
         """Write the tasks, so many at a time that others have their turns and few of their payloads are held twice."""

@@ -117,7 +117,8 @@ class Runner:
             raise
         if not isinstance(claim, Claim):
             return claim
-        if self._suspended:
+        # A claim that was granted late may be of a lease that was lost and replaced meanwhile: nothing guards its run.
+        if self._suspended or claim.worker_id != self._worker_id():
             await offer.finish(self._give_up(claiming))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
         fault_points.passing("after_claim")

@@ -14,6 +14,8 @@ class Claim:
     task_id: str
     attempt: int
     epoch: int
+    worker_id: str
+    """The name of the process that it was granted to; the process may have lost that name since."""
     tenant_id: str | None
     project_id: str | None
     user_id: str | None

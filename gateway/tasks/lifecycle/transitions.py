@@ -77,6 +77,7 @@ class Transitions:
             task_id=task_id,
             attempt=row["attempt"],
             epoch=row["epoch"],
+            worker_id=worker_id,
             tenant_id=row["tenant_id"],
             project_id=row["project_id"],
             user_id=row["user_id"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,14 +108,20 @@ def handler() -> Reporting:
 
 
 @pytest.fixture
-async def runner(database: Database, disturbed: Disturbed, handler: Reporting, new_worker: Any) -> Runner:
-    registry, worker = TaskRegistry(), await new_worker()
+async def lease(new_worker: Any) -> SimpleNamespace:
+    """`process_id`: the present name of the runner's process."""
+    return SimpleNamespace(process_id=await new_worker())
+
+
+@pytest.fixture
+async def runner(database: Database, disturbed: Disturbed, handler: Reporting, lease: SimpleNamespace) -> Runner:
+    registry = TaskRegistry()
     registry.register(handler)
 
     def context(claim: Claim, reporter: ProgressReporter) -> Any:
         return reporter
 
-    return Runner(disturbed, ForeignTasks(database), registry, context, lambda: worker, engine_retries=False)
+    return Runner(disturbed, ForeignTasks(database), registry, context, lambda: lease.process_id, engine_retries=False)
 
 
 @pytest.fixture

@@ -79,6 +79,25 @@ async def test_a_claim_that_is_cancelled_before_its_answer_is_given_back(
     assert handler.ran == 0
 
 
+async def test_a_claim_that_comes_after_the_loss_of_its_lease_is_given_back(
+    database, disturbed, runner, handler, lease, new_task, new_worker
+):
+    """A connection hung: the claim was granted when it went on, under a name that the process had given up. Nobody
+    cancels its run when that lease ends, and the task runs elsewhere.
+    """
+
+    async def lose(task_id: str) -> None:
+        runner.suspend()
+        await runner.wait_idle()
+        lease.process_id = await new_worker("w2")
+        runner.resume()
+
+    disturbed.claimed = lose
+    assert isinstance(await runner.run(assignment(await new_task())), Refused)
+    assert handler.ran == 0
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
+
+
 async def test_a_row_that_nothing_here_runs_is_handed_back(database, disturbed, runner, new_task):
     task = await new_task()
     assert await disturbed.claim(task, "redis", 1, "w1", with_payload=False)

@@ -25,7 +25,7 @@ async def submitted(database: Database, task_group_id: str, **claimed: Any) -> d
         **claimed,
     }
     intake = Intake(database, DeferringDispatcher(database), max_attempts=3, idempotency_hours=1)
-    claim = Claim(task_id="parent", attempt=1, epoch=1, user_id="ann", **facts)
+    claim = Claim(task_id="parent", attempt=1, epoch=1, worker_id="w1", user_id="ann", **facts)
     task_id = await Submitter(database, intake, claim).submit_rebuild(task_group_id)
     row = await database.fetchrow("SELECT group_id, payload, parent_task_id FROM task_logs WHERE id = $1", task_id)
     assert row is not None

@@ -14,6 +14,7 @@ from backends.port import WorkflowStart
 from backends.temporal import names
 from backends.temporal.engine import TemporalEngine
 from workers.outcome import TaskRunner
+from workers.temporal.dag.activities import DagActivities
 from workers.temporal.pool import TemporalWorkerPool
 from workers.temporal.probe import ProbeActivity
 from workers.testing.proxy import FaultyProxy
@@ -53,6 +54,7 @@ class TemporalBench:
         shared: bool = False,
         ready: bool = True,
         probes: ProbeActivity | None = None,
+        dags: DagActivities | None = None,
     ) -> TemporalWorkerPool:
         """A pool that serves this tenant until the test ends."""
         pool = TemporalWorkerPool(
@@ -64,6 +66,7 @@ class TemporalBench:
             slots=slots,
             shared=shared,
             probes=probes,
+            dags=dags,
         )
         pool.set_tenants([self.tenant] if tenants is None else tenants)
         run = self.runs[pool] = asyncio.create_task(pool.run())

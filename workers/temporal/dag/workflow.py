@@ -22,9 +22,11 @@ with workflow.unsafe.imports_passed_through():
     from workers.temporal.dag.state import RunState
 
 _RETRY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
 )
 _STEP_TIMEOUT = timedelta(seconds=60)
+#: A pause that is longer is a timer of Temporal: any worker may try next. The one that tried last may be leaving.
+_KEEP = timedelta(seconds=1)
 
 
 class _Over(Exception):
@@ -145,7 +147,11 @@ class DagWorkflow:
     async def _step(self, step: str, *args: Any) -> Any:
         """One transaction in PostgreSQL. Raises `_Over`."""
         answer = await workflow.execute_local_activity(
-            step, args=list(args), start_to_close_timeout=_STEP_TIMEOUT, retry_policy=_RETRY
+            step,
+            args=list(args),
+            start_to_close_timeout=_STEP_TIMEOUT,
+            retry_policy=_RETRY,
+            local_retry_threshold=_KEEP,
         )
         if isinstance(answer, dict) and answer.get("over"):
             raise _Over

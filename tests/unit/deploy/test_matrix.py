@@ -1,4 +1,4 @@
-"""`make matrix` says how each row ended, with the number of tests; one that is not to be had does not hide the others."""
+"""`make matrix` says how each row ended, with its number of tests; one not to be had does not hide the others."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 Requests come at a fixed rate (`KILLS_RATE` a second, half of a tenant on Temporal, half of one on Redis). Around a
 restart, streams follow tasks that begin after it. Figures of a restart: requests that failed, streams that broke off,
 and those that did not come to the end of their task. Figures of a kill: requests that failed at first, and the P99 of
-requests and of tasks (from acceptance to end) in the seconds 15 to 30 after it, against the P99 of all quiet seconds of
-the run. In the end: accepted tasks that never ended (`lost`), and handlers that ran twice (`doubled`), by a line that
-each run writes. `KILLS_ONLY=gateway` makes only the changes whose name contains that.
+requests and of tasks (from acceptance to end) in the 15 seconds from it (`first`) and in the 15 after those, these
+against the lower of two P99s: that of the quiet seconds `before` all changes, and that of those `between` them.
+In the end: accepted tasks that never ended (`lost`), and handlers that ran twice (`doubled`), by a line that each run
+writes. `KILLS_ONLY=gateway` makes only the changes whose name contains that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import asyncpg
@@ -38,7 +40,7 @@ STREAMS = 20
 #: Seconds: before the first change and before each further one, of a kill until it is measured and until that ends.
 QUIET, SETTLED, MEASURED_FROM, MEASURED_TO = 20.0, 6.0, 15.0, 30.0
 #: Seconds after a process is up again, in which it warms up.
-WARM = 4.0
+WARM = 8.0
 #: Seconds until the tasks of the streams are due, and until the streams must have ended after the change.
 STREAMED_AFTER, STREAMED_BY = 12.0, 20.0
 PATIENCE = 60.0
@@ -112,9 +114,24 @@ class Arena:
             "n": len(those),
         }
 
-    async def before(self) -> dict[str, Any]:
-        """The figures of all quiet seconds, with the share of the processors that was left."""
-        return {**await self.p99s(self._quiet), "idle_percent": round(sum(self._idle) / len(self._idle), 1)}
+    async def undisturbed(self) -> dict[str, dict[str, float]]:
+        """The figures of the quiet seconds before and between the changes, with the share of the processors left."""
+        parts = {"before": slice(0, 1), "between": slice(1, None)}
+        return {
+            name: {**await self.p99s(self._quiet[part]), "idle_percent": round(mean(self._idle[part]), 1)}
+            for name, part in parts.items()
+            if self._quiet[part]
+        }
+
+    async def after_kill(self, at: float, undisturbed: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """The figures of the time from a kill on."""
+        first = await self.p99s([(at, at + MEASURED_FROM)])
+        after = await self.p99s([(at + MEASURED_FROM, at + MEASURED_TO)])
+        figures = {f"first_{name}": figure for name, figure in first.items() if name != "n"} | after
+        for name in ("requests_p99", "tasks_p99"):
+            lowest = min(quiet[name] for quiet in undisturbed.values())
+            figures[f"{name}_ratio"] = round(after[name] / lowest, 2)
+        return figures
 
     async def outcome(self) -> dict[str, int]:
         """Of all tasks; the load ends with it."""
@@ -217,12 +234,8 @@ async def run() -> dict[str, Any]:
                     print(f"  {name}", flush=True)
                     await arena.quiet(SETTLED)
                     kills[name], figures[name] = await arena.kill(part)
-            figures["before"] = before = await arena.before()
+            figures |= (undisturbed := await arena.undisturbed())
             for name, at in kills.items():
-                after = await arena.p99s([(at + MEASURED_FROM, at + MEASURED_TO)])
-                ratios = {
-                    f"{what}_ratio": round(after[what] / before[what], 2) for what in ("requests_p99", "tasks_p99")
-                }
-                figures[name] |= after | ratios
+                figures[name] |= await arena.after_kill(at, undisturbed)
             figures["outcome"] = await arena.outcome()
     return {"kills": figures}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from contextlib import redirect_stderr
 from dataclasses import asdict
 
@@ -18,8 +19,10 @@ from gateway.settings import read_settings
 def doctor(as_json: AsJson = False) -> None:
     """Look at all that a gateway needs, and say what to do.
 
-    A line for each thing; exit code 1 when one has failed. It reads the gateway's own settings, and no gateway need run.
+    A line for each thing; exit code 1 when one has failed. It reads the gateway's own settings; no gateway need run.
     """
+    # What parts would log, the lines say.
+    logging.basicConfig(handlers=[logging.NullHandler()])
     checks = _checks()
     bad = any(check.verdict is Verdict.FAILED for check in checks)
     if as_json:

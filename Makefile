@@ -30,7 +30,7 @@ test: venv ## Lint, types, unit, integration and contract tests
 	@.ci/checks
 
 bench: venv ## Measure; ONLY=dispatch,submit picks parts
-	@ONLY=$(ONLY) $(BIN)/python -m tests.performance
+	@PYTHONPATH=contract-tests/support ONLY=$(ONLY) $(BIN)/python -m tests.performance
 
 matrix: venv ## A part of the tests on each supported PostgreSQL, Redis and Temporal; ROWS=redis-7 picks one
 	@ROWS=$(ROWS) $(BIN)/python -m deploy.local.matrix

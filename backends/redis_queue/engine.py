@@ -27,6 +27,7 @@ from backends.redis_queue.ingress import Ingress
 from backends.redis_queue.inventory import KEEP_ENDED, Inventory
 from backends.redis_queue.link import Link
 from backends.redis_queue.lists import TaskLists
+from backends.redis_queue.server import RedisServer
 from backends.redis_queue.stock import Stocktaking
 
 KEEP_WAITING = timedelta(days=30)
@@ -209,6 +210,11 @@ class RedisQueueEngine:
         await self._link.close()
 
     # Beside the port ----------------------------------------------------------------------------------------
+
+    async def describe(self) -> RedisServer:
+        """Which server it is, and whether it keeps what it is given."""
+        with _reading():
+            return RedisServer.of(bytes(await self._link.call("INFO", "all")).decode())
 
     async def remember_mark(self, database_id: str, number: int) -> int:
         """Keep the highest number of this database; returns the one that was kept before (0: none)."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.converter import PayloadCodec
 
 from backends.errors import CapabilityMissing, EngineUnavailable, WorkflowNotFound
@@ -21,12 +22,13 @@ from backends.port import Capability, EndedWorkflow, Stock, WorkflowRef, Workflo
 from backends.temporal import names, starts
 from backends.temporal.activity_executions import ActivityExecutions
 from backends.temporal.connection import Connection, Session
-from backends.temporal.errors import AlreadyExists, AttributesUnknown, Unsupported
+from backends.temporal.errors import AlreadyExists, AttributesUnknown, Purpose, Unsupported
 from backends.temporal.executions import Executions
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import data_converter
 from backends.temporal.rehearsal import TemporalRehearsal
 from backends.temporal.security import Security
+from backends.temporal.server import TemporalServer
 from backends.temporal.workflow_executions import WorkflowExecutions
 
 log = logging.getLogger(__name__)
@@ -235,6 +237,14 @@ class TemporalEngine:
 
     async def check_health(self) -> None:
         await self.get_incarnation()
+
+    async def describe(self) -> TemporalServer:
+        """Which server it is, and what it can do in this namespace. Raises `EngineUnavailable`."""
+        session = await self._connection.session()
+        rpc = session.client.workflow_service.get_system_info
+        answer = await self._connection.call(rpc, GetSystemInfoRequest(), Purpose.READ)
+        missing = tuple(name for name in names.ATTRIBUTES if name not in session.attributes)
+        return TemporalServer(answer.server_version, session.standalone, missing)
 
     async def close(self) -> None:
         await self._connection.close()

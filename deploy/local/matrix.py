@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from deploy.local import postgres
 from deploy.local.builds import require_tool, run_build
@@ -43,25 +44,51 @@ ON_TEMPORAL = ("contract-tests/http", "contract-tests/task_logs", "-k", "live")
 
 @dataclass(frozen=True)
 class Row:
-    """One release, the tests that it is tried with, and the environment that makes them use it."""
+    """One release, the tests that it is tried with, and what makes the environment in which they use it.
+
+    `environment` raises `PartUnavailableError` where the release is not to be had.
+    """
 
     name: str
     tests: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Callable[[Path], Awaitable[Mapping[str, str]]]
 
 
-async def rows(directory: Path) -> list[Row]:
-    """What is supported. Raises `PartUnavailableError`."""
-    found = [
-        *(Row(f"postgres-{major}", ON_DATABASE, _path(_postgres(major))) for major in ("15", "18")),
-        Row("redis-6.2", ON_REDIS, _path(_linked(directory, _packaged_redis()))),
-        Row("redis-7", ON_REDIS, _path(await _debian_redis())),
-        Row("temporal-without-standalone-activities", ON_TEMPORAL, {STANDALONE: "false"}),
-    ]
+async def _postgres_15(_: Path) -> Mapping[str, str]:
+    return _path(_postgres("15"))
+
+
+async def _postgres_18(_: Path) -> Mapping[str, str]:
+    return _path(_postgres("18"))
+
+
+async def _redis_6(directory: Path) -> Mapping[str, str]:
+    return _path(_linked(directory, _packaged_redis()))
+
+
+async def _redis_7(_: Path) -> Mapping[str, str]:
+    return _path(await _debian_redis())
+
+
+async def _no_standalone(_: Path) -> Mapping[str, str]:
+    return {STANDALONE: "false"}
+
+
+ROWS = (
+    Row("postgres-15", ON_DATABASE, _postgres_15),
+    Row("postgres-18", ON_DATABASE, _postgres_18),
+    Row("redis-6.2", ON_REDIS, _redis_6),
+    Row("redis-7", ON_REDIS, _redis_7),
+    Row("temporal-without-standalone-activities", ON_TEMPORAL, _no_standalone),
+)
+
+
+def chosen() -> list[Row]:
+    """What `ROWS` names, else all. Ends the process when it names none of them."""
     wanted = [name for name in os.environ.get("ROWS", "").split(",") if name]
-    if unknown := set(wanted) - {row.name for row in found}:
-        raise PartUnavailableError(f"no row {', '.join(unknown)}; there are {', '.join(row.name for row in found)}")
-    return [row for row in found if not wanted or row.name in wanted]
+    if unknown := set(wanted) - {row.name for row in ROWS}:
+        sys.exit(f"matrix: no row {', '.join(unknown)}; there are {', '.join(row.name for row in ROWS)}")
+    return [row for row in ROWS if not wanted or row.name in wanted]
 
 
 def _path(first: Path) -> dict[str, str]:
@@ -112,24 +139,41 @@ async def _debian_redis() -> Path:
     return folder
 
 
+def _counted(report: Path) -> str:
+    """How many tests a JUnit report has, and how those ended that did not pass."""
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    if suite is None:
+        return "no tests"
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    skipped = int(suite.get("skipped", 0))
+    others = [f"{number} {how}" for number, how in ((failed, "failed"), (skipped, "skipped")) if number]
+    return ", ".join([f"{suite.get('tests')} tests", *others])
+
+
+async def _try(row: Row, directory: Path) -> tuple[bool, str]:
+    """Whether all its tests passed, and the line that says so."""
+    began = time.monotonic()
+    report = directory / f"{row.name}.xml"
+    try:
+        environment = {**os.environ, **await row.environment(directory)}
+    except PartUnavailableError as error:
+        return False, f"not here  {row.name:<40} {error}"
+    argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *row.tests]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env=environment)
+    passed = await process.wait() == 0
+    told = _counted(report) if report.exists() else "no report"
+    return passed, f"{'passed' if passed else 'FAILED':<9} {row.name:<40} {told}, {time.monotonic() - began:.0f} s"
+
+
 async def main() -> int:
-    failed = 0
     with tempfile.TemporaryDirectory(prefix="taskgate-matrix-") as directory:
-        lines = []
-        for row in await rows(Path(directory)):
+        outcomes = []
+        for row in chosen():
             print(f"\n== {row.name}", flush=True)
-            began = time.monotonic()
-            argv = [sys.executable, "-m", "pytest", *row.tests]
-            process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env={**os.environ, **row.environment})
-            outcome = "passed" if await process.wait() == 0 else "FAILED"
-            failed += outcome == "FAILED"
-            lines.append(f"{outcome:<8} {row.name:<40} {time.monotonic() - began:4.0f} s")
-    print("\n" + "\n".join(lines))
-    return 1 if failed else 0
+            outcomes.append(await _try(row, Path(directory)))
+    print("\n" + "\n".join(line for _, line in outcomes))
+    return 0 if all(passed for passed, _ in outcomes) else 1
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(main()))
-    except PartUnavailableError as error:
-        sys.exit(f"matrix: {error}")
+    sys.exit(asyncio.run(main()))

@@ -24,7 +24,7 @@ from deploy.local.redis import RedisPart
 from deploy.local.teardown import stop_directory
 from deploy.local.template import prepared_cluster
 from deploy.local.temporal import TemporalPart
-from deploy.local.temporal_config import SqlServer
+from deploy.local.temporal_config import FrontendTls, SqlServer
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE
 from deploy.local.temporal_ui import TemporalUiPart
 
@@ -71,6 +71,7 @@ class EmbeddedStack:
         durable: bool = True,
         namespace: str = DEFAULT_NAMESPACE,
         temporal_nodes: int = 1,
+        temporal_tls: FrontendTls | None = None,
     ) -> None:
         unknown = set(parts) - set(NEEDS)
         if unknown:
@@ -84,7 +85,7 @@ class EmbeddedStack:
         self._ports = ChosenPorts(self.directory, ports)
         self._names_servers = ports == "default"
         self._report = report
-        self._durable, self._nodes_wanted = durable, temporal_nodes
+        self._durable, self._nodes_wanted, self._temporal_tls = durable, temporal_nodes, temporal_tls
         for name in NEEDS:
             if name in parts:
                 part = self._make(name)
@@ -129,6 +130,8 @@ class EmbeddedStack:
             # graphiti-core would otherwise report to its makers from each process.
             "GRAPHITI_TELEMETRY_ENABLED": "false",
         }
+        if self._temporal_tls is not None:
+            variables["TASKGATE_TEMPORAL_TLS_CA"] = str(self._temporal_tls.authority)
         if "temporal-ui" in self.parts:
             variables["TASKGATE_TEMPORAL_UI_URL"] = self.parts["temporal-ui"].url
         gateway = self.parts.get("gateway")
@@ -245,6 +248,7 @@ class EmbeddedStack:
             namespace=self.temporal_namespace,
             cluster_address=self.temporal_nodes[0].url if self.temporal_nodes else "",
             name=name,
+            tls=self._temporal_tls,
         )
         self.temporal_nodes.append(node)
         return node

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import yaml
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 
 from deploy.local.builds import Report
 from deploy.local.part import Part
 from deploy.local.ports import free_port, is_free
 from deploy.local.process import Command
 from deploy.local.temporal_binaries import TemporalPrograms, locate
-from deploy.local.temporal_config import NodePorts, SqlServer, dynamic_config, server_config
+from deploy.local.temporal_config import FrontendTls, NodePorts, SqlServer, dynamic_config, server_config
 from deploy.local.temporal_schema import ensure_schema
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, RPC_TIMEOUT, ensure_namespace, usable
 
@@ -38,8 +38,10 @@ class TemporalPart(Part):
         namespace: str = DEFAULT_NAMESPACE,
         cluster_address: str = "",
         name: str = "temporal",
+        tls: FrontendTls | None = None,
     ) -> None:
         super().__init__(name, directory, port, report)
+        self.tls = tls
         self.sql = sql
         self.namespace = namespace
         self.cluster_address = cluster_address or self.url
@@ -62,7 +64,7 @@ class TemporalPart(Part):
         self.config.mkdir(parents=True, exist_ok=True)
         dynamic = self.config / "dynamic.yaml"
         dynamic.write_text(yaml.safe_dump(dynamic_config()))
-        config = server_config(self._ports(), self.sql, self.cluster_address, str(dynamic))
+        config = server_config(self._ports(), self.sql, self.cluster_address, str(dynamic), self.tls)
         file = self.config / "server.yaml"
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -71,7 +73,7 @@ class TemporalPart(Part):
     async def healthy(self) -> bool:
         """Whether the frontend serves; the namespace is seen to in `after_start`."""
         try:
-            client = await Client.connect(self.url, namespace=self.namespace, lazy=True)
+            client = await self._client()
             # The call's own time-out does not cover the connecting.
             async with asyncio.timeout(HEALTH_SECONDS):
                 return await client.service_client.check_health(timeout=RPC_TIMEOUT)
@@ -80,11 +82,17 @@ class TemporalPart(Part):
 
     async def after_start(self) -> None:
         """The namespace, usable by the time this returns."""
-        await ensure_namespace(self.url, self.namespace)
+        await ensure_namespace(self.url, self.namespace, tls=self._trust())
 
     async def usable(self) -> bool:
         """Whether this node serves the namespace now; for tests that stop and start nodes."""
-        return await usable(await Client.connect(self.url, namespace=self.namespace, lazy=True), self.namespace)
+        return await usable(await self._client(), self.namespace)
+
+    async def _client(self) -> Client:
+        return await Client.connect(self.url, namespace=self.namespace, lazy=True, tls=self._trust() or False)
+
+    def _trust(self) -> TLSConfig | None:
+        return None if self.tls is None else TLSConfig(server_root_ca_cert=self.tls.authority.read_bytes())
 
     def _ports(self) -> NodePorts:
         # Kept with the data, so that a node that comes back has the addresses its peers remember.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from deploy.local.errors import StackError
@@ -36,6 +37,15 @@ class NodePorts:
 
 
 @dataclass(frozen=True)
+class FrontendTls:
+    """The files of a frontend that takes TLS only; clients believe what `authority` has signed."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
 class SqlServer:
     """The PostgreSQL server that holds Temporal's two databases."""
 
@@ -55,7 +65,9 @@ class SqlServer:
         )
 
 
-def server_config(ports: NodePorts, sql: SqlServer, cluster_address: str, dynamic_config: str) -> dict[str, object]:
+def server_config(
+    ports: NodePorts, sql: SqlServer, cluster_address: str, dynamic_config: str, tls: FrontendTls | None = None
+) -> dict[str, object]:
     """One process with all four services.
 
     `cluster_address` must be the same for all nodes of a cluster: each writes it into the same row at start.
@@ -80,6 +92,7 @@ def server_config(ports: NodePorts, sql: SqlServer, cluster_address: str, dynami
         "global": {
             "membership": {"maxJoinDuration": "30s", "broadcastAddress": LOOPBACK},
             "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": f"{LOOPBACK}:{ports.metrics}"}},
+            **({} if tls is None else {"tls": {"frontend": _tls(tls)}}),
         },
         "services": {
             "frontend": frontend,
@@ -107,6 +120,14 @@ def server_config(ports: NodePorts, sql: SqlServer, cluster_address: str, dynami
             "archival": {"history": {"state": "disabled"}, "visibility": {"state": "disabled"}},
         },
         "dynamicConfigClient": {"filepath": dynamic_config, "pollInterval": "10s"},
+    }
+
+
+def _tls(tls: FrontendTls) -> dict[str, object]:
+    """The server's own workers are clients, too."""
+    return {
+        "server": {"certFile": str(tls.certificate), "keyFile": str(tls.key)},
+        "client": {"serverName": LOOPBACK, "rootCaFiles": [str(tls.authority)]},
     }
 
 

@@ -20,7 +20,7 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
 )
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from deploy.local.errors import StackError
 
@@ -43,9 +43,11 @@ REFRESH_SECONDS = 1.2
 PROBES = 12
 
 
-async def ensure_namespace(address: str, namespace: str, timeout: float = 30.0) -> None:
+async def ensure_namespace(
+    address: str, namespace: str, timeout: float = 30.0, *, tls: TLSConfig | None = None
+) -> None:
     """Registers the namespace and the search attributes unless they are there, and waits until both are usable."""
-    client = await Client.connect(address, namespace=namespace, lazy=True)
+    client = await Client.connect(address, namespace=namespace, lazy=True, tls=tls or False)
     deadline = time.monotonic() + timeout
     registered = False
     known_at = 0.0

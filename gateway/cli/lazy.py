@@ -27,6 +27,7 @@ COMMANDS = {
         "gateway.cli.dead_letter:dead_letter_app",
         "Dead letters: tasks that failed for good, and invalid payloads.",
     ),
+    "doctor": ("gateway.cli.doctor:doctor", "Look at all that a gateway needs, and say what to do."),
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
     "keys": ("gateway.cli.keys:keys_app", "API keys: make, list, rotate and revoke them."),
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),

@@ -1,6 +1,6 @@
-"""(e) What the encryption of payloads costs: processor time a task, with keys and without.
+"""(e) What encryption costs: processor time a task, with keys for payloads and TLS to Temporal, and without.
 
-Two stacks of the same kind stand side by side, one with keys. Rounds of tasks go to one and to the other in turn, the
+Two stacks of the same kind stand side by side, one with both. Rounds of tasks go to one and to the other in turn, the
 first of each pair in turn, too; what the other's processes use meanwhile does not count. `ENCRYPTION_PAIRS` pairs
 of rounds of `ENCRYPTION_TASKS` tasks with a payload of 2 kB, on Temporal.
 """
@@ -11,14 +11,18 @@ import asyncio
 import base64
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 
+from contracts.authority import Authority
 from deploy.local.stack import EmbeddedStack
+from deploy.local.temporal_config import FrontendTls
 from tests.performance.processes import cpu_of, tree
 from tests.performance.stack import client, measured_stack
 from tests.performance.table import paired_ratio
@@ -63,11 +67,11 @@ class Side:
 
 
 @asynccontextmanager
-async def _side(keys: str | None) -> AsyncIterator[Side]:
+async def _side(keys: str | None, tls: FrontendTls | None) -> AsyncIterator[Side]:
     if keys is not None:
         os.environ[KEYS] = keys
     try:
-        async with measured_stack(PARTS) as stack, client(stack, "acme") as http:
+        async with measured_stack(PARTS, temporal_tls=tls) as stack, client(stack, "acme") as http:
             os.environ.pop(KEYS, None)
             database = await asyncpg.connect(stack.database_url)
             yield Side(stack, http, database)
@@ -79,8 +83,11 @@ async def _side(keys: str | None) -> AsyncIterator[Side]:
 async def run() -> dict[str, Any]:
     keys = f"bench {base64.b64encode(secrets.token_bytes(32)).decode()}"
     async with AsyncExitStack() as both:
-        clear = await both.enter_async_context(_side(None))
-        encrypted = await both.enter_async_context(_side(keys))
+        directory = Path(both.enter_context(tempfile.TemporaryDirectory(prefix="taskgate-encryption-")))
+        authority = Authority(directory)
+        tls = FrontendTls(authority.file, *authority.issue("temporal"))
+        clear = await both.enter_async_context(_side(None, None))
+        encrypted = await both.enter_async_context(_side(keys, tls))
         for side in (clear, encrypted):
             await side.round()
         rounds: list[tuple[dict[str, float], dict[str, float]]] = []

@@ -13,17 +13,27 @@ import httpx
 from deploy.local import taskgate
 from deploy.local.env import read_env
 from deploy.local.stack import EmbeddedStack
+from deploy.local.temporal_config import FrontendTls
 
 ALL = ("postgres", "redis", "temporal", "gateway", "worker-temporal", "worker-redis")
 
 
 @asynccontextmanager
-async def measured_stack(parts: Collection[str] = ALL) -> AsyncIterator[EmbeddedStack]:
+async def measured_stack(
+    parts: Collection[str] = ALL,
+    *,
+    temporal_nodes: int = 1,
+    temporal_tls: FrontendTls | None = None,
+    handlers: str = "probe_handlers",
+) -> AsyncIterator[EmbeddedStack]:
     """A running stack; with a gateway it has demo tenants: acme on Temporal, initech on Redis."""
-    os.environ["TASKGATE_HANDLERS"] = "probe_handlers"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    own = Path(__file__).parent
+    os.environ["TASKGATE_HANDLERS"] = handlers
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(own), str(own.parents[1] / "contract-tests" / "support")))
     with tempfile.TemporaryDirectory(prefix="taskgate-bench-") as directory:
-        stack = EmbeddedStack(Path(directory), parts, ports="free")
+        stack = EmbeddedStack(
+            Path(directory), parts, ports="free", temporal_nodes=temporal_nodes, temporal_tls=temporal_tls
+        )
         try:
             await stack.start()
             stages = {"acme": "live", "umbrella": "live", "initech": "off"} if "gateway" in parts else {}

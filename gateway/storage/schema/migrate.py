@@ -8,6 +8,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -22,9 +23,20 @@ from gateway.storage.schema.statements import read
 _LOCK = 0x7461736B
 
 
-def _upgrade(connection: Connection, revision: str) -> str | None:
+def known_revisions() -> list[str]:
+    """All revisions of this release, the oldest first."""
+    script = ScriptDirectory.from_config(_config())
+    return [revision.revision for revision in script.walk_revisions()][::-1]
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "gateway.storage.schema:migrations")
+    return config
+
+
+def _upgrade(connection: Connection, revision: str) -> str | None:
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     done = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})

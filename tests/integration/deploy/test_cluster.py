@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, PollActivityTaskQueueRequest
 from temporalio.client import Client
 
 from deploy.local.part import PORT_SECONDS
 from deploy.local.ports import until_free
 from deploy.local.stack import EmbeddedStack
+from workers.testing.waiting import eventually
+
+#: Polls that wait at once on one connection: a worker of many queues has more.
+POLLS = 250
 
 
 async def test_one_address_answers_while_a_node_is_away(tmp_path: Path) -> None:
@@ -31,5 +40,36 @@ async def test_one_address_answers_while_a_node_is_away(tmp_path: Path) -> None:
             newcomer = await Client.connect(stack.temporal_address, namespace=stack.temporal_namespace)
             assert await newcomer.service_client.check_health()
             await node.start()
+    finally:
+        await stack.destroy()
+
+
+async def test_many_polls_leave_room_for_what_ends_tasks(tmp_path: Path) -> None:
+    """A worker polls all its queues, and says how its tasks ended, on one connection."""
+    stack = EmbeddedStack(tmp_path, ("postgres", "temporal"), ports="free", durable=False, temporal_nodes=2)
+    try:
+        await stack.start()
+        client = await Client.connect(stack.temporal_address, namespace=stack.temporal_namespace)
+        service, queue = client.workflow_service, TaskQueue(name="polled")
+
+        async def poll(number: int) -> None:
+            request = PollActivityTaskQueueRequest(namespace=client.namespace, task_queue=queue, identity=str(number))
+            await service.poll_activity_task_queue(request, timeout=timedelta(minutes=1))
+
+        async def polling() -> int:
+            request = DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=queue,
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            )
+            return len((await service.describe_task_queue(request, timeout=timedelta(seconds=5))).pollers)
+
+        polls = [asyncio.create_task(poll(number)) for number in range(POLLS)]
+        try:
+            assert await eventually(polling, lambda found: found == POLLS, within=20) == POLLS
+        finally:
+            for task in polls:
+                task.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
     finally:
         await stack.destroy()

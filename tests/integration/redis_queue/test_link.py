@@ -36,13 +36,20 @@ async def test_one_after_the_other_share_a_connection(link: Link, redis: Redis) 
     assert await eventually(lambda: clients(redis), lambda number: number == 0) == 0
 
 
-async def test_there_are_no_more_than_allowed(link: Link, redis: Redis) -> None:
+async def test_there_are_no_more_than_allowed(redis: Redis, redis_server: str) -> None:
+    link = Link(redis_server, timeout=30, connections=CONNECTIONS)
     ids = await asyncio.gather(*(link.call("CLIENT", "ID") for _ in range(20)))
     assert len(set(ids)) <= CONNECTIONS
-    waits = [asyncio.create_task(link.call("BLPOP", f"none-{n}", 0.2)) for n in range(CONNECTIONS)]
+    waits = [asyncio.create_task(link.call("BLPOP", f"held-{n}", 0)) for n in range(CONNECTIONS)]
     await eventually(lambda: redis.info("clients"), lambda info: info["blocked_clients"] == CONNECTIONS)
-    assert await link.call("PING") == b"PONG", "whoever comes waits for one"
+    late = asyncio.create_task(link.call("PING"))
+    assert await clients(redis) == CONNECTIONS
+    assert not late.done()
+    await redis.rpush("held-0", "go")
+    assert await late == b"PONG", "whoever comes waits for one"
+    await redis.rpush("held-1", "go")
     await asyncio.gather(*waits)
+    await link.close()
 
 
 async def test_who_waits_too_long_for_a_connection(link: Link, redis: Redis, redis_server: str) -> None:

@@ -69,7 +69,7 @@ _RESOURCES = {
     Verb.READ: """
         GET /api/v1/tasks/  GET /api/v1/tasks/stats  GET /api/v1/tasks/queue-depth  GET /api/v1/tasks/recent
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
-        GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
+        GET /gateway/v1/overview  GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
         GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
         GET /gateway/v1/tasks/{task_id}/payload
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
@@ -154,6 +154,7 @@ METHODS = {
     for verb, names in {
         Verb.READ: """
             Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
+            GetOverview
             GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
             ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
             GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant

@@ -15,6 +15,7 @@ from gateway.rpc.generate import PROTOS
 SAME = {
     "POST /gateway/v1/tasks": "TaskService/Submit",
     "POST /gateway/v1/tasks/batch": "TaskService/SubmitBatch",
+    "GET /gateway/v1/overview": "TaskService/GetOverview",
     "GET /gateway/v1/tasks": "TaskService/Select",
     "GET /gateway/v1/tasks/stream": "TaskService/WatchSelection",
     "GET /gateway/v1/tasks/{task_id}": "TaskService/Describe",

@@ -699,6 +699,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Overview
+         * @description Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants, for administrators of
+         *     all, and of engines, workers, guardrails and plans.
+         */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/workers": {
         parameters: {
             query?: never;
@@ -2374,6 +2395,36 @@ export interface components {
              * @description Name of the exception class
              */
             error_type: string | null;
+        };
+        /**
+         * AttentionNeeded
+         * @description One thing that needs attention. What it is about is not null.
+         */
+        AttentionNeeded: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "engine_away" | "no_worker" | "tenant_taken_back" | "guardrails_frozen" | "plan_held" | "dead_letters_grow" | "paused" | "routing";
+            /** Tenant Id */
+            tenant_id: string | null;
+            /** Project Id */
+            project_id: string | null;
+            /** Task Type */
+            task_type: string | null;
+            /** Backend */
+            backend: string | null;
+            /** Plan */
+            plan: string | null;
+            /** Tasks */
+            tasks: number | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Says
+             * @description In words, for people
+             */
+            says: string | null;
         };
         /**
          * AuditEntry
@@ -5011,6 +5062,34 @@ export interface components {
             version: number;
         };
         /**
+         * OverviewPicture
+         * @description All of one moment.
+         */
+        OverviewPicture: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Window Seconds
+             * @description What ended, began and died is that of so many seconds
+             */
+            window_seconds: number;
+            /**
+             * Most
+             * @description Nobody counts further: a count that is as large may be larger
+             */
+            most: number;
+            /** Flows */
+            flows: components["schemas"]["TaskFlow"][];
+            /**
+             * Concerns
+             * @description The most urgent first; at most 50 of a kind
+             */
+            concerns: components["schemas"]["AttentionNeeded"][];
+        };
+        /**
          * ParityOfType
          * @description One task type.
          */
@@ -7642,6 +7721,70 @@ export interface components {
             held: string | null;
             /** Task Url */
             task_url: string;
+        };
+        /**
+         * TaskFlow
+         * @description Tasks of one backend; null: of those that have none yet, and those that ended without one.
+         */
+        TaskFlow: {
+            /** Backend */
+            backend: string | null;
+            /**
+             * Waiting
+             * @description Due and not begun
+             */
+            waiting: number;
+            /**
+             * Later
+             * @description For a later time
+             */
+            later: number;
+            /**
+             * Held
+             * @description Held back by a quota or a pause
+             */
+            held: number;
+            /** Running */
+            running: number;
+            /**
+             * Completed
+             * @description In the window, as the next two
+             */
+            completed: number;
+            /** Failed */
+            failed: number;
+            /** Stopped */
+            stopped: number;
+            /**
+             * Dead
+             * @description Open dead letters
+             */
+            dead: number;
+            /**
+             * New Dead
+             * @description Of them, those of the window
+             */
+            new_dead: number;
+            /**
+             * Oldest Seconds
+             * @description How long the oldest that waits is due; null: none waits
+             */
+            oldest_seconds: number | null;
+            /**
+             * Begun
+             * @description First runs of the window
+             */
+            begun: number;
+            /**
+             * Dispatch P50 Seconds
+             * @description From due to begun, the middle one of them
+             */
+            dispatch_p50_seconds: number | null;
+            /**
+             * Dispatch P95 Seconds
+             * @description The 95th of a hundred
+             */
+            dispatch_p95_seconds: number | null;
         };
         /**
          * TaskList
@@ -11772,6 +11915,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Detail"];
+                };
+            };
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverviewPicture"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -425,9 +425,22 @@ from taskgate.v1.task_selection_pb2 import TASK_STATE_UNSPECIFIED as TASK_STATE_
 from taskgate.v1.task_selection_pb2 import TASK_STATE_WAITING as TASK_STATE_WAITING
 from taskgate.v1.task_selection_pb2 import TaskSelection as TaskSelection
 from taskgate.v1.task_selection_pb2 import TaskState as TaskState
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_DEAD_LETTERS_GROW as ATTENTION_KIND_DEAD_LETTERS_GROW
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_ENGINE_AWAY as ATTENTION_KIND_ENGINE_AWAY
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_GUARDRAILS_FROZEN as ATTENTION_KIND_GUARDRAILS_FROZEN
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_NO_WORKER as ATTENTION_KIND_NO_WORKER
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_PAUSED as ATTENTION_KIND_PAUSED
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_PLAN_HELD as ATTENTION_KIND_PLAN_HELD
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_ROUTING as ATTENTION_KIND_ROUTING
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_TENANT_TAKEN_BACK as ATTENTION_KIND_TENANT_TAKEN_BACK
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_UNSPECIFIED as ATTENTION_KIND_UNSPECIFIED
+from taskgate.v1.task_service_pb2 import AttentionKind as AttentionKind
+from taskgate.v1.task_service_pb2 import AttentionNeeded as AttentionNeeded
 from taskgate.v1.task_service_pb2 import BatchSettings as BatchSettings
 from taskgate.v1.task_service_pb2 import DescribeRequest as DescribeRequest
 from taskgate.v1.task_service_pb2 import DescribeResponse as DescribeResponse
+from taskgate.v1.task_service_pb2 import GetOverviewRequest as GetOverviewRequest
+from taskgate.v1.task_service_pb2 import GetOverviewResponse as GetOverviewResponse
 from taskgate.v1.task_service_pb2 import GetPayloadRequest as GetPayloadRequest
 from taskgate.v1.task_service_pb2 import GetPayloadResponse as GetPayloadResponse
 from taskgate.v1.task_service_pb2 import GetRequest as GetRequest
@@ -455,6 +468,7 @@ from taskgate.v1.task_service_pb2 import SubmitRequest as SubmitRequest
 from taskgate.v1.task_service_pb2 import SubmitResponse as SubmitResponse
 from taskgate.v1.task_service_pb2 import TaskAttempt as TaskAttempt
 from taskgate.v1.task_service_pb2 import TaskFacts as TaskFacts
+from taskgate.v1.task_service_pb2 import TaskFlow as TaskFlow
 from taskgate.v1.task_service_pb2 import WatchRequest as WatchRequest
 from taskgate.v1.task_service_pb2 import WatchResponse as WatchResponse
 from taskgate.v1.task_service_pb2 import WatchSelectionRequest as WatchSelectionRequest
@@ -520,6 +534,15 @@ from taskgate.v1.worker_service_pb2_grpc import WorkerServiceStub as WorkerServi
 from taskgate.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server as add_WorkerServiceServicer_to_server
 
 __all__ = [
+    "ATTENTION_KIND_DEAD_LETTERS_GROW",
+    "ATTENTION_KIND_ENGINE_AWAY",
+    "ATTENTION_KIND_GUARDRAILS_FROZEN",
+    "ATTENTION_KIND_NO_WORKER",
+    "ATTENTION_KIND_PAUSED",
+    "ATTENTION_KIND_PLAN_HELD",
+    "ATTENTION_KIND_ROUTING",
+    "ATTENTION_KIND_TENANT_TAKEN_BACK",
+    "ATTENTION_KIND_UNSPECIFIED",
     "AbortOperationRequest",
     "AbortOperationResponse",
     "ActOnPlanRequest",
@@ -532,6 +555,8 @@ __all__ = [
     "ApproveDagNodeResponse",
     "AskParityGateRequest",
     "AskParityGateResponse",
+    "AttentionKind",
+    "AttentionNeeded",
     "AuditEntry",
     "AuditFilter",
     "AuditServiceServicer",
@@ -661,6 +686,8 @@ __all__ = [
     "GetKeyResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetOverviewRequest",
+    "GetOverviewResponse",
     "GetParityRequest",
     "GetParityResponse",
     "GetPayloadRequest",
@@ -965,6 +992,7 @@ __all__ = [
     "Task",
     "TaskAttempt",
     "TaskFacts",
+    "TaskFlow",
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",

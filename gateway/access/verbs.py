@@ -76,6 +76,7 @@ _RESOURCES = {
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
         GET /gateway/v1/dead-letters  GET /gateway/v1/dead-letters/{id}
+        GET /gateway/v1/dead-letters/groups
         GET /gateway/v1/dags  GET /gateway/v1/dags/schema  POST /gateway/v1/dags/validate
         GET /gateway/v1/dags/{name}  GET /gateway/v1/dags/{name}/versions  GET /gateway/v1/dags/{name}/diff
         GET /gateway/v1/dag-runs  GET /gateway/v1/dag-runs/{run_id}  GET /gateway/v1/dag-runs/{run_id}/stream
@@ -154,7 +155,7 @@ METHODS = {
     for verb, names in {
         Verb.READ: """
             Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
-            GetOverview
+            GetOverview GroupDeadLetters
             GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
             ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
             GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant

@@ -49,7 +49,8 @@ async def test_tasks_flow_and_lead_to_their_list(visit: Any, world: World, home:
 
 async def test_an_administrator_sees_what_is_held_and_paused(visit: Any, world: World, home: Household) -> None:
     root = world.client(world.admin)
-    answer = await root.post("/gateway/v1/pauses", json={"tenant_id": home.tenant_id, "why": "the graph is <b>rebuilt</b>"})
+    pause = {"tenant_id": home.tenant_id, "why": "the graph is <b>rebuilt</b>"}
+    answer = await root.post("/gateway/v1/pauses", json=pause)
     assert answer.status_code == 201, answer.text
     await world.submit(home)
     visitor: Visitor = await visit()

@@ -51,6 +51,7 @@ SAME = {
     "GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result": "DagRunService/GetDagNodeResult",
     "GET /gateway/v1/dag-runs/{run_id}/stream": "DagRunService/WatchDagRun",
     "GET /gateway/v1/dead-letters": "DeadLetterService/ListDeadLetters",
+    "GET /gateway/v1/dead-letters/groups": "DeadLetterService/GroupDeadLetters",
     "GET /gateway/v1/dead-letters/{id}": "DeadLetterService/GetDeadLetter",
     "DELETE /gateway/v1/dead-letters/{id}": "DeadLetterService/PurgeDeadLetter",
     "POST /gateway/v1/dead-letters/{id}/redrive": "DeadLetterService/RedriveDeadLetter",

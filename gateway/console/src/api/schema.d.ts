@@ -800,6 +800,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/dead-letters/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Group Dead Letters
+         * @description The same by kind, reason and type of the error, the group of the newest one first.
+         */
+        get: operations["group_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/dead-letters/redrive": {
         parameters: {
             query?: never;
@@ -3228,6 +3248,74 @@ export interface components {
             edits: components["schemas"]["PayloadEdit"][];
         };
         /**
+         * DeadLetterGroup
+         * @description Dead letters that died of the same.
+         */
+        DeadLetterGroup: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "task" | "payload";
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task";
+            /**
+             * Error Type
+             * @description null: the error has none; those are found with `untyped`
+             */
+            error_type: string | null;
+            /** Letters */
+            letters: number;
+            /**
+             * Tenants
+             * @description To how many they belong
+             */
+            tenants: number;
+            /**
+             * Types
+             * @description Types of tasks, five at most
+             */
+            types: string[];
+            /**
+             * Oldest At
+             * Format: date-time
+             */
+            oldest_at: string;
+            /**
+             * Newest At
+             * Format: date-time
+             */
+            newest_at: string;
+            /** Newest Id */
+            newest_id: string;
+            /**
+             * Error
+             * @description Of the newest one, 1000 characters at most
+             */
+            error: string | null;
+        };
+        /**
+         * DeadLetterGroups
+         * @description The group of the newest one first.
+         */
+        DeadLetterGroups: {
+            /** Groups */
+            groups: components["schemas"]["DeadLetterGroup"][];
+            /**
+             * Counted
+             * @description Dead letters in all groups, and in those beyond the limit
+             */
+            counted: number;
+            /**
+             * Most
+             * @description Of more than these, the newest were counted
+             */
+            most: number;
+        };
+        /**
          * DeadLetterPage
          * @description Newest first.
          */
@@ -4359,6 +4447,12 @@ export interface components {
             error?: string | null;
             /** Error Type */
             error_type?: string | null;
+            /**
+             * Untyped
+             * @description Only those whose error has no type
+             * @default false
+             */
+            untyped: boolean;
             /** Died After */
             died_after?: string | null;
             /** Died Before */
@@ -12251,6 +12345,10 @@ export interface operations {
     list_dead_letters: {
         parameters: {
             query?: {
+                /** @description At most so many */
+                limit?: number;
+                /** @description The `next_cursor` of the page before; left out, the first page */
+                cursor?: string | null;
                 /** @description Only those of this tenant */
                 tenant_id?: string | null;
                 /** @description Only those of this project */
@@ -12267,6 +12365,8 @@ export interface operations {
                 error?: string | null;
                 /** @description Only those whose last error is of this exception class */
                 error_type?: string | null;
+                /** @description Only those whose error has no type */
+                untyped?: boolean;
                 /** @description Only those that failed for good after this moment */
                 died_after?: string | null;
                 /** @description Only those that failed for good before this moment */
@@ -12275,10 +12375,6 @@ export interface operations {
                 label?: string[] | null;
                 /** @description Only those in this state */
                 state?: "open" | "redriven" | "dismissed";
-                /** @description At most so many */
-                limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
-                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -12293,6 +12389,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadLetterPage"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    group_dead_letters: {
+        parameters: {
+            query?: {
+                /** @description At most so many */
+                limit?: number;
+                /** @description Only those of this tenant */
+                tenant_id?: string | null;
+                /** @description Only those of this project */
+                project_id?: string | null;
+                /** @description Only tasks of this type */
+                type?: string | null;
+                /** @description Only those on this backend: `redis` or `temporal` */
+                backend?: string | null;
+                /** @description `task`, or `payload`: what is no task */
+                kind?: ("task" | "payload") | null;
+                /** @description Only those that failed for good for this reason */
+                reason?: ("attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task") | null;
+                /** @description A part of the error's text, whatever its case */
+                error?: string | null;
+                /** @description Only those whose last error is of this exception class */
+                error_type?: string | null;
+                /** @description Only those whose error has no type */
+                untyped?: boolean;
+                /** @description Only those that failed for good after this moment */
+                died_after?: string | null;
+                /** @description Only those that failed for good before this moment */
+                died_before?: string | null;
+                /** @description `name:value`, any number of times */
+                label?: string[] | null;
+                /** @description Only those in this state */
+                state?: "open" | "redriven" | "dismissed";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterGroups"];
                 };
             };
             /** @description No key, or not a valid one */

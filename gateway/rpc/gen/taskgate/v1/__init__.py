@@ -108,6 +108,8 @@ from taskgate.v1.dead_letter_service_pb2 import DismissDeadLettersRequest as Dis
 from taskgate.v1.dead_letter_service_pb2 import DismissDeadLettersResponse as DismissDeadLettersResponse
 from taskgate.v1.dead_letter_service_pb2 import GetDeadLetterRequest as GetDeadLetterRequest
 from taskgate.v1.dead_letter_service_pb2 import GetDeadLetterResponse as GetDeadLetterResponse
+from taskgate.v1.dead_letter_service_pb2 import GroupDeadLettersRequest as GroupDeadLettersRequest
+from taskgate.v1.dead_letter_service_pb2 import GroupDeadLettersResponse as GroupDeadLettersResponse
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_PAYLOAD as LETTER_KIND_PAYLOAD
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_TASK as LETTER_KIND_TASK
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_UNSPECIFIED as LETTER_KIND_UNSPECIFIED
@@ -125,6 +127,7 @@ from taskgate.v1.dead_letter_service_pb2 import LETTER_STATE_UNSPECIFIED as LETT
 from taskgate.v1.dead_letter_service_pb2 import LetterAttempt as LetterAttempt
 from taskgate.v1.dead_letter_service_pb2 import LetterEdit as LetterEdit
 from taskgate.v1.dead_letter_service_pb2 import LetterFilter as LetterFilter
+from taskgate.v1.dead_letter_service_pb2 import LetterGroup as LetterGroup
 from taskgate.v1.dead_letter_service_pb2 import LetterKind as LetterKind
 from taskgate.v1.dead_letter_service_pb2 import LetterReason as LetterReason
 from taskgate.v1.dead_letter_service_pb2 import LetterState as LetterState
@@ -710,6 +713,8 @@ __all__ = [
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "GroupDeadLettersRequest",
+    "GroupDeadLettersResponse",
     "Guardrail",
     "GuardrailEvent",
     "GuardrailFreeze",
@@ -751,6 +756,7 @@ __all__ = [
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
+    "LetterGroup",
     "LetterKind",
     "LetterReason",
     "LetterState",

@@ -86,7 +86,13 @@ function ToIt({ concern, label, children }: { concern: Concern; label: string; c
         {children}
       </Link>
     ) : null;
-  const state = concern.kind === "dead_letters_grow" ? "failed" : concern.kind === "paused" ? "waiting" : "queued";
+  if (concern.kind === "dead_letters_grow")
+    return (
+      <Link to="/dead-letters" aria-label={label}>
+        {children}
+      </Link>
+    );
+  const state = concern.kind === "paused" ? "waiting" : "queued";
   const words = [
     `state:${state}`,
     ...filter("backend", concern.backend),

@@ -9,7 +9,7 @@ type Count = "waiting" | "later" | "held" | "running" | "completed" | "failed" |
 
 /** In the order in which a task goes through them. */
 const COUNTS: readonly Count[] = ["waiting", "later", "held", "running", "completed", "failed", "stopped", "dead"];
-const STATES: Record<Count, readonly string[]> = {
+const STATES: Record<Exclude<Count, "dead">, readonly string[]> = {
   waiting: ["starting", "queued"],
   later: ["waiting"],
   held: ["waiting"],
@@ -17,7 +17,6 @@ const STATES: Record<Count, readonly string[]> = {
   completed: ["completed"],
   failed: ["failed"],
   stopped: ["stopped"],
-  dead: ["failed"],
 };
 
 interface FlowsProps {
@@ -61,7 +60,7 @@ export function Flows({ flows, most, seconds }: FlowsProps) {
                       {flow[part] === 0 ? (
                         <span className="flow-none">0</span>
                       ) : (
-                        <Link to="/tasks" search={{ q: filterOf(flow, part) }} className={`flow-${part}`} aria-label={`${count(flow[part])}, ${t[part]}, ${name}`}>
+                        <Link to={part === "dead" ? "/dead-letters" : "/tasks"} search={part === "dead" ? {} : { q: filterOf(flow, part) }} className={`flow-${part}`} aria-label={`${count(flow[part])}, ${t[part]}, ${name}`}>
                           {count(flow[part])}
                         </Link>
                       )}
@@ -82,7 +81,7 @@ export function Flows({ flows, most, seconds }: FlowsProps) {
   );
 }
 
-function filterOf(flow: TaskFlow, part: Count): string {
+function filterOf(flow: TaskFlow, part: Exclude<Count, "dead">): string {
   const states = flow.backend === null && part === "waiting" ? ["waiting"] : STATES[part];
   return [...states.map((state) => `state:${state}`), ...(flow.backend === null ? [] : [`backend:${flow.backend}`])].join(" ");
 }

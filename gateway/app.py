@@ -45,6 +45,7 @@ PARTS = (
     "schedules",
     "communities",
     "maintenance",
+    "overview",
     "workers",
     "scale",
     "dead_letters",

@@ -56,6 +56,7 @@ from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.telemetry import Telemetry
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
+from gateway.overview.overview import Overview
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.leader import Leader
 from gateway.recovery.lease import Lease
@@ -123,6 +124,7 @@ class Gateway:
     callback_rules: CallbackRules
     capabilities: Capabilities
     fleet: Fleet
+    overview: Overview
     deliverer: Deliverer
     deliveries: Deliveries
     tenant_secrets: TenantSecrets

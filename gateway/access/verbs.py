@@ -69,13 +69,14 @@ _RESOURCES = {
     Verb.READ: """
         GET /api/v1/tasks/  GET /api/v1/tasks/stats  GET /api/v1/tasks/queue-depth  GET /api/v1/tasks/recent
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
-        GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
+        GET /gateway/v1/overview  GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
         GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
         GET /gateway/v1/tasks/{task_id}/payload
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
         GET /gateway/v1/dead-letters  GET /gateway/v1/dead-letters/{id}
+        GET /gateway/v1/dead-letters/groups
         GET /gateway/v1/dags  GET /gateway/v1/dags/schema  POST /gateway/v1/dags/validate
         GET /gateway/v1/dags/{name}  GET /gateway/v1/dags/{name}/versions  GET /gateway/v1/dags/{name}/diff
         GET /gateway/v1/dag-runs  GET /gateway/v1/dag-runs/{run_id}  GET /gateway/v1/dag-runs/{run_id}/stream
@@ -154,6 +155,7 @@ METHODS = {
     for verb, names in {
         Verb.READ: """
             Get List Watch Stats Describe Select WatchSelection GetPayload QueueDepth StatusBreakdown
+            GetOverview GroupDeadLetters
             GetOperation ListOperations GetSchedule ListSchedules ListScheduleTimes ListFirings
             ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
             GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant

@@ -31,6 +31,7 @@ from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
 from gateway.operations.runner import OperationRunner
+from gateway.overview.overview import Overview
 from gateway.settings import Settings
 from gateway.tasks import fault_points
 from gateway.tasks.changes.any_task import AnyTaskWatch
@@ -77,6 +78,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         any_task_watch=AnyTaskWatch(dependencies.listener, dependencies.arrivals),
         capabilities=Capabilities(database, dependencies.engines, dependencies.router),
         fleet=Fleet(database, lease_seconds=settings.lease_seconds),
+        overview=Overview(database, dependencies.engines, dependencies.router, tenants.pauses),
         transitions=dispatching.transitions,
         dispatcher=dispatching.dispatcher,
         intake=dispatching.intake,

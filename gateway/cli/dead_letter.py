@@ -30,6 +30,7 @@ Backend = Annotated[str | None, typer.Option("--backend", help="Where it died: r
 Reason = Annotated[str | None, typer.Option("--reason", help="attempts_exhausted, not_retryable, …")]
 ErrorText = Annotated[str | None, typer.Option("--error", help="A part of the error's text")]
 ErrorType = Annotated[str | None, typer.Option("--error-type", help="Name of the exception class")]
+Untyped = Annotated[bool, typer.Option("--untyped", help="Only those whose error has no type")]
 After = Annotated[str | None, typer.Option("--after", help="Died at or after this time, ISO 8601 with offset")]
 Before = Annotated[str | None, typer.Option("--before", help="Died before this time, ISO 8601 with offset")]
 Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
@@ -47,6 +48,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
     "reason": ("reason", Reason),
     "error": ("error", ErrorText),
     "error_type": ("error_type", ErrorType),
+    "untyped": ("untyped", Untyped),
     "after": ("died_after", After),
     "before": ("died_before", Before),
     "label": ("labels", Label),
@@ -83,6 +85,31 @@ def list_dead_letters(
     typer.echo(table(header, rows) if rows else "no dead letters")
     if last["next_cursor"] is not None:
         typer.echo(f"there are more than {limit}", err=True)
+
+
+@dead_letter_app.command("groups")
+@takes(FILTERS)
+def groups(*, which: Which, as_json: AsJson = False) -> None:
+    """Group dead letters by what went wrong, the group of the newest one first."""
+    labels = which.pop("labels", [])
+    with GatewayClient() as gateway:
+        found = gateway.get(f"{_PATH}/groups", **which, label=labels)
+    if as_json:
+        print_json(found)
+        return
+    header = ("error type", "reason", "kind", "letters", "tenants", "types", "newest", "newest error")
+    rows = [
+        [
+            *(one[name] for name in ("error_type", "reason", "kind", "letters", "tenants")),
+            ",".join(one["types"]) or None,
+            utc(one["newest_at"]),
+            one["error"] and short(one["error"]),
+        ]
+        for one in found["groups"]
+    ]
+    typer.echo(table(header, rows) if rows else "no dead letters")
+    if found["counted"] >= found["most"]:
+        typer.echo(f"only the newest {found['most']} were counted", err=True)
 
 
 @dead_letter_app.command("show")

@@ -37,6 +37,19 @@ class Page:
 LARGEST_SHOWN: Final = 256 * 1024
 
 
+#: Nobody groups more than the newest so many.
+MOST_GROUPED: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Dead letters by what went wrong, the group of the newest one first; of the newest `counted`, at most `most`."""
+
+    groups: list[dict[str, Any]]
+    counted: int
+    most: int = MOST_GROUPED
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """The result of an action by filter. `matched` counts the dead letters of this step."""
@@ -65,6 +78,14 @@ class DeadLetters:
         letters = letters[:limit]
         last = Place(letters[-1]["died_at"], letters[-1]["id"]).cursor_in(LIST) if more else None
         return Page(letters, last)
+
+    async def groups(self, caller: Caller, which: LetterFilter, *, limit: int) -> Groups:
+        """By kind, reason and type of the error; at most so many groups."""
+        condition = where(caller, which)
+        query = SQL.groups.replace("/*where*/", str(condition)).replace("/*limit*/", str(limit))
+        rows = await self._db.fetch(query.replace("/*most*/", str(MOST_GROUPED)), *condition.arguments)
+        shown = [{**{name: row[name] for name in _GROUP}, "types": row["types"] or []} for row in rows]
+        return Groups(shown, rows[0]["counted"] if rows else 0)
 
     async def count(self, caller: Caller, which: LetterFilter) -> int:
         """How many there are."""
@@ -190,5 +211,6 @@ def _letter(row: Any) -> dict[str, Any]:
     return letter
 
 
+_GROUP = (*("kind", "reason", "error_type", "letters", "tenants", "oldest_at", "newest_at", "newest_id", "error"),)
 _LIST = SQL.list.replace("/*columns*/", SQL.columns)
 _GET = SQL.get.replace("/*columns*/", SQL.columns)

@@ -11,6 +11,23 @@ SELECT /*columns*/ FROM taskgate.dead_letter l WHERE /*where*/ ORDER BY l.died_a
 -- name: count
 SELECT count(*) FROM taskgate.dead_letter l WHERE /*where*/
 
+-- name: groups
+-- The newest /*most*/ that match, by what went wrong: the group of the newest one first. Only ids and short columns are gathered; errors
+-- are read of the newest one of each group.
+WITH few AS MATERIALIZED (
+    SELECT l.id, l.kind, l.reason, l.error_type, l.task_type, l.tenant_id, l.died_at FROM taskgate.dead_letter l
+    WHERE /*where*/ ORDER BY l.died_at DESC, l.id DESC LIMIT /*most*/
+), grouped AS (
+    SELECT kind, reason, error_type, count(*) AS letters, count(DISTINCT tenant_id) AS tenants,
+           (array_agg(DISTINCT task_type) FILTER (WHERE task_type IS NOT NULL))[1:5] AS types,
+           min(died_at) AS oldest_at, max(died_at) AS newest_at, (array_agg(id ORDER BY died_at DESC, id DESC))[1] AS newest_id
+    FROM few GROUP BY kind, reason, error_type
+    ORDER BY newest_at DESC LIMIT /*limit*/
+)
+SELECT g.*, left(l.error, 1000) AS error, (SELECT count(*) FROM few) AS counted
+FROM grouped g LEFT JOIN taskgate.dead_letter l ON l.id = g.newest_id
+ORDER BY g.newest_at DESC, g.kind, g.reason, g.error_type
+
 -- name: get
 SELECT /*columns*/, l.payload AS found, t.payload::text AS stored
 FROM taskgate.dead_letter l
@@ -56,6 +73,9 @@ l.error ILIKE :value
 
 -- name: where_error_type
 l.error_type = :value
+
+-- name: where_untyped
+l.error_type IS NULL AND :value
 
 -- name: where_died_after
 l.died_at >= :value

@@ -34,6 +34,7 @@ class LetterFilter(BaseModel):
     reason: Reason | None = None
     error: Annotated[Text | None, Field(description="A part of the error's text, whatever its case")] = None
     error_type: Text | None = None
+    untyped: Annotated[bool, Field(description="Only those whose error has no type")] = False
     died_after: Moment | None = None
     died_before: Moment | None = None
     labels: Annotated[dict[str, str] | None, Field(max_length=50)] = None
@@ -56,6 +57,7 @@ def where(caller: Caller, which: LetterFilter, after: Place | None = None) -> Co
         (SQL.where_reason, which.reason),
         (SQL.where_error, None if which.error is None else f"%{_escape_like(which.error)}%"),
         (SQL.where_error_type, which.error_type),
+        (SQL.where_untyped, which.untyped or None),
         (SQL.where_died_after, which.died_after),
         (SQL.where_died_before, which.died_before),
         (SQL.where_labels, None if which.labels is None else orjson.dumps(which.labels).decode()),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Caller
@@ -82,6 +83,29 @@ class DeadLetterPage(BaseModel):
     next_cursor: str | None = Field(description="For the next page; null on the last one")
 
 
+class DeadLetterGroup(BaseModel):
+    """Dead letters that died of the same."""
+
+    kind: Kind
+    reason: Reason
+    error_type: str | None = Field(description="null: the error has none; those are found with `untyped`")
+    letters: int
+    tenants: int = Field(description="To how many they belong")
+    types: list[str] = Field(description="Types of tasks, five at most")
+    oldest_at: datetime
+    newest_at: datetime
+    newest_id: str
+    error: str | None = Field(description="Of the newest one, 1000 characters at most")
+
+
+class DeadLetterGroups(BaseModel):
+    """The group of the newest one first."""
+
+    groups: list[DeadLetterGroup]
+    counted: int = Field(description="Dead letters in all groups, and in those beyond the limit")
+    most: int = Field(description="Of more than these, the newest were counted")
+
+
 class Accepted(BaseModel):
     """The task that runs again."""
 
@@ -103,9 +127,7 @@ async def _caller(request: Request) -> Caller:
     return await gateway_of(request).access.authenticate(request.headers.get("authorization"))
 
 
-@router.get("", response_model=DeadLetterPage, responses=problem_errors())
-async def list_dead_letters(
-    request: Request,
+def _which(
     tenant_id: Text | None = None,
     project_id: Text | None = None,
     type: Text | None = None,
@@ -114,15 +136,13 @@ async def list_dead_letters(
     reason: Annotated[Reason | None, Query(description="Only those that failed for good for this reason")] = None,
     error: Annotated[Text | None, Query(description="A part of the error's text, whatever its case")] = None,
     error_type: Text | None = None,
+    untyped: Annotated[bool, Query(description="Only those whose error has no type")] = False,
     died_after: Moment | None = None,
     died_before: Moment | None = None,
     label: Annotated[list[str] | None, Query(max_length=50, description="`name:value`, any number of times")] = None,
     state: State = "open",
-    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=3000)] = None,
-) -> Response:
-    """Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only."""
-    which = LetterFilter(
+) -> LetterFilter:
+    return LetterFilter(
         tenant_id=tenant_id,
         project_id=project_id,
         type=type,
@@ -131,14 +151,37 @@ async def list_dead_letters(
         reason=reason,
         error=error,
         error_type=error_type,
+        untyped=untyped,
         died_after=died_after,
         died_before=died_before,
         labels=_labels(label),
         state=state,
     )
-    caller = await _caller(request)
-    page = await gateway_of(request).dead_letters.list(caller, which, limit=limit, cursor=cursor)
+
+
+Which = Annotated[LetterFilter, Depends(_which)]
+
+
+@router.get("", response_model=DeadLetterPage, responses=problem_errors())
+async def list_dead_letters(
+    request: Request,
+    which: Which,
+    limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=3000)] = None,
+) -> Response:
+    """Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only."""
+    page = await gateway_of(request).dead_letters.list(await _caller(request), which, limit=limit, cursor=cursor)
     return json_answer({"dead_letters": page.letters, "next_cursor": page.cursor})
+
+
+@router.get("/groups", response_model=DeadLetterGroups, responses=problem_errors())
+async def group_dead_letters(
+    request: Request, which: Which, limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _LARGEST_PAGE
+) -> Response:
+    """The same by kind, reason and type of the error, the group of the newest one first."""
+    return json_answer(
+        asdict(await gateway_of(request).dead_letters.groups(await _caller(request), which, limit=limit))
+    )
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -14,6 +15,8 @@ from taskgate.v1 import (
     DismissDeadLettersResponse,
     GetDeadLetterRequest,
     GetDeadLetterResponse,
+    GroupDeadLettersRequest,
+    GroupDeadLettersResponse,
     ListDeadLettersRequest,
     ListDeadLettersResponse,
     PurgeDeadLetterRequest,
@@ -63,6 +66,7 @@ class DeadLetterService:
         """A handler for each method."""
         return {
             "ListDeadLetters": calls.unary(ListDeadLettersRequest, self.list),
+            "GroupDeadLetters": calls.unary(GroupDeadLettersRequest, self.groups),
             "GetDeadLetter": calls.unary(GetDeadLetterRequest, self.get),
             "RedriveDeadLetter": calls.unary(RedriveDeadLetterRequest, self.redrive),
             "DismissDeadLetter": calls.unary(DismissDeadLetterRequest, self.dismiss),
@@ -81,6 +85,13 @@ class DeadLetterService:
             page = await self._letters.list(caller, which, limit=size, cursor=request.page_token or None)
         letters = [fill(DeadLetter(), letter) for letter in page.letters]
         return ListDeadLettersResponse(dead_letters=letters, next_page_token=page.cursor or "")
+
+    async def groups(self, authorization: str | None, request: GroupDeadLettersRequest) -> GroupDeadLettersResponse:
+        """By what went wrong."""
+        limit = size_of(request.limit, default=200, largest=200)
+        which = checked(LetterFilter, facts_of(request.filter, "filter"), "filter")
+        caller = await self._access.authenticate(authorization)
+        return fill(GroupDeadLettersResponse(), asdict(await self._letters.groups(caller, which, limit=limit)))
 
     async def get(self, authorization: str | None, request: GetDeadLetterRequest) -> GetDeadLetterResponse:
         """One dead letter with all that is known of it."""

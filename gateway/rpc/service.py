@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from taskgate.v1 import (
     DescribeRequest,
+    GetOverviewRequest,
+    GetOverviewResponse,
     GetPayloadRequest,
     GetRequest,
     GetResponse,
@@ -59,6 +61,7 @@ class TaskService:
         self._database = gateway.database
         self._task_log = gateway.task_log
         self._transitions = gateway.transitions
+        self._overview = gateway.overview
         self._watcher = Watcher(gateway.access, gateway.feed)
         self._submitter = Submitter(gateway, unbroken)
         self._selections = Selections(gateway, unbroken)
@@ -84,6 +87,7 @@ class TaskService:
             "SetRunTime": calls.unary(SetRunTimeRequest, self._selections.set_run_time),
             "QueueDepth": calls.unary(QueueDepthRequest, self._selections.queue_depth),
             "StatusBreakdown": calls.unary(StatusBreakdownRequest, self._selections.breakdown),
+            "GetOverview": calls.unary(GetOverviewRequest, self.overview),
         }
 
     async def get(self, authorization: str | None, request: GetRequest) -> GetResponse:
@@ -134,6 +138,11 @@ class TaskService:
             throughput_per_minute=figures.throughput_per_minute,
             error_rate=figures.error_rate,
         )
+
+    async def overview(self, authorization: str | None, request: GetOverviewRequest) -> GetOverviewResponse:
+        """How tasks flow, and what needs attention."""
+        picture = await self._overview.look(await self._access.authenticate(authorization))
+        return fill(GetOverviewResponse(), asdict(picture))
 
     async def retry(self, authorization: str | None, request: RetryRequest) -> RetryResponse:
         """Run a failed or stopped task again."""

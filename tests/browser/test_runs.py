@@ -90,7 +90,7 @@ async def test_a_run_is_followed_answered_and_seen_to_end(visit: Any, world: Any
     await expect(dialog).to_be_hidden()
     await expect(page.get_by_text("It reached upload.")).to_be_visible()
     await expect(node(page, "last")).to_contain_text("completed")
-    await expect(page.locator(".run-id")).to_contain_text("completed")
+    await expect(page.locator(".part-line")).to_contain_text("completed")
     await expect(page.get_by_role("row", name="last critical path")).to_be_visible()
     await visitor.look("run-completed")
 
@@ -104,7 +104,7 @@ async def test_a_cancelled_run_goes_on_and_a_node_is_skipped(visit: Any, world: 
     visitor: Visitor = await visit()
     page = visitor.page
     await visitor.sign_in(home.owner.key, f"dag-runs/{run_id}?node=enough")
-    head = page.locator(".run-id")
+    head = page.locator(".part-line")
     await expect(head).to_contain_text("running")
     await page.get_by_role("button", name="Cancel the run").press("Enter")
     await page.get_by_role("alertdialog").get_by_role("button", name="Cancel the run").press("Enter")

@@ -109,17 +109,17 @@ async def test_one_task_by_keyboard(visit: Any, world: World, home: Household) -
         await visitor.look("task-running")
         await visitor.tab_to("Load the payload")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".task-text[aria-label=Payload]")).to_contain_text('"do": "hold')
+        await expect(page.locator(".part-text[aria-label=Payload]")).to_contain_text('"do": "hold')
         await page.get_by_role("button", name="Stop").focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("alertdialog")).to_be_visible()
         await visitor.look("task-stop")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".task-id")).to_contain_text("stopped")
+        await expect(page.locator(".part-line")).to_contain_text("stopped")
     await expect(page.get_by_role("cell", name="Attempt 1, stopped")).to_be_visible()
     await page.get_by_role("button", name="Retry").press("Enter")
-    await expect(page.locator(".task-id")).to_contain_text("completed")
+    await expect(page.locator(".part-line")).to_contain_text("completed")
     await expect(page.get_by_role("cell", name="Attempt 2, completed")).to_be_visible()
 
 
@@ -143,7 +143,7 @@ async def test_who_only_reads_is_offered_nothing_more(visit: Any, world: World, 
         made = await world.client(home.owner).post("/gateway/v1/keys", json=asked)
         visitor: Visitor = await visit()
         await visitor.sign_in(made.json()["key"], f"tasks/{task_id}")
-        await expect(visitor.page.locator(".task-id")).to_contain_text("running")
+        await expect(visitor.page.locator(".part-line")).to_contain_text("running")
         assert await visitor.page.get_by_role("button", name="Stop").count() == 0
 
 

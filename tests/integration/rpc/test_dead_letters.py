@@ -10,6 +10,7 @@ import pytest
 from taskgate.v1 import (
     DismissDeadLetterRequest,
     GetDeadLetterRequest,
+    GroupDeadLettersRequest,
     LetterFilter,
     LetterKind,
     LetterReason,
@@ -126,3 +127,18 @@ async def test_dismissed_and_purged(face: Any, letters: Any) -> None:
     assert await listed(face, letters) == []
     assert await listed(face, letters, state=LetterState.LETTER_STATE_DISMISSED) == [one]
     assert await face.gateway.database.fetchval("SELECT count(*) FROM task_logs") == 2
+
+
+async def test_groups_by_what_went_wrong(face: Any, letters: Any) -> None:
+    await dead(face)
+    newest = await dead(face)
+    await dead(face, "bob")
+
+    answer = await letters.GroupDeadLetters(GroupDeadLettersRequest(), metadata=face.ann)
+
+    (group,) = answer.groups
+    assert (group.letters, group.tenants, group.newest_id, group.error) == (2, 1, newest, "disk full")
+    assert (group.kind, list(group.types), answer.counted) == (LetterKind.LETTER_KIND_TASK, ["probe"], 2)
+    assert group.oldest_at.ToNanoseconds() < group.newest_at.ToNanoseconds()
+    none = LetterFilter(error="nothing like it")
+    assert not (await letters.GroupDeadLetters(GroupDeadLettersRequest(filter=none), metadata=face.ann)).groups

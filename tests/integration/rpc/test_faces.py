@@ -15,6 +15,7 @@ from gateway.rpc.generate import PROTOS
 SAME = {
     "POST /gateway/v1/tasks": "TaskService/Submit",
     "POST /gateway/v1/tasks/batch": "TaskService/SubmitBatch",
+    "GET /gateway/v1/overview": "TaskService/GetOverview",
     "GET /gateway/v1/tasks": "TaskService/Select",
     "GET /gateway/v1/tasks/stream": "TaskService/WatchSelection",
     "GET /gateway/v1/tasks/{task_id}": "TaskService/Describe",
@@ -50,6 +51,7 @@ SAME = {
     "GET /gateway/v1/dag-runs/{run_id}/nodes/{path}/result": "DagRunService/GetDagNodeResult",
     "GET /gateway/v1/dag-runs/{run_id}/stream": "DagRunService/WatchDagRun",
     "GET /gateway/v1/dead-letters": "DeadLetterService/ListDeadLetters",
+    "GET /gateway/v1/dead-letters/groups": "DeadLetterService/GroupDeadLetters",
     "GET /gateway/v1/dead-letters/{id}": "DeadLetterService/GetDeadLetter",
     "DELETE /gateway/v1/dead-letters/{id}": "DeadLetterService/PurgeDeadLetter",
     "POST /gateway/v1/dead-letters/{id}/redrive": "DeadLetterService/RedriveDeadLetter",

@@ -699,6 +699,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Overview
+         * @description Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants, for administrators of
+         *     all, and of engines, workers, guardrails and plans.
+         */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/workers": {
         parameters: {
             query?: never;
@@ -771,6 +792,26 @@ export interface paths {
          * @description Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only.
          */
         get: operations["list_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/gateway/v1/dead-letters/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Group Dead Letters
+         * @description The same by kind, reason and type of the error, the group of the newest one first.
+         */
+        get: operations["group_dead_letters"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2376,6 +2417,36 @@ export interface components {
             error_type: string | null;
         };
         /**
+         * AttentionNeeded
+         * @description One thing that needs attention. What it is about is not null.
+         */
+        AttentionNeeded: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "engine_away" | "no_worker" | "tenant_taken_back" | "guardrails_frozen" | "plan_held" | "dead_letters_grow" | "paused" | "routing";
+            /** Tenant Id */
+            tenant_id: string | null;
+            /** Project Id */
+            project_id: string | null;
+            /** Task Type */
+            task_type: string | null;
+            /** Backend */
+            backend: string | null;
+            /** Plan */
+            plan: string | null;
+            /** Tasks */
+            tasks: number | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Says
+             * @description In words, for people
+             */
+            says: string | null;
+        };
+        /**
          * AuditEntry
          * @description An administrative change, a bulk action, or a change of routing.
          */
@@ -3175,6 +3246,74 @@ export interface components {
             history: components["schemas"]["FailedAttempt"][];
             /** Edits */
             edits: components["schemas"]["PayloadEdit"][];
+        };
+        /**
+         * DeadLetterGroup
+         * @description Dead letters that died of the same.
+         */
+        DeadLetterGroup: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "task" | "payload";
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task";
+            /**
+             * Error Type
+             * @description null: the error has none; those are found with `untyped`
+             */
+            error_type: string | null;
+            /** Letters */
+            letters: number;
+            /**
+             * Tenants
+             * @description To how many they belong
+             */
+            tenants: number;
+            /**
+             * Types
+             * @description Types of tasks, five at most
+             */
+            types: string[];
+            /**
+             * Oldest At
+             * Format: date-time
+             */
+            oldest_at: string;
+            /**
+             * Newest At
+             * Format: date-time
+             */
+            newest_at: string;
+            /** Newest Id */
+            newest_id: string;
+            /**
+             * Error
+             * @description Of the newest one, 1000 characters at most
+             */
+            error: string | null;
+        };
+        /**
+         * DeadLetterGroups
+         * @description The group of the newest one first.
+         */
+        DeadLetterGroups: {
+            /** Groups */
+            groups: components["schemas"]["DeadLetterGroup"][];
+            /**
+             * Counted
+             * @description Dead letters in all groups, and in those beyond the limit
+             */
+            counted: number;
+            /**
+             * Most
+             * @description Of more than these, the newest were counted
+             */
+            most: number;
         };
         /**
          * DeadLetterPage
@@ -4308,6 +4447,12 @@ export interface components {
             error?: string | null;
             /** Error Type */
             error_type?: string | null;
+            /**
+             * Untyped
+             * @description Only those whose error has no type
+             * @default false
+             */
+            untyped: boolean;
             /** Died After */
             died_after?: string | null;
             /** Died Before */
@@ -5009,6 +5154,34 @@ export interface components {
             expires_at: string | null;
             /** Version */
             version: number;
+        };
+        /**
+         * OverviewPicture
+         * @description All of one moment.
+         */
+        OverviewPicture: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Window Seconds
+             * @description What ended, began and died is that of so many seconds
+             */
+            window_seconds: number;
+            /**
+             * Most
+             * @description Nobody counts further: a count that is as large may be larger
+             */
+            most: number;
+            /** Flows */
+            flows: components["schemas"]["TaskFlow"][];
+            /**
+             * Concerns
+             * @description The most urgent first; at most 50 of a kind
+             */
+            concerns: components["schemas"]["AttentionNeeded"][];
         };
         /**
          * ParityOfType
@@ -7642,6 +7815,70 @@ export interface components {
             held: string | null;
             /** Task Url */
             task_url: string;
+        };
+        /**
+         * TaskFlow
+         * @description Tasks of one backend; null: of those that have none yet, and those that ended without one.
+         */
+        TaskFlow: {
+            /** Backend */
+            backend: string | null;
+            /**
+             * Waiting
+             * @description Due and not begun
+             */
+            waiting: number;
+            /**
+             * Later
+             * @description For a later time
+             */
+            later: number;
+            /**
+             * Held
+             * @description Held back by a quota or a pause
+             */
+            held: number;
+            /** Running */
+            running: number;
+            /**
+             * Completed
+             * @description In the window, as the next two
+             */
+            completed: number;
+            /** Failed */
+            failed: number;
+            /** Stopped */
+            stopped: number;
+            /**
+             * Dead
+             * @description Open dead letters
+             */
+            dead: number;
+            /**
+             * New Dead
+             * @description Of them, those of the window
+             */
+            new_dead: number;
+            /**
+             * Oldest Seconds
+             * @description How long the oldest that waits is due; null: none waits
+             */
+            oldest_seconds: number | null;
+            /**
+             * Begun
+             * @description First runs of the window
+             */
+            begun: number;
+            /**
+             * Dispatch P50 Seconds
+             * @description From due to begun, the middle one of them
+             */
+            dispatch_p50_seconds: number | null;
+            /**
+             * Dispatch P95 Seconds
+             * @description The 95th of a hundred
+             */
+            dispatch_p95_seconds: number | null;
         };
         /**
          * TaskList
@@ -11776,6 +12013,82 @@ export interface operations {
             };
         };
     };
+    get_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverviewPicture"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_workers: {
         parameters: {
             query?: {
@@ -12032,6 +12345,10 @@ export interface operations {
     list_dead_letters: {
         parameters: {
             query?: {
+                /** @description At most so many */
+                limit?: number;
+                /** @description The `next_cursor` of the page before; left out, the first page */
+                cursor?: string | null;
                 /** @description Only those of this tenant */
                 tenant_id?: string | null;
                 /** @description Only those of this project */
@@ -12048,6 +12365,8 @@ export interface operations {
                 error?: string | null;
                 /** @description Only those whose last error is of this exception class */
                 error_type?: string | null;
+                /** @description Only those whose error has no type */
+                untyped?: boolean;
                 /** @description Only those that failed for good after this moment */
                 died_after?: string | null;
                 /** @description Only those that failed for good before this moment */
@@ -12056,10 +12375,6 @@ export interface operations {
                 label?: string[] | null;
                 /** @description Only those in this state */
                 state?: "open" | "redriven" | "dismissed";
-                /** @description At most so many */
-                limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
-                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -12074,6 +12389,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadLetterPage"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    group_dead_letters: {
+        parameters: {
+            query?: {
+                /** @description At most so many */
+                limit?: number;
+                /** @description Only those of this tenant */
+                tenant_id?: string | null;
+                /** @description Only those of this project */
+                project_id?: string | null;
+                /** @description Only tasks of this type */
+                type?: string | null;
+                /** @description Only those on this backend: `redis` or `temporal` */
+                backend?: string | null;
+                /** @description `task`, or `payload`: what is no task */
+                kind?: ("task" | "payload") | null;
+                /** @description Only those that failed for good for this reason */
+                reason?: ("attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task") | null;
+                /** @description A part of the error's text, whatever its case */
+                error?: string | null;
+                /** @description Only those whose last error is of this exception class */
+                error_type?: string | null;
+                /** @description Only those whose error has no type */
+                untyped?: boolean;
+                /** @description Only those that failed for good after this moment */
+                died_after?: string | null;
+                /** @description Only those that failed for good before this moment */
+                died_before?: string | null;
+                /** @description `name:value`, any number of times */
+                label?: string[] | null;
+                /** @description Only those in this state */
+                state?: "open" | "redriven" | "dismissed";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterGroups"];
                 };
             };
             /** @description No key, or not a valid one */

@@ -39,6 +39,8 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"error": "100%_SURE"}, "a"),
     ({"error": "%"}, "a"),
     ({"error_type": "KeyError"}, "b"),
+    ({"untyped": "true"}, ""),
+    ({"untyped": "false"}, "ab"),
     ({"reason": "not_retryable"}, "ab"),
     ({"reason": "expired"}, ""),
     ({"kind": "payload"}, ""),
@@ -56,6 +58,29 @@ async def test_filters(client, fail_task) -> None:
     await fail_task("no", "KeyError", task_id="b", tenant_id="t-ann", project_id="p-ann", backend="temporal")
     for query, found in FILTERS:
         assert sorted(await ids(client, **query)) == sorted(found)
+
+
+async def test_groups_by_what_went_wrong(client, fail_task, database, admin) -> None:
+    for n in range(3):
+        await fail_task(f"no page {n}", "KeyError", task_id=f"k{n}", tenant_id="t-ann", task_type=f"type{n % 2}")
+    await fail_task("disk", "OSError", task_id="o", tenant_id="t-ann")
+    await fail_task("theirs", "KeyError", task_id="b", tenant_id="t-bob")
+    await database.execute("UPDATE taskgate.dead_letter SET error_type = NULL WHERE id = 'o'")
+    found = (await client.get(f"{API}/groups")).json()
+    assert [(one["error_type"], one["letters"], one["tenants"], one["newest_id"]) for one in found["groups"]] == [
+        (None, 1, 1, "o"),
+        ("KeyError", 3, 1, "k2"),
+    ]
+    keys = found["groups"][1]
+    assert (keys["types"], keys["error"], keys["kind"]) == (["type0", "type1"], "no page 2", "task")
+    assert (keys["oldest_at"] < keys["newest_at"], found["counted"]) == (True, 4)
+    assert await ids(client, untyped="true", reason=found["groups"][0]["reason"]) == ["o"]
+    assert (await client.get(f"{API}/groups", params={"error": "PAGE 1"})).json()["groups"][0]["letters"] == 1
+    assert (await client.get(f"{API}/groups", params={"limit": 1})).json()["counted"] == 4
+    assert (await client.get(f"{API}/groups", params={"state": "dismissed"})).json()["groups"] == []
+    of_all = (await client.get(f"{API}/groups", headers=admin)).json()["groups"]
+    assert [(one["error_type"], one["letters"], one["tenants"]) for one in of_all] == [("KeyError", 4, 2), (None, 1, 1)]
+    assert (await client.get(f"{API}/groups", params={"cursor": "x"})).status_code == 422
 
 
 async def test_pages(client, fail_task, database) -> None:

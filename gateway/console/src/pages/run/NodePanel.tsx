@@ -44,7 +44,7 @@ export function NodePanel({ run, node, close }: { run: RunSummary; node: DrawnNo
     ],
     [t.message, state.message === null ? null : visible(state.message)],
     [t.worker, state.worker_id],
-    [t.error, state.error === null ? null : <span className="run-error">{visible(state.error)}</span>],
+    [t.error, state.error === null ? null : <span className="part-error">{visible(state.error)}</span>],
     [t.answer, state.answer === null ? null : <code>{visible(JSON.stringify(state.answer))}</code>],
     [t.toRun, state.run_id === null ? null : <RunLink runId={state.run_id} />],
     [t.toTask, state.task_id === null || state.run_id !== null || state.kind !== "task" ? null : <TaskLink taskId={state.task_id} />],
@@ -59,7 +59,7 @@ export function NodePanel({ run, node, close }: { run: RunSummary; node: DrawnNo
           {t.close}
         </Button>
       </header>
-      <dl className="run-facts">
+      <dl className="facts">
         {rows.map(([name, value]) =>
           value === null ? null : (
             <div key={name}>
@@ -92,7 +92,7 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
     act(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/approve", { ...path, body: { approved, comment: comment.trim() || null } }));
   const canSkip = run.status !== "completed" && state.status !== "completed" && state.status !== "skipped";
   return (
-    <div className="run-actions">
+    <div className="part-form">
       {state.kind === "approval" && state.status === "waiting" && (
         <>
           <Field label={t.comment} value={comment} onChange={setComment} maxLength={4000} />
@@ -139,11 +139,11 @@ function Items({ items }: { items: readonly NodeState[] }) {
           <li key={item.path}>
             {item.task_id === null ? item.path : <TaskLink taskId={item.task_id} name={item.path} />}{" "}
             <Status tone={TONES[item.status]}>{states[item.status]}</Status>
-            {item.error !== null && <span className="run-error"> {visible(item.error)}</span>}
+            {item.error !== null && <span className="part-error"> {visible(item.error)}</span>}
           </li>
         ))}
       </ul>
-      {ordered.length > MOST && <p className="run-help">{t.itemsMore(format.number(ordered.length - MOST))}</p>}
+      {ordered.length > MOST && <p className="part-help">{t.itemsMore(format.number(ordered.length - MOST))}</p>}
     </div>
   );
 }

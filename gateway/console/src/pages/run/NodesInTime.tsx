@@ -28,9 +28,9 @@ export function NodesInTime({ nodes, undoing, critical, choose }: NodesInTimePro
   const total = Math.max(1, ...begun.map((node) => endOf(node) - first));
   const ordered = [...nodes].sort((one, other) => (one.start ?? Infinity) - (other.start ?? Infinity));
   return (
-    <section className="run-part" aria-labelledby="run-times">
+    <section className="part" aria-labelledby="run-times">
       <h2 id="run-times">{t.table}</h2>
-      <p className="run-help">{t.tableHelp}</p>
+      <p className="part-help">{t.tableHelp}</p>
       <table className="table run-times">
         <thead>
           <tr>
@@ -48,7 +48,7 @@ export function NodesInTime({ nodes, undoing, critical, choose }: NodesInTimePro
                 <button type="button" className="run-choose" onClick={() => choose(node.name)}>
                   {node.name}
                 </button>
-                {critical.has(node.name) && <span className="run-help"> {t.critical}</span>}
+                {critical.has(node.name) && <span className="part-help"> {t.critical}</span>}
               </td>
               <td>
                 <Status tone={TONES[node.state.status]}>{states[node.state.status]}</Status>

@@ -3,8 +3,10 @@ import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-
 import { api, dataOf } from "../../api/client";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
+import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
+import { useAct } from "../../components/useAct";
 import { useTexts } from "../../i18n/catalogue";
 import { type RunSummary, isOver } from "./run";
 import { runTexts } from "./texts";
@@ -13,49 +15,18 @@ import { runTexts } from "./texts";
 export function RunActions({ run }: { run: RunSummary }) {
   const t = useTexts(runTexts);
   const session = useSession();
-  const [error, setError] = useState<unknown>(null);
+  const { act, error } = useAct();
   const [reached, setReached] = useState<readonly string[] | null>(null);
   if (!may(session, "steer")) return null;
   const path = { params: { path: { run_id: run.run_id } } };
-  // What comes of it is told by the stream.
-  const act = (request: () => Promise<unknown>) => {
-    setError(null);
-    request().catch(setError);
-  };
   return (
     <>
       {reached !== null && <p role="status">{reached.length === 0 ? t.kept : t.reached(reached.join(", "))}</p>}
       {!isOver(run) && <SendSignal runId={run.run_id} sent={setReached} />}
       {!isOver(run) && (
-        <DialogTrigger>
-          <Button weight="danger">{t.cancel}</Button>
-          <ModalOverlay className="overlay" isDismissable>
-            <Modal>
-              <Dialog className="dialog" role="alertdialog">
-                {({ close }) => (
-                  <>
-                    <Heading slot="title">{t.cancelAsk}</Heading>
-                    <p>{t.cancelHelp}</p>
-                    <div className="dialog-actions">
-                      <Button onPress={close} autoFocus>
-                        {t.leave}
-                      </Button>
-                      <Button
-                        weight="danger"
-                        onPress={() => {
-                          close();
-                          act(() => api.POST("/gateway/v1/dag-runs/{run_id}/cancel", path));
-                        }}
-                      >
-                        {t.cancel}
-                      </Button>
-                    </div>
-                  </>
-                )}
-              </Dialog>
-            </Modal>
-          </ModalOverlay>
-        </DialogTrigger>
+        <Confirm label={t.cancel} ask={t.cancelAsk} leave={t.leave} confirm={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/cancel", path))}>
+          <p>{t.cancelHelp}</p>
+        </Confirm>
       )}
       {(run.status === "failed" || run.status === "cancelled") && run.parent_run_id === null && (
         <Button weight="primary" onPress={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/retry", path))}>
@@ -104,7 +75,7 @@ function SendSignal({ runId, sent }: { runId: string; sent: (reached: readonly s
         <Modal>
           <Dialog className="dialog">
             {({ close }) => (
-              <form className="run-actions" noValidate onSubmit={(event) => void send(event, close)}>
+              <form className="part-form" noValidate onSubmit={(event) => void send(event, close)}>
                 <Heading slot="title">{t.send}</Heading>
                 <p>{t.sendHelp}</p>
                 <Field label={t.signalName} value={name} onChange={setName} isRequired autoFocus />

@@ -17,6 +17,7 @@ import { type RunState, criticalPath, drawn } from "./run";
 import { runTexts } from "./texts";
 import { useRun } from "./useRun";
 import "../../components/Table.css";
+import "../../components/Part.css";
 import "./run.css";
 
 export default function RunPage() {
@@ -62,7 +63,7 @@ function Found({ state }: { state: RunState }) {
       <PageHead title={states.version(run.dag, format.number(run.version))}>
         <RunActions run={run} />
       </PageHead>
-      <p className="run-id">
+      <p className="part-line">
         <code>{run.run_id}</code> <Status tone={TONES[run.status]}>{states[run.status]}</Status>
         <span>{format.number(run.progress)} %</span>
         <span>
@@ -75,14 +76,14 @@ function Found({ state }: { state: RunState }) {
         )}
       </p>
       {run.error !== null && (
-        <p className="run-error" dir="auto">
+        <p className="part-error" dir="auto">
           {visible(run.error)}
         </p>
       )}
       {run.is_cut && <p role="status">{t.cut}</p>}
-      <section className="run-part" aria-labelledby="run-picture">
+      <section className="part" aria-labelledby="run-picture">
         <h2 id="run-picture">{t.picture}</h2>
-        <p className="run-help">{t.pictureHelp}</p>
+        <p className="part-help">{t.pictureHelp}</p>
         <div className={chosen === undefined ? "run-stage" : "run-stage run-stage-beside"}>
           <Picture nodes={nodes} edges={run.edges} critical={critical} chosen={chosen?.name ?? null} choose={choose} />
           {chosen !== undefined && <NodePanel run={run} node={chosen} close={() => choose(null)} />}
@@ -97,9 +98,9 @@ function Found({ state }: { state: RunState }) {
 
 function Json({ title, value }: { title: string; value: unknown }) {
   return (
-    <section className="run-part">
+    <section className="part">
       <h2>{title}</h2>
-      <pre className="run-text" tabIndex={0} aria-label={title} dir="auto">
+      <pre className="part-text" tabIndex={0} aria-label={title} dir="auto">
         {visible(JSON.stringify(value, null, 2))}
       </pre>
     </section>

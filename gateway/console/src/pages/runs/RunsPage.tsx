@@ -3,10 +3,8 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
-import { Button } from "../../components/Button";
-import { Empty } from "../../components/Empty";
-import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
+import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
 import { useTexts } from "../../i18n/catalogue";
@@ -17,7 +15,6 @@ import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { runsTexts } from "./texts";
 import { TONES } from "./tones";
-import "../../components/Table.css";
 
 type RunSummary = components["schemas"]["RunSummary"];
 
@@ -53,35 +50,11 @@ export default function RunsPage() {
   return (
     <>
       <PageHead title={t.title} />
-      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
-      {found.data !== undefined && runs.length === 0 && (
-        <Empty title={t.none}>
-          <p>{t.noneHelp}</p>
-        </Empty>
-      )}
-      {runs.length > 0 && (
-        <table className="table">
-          <thead>
-            <tr>
-              {[t.run, t.status, t.progress, t.tenant, t.created, t.lasted].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {runs.map((run) => (
-              <Row key={run.run_id} run={run} />
-            ))}
-          </tbody>
-        </table>
-      )}
-      {found.hasNextPage && (
-        <Button onPress={() => void found.fetchNextPage()} isDisabled={found.isFetching}>
-          {t.more}
-        </Button>
-      )}
+      <PagedTable pages={found} columns={[t.run, t.status, t.progress, t.tenant, t.created, t.lasted]} none={t.none} noneHelp={t.noneHelp} more={t.more}>
+        {runs.map((run) => (
+          <Row key={run.run_id} run={run} />
+        ))}
+      </PagedTable>
     </>
   );
 }

@@ -6,6 +6,7 @@ import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
+import { useAct } from "../../components/useAct";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { instantOf } from "./days";
@@ -17,13 +18,9 @@ type ScheduleView = components["schemas"]["ScheduleView"];
 export function ScheduleActions({ schedule, done }: { schedule: ScheduleView; done: () => void }) {
   const t = useTexts(scheduleTexts);
   const session = useSession();
-  const [error, setError] = useState<unknown>(null);
+  const { act, error } = useAct(done);
   if (!may(session, "schedule")) return null;
   const path = { params: { path: { schedule_id: schedule.schedule_id } } };
-  const act = (request: () => Promise<unknown>) => {
-    setError(null);
-    request().then(done, setError);
-  };
   return (
     <>
       <Button onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/run", path))}>{t.run}</Button>
@@ -51,7 +48,7 @@ function Pause({ pause }: { pause: (note: string) => void }) {
           <Dialog className="dialog">
             {({ close }) => (
               <form
-                className="schedule-form"
+                className="part-form"
                 onSubmit={(event) => {
                   event.preventDefault();
                   close();
@@ -111,7 +108,7 @@ function Backfill({ schedule, done }: { schedule: ScheduleView; done: () => void
         <Modal>
           <Dialog className="dialog">
             {({ close }) => (
-              <form className="schedule-form" noValidate onSubmit={(event) => void send(event)}>
+              <form className="part-form" noValidate onSubmit={(event) => void send(event)}>
                 <Heading slot="title">{t.fill}</Heading>
                 <p>{t.fillHelp(schedule.timezone)}</p>
                 <Field label={t.from} type="datetime-local" value={from} onChange={setFrom} error={isWanting && start === null ? t.noTime : undefined} autoFocus />

@@ -21,6 +21,7 @@ import { daysOf } from "./days";
 import { scheduleTexts } from "./texts";
 import "../../components/Table.css";
 import "../schedules/schedules.css";
+import "../../components/Part.css";
 import "./schedule.css";
 
 type ScheduleView = components["schemas"]["ScheduleView"];
@@ -91,7 +92,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
         </>
       )}
       {history.data !== undefined && (
-        <section className="schedule-part" aria-labelledby="schedule-history">
+        <section className="part" aria-labelledby="schedule-history">
           <h2 id="schedule-history">{t.history}</h2>
           <History firings={history.data.pages.flatMap((page) => page.firings)} />
           {history.hasNextPage && (
@@ -119,10 +120,10 @@ function Facts({ schedule }: { schedule: ScheduleView }) {
   ];
   return (
     <>
-      <p className="schedule-id">
+      <p className="part-line">
         <code>{schedule.schedule_id}</code> <Status tone={schedule.paused ? "warn" : "good"}>{schedule.paused ? t.isPaused : t.isActive}</Status>
       </p>
-      <dl className="schedule-facts">
+      <dl className="facts facts-wide">
         <div>
           <dt>{t.times}</dt>
           <dd>
@@ -146,9 +147,9 @@ function Facts({ schedule }: { schedule: ScheduleView }) {
 function Coming({ schedule, times }: { schedule: ScheduleView; times: readonly components["schemas"]["FireTime"][] }) {
   const t = useTexts(scheduleTexts);
   return (
-    <section className="schedule-part" aria-labelledby="schedule-next">
+    <section className="part" aria-labelledby="schedule-next">
       <h2 id="schedule-next">{t.next}</h2>
-      <p className="schedule-help">{schedule.paused ? t.nextPaused : t.nextHelp(schedule.timezone)}</p>
+      <p className="part-help">{schedule.paused ? t.nextPaused : t.nextHelp(schedule.timezone)}</p>
       {times.length === 0 && <p>{t.noTimes}</p>}
       <ol className="schedule-days">
         {daysOf(times).map((day) => (
@@ -190,12 +191,12 @@ function History({ firings }: { firings: readonly Firing[] }) {
           <tr key={`${firing.nominal_at} ${firing.kind}`}>
             <td>
               <Moment at={firing.nominal_at} />
-              {firing.until_at !== null && <p className="schedule-help">{t.until(format.moment(new Date(firing.until_at)))}</p>}
+              {firing.until_at !== null && <p className="part-help">{t.until(format.moment(new Date(firing.until_at)))}</p>}
             </td>
             <td>{t[firing.kind]}</td>
             <td>
               <Status tone={TONES[firing.outcome]}>{t[firing.outcome]}</Status>
-              {firing.reason !== null && <p className="schedule-help">{visible(firing.reason)}</p>}
+              {firing.reason !== null && <p className="part-help">{visible(firing.reason)}</p>}
             </td>
             <td>
               {firing.task_id === null ? (

@@ -1,17 +1,14 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, dataOf } from "../../api/client";
-import { Button } from "../../components/Button";
-import { Empty } from "../../components/Empty";
-import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
+import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
 import { useTexts } from "../../i18n/catalogue";
 import { Times } from "./Times";
 import { schedulesTexts } from "./texts";
 import { useMoment } from "./useMoment";
-import "../../components/Table.css";
 import "./schedules.css";
 
 /** Schedules by id. A time that has come is followed by the next one. */
@@ -30,55 +27,31 @@ export default function SchedulesPage() {
   return (
     <>
       <PageHead title={t.title} />
-      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
-      {found.data !== undefined && schedules.length === 0 && (
-        <Empty title={t.none}>
-          <p>{t.noneHelp}</p>
-        </Empty>
-      )}
-      {schedules.length > 0 && (
-        <table className="table">
-          <thead>
-            <tr>
-              {[t.name, t.times, t.submits, t.tenant, t.next].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {schedules.map((schedule) => (
-              <tr key={schedule.schedule_id}>
-                <td>
-                  <Link to="/schedules/$scheduleId" params={{ scheduleId: schedule.schedule_id }} preload={false}>
-                    {schedule.name}
-                  </Link>
-                </td>
-                <td>
-                  <Times schedule={schedule} />
-                </td>
-                <td>{schedule.action.type}</td>
-                <td>{schedule.tenant_id ?? "–"}</td>
-                <td>
-                  {schedule.paused ? (
-                    <Status tone="warn">{t.paused}</Status>
-                  ) : schedule.next_at === null ? (
-                    t.over
-                  ) : (
-                    <Moment at={schedule.next_at} />
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {found.hasNextPage && (
-        <Button onPress={() => void found.fetchNextPage()} isDisabled={found.isFetching}>
-          {t.more}
-        </Button>
-      )}
+      <PagedTable pages={found} columns={[t.name, t.times, t.submits, t.tenant, t.next]} none={t.none} noneHelp={t.noneHelp} more={t.more}>
+        {schedules.map((schedule) => (
+          <tr key={schedule.schedule_id}>
+            <td>
+              <Link to="/schedules/$scheduleId" params={{ scheduleId: schedule.schedule_id }} preload={false}>
+                {schedule.name}
+              </Link>
+            </td>
+            <td>
+              <Times schedule={schedule} />
+            </td>
+            <td>{schedule.action.type}</td>
+            <td>{schedule.tenant_id ?? "–"}</td>
+            <td>
+              {schedule.paused ? (
+                <Status tone="warn">{t.paused}</Status>
+              ) : schedule.next_at === null ? (
+                t.over
+              ) : (
+                <Moment at={schedule.next_at} />
+              )}
+            </td>
+          </tr>
+        ))}
+      </PagedTable>
     </>
   );
 }

@@ -4,8 +4,10 @@ import { api } from "../../api/client";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
+import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
+import { useAct } from "../../components/useAct";
 import { useTexts } from "../../i18n/catalogue";
 import { taskTexts } from "./texts";
 
@@ -19,47 +21,16 @@ const PRIORITIES = [1, 2, 3, 4, 5];
 export function Actions({ task }: { task: TaskFacts }) {
   const t = useTexts(taskTexts);
   const session = useSession();
-  const [error, setError] = useState<unknown>(null);
+  const { act, error } = useAct();
   const path = { params: { path: { task_id: task.task_id } } };
-  // What comes of it is told by the stream.
-  const act = (request: () => Promise<unknown>) => {
-    setError(null);
-    request().catch(setError);
-  };
   const steers = may(session, "steer");
   return (
     <>
       {steers && NOT_STARTED.includes(task.state) && <Reprioritise task={task} act={act} />}
       {steers && !ENDED.includes(task.state) && (
-        <DialogTrigger>
-          <Button weight="danger">{t.stop}</Button>
-          <ModalOverlay className="overlay" isDismissable>
-            <Modal>
-              <Dialog className="dialog" role="alertdialog">
-                {({ close }) => (
-                  <>
-                    <Heading slot="title">{t.stopAsk}</Heading>
-                    <p>{t.stopHelp}</p>
-                    <div className="dialog-actions">
-                      <Button onPress={close} autoFocus>
-                        {t.cancel}
-                      </Button>
-                      <Button
-                        weight="danger"
-                        onPress={() => {
-                          close();
-                          act(() => api.POST("/api/v1/tasks/{task_id}/stop", path));
-                        }}
-                      >
-                        {t.stop}
-                      </Button>
-                    </div>
-                  </>
-                )}
-              </Dialog>
-            </Modal>
-          </ModalOverlay>
-        </DialogTrigger>
+        <Confirm label={t.stop} ask={t.stopAsk} leave={t.cancel} confirm={() => act(() => api.POST("/api/v1/tasks/{task_id}/stop", path))}>
+          <p>{t.stopHelp}</p>
+        </Confirm>
       )}
       {steers && (task.state === "failed" || task.state === "stopped") && (
         <Button onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>{t.retry}</Button>

@@ -21,9 +21,9 @@ export function Payload({ taskId }: { taskId: string }) {
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/tasks/{task_id}/payload", { params: { path: { task_id: taskId } }, signal })),
   });
   return (
-    <section className="task-part" aria-labelledby="task-payload">
+    <section className="part" aria-labelledby="task-payload">
       <h2 id="task-payload">{t.payload}</h2>
-      <p className="task-help">{t.payloadHelp}</p>
+      <p className="part-help">{t.payloadHelp}</p>
       <div>
         <Button onPress={() => setAsked(!isAsked)}>{isAsked ? t.hide : t.load}</Button>
       </div>
@@ -31,7 +31,7 @@ export function Payload({ taskId }: { taskId: string }) {
       {isAsked && found.data !== undefined && (
         <>
           {found.data.is_cut && <p>{t.cut(format.number(found.data.bytes))}</p>}
-          <pre className="task-text" tabIndex={0} aria-label={t.payload} dir="auto">
+          <pre className="part-text" tabIndex={0} aria-label={t.payload} dir="auto">
             {visible(typeof found.data.payload === "string" ? found.data.payload : JSON.stringify(found.data.payload, null, 2))}
           </pre>
         </>

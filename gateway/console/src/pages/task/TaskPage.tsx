@@ -23,6 +23,7 @@ import { Timeline } from "./Timeline";
 import { Why } from "./Why";
 import { taskTexts } from "./texts";
 import "../../components/Table.css";
+import "../../components/Part.css";
 import "./task.css";
 
 type TaskDispatch = components["schemas"]["TaskDispatch"];
@@ -95,7 +96,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
       <PageHead title={task.task_type}>
         <Actions task={task} />
       </PageHead>
-      <p className="task-id">
+      <p className="part-line">
         <code>{task.task_id}</code> <Status tone={TONES[task.state]}>{states[task.state]}</Status>
         <span>
           {t.created} <Moment at={task.created_at} />
@@ -110,15 +111,15 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         </span>
       </div>
       {log.error !== null && (
-        <section className="task-part" aria-labelledby="task-error">
+        <section className="part" aria-labelledby="task-error">
           <h2 id="task-error">{t.error}</h2>
-          <p className="task-error" dir="auto">
+          <p className="part-error" dir="auto">
             {visible(log.error)}
           </p>
           {task.state === "failed" && may(session, "observe") && <Stack taskId={task.task_id} />}
         </section>
       )}
-      <dl className="facts task-facts">
+      <dl className="facts facts-wide">
         {rows.map(([name, value]) =>
           value === null ? null : (
             <div key={name}>
@@ -131,9 +132,9 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
       <Timeline task={task} />
       <Why taskId={task.task_id} version={`${task.epoch} ${task.attempt} ${task.state}`} />
       {log.result !== null && (
-        <section className="task-part" aria-labelledby="task-result">
+        <section className="part" aria-labelledby="task-result">
           <h2 id="task-result">{t.result}</h2>
-          <pre className="task-text" tabIndex={0} aria-label={t.result} dir="auto">
+          <pre className="part-text" tabIndex={0} aria-label={t.result} dir="auto">
             {visible(JSON.stringify(log.result, null, 2))}
           </pre>
         </section>
@@ -156,7 +157,7 @@ function Stack({ taskId }: { taskId: string }) {
   const stack = letter.data?.history.at(-1)?.stack;
   if (stack === null || stack === undefined) return null;
   return (
-    <pre className="task-text" tabIndex={0} aria-label={t.stack}>
+    <pre className="part-text" tabIndex={0} aria-label={t.stack}>
       {stack}
     </pre>
   );

@@ -26,9 +26,9 @@ export function Timeline({ task }: { task: TaskDispatch }) {
       : waits[span.kind];
   const toneOf = (span: Span) => (span.kind === "attempt" ? (span.attempt.outcome ?? "running") : span.kind);
   return (
-    <section className="task-part" aria-labelledby="task-timeline">
+    <section className="part" aria-labelledby="task-timeline">
       <h2 id="task-timeline">{t.timeline}</h2>
-      <p className="task-help">{t.timelineHelp}</p>
+      <p className="part-help">{t.timelineHelp}</p>
       <div className="timeline" aria-hidden="true">
         {spans.map((span) => (
           <span
@@ -53,7 +53,7 @@ export function Timeline({ task }: { task: TaskDispatch }) {
             <tr key={`${span.kind} ${span.start}`}>
               <td>
                 <span className={`timeline-key timeline-${toneOf(span)}`} aria-hidden="true" /> {nameOf(span)}
-                {span.kind === "attempt" && span.attempt.error !== null && <p className="task-error">{visible(span.attempt.error)}</p>}
+                {span.kind === "attempt" && span.attempt.error !== null && <p className="part-error">{visible(span.attempt.error)}</p>}
               </td>
               <td>{span.kind === "attempt" ? t.on(span.attempt.backend, span.attempt.worker_id) : "–"}</td>
               <td>

@@ -17,7 +17,7 @@ export function Why({ taskId, version }: { taskId: string; version: string }) {
     gcTime: 0,
   });
   return (
-    <section className="task-part" aria-labelledby="task-why">
+    <section className="part" aria-labelledby="task-why">
       <h2 id="task-why">{t.why}</h2>
       {why.isError && <Failure error={why.error} retry={() => void why.refetch()} />}
       {why.data?.starts.length === 0 && <p>{t.neverStarted}</p>}
@@ -46,7 +46,7 @@ export function Why({ taskId, version }: { taskId: string; version: string }) {
               </li>
             ))}
           </ol>
-          <p className="task-help">{t.stageNow(why.data.stage_now, why.data.rule_now)}</p>
+          <p className="part-help">{t.stageNow(why.data.stage_now, why.data.rule_now)}</p>
         </>
       )}
     </section>

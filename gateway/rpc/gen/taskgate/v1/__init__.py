@@ -108,6 +108,8 @@ from taskgate.v1.dead_letter_service_pb2 import DismissDeadLettersRequest as Dis
 from taskgate.v1.dead_letter_service_pb2 import DismissDeadLettersResponse as DismissDeadLettersResponse
 from taskgate.v1.dead_letter_service_pb2 import GetDeadLetterRequest as GetDeadLetterRequest
 from taskgate.v1.dead_letter_service_pb2 import GetDeadLetterResponse as GetDeadLetterResponse
+from taskgate.v1.dead_letter_service_pb2 import GroupDeadLettersRequest as GroupDeadLettersRequest
+from taskgate.v1.dead_letter_service_pb2 import GroupDeadLettersResponse as GroupDeadLettersResponse
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_PAYLOAD as LETTER_KIND_PAYLOAD
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_TASK as LETTER_KIND_TASK
 from taskgate.v1.dead_letter_service_pb2 import LETTER_KIND_UNSPECIFIED as LETTER_KIND_UNSPECIFIED
@@ -125,6 +127,7 @@ from taskgate.v1.dead_letter_service_pb2 import LETTER_STATE_UNSPECIFIED as LETT
 from taskgate.v1.dead_letter_service_pb2 import LetterAttempt as LetterAttempt
 from taskgate.v1.dead_letter_service_pb2 import LetterEdit as LetterEdit
 from taskgate.v1.dead_letter_service_pb2 import LetterFilter as LetterFilter
+from taskgate.v1.dead_letter_service_pb2 import LetterGroup as LetterGroup
 from taskgate.v1.dead_letter_service_pb2 import LetterKind as LetterKind
 from taskgate.v1.dead_letter_service_pb2 import LetterReason as LetterReason
 from taskgate.v1.dead_letter_service_pb2 import LetterState as LetterState
@@ -425,9 +428,22 @@ from taskgate.v1.task_selection_pb2 import TASK_STATE_UNSPECIFIED as TASK_STATE_
 from taskgate.v1.task_selection_pb2 import TASK_STATE_WAITING as TASK_STATE_WAITING
 from taskgate.v1.task_selection_pb2 import TaskSelection as TaskSelection
 from taskgate.v1.task_selection_pb2 import TaskState as TaskState
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_DEAD_LETTERS_GROW as ATTENTION_KIND_DEAD_LETTERS_GROW
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_ENGINE_AWAY as ATTENTION_KIND_ENGINE_AWAY
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_GUARDRAILS_FROZEN as ATTENTION_KIND_GUARDRAILS_FROZEN
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_NO_WORKER as ATTENTION_KIND_NO_WORKER
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_PAUSED as ATTENTION_KIND_PAUSED
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_PLAN_HELD as ATTENTION_KIND_PLAN_HELD
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_ROUTING as ATTENTION_KIND_ROUTING
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_TENANT_TAKEN_BACK as ATTENTION_KIND_TENANT_TAKEN_BACK
+from taskgate.v1.task_service_pb2 import ATTENTION_KIND_UNSPECIFIED as ATTENTION_KIND_UNSPECIFIED
+from taskgate.v1.task_service_pb2 import AttentionKind as AttentionKind
+from taskgate.v1.task_service_pb2 import AttentionNeeded as AttentionNeeded
 from taskgate.v1.task_service_pb2 import BatchSettings as BatchSettings
 from taskgate.v1.task_service_pb2 import DescribeRequest as DescribeRequest
 from taskgate.v1.task_service_pb2 import DescribeResponse as DescribeResponse
+from taskgate.v1.task_service_pb2 import GetOverviewRequest as GetOverviewRequest
+from taskgate.v1.task_service_pb2 import GetOverviewResponse as GetOverviewResponse
 from taskgate.v1.task_service_pb2 import GetPayloadRequest as GetPayloadRequest
 from taskgate.v1.task_service_pb2 import GetPayloadResponse as GetPayloadResponse
 from taskgate.v1.task_service_pb2 import GetRequest as GetRequest
@@ -455,6 +471,7 @@ from taskgate.v1.task_service_pb2 import SubmitRequest as SubmitRequest
 from taskgate.v1.task_service_pb2 import SubmitResponse as SubmitResponse
 from taskgate.v1.task_service_pb2 import TaskAttempt as TaskAttempt
 from taskgate.v1.task_service_pb2 import TaskFacts as TaskFacts
+from taskgate.v1.task_service_pb2 import TaskFlow as TaskFlow
 from taskgate.v1.task_service_pb2 import WatchRequest as WatchRequest
 from taskgate.v1.task_service_pb2 import WatchResponse as WatchResponse
 from taskgate.v1.task_service_pb2 import WatchSelectionRequest as WatchSelectionRequest
@@ -520,6 +537,15 @@ from taskgate.v1.worker_service_pb2_grpc import WorkerServiceStub as WorkerServi
 from taskgate.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server as add_WorkerServiceServicer_to_server
 
 __all__ = [
+    "ATTENTION_KIND_DEAD_LETTERS_GROW",
+    "ATTENTION_KIND_ENGINE_AWAY",
+    "ATTENTION_KIND_GUARDRAILS_FROZEN",
+    "ATTENTION_KIND_NO_WORKER",
+    "ATTENTION_KIND_PAUSED",
+    "ATTENTION_KIND_PLAN_HELD",
+    "ATTENTION_KIND_ROUTING",
+    "ATTENTION_KIND_TENANT_TAKEN_BACK",
+    "ATTENTION_KIND_UNSPECIFIED",
     "AbortOperationRequest",
     "AbortOperationResponse",
     "ActOnPlanRequest",
@@ -532,6 +558,8 @@ __all__ = [
     "ApproveDagNodeResponse",
     "AskParityGateRequest",
     "AskParityGateResponse",
+    "AttentionKind",
+    "AttentionNeeded",
     "AuditEntry",
     "AuditFilter",
     "AuditServiceServicer",
@@ -661,6 +689,8 @@ __all__ = [
     "GetKeyResponse",
     "GetOperationRequest",
     "GetOperationResponse",
+    "GetOverviewRequest",
+    "GetOverviewResponse",
     "GetParityRequest",
     "GetParityResponse",
     "GetPayloadRequest",
@@ -683,6 +713,8 @@ __all__ = [
     "GetTenantResponse",
     "GetWorkerRequest",
     "GetWorkerResponse",
+    "GroupDeadLettersRequest",
+    "GroupDeadLettersResponse",
     "Guardrail",
     "GuardrailEvent",
     "GuardrailFreeze",
@@ -724,6 +756,7 @@ __all__ = [
     "LetterAttempt",
     "LetterEdit",
     "LetterFilter",
+    "LetterGroup",
     "LetterKind",
     "LetterReason",
     "LetterState",
@@ -965,6 +998,7 @@ __all__ = [
     "Task",
     "TaskAttempt",
     "TaskFacts",
+    "TaskFlow",
     "TaskSelection",
     "TaskServiceServicer",
     "TaskServiceStub",

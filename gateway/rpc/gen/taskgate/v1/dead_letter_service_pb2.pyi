@@ -452,6 +452,7 @@ class LetterFilter(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    UNTYPED_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Of this tenant."""
     project_id: _builtins.str
@@ -470,6 +471,8 @@ class LetterFilter(_message.Message):
     """With this type of error."""
     state: Global___LetterState.ValueType
     """In this state; unspecified: open."""
+    untyped: _builtins.bool
+    """Whose error has no type."""
     @_builtins.property
     def died_after(self) -> _timestamp_pb2.Timestamp:
         """That died after this."""
@@ -502,10 +505,11 @@ class LetterFilter(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         ids: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___LetterState.ValueType = ...,
+        untyped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_error", b"_error", "_error_type", b"_error_type", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_type", b"_type", "backend", b"backend", "died_after", b"died_after", "died_before", b"died_before", "error", b"error", "error_type", b"error_type", "project_id", b"project_id", "tenant_id", b"tenant_id", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_error", b"_error", "_error_type", b"_error_type", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_type", b"_type", "backend", b"backend", "died_after", b"died_after", "died_before", b"died_before", "error", b"error", "error_type", b"error_type", "ids", b"ids", "kind", b"kind", "labels", b"labels", "project_id", b"project_id", "reason", b"reason", "state", b"state", "tenant_id", b"tenant_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_error", b"_error", "_error_type", b"_error_type", "_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_type", b"_type", "backend", b"backend", "died_after", b"died_after", "died_before", b"died_before", "error", b"error", "error_type", b"error_type", "ids", b"ids", "kind", b"kind", "labels", b"labels", "project_id", b"project_id", "reason", b"reason", "state", b"state", "tenant_id", b"tenant_id", "type", b"type", "untyped", b"untyped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
     _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
@@ -561,6 +565,137 @@ class ListDeadLettersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeadLettersResponse: _TypeAlias = ListDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class GroupDeadLettersRequest(_message.Message):
+    """Asks for groups of dead letters. All filters must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most this many, up to 200; 0: 200."""
+    @_builtins.property
+    def filter(self) -> Global___LetterFilter:
+        """Which ones; absent: every open one."""
+
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+        filter: Global___LetterFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupDeadLettersRequest: _TypeAlias = GroupDeadLettersRequest  # noqa: Y015
+
+@_typing.final
+class GroupDeadLettersResponse(_message.Message):
+    """Dead letters by what went wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    counted: _builtins.int
+    """Dead letters in all groups, and in those beyond the limit."""
+    most: _builtins.int
+    """Of more than these, the newest were counted."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___LetterGroup]:
+        """The groups."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___LetterGroup] | None = ...,
+        counted: _builtins.int = ...,
+        most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "groups", b"groups", "most", b"most"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupDeadLettersResponse: _TypeAlias = GroupDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class LetterGroup(_message.Message):
+    """Dead letters that died of the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    LETTERS_FIELD_NUMBER: _builtins.int
+    TENANTS_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    OLDEST_AT_FIELD_NUMBER: _builtins.int
+    NEWEST_AT_FIELD_NUMBER: _builtins.int
+    NEWEST_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    kind: Global___LetterKind.ValueType
+    """What they are."""
+    reason: Global___LetterReason.ValueType
+    """Why they died."""
+    error_type: _builtins.str
+    """The type of the error; absent: it has none."""
+    letters: _builtins.int
+    """How many there are."""
+    tenants: _builtins.int
+    """To how many tenants they belong."""
+    newest_id: _builtins.str
+    """The last one."""
+    error: _builtins.str
+    """Its error, 1000 characters at most."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Types of tasks, five at most."""
+
+    @_builtins.property
+    def oldest_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first one died."""
+
+    @_builtins.property
+    def newest_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last one died."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___LetterKind.ValueType = ...,
+        reason: Global___LetterReason.ValueType = ...,
+        error_type: _builtins.str | None = ...,
+        letters: _builtins.int = ...,
+        tenants: _builtins.int = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        oldest_at: _timestamp_pb2.Timestamp | None = ...,
+        newest_at: _timestamp_pb2.Timestamp | None = ...,
+        newest_id: _builtins.str = ...,
+        error: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_error_type", b"_error_type", "error", b"error", "error_type", b"error_type", "newest_at", b"newest_at", "oldest_at", b"oldest_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_error_type", b"_error_type", "error", b"error", "error_type", b"error_type", "kind", b"kind", "letters", b"letters", "newest_at", b"newest_at", "newest_id", b"newest_id", "oldest_at", b"oldest_at", "reason", b"reason", "tenants", b"tenants", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__error_type: _TypeAlias = _typing.Literal["error_type"]  # noqa: Y015
+    _WhichOneofArgType__error_type: _TypeAlias = _typing.Literal["_error_type", b"_error_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_type) -> _WhichOneofReturnType__error_type | None: ...
+
+Global___LetterGroup: _TypeAlias = LetterGroup  # noqa: Y015
 
 @_typing.final
 class GetDeadLetterRequest(_message.Message):

@@ -41,6 +41,11 @@ class DeadLetterServiceStub:
                 request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.GroupDeadLetters = channel.unary_unary(
+                '/taskgate.v1.DeadLetterService/GroupDeadLetters',
+                request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.FromString,
+                _registered_method=True)
         self.GetDeadLetter = channel.unary_unary(
                 '/taskgate.v1.DeadLetterService/GetDeadLetter',
                 request_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.GetDeadLetterRequest.SerializeToString,
@@ -85,6 +90,13 @@ class DeadLetterServiceServicer:
 
     def ListDeadLetters(self, request, context):
         """Dead letters, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GroupDeadLetters(self, request, context):
+        """The same by kind, reason and type of the error, the group of the newest one first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +159,11 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
                     servicer.ListDeadLetters,
                     request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GroupDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.GroupDeadLetters,
+                    request_deserializer=taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.SerializeToString,
             ),
             'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDeadLetter,
@@ -213,6 +230,33 @@ class DeadLetterService:
             '/taskgate.v1.DeadLetterService/ListDeadLetters',
             taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.SerializeToString,
             taskgate_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GroupDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DeadLetterService/GroupDeadLetters',
+            taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.SerializeToString,
+            taskgate_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

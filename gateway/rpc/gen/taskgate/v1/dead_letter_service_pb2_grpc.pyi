@@ -37,6 +37,8 @@ class DeadLetterServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DeadLetterServiceAsyncStub: ...
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]
     """Dead letters, newest first, page by page."""
+    GroupDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]
+    """The same by kind, reason and type of the error, the group of the newest one first."""
     GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GetDeadLetterRequest, _dead_letter_service_pb2.GetDeadLetterResponse]
     """One dead letter: every attempt with its error and stack, and the payload, redacted."""
     RedriveDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLetterRequest, _dead_letter_service_pb2.RedriveDeadLetterResponse]
@@ -63,6 +65,8 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Dead letters, newest first, page by page."""
+    GroupDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]  # type: ignore[assignment]
+    """The same by kind, reason and type of the error, the group of the newest one first."""
     GetDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GetDeadLetterRequest, _dead_letter_service_pb2.GetDeadLetterResponse]  # type: ignore[assignment]
     """One dead letter: every attempt with its error and stack, and the payload, redacted."""
     RedriveDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLetterRequest, _dead_letter_service_pb2.RedriveDeadLetterResponse]  # type: ignore[assignment]
@@ -92,6 +96,14 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.ListDeadLettersResponse]]:
         """Dead letters, newest first, page by page."""
+
+    @_abc_1.abstractmethod
+    def GroupDeadLetters(
+        self,
+        request: _dead_letter_service_pb2.GroupDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dead_letter_service_pb2.GroupDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.GroupDeadLettersResponse]]:
+        """The same by kind, reason and type of the error, the group of the newest one first."""
 
     @_abc_1.abstractmethod
     def GetDeadLetter(

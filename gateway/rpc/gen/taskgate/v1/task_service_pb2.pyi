@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from taskgate.v1 import task_pb2 as _task_pb2
 from taskgate.v1 import task_selection_pb2 as _task_selection_pb2
 import builtins as _builtins
@@ -23,6 +24,54 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AttentionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttentionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttentionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTENTION_KIND_UNSPECIFIED: _AttentionKind.ValueType  # 0
+    """Not a kind that this version knows."""
+    ATTENTION_KIND_ENGINE_AWAY: _AttentionKind.ValueType  # 1
+    """A backend does not answer."""
+    ATTENTION_KIND_NO_WORKER: _AttentionKind.ValueType  # 2
+    """Tasks wait, and no live worker takes their type."""
+    ATTENTION_KIND_TENANT_TAKEN_BACK: _AttentionKind.ValueType  # 3
+    """A guardrail took a tenant back."""
+    ATTENTION_KIND_GUARDRAILS_FROZEN: _AttentionKind.ValueType  # 4
+    """Guardrails are frozen."""
+    ATTENTION_KIND_PLAN_HELD: _AttentionKind.ValueType  # 5
+    """A plan is held."""
+    ATTENTION_KIND_DEAD_LETTERS_GROW: _AttentionKind.ValueType  # 6
+    """Tasks became dead letters in the window."""
+    ATTENTION_KIND_PAUSED: _AttentionKind.ValueType  # 7
+    """Tasks are accepted and do not start."""
+    ATTENTION_KIND_ROUTING: _AttentionKind.ValueType  # 8
+    """What routing complains of."""
+
+class AttentionKind(_AttentionKind, metaclass=_AttentionKindEnumTypeWrapper):
+    """What needs attention."""
+
+ATTENTION_KIND_UNSPECIFIED: AttentionKind.ValueType  # 0
+"""Not a kind that this version knows."""
+ATTENTION_KIND_ENGINE_AWAY: AttentionKind.ValueType  # 1
+"""A backend does not answer."""
+ATTENTION_KIND_NO_WORKER: AttentionKind.ValueType  # 2
+"""Tasks wait, and no live worker takes their type."""
+ATTENTION_KIND_TENANT_TAKEN_BACK: AttentionKind.ValueType  # 3
+"""A guardrail took a tenant back."""
+ATTENTION_KIND_GUARDRAILS_FROZEN: AttentionKind.ValueType  # 4
+"""Guardrails are frozen."""
+ATTENTION_KIND_PLAN_HELD: AttentionKind.ValueType  # 5
+"""A plan is held."""
+ATTENTION_KIND_DEAD_LETTERS_GROW: AttentionKind.ValueType  # 6
+"""Tasks became dead letters in the window."""
+ATTENTION_KIND_PAUSED: AttentionKind.ValueType  # 7
+"""Tasks are accepted and do not start."""
+ATTENTION_KIND_ROUTING: AttentionKind.ValueType  # 8
+"""What routing complains of."""
+Global___AttentionKind: _TypeAlias = AttentionKind  # noqa: Y015
 
 @_typing.final
 class SubmitRequest(_message.Message):
@@ -1281,3 +1330,231 @@ class StatusBreakdownResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusBreakdownResponse: _TypeAlias = StatusBreakdownResponse  # noqa: Y015
+
+@_typing.final
+class GetOverviewRequest(_message.Message):
+    """Asks for the overview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewRequest: _TypeAlias = GetOverviewRequest  # noqa: Y015
+
+@_typing.final
+class GetOverviewResponse(_message.Message):
+    """All of one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    CONCERNS_FIELD_NUMBER: _builtins.int
+    most: _builtins.int
+    """Nobody counts further: a count that is as large may be larger."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The moment."""
+
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """What ended, began and died is that of this time."""
+
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFlow]:
+        """By backend."""
+
+    @_builtins.property
+    def concerns(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttentionNeeded]:
+        """What needs attention, the most urgent first; at most 50 of a kind."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        window: _duration_pb2.Duration | None = ...,
+        most: _builtins.int = ...,
+        flows: _abc.Iterable[Global___TaskFlow] | None = ...,
+        concerns: _abc.Iterable[Global___AttentionNeeded] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "concerns", b"concerns", "flows", b"flows", "most", b"most", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewResponse: _TypeAlias = GetOverviewResponse  # noqa: Y015
+
+@_typing.final
+class TaskFlow(_message.Message):
+    """Tasks of one backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    LATER_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    NEW_DEAD_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
+    DISPATCH_P50_FIELD_NUMBER: _builtins.int
+    DISPATCH_P95_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend; absent: of those that have none yet, and those that ended without one."""
+    waiting: _builtins.int
+    """Due and not begun."""
+    later: _builtins.int
+    """For a later time."""
+    held: _builtins.int
+    """Held back by a quota or a pause."""
+    running: _builtins.int
+    """How many run."""
+    completed: _builtins.int
+    """Completed in the window."""
+    failed: _builtins.int
+    """Failed in the window."""
+    stopped: _builtins.int
+    """Stopped in the window."""
+    dead: _builtins.int
+    """Open dead letters."""
+    new_dead: _builtins.int
+    """Of them, those of the window."""
+    begun: _builtins.int
+    """First runs of the window."""
+    @_builtins.property
+    def oldest(self) -> _duration_pb2.Duration:
+        """How long the oldest that waits is due; absent: none waits."""
+
+    @_builtins.property
+    def dispatch_p50(self) -> _duration_pb2.Duration:
+        """From due to begun, the middle one of them."""
+
+    @_builtins.property
+    def dispatch_p95(self) -> _duration_pb2.Duration:
+        """The 95th of a hundred."""
+
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str | None = ...,
+        waiting: _builtins.int = ...,
+        later: _builtins.int = ...,
+        held: _builtins.int = ...,
+        running: _builtins.int = ...,
+        completed: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        stopped: _builtins.int = ...,
+        dead: _builtins.int = ...,
+        new_dead: _builtins.int = ...,
+        oldest: _duration_pb2.Duration | None = ...,
+        begun: _builtins.int = ...,
+        dispatch_p50: _duration_pb2.Duration | None = ...,
+        dispatch_p95: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "backend", b"backend", "dispatch_p50", b"dispatch_p50", "dispatch_p95", b"dispatch_p95", "oldest", b"oldest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "backend", b"backend", "begun", b"begun", "completed", b"completed", "dead", b"dead", "dispatch_p50", b"dispatch_p50", "dispatch_p95", b"dispatch_p95", "failed", b"failed", "held", b"held", "later", b"later", "new_dead", b"new_dead", "oldest", b"oldest", "running", b"running", "stopped", b"stopped", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
+    _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backend) -> _WhichOneofReturnType__backend | None: ...
+
+Global___TaskFlow: _TypeAlias = TaskFlow  # noqa: Y015
+
+@_typing.final
+class AttentionNeeded(_message.Message):
+    """One thing that needs attention. What it is about is there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    SAYS_FIELD_NUMBER: _builtins.int
+    kind: Global___AttentionKind.ValueType
+    """What it is."""
+    tenant_id: _builtins.str
+    """The tenant."""
+    project_id: _builtins.str
+    """The project."""
+    task_type: _builtins.str
+    """The type of tasks."""
+    backend: _builtins.str
+    """The backend."""
+    plan: _builtins.str
+    """The plan."""
+    tasks: _builtins.int
+    """How many tasks."""
+    says: _builtins.str
+    """In words, for people."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___AttentionKind.ValueType = ...,
+        tenant_id: _builtins.str | None = ...,
+        project_id: _builtins.str | None = ...,
+        task_type: _builtins.str | None = ...,
+        backend: _builtins.str | None = ...,
+        plan: _builtins.str | None = ...,
+        tasks: _builtins.int | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        says: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_plan", b"_plan", "_project_id", b"_project_id", "_says", b"_says", "_task_type", b"_task_type", "_tasks", b"_tasks", "_tenant_id", b"_tenant_id", "backend", b"backend", "plan", b"plan", "project_id", b"project_id", "says", b"says", "since", b"since", "task_type", b"task_type", "tasks", b"tasks", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_plan", b"_plan", "_project_id", b"_project_id", "_says", b"_says", "_task_type", b"_task_type", "_tasks", b"_tasks", "_tenant_id", b"_tenant_id", "backend", b"backend", "kind", b"kind", "plan", b"plan", "project_id", b"project_id", "says", b"says", "since", b"since", "task_type", b"task_type", "tasks", b"tasks", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
+    _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
+    _WhichOneofReturnType__plan: _TypeAlias = _typing.Literal["plan"]  # noqa: Y015
+    _WhichOneofArgType__plan: _TypeAlias = _typing.Literal["_plan", b"_plan"]  # noqa: Y015
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    _WhichOneofReturnType__says: _TypeAlias = _typing.Literal["says"]  # noqa: Y015
+    _WhichOneofArgType__says: _TypeAlias = _typing.Literal["_says", b"_says"]  # noqa: Y015
+    _WhichOneofReturnType__task_type: _TypeAlias = _typing.Literal["task_type"]  # noqa: Y015
+    _WhichOneofArgType__task_type: _TypeAlias = _typing.Literal["_task_type", b"_task_type"]  # noqa: Y015
+    _WhichOneofReturnType__tasks: _TypeAlias = _typing.Literal["tasks"]  # noqa: Y015
+    _WhichOneofArgType__tasks: _TypeAlias = _typing.Literal["_tasks", b"_tasks"]  # noqa: Y015
+    _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
+    _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backend) -> _WhichOneofReturnType__backend | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plan) -> _WhichOneofReturnType__plan | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__says) -> _WhichOneofReturnType__says | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_type) -> _WhichOneofReturnType__task_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tasks) -> _WhichOneofReturnType__tasks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
+
+Global___AttentionNeeded: _TypeAlias = AttentionNeeded  # noqa: Y015

@@ -116,6 +116,11 @@ class TaskServiceStub:
                 request_serializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.FromString,
                 _registered_method=True)
+        self.GetOverview = channel.unary_unary(
+                '/taskgate.v1.TaskService/GetOverview',
+                request_serializer=taskgate_dot_v1_dot_task__service__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_task__service__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -242,6 +247,14 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOverview(self, request, context):
+        """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
+        and of engines, workers, guardrails and plans.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -319,6 +332,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.StatusBreakdown,
                     request_deserializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.SerializeToString,
+            ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=taskgate_dot_v1_dot_task__service__pb2.GetOverviewRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_task__service__pb2.GetOverviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -733,6 +751,33 @@ class TaskService:
             '/taskgate.v1.TaskService/StatusBreakdown',
             taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownRequest.SerializeToString,
             taskgate_dot_v1_dot_task__service__pb2.StatusBreakdownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.TaskService/GetOverview',
+            taskgate_dot_v1_dot_task__service__pb2.GetOverviewRequest.SerializeToString,
+            taskgate_dot_v1_dot_task__service__pb2.GetOverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,10 @@ class TaskServiceStub:
     """How many tasks waited or ran, every three hours of the last day."""
     StatusBreakdown: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]
     """How many tasks of the last 24 hours stand where."""
+    GetOverview: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetOverviewRequest, _task_service_pb2.GetOverviewResponse]
+    """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
+    and of engines, workers, guardrails and plans.
+    """
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -139,6 +143,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """How many tasks waited or ran, every three hours of the last day."""
     StatusBreakdown: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]  # type: ignore[assignment]
     """How many tasks of the last 24 hours stand where."""
+    GetOverview: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetOverviewRequest, _task_service_pb2.GetOverviewResponse]  # type: ignore[assignment]
+    """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
+    and of engines, workers, guardrails and plans.
+    """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tasks: submit, read, steer, watch.
@@ -282,5 +290,15 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.StatusBreakdownResponse, _abc.Awaitable[_task_service_pb2.StatusBreakdownResponse]]:
         """How many tasks of the last 24 hours stand where."""
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _task_service_pb2.GetOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.GetOverviewResponse, _abc.Awaitable[_task_service_pb2.GetOverviewResponse]]:
+        """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
+        and of engines, workers, guardrails and plans.
+        """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

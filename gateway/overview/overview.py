@@ -142,6 +142,7 @@ class Overview:
         def of(row: Any) -> Flow:
             return flows.setdefault(row["backend"], Flow(row["backend"]))
 
+        assert waiting is not None  # a query of aggregates always has a row
         here = flows[None]
         here.waiting, here.later, here.held = (min(waiting[name], MOST) for name in ("due", "later", "held"))
         here.oldest_seconds = waiting["oldest_seconds"]

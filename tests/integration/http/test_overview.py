@@ -77,7 +77,7 @@ async def test_tasks_by_backend_and_stage(client: httpx.AsyncClient, root: str) 
     flows, _ = await look(client, root)
     temporal = flows["temporal"]
     counts = ("waiting", "running", "completed", "failed", "stopped", "dead", "new_dead", "begun")
-    assert [temporal[name] for name in counts] == [2, 1, 2, 1, 0, 2, 1, 4]
+    assert [temporal[name] for name in counts] == [2, 1, 2, 1, 0, 3, 1, 4]
     assert 30 <= temporal["oldest_seconds"] < 300
     # Of 1, 2, 3 and 4 seconds; the one that ended an hour ago counts no more.
     assert (temporal["dispatch_p50_seconds"], temporal["dispatch_p95_seconds"]) == (
@@ -121,8 +121,8 @@ async def test_what_needs_attention_first(serve: Any, root: str, database: Datab
         " VALUES ('t-ann', 'rolled_back', 'off', '{}', 1, now(), '{}')"
     )
     await database.execute(
-        "INSERT INTO taskgate.guardrail_event (tenant_id, kind, why, evidence)"
-        " VALUES ('t-ann', 'rolled_back', 'it failed', '{}')"
+        "INSERT INTO taskgate.guardrail_event (tenant_id, kind, why, who, evidence)"
+        " VALUES ('t-ann', 'rolled_back', 'it failed', '', '{}')"
     )
     await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('all at once')")
     await database.execute(

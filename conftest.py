@@ -8,6 +8,7 @@ import io
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Generator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,17 @@ def _group(item: pytest.Item) -> str:
     return str(place) if "unit" in place.parts else "/".join(place.parts[:-1][:3])
 
 
-def pytest_collection_finish() -> None:
-    """The garbage collector passes over modules and thousands of tests, which live as long as the process."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The garbage collector passes over modules and thousands of tests, which live as long as the process.
+
+    The server that forks children of sandboxes loads modules once, for whoever asks first: another gateway's children
+    would import theirs in each test.
+    """
     gc.collect()
     gc.freeze()
+    if any("databases" in getattr(item, "fixturenames", ()) for item in session.items):
+        forkserver.set_forkserver_preload(["gateway.app"])
+        forkserver.ensure_running()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import (
     DescribeActivityExecutionRequest,
     DescribeActivityExecutionResponse,
+    DescribeNamespaceRequest,
     ResetWorkflowExecutionRequest,
     TerminateActivityExecutionRequest,
 )
@@ -23,18 +24,27 @@ WHY = "by an operator"
 
 
 class Operator:
-    """Everything is named by its task: a standalone activity, or a workflow."""
+    """Everything is named by its task: a standalone activity, or a workflow.
 
-    def __init__(self, client: Client) -> None:
+    `standalone`: the server has standalone activities; without, every task is a workflow.
+    """
+
+    def __init__(self, client: Client, *, standalone: bool) -> None:
         self._client = client
+        self.standalone = standalone
         self._where: dict[str, Any] = {"namespace": client.namespace, "identity": "an operator"}
 
     @classmethod
     async def at(cls, address: str, namespace: str) -> Operator:
-        return cls(await Client.connect(address, namespace=namespace))
+        client = await Client.connect(address, namespace=namespace)
+        found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+        return cls(client, standalone=found.namespace_info.capabilities.standalone_activities)
 
     async def terminate(self, task_id: str) -> None:
-        """A standalone activity."""
+        """A task of a gateway with the usual settings."""
+        if not self.standalone:
+            await self.terminate_workflow(task_id)
+            return
         request = TerminateActivityExecutionRequest(
             **self._where, activity_id=f"task-{task_id}", reason=WHY, request_id=task_id
         )
@@ -87,7 +97,7 @@ class Operator:
 
     async def closed_at(self, task_id: str, *, workflow: bool) -> datetime:
         """When Temporal itself ended it."""
-        if workflow:
+        if workflow or not self.standalone:
             closed = (await self._client.get_workflow_handle(f"task-{task_id}").describe()).close_time
             assert closed is not None
             return closed

@@ -137,8 +137,8 @@ class Overview:
     async def _flows(self, tenants: list[str] | None) -> tuple[list[Flow], int]:
         """With how many tasks and dead letters that were."""
         mine = SQL.of_all if tenants is None else SQL.of_tenants
-        waiting, opened, ended, dead = await asyncio.gather(
-            self._db.fetchrow(SQL.waiting if tenants is None else SQL.waiting_of_tenants, tenants, MOST),
+        (waiting,), opened, ended, dead = await asyncio.gather(
+            self._db.fetch(SQL.waiting if tenants is None else SQL.waiting_of_tenants, tenants, MOST),
             self._db.fetch(SQL.open.replace("/*mine*/", mine), tenants),
             self._db.fetch(SQL.ended.replace("/*mine*/", mine), tenants, WINDOW_SECONDS),
             self._db.fetch(SQL.dead.replace("/*mine*/", mine), tenants, MOST, WINDOW_SECONDS),

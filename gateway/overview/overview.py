@@ -16,6 +16,7 @@ from gateway.limits.pauses import Pauses
 from gateway.routing.router import Router
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
+from gateway.tasks.queries.shared_counts import SharedCounts
 
 SQL = Queries("gateway.overview", "overview.sql")
 
@@ -23,6 +24,8 @@ SQL = Queries("gateway.overview", "overview.sql")
 WINDOW_SECONDS: Final = 600.0
 #: Nobody counts further.
 MOST: Final = 50_000
+#: A reading that counted so many is kept for a while.
+_MANY: Final = 5000
 #: Of one kind, so many are named.
 MOST_NAMED: Final = 50
 #: An engine that does not answer within this time (seconds) counts as away.
@@ -102,12 +105,14 @@ class Overview:
         self._engines = engines
         self._router = router
         self._pauses = pauses
+        # Pages that are open read it as often as tasks change: what cost something is shared by those who see the same.
+        self._shared = SharedCounts(many=_MANY, longest_age=2.0, stale=0.0, warm=0.0)
 
     async def look(self, caller: Caller) -> Picture:
         """Read it. The most urgent concern comes first. Raises `DatabaseUnavailable`, `Forbidden` (a project's key)."""
         tenants = None if caller.is_admin else sorted(caller.tenant_ids)
         flows, pauses, beside = await asyncio.gather(
-            self._flows(tenants),
+            self._shared.get(None if tenants is None else tuple(tenants), lambda: self._flows(tenants)),
             self._pauses.list() if tenants is None else self._pauses.of_tenants(tenants),
             self._for_administrators() if tenants is None else _nothing(),
         )
@@ -129,10 +134,11 @@ class Overview:
         rest = [one for one in beside if one.kind == "routing"]
         return Picture(datetime.now(UTC), WINDOW_SECONDS, MOST, tuple(flows), (*urgent, *dead, *paused, *rest))
 
-    async def _flows(self, tenants: list[str] | None) -> list[Flow]:
+    async def _flows(self, tenants: list[str] | None) -> tuple[list[Flow], int]:
+        """With how many tasks and dead letters that were."""
         mine = SQL.of_all if tenants is None else SQL.of_tenants
-        waiting, opened, ended, dead = await asyncio.gather(
-            self._db.fetchrow(SQL.waiting if tenants is None else SQL.waiting_of_tenants, tenants, MOST),
+        (waiting,), opened, ended, dead = await asyncio.gather(
+            self._db.fetch(SQL.waiting if tenants is None else SQL.waiting_of_tenants, tenants, MOST),
             self._db.fetch(SQL.open.replace("/*mine*/", mine), tenants),
             self._db.fetch(SQL.ended.replace("/*mine*/", mine), tenants, WINDOW_SECONDS),
             self._db.fetch(SQL.dead.replace("/*mine*/", mine), tenants, MOST, WINDOW_SECONDS),
@@ -163,7 +169,11 @@ class Overview:
         for row in dead:
             flow = of(row)
             flow.dead, flow.new_dead = row["dead"], row["new"]
-        return list(flows.values())
+        counted = sum(
+            one.waiting + one.later + one.held + one.running + one.completed + one.failed + one.stopped + one.dead
+            for one in flows.values()
+        )
+        return list(flows.values()), counted
 
     async def _for_administrators(self) -> list[Concern]:
         """What is about the whole installation, the most urgent first."""

@@ -131,7 +131,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
       <PagedTable
         pages={found}
         label={t.opened(name)}
-        columns={[t.chosen(format.number(ids.length)), t.task, t.tenant, t.attempts, t.died, t.latest]}
+        columns={[t.chosen(format.number(ids.length)), t.task, t.tenant, t.attempts, t.died, t.error]}
         none={t.none}
         noneHelp={t.noneHelp}
         more={t.more}

@@ -8,6 +8,8 @@ import { Field } from "../../components/Field";
 import { useTexts } from "../../i18n/catalogue";
 import { deadLettersTexts } from "./texts";
 
+/** Minutes, until another number is given. */
+const USUAL = "10";
 const WEEK_IN_MINUTES = 7 * 24 * 60;
 
 interface RedriveDialogProps {
@@ -19,13 +21,18 @@ interface RedriveDialogProps {
 /** Asks over which time dead letters are to be run again, and why. */
 export function RedriveDialog({ label, which, begun }: RedriveDialogProps) {
   const t = useTexts(deadLettersTexts);
-  const [minutes, setMinutes] = useState("10");
+  const [minutes, setMinutes] = useState(USUAL);
   const [why, setWhy] = useState("");
   const [error, setError] = useState<unknown>(null);
   const [isSending, setSending] = useState(false);
   const spread = minutes.trim() === "" ? NaN : Number(minutes);
   const isWrong = !(spread >= 0 && spread <= WEEK_IN_MINUTES);
 
+  const begin = () => {
+    setMinutes(USUAL);
+    setWhy("");
+    setError(null);
+  };
   const send = async (event: SyntheticEvent, close: () => void) => {
     event.preventDefault();
     if (isWrong) return;
@@ -47,7 +54,7 @@ export function RedriveDialog({ label, which, begun }: RedriveDialogProps) {
   };
 
   return (
-    <DialogTrigger>
+    <DialogTrigger onOpenChange={begin}>
       <Button weight="primary">{label}</Button>
       <ModalOverlay className="overlay" isDismissable>
         <Modal>

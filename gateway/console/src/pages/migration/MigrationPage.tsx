@@ -14,6 +14,7 @@ import { useStream } from "../../streams/useStream";
 import { Board } from "./Board";
 import { Ledger } from "./Ledger";
 import { MoveDialog } from "./MoveDialog";
+import { Plans } from "./Plans";
 import { type Move, Undo } from "./Undo";
 import { type Stage, type TenantView, ownStage } from "./stages";
 import { migrationTexts } from "./texts";
@@ -130,6 +131,7 @@ export default function MigrationPage() {
               <Board tenants={shown} onMove={moves ? (tenant, to) => setAsked({ tenant, to }) : undefined} />
             </>
           )}
+          <Plans />
           <Ledger flips={data.flips} />
         </>
       )}

@@ -31,7 +31,7 @@ COMMANDS = {
     "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
     "keys": ("gateway.cli.keys:keys_app", "API keys: make, list, rotate and revoke them."),
     "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
-    "overview": ("gateway.cli.overview:overview", "Show tasks by backend and stage, their waits, and what needs attention."),
+    "overview": ("gateway.cli.overview:overview", "Tasks by backend and stage, and what needs attention."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
     "recover": (

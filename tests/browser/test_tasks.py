@@ -129,8 +129,8 @@ async def test_a_failure_shows_error_and_stack_and_is_redriven(visit: Any, world
     visitor: Visitor = await visit()
     page = visitor.page
     await visitor.sign_in(world.admin.key, f"tasks/{task_id}")
-    await expect(page.locator("#task-error + .task-error")).to_contain_text("<img src=x onerror=alert(1)>")
-    await expect(page.locator("#task-error + .task-error")).to_contain_text("\\u{202e}evil")
+    await expect(page.locator("#task-error + .part-error")).to_contain_text("<img src=x onerror=alert(1)>")
+    await expect(page.locator("#task-error + .part-error")).to_contain_text("\\u{202e}evil")
     await expect(page.get_by_label("Stack of the last error")).to_contain_text("play")
     await visitor.look("task-failed")
     await page.get_by_role("button", name="Redrive").press("Enter")

@@ -46,6 +46,17 @@ async def test_dead_letters(run, fail_task, database) -> None:
         assert (await run("dead-letter", *mistake))[0] == 2
 
 
+async def test_groups(run, fail_task) -> None:
+    await fail_task("no\x1b[31m page", "KeyError", tenant_id="t-ann", task_type="one")
+    await fail_task("disk", "OSError", tenant_id="t-ann", task_type="two")
+    code, text = await run("dead-letter", "groups")
+    assert code == 0, text
+    assert [line.split()[0] for line in text.splitlines()[1:]] == ["OSError", "KeyError"]
+    found = json.loads((await run("dead-letter", "groups", "--error-type", "KeyError", "--json"))[1])
+    assert [(one["error_type"], one["letters"]) for one in found["groups"]] == [("KeyError", 1)]
+    assert (await run("dead-letter", "groups", "--untyped"))[1] == "no dead letters\n"
+
+
 async def test_callbacks(run, fail_task, database) -> None:
     assert "--rotate" in (await run("callback", "secret", "--tenant", "t-ann"))[1]
     assert (await run("callback", "secret", "--tenant", "t-ann", "--rotate"))[1].startswith("whsec_")

@@ -67,15 +67,15 @@ class Authority:
 
 
 class TlsProxy:
-    """Takes clients with a certificate of the authority, and passes on what they say."""
+    """Passes on what clients say; with `asks`, only clients with a certificate of the authority."""
 
-    def __init__(self, target: str, authority: Authority, *, protocol: str | None = None) -> None:
+    def __init__(self, target: str, authority: Authority, *, protocol: str | None = None, asks: bool = True) -> None:
         self._host, _, port = target.rpartition(":")
         self._port = int(port)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(*authority.issue("server"))
         self._context.load_verify_locations(authority.file)
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
         if protocol is not None:
             self._context.set_alpn_protocols([protocol])
         # Whoever resumes a session is not asked for its certificate again.
@@ -104,7 +104,8 @@ class TlsProxy:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
-        self.serials[writer.get_extra_info("peercert")["serialNumber"]] += 1
+        if certificate := writer.get_extra_info("peercert"):
+            self.serials[certificate["serialNumber"]] += 1
         there, back = await asyncio.open_connection(self._host, self._port)
         try:
             await asyncio.gather(_copy(reader, back), _copy(there, writer))

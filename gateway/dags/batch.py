@@ -41,8 +41,8 @@ class RunFacts:
     """Tasks may be paused, or those of the tenant counted, before they start."""
     trace: Mapping[str, str] = field(default_factory=dict)
     """The context of its trace; empty: it has none."""
-    was_restored: bool = False
-    """It comes from a backup: engines may know nodes of it that it does not."""
+    restored_epoch: int | None = None
+    """It comes from a backup, in which this was its start: engines may know nodes of it that it does not."""
 
     @property
     def placement(self) -> Placement:

@@ -88,7 +88,7 @@ class RunReader:
             row["weight"],
             row["held_back"],
             orjson.loads(row["trace"]) if row["trace"] else {},
-            row["was_restored"],
+            row["restored_epoch"],
         )
 
     async def version(self, owner: str, name: str, number: int) -> DagVersion:

@@ -17,7 +17,7 @@ from gateway.dags.direct import DirectStarts
 from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
 from gateway.dags.opening import open_nodes, sources, undo_node
-from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of
+from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of, task_id_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, expressions
 from gateway.dags.snapshot import make, nodes_that_may_fail
 from gateway.dags.store import DagStore
@@ -27,6 +27,8 @@ from gateway.tasks.lifecycle.transitions import DUE_CHANNEL, STOP_CHANNEL, Chang
 
 #: Of a node that is added, beside its run.
 NODE_COLUMNS = 12
+#: Starts of a run after the backup of which an undoing is known again: the one that was open, and retries.
+STARTS_IN_GAP = 8
 
 
 class DagSteps:
@@ -198,8 +200,8 @@ class DagSteps:
                 await db.fetch(SQL.reopen, run.run_id, *(list(column) for column in zip(*batch.again, strict=True)))
 
         async def after(db: type_Connection) -> None:
-            if run.was_restored:
-                await db.execute(SQL.hold_of_gap, [task.task_id for task in batch.tasks])
+            if run.restored_epoch is not None:
+                await db.execute(SQL.hold_of_gap, *_ids_in_gap(run, run.restored_epoch, batch))
             if batch.timeouts:
                 await db.execute(SQL.set_timeouts, list(batch.timeouts), list(batch.timeouts.values()))
 
@@ -219,6 +221,18 @@ def _paths(request: list[Any]) -> list[str]:
         return [name]
     positions = rest[0] if kind == "again" else range(rest[0], rest[1])
     return [path_of(name, position) for position in positions]
+
+
+def _ids_in_gap(run: RunFacts, epoch: int, batch: Batch) -> tuple[list[str], list[str]]:
+    """The tasks of a batch, each with an id that it may have had after the backup, which knew this start of the run.
+
+    An undoing has another id in each start.
+    """
+    pairs = [(task.task_id, task.task_id) for task in batch.tasks]
+    for path, _, _, undoes, task_id, *_ in batch.nodes:
+        if undoes and task_id is not None:
+            pairs += [(task_id, task_id_of(run.run_id, path, epoch + later)) for later in range(STARTS_IN_GAP)]
+    return [task_id for task_id, _ in pairs], [in_gap for _, in_gap in pairs]
 
 
 def _stop_reason(cause: str | None) -> str:

@@ -15,7 +15,7 @@ SELECT r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params::text AS 
        d.group_id, d.user_id, d.stage, d.entry_id, d.trace::text AS trace, n.plan, COALESCE(w.weight, 1) AS weight,
        EXISTS (SELECT 1 FROM taskgate.pause)
        OR EXISTS (SELECT 1 FROM taskgate.quota q WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL)
-       OR rt.task_id IS NOT NULL AS held_back, rt.task_id IS NOT NULL AS was_restored
+       OR rt.task_id IS NOT NULL AS held_back, rt.epoch AS restored_epoch
 FROM taskgate.dispatch d
 JOIN taskgate.dag_run r ON r.run_id = d.task_id
 LEFT JOIN tenants n ON n.id = r.tenant_id
@@ -109,13 +109,19 @@ WITH held AS (
 SELECT CASE WHEN $16 THEN pg_notify($17, '') END FROM held
 
 -- name: hold_of_gap
--- Nodes that a restored run has just opened, and that an engine had in the gap: they may have run, so that a person decides.
+-- Nodes ($1) that a restored run has just opened, and that an engine had in the gap under one of these ids ($2): they may have run, so
+-- that a person decides. What was asked once is not asked again.
 WITH gap AS (
-    UPDATE taskgate.recovered_task r
-    SET is_known = true, verdict = 'undecided', state = d.state, held = d.held, decision = NULL, decided_at = NULL, decided_by = NULL,
-        group_id = d.group_id, task_type = d.task_type
-    FROM taskgate.dispatch d
-    WHERE d.task_id = ANY ($1::text[]) AND r.task_id = d.task_id AND NOT r.is_known
+    INSERT INTO taskgate.recovered_task AS r (task_id, recovery_id, is_known, backend, state, held, epoch, group_id, task_type, found)
+    SELECT DISTINCT ON (d.task_id) d.task_id, g.recovery_id, true, g.backend, d.state, d.held, g.epoch, d.group_id, d.task_type, g.found
+    FROM unnest($1::text[], $2::text[]) AS opened (task_id, id_in_gap)
+    JOIN taskgate.recovered_task g ON g.task_id = opened.id_in_gap AND NOT g.is_known
+    JOIN taskgate.dispatch d ON d.task_id = opened.task_id
+    ORDER BY d.task_id, g.epoch DESC
+    ON CONFLICT (task_id) DO UPDATE
+        SET is_known = true, verdict = 'undecided', state = excluded.state, held = excluded.held, decision = NULL, decided_at = NULL,
+            decided_by = NULL, group_id = excluded.group_id, task_type = excluded.task_type
+        WHERE NOT r.is_known
     RETURNING r.task_id
 )
 UPDATE taskgate.dispatch d

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from backends.errors import EngineUnavailable
-from backends.port import WorkflowRef, WorkflowState, possible_starts
+from backends.port import WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.inventory import KEEP_ENDED
@@ -32,6 +32,8 @@ PATIENCE = 20.0
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 _PAGE = 5000
+#: How a run of a DAG ended, if it is not completed, by what its workflow returns.
+_OUTCOMES = {"failed": WorkflowState.FAILED, "over": WorkflowState.CANCELLED}
 _ASKED_AT_ONCE = 32
 
 
@@ -114,10 +116,11 @@ class Witnesses:
             epochs |= {task.epoch, task.epoch + 1}
             answers = []
             for epoch in sorted(epoch for epoch in epochs if epoch > 0):
+                ref = WorkflowRef(task.task_id, epoch, group, task_type)
                 async with limit:
-                    status = await _patiently(
-                        temporal.get_workflow_status, WorkflowRef(task.task_id, epoch, group, task_type)
-                    )
+                    status = await _patiently(temporal.get_workflow_status, ref)
+                    if status is not None and status.state is WorkflowState.COMPLETED and task.is_run:
+                        status = await _patiently(self._end_of_run, ref)
                 if status is not None:
                     begun = status.state is not WorkflowState.QUEUED or status.attempt > 1
                     answers.append(Start(task.task_id, epoch, TEMPORAL, status.state, status.error or "", begun))
@@ -125,6 +128,13 @@ class Witnesses:
 
         told = await asyncio.gather(*(ask(*task) for task in tasks))
         return {task.task_id: answers for (task, _, _), answers in zip(tasks, told, strict=True)}
+
+    async def _end_of_run(self, ref: WorkflowRef) -> WorkflowStatus:
+        """A workflow that is completed may say that its run failed, or was stopped or started again."""
+        assert self._temporal is not None
+        end = await self._temporal.get_workflow_result(ref)
+        told = end if isinstance(end, dict) else {}
+        return WorkflowStatus(_OUTCOMES.get(told.get("outcome", ""), WorkflowState.COMPLETED), told.get("error"))
 
     async def _forgetful(self, gap: timedelta) -> str | None:
         if self._redis is not None:

@@ -209,7 +209,14 @@ class Restoration:
     ) -> None:
         tasks = [
             (
-                Unfinished(row["task_id"], row["state"], row["backend"], row["epoch"], row["is_of_run"]),
+                Unfinished(
+                    row["task_id"],
+                    row["state"],
+                    row["backend"],
+                    row["epoch"],
+                    row["is_of_run"],
+                    is_run=row["task_type"] == RUN_TYPE,
+                ),
                 row["group_id"],
                 row["task_type"],
             )

@@ -41,6 +41,7 @@ class Unfinished:
     epoch: int
     is_of_run: bool = False
     """It is a run of a DAG, or a node of one."""
+    is_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ def judge(task: Unfinished, starts: Sequence[Start], *, forgetful: str | None = 
     later = sorted((start for start in starts if start.epoch >= begun_at), key=lambda start: start.epoch)
     if done := next((start for start in later if start.state is WorkflowState.COMPLETED), None):
         return Finding(Verdict.COMPLETED, f"{done.backend} completed it")
+    last = later[-1] if later else None
+    if task.is_run and last is not None and last.state is WorkflowState.FAILED:
+        return Finding(Verdict.FAILED, last.error or "temporal says that it failed")
     if task.is_of_run:
         unsure = f"; what it ran may be forgotten: {forgetful}" if forgetful is not None else ""
         return Finding(Verdict.UNDECIDED, f"part of a DAG run, which may have gone on{unsure}")
-    last = later[-1] if later else None
     if last is None:
         if forgetful is not None:
             return Finding(Verdict.UNDECIDED, forgetful)

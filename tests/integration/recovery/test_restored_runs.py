@@ -108,3 +108,69 @@ async def test_runs_that_went_on_in_the_gap(servers_without_redis: Servers, tmp_
             assert ran[8:] == ["going-b", "going-c", "going-d"]
             await database.json_of("drop", gap, gap_b, "--yes")
             assert await listed(database) == {}
+
+
+UNDONE = """
+nodes:
+  a: {type: dag_echo, compensate: {type: dag_undo, input: {mark: UNDO-a}}}
+  b: {type: dag_echo, needs: [a], compensate: {type: dag_undo, input: {mark: UNDO-b}}}
+  wait: {type: dag_echo, needs: [b], input: {mark: UNDO-wait}}
+  last: {type: gone_since, needs: [wait], on_failure: compensate}
+"""
+
+
+async def came_to(dags: Dags, run_id: str, path: str, status: str) -> dict[str, Any]:
+    """A node that is not there from the beginning, once it has this status."""
+    document = await eventually(
+        lambda: dags.state(run_id), lambda found: statuses(found).get(path) == status, within=PATIENCE
+    )
+    return dict(nodes(document)[path])
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["that ended", "that was under way"])
+async def test_a_compensation_of_the_gap(servers_without_redis: Servers, tmp_path: Path, is_over: bool) -> None:
+    """What was undone after the backup is not undone again unasked, and a run that failed there is told as failed."""
+    servers, mark = servers_without_redis, f"undo{int(is_over)}"
+    gates = [f"{mark}-wait", *([] if is_over else [f"{mark}-a"])]
+    for gate in gates:
+        GATES[gate] = asyncio.Event()
+    async with DagWorld("live", servers, tmp_path).running() as world:
+        home = await world.people.household()
+        dags = Dags(world, home)
+        await dags.apply("undone", UNDONE.replace("UNDO", mark))
+        run_id = await dags.start("undone")
+        await dags.until(run_id, "wait", "running")
+        await back_up(servers, tmp_path / "backup")
+        GATES[f"{mark}-wait"].set()
+        if is_over:
+            assert (await dags.ended(run_id))["status"] == "failed"
+        else:
+            await came_to(dags, run_id, "a~undo", "running")
+            await stop_workers(world)
+    ran = [one for one in RAN[home.tenant_id] if one]
+    assert ran == [f"{mark}-wait", f"{mark}-b", *([f"{mark}-a"] if is_over else [])]
+    for gate in gates:
+        GATES[gate].set()
+
+    async with restored_database(servers, tmp_path / "backup") as database:
+        await database.recover()
+        directory = tmp_path / "again"
+        directory.mkdir()
+        async with DagWorld("live", database.servers, directory).running() as world:
+            dags = Dags(world, home)
+            if is_over:
+                document = await dags.state(run_id)
+                assert document["status"] == "failed"
+                assert "No handler for task type 'gone_since'" in document["error"]
+                await eventually(lambda: listed(database), lambda rows: not rows, within=PATIENCE)
+            else:
+                await database.json_of("start", run_id, "--yes")
+                for path in ("wait", "last", "b~undo", "a~undo"):
+                    node = (await came_to(dags, run_id, path, "waiting"))["task_id"]
+                    await eventually(
+                        lambda: listed(database), lambda rows, node=node: is_held(rows, node), within=PATIENCE
+                    )
+                    await database.json_of("drop" if path == "b~undo" else "start", node, "--yes")
+                assert (await dags.ended(run_id))["status"] == "failed"
+    more = [one for one in RAN[home.tenant_id] if one][len(ran) :]
+    assert more == ([] if is_over else [f"{mark}-wait", f"{mark}-a"])

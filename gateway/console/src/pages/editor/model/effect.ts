@@ -64,8 +64,8 @@ function withValue(value: unknown, place: Place, wanted: unknown): unknown {
     return list;
   }
   const fields: Fields = isRecord(value) ? { ...value } : {};
-  if (rest.length === 0 && wanted === undefined) delete fields[String(key)];
-  else if (wanted !== undefined || String(key) in fields) fields[String(key)] = withValue(fields[String(key)], rest, wanted);
+  if (rest.length === 0 && wanted === undefined) return Object.fromEntries(Object.entries(fields).filter(([name]) => name !== String(key)));
+  if (wanted !== undefined || String(key) in fields) fields[String(key)] = withValue(fields[String(key)], rest, wanted);
   return fields;
 }
 

@@ -134,7 +134,7 @@ function flatten(node: YAMLMap | YAMLSeq, isFlow: boolean): void {
   const isPlainList = isSeq(node) && node.items.every((item) => isScalar(item));
   if (isFlow || isPlainList || node.items.length === 0) {
     node.flow = true;
-    quoteLines(node as Node);
+    quoteLines(node);
     return;
   }
   for (const item of node.items) {

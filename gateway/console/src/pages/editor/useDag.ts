@@ -93,7 +93,7 @@ export function useDag(initial: string): Dag {
   );
   const replace = useCallback(
     (now: string) => {
-      if (view !== null) view.dispatch(stepOf([{ from: 0, to: view.state.doc.length, insert: now }]));
+      view?.dispatch(stepOf([{ from: 0, to: view.state.doc.length, insert: now }]));
     },
     [view],
   );
@@ -102,7 +102,7 @@ export function useDag(initial: string): Dag {
     text,
     definition: shown,
     latest: read?.latest ?? NOTHING,
-    isOld: read === null || read.text !== text || !read.latest.isRead,
+    isOld: read?.text !== text || !read.latest.isRead,
     view,
     canUndo: view !== null && undoDepth(view.state) > 0,
     canRedo: view !== null && redoDepth(view.state) > 0,

@@ -1,4 +1,4 @@
-import { completionKeymap, completionStatus } from "@codemirror/autocomplete";
+import { acceptCompletion, completionKeymap, completionStatus } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { Prec } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
@@ -22,13 +22,13 @@ export function CodeField({ label, value, suggest, commit, error = null }: CodeF
   };
   const { host } = useCode(value, { suggest, send }, (latest) => [
     history(),
-    completions((text, position) => latest().suggest(text.slice(0, position))),
+    completions((text, position) => latest().suggest(text.slice(0, position)), 0),
     Prec.high(
       keymap.of([
         {
           key: "Enter",
           run(view) {
-            if (completionStatus(view.state) === "active") return false;
+            if (completionStatus(view.state) === "active" && acceptCompletion(view)) return true;
             latest().send(view.state.doc.toString());
             return true;
           },

@@ -60,7 +60,7 @@ async def test_a_dag_is_drawn_saved_and_run_by_keyboard_alone(visit: Any, world:
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="by-keys")).to_be_visible()
 
-    await visitor.tab_to("Add contract_probe")
+    await visitor.tab_to("Add contract_probe Task type")
     await page.keyboard.press("Enter")
     await expect(node(page, "contract_probe")).to_be_visible()
     await page.keyboard.press("Enter")
@@ -85,7 +85,8 @@ async def test_a_dag_is_drawn_saved_and_run_by_keyboard_alone(visit: Any, world:
     await page.keyboard.type(".status == 'completed'")
     await page.keyboard.press("Enter")
     await expect(text_of(page)).to_contain_text("when: nodes.contract_probe.status == 'completed'")
-    await row(page, "contract_probe").first.focus()
+    await row(page, "last").focus()
+    await page.keyboard.press("ArrowUp")
     await page.keyboard.press("Delete")
     await expect(node(page, "contract_probe")).to_be_hidden()
     await expect(page.get_by_text("1 fault").first).to_be_visible()

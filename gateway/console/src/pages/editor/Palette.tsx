@@ -33,7 +33,7 @@ export function Palette({ types, dags, add }: PaletteProps) {
               type="button"
               draggable
               className="editor-chip"
-              aria-label={t.addNode(name)}
+              aria-label={t.addNode(`${name} ${kind}`)}
               onClick={() => add(fields)}
               onDragStart={(event) => event.dataTransfer.setData(DRAGGED, JSON.stringify(fields))}
             >

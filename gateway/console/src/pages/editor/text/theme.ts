@@ -22,6 +22,7 @@ const look = EditorView.theme({
   ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)" },
   ".cm-diagnostic-error": { borderLeftColor: "var(--bad)" },
   ".cm-deletedChunk": { backgroundColor: "var(--bad-ground)" },
+  "& .cm-deletedChunk .cm-deletedText, & .cm-changedText": { background: "none", textDecoration: "underline" },
   ".cm-changedLine": { backgroundColor: "var(--good-ground) !important" },
 });
 

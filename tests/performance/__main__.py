@@ -38,6 +38,7 @@ PARTS = {
     "retention": "tests.performance.retention",
     "cost": "tests.performance.task_cost",
     "encryption": "tests.performance.encryption",
+    "telemetry": "tests.performance.telemetry",
     "kills": "tests.performance.kills",
     "lists": "tests.performance.list_watchers",
 }

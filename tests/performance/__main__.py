@@ -30,6 +30,7 @@ PARTS = {
     "memory": "tests.performance.lost_memory",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
+    "large": "tests.performance.large",
     "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",

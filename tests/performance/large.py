@@ -113,6 +113,9 @@ async def _fill(database: asyncpg.Connection) -> None:
     """Without indexes, which are made anew afterwards: that takes a third of the time."""
     await database.execute("SET synchronous_commit = off")
     await database.execute("SET maintenance_work_mem = '1GB'")
+    for setting in ("autovacuum = off", "max_wal_size = '8GB'"):
+        await database.execute(f"ALTER SYSTEM SET {setting}")
+    await database.execute("SELECT pg_reload_conf()")
     indexes = await database.fetch(SQL.indexes)
     for index in indexes:
         await database.execute(f"DROP INDEX {index['name']}")
@@ -122,3 +125,6 @@ async def _fill(database: asyncpg.Connection) -> None:
     for index in indexes:
         await database.execute(index["definition"])
     await database.execute("VACUUM ANALYZE")
+    for setting in ("autovacuum", "max_wal_size"):
+        await database.execute(f"ALTER SYSTEM RESET {setting}")
+    await database.execute("SELECT pg_reload_conf()")

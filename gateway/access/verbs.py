@@ -55,7 +55,7 @@ class Verb(Enum):
         "admin",
         KeyScope.ADMIN,
         Level.ADMINISTRATOR,
-        "Change tiers, weights, quotas, pauses, stages, guardrails and plans",
+        "Change tiers, weights, quotas, pauses, stages, guardrails and plans; drain workers",
     )
 
     def __init__(self, permission: str, scope: KeyScope, level: Level, meaning: str) -> None:
@@ -134,6 +134,7 @@ _RESOURCES = {
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        POST /gateway/v1/workers/{process_id}/drain
         POST /gateway/v1/migration/parity/gate
         PUT /gateway/v1/migration/guardrails  POST /gateway/v1/migration/guardrails/unlock
         POST /gateway/v1/migration/guardrails/unfreeze
@@ -181,7 +182,7 @@ METHODS = {
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails
-            PutPlan ActOnPlan""",
+            PutPlan ActOnPlan DrainWorker""",
     }.items()
     for name in names.split()
 }

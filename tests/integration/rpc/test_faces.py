@@ -109,6 +109,7 @@ SAME = {
     "DELETE /gateway/v1/pauses/{pause_id}": "TenantService/RemovePause",
     "GET /gateway/v1/workers": "WorkerService/ListWorkers",
     "GET /gateway/v1/workers/{process_id}": "WorkerService/GetWorker",
+    "POST /gateway/v1/workers/{process_id}/drain": "WorkerService/DrainWorker",
     "GET /gateway/v1/scale": "WorkerService/GetScale",
     "GET /gateway/v1/migration/ledger": "MigrationService/ListFlips",
     "GET /gateway/v1/migration/ledger/verification": "MigrationService/VerifyLedger",

@@ -26,7 +26,9 @@ class _ShowsOtherwise(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer's, with the command that is meant."""
-        return super().parse_args(ctx, args if args and (args[0] in self.commands or args[0] == "--help") else ["show", *args])
+        return super().parse_args(
+            ctx, args if args and (args[0] in self.commands or args[0] == "--help") else ["show", *args]
+        )
 
 
 workers_app = typer.Typer(

@@ -5,8 +5,9 @@ import { Failure } from "./Failure";
 import { Field } from "./Field";
 
 interface ConfirmProps {
-  /** On the button, and on the one that confirms. */
+  /** On the button, and on the one that confirms, if that says nothing else. */
   label: string;
+  sure?: string;
   /** What the button is about, for whoever does not see where it stands. */
   about?: string;
   ask: string;
@@ -52,7 +53,7 @@ interface AskProps extends Omit<ConfirmProps, "about" | "isDisabled" | "weight">
   close: () => void;
 }
 
-function Ask({ label, ask, leave, weight, isReady = true, why, isWhyRequired = false, hasFields = false, opened, confirm, children, isQuestion, close }: AskProps) {
+function Ask({ label, sure = label, ask, leave, weight, isReady = true, why, isWhyRequired = false, hasFields = false, opened, confirm, children, isQuestion, close }: AskProps) {
   const [reason, setReason] = useState("");
   const [error, setError] = useState<unknown>(null);
   const [isSending, setSending] = useState(false);
@@ -86,7 +87,7 @@ function Ask({ label, ask, leave, weight, isReady = true, why, isWhyRequired = f
           {leave}
         </Button>
         <Button type="submit" weight={weight} isDisabled={!isPossible}>
-          {label}
+          {sure}
         </Button>
       </div>
     </form>

@@ -6,6 +6,7 @@ import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
+import { OperationProgress } from "../../components/OperationProgress";
 import { PageHead } from "../../components/PageHead";
 import { Table } from "../../components/Table";
 import { visible } from "../../components/visible";
@@ -17,7 +18,6 @@ import { useAtMost } from "../../streams/useAtMost";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { OpenedGroup } from "./OpenedGroup";
-import { Redrive } from "./Redrive";
 import { type DeadLetterGroup, keyOf, textOf } from "./groups";
 import { deadLettersTexts } from "./texts";
 import "../../components/Part.css";
@@ -72,7 +72,7 @@ export default function DeadLettersPage() {
   return (
     <>
       <PageHead title={t.title} />
-      {operationId !== null && <Redrive id={operationId} news={news} close={() => go({ redrive: undefined })} />}
+      {operationId !== null && <OperationProgress id={operationId} news={news} t={t} help={t.spreading} close={() => go({ redrive: undefined })} />}
       <form role="search" onSubmit={submit}>
         <Field label={t.search} help={t.searchHelp} type="search" value={text} onChange={setText} maxLength={1000} />
       </form>

@@ -101,6 +101,11 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <span>
           {t.created} <Moment at={task.created_at} />
         </span>
+        {task.not_before !== null && task.state === "waiting" && (
+          <span>
+            {t.due} <Moment at={task.not_before} />
+          </span>
+        )}
       </p>
       {task.waiting_because !== null && <p role="status">{task.waiting_because}</p>}
       <div className="task-progress">

@@ -71,7 +71,7 @@ _RESOURCES = {
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
         GET /gateway/v1/overview  GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
         GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
-        GET /gateway/v1/tasks/{task_id}/payload
+        GET /gateway/v1/tasks/{task_id}/payload  GET /gateway/v1/tasks/{task_id}/links
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history

@@ -83,7 +83,8 @@ class BusyMember(Member):
 
 
 class Fleet:
-    """Reads the fleet, and marks workers of it. Every method raises `DatabaseUnavailable`; who may ask is for the caller to decide.
+    """Reads the fleet, and marks workers of it. Every method raises `DatabaseUnavailable`; who may ask is for the
+    caller to decide.
 
     A process that has missed two renewals of its lease (`lease_seconds`) is `silent`.
     """

@@ -314,6 +314,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/tasks/{task_id}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Task Links
+         * @description A task in the tracing system, and in Temporal's UI.
+         */
+        get: operations["get_task_links"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/tasks/{task_id}/payload": {
         parameters: {
             query?: never;
@@ -7928,6 +7948,24 @@ export interface components {
             dispatch_p95_seconds: number | null;
         };
         /**
+         * TaskLinks
+         * @description Addresses for a browser; null: there is nothing, or the setting that says where is not set.
+         */
+        TaskLinks: {
+            /** Task Id */
+            task_id: string;
+            /**
+             * Trace
+             * @description Its trace, by `TASKGATE_TRACE_URL`
+             */
+            trace: string | null;
+            /**
+             * Temporal
+             * @description Its last start in Temporal's UI, by `TASKGATE_TEMPORAL_UI_URL`
+             */
+            temporal: string | null;
+        };
+        /**
          * TaskList
          * @description Tasks, newest first; `total` is their number in this answer.
          */
@@ -9987,6 +10025,85 @@ export interface operations {
             };
             /** @description The caller has no access to what it names */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task_links: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the task */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskLinks"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

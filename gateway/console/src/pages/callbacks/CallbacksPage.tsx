@@ -134,7 +134,7 @@ export default function CallbacksPage() {
         {callbacks.map((one) => (
           <tr key={one.id}>
             <td>
-              <Link to="/callbacks" search={{ ...search, callback: one.id }} aria-label={t.open(one.id)}>
+              <Link to="/callbacks" search={{ ...search, callback: one.id }} title={one.id}>
                 <code>{one.id.slice(0, 12)}</code>
               </Link>
             </td>

@@ -18,6 +18,7 @@ import { useStream } from "../../streams/useStream";
 import { TONES } from "../tasks/states";
 import { tasksTexts } from "../tasks/texts";
 import { Actions } from "./Actions";
+import { Links } from "./Links";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
 import { Why } from "./Why";
@@ -106,6 +107,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
             {t.due} <Moment at={task.not_before} />
           </span>
         )}
+        <Links taskId={task.task_id} version={String(task.epoch)} />
       </p>
       {task.waiting_because !== null && <p role="status">{task.waiting_because}</p>}
       <div className="task-progress">

@@ -16,7 +16,7 @@ import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
 import { Export } from "./Export";
 import { Verification } from "./Verification";
-import { type AuditSearch, instantOfReader } from "./filter";
+import { type AuditSearch, changesOf, instantOfReader } from "./filter";
 import { auditTexts } from "./texts";
 import "../../components/Part.css";
 import "./audit.css";
@@ -117,7 +117,7 @@ function Entry({ entry }: { entry: AuditEntry }) {
         {visible(entry.why ?? "–")}
       </td>
       <td>
-        <Facts facts={entry.before} /> → <Facts facts={entry.after} />
+        <Change entry={entry} />
       </td>
       <td>
         <details>
@@ -143,16 +143,21 @@ function Entry({ entry }: { entry: AuditEntry }) {
   );
 }
 
-function Facts({ facts }: { facts: Record<string, unknown> | null }) {
+/** What was before and is after; what did not change is left out. */
+function Change({ entry }: { entry: AuditEntry }) {
   const t = useTexts(auditTexts);
-  if (facts === null) return <>{t.nothing}</>;
+  const changes = changesOf(entry.before, entry.after);
+  if (changes.length === 0) return <>–</>;
   return (
-    <code className="audit-facts" dir="auto">
-      {visible(
-        Object.entries(facts)
-          .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
-          .join("\n"),
-      )}
-    </code>
+    <dl className="audit-change">
+      {changes.map(({ name, before, after }) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd dir="auto">
+            <code>{visible(before ?? t.nothing)}</code> → <code>{visible(after ?? t.nothing)}</code>
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }

@@ -12,3 +12,16 @@ export function instantOfReader(text: string): string | null {
   const at = new Date(text);
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
+
+type Facts = Record<string, unknown> | null;
+
+/** Each fact that changed, as text; null: there was, or is, none. */
+export function changesOf(before: Facts, after: Facts): { name: string; before: string | null; after: string | null }[] {
+  const textOf = (facts: Facts, name: string) => {
+    const value = facts?.[name];
+    if (value === undefined || value === null) return null;
+    return typeof value === "string" ? value : JSON.stringify(value);
+  };
+  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  return names.map((name) => ({ name, before: textOf(before, name), after: textOf(after, name) })).filter((one) => one.before !== one.after);
+}

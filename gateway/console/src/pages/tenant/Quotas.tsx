@@ -94,9 +94,9 @@ function Quota({ tenantId, quota, isChanging, done }: { tenantId: string; quota:
 function Use({ used, limit, label }: { used: number; limit: number | null; label: string }) {
   const t = useTexts(tenantTexts);
   const format = useFormat();
-  if (limit === null) return <>{t.used(format.number(used), t.noLimit)}</>;
+  if (limit === null) return <>{t.unlimited(format.number(used))}</>;
   return (
-    <span className={used >= limit ? "quota-full" : undefined}>
+    <span className={used >= limit ? "quota quota-full" : "quota"}>
       <progress aria-label={label} max={Math.max(1, limit)} value={limit === 0 ? 1 : Math.min(used, limit)} /> {t.used(format.number(used), format.number(limit))}
     </span>
   );

@@ -157,7 +157,9 @@ async def test_a_payload_that_is_no_task(visit: Any, world: World, home: Househo
     row = page.get_by_role("row").filter(has_text="no task at all")
     await expect(row).to_contain_text("not JSON")
     await row.get_by_role("link").press("Enter")
-    await expect(page.get_by_role("table", name="Dead letters: ").get_by_role("cell", name="not JSON")).to_be_visible()
+    letters = page.get_by_role("table", name="Dead letters: ")
+    await expect(letters.get_by_role("cell", name="not JSON")).to_be_visible()
+    assert len(await letters.get_by_role("row").nth(1).get_by_role("code").inner_text()) == len("payload:1d93f3a2")
     await visitor.look("dead-letters-payload")
 
 

@@ -1,3 +1,4 @@
+import { useId } from "react";
 import "./Field.css";
 
 interface ChoiceProps<T extends string> {
@@ -11,16 +12,17 @@ interface ChoiceProps<T extends string> {
 
 /** One of a few. */
 export function Choice<T extends string>({ label, value, options, onChange, autoFocus = false }: ChoiceProps<T>) {
+  const id = useId();
   return (
-    <label className="field">
-      <span>{label}</span>
-      <select value={value} onChange={(event) => onChange(event.target.value as T)} autoFocus={autoFocus}>
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <select id={id} value={value} onChange={(event) => onChange(event.target.value as T)} autoFocus={autoFocus}>
         {options.map(([one, name]) => (
           <option key={one} value={one}>
             {name}
           </option>
         ))}
       </select>
-    </label>
+    </div>
   );
 }

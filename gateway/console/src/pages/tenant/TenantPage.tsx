@@ -29,7 +29,7 @@ export default function TenantPage() {
   const t = useTexts(tenantTexts);
   const format = useFormat();
   const session = useSession();
-  const { tenantId = "" } = useParams({ strict: false });
+  const { tenantId }: { tenantId: string } = useParams({ strict: false });
   const key = ["tenant", tenantId];
   const found = useQuery({
     queryKey: key,

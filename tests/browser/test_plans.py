@@ -76,6 +76,7 @@ async def test_a_plan_is_held_by_a_guardrail_and_aborted(visit: Any, world: Worl
     await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('too many at once')")
     try:
         await expect(plan.get_by_text("held", exact=True)).to_be_visible()
+        await plan.get_by_role("button", name=f"Steps of {name}").scroll_into_view_if_needed()
         await visitor.look("plans-held")
     finally:
         answer = await world.client(world.admin).post(
@@ -102,4 +103,5 @@ async def test_a_wave_of_a_share_of_the_tasks(visit: Any, world: World, home: Ho
     await visitor.sign_in(world.admin.key, "migration")
     plan = visitor.page.get_by_role("article", name=name)
     await expect(plan.get_by_role("cell", name="12.5 % of tasks")).to_be_visible()
+    await plan.get_by_role("button", name=f"Steps of {name}").scroll_into_view_if_needed()
     await visitor.look("plans-share")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import quote
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from contracts.people import Household
 from contracts.world import SLOTS, World
 from gateway.routing.stages import Stage
-from visitor import Visitor
+from visitor import Visitor, visiting
 from workers.testing.waiting import eventually
 
 log = logging.getLogger(__name__)
@@ -208,6 +210,32 @@ async def test_a_task_that_waits_gets_another_time(visit: Any, world: World, hom
     await visitor.look("task-retime")
     await dialog.get_by_role("button", name="Change its time").press("Enter")
     await expect(page.locator(".part-line")).to_contain_text("completed")
+
+
+async def test_it_leads_to_its_trace_and_to_temporal(browser: Browser, world: World, home: Household) -> None:
+    await world.flag.set(Stage.LIVE, home.tenant_id)
+    task_id = await world.submit(home)
+    await world.ended(task_id)
+    context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    await world.database.execute(
+        "UPDATE taskgate.dispatch SET trace = $2 WHERE task_id = $1", task_id, json.dumps(context)
+    )
+    addresses = {
+        "trace_url": "https://jaeger.example.com/trace/{trace_id}",
+        "temporal_ui_url": "https://temporal.example.com",
+    }
+    async with world.another_gateway(**addresses) as url, visiting(browser, url, None) as visit:
+        visitor: Visitor = await visit()
+        await visitor.sign_in(home.owner.key, f"tasks/{task_id}")
+        trace = visitor.page.get_by_role("link", name="Trace")
+        await expect(trace).to_have_attribute(
+            "href", addresses["trace_url"].format(trace_id=context["traceparent"][3:35])
+        )
+        temporal = visitor.page.get_by_role("link", name="In Temporal's UI")
+        start = quote(f'ActivityId="task-{task_id}"', safe="")
+        place = f"namespaces/{world.servers.temporal_namespace}/activities?query={start}"
+        await expect(temporal).to_have_attribute("href", f"https://temporal.example.com/{place}")
+        await visitor.look("task-links")
 
 
 async def test_a_failure_shows_error_and_stack_and_is_redriven(visit: Any, world: World, home: Household) -> None:

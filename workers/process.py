@@ -9,7 +9,7 @@ import signal
 from collections.abc import Coroutine
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DatabaseUnavailable
 from gateway.fleet.pools import OWN_QUEUES, plans_served, serves_shared
@@ -33,11 +33,10 @@ from workers.rehearsal.rehearsing import Rehearsing
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
 from workers.supervisor import DRAINED
-from workers.temporal.dag.activities import DagActivities
-from workers.temporal.dag.dependencies import DagDependencies
-from workers.temporal.pool import TemporalWorkerPool
-from workers.temporal.probe import ProbeActivity
 from workers.tracing import TracedRunner, settled
+
+if TYPE_CHECKING:
+    from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
 SQL = Queries("workers", "process.sql")
@@ -177,6 +176,11 @@ class Worker:
     async def _poll_temporal(self, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:
             raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
+        from workers.temporal.dag.activities import DagActivities
+        from workers.temporal.dag.dependencies import DagDependencies
+        from workers.temporal.pool import TemporalWorkerPool
+        from workers.temporal.probe import ProbeActivity
+
         types = self._registry.get_all_handlers()
         dags = DagDependencies(self._settings, self._dependencies, types, lambda: self._lease.process_id)
         pool = TemporalWorkerPool(
@@ -267,6 +271,15 @@ class Worker:
             self._check_soon.clear()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._runner.compare()
+
+
+def load(backend: str) -> None:
+    """Import what only a worker of this backend needs, which takes half a second, before it holds a lease."""
+    if backend == "temporal":
+        import workers.temporal.dag.activities
+        import workers.temporal.dag.dependencies
+        import workers.temporal.pool
+        import workers.temporal.probe  # noqa: F401
 
 
 async def tenants_served(database: Database, pool: str | None) -> list[str]:

@@ -90,7 +90,8 @@ _RESOURCES = {
         POST /api/v1/episodes/  POST /api/v1/memories/  POST /api/v1/communities/rebuild
         POST /api/v1/maintenance/refresh/incremental  POST /api/v1/maintenance/deduplicate
         POST /api/v1/maintenance/optimize
-        POST /gateway/v1/tasks  POST /gateway/v1/tasks/batch  POST /gateway/v1/dag-runs""",
+        POST /gateway/v1/tasks  POST /gateway/v1/tasks/batch  POST /gateway/v1/dag-runs
+        POST /gateway/v1/dag-runs/preview""",
     Verb.STEER: """
         POST /api/v1/tasks/{task_id}/retry  POST /api/v1/tasks/{task_id}/stop  POST /api/v1/tasks/{task_id}/cancel
         POST /gateway/v1/tasks/{task_id}/run-at
@@ -161,7 +162,7 @@ METHODS = {
             ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
             GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant
             ListQuotas ListPauses ExplainTask GetParity WatchParity""",
-        Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
+        Verb.SUBMIT: "Submit SubmitBatch StartDagRun PreviewDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode
             SendDagSignal""",

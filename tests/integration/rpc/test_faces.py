@@ -41,6 +41,7 @@ SAME = {
     "GET /gateway/v1/dags/{name}/diff": "DagService/CompareDagVersions",
     "POST /gateway/v1/dags/{name}/rollback": "DagService/RollBackDag",
     "POST /gateway/v1/dag-runs": "DagRunService/StartDagRun",
+    "POST /gateway/v1/dag-runs/preview": "DagRunService/PreviewDagRun",
     "GET /gateway/v1/dag-runs": "DagRunService/ListDagRuns",
     "GET /gateway/v1/dag-runs/{run_id}": "DagRunService/GetDagRun",
     "POST /gateway/v1/dag-runs/{run_id}/cancel": "DagRunService/CancelDagRun",

@@ -1105,7 +1105,7 @@ export interface paths {
          * Apply Dag
          * @description Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
          *
-         *     The same definition again makes no new version.
+         *     The same definition again makes no new version. 409 `dag_changed`: another version is in use than `base`.
          */
         put: operations["apply_dag"];
         post?: never;
@@ -1217,6 +1217,26 @@ export interface paths {
          * @description Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs.
          */
         post: operations["start_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/gateway/v1/dag-runs/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Run
+         * @description Everything that starting a run checks, without starting it.
+         */
+        post: operations["preview_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3115,6 +3135,11 @@ export interface components {
         DagList: {
             /** Dags */
             dags: components["schemas"]["DagSummary"][];
+            /**
+             * Task Types
+             * @description What a node may be: some worker has, or lately had, a handler for it
+             */
+            task_types: string[];
         };
         /**
          * DagSummary
@@ -6745,6 +6770,28 @@ export interface components {
              * @description For the next page; null on the last one
              */
             next_cursor: string | null;
+        };
+        /**
+         * RunPreview
+         * @description What a run would be; nothing was started.
+         */
+        RunPreview: {
+            /** Dag */
+            dag: string;
+            /** Version */
+            version: number;
+            /**
+             * Params
+             * @description With defaults
+             */
+            params: {
+                [key: string]: unknown;
+            };
+            /**
+             * Nodes
+             * @description With those of DAGs inside
+             */
+            nodes: number;
         };
         /**
          * RunRequest
@@ -13897,6 +13944,8 @@ export interface operations {
                 label?: string | null;
                 /** @description Do not ask whether there are handlers for the task types */
                 any_types?: boolean;
+                /** @description The version in use, which it was made from; 0: none */
+                base?: number | null;
             };
             header?: never;
             path: {
@@ -14562,6 +14611,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPreview"];
                 };
             };
             /** @description No key, or not a valid one */

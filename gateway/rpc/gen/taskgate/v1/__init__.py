@@ -61,6 +61,8 @@ from taskgate.v1.dag_run_service_pb2 import GetDagRunRequest as GetDagRunRequest
 from taskgate.v1.dag_run_service_pb2 import GetDagRunResponse as GetDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import ListDagRunsRequest as ListDagRunsRequest
 from taskgate.v1.dag_run_service_pb2 import ListDagRunsResponse as ListDagRunsResponse
+from taskgate.v1.dag_run_service_pb2 import PreviewDagRunRequest as PreviewDagRunRequest
+from taskgate.v1.dag_run_service_pb2 import PreviewDagRunResponse as PreviewDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import RetryDagRunRequest as RetryDagRunRequest
 from taskgate.v1.dag_run_service_pb2 import RetryDagRunResponse as RetryDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import SendDagSignalRequest as SendDagSignalRequest
@@ -867,6 +869,8 @@ __all__ = [
     "PoolNeed",
     "Preview",
     "PreviewCount",
+    "PreviewDagRunRequest",
+    "PreviewDagRunResponse",
     "PreviewOfTenant",
     "PreviewOfType",
     "PreviewQuota",

@@ -32,6 +32,7 @@ from workers.redis_queue.worker import RedisQueueWorker
 from workers.rehearsal.rehearsing import Rehearsing
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
+from workers.supervisor import DRAINED
 from workers.tracing import TracedRunner, settled
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Worker:
         self._pool = pool
         self._guard = guard
         self.stopping = asyncio.Event()
+        self.is_drained = False
+        """Somebody has marked this worker: it ends, and is not to be replaced."""
         self._lease_lost = asyncio.Event()
         self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
@@ -90,6 +93,7 @@ class Worker:
             identity,
             limit=settings.lease_seconds,
             on_lost=self._on_lease_lost,
+            on_drain=self._on_drain,
             guard=guard,
         )
         self._runner = Runner(
@@ -231,6 +235,11 @@ class Worker:
             self._settings.ready_file.touch()
         log.info("worker %s is ready", self._lease.process_id)
 
+    def _on_drain(self) -> None:
+        log.info("worker %s is marked to drain: it takes no more tasks", self._lease.process_id)
+        self.is_drained = True
+        self.stopping.set()
+
     # Fences -------------------------------------------------------------------------------------------------
 
     def _on_lease_lost(self) -> None:
@@ -287,9 +296,14 @@ async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:
 async def run_worker(
     settings: Settings, backend: str, slots: int | Slots, *, pool: str | None = None, guard: GuardLine | None = None
 ) -> None:
-    """One worker process: run until SIGTERM or SIGINT, then drain."""
+    """One worker process: run until SIGTERM, SIGINT or a mark, then drain.
+
+    Raises `SystemExit` after a mark: the supervisor is not to replace it.
+    """
     worker = Worker(settings, backend, slots, pool=pool, guard=guard)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     await worker.run()
+    if worker.is_drained and guard is not None:
+        raise SystemExit(DRAINED)

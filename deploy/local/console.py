@@ -18,7 +18,6 @@ from deploy.local.errors import PartUnavailableError, StackError
 
 HOME = Path(__file__).resolve().parents[2] / "gateway" / "console"
 BUILT = HOME / "dist"
-_INSTALLING = HOME.parents[1] / ".local" / "console.lock"
 _INSTALLED = HOME / "node_modules" / ".installed-from"
 _BUILT_FROM = BUILT / ".built-from"
 _TYPES = HOME / "src" / "api" / "schema.d.ts"
@@ -44,7 +43,9 @@ async def install(report: Report) -> None:
     """The packages of the lock file. Raises as `build` does."""
     packages = _stamp([HOME / name for name in _PACKAGES])
     # A second `npm ci` would take the packages from whoever uses them.
-    async with file_lock(_INSTALLING, lambda: report("console packages: another one installs them")):
+    async with file_lock(
+        HOME.parents[1] / ".local" / "console.lock", lambda: report("console packages: another one installs them")
+    ):
         if _read(_INSTALLED) != packages:
             await run_build("console packages", [_npm(), "ci"], report, cwd=HOME)
             _INSTALLED.write_text(packages)

@@ -55,7 +55,7 @@ class Verb(Enum):
         "admin",
         KeyScope.ADMIN,
         Level.ADMINISTRATOR,
-        "Change tiers, weights, quotas, pauses, stages, guardrails and plans",
+        "Change tiers, weights, quotas, pauses, stages, guardrails and plans; drain workers",
     )
 
     def __init__(self, permission: str, scope: KeyScope, level: Level, meaning: str) -> None:
@@ -71,7 +71,7 @@ _RESOURCES = {
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
         GET /gateway/v1/overview  GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
         GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
-        GET /gateway/v1/tasks/{task_id}/payload
+        GET /gateway/v1/tasks/{task_id}/payload  GET /gateway/v1/tasks/{task_id}/links
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
@@ -90,7 +90,8 @@ _RESOURCES = {
         POST /api/v1/episodes/  POST /api/v1/memories/  POST /api/v1/communities/rebuild
         POST /api/v1/maintenance/refresh/incremental  POST /api/v1/maintenance/deduplicate
         POST /api/v1/maintenance/optimize
-        POST /gateway/v1/tasks  POST /gateway/v1/tasks/batch  POST /gateway/v1/dag-runs""",
+        POST /gateway/v1/tasks  POST /gateway/v1/tasks/batch  POST /gateway/v1/dag-runs
+        POST /gateway/v1/dag-runs/preview""",
     Verb.STEER: """
         POST /api/v1/tasks/{task_id}/retry  POST /api/v1/tasks/{task_id}/stop  POST /api/v1/tasks/{task_id}/cancel
         POST /gateway/v1/tasks/{task_id}/run-at
@@ -134,6 +135,7 @@ _RESOURCES = {
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        POST /gateway/v1/workers/{process_id}/drain
         POST /gateway/v1/migration/parity/gate
         PUT /gateway/v1/migration/guardrails  POST /gateway/v1/migration/guardrails/unlock
         POST /gateway/v1/migration/guardrails/unfreeze
@@ -160,7 +162,7 @@ METHODS = {
             ListDeadLetters GetDeadLetter GetDagSchema ValidateDag ListDags GetDag ListDagVersions CompareDagVersions
             GetDagRun ListDagRuns GetDagNodeResult WatchDagRun ListCallbacks GetCallback ListTenants GetTenant
             ListQuotas ListPauses ExplainTask GetParity WatchParity""",
-        Verb.SUBMIT: "Submit SubmitBatch StartDagRun",
+        Verb.SUBMIT: "Submit SubmitBatch StartDagRun PreviewDagRun",
         Verb.STEER: """
             Retry Stop SetRunTime StartOperation AbortOperation CancelDagRun RetryDagRun ApproveDagNode SkipDagNode
             SendDagSignal""",
@@ -181,7 +183,7 @@ METHODS = {
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails
-            PutPlan ActOnPlan""",
+            PutPlan ActOnPlan DrainWorker""",
     }.items()
     for name in names.split()
 }

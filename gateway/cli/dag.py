@@ -44,6 +44,7 @@ def apply(
     label: Annotated[str | None, typer.Option("--label", help="A name for this version")] = None,
     tenant: Tenant = None,
     any_types: AnyTypes = False,
+    base: Annotated[int | None, typer.Option("--base", min=0, help="Only if this version is in use; 0: none")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a definition the version that new runs use. Open runs keep their version."""
@@ -51,7 +52,7 @@ def apply(
         if name is None:
             name = _name_in(file)
         path = f"{API}/{quote(name, safe='')}"
-        answer = _send(gateway, "PUT", path, file, tenant_id=tenant, label=label, any_types=any_types)
+        answer = _send(gateway, "PUT", path, file, tenant_id=tenant, label=label, any_types=any_types, base=base)
     if as_json:
         print_json(answer)
     else:
@@ -79,6 +80,14 @@ def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
         for dag in found
     ]
     typer.echo(table(("name", "in use", "latest", "nodes", "built in", "description"), rows))
+
+
+@dag_app.command("types")
+def list_types(tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """The task types that a node may be."""
+    with GatewayClient() as gateway:
+        found = gateway.get(API, tenant_id=tenant)["task_types"]
+    print_result(found, "\n".join(found), as_json=as_json)
 
 
 @dag_app.command("show")

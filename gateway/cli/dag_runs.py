@@ -45,6 +45,7 @@ def run(
     project: Annotated[str | None, typer.Option("--project")] = None,
     tenant: Tenant = None,
     priority: Annotated[int, typer.Option("--priority", min=1, max=5)] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing")] = False,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the run to its end")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +59,11 @@ def run(
         "priority": priority,
     }
     with GatewayClient() as gateway:
+        if dry_run:
+            found = gateway.call("POST", f"{API}/preview", body=body)
+            text = f"{found['dag']}@{found['version']} can run: {found['nodes']} nodes, {json.dumps(found['params'])}"
+            print_result(found, text, as_json=as_json)
+            return
         answer = gateway.call("POST", API, body=body)
         if not follow:
             print_result(answer, answer["run_id"], as_json=as_json)

@@ -100,6 +100,14 @@ class DagReserved(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class DagChanged(ApiError):
+    """Somebody else has changed this DAG meanwhile; nothing was overwritten."""
+
+    code = "dag_changed"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
 class DagRunNotFound(ApiError):
     """There is no such run, or no such node in it."""
 

@@ -11,6 +11,8 @@ from gateway.dags.definition import DAG_NAME
 from gateway.errors import InvalidRequest
 
 DagName = Annotated[str, Field(max_length=100, pattern=DAG_NAME)]
+#: Versions are 32-bit numbers.
+MOST_VERSION = 2**31 - 1
 Label = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")]
 
 

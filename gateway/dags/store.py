@@ -15,7 +15,7 @@ from gateway.audit.acts import Act, record
 from gateway.dags.builtin import BUILT_IN, BuiltIn
 from gateway.dags.checking import Checker, Source
 from gateway.dags.definition import DagDefinition
-from gateway.dags.errors import DagInvalid, DagNotFound, DagReserved, Fault
+from gateway.dags.errors import DagChanged, DagInvalid, DagNotFound, DagReserved, Fault
 from gateway.dags.limits import Limits
 from gateway.dags.validation import Checked, SubDag
 from gateway.storage.database import Database, type_Connection
@@ -86,10 +86,12 @@ class DagStore:
         by: str,
         label: str | None = None,
         any_types: bool = False,
+        base: int | None = None,
     ) -> tuple[DagVersion, bool]:
         """Make this the version that new runs use; False when it is that already.
 
-        Raises `DagInvalid`, `DagReserved` (a built-in name).
+        `base` is the version that must be in use, 0: none. Raises `DagInvalid`, `DagReserved` (a built-in name),
+        `DagChanged` (another one is in use than `base`).
         """
         if name in BUILT_IN:
             raise DagReserved(f"{name!r} is a built-in DAG; choose another name")
@@ -100,7 +102,10 @@ class DagStore:
             await db.execute(SQL.add_dag, tenant_id, name)
             row = await db.fetchrow(SQL.lock_dag, tenant_id, name)
             assert row is not None
-            if row["version"] and row["retired_at"] is None:
+            used = row["version"] if row["retired_at"] is None else 0
+            if base not in (None, used):
+                raise DagChanged(f"Version {used} of {name!r} is in use, not {base}; nothing was overwritten.")
+            if used:
                 current = await db.fetchrow(SQL.version, tenant_id, name, row["version"])
                 if current is not None and current["digest"] == digest and label in (None, current["label"]):
                     return _version(tenant_id, name, current), False

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
+from gateway.dags.requests import tenant_of
 from gateway.dags.run_document import LIST, STATES_OF, RunDocument, RunSummary, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
@@ -34,6 +35,15 @@ class RunAccepted(BaseModel):
     status: Literal["pending"]
     run_url: str
     stream_url: str
+
+
+class RunPreview(BaseModel):
+    """What a run would be; nothing was started."""
+
+    dag: str
+    version: int
+    params: dict[str, Any] = Field(description="With defaults")
+    nodes: int = Field(description="With those of DAGs inside")
 
 
 class RunList(BaseModel):
@@ -88,6 +98,17 @@ async def start_run(request: Request, body: RunRequest) -> Response:
     idempotency = await read_idempotency(request, admission.caller, 202, answer)
     replay = await gateway.dag_runs.start(task, dag, params, idempotency=idempotency)
     return json_answer(answer, 202) if replay is None else replayed(replay)
+
+
+@router.post("/preview", response_model=RunPreview, responses=problem_errors(403, 404, 409))
+async def preview_run(request: Request, body: RunRequest) -> Response:
+    """Everything that starting a run checks, without starting it."""
+    gateway = gateway_of(request)
+    admission = await admit(request, body.tenant_id or None, body.project_id or None)
+    body.check_labels()
+    dag = await gateway.dags.get(tenant_of(admission), body.dag, None if body.version is None else str(body.version))
+    _, params = gateway.dag_runs.prepare(admission, dag, body.params, priority=body.priority, labels=body.labels)
+    return json_answer({"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]})
 
 
 @router.get("", response_model=RunList, responses=problem_errors())

@@ -13,7 +13,7 @@ from gateway.dags.checking import Source
 from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
 from gateway.dags.errors import DagInvalid
-from gateway.dags.requests import DagName, Label, tenant_of
+from gateway.dags.requests import MOST_VERSION, DagName, Label, tenant_of
 from gateway.dags.store import shown
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
@@ -78,6 +78,7 @@ class DagList(BaseModel):
     """The DAGs of a tenant, and the built-in ones."""
 
     dags: list[DagSummary]
+    task_types: list[str] = Field(description="What a node may be: some worker has, or lately had, a handler for it")
 
 
 class DagVersions(BaseModel):
@@ -153,7 +154,9 @@ async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: An
 async def list_dags(request: Request, tenant_id: Tenant = None) -> Response:
     """The DAGs of a tenant, and the built-in ones."""
     admission = await admit(request, tenant_id)
-    return json_answer({"dags": await gateway_of(request).dags.list_dags(tenant_of(admission))})
+    dags = gateway_of(request).dags
+    found = await dags.list_dags(tenant_of(admission))
+    return json_answer({"dags": found, "task_types": sorted(await dags.known_types())})
 
 
 @router.put(
@@ -168,10 +171,13 @@ async def apply_dag(
     tenant_id: Tenant = None,
     label: Annotated[Label | None, Query(description="A name for the new version")] = None,
     any_types: AnyTypes = False,
+    base: Annotated[
+        int | None, Query(ge=0, le=MOST_VERSION, description="The version in use, which it was made from; 0: none")
+    ] = None,
 ) -> Response:
     """Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
 
-    The same definition again makes no new version.
+    The same definition again makes no new version. 409 `dag_changed`: another version is in use than `base`.
     """
     admission = await admit(request, tenant_id)
     version, is_new = await gateway_of(request).dags.apply(
@@ -181,6 +187,7 @@ async def apply_dag(
         by=admission.caller.user_id,
         label=label,
         any_types=any_types,
+        base=base,
     )
     return json_answer(shown(version) | {"is_new": is_new}, 201 if is_new else 200)
 

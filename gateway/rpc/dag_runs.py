@@ -20,6 +20,8 @@ from taskgate.v1 import (
     GetDagRunResponse,
     ListDagRunsRequest,
     ListDagRunsResponse,
+    PreviewDagRunRequest,
+    PreviewDagRunResponse,
     RetryDagRunRequest,
     RetryDagRunResponse,
     SendDagSignalRequest,
@@ -36,6 +38,7 @@ from gateway.access.placement import Caller
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.errors import DagNotFound
 from gateway.dags.following import follow
+from gateway.dags.requests import tenant_of
 from gateway.dags.run_document import LIST, STATES_OF, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.errors import ShuttingDown
@@ -77,6 +80,7 @@ class DagRunService:
         """A handler for each method."""
         return {
             "StartDagRun": calls.unary(StartDagRunRequest, self.start),
+            "PreviewDagRun": calls.unary(PreviewDagRunRequest, self.preview),
             "GetDagRun": calls.unary(GetDagRunRequest, self.get),
             "CancelDagRun": calls.unary(CancelDagRunRequest, self.cancel),
             "RetryDagRun": calls.unary(RetryDagRunRequest, self.retry),
@@ -112,6 +116,18 @@ class DagRunService:
         if replay is None:
             return StartDagRunResponse(run_id=task.task_id, version=dag.version)
         return StartDagRunResponse(**orjson.loads(replay.answer), replayed=True)
+
+    async def preview(self, authorization: str | None, request: PreviewDagRunRequest) -> PreviewDagRunResponse:
+        """What a run would be."""
+        asked = checked(RunRequest, {"dag": request.dag, **facts_of(request)})
+        admission = await self._access.admit(
+            authorization, tenant_id=asked.tenant_id or None, project_id=asked.project_id or None
+        )
+        version = None if asked.version is None else str(asked.version)
+        dag = await self._dags.get(tenant_of(admission), asked.dag, version)
+        _, params = self._runs.prepare(admission, dag, asked.params)
+        answer = {"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]}
+        return fill(PreviewDagRunResponse(), answer)
 
     async def get(self, authorization: str | None, request: GetDagRunRequest) -> GetDagRunResponse:
         """The state of a run."""

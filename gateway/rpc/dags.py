@@ -37,7 +37,7 @@ from gateway.dags.definition import json_schema
 from gateway.dags.difference import difference
 from gateway.dags.document import DEEPEST
 from gateway.dags.errors import DagInvalid
-from gateway.dags.requests import DagName, Label, tenant_of
+from gateway.dags.requests import MOST_VERSION, DagName, Label, tenant_of
 from gateway.dags.store import DagVersion, shown
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
@@ -60,6 +60,7 @@ class _Asked(BaseModel):
     before: _Version | None = None
     after: _Version | None = None
     label: Label | None = None
+    base: Annotated[int, Field(ge=0, le=MOST_VERSION)] | None = None
 
 
 class DagService:
@@ -112,6 +113,7 @@ class DagService:
             by=admission.caller.user_id,
             label=asked.label,
             any_types=request.any_types,
+            base=asked.base,
         )
         version, is_new = await self._unbroken.run(work)
         return ApplyDagResponse(dag=_dag(version), is_new=is_new)
@@ -119,7 +121,8 @@ class DagService:
     async def list(self, authorization: str | None, request: ListDagsRequest) -> ListDagsResponse:
         """The DAGs of a tenant, and the built-in ones."""
         tenant_id = await self._tenant(authorization, facts_of(request))
-        return ListDagsResponse(dags=[fill(DagSummary(), dag) for dag in await self._dags.list_dags(tenant_id)])
+        dags = [fill(DagSummary(), dag) for dag in await self._dags.list_dags(tenant_id)]
+        return ListDagsResponse(dags=dags, task_types=sorted(await self._dags.known_types()))
 
     async def get(self, authorization: str | None, request: GetDagRequest) -> GetDagResponse:
         """One version."""

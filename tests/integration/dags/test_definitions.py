@@ -55,6 +55,24 @@ async def test_a_definition_and_its_versions(client: httpx.AsyncClient) -> None:
     ] == 3
 
 
+async def test_who_was_slower_overwrites_nothing(client: httpx.AsyncClient) -> None:
+    await apply(client, "shared", ONE, base=0)
+    await apply(client, "shared", TWO, base=1)
+    refused = await apply(client, "shared", ONE, status=409, base=1)
+    assert refused["type"] == "urn:taskgate:error:dag_changed"
+    assert "Version 2" in refused["detail"]
+    assert (await client.get("/gateway/v1/dags/shared")).json()["version"] == 2
+    await client.post("/gateway/v1/dags/shared/rollback", json={"version": "1"})
+    await apply(client, "shared", ONE + "  d: {type: add_episode}\n", status=409, base=2)
+    await client.delete("/gateway/v1/dags/shared")
+    await apply(client, "shared", TWO, status=409, base=1)
+    assert (await apply(client, "shared", TWO, base=0))["version"] == 3
+
+
+async def test_the_list_says_what_a_node_may_be(client: httpx.AsyncClient) -> None:
+    assert "add_episode" in (await client.get("/gateway/v1/dags")).json()["task_types"]
+
+
 async def test_versions_never_change(client: httpx.AsyncClient, gateway: Any) -> None:
     import asyncpg
 

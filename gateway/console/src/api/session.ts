@@ -14,7 +14,11 @@ export type SessionState =
 
 const state = createStore<SessionState>({ is: "unknown" });
 
+/** Whose page is open. It stays open while a session that has ended is renewed. */
+let last: SessionView | null = null;
+
 function enter(session: SessionView): void {
+  last = session;
   setCsrfToken(session.csrf_token);
   setGatewayTime(session.now);
   state.set({ is: "signed in", session });
@@ -55,6 +59,7 @@ export function useSessionState(): SessionState {
 /** Who is signed in. For what is shown to nobody else. */
 export function useSession(): SessionView {
   const now = useStore(state);
+  if (now.is === "signed out" && now.ended && last !== null) return last;
   if (now.is !== "signed in") throw new Error("nobody is signed in");
   return now.session;
 }

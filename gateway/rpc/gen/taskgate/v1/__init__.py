@@ -61,6 +61,8 @@ from taskgate.v1.dag_run_service_pb2 import GetDagRunRequest as GetDagRunRequest
 from taskgate.v1.dag_run_service_pb2 import GetDagRunResponse as GetDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import ListDagRunsRequest as ListDagRunsRequest
 from taskgate.v1.dag_run_service_pb2 import ListDagRunsResponse as ListDagRunsResponse
+from taskgate.v1.dag_run_service_pb2 import PreviewDagRunRequest as PreviewDagRunRequest
+from taskgate.v1.dag_run_service_pb2 import PreviewDagRunResponse as PreviewDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import RetryDagRunRequest as RetryDagRunRequest
 from taskgate.v1.dag_run_service_pb2 import RetryDagRunResponse as RetryDagRunResponse
 from taskgate.v1.dag_run_service_pb2 import SendDagSignalRequest as SendDagSignalRequest
@@ -510,6 +512,8 @@ from taskgate.v1.tenant_service_pb2 import TenantTier as TenantTier
 from taskgate.v1.tenant_service_pb2_grpc import TenantServiceServicer as TenantServiceServicer
 from taskgate.v1.tenant_service_pb2_grpc import TenantServiceStub as TenantServiceStub
 from taskgate.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server as add_TenantServiceServicer_to_server
+from taskgate.v1.worker_service_pb2 import DrainWorkerRequest as DrainWorkerRequest
+from taskgate.v1.worker_service_pb2 import DrainWorkerResponse as DrainWorkerResponse
 from taskgate.v1.worker_service_pb2 import GetScaleRequest as GetScaleRequest
 from taskgate.v1.worker_service_pb2 import GetScaleResponse as GetScaleResponse
 from taskgate.v1.worker_service_pb2 import GetWorkerRequest as GetWorkerRequest
@@ -642,6 +646,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DrainWorkerRequest",
+    "DrainWorkerResponse",
     "DryRunPlanRequest",
     "DryRunPlanResponse",
     "DurationBucket",
@@ -863,6 +869,8 @@ __all__ = [
     "PoolNeed",
     "Preview",
     "PreviewCount",
+    "PreviewDagRunRequest",
+    "PreviewDagRunResponse",
     "PreviewOfTenant",
     "PreviewOfType",
     "PreviewQuota",

@@ -423,6 +423,93 @@ class StartDagRunResponse(_message.Message):
 Global___StartDagRunResponse: _TypeAlias = StartDagRunResponse  # noqa: Y015
 
 @_typing.final
+class PreviewDagRunRequest(_message.Message):
+    """Asks what a run would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAG_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PARAMS_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    dag: _builtins.str
+    """The DAG."""
+    version: _builtins.str
+    """Number or label of the version; absent: the one in use."""
+    project_id: _builtins.str
+    """The project it would belong to."""
+    tenant_id: _builtins.str
+    """The tenant it would belong to; absent: the project's, else the caller's own."""
+    @_builtins.property
+    def params(self) -> _struct_pb2.Struct:
+        """Its parameters."""
+
+    def __init__(
+        self,
+        *,
+        dag: _builtins.str = ...,
+        version: _builtins.str | None = ...,
+        params: _struct_pb2.Struct | None = ...,
+        project_id: _builtins.str | None = ...,
+        tenant_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_version", b"_version", "params", b"params", "project_id", b"project_id", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "_tenant_id", b"_tenant_id", "_version", b"_version", "dag", b"dag", "params", b"params", "project_id", b"project_id", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
+    _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___PreviewDagRunRequest: _TypeAlias = PreviewDagRunRequest  # noqa: Y015
+
+@_typing.final
+class PreviewDagRunResponse(_message.Message):
+    """What a run would be; nothing was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAG_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PARAMS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    dag: _builtins.str
+    """The DAG."""
+    version: _builtins.int
+    """Its version."""
+    nodes: _builtins.int
+    """Its nodes, with those of DAGs inside."""
+    @_builtins.property
+    def params(self) -> _struct_pb2.Struct:
+        """The parameters, with defaults."""
+
+    def __init__(
+        self,
+        *,
+        dag: _builtins.str = ...,
+        version: _builtins.int = ...,
+        params: _struct_pb2.Struct | None = ...,
+        nodes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["params", b"params"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dag", b"dag", "nodes", b"nodes", "params", b"params", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDagRunResponse: _TypeAlias = PreviewDagRunResponse  # noqa: Y015
+
+@_typing.final
 class GetDagRunRequest(_message.Message):
     """Asks for the state of a run."""
 

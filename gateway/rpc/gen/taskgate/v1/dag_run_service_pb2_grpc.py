@@ -40,6 +40,11 @@ class DagRunServiceStub:
                 request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunResponse.FromString,
                 _registered_method=True)
+        self.PreviewDagRun = channel.unary_unary(
+                '/taskgate.v1.DagRunService/PreviewDagRun',
+                request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunResponse.FromString,
+                _registered_method=True)
         self.GetDagRun = channel.unary_unary(
                 '/taskgate.v1.DagRunService/GetDagRun',
                 request_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagRunRequest.SerializeToString,
@@ -93,6 +98,13 @@ class DagRunServiceServicer:
 
     def StartDagRun(self, request, context):
         """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDagRun(self, request, context):
+        """Everything that starting a run checks, without starting it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +182,11 @@ def add_DagRunServiceServicer_to_server(servicer, server):
                     request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunResponse.SerializeToString,
             ),
+            'PreviewDagRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDagRun,
+                    request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunResponse.SerializeToString,
+            ),
             'GetDagRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDagRun,
                     request_deserializer=taskgate_dot_v1_dot_dag__run__service__pb2.GetDagRunRequest.FromString,
@@ -244,6 +261,33 @@ class DagRunService:
             '/taskgate.v1.DagRunService/StartDagRun',
             taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunRequest.SerializeToString,
             taskgate_dot_v1_dot_dag__run__service__pb2.StartDagRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDagRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.DagRunService/PreviewDagRun',
+            taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunRequest.SerializeToString,
+            taskgate_dot_v1_dot_dag__run__service__pb2.PreviewDagRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

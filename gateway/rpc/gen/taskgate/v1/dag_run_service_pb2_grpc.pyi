@@ -35,6 +35,8 @@ class DagRunServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DagRunServiceAsyncStub: ...
     StartDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.StartDagRunRequest, _dag_run_service_pb2.StartDagRunResponse]
     """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+    PreviewDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.PreviewDagRunRequest, _dag_run_service_pb2.PreviewDagRunResponse]
+    """Everything that starting a run checks, without starting it."""
     GetDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagRunRequest, _dag_run_service_pb2.GetDagRunResponse]
     """The state of a run: its nodes, what chose its branches, attempts, times."""
     CancelDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.CancelDagRunRequest, _dag_run_service_pb2.CancelDagRunResponse]
@@ -63,6 +65,8 @@ class DagRunServiceAsyncStub(DagRunServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.StartDagRunRequest, _dag_run_service_pb2.StartDagRunResponse]  # type: ignore[assignment]
     """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+    PreviewDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.PreviewDagRunRequest, _dag_run_service_pb2.PreviewDagRunResponse]  # type: ignore[assignment]
+    """Everything that starting a run checks, without starting it."""
     GetDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagRunRequest, _dag_run_service_pb2.GetDagRunResponse]  # type: ignore[assignment]
     """The state of a run: its nodes, what chose its branches, attempts, times."""
     CancelDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.CancelDagRunRequest, _dag_run_service_pb2.CancelDagRunResponse]  # type: ignore[assignment]
@@ -94,6 +98,14 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.StartDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.StartDagRunResponse]]:
         """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+
+    @_abc_1.abstractmethod
+    def PreviewDagRun(
+        self,
+        request: _dag_run_service_pb2.PreviewDagRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dag_run_service_pb2.PreviewDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.PreviewDagRunResponse]]:
+        """Everything that starting a run checks, without starting it."""
 
     @_abc_1.abstractmethod
     def GetDagRun(

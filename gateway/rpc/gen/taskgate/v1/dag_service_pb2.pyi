@@ -521,6 +521,7 @@ class ApplyDagRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     ANY_TYPES_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the DAG."""
     tenant_id: _builtins.str
@@ -529,6 +530,8 @@ class ApplyDagRequest(_message.Message):
     """A label for the version."""
     any_types: _builtins.bool
     """Do not ask whether there are handlers for the task types."""
+    base: _builtins.int
+    """The version in use, which it was made from (0: none); another one is in use: `dag_changed`. Absent: any."""
     @_builtins.property
     def document(self) -> Global___DagDocument:
         """The definition."""
@@ -541,15 +544,20 @@ class ApplyDagRequest(_message.Message):
         tenant_id: _builtins.str | None = ...,
         label: _builtins.str | None = ...,
         any_types: _builtins.bool = ...,
+        base: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "_tenant_id", b"_tenant_id", "document", b"document", "label", b"label", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base", b"_base", "_label", b"_label", "_tenant_id", b"_tenant_id", "base", b"base", "document", b"document", "label", b"label", "tenant_id", b"tenant_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "_tenant_id", b"_tenant_id", "any_types", b"any_types", "document", b"document", "label", b"label", "name", b"name", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base", b"_base", "_label", b"_label", "_tenant_id", b"_tenant_id", "any_types", b"any_types", "base", b"base", "document", b"document", "label", b"label", "name", b"name", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__base: _TypeAlias = _typing.Literal["base"]  # noqa: Y015
+    _WhichOneofArgType__base: _TypeAlias = _typing.Literal["_base", b"_base"]  # noqa: Y015
     _WhichOneofReturnType__label: _TypeAlias = _typing.Literal["label"]  # noqa: Y015
     _WhichOneofArgType__label: _TypeAlias = _typing.Literal["_label", b"_label"]  # noqa: Y015
     _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
     _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base) -> _WhichOneofReturnType__base | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label) -> _WhichOneofReturnType__label | None: ...
     @_typing.overload
@@ -616,18 +624,24 @@ class ListDagsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DAGS_FIELD_NUMBER: _builtins.int
+    TASK_TYPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dags(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagSummary]:
         """With the built-in ones."""
+
+    @_builtins.property
+    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a node may be: some worker has, or lately had, a handler for it."""
 
     def __init__(
         self,
         *,
         dags: _abc.Iterable[Global___DagSummary] | None = ...,
+        task_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dags", b"dags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dags", b"dags", "task_types", b"task_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,185 @@
+import { Background, type Connection, Controls, type Edge, Handle, type Node, type NodeChange, type NodeProps, Position, ReactFlow, type ReactFlowInstance } from "@xyflow/react";
+import { type DragEvent, type KeyboardEvent, memo, useEffect, useMemo, useState } from "react";
+import { useTexts } from "../../i18n/catalogue";
+import { useFormat } from "../../i18n/format";
+import { NODE } from "../run/layout";
+import { type DagNode, type Definition, edgesOf } from "./model/definition";
+import { DRAGGED } from "./Palette";
+import { editorTexts } from "./texts";
+import { usePlaces } from "./usePlaces";
+import "@xyflow/react/dist/base.css";
+
+/** Of a node in a comparison. */
+export type Difference = "added" | "removed" | "changed" | "same";
+
+interface Data extends Record<string, unknown> {
+  node: DagNode;
+  faults: number;
+  difference: Difference | null;
+}
+type Shown = Node<Data, "edit">;
+
+interface CanvasProps {
+  definition: Pick<Definition, "nodes">;
+  /** Ids of the outline. */
+  chosen?: ReadonlySet<string>;
+  faults?: ReadonlyMap<string, number>;
+  differences?: ReadonlyMap<string, Difference>;
+  /** Left out: it is looked at. */
+  acts?: {
+    choose: (ids: ReadonlySet<string>) => void;
+    connect: (source: string, target: string) => void;
+    disconnect: (source: string, target: string) => void;
+    remove: (names: string[]) => void;
+    /** `after`: the node that it was dropped on. */
+    add: (fields: Record<string, unknown>, after: string | null) => void;
+  };
+  isOld?: boolean;
+}
+
+const FIT = { maxZoom: 1, padding: 0.08 };
+/** From so many nodes on, only those that are seen are in the document. */
+const MANY = 200;
+const NONE: ReadonlySet<string> = new Set();
+const NO_FAULTS: ReadonlyMap<string, number> = new Map();
+
+/** The DAG as a picture. Where the nodes stand follows from what they wait for. */
+export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differences, acts, isOld = false }: CanvasProps) {
+  const t = useTexts(editorTexts);
+  const [flow, setFlow] = useState<ReactFlowInstance<Shown> | null>(null);
+  const [line, setLine] = useState<string | null>(null);
+  const { nodes } = definition;
+  const edges = useMemo(() => edgesOf({ nodes }), [nodes]);
+  const names = useMemo(() => nodes.map((node) => node.name), [nodes]);
+  const key = useMemo(() => JSON.stringify([names, edges.map(({ source, target }) => [source, target])]), [names, edges]);
+  const { places, isReady } = usePlaces(key, names, edges);
+  useEffect(() => {
+    if (!isReady) return;
+    const timer = setTimeout(() => void flow?.fitView(FIT), 50);
+    return () => clearTimeout(timer);
+  }, [flow, isReady, key]);
+  const shown = useMemo(
+    () =>
+      places === null
+        ? []
+        : nodes.map(
+            (node): Shown => ({
+              id: node.name,
+              type: "edit",
+              position: places[node.name] ?? { x: 0, y: 0 },
+              ...NODE,
+              selected: chosen.has(`node:${node.name}`),
+              data: { node, faults: faults.get(`node:${node.name}`) ?? 0, difference: differences?.get(node.name) ?? null },
+            }),
+          ),
+    [places, nodes, chosen, faults, differences],
+  );
+  const lines = useMemo(
+    () =>
+      edges.map(({ source, target, isNamed }): Edge => {
+        const id = `${source}\n${target}`;
+        return { id, source, target, className: `editor-edge${isNamed ? "" : " editor-edge-used"}${id === line ? " editor-edge-chosen" : ""}` };
+      }),
+    [edges, line],
+  );
+  if (nodes.length > 0 && places === null) return <p className="editor-canvas editor-wait">{t.drawing}</p>;
+
+  const changed = (changes: NodeChange<Shown>[]) => {
+    const picks = changes.filter((change) => change.type === "select");
+    if (picks.length === 0 || acts === undefined) return;
+    const next = new Set([...chosen].filter((id) => id.startsWith("node:")));
+    for (const { id, selected } of picks) {
+      if (selected) next.add(`node:${id}`);
+      else next.delete(`node:${id}`);
+    }
+    setLine(null);
+    acts.choose(next);
+  };
+  const connected = ({ source, target }: Connection) => acts?.connect(source, target);
+  const dropped = (event: DragEvent) => {
+    const carried = event.dataTransfer.getData(DRAGGED);
+    if (carried === "" || acts === undefined) return;
+    event.preventDefault();
+    const under = (event.target as Element).closest<HTMLElement>(".react-flow__node");
+    acts.add(JSON.parse(carried) as Record<string, unknown>, under?.dataset.id ?? null);
+  };
+  const pressed = (event: KeyboardEvent) => {
+    if (acts === undefined || (event.key !== "Delete" && event.key !== "Backspace")) return;
+    event.preventDefault();
+    const [source, target] = line?.split("\n") ?? [];
+    if (source !== undefined && target !== undefined) {
+      acts.disconnect(source, target);
+      setLine(null);
+    } else acts.remove([...chosen].filter((id) => id.startsWith("node:")).map((id) => id.slice(5)));
+  };
+  return (
+    // The outline does by keyboard all that is done here by hand.
+    <div
+      className={`editor-canvas${isOld ? " editor-canvas-old" : ""}`}
+      tabIndex={-1}
+      onDragOver={(event) => {
+        if (acts !== undefined) event.preventDefault();
+      }}
+      onDrop={dropped}
+      onKeyDown={pressed}
+    >
+      <ReactFlow
+        nodes={shown}
+        edges={lines}
+        nodeTypes={NODE_TYPES}
+        onNodesChange={changed}
+        onConnect={connected}
+        isValidConnection={({ source, target }) => source !== target}
+        onEdgeClick={(event, edge) => {
+          setLine(edge.id);
+          (event.target as Element).closest<HTMLElement>(".editor-canvas")?.focus();
+        }}
+        onPaneClick={() => setLine(null)}
+        nodesDraggable={false}
+        nodesConnectable={acts !== undefined}
+        nodesFocusable={false}
+        edgesFocusable={false}
+        elementsSelectable={acts !== undefined}
+        deleteKeyCode={null}
+        onlyRenderVisibleElements={nodes.length > MANY}
+        minZoom={0.02}
+        maxZoom={1.5}
+        fitView
+        fitViewOptions={FIT}
+        onInit={setFlow}
+        ariaLabelConfig={{
+          "controls.ariaLabel": t.controls,
+          "controls.zoomIn.ariaLabel": t.zoomIn,
+          "controls.zoomOut.ariaLabel": t.zoomOut,
+          "controls.fitView.ariaLabel": t.fit,
+        }}
+      >
+        <Background />
+        <Controls showInteractive={false} />
+      </ReactFlow>
+      {nodes.length === 0 && acts !== undefined && <p className="editor-canvas-empty">{t.emptyCanvas}</p>}
+    </div>
+  );
+}
+
+function EditNode({ data: { node, faults, difference }, selected, isConnectable }: NodeProps<Shown>) {
+  const t = useTexts(editorTexts);
+  const format = useFormat();
+  const notes = [...(node.fields.for_each === undefined ? [] : [t.fanOut]), ...(node.fields.when === undefined ? [] : [t.conditional])];
+  return (
+    <>
+      <Handle type="target" position={Position.Left} isConnectable={isConnectable} />
+      <button type="button" className={`editor-node nopan${difference === null ? "" : ` editor-node-${difference}`}${faults > 0 ? " editor-node-bad" : ""}`} aria-pressed={selected}>
+        <span className="editor-node-name">
+          {node.name}
+          {faults > 0 && <span className="editor-badge">{t.faults(format.number(faults))}</span>}
+          {difference !== null && difference !== "same" && <span className="editor-badge">{t[difference]}</span>}
+        </span>
+        <span className="editor-node-more">{[node.does || (node.kind === null ? t.unclear : t[node.kind]), ...notes].join(" · ")}</span>
+      </button>
+      <Handle type="source" position={Position.Right} isConnectable={isConnectable} />
+    </>
+  );
+}
+
+const NODE_TYPES = { edit: memo(EditNode) };

@@ -1,0 +1,14 @@
+import { inline, parse } from "../model/yaml";
+
+/** A value as it is written in one line of the panel. */
+export function written(value: unknown): string {
+  if (typeof value !== "string") return inline(value);
+  return value !== "" && understood(value)?.value === value && !/[\n\r]/.test(value) ? value : JSON.stringify(value);
+}
+
+/** What was written; null: it is no YAML. Nothing is an empty text. */
+export function understood(text: string): { value: unknown } | null {
+  if (text.trim() === "") return { value: "" };
+  const { value, faults } = parse(text);
+  return faults.length > 0 ? null : { value };
+}

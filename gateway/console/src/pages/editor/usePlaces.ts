@@ -1,0 +1,43 @@
+import { useEffect, useState } from "react";
+import { NODE, type Layout } from "../run/layout";
+import type { Request } from "../run/layout.worker";
+
+interface Found {
+  key: string;
+  places: Layout;
+}
+
+interface Line {
+  source: string;
+  target: string;
+}
+
+/** Where the nodes stand, worked out beside the page. Until a new picture is ready, the old one stays, with new nodes beside what they wait for. */
+export function usePlaces(key: string, names: readonly string[], edges: readonly Line[]): { places: Layout | null; isReady: boolean } {
+  const [found, setFound] = useState<Found | null>(null);
+  useEffect(() => {
+    const worker = new Worker(new URL("../run/layout.worker.ts", import.meta.url), { type: "module" });
+    worker.addEventListener("message", ({ data }: MessageEvent<{ places: Layout }>) => {
+      setFound({ key, places: data.places });
+      worker.terminate();
+    });
+    worker.postMessage({ id: 0, names: [...names], edges: edges.map(({ source, target }) => ({ source, target })) } satisfies Request);
+    return () => worker.terminate();
+    // The key says all that names and edges do.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [key]);
+  if (found === null) return { places: null, isReady: false };
+  return found.key === key ? { places: found.places, isReady: true } : { places: withNew(found.places, names, edges), isReady: false };
+}
+
+function withNew(known: Layout, names: readonly string[], edges: readonly Line[]): Layout {
+  const places: Layout = { ...known };
+  let row = 0;
+  for (const name of names) {
+    if (places[name] !== undefined) continue;
+    const before = edges.find((edge) => edge.target === name && places[edge.source] !== undefined);
+    const beside = before === undefined ? undefined : places[before.source];
+    places[name] = beside === undefined ? { x: 0, y: -(NODE.height + 20) * (row += 1) } : { x: beside.x + NODE.width + 60, y: beside.y + 24 };
+  }
+  return places;
+}

@@ -38,6 +38,7 @@ PARTS = (
     "batches",
     "task_list",
     "task_list_stream",
+    "task_links",
     "task_payload",
     "submissions",
     "operations",

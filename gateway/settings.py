@@ -445,6 +445,14 @@ class Settings(BaseSettings):
         le=1,
         description="Share of traces that are recorded and sent over OTLP (HTTP), unless the caller has decided; 0: no tracing at all",
     )
+    trace_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S*\{trace_id\}\S*$",
+        description="Address of a trace for people, with `{trace_id}` in it, as `https://jaeger.example.com/trace/{trace_id}`; the console links to it",
+    )
+    temporal_ui_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", description="Address of Temporal's UI for people; the console links to it"
+    )
     metrics_otlp: bool = Field(
         False,
         description="Send metrics over OTLP (HTTP), too; where to: the standard variables `OTEL_EXPORTER_OTLP_…`",

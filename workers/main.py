@@ -10,7 +10,7 @@ from gateway.running import importing, leave, run
 
 with importing():
     from workers.handlers.loader import HandlerModuleError
-    from workers.process import run_worker
+    from workers.process import load, run_worker
     from workers.slots import slots_of
     from workers.supervisor import CANNOT_START
 
@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--slots", help="a number, or `auto`; default: TASKGATE_WORKER_SLOTS")
     arguments = parser.parse_args()
     guard = join_supervisor()
+    with importing():
+        load(arguments.backend)
     code: object = 0
     try:
         run(

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Coroutine
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DatabaseUnavailable
 from gateway.fleet.pools import OWN_QUEUES, plans_served, serves_shared
@@ -32,11 +32,11 @@ from workers.redis_queue.worker import RedisQueueWorker
 from workers.rehearsal.rehearsing import Rehearsing
 from workers.runner import Runner
 from workers.slots import FixedSlots, Slots
-from workers.temporal.dag.activities import DagActivities
-from workers.temporal.dag.dependencies import DagDependencies
-from workers.temporal.pool import TemporalWorkerPool
-from workers.temporal.probe import ProbeActivity
+from workers.supervisor import DRAINED
 from workers.tracing import TracedRunner, settled
+
+if TYPE_CHECKING:
+    from workers.temporal.pool import TemporalWorkerPool
 
 log = logging.getLogger(__name__)
 SQL = Queries("workers", "process.sql")
@@ -64,6 +64,8 @@ class Worker:
         self._pool = pool
         self._guard = guard
         self.stopping = asyncio.Event()
+        self.is_drained = False
+        """Somebody has marked this worker: it ends, and is not to be replaced."""
         self._lease_lost = asyncio.Event()
         self._clearing: asyncio.Task[None] | None = None
         self._registry: TaskRegistry = load_registry(settings.handler_modules)
@@ -91,6 +93,7 @@ class Worker:
             identity,
             limit=settings.lease_seconds,
             on_lost=self._on_lease_lost,
+            on_drain=self._on_drain,
             guard=guard,
         )
         self._runner = Runner(
@@ -173,6 +176,11 @@ class Worker:
     async def _poll_temporal(self, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:
             raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
+        from workers.temporal.dag.activities import DagActivities
+        from workers.temporal.dag.dependencies import DagDependencies
+        from workers.temporal.pool import TemporalWorkerPool
+        from workers.temporal.probe import ProbeActivity
+
         types = self._registry.get_all_handlers()
         dags = DagDependencies(self._settings, self._dependencies, types, lambda: self._lease.process_id)
         pool = TemporalWorkerPool(
@@ -227,6 +235,11 @@ class Worker:
             self._settings.ready_file.touch()
         log.info("worker %s is ready", self._lease.process_id)
 
+    def _on_drain(self) -> None:
+        log.info("worker %s is marked to drain: it takes no more tasks", self._lease.process_id)
+        self.is_drained = True
+        self.stopping.set()
+
     # Fences -------------------------------------------------------------------------------------------------
 
     def _on_lease_lost(self) -> None:
@@ -260,6 +273,15 @@ class Worker:
                 await self._runner.compare()
 
 
+def load(backend: str) -> None:
+    """Import what only a worker of this backend needs, which takes half a second, before it holds a lease."""
+    if backend == "temporal":
+        import workers.temporal.dag.activities
+        import workers.temporal.dag.dependencies
+        import workers.temporal.pool
+        import workers.temporal.probe  # noqa: F401
+
+
 async def tenants_served(database: Database, pool: str | None) -> list[str]:
     """Tenants whose own queues a worker of this pool serves. Raises `DatabaseUnavailable`."""
     rows = await database.fetch(SQL.tenants_with_queues, plans_served(pool), serves_shared(pool), sorted(OWN_QUEUES))
@@ -274,9 +296,14 @@ async def _stop_when(over: asyncio.Event, pool: TemporalWorkerPool) -> None:
 async def run_worker(
     settings: Settings, backend: str, slots: int | Slots, *, pool: str | None = None, guard: GuardLine | None = None
 ) -> None:
-    """One worker process: run until SIGTERM or SIGINT, then drain."""
+    """One worker process: run until SIGTERM, SIGINT or a mark, then drain.
+
+    Raises `SystemExit` after a mark: the supervisor is not to replace it.
+    """
     worker = Worker(settings, backend, slots, pool=pool, guard=guard)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     await worker.run()
+    if worker.is_drained and guard is not None:
+        raise SystemExit(DRAINED)

@@ -1,7 +1,8 @@
 """`taskgate worker`: keeps worker processes running, and kills one that hangs past its lease.
 
 SIGTERM and SIGINT drain all processes and end; SIGHUP replaces them one after the other (rolling restart): a new one is
-ready before an old one drains. A process that dies is replaced at once, one that dies again and again after a pause.
+ready before an old one drains. A process that dies is replaced at once, one that dies again and again after a pause,
+and one that was marked to drain not before the next SIGHUP.
 When the supervisor is killed its processes die with it, and their tasks run elsewhere.
 
 It imports little, so that it needs little memory.
@@ -31,6 +32,8 @@ GOOD_LIFE_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 #: Exit code of a process that has logged why it cannot start. If no other process runs, it is not tried again.
 CANNOT_START = os.EX_CONFIG
+#: Exit code of a process that somebody has marked to drain: its place stays empty.
+DRAINED = os.EX_TEMPFAIL
 #: How long a rolling restart waits for a new process to take tasks.
 READY_SECONDS = 120.0
 MEMORY_SECONDS = 1.0
@@ -102,6 +105,9 @@ class Place:
     def __init__(self) -> None:
         self.child: Child | None = None
         self.next: Child | None = None
+        self.wanted = asyncio.Event()
+        """Whether it is to have a process; not, once that was drained."""
+        self.wanted.set()
 
 
 class Supervisor:
@@ -140,6 +146,9 @@ class Supervisor:
         """One process after the other, until the end."""
         pause = FIRST_PAUSE
         while not self._ending.is_set() or place.next is not None:
+            if not place.wanted.is_set() and place.next is None:
+                await self._until_wanted(place)
+                continue
             place.child, place.next = place.next or await self._start(), None
             child = place.child
             code = await child.process.wait()
@@ -147,6 +156,11 @@ class Supervisor:
             child.close()
             lived = time.monotonic() - child.started
             if self._ending.is_set() or child.leaving:
+                continue
+            if code == DRAINED:
+                log.info("worker process %d was drained; its place stays empty until SIGHUP or a restart", child.pid)
+                place.child = None
+                place.wanted.clear()
                 continue
             if code == CANNOT_START and not any(other.ready.is_set() for other in self._children):
                 self._code = code
@@ -215,6 +229,7 @@ class Supervisor:
             self._restart_wanted.clear()
             log.info("rolling restart of %d worker processes", len(self._places))
             for place in self._places:
+                place.wanted.set()
                 old = place.child
                 if await self._renew(place) and old is not None:
                     await old.process.wait()
@@ -231,6 +246,13 @@ class Supervisor:
                     child.send(signal.SIGKILL)
                 else:
                     await self._renew(place)
+
+    async def _until_wanted(self, place: Place) -> None:
+        """Or until the end."""
+        waits = [asyncio.create_task(event.wait()) for event in (place.wanted, self._ending)]
+        _, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in left:
+            wait.cancel()
 
     async def _unless_ending(self, seconds: float) -> None:
         try:

@@ -78,10 +78,7 @@ class Moves:
         if seen is None or seen.is_error or not await self._let_go(seen.json()["overrides"]):
             return False
         answer = await self.ask("PUT", _STAGES, body | {"based_on": seen.json()["version"]})
-        if answer is not None and "move_held" in answer.text:
-            await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
-            if tenant := body.get("tenant_id"):  # its lock, if the answer to an earlier attempt at that was lost
-                await self.ask("POST", f"{_GUARDRAILS}/unlock", {"tenant_id": tenant, "why": "fault suite"})
+        await self._end_holds(answer, body.get("tenant_id"))
         # 409: somebody else was faster, maybe this very change, whose answer was lost.
         if answer is None or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             return False
@@ -92,13 +89,20 @@ class Moves:
     async def _let_go(self, overrides: list[dict[str, Any]]) -> bool:
         """Take away what guardrails hold, as an operator who moves a tenant again; False: not all of it yet."""
         for one in overrides:
-            released = {"tenant_id": one["tenant_id"], "why": "fault suite"}
-            # Most of them are not locked, which is answered with 409.
-            await self.ask("POST", f"{_GUARDRAILS}/unlock", released)
-            cleared = await self.ask("DELETE", f"{_STAGES}/overrides", query=released | {"based_on": one["version"]})
+            query = {"tenant_id": one["tenant_id"], "why": "fault suite", "based_on": one["version"]}
+            cleared = await self.ask("DELETE", f"{_STAGES}/overrides", query=query)
+            await self._end_holds(cleared, one["tenant_id"])
             if cleared is None or cleared.is_error:
                 return False
         return True
+
+    async def _end_holds(self, answer: httpx.Response | None, tenant: str | None) -> None:
+        """End a freeze and the tenant's lock, if they are why a move was refused. The move is asked for again."""
+        if answer is None or "move_held" not in answer.text:
+            return
+        await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
+        if tenant is not None:
+            await self.ask("POST", f"{_GUARDRAILS}/unlock", {"tenant_id": tenant, "why": "fault suite"})
 
     async def be_taken_back(self, tenant: str) -> None:
         """Move a tenant whose tasks fail on Temporal only; its guardrail takes it back, and they run on Redis again.

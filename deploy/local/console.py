@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.builds import Report, require_tool, run_build
+from deploy.local.cache import file_lock
 from deploy.local.errors import PartUnavailableError, StackError
 
 HOME = Path(__file__).resolve().parents[2] / "gateway" / "console"
@@ -41,9 +42,13 @@ async def build(report: Report) -> None:
 async def install(report: Report) -> None:
     """The packages of the lock file. Raises as `build` does."""
     packages = _stamp([HOME / name for name in _PACKAGES])
-    if _read(_INSTALLED) != packages:
-        await run_build("console packages", [_npm(), "ci"], report, cwd=HOME)
-        _INSTALLED.write_text(packages)
+    # A second `npm ci` would take the packages from whoever uses them.
+    async with file_lock(
+        HOME.parents[1] / ".local" / "console.lock", lambda: report("console packages: another one installs them")
+    ):
+        if _read(_INSTALLED) != packages:
+            await run_build("console packages", [_npm(), "ci"], report, cwd=HOME)
+            _INSTALLED.write_text(packages)
 
 
 def generate_types(place: Path = _TYPES) -> None:

@@ -55,7 +55,7 @@ class Verb(Enum):
         "admin",
         KeyScope.ADMIN,
         Level.ADMINISTRATOR,
-        "Change tiers, weights, quotas, pauses, stages, guardrails and plans",
+        "Change tiers, weights, quotas, pauses, stages, guardrails and plans; drain workers",
     )
 
     def __init__(self, permission: str, scope: KeyScope, level: Level, meaning: str) -> None:
@@ -71,7 +71,7 @@ _RESOURCES = {
         GET /api/v1/tasks/status-breakdown  GET /api/v1/tasks/{task_id}  GET /api/v1/tasks/{task_id}/stream
         GET /gateway/v1/overview  GET /gateway/v1/tasks  GET /gateway/v1/tasks/stream
         GET /gateway/v1/tasks/{task_id}  GET /gateway/v1/tasks/{task_id}/why
-        GET /gateway/v1/tasks/{task_id}/payload
+        GET /gateway/v1/tasks/{task_id}/payload  GET /gateway/v1/tasks/{task_id}/links
         GET /gateway/v1/operations  GET /gateway/v1/operations/{operation_id}
         GET /gateway/v1/schedules  GET /gateway/v1/schedules/{schedule_id}
         GET /gateway/v1/schedules/{schedule_id}/next  GET /gateway/v1/schedules/{schedule_id}/history
@@ -135,6 +135,7 @@ _RESOURCES = {
         PUT /gateway/v1/tenants/{tenant_id}  PUT /gateway/v1/tenants/{tenant_id}/quotas
         DELETE /gateway/v1/tenants/{tenant_id}/quotas
         POST /gateway/v1/pauses  DELETE /gateway/v1/pauses/{pause_id}
+        POST /gateway/v1/workers/{process_id}/drain
         POST /gateway/v1/migration/parity/gate
         PUT /gateway/v1/migration/guardrails  POST /gateway/v1/migration/guardrails/unlock
         POST /gateway/v1/migration/guardrails/unfreeze
@@ -182,7 +183,7 @@ METHODS = {
         Verb.OPERATE: """
             ChangeTenant SetQuota ClearQuota AddPause RemovePause SetStage UnsetStage SetRollout ImportFlagDocument
             SetOverride ClearOverride AskParityGate SetGuardrail UnlockGuardrail UnfreezeGuardrails
-            PutPlan ActOnPlan""",
+            PutPlan ActOnPlan DrainWorker""",
     }.items()
     for name in names.split()
 }

@@ -57,8 +57,8 @@ COMMANDS = {
         "Simulate worker pools on a virtual clock: waits per tier, use of the slots, fairness.",
     ),
     "workers": (
-        "gateway.cli.workers:workers",
-        "Show the workers: pool, host, version, slots, running tasks, last sign of life. For administrators.",
+        "gateway.cli.workers:workers_app",
+        "Show the workers: pool, host, version, slots, running tasks; drain one. For administrators.",
     ),
 }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from gateway.cli.table import table
 from gateway.errors import InvalidRequest
 from gateway.simulation.report import Report
 from gateway.simulation.workload import Arrival, Distribution, read_trace
+
+if TYPE_CHECKING:
+    from gateway.simulation.cells import CellReport
 
 #: How tenants and slots are shared out when only their total is given.
 _TENANT_SHARES = {Tier.ENTERPRISE: 0.025, Tier.VIP: 0.1}
@@ -33,6 +36,7 @@ def simulate(
     dispatch_ms: Annotated[float, typer.Option("--dispatch-ms", min=0, help="Time of a dispatch at light load")] = 20.0,
     unfair: Annotated[bool, typer.Option("--without-fairness", help="Without fairness keys, for comparison")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random tasks")] = 0,
+    cells: Annotated[int, typer.Option("--cells", min=1, max=1000, help="Also divided into so many cells")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Simulate worker pools on a virtual clock: waits per tier, use of the slots, fairness."""
@@ -45,13 +49,18 @@ def simulate(
             shares = {tier: max(1, round(tenants * share)) for tier, share in _TENANT_SHARES.items()}
             counts = {**shares, Tier.STANDARD: max(1, tenants - sum(shares.values()))}
             arrivals = Distribution(tasks, counts, load, median, seed=seed).arrivals(sizes)
+        if cells > 1:
+            arrivals = list(arrivals)
         report = run(arrivals, sizes, dispatch_seconds=dispatch_ms / 1000, fair=not unfair)
+        divided = _divide(arrivals, sizes, cells, dispatch_ms / 1000, fair=not unfair)
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         fail(str(error), code=2)
     if as_json:
-        print_json(_document(report))
+        print_json(_document(report) | ({"cells": [asdict(one) for one in divided]} if divided else {}))
     else:
         typer.echo(_text(report, sizes, time.perf_counter() - began))
+        if divided:
+            typer.echo(_cells_text(divided))
 
 
 def run(arrivals: Iterable[Arrival], sizes: dict[str, int], *, dispatch_seconds: float, fair: bool = True) -> Report:
@@ -59,6 +68,16 @@ def run(arrivals: Iterable[Arrival], sizes: dict[str, int], *, dispatch_seconds:
     from gateway.simulation.fleet import Simulation
 
     return Simulation(sizes, dispatch_seconds=dispatch_seconds, fair=fair).run(arrivals)
+
+
+def _divide(
+    arrivals: Iterable[Arrival], sizes: dict[str, int], cells: int, dispatch_seconds: float, *, fair: bool
+) -> list[CellReport]:
+    if cells == 1 or not isinstance(arrivals, list) or not arrivals:
+        return []
+    from gateway.simulation.cells import in_cells
+
+    return in_cells(arrivals, sizes, cells, dispatch_seconds=dispatch_seconds, fair=fair)
 
 
 def _sizes(slots: int, chosen: list[str]) -> dict[str, int]:
@@ -92,4 +111,15 @@ def _text(report: Report, sizes: dict[str, int], took: float) -> str:
     return (
         f"{report.tasks} tasks in {report.seconds:.0f} s of virtual time (took {took:.1f} s); slots in use: {use}\n"
         + table(header, rows)
+    )
+
+
+def _cells_text(cells: Sequence[CellReport]) -> str:
+    header = ("cell", "tenants", "slots", "tasks", "tasks/s", "in its busiest 10 s", "P95 s")
+    return "\n" + table(
+        header,
+        [
+            [one.cell, one.tenants, one.slots, one.tasks, f"{one.rate:.0f}", f"{one.busiest:.0f}", f"{one.p95:.3f}"]
+            for one in cells
+        ],
     )

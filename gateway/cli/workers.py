@@ -1,4 +1,4 @@
-"""`taskgate workers`: the fleet as a table, once or live."""
+"""`taskgate workers`: the fleet as a table, once or live; and one worker that is to leave."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from typer.core import TyperGroup
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, json_text
@@ -20,7 +21,36 @@ _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 _HEADER = ("worker", "pool", "backend", "host", "pid", "version", "slots", "used", "state", "seen", "up", "types")
 
 
-def workers(
+class _ShowsOtherwise(TyperGroup):
+    """`taskgate workers`, `taskgate workers ID` and their options show; ids are no names of commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's, with the command that is meant."""
+        return super().parse_args(
+            ctx, args if args and (args[0] in self.commands or args[0] == "--help") else ["show", *args]
+        )
+
+
+workers_app = typer.Typer(
+    help="Show the workers (`taskgate workers [ID]`, options: `show --help`), drain one. For administrators.",
+    cls=_ShowsOtherwise,
+)
+
+
+@workers_app.command()
+def drain(
+    process_id: Annotated[str, typer.Argument(help="The worker")],
+    why: Annotated[str, typer.Option("--why", help="For the audit")],
+    as_json: AsJson = False,
+) -> None:
+    """Have one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced."""
+    with GatewayClient() as gateway:
+        member = gateway.call("POST", f"/gateway/v1/workers/{quote(process_id, safe='')}/drain", body={"why": why})
+    typer.echo(json_text(member) if as_json else f"{process_id} drains: it runs {member['slots_used']} tasks")
+
+
+@workers_app.command()
+def show(
     process_id: Annotated[str | None, typer.Argument(help="One worker, with its running tasks")] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="Only this pool: A, B, C or redis")] = None,
     backend: Annotated[str | None, typer.Option("--backend", help="Only this backend: temporal or redis")] = None,
@@ -91,6 +121,8 @@ def _row(member: dict[str, Any], now: datetime) -> list[object]:
 def _one(member: dict[str, Any]) -> str:
     now = datetime.now(UTC)
     lines = [f"{name:<8} {value}" for name, value in zip(_HEADER, _row(member, now), strict=True) if value is not None]
+    if member["drain_at"] is not None:
+        lines.append(f"drains   since {_age(member['drain_at'], now)}, by {member['drain_by']}: {member['drain_why']}")
     running = member["running"]
     if running:
         header = ("task", "type", "tenant", "project", "attempt", "queue", "seconds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +26,7 @@ from gateway.routing.router import Route, Router
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.submission.idempotency import Idempotency, Replay
+from gateway.submission.ids import new_task_id
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier, Transitions
@@ -87,7 +87,7 @@ class DagRuns:
         if faults:
             raise DagInvalid(faults, f"The parameters do not fit {dag.name}@{dag.version}: {faults[0].message}")
         place = admission.placement
-        run_id = str(uuid.uuid4())
+        run_id = new_task_id()
         route = self._router.route(
             RouteQuery(place.tenant_id, RUN_TYPE, run_id, place.project_id, place.tier, place.plan)
         )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from gateway.errors import NotFound
+from gateway.audit.acts import Act, record
+from gateway.errors import ApiError, NotFound
 from gateway.recovery.lease import renewal_seconds
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -26,9 +27,20 @@ class WorkerNotFound(NotFound):
     code = "worker_not_found"
 
 
+class WorkerNotDrainable(ApiError):
+    """The process reads no mark, or is gone."""
+
+    code = "worker_not_drainable"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end."""
+    """One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end.
+
+    `drain_at`: when somebody marked it to take no more tasks, and to end.
+    """
 
     process_id: str
     kind: Kind
@@ -44,6 +56,9 @@ class Member:
     started_at: datetime
     last_seen: datetime | None
     lost_at: datetime | None
+    drain_at: datetime | None
+    drain_by: str | None
+    drain_why: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,8 @@ class BusyMember(Member):
 
 
 class Fleet:
-    """Reads the fleet. Every method raises `DatabaseUnavailable`; who may ask is for the caller to decide.
+    """Reads the fleet, and marks workers of it. Every method raises `DatabaseUnavailable`; who may ask is for the
+    caller to decide.
 
     A process that has missed two renewals of its lease (`lease_seconds`) is `silent`.
     """
@@ -98,6 +114,27 @@ class Fleet:
             raise WorkerNotFound
         tasks = await self._db.fetch(SQL.running, process_id, MOST_TASKS)
         return BusyMember(**_fields(found[0]), running=tuple(RunningTask(**task) for task in tasks))
+
+    async def drain(self, process_id: str, *, by: str, why: str) -> Member:
+        """Mark a worker: it reads that with its lease, takes no more tasks, lets running ones end as after SIGTERM, and
+        ends. One that is marked already keeps its first mark. Raises `WorkerNotFound`, `WorkerNotDrainable`."""
+        async with self._db.transaction() as db:
+            row = await db.fetchrow(SQL.mark_to_drain, process_id, by, why)
+            if row is not None:
+                await record(db, Act("worker.drain", f"worker:{process_id}", by, why, None, dict(row)))
+        found = await self._read(process_id, None, None, None, True, 1, 0)
+        if not found:
+            if await self._db.fetchval(SQL.is_legacy, process_id):
+                raise WorkerNotDrainable(
+                    f"{process_id} is a legacy worker, which reads no mark: stop its process where it runs"
+                )
+            raise WorkerNotFound
+        member = Member(**_fields(found[0]))
+        if member.drain_at is not None:
+            return member
+        if member.kind != "worker":
+            raise WorkerNotDrainable(f"{process_id} is a gateway: send its process SIGTERM, and it drains")
+        raise WorkerNotDrainable(f"{process_id} is gone: there is nothing to drain, see the list of workers")
 
     async def _read(
         self,

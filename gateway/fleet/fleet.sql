@@ -6,6 +6,7 @@
 -- living workers have running tasks.
 WITH shown AS (
     SELECT p.process_id, p.kind, p.pool, p.backend, p.host, p.pid, p.version, p.slots, p.task_types, p.started_at,
+           p.drain_at, p.drain_by, p.drain_why,
            NULLIF(p.renewed_at, '-infinity') AS last_seen, p.lost_at,
            CASE WHEN p.renewed_at = '-infinity' THEN 'ended'
                 WHEN p.lost_at IS NOT NULL THEN 'lost'
@@ -28,6 +29,17 @@ LEFT JOIN (
 WHERE $6 OR s.state IN ('alive', 'silent')
 ORDER BY s.kind DESC, s.backend, s.pool NULLS FIRST, s.host, s.started_at, s.process_id
 LIMIT $7 OFFSET $8
+
+-- name: mark_to_drain
+-- No row: it is no worker of ours, gone, or marked already.
+UPDATE taskgate.process SET drain_at = now(), drain_by = $2, drain_why = $3
+WHERE process_id = $1 AND kind = 'worker' AND lost_at IS NULL AND renewed_at <> '-infinity' AND drain_at IS NULL
+RETURNING pool, backend, host
+
+-- name: is_legacy
+-- Whether a worker that has no row here runs a task, or ended one within a day.
+SELECT EXISTS (SELECT 1 FROM task_logs WHERE status = 'PROCESSING' AND started_at IS NOT NULL AND worker_id = $1)
+    OR EXISTS (SELECT 1 FROM task_logs WHERE completed_at > now() - interval '1 day' AND worker_id = $1)
 
 -- name: running
 -- What one worker runs, the longest first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import closing, nullcontext
 from typing import Any, Protocol
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -37,16 +37,13 @@ class EventStream(EventSourceResponse):
             ping=0,
             sep=_SEP,
         )
-        self._access = gateway.access
         self._source = source
-        self._caller = caller
+        # Made here: a stream that is open keeps its key's id, not all that is known of the caller.
+        self._watching = nullcontext() if caller is None else gateway.access.watch_key(caller, source.close)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with ExitStack() as stack:
-            # Here, not in the generator of events, which never begins for a client that has left already.
-            stack.callback(self._source.close)
-            if self._caller is not None:
-                stack.enter_context(self._access.watch_key(self._caller, self._source.close))
+        # Here, not in the generator of events, which never begins for a client that has left already.
+        with closing(self._source), self._watching:
             await super().__call__(scope, receive, send)
 
 

@@ -53,7 +53,7 @@ class Guards:
             return
         path: str = scope["path"]
         if _is_under(path, LEGACY_API) and not _is_under(path, TASKS_API) and not self._is_own(scope["method"], path):
-            await _run(self._passthrough, scope, receive, send)
+            await _run(self._passthrough, scope, receive, send, is_own=False)
             return
         if (place := _unsound_text(scope)) is not None:
             error = {"type": "string_unsound", "loc": [place], "msg": "NUL characters and invalid UTF-8 are refused"}
@@ -66,16 +66,18 @@ class Guards:
         elif not length.isdigit() or int(length) > limit:
             await _too_large(path)(scope, receive, send)
             return
-        await _run(self._app, scope, receive, _relative(send))
+        await _run(self._app, scope, receive, send)
 
 
-async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, is_own: bool = True) -> None:
     """Run the application, and answer 413 and 500 for what it raises."""
     started = False
 
     async def watched_send(message: Message) -> None:
         nonlocal started
         started = True
+        if is_own and message.get("status") == 307:
+            _make_relative(message)
         await send(message)
 
     try:
@@ -114,17 +116,11 @@ def _counted(receive: Receive, limit: int) -> Receive:
     return counting_receive
 
 
-def _relative(send: Send) -> Send:
+def _make_relative(message: Message) -> None:
     """Slash redirects without scheme and host, which a proxy in front knows better."""
-
-    async def relative_send(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] == 307:
-            message["headers"] = [
-                (name, _without_server(value) if name == b"location" else value) for name, value in message["headers"]
-            ]
-        await send(message)
-
-    return relative_send
+    message["headers"] = [
+        (name, _without_server(value) if name == b"location" else value) for name, value in message["headers"]
+    ]
 
 
 def _without_server(location: bytes) -> bytes:

@@ -7,6 +7,7 @@ no other page can read. For all other requests it is as if there was none.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,23 +44,19 @@ class SessionCookies:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         headers = Headers(scope=scope)
         is_own = _is_same_origin(headers)
         if scope["path"].startswith(SESSION_PATH) and is_own is False:
-            await _refusal(scope, Forbidden("Sessions are for the console's own pages"))(scope, receive, send)
-            return
+            return _refusal(scope, Forbidden("Sessions are for the console's own pages"))(scope, receive, send)
         token = None if "cookie" not in headers else _take(scope, headers)
         proof = headers.get(CSRF_HEADER, "")
         if token is None or "authorization" in headers or not (is_own or (is_own is None and proof)):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         if scope["method"] not in _READING and not proves_origin(token, proof):
-            await _refusal(scope, CsrfTokenMissing())(scope, receive, send)
-            return
+            return _refusal(scope, CsrfTokenMissing())(scope, receive, send)
         scope[SESSION_TOKEN] = token
         # Then nothing further in takes it for a page of another origin.
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"origin"]
@@ -69,7 +66,7 @@ class SessionCookies:
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, send_uncached)
+        return self._app(scope, receive, send_uncached)
 
 
 def set_cookie(answer: Response, scope: Scope, token: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""`/gateway/v1/workers`: the fleet, for administrators."""
+"""`/gateway/v1/workers`: the fleet, and one of it that is to leave; for administrators."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from gateway.fleet.drain_request import DrainRequest
 from gateway.fleet.fleet import BusyMember, Member
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
@@ -48,3 +49,14 @@ async def get_worker(request: Request, process_id: str) -> Response:
     """One process and the tasks that it runs. For administrators."""
     await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_answer(asdict(await gateway_of(request).fleet.member(process_id)))
+
+
+@router.post("/{process_id}/drain", response_model=Member, responses=problem_errors(403, 404, 409))
+async def drain_worker(request: Request, process_id: str, body: DrainRequest) -> Response:
+    """Have one worker take no more tasks, finish what it runs as after SIGTERM, and end; it is not replaced.
+
+    It learns of that within three seconds. One that drains already keeps its first mark. For administrators.
+    """
+    caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))
+    member = await gateway_of(request).fleet.drain(process_id, by=caller.user_id, why=body.why)
+    return json_answer(asdict(member))

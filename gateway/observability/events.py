@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from opentelemetry.metrics import Meter
 
-from gateway.routing.flag_evaluation import FlagEvaluation
+if TYPE_CHECKING:  # it brings LaunchDarkly's SDK, which a worker does without
+    from gateway.routing.flag_evaluation import FlagEvaluation
 
 FACES = ("http", "grpc")
 

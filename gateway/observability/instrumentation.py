@@ -1,4 +1,4 @@
-"""Instrumentation of libraries: statements of PostgreSQL and Neo4j, and requests that are sent."""
+"""Instrumentation of libraries: statements of PostgreSQL and Neo4j, commands to Redis, and requests that are sent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.trace import Span, TracerProvider
 
 from gateway.observability.graph_spans import GraphInstrumentor
+from gateway.observability.redis_spans import RedisInstrumentor
 
 #: Paths and queries of addresses may hold keys, such as those of receivers of callbacks.
 _ADDRESSES = ("http.url", "url.full")
@@ -29,6 +30,7 @@ def instrument_libraries(provider: TracerProvider) -> None:
     _Statements(capture_parameters=False).instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=_cut, async_request_hook=_cut_async)
     GraphInstrumentor().instrument(tracer_provider=provider)
+    RedisInstrumentor().instrument(tracer_provider=provider)
 
 
 def restore_libraries() -> None:
@@ -36,6 +38,7 @@ def restore_libraries() -> None:
     _Statements().uninstrument()  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().uninstrument()
     GraphInstrumentor().uninstrument()
+    RedisInstrumentor().uninstrument()
 
 
 def _cut(span: Span, request: Any) -> None:

@@ -91,8 +91,9 @@ class Lease:
     """Holds the lease of this process; a lease that was lost is replaced by a new one under a new id.
 
     `on_lost` is called in the caller's event loop. The caller must then cancel everything that runs, and call `cleared`
-    last; only then a new lease is taken. Without `on_lost` the process runs no tasks. `guard` tells the supervisor
-    until when this process may run.
+    last; only then a new lease is taken. Without `on_lost` the process runs no tasks. `on_drain` is called there, once,
+    when somebody has marked this process: it is to take no more tasks, and to end. `guard` tells the supervisor until
+    when this process may run.
     """
 
     def __init__(
@@ -102,12 +103,14 @@ class Lease:
         *,
         limit: float,
         on_lost: Callable[[], None] | None = None,
+        on_drain: Callable[[], None] | None = None,
         guard: GuardLine | None = None,
     ) -> None:
         self._url = database_url
         self._identity = identity
         self._limit = limit
         self._on_lost = on_lost
+        self._on_drain = on_drain
         self._guard = guard
         self._clear = threading.Event()
         self._clear.set()
@@ -200,10 +203,11 @@ class Lease:
             return
         self._locked = me
         asked = clock()
-        if not await self._register(connection):
+        if (is_marked := await self._register(connection)) is None:
             self._lose("it was taken for dead")
             return
         self._renew(asked)
+        self._heed(is_marked=is_marked)
         while self._identity is me and not connection.is_closed():
             if not self._held.done():
                 self._held.set_result(None)
@@ -219,14 +223,16 @@ class Lease:
             self._lose_if_late()
             if self._identity is me and not connection.is_closed():
                 asked = clock()
-                if not await connection.fetchval(SQL.renew, me.process_id, timeout=2):
+                if (is_marked := await connection.fetchval(SQL.renew, me.process_id, timeout=2)) is None:
                     self._lose("it was taken for dead")
                     return
                 self._renew(asked)
+                self._heed(is_marked=is_marked)
 
-    async def _register(self, connection: asyncpg.Connection) -> bool:
+    async def _register(self, connection: asyncpg.Connection) -> bool | None:
+        """Whether the process is marked; None: it was taken for dead."""
         me = self._identity
-        row = await connection.fetchval(
+        is_marked: bool | None = await connection.fetchval(
             SQL.register,
             me.process_id,
             me.kind,
@@ -240,7 +246,15 @@ class Lease:
             me.lock_key,
             me.flag_owner,
         )
-        return row is not None
+        return is_marked
+
+    def _heed(self, *, is_marked: bool) -> None:
+        """Tell, once, that the process is to drain."""
+        if not is_marked or self._owner is None or self._on_drain is None:
+            return
+        told, self._on_drain = self._on_drain, None
+        with contextlib.suppress(RuntimeError):
+            self._owner.call_soon_threadsafe(told)
 
     def _renew(self, asked: float) -> None:
         """The lease holds from the moment when it was asked for, because the answer may have been late."""

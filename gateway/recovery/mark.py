@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
 from backends.errors import EngineError, EngineUnavailable
-from backends.redis_queue.engine import RedisQueueEngine
 from gateway.engines import build_redis
 from gateway.errors import DatabaseUnavailable
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.preflight import DatabaseUnfit
 from gateway.storage.queries import Queries
+
+if TYPE_CHECKING:
+    from backends.redis_queue.engine import RedisQueueEngine
 
 log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "mark.sql")

@@ -85,7 +85,7 @@ class GrpcServer:
             tenants.SERVICE: TenantService(gateway, self._unbroken),
             audit.SERVICE: AuditService(gateway),
             keys.SERVICE: KeyService(gateway, self._unbroken),
-            workers.SERVICE: WorkerService(gateway),
+            workers.SERVICE: WorkerService(gateway, self._unbroken),
             migration.SERVICE: MigrationService(gateway, self._unbroken),
         }
         receiver = Receiver(gateway.access, gateway.held, gateway.sandbox, largest=gateway.settings.max_body_bytes)

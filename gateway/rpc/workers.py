@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from taskgate.v1 import (
+    DrainWorkerRequest,
+    DrainWorkerResponse,
     GetScaleRequest,
     GetScaleResponse,
     GetWorkerRequest,
@@ -17,9 +19,10 @@ from taskgate.v1 import (
 )
 
 from gateway.fleet.documents import document
+from gateway.fleet.drain_request import DrainRequest
 from gateway.fleet.signals import read_signals
-from gateway.rpc.calls import KeyedCalls, Method
-from gateway.rpc.messages import facts_of, fill
+from gateway.rpc.calls import KeyedCalls, Method, Unbroken
+from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.storage.paging import cursor_in, parts_of
 
@@ -33,7 +36,8 @@ _LIST = "workers"
 class WorkerService:
     """The calls of the service. Each raises what the error tree has for it."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
+        self._unbroken = unbroken
         self._access = gateway.access
         self._fleet = gateway.fleet
         self._database = gateway.database
@@ -43,6 +47,7 @@ class WorkerService:
         return {
             "ListWorkers": calls.unary(ListWorkersRequest, self.list),
             "GetWorker": calls.unary(GetWorkerRequest, self.get),
+            "DrainWorker": calls.unary(DrainWorkerRequest, self.drain),
             "GetScale": calls.unary(GetScaleRequest, self.scale),
         }
 
@@ -73,6 +78,15 @@ class WorkerService:
         member = asdict(await self._fleet.member(process_id))
         running = [{**task, "running": task["seconds"]} for task in member["running"]]
         return fill(GetWorkerResponse(), {"worker": member, "running": running})
+
+    async def drain(self, authorization: str | None, request: DrainWorkerRequest) -> DrainWorkerResponse:
+        """Have one take no more tasks, and end."""
+        facts = facts_of(request)
+        process_id = facts.pop("process_id", "")
+        asked = checked(DrainRequest, facts)
+        caller = await self._access.authenticate(authorization)
+        member = await self._unbroken.run(self._fleet.drain(process_id, by=caller.user_id, why=asked.why))
+        return fill(DrainWorkerResponse(), {"worker": asdict(member)})
 
     async def scale(self, authorization: str | None, request: GetScaleRequest) -> GetScaleResponse:
         """Autoscaling signals."""

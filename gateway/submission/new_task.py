@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Any
 
 from backends.port import RetryPolicy, WorkflowRef
 from gateway.access.placement import Placement
+from gateway.submission.ids import new_task_id
 from gateway.tasks.payload import without_wire_keys
 
 #: Each payload that the gateway writes begins with this white space, which readers of JSON ignore. Indexes of
@@ -68,7 +68,7 @@ class NewTask:
     dag_run_id: str | None = None
     held: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
-    task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    task_id: str = field(default_factory=new_task_id)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
+from redis.asyncio import Redis
 
+from backends.redis_queue import wire
+from backends.redis_queue.dead import entry
 from contracts.people import Household
 from contracts.world import World
 from visitor import Visitor
+from workers.testing.waiting import eventually
+
+#: The request to abort waits for the end of the chunk.
+_ABORT_WAITS = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%state = ''aborted''%'"
+)
 
 
 async def die(world: World, home: Household, says: str) -> str:
@@ -105,6 +114,53 @@ async def test_a_member_is_offered_no_purge(visit: Any, world: World, home: Hous
     await group(page).get_by_role("link").press("Enter")
     await expect(page.get_by_role("button", name="Redrive all 1")).to_be_visible()
     await expect(page.get_by_role("button", name="Purge all 1")).to_be_hidden()
+
+
+async def test_a_redrive_is_aborted(visit: Any, world: World, home: Household) -> None:
+    """More letters than one chunk of an operation: the first chunk is held up by a row that the test has locked."""
+    body = {"tasks": [{"type": "contract_probe", "payload": {"do": "fatal no"}, "project_id": home.project_id}] * 60}
+    answer = await world.client(home.owner).post("/gateway/v1/tasks/batch", json=body)
+    assert answer.is_success, answer.text
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, "dead-letters")
+    await expect(group(page).get_by_role("cell").nth(2)).to_have_text("60")
+    await group(page).get_by_role("link").press("Enter")
+    async with world.database.transaction() as db:
+        await db.execute("SELECT 1 FROM taskgate.dispatch WHERE tenant_id = $1 FOR UPDATE", home.tenant_id)
+        await page.get_by_role("button", name="Redrive all 60").press("Enter")
+        await page.keyboard.press("Enter")
+        redrive = page.get_by_role("region", name="Redrive under way")
+        await expect(redrive.get_by_text("0 of 60 redriven")).to_be_visible()
+        await redrive.get_by_role("button", name="Abort").press("Enter")
+        ask = page.get_by_role("alertdialog")
+        await expect(ask.get_by_role("button", name="Let it go on")).to_be_focused()
+        await visitor.look("dead-letters-abort")
+        await page.keyboard.press("Tab")
+        async with page.expect_request(lambda request: request.url.endswith("/abort")):
+            await page.keyboard.press("Enter")
+        await eventually(lambda: world.database.fetchval(_ABORT_WAITS), bool, within=20)
+    over = page.get_by_role("region", name="Redrive")
+    await expect(over.get_by_text("aborted")).to_be_visible()
+    await expect(over.get_by_text("50 of 60 redriven")).to_be_visible()
+    await visitor.look("dead-letters-aborted")
+
+
+async def test_a_payload_that_is_no_task(visit: Any, world: World, home: Household) -> None:
+    assert world.servers.redis_url is not None
+    async with Redis.from_url(world.servers.redis_url) as redis:
+        payload = b"<b>no</b> task"
+        await redis.rpush(wire.DEAD, entry("not JSON", home.project_id.encode(), payload, len(payload)))
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, "dead-letters")
+    row = page.get_by_role("row").filter(has_text="no task at all")
+    await expect(row).to_contain_text("not JSON")
+    await row.get_by_role("link").press("Enter")
+    letters = page.get_by_role("table", name="Dead letters: ")
+    await expect(letters.get_by_role("cell", name="not JSON")).to_be_visible()
+    assert len(await letters.get_by_role("row").nth(1).get_by_role("code").inner_text()) == len("payload:1d93f3a2")
+    await visitor.look("dead-letters-payload")
 
 
 async def test_the_same_in_chinese(visit: Any, world: World, home: Household) -> None:

@@ -95,6 +95,47 @@ async def test_a_run_is_followed_answered_and_seen_to_end(visit: Any, world: Any
     await visitor.look("run-completed")
 
 
+INNER = """
+name: deep
+nodes:
+  look: {type: contract_probe, input: {do: ""}}
+  agree: {approval: {message: "Go on?"}, needs: [look]}
+"""
+AROUND = """
+name: around
+nodes:
+  first: {type: contract_probe, input: {do: ""}}
+  within: {dag: deep, needs: [first]}
+  last: {type: contract_probe, needs: [within], input: {do: ""}}
+"""
+
+
+async def test_a_run_inside_of_a_run_is_opened_in_place(visit: Any, world: Any, home: Household) -> None:
+    await world.flag.set(Stage.LIVE, home.tenant_id)
+    dags = Dags(world, home)
+    await dags.apply("deep", INNER)
+    await dags.apply("around", AROUND)
+    run_id = await dags.start("around")
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, f"dag-runs/{run_id}")
+    opener = page.get_by_role("button", name="Inside of within")
+    await expect(opener).to_have_attribute("aria-expanded", "false")
+    await opener.press("Enter")
+    await expect(node(page, "look")).to_contain_text("completed")
+    await expect(node(page, "agree")).to_contain_text("waiting")
+    await node(page, "agree").press("Enter")
+    panel = page.get_by_role("region", name="agree")
+    await visitor.look("run-inside")
+    # What is open stands in the address, and what is done there is done to the run inside.
+    await page.reload()
+    await panel.get_by_role("button", name="Approve").press("Enter")
+    await expect(node(page, "agree")).to_contain_text("completed")
+    await expect(node(page, "last")).to_contain_text("completed")
+    await page.get_by_role("button", name="Inside of within").press("Enter")
+    await expect(node(page, "look")).to_be_hidden()
+
+
 async def test_a_cancelled_run_goes_on_and_a_node_is_skipped(visit: Any, world: Any, home: Household) -> None:
     await world.flag.set(Stage.LIVE, home.tenant_id)
     dags = Dags(world, home)

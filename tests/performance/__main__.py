@@ -30,6 +30,7 @@ PARTS = {
     "memory": "tests.performance.lost_memory",
     "open": "tests.performance.open_tasks",
     "scale": "tests.performance.scale",
+    "large": "tests.performance.large",
     "tenants": "tests.performance.tenants",
     "fence": "tests.performance.fence",
     "rampdown": "tests.performance.rampdown",
@@ -38,6 +39,7 @@ PARTS = {
     "retention": "tests.performance.retention",
     "cost": "tests.performance.task_cost",
     "encryption": "tests.performance.encryption",
+    "telemetry": "tests.performance.telemetry",
     "kills": "tests.performance.kills",
     "lists": "tests.performance.list_watchers",
 }

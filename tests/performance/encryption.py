@@ -7,7 +7,6 @@ of rounds of `ENCRYPTION_TASKS` tasks with a payload of 2 kB, on Temporal.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import secrets
@@ -18,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 
 from contracts.authority import Authority
-from deploy.local.stack import EmbeddedStack
 from deploy.local.temporal_config import FrontendTls
-from tests.performance.processes import cpu_of, tree
+from tests.performance.side import Side
 from tests.performance.stack import client, measured_stack
 from tests.performance.table import paired_ratio
 
@@ -31,39 +28,7 @@ TASKS = int(os.environ.get("ENCRYPTION_TASKS", "200"))
 PAIRS = int(os.environ.get("ENCRYPTION_PAIRS", "10"))
 PARTS = ("postgres", "redis", "temporal", "gateway", "worker-temporal")
 OURS = ("gateway", "worker-temporal")
-AT_ONCE = 16
 KEYS = "TASKGATE_TEMPORAL_CODEC_KEYS"
-UNFINISHED = "SELECT count(*) FROM taskgate.dispatch WHERE phase IN ('waiting', 'open')"
-
-
-class Side:
-    """One stack, and what its processes have used."""
-
-    def __init__(self, stack: EmbeddedStack, http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-        self._stack = stack
-        self._http = http
-        self._db = database
-
-    async def round(self) -> dict[str, float]:
-        """Milliseconds of processor time a task: of our own processes, and of all with the servers."""
-        before = await self._used()
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def submit() -> None:
-            async with room:
-                body = {"type": "bench_noop", "payload": {"content": secrets.token_urlsafe(1536)}}
-                (await self._http.post("/gateway/v1/tasks", json=body)).raise_for_status()
-
-        await asyncio.gather(*(submit() for _ in range(TASKS)))
-        async with asyncio.timeout(120):
-            while await self._db.fetchval(UNFINISHED):
-                await asyncio.sleep(0.05)
-        after = await self._used()
-        return {name: (after[name] - before[name]) * 1000 / TASKS for name in after}
-
-    async def _used(self) -> dict[str, float]:
-        parts = {status.name: cpu_of(tree(status.pid)) for status in await self._stack.status() if status.pid}
-        return {"ours": sum(parts[name] for name in OURS), "all": sum(parts.values())}
 
 
 @asynccontextmanager
@@ -74,7 +39,7 @@ async def _side(keys: str | None, tls: FrontendTls | None) -> AsyncIterator[Side
         async with measured_stack(PARTS, temporal_tls=tls) as stack, client(stack, "acme") as http:
             os.environ.pop(KEYS, None)
             database = await asyncpg.connect(stack.database_url)
-            yield Side(stack, http, database)
+            yield Side(stack, http, database, OURS, TASKS)
             await database.close()
     finally:
         os.environ.pop(KEYS, None)

@@ -34,3 +34,6 @@ SELECT count(*) AS tasks,
        round((1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM claimed_at - created_at)))::numeric, 1)::float8 AS p50,
        round((1000 * percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM claimed_at - created_at)))::numeric, 1)::float8 AS p95
 FROM taskgate.dispatch WHERE created_at >= $1 AND claimed_at IS NOT NULL AND task_type = 'bench_noop'
+
+-- name: size
+SELECT pg_database_size(current_database())

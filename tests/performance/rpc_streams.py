@@ -235,8 +235,9 @@ async def run(stack: EmbeddedStack, *, per_connection: int = 100) -> dict[str, A
         changer = Changer(db, streams)
         for number in range(COMMON_CHANGES):
             await changer.change(task_ids[0], 200 + number, readers=2 * STREAMS)
+            # A stream that is late shows only the latest change, so each has to arrive before the next.
+            await changer.wait()
             await asyncio.sleep(COMMON_PAUSE)
-        await changer.wait()
         figures |= {f"{kind}_one_task": percentiles(taken) for kind, taken in changer.taken.items()}
         return figures
     finally:

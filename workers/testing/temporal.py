@@ -19,6 +19,9 @@ from workers.testing.scripted import RunningTask, ScriptedRunner
 
 _TYPE = "any"
 
+#: What a busy machine may take to answer, and what the engine waits for an answer that never comes (seconds).
+_PATIENT, _BRIEF = 20.0, 1.0
+
 
 class _OwnQueue(TemporalEngine):
     """Puts every start on the harness's own queue, so that tests beside each other do not meet."""
@@ -29,6 +32,10 @@ class _OwnQueue(TemporalEngine):
 
     async def start_workflow(self, start: WorkflowStart) -> None:
         await super().start_workflow(replace(start, queue=self._queue))
+
+    def wait_at_most(self, seconds: float) -> None:
+        """For each answer from now on."""
+        self._connection._timeout = seconds
 
 
 class _OneTask:
@@ -81,7 +88,7 @@ class TemporalHarness:
             f"{self._wire.host}:{self._wire.port}",
             self._namespace,
             names.tenant_queue(self._tenant, _TYPE),
-            timeout=1.0,
+            timeout=_PATIENT,
             standalone=self._standalone,
         )
         if not self._standalone:
@@ -146,10 +153,12 @@ class TemporalHarness:
         await self._wire.refuse()
 
     async def lose_answers(self) -> None:
+        self.engine.wait_at_most(_BRIEF)
         self._wire.swallow_answers()
 
     async def restore_connection(self) -> None:
         await self._wire.restore()
+        self.engine.wait_at_most(_PATIENT)
 
     async def lose_memory(self) -> bool:
         return False

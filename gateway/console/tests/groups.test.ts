@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { filterOf, keyOf, textOf, until } from "../src/pages/deadLetters/groups";
+import { filterOf, keyOf, shortOf, textOf, until } from "../src/pages/deadLetters/groups";
 
 test("a group stands in the address as it is", () => {
   for (const error_type of [null, "TimeoutError", "urllib3.exceptions:Odd", ""]) {
@@ -25,4 +25,9 @@ test("an error without a type is not one whose type is not asked for", () => {
 test("what was seen is within the bound, microseconds or not", () => {
   expect(until("2026-11-28T09:31:00.123456+00:00") > "2026-11-28T09:31:00.123456").toBe(true);
   expect(until("2026-11-28T09:31:00+00:00")).toBe("2026-11-28T09:31:00.001Z");
+});
+
+test("a short id tells one letter from another", () => {
+  expect(shortOf("payload:1d93f3a2c923dd87")).toBe("payload:1d93f3a2");
+  expect(shortOf("1d93f3a2-c923-4d87")).toBe("1d93f3a2");
 });

@@ -10,15 +10,15 @@ SELECT pg_advisory_xact_lock($1, $2)
 
 -- name: count
 -- Counts up to $1 runs and $1 deaths that were not counted yet. Nodes of a DAG are no tasks of a client: their run is counted. The
--- marks, the outcomes and the sums are one statement: whoever repeats it finds nothing left to count.
+-- marks, the outcomes and the sums are one statement: whoever repeats it finds nothing left to count. No statement changes a run that has ended,
+-- so none has to be locked first.
 WITH picked AS MATERIALIZED (
     SELECT a.task_id, a.attempt FROM taskgate.attempt a
     WHERE a.outcome IS NOT NULL AND NOT a.is_counted
     ORDER BY a.started_at LIMIT $1
-    FOR UPDATE SKIP LOCKED
 ), marked AS (
     UPDATE taskgate.attempt a SET is_counted = true
-    FROM picked p WHERE a.task_id = p.task_id AND a.attempt = p.attempt
+    FROM picked p WHERE a.task_id = p.task_id AND a.attempt = p.attempt AND a.is_counted IS FALSE
     RETURNING a.task_id, a.attempt, a.backend, a.started_at, COALESCE(a.ended_at, now()) AS ended_at, a.outcome, a.worker_lost
 ), died AS (
     DELETE FROM taskgate.uncounted_death

@@ -30,8 +30,9 @@ _PAGE, _REWAIT, _RECALL = (
 
 #: Tasks that are moved at once. Who has so many waiting to be started is given no more: the dispatcher sets the pace.
 PAGE: Final = 100
-#: Pause until the next look at tenants that have enough waiting, and at one of whom nothing is to be moved (seconds).
-FEED_SECONDS: Final = 0.05
+#: Pause until the next look at a tenant that has enough waiting, which doubles while it has; and at one of whom nothing
+#: is to be moved (seconds).
+FEED_SECONDS, MOST_FEED_SECONDS = 0.05, 0.4
 REST_SECONDS: Final = 0.5
 #: No engine is waited for longer than this (seconds).
 ANSWER_SECONDS: Final = 10.0
@@ -44,6 +45,16 @@ class _Place:
     after: tuple[int, datetime, str] = (0, datetime.fromtimestamp(0, UTC), "")
     at: float = 0.0
     is_moving: bool = False
+    feed_seconds: float = FEED_SECONDS
+
+    def fed(self) -> _Place:
+        """The same place, a pause later: it has enough waiting."""
+        return replace(
+            self,
+            at=time.monotonic() + self.feed_seconds,
+            is_moving=True,
+            feed_seconds=min(2 * self.feed_seconds, MOST_FEED_SECONDS),
+        )
 
 
 def of_engine(block: str, backend: str) -> str:
@@ -100,18 +111,19 @@ class Rampdown:
         """Move a page; as `look`. A tenant that has enough waiting is left alone."""
         key = (engine.name, tenant)
         place = self._places.get(key, _Place())
-        if time.monotonic() < place.at:
-            return None
+        if (pause := place.at - time.monotonic()) > 0:
+            return pause if place.is_moving else None
         if place.is_moving and await self._is_fed(tenant):
-            return FEED_SECONDS
+            self._places[key] = place.fed()
+            return place.feed_seconds
         rows = await self._db.fetch(of_engine(_PAGE, engine.name), engine.name, tenant, *place.after, PAGE)
         moving: dict[str, list[asyncpg.Record]] = {}
         for row in rows:
             if (target := self._target(engine, row)) is not None:
                 moving.setdefault(target, []).append(row)
         if moving and not place.is_moving and await self._is_fed(tenant):
-            self._places[key] = replace(place, is_moving=True)
-            return FEED_SECONDS
+            self._places[key] = place.fed()
+            return place.feed_seconds
         moved = sum([await self._move(engine, its, target) for target, its in moving.items()])
         after = _key(rows[-1]) if len(rows) == PAGE else _Place().after
         self._places[key] = _Place(after, 0.0 if moved else time.monotonic() + REST_SECONDS, is_moving=moved > 0)

@@ -21,3 +21,6 @@ FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt
 
 -- name: project_of_memory
 SELECT project_id FROM memories WHERE id = $1
+
+-- name: places
+SELECT d.trace::text AS trace, d.backend, d.epoch, d.group_id, d.task_type FROM taskgate.dispatch d WHERE d.task_id = $1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -16,6 +16,16 @@ from gateway.tasks.queries.shared_counts import SharedCounts
 from gateway.tasks.queries.task_row import Status
 
 SQL = Queries("gateway.tasks.queries", "stats.sql")
+
+#: Conditions on a row `t` of `task_logs`: each row has one of them, and each of them an index by time.
+PARTS: Final = dict(
+    zip(
+        ("open", "completed", "failed", "stopped", "odd"),
+        (line for line in SQL.parts.splitlines() if not line.startswith("--")),
+        strict=True,
+    )
+)
+BY_TIME: Final = f"({' UNION ALL '.join(f'SELECT * FROM task_logs t WHERE {part}' for part in PARTS.values())})"
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -135,7 +145,7 @@ class TaskStatistics:
 
     async def _fetch(self, what: str, caller: Caller, window: Any, since: datetime) -> list[asyncpg.Record]:
         if caller.is_admin:
-            return await self._db.fetch(getattr(SQL, f"{what}_all").replace("/*rows*/", SQL.by_time), window)
+            return await self._db.fetch(getattr(SQL, f"{what}_all").replace("/*rows*/", BY_TIME), window)
         if not caller.tenant_ids:
             return []
         query = getattr(SQL, f"{what}_of_tenants").replace("/*open*/", SQL.open)

@@ -5,15 +5,14 @@
 -- Of a tenant's tasks those that wait here may be a million (delayed, held). Nobody but the gateway touches their rows, so
 -- they are counted in an index of the dispatch rows, and only the others are followed to `task_logs`.
 
--- name: by_time
--- All rows, in parts that each have an index by time. A task has no entry in any of them but those of the open and of the ended ones.
-(
-    SELECT * FROM task_logs WHERE status IN ('PENDING', 'PROCESSING')
-    UNION ALL SELECT * FROM task_logs WHERE status = 'COMPLETED'
-    UNION ALL SELECT * FROM task_logs WHERE status = 'FAILED'
-    UNION ALL SELECT * FROM task_logs WHERE status = 'STOPPED'
-    UNION ALL SELECT * FROM task_logs WHERE COALESCE(status, '') NOT IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'STOPPED')
-)
+-- name: parts
+-- All rows, in parts (one a line) that each have an index by time. A task has no entry in any of them but those of the open and of the
+-- ended ones.
+t.status IN ('PENDING', 'PROCESSING')
+t.status = 'COMPLETED'
+t.status = 'FAILED'
+t.status = 'STOPPED'
+COALESCE(t.status, '') NOT IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'STOPPED')
 
 -- name: owned
 -- The ids of the tenants' tasks created since $3, but for those that wait here: from dispatch rows, which are never older

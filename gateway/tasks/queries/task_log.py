@@ -12,8 +12,7 @@ from gateway.access.placement import Caller
 from gateway.errors import TaskNotFound
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
-from gateway.tasks.queries.stats import SQL as STATS_SQL
-from gateway.tasks.queries.stats import QueueDepthPoint, TaskStatistics, TaskStats
+from gateway.tasks.queries.stats import PARTS, QueueDepthPoint, TaskStatistics, TaskStats
 from gateway.tasks.queries.task_row import UNFINISHED, Status, TaskRow
 
 SQL = Queries("gateway.tasks.queries", "task_log.sql")
@@ -228,7 +227,10 @@ def _compose(caller: Caller, which: TaskFilter, *, is_rare: bool) -> tuple[str, 
     if caller.is_admin:
         few = (which.ids, which.entity_id, which.entity_type)
         has_own_index = any(value is not None for value in few)
-        query = SQL.list_all.replace("/*rows*/", "task_logs" if has_own_index else STATS_SQL.by_time)
+        parts = ("true",) if has_own_index else tuple(PARTS.values())
+        query = SQL.list_all.replace(
+            "/*parts*/", " UNION ALL ".join(SQL.part_of_all.replace("/*part*/", part) for part in parts)
+        )
     elif is_rare:
         query = SQL.list_of_few
     else:

@@ -29,11 +29,18 @@ FROM task_logs t
 WHERE t.id = ANY ($1::text[])
 
 -- name: list_all
+-- Each part is read down its index and cut to the page: over all of them at once the planner would rather read and sort them all.
+WITH page AS (
+    SELECT found.id FROM (/*parts*/) AS found ORDER BY found.created_at DESC, found.id DESC LIMIT $1 OFFSET $2
+)
 SELECT /*columns*/
-FROM /*rows*/ t
-WHERE /*where*/
+FROM page
+JOIN task_logs t ON t.id = page.id
 ORDER BY t.created_at DESC, t.id DESC
-LIMIT $1 OFFSET $2
+
+-- name: part_of_all
+(SELECT t.id, t.created_at FROM task_logs t WHERE /*part*/ AND /*where*/
+ ORDER BY t.created_at DESC, t.id DESC LIMIT $1::bigint + $2::bigint)
 
 -- name: list_of_few
 -- Few tasks pass the filter (one entity, a rare type of entity): they are read first, then the tenant is looked at.

@@ -17,7 +17,7 @@ from gateway.moment import Moment
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.queries.dispatch_view import SQL as VIEW_SQL
-from gateway.tasks.queries.stats import SQL as STATS_SQL
+from gateway.tasks.queries.stats import PARTS
 from gateway.tasks.queries.task_log import Position, escape_like
 
 SQL = Queries("gateway.tasks.queries", "task_selection.sql")
@@ -34,6 +34,12 @@ _STATES_OF: dict[str, tuple[State, ...]] = {
 }
 #: What indexes know of a state.
 _PHASE_OF = {"starting": "open", "queued": "open", "running": "open"}
+#: What their rows of `task_logs` say.
+_PARTS_OF = {
+    **dict.fromkeys(("waiting", "starting", "queued", "running"), ("open", "odd")),
+    "completed": ("completed", "odd"),
+    **dict.fromkeys(("failed", "stopped"), ("failed", "stopped", "odd")),
+}
 _PHASES = ("waiting", "open", "completed", "failed", "stopped")
 #: Only tasks in these states have an error.
 _WITH_ERROR: frozenset[str] = frozenset(("failed", "stopped"))
@@ -165,12 +171,14 @@ class _Query:
             block = self._bind(block, after.created_at, "timestamptz", ":at")
             conditions.append(self._bind(block, after.task_id, name=":id"))
         if self._tenants is None:
-            text = SQL.of_all
+            parts = ("true",) if self._has_own_index else [PARTS[name] for name in self._parts()]
+            text = SQL.of_all.replace(
+                "/*parts*/", " UNION ALL ".join(SQL.part_of_all.replace("/*part*/", part) for part in parts)
+            )
         else:
             block = SQL.of_tenants_and_type if self._is_of_type else SQL.of_tenants
             text = self._bind(block, self._tenants, "text[]", ":tenants")
-        rows = "task_logs" if self._has_own_index else STATS_SQL.by_time
-        text = text.replace("/*rows*/", rows).replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
+        text = text.replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
         return self._bind(text, limit, "bigint", ":limit")
 
     def count(self) -> str:
@@ -181,6 +189,11 @@ class _Query:
             return SQL.count_of_all.replace("/*where*/", _all(conditions))
         text = self._bind(SQL.count_of_tenants, self._tenants, "text[]", ":tenants")
         return text.replace("/*where*/", _all(conditions))
+
+    def _parts(self) -> list[str]:
+        """Of `task_logs`, where tasks in these states are: of what a legacy worker just ended its row is the truth."""
+        wanted = PARTS if self._states is None else {part for state in self._states for part in _PARTS_OF[state]}
+        return [name for name in PARTS if name in wanted]
 
     def _of_states(self) -> list[str]:
         if self._states is None:

@@ -51,12 +51,16 @@ LIMIT :limit
 -- name: of_all
 -- For administrators. By the rows of `task_logs`, as old as the dispatch rows: there is no
 -- index for it on `dispatch`, because PostgreSQL would prefer it and walk over the tasks of all tenants.
-SELECT d.task_id, t.created_at
-FROM /*rows*/ t
-JOIN taskgate.dispatch d ON d.task_id = t.id
-WHERE /*where*/
-ORDER BY t.created_at DESC, t.id DESC
-LIMIT :limit
+-- Each part is cut to the page.
+SELECT c.task_id, c.created_at FROM (/*parts*/) AS c ORDER BY c.created_at DESC, c.task_id DESC LIMIT :limit
+
+-- name: part_of_all
+(SELECT d.task_id, t.created_at
+ FROM task_logs t
+ JOIN taskgate.dispatch d ON d.task_id = t.id
+ WHERE /*part*/ AND /*where*/
+ ORDER BY t.created_at DESC, t.id DESC
+ LIMIT :limit)
 
 -- name: count_of_tenants
 SELECT count(*) FROM taskgate.dispatch d WHERE d.tenant_id = ANY (:tenants) AND /*where*/

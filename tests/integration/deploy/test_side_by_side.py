@@ -1,7 +1,8 @@
-"""An upgrade under traffic, and the way back: the last commit before the newest migration, beside the present one.
+"""An upgrade under traffic, and the way back: the last commit before a migration, beside the present one.
 
 `docs/upgrading.md` promises that the release before goes on while the schema is migrated, and that it runs on the new
-schema. Both sides are programs of their own, with the libraries of the present one.
+schema. Both sides are programs of their own, with the libraries of the present one. The migration is the newest one,
+and the first of those that changed how tasks are stored (`0180_phase`), with all that came after it at once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,20 @@ MIGRATIONS = "gateway/storage/schema/migrations/versions"
 COMMAND = "import sys; sys.path.insert(0, sys.argv.pop(1)); from taskgate_command import main; main()"
 #: Tasks of each phase, at least.
 ENOUGH = 40
+#: Tasks that ended before: several pages for what migrations fill.
+ENDED = """
+WITH log AS (
+    INSERT INTO task_logs (id, group_id, task_type, status, created_at, started_at, completed_at, worker_id, payload)
+    SELECT 'ended-' || n, 'g', 't', 'COMPLETED', now(), now(), now(), 'w', '{}' FROM generate_series(1, 12000) n
+), history AS (
+    INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, ended_at, outcome, is_counted)
+    SELECT 'ended-' || n, 1, 1, 'redis', 'w', now(), 'completed', true FROM generate_series(1, 12000) n
+)
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, state, backend, epoch, attempt, finished_at)
+SELECT 'ended-' || n, 'g', 't', 'completed', 'redis', 1, 1, now() FROM generate_series(1, 12000) n
+"""
+INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+WRONG_PHASES = "SELECT count(*) FROM taskgate.dispatch WHERE phase IS DISTINCT FROM taskgate.phase_of(state)"
 
 
 async def git(*words: str) -> bytes | None:
@@ -48,11 +63,11 @@ async def git(*words: str) -> bytes | None:
     return said if program.returncode == 0 else None
 
 
-@pytest.fixture
-async def previous(tmp_path: Path) -> Path:
-    """The code of before the newest migration."""
-    newest = max((ROOT / MIGRATIONS).glob("0*.py")).name
-    added = await git("log", "--diff-filter=A", "--format=%H", "-1", "--", f"{MIGRATIONS}/{newest}")
+@pytest.fixture(params=["newest", "0180_phase"])
+async def previous(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The code of before this migration."""
+    name = max((ROOT / MIGRATIONS).glob("0*.py")).name if request.param == "newest" else f"{request.param}.py"
+    added = await git("log", "--diff-filter=A", "--format=%H", "-1", "--", f"{MIGRATIONS}/{name}")
     commit = (added or b"").decode().strip()
     archive = await git("archive", "--format=tar", f"{commit}^") if commit else None
     if archive is None:
@@ -62,7 +77,7 @@ async def previous(tmp_path: Path) -> Path:
     unpack = await asyncio.create_subprocess_exec("tar", "-xC", tree, stdin=asyncio.subprocess.PIPE)
     await unpack.communicate(archive)
     assert unpack.returncode == 0
-    assert not (tree / MIGRATIONS / newest).exists()
+    assert not (tree / MIGRATIONS / name).exists()
     return tree
 
 
@@ -205,6 +220,7 @@ async def test_an_upgrade_under_traffic_and_back(
         sending = asyncio.create_task(traffic.run())
         try:
             await old.migrate()
+            await database.execute(ENDED)
             await old.start()
             await traffic.only(old.url)
             await traffic.more()
@@ -233,9 +249,11 @@ async def test_an_upgrade_under_traffic_and_back(
 
             await eventually(unfinished, lambda ids: not ids, within=PATIENCE)
             assert traffic.refused == []
+            assert await database.fetch(INVALID_INDEXES) == []
+            assert await database.fetchval(WRONG_PHASES) == 0
             lines = [line.split() for line in runs.read_text().splitlines()]
             assert Counter(task for _, task in lines) == Counter(traffic.accepted)
-            rows = await database.fetch("SELECT task_id, backend FROM taskgate.dispatch")
+            rows = await database.fetch("SELECT task_id, backend FROM taskgate.dispatch WHERE group_id <> 'g'")
             backend_of = {row["task_id"]: row["backend"] for row in rows}
             assert {(side, backend_of[task]) for side, task in lines} == {
                 (side, backend) for side in ("old", "new") for backend in ("redis", "temporal")

@@ -88,6 +88,42 @@ async def test_an_unknown_worker(admin: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:taskgate:error:worker_not_found")
 
 
+async def drain(client: httpx.AsyncClient, worker: str, **body: Any) -> tuple[int, dict[str, Any]]:
+    answer = await client.post(f"/gateway/v1/workers/{worker}/drain", json=body or {"why": "its host goes"})
+    return answer.status_code, answer.json()
+
+
+async def test_one_that_is_to_leave(admin: httpx.AsyncClient, database: Database) -> None:
+    status, marked = await drain(admin, "w-a")
+    assert (status, marked["drain_by"], marked["drain_why"]) == (200, "root", "its host goes")
+    assert await drain(admin, "w-a", why="once more") == (200, marked)
+    assert (await shown(admin))["w-a"]["drain_at"] == marked["drain_at"]
+    rows = await database.fetch("SELECT scope, why FROM taskgate.ledger WHERE kind = 'worker.drain'")
+    assert [(row["scope"], row["why"]) for row in rows] == [("worker:w-a", "its host goes")]
+
+
+async def test_what_cannot_be_drained(admin: httpx.AsyncClient, key: str, database: Database) -> None:
+    await database.execute(
+        "INSERT INTO task_logs (id, group_id, task_type, status, payload, worker_id, created_at, started_at)"
+        " VALUES ('old', 'g', 'add_episode', 'PROCESSING', '{}', 'legacy-1', now(), now())"
+    )
+    for worker, says in (
+        ("legacy-1", "is a legacy worker, which reads no mark: stop its process where it runs"),
+        ("g-1", "is a gateway: send its process SIGTERM, and it drains"),
+        ("w-lost", "is gone: there is nothing to drain, see the list of workers"),
+        ("w-ended", "is gone: there is nothing to drain, see the list of workers"),
+    ):
+        status, problem = await drain(admin, worker)
+        assert (status, problem["type"]) == (409, "urn:taskgate:error:worker_not_drainable")
+        assert problem["detail"] == f"{worker} {says}"
+    assert (await drain(admin, "nobody"))[0] == 404
+    for wrong in ({"why": ""}, {"why": "x", "force": True}, {"reason": "x"}):
+        assert (await drain(admin, "w-a", **wrong))[0] == 422
+    admin.headers["Authorization"] = f"Bearer {key}"
+    assert (await drain(admin, "w-a"))[0] == 403
+    assert await database.fetchval("SELECT count(*) FROM taskgate.process WHERE drain_at IS NOT NULL") == 0
+
+
 @pytest.mark.parametrize("path", ["/gateway/v1/workers", "/gateway/v1/workers/w-a"])
 async def test_for_administrators_only(admin: httpx.AsyncClient, key: str, path: str) -> None:
     assert (await admin.get(path, headers={"Authorization": f"Bearer {key}"})).status_code == 403
@@ -105,6 +141,10 @@ async def test_the_command(run: Any, fleet: None, people: Any, key: str, monkeyp
     _, text = await run("workers", "w-a")
     assert "t-1" in text
     assert "t-ann" in text
+    code, text = await run("workers", "drain", "w-a", "--why", "its host goes")
+    assert (code, text.strip()) == (0, "w-a drains: it runs 1 tasks")
+    assert (await run("workers", "drain", "nobody", "--why", "x"))[0] == 2
+    assert "its host goes" in (await run("workers", "w-a"))[1]
     _, text = await run("workers", "--watch", "--seconds", "0.1", "--times", "2", "--pool", "A")
     assert text.count("1 workers on 1 hosts") == 2
     assert (await run("workers", "nobody"))[0] == 2

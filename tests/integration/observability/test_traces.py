@@ -163,6 +163,27 @@ async def test_what_a_handler_asks_the_graph(world: TracedWorld, jaeger: JaegerP
     assert "private-name" not in str(spans)
 
 
+@pytest.mark.parametrize("world", ["off"], ids=["redis"], indirect=True)
+async def test_what_is_asked_of_redis(world: TracedWorld, jaeger: JaegerPart) -> None:
+    home, trace_id = await world.people.household(), secrets.token_hex(16)
+    async with receiving() as model:
+        answer = await world.client(home.owner).post(
+            "/gateway/v1/tasks",
+            json={"type": TYPE, "payload": {"url": model.url(), "name": "private-name"}, "project_id": home.project_id},
+            headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+        )
+        assert (await world.ended(answer.json()["task_id"]))["status"] == "COMPLETED"
+    send = (await spans_of(jaeger, trace_id, "settle completed", f"send {TYPE}"))[f"send {TYPE}"]
+
+    async def read() -> list[dict[str, Any]]:
+        return [one for one in await jaeger.trace(trace_id) if one["tags"].get("db.system.name") == "redis"]
+
+    commands = await eventually(read, within=PATIENCE, pause=0.1)
+    assert {parent(command) for command in commands} >= {send["spanID"]}
+    assert {command["operationName"] for command in commands} <= {"EVALSHA", "EVAL"}
+    assert "private-name" not in str(commands)
+
+
 @pytest.mark.parametrize("world", ["isolated"], ids=["redis"], indirect=True)
 async def test_a_handler_in_a_process_of_its_own(world: TracedWorld, jaeger: JaegerPart) -> None:
     home, trace_id, client = await world.people.household(), secrets.token_hex(16), secrets.token_hex(8)

@@ -113,7 +113,7 @@ async def test_bytes_that_are_no_message(face: Any) -> None:
 async def test_what_is_for_administrators(face: Any, refusal: Any) -> None:
     for service, method in (
         *(("TenantService", name) for name in ("ChangeTenant", "SetQuota", "ClearQuota", "RemovePause")),
-        *(("WorkerService", name) for name in ("ListWorkers", "GetWorker", "GetScale")),
+        *(("WorkerService", name) for name in ("ListWorkers", "GetWorker", "DrainWorker", "GetScale")),
         ("MigrationService", "Drain"),
     ):
         refused = await refusal(face.channel.unary_unary(f"/taskgate.v1.{service}/{method}")(b"", metadata=face.ann))

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from taskgate.v1 import GetWorkerRequest, ListWorkersRequest, WorkerKind, WorkerServiceStub
+from taskgate.v1 import DrainWorkerRequest, GetWorkerRequest, ListWorkersRequest, WorkerKind, WorkerServiceStub
 
 Code = grpc.StatusCode
 
@@ -51,6 +51,21 @@ async def test_one_worker_and_what_it_runs(face: Any, workers: Any, refusal: Any
     assert [(task.task_id, task.tenant_id, task.attempt) for task in shown.running] == [(task_id, "t-ann", 1)]
     refused = await refusal(workers.GetWorker(GetWorkerRequest(process_id="w9"), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "WORKER_NOT_FOUND")
+
+
+async def test_one_is_drained(face: Any, workers: Any, refusal: Any) -> None:
+    request = DrainWorkerRequest(process_id="w2", why="its host goes")
+    drained = (await workers.DrainWorker(request, metadata=face.root)).worker
+    assert (drained.process_id, drained.drain_why, drained.HasField("drain_at")) == ("w2", "its host goes", True)
+    for process_id, code, reason in (
+        ("w4", Code.FAILED_PRECONDITION, "WORKER_NOT_DRAINABLE"),
+        ("w9", Code.NOT_FOUND, "WORKER_NOT_FOUND"),
+    ):
+        request = DrainWorkerRequest(process_id=process_id, why="x")
+        refused = await refusal(workers.DrainWorker(request, metadata=face.root))
+        assert (refused.code, refused.reason) == (code, reason)
+    refused = await refusal(workers.DrainWorker(DrainWorkerRequest(process_id="w3"), metadata=face.root))
+    assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, ["why"])
 
 
 async def test_only_administrators_see_it(face: Any, workers: Any, refusal: Any) -> None:

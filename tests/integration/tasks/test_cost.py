@@ -16,9 +16,9 @@ from gateway.storage.queries import Queries
 from gateway.submission.new_task import NewTask
 from gateway.submission.start_plan import StartPlan
 
-TASKS = 100
+TASKS = 200
 #: Of a task that is accepted, started, claimed, reports its progress once, completes and is counted.
-MOST_ENTRIES, MOST_BYTES = 25.0, 5000.0
+MOST_ENTRIES, MOST_BYTES = 25.0, 4250.0
 SQL = Queries("tests.performance", "task_cost.sql")
 
 

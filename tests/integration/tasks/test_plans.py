@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
+import asyncpg
+
+from gateway.access.placement import Caller
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reaper import SQL as REAPER
 from gateway.storage.database import Database
+from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import SQL
+from gateway.tasks.queries.task_log import TaskLog
+from gateway.tasks.queries.task_selection import Selection, TaskSelector, Wanted
 
 OF_ONE_TASK = {
     "claim": SQL.claim,
@@ -56,3 +64,36 @@ async def test_no_index_of_open_tasks_is_read(database: Database) -> None:
             if "dispatch_pkey" not in read or read & OPEN_INDEXES:
                 wrong[name] = plan
     assert wrong == {}
+
+
+ENDED = Queries("tests.performance", "large.sql")
+#: Of 30,000 ended tasks, which are 6,000 pages; a page of a list is 51 of them.
+READ = 2500
+
+
+class Explaining(Database):
+    """Notes how many pages (8 kB) each statement reads."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, size=1)
+        self.read: list[int] = []
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        text = await self.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {query}", *arguments)
+        plan = json.loads(text)[0]["Plan"]
+        self.read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        return await super().fetch(query, *arguments)
+
+
+async def test_a_page_of_everybodys_tasks_does_not_cost_all_of_them(database: Database) -> None:
+    direct = await asyncpg.connect(database.url)
+    await direct.execute(ENDED.fill, 30_000, 1, ["acme", "globex"], 60.0)
+    await direct.execute("VACUUM ANALYZE")
+    await direct.close()
+    explaining, admin = Explaining(database.url), Caller("u", "k", True, frozenset())
+    for state in ([], ["failed"], ["completed"], ["waiting"], ["running"]):
+        page = await TaskSelector(explaining).page(Wanted(admin, Selection(state=state), {}), limit=51)
+        assert len(page) == (0 if state in (["waiting"], ["running"]) else 51)
+    assert len(await TaskLog(explaining).list(admin, limit=50)) == 50
+    await explaining.close()
+    assert [read for read in explaining.read if read > READ] == [], explaining.read

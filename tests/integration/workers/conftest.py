@@ -226,17 +226,25 @@ def lease_seconds() -> float:
     return LEASE_SECONDS
 
 
+@pytest.fixture(scope="module")
+def drain_seconds() -> float:
+    """How long a worker that ends lets what runs go on."""
+    return 0.5
+
+
 @pytest_asyncio.fixture(scope="module")
 async def fleet(
     backend: str,
     servers: dict[str, str],
     lease_seconds: float,
+    drain_seconds: float,
     own_database: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Fleet]:
     """One per backend and module."""
     directory = tmp_path_factory.mktemp(backend)
-    fleet = await make_fleet(backend, own_database, directory, servers, lease_seconds=lease_seconds)
+    limits = {"lease_seconds": lease_seconds, "worker_drain_seconds": drain_seconds}
+    fleet = await make_fleet(backend, own_database, directory, servers, **limits)
     yield fleet
     await asyncio.gather(*(worker.end() for worker in fleet.workers))
     await fleet.gateway.close()

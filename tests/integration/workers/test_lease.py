@@ -81,6 +81,38 @@ async def test_what_was_declared_lost_comes_back_under_a_new_name_once_nothing_r
     await eventually(lambda: alive(database), lambda found: found == {lease.process_id})
 
 
+async def test_a_mark_is_heeded_once_with_the_next_renewal(
+    database: Database, database_url: str, leases: list[Lease]
+) -> None:
+    told: list[None] = []
+    lease = Lease(database_url, identity(), limit=0.5, on_drain=lambda: told.append(None))
+    leases.append(lease)
+    await lease.start()
+    await database.execute("UPDATE taskgate.process SET drain_at = now()")
+    twice = "SELECT renewed_at > drain_at + interval '0.3 s' FROM taskgate.process"
+    await eventually(lambda: database.fetchval(twice), bool)
+    assert told == [None]
+
+
+async def test_a_mark_is_heeded_when_the_connection_is_back(
+    database: Database, database_url: str, leases: list[Lease]
+) -> None:
+    """It was set while there was none."""
+    me = identity()
+    marked = asyncio.Event()
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, backend, host, pid, version, lock_key, drain_at)"
+        " VALUES ($1, 'worker', 'redis', 'here', 1, '0', $2, now())",
+        me.process_id,
+        me.lock_key,
+    )
+    lease = Lease(database_url, me, limit=15, on_drain=marked.set)
+    leases.append(lease)
+    await lease.start()
+    async with asyncio.timeout(2):
+        await marked.wait()
+
+
 async def test_a_lease_that_is_given_back_is_over(database: Database, database_url: str) -> None:
     lease = Lease(database_url, identity(), limit=15)
     await lease.start()

@@ -26,6 +26,13 @@ def test_nothing_heavy_comes_along(statement: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_worker_of_redis_does_without_the_sdks_of_others() -> None:
+    code = "import workers.process, sys\nprint([name for name in ('temporalio', 'ldclient') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
 def test_graphiti_is_told_to_stay_silent_before_it_is_imported() -> None:
     code = (
         "import os\nos.environ.pop('GRAPHITI_TELEMETRY_ENABLED', None)\nimport workers.graph.graphiti_client, sys\n"

@@ -60,11 +60,13 @@ async def test_nobody_waits_for_a_collector(how: str, monkeypatch: pytest.Monkey
         if how != "is gone":
             async with asyncio.timeout(20):
                 await came.wait()
-        began = time.monotonic()
+        longest = 0.0
         # More than may wait for the exporter: the rest is dropped.
         for _ in range(5000):
+            began = time.monotonic()
             assert tracing.create(task)
-        assert time.monotonic() - began < SOON
+            longest = max(longest, time.monotonic() - began)
+        assert longest < SOON
         assert b"taskgate_tasks" not in telemetry.metrics.render()
         began = time.monotonic()
         await asyncio.to_thread(telemetry.close)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gateway.access.placement import Tier
 from gateway.cli.main import app
 from gateway.fleet.pools import POOL_OF_TIER
+from gateway.simulation.cells import WINDOW, cells_of, in_cells
 from gateway.simulation.fair_queue import FairQueue
 from gateway.simulation.fairness import Shares, jain
 from gateway.simulation.fleet import Simulation
@@ -149,6 +150,25 @@ def test_a_trace_that_is_not_valid(line: str) -> None:
         read_trace(['{"at": 1, "tenant": "a"}', line])
 
 
+def test_the_largest_tenants_are_in_cells_of_their_own() -> None:
+    assert cells_of({"a": 5, "b": 4, "c": 3, "d": 2, "e": 1}, 2) == {"a": 0, "b": 1, "c": 1, "d": 0, "e": 0}
+
+
+def test_cells_bear_equal_parts_and_their_tasks_wait_hardly_longer() -> None:
+    """What `docs/scaling.md` says: a fleet that one PostgreSQL does not bear is divided without more slots."""
+    slots = {"A": 200, "B": 300, "C": 500}
+    arrivals = list(Distribution(20_000, seed=3).arrivals(slots))
+    whole, cells = Simulation(slots).run(arrivals), in_cells(arrivals, slots, 4, dispatch_seconds=0.02)
+    assert sum(cell.tasks for cell in cells) == whole.tasks
+    assert sum(cell.slots for cell in cells) == sum(slots.values())
+    assert max(cell.rate for cell in cells) < 1.05 * sum(cell.rate for cell in cells) / 4
+    assert max(cell.busiest for cell in cells) < 1.5 * max(cell.rate for cell in cells)
+    assert max(cell.p95 for cell in cells) < max(tier.p95 for tier in whole.tiers) + 5
+    # One tenant is not divided.
+    alone = in_cells(tasks("a", Tier.STANDARD, 50) + tasks("b", Tier.STANDARD, 1), slots, 2, dispatch_seconds=0)
+    assert [(cell.tasks, cell.busiest) for cell in alone] == [(50, 50 / WINDOW), (1, 1 / WINDOW)]
+
+
 def test_the_command(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     trace.write_text('{"at": 0, "tenant": "acme", "plan": "enterprise", "seconds": 2}\n' * 3)
@@ -160,6 +180,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert document["tiers"][0]["mean"] == pytest.approx(2)
     text = CliRunner().invoke(app, ["simulate", "--tasks", "500"]).stdout
     assert "500 tasks in" in text
+    assert "busiest" not in text
+    divided = CliRunner().invoke(app, ["simulate", "--tasks", "500", "--cells", "3", "--json"])
+    assert sum(cell["tasks"] for cell in json.loads(divided.stdout)["cells"]) == 500
+    assert "busiest" in CliRunner().invoke(app, ["simulate", "--tasks", "500", "--cells", "3"]).stdout
     trace.write_text("{")
     assert CliRunner().invoke(app, ["simulate", "--trace", str(trace)]).exit_code == 2
     assert CliRunner().invoke(app, ["simulate", "--pool", "D=1"]).exit_code == 2

@@ -36,6 +36,7 @@ if sys.argv[2] == "renews":
 if sys.argv[2] == "eats":
     eaten = bytearray(int(sys.argv[3]))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(os.EX_TEMPFAIL))
 line.ready()
 while True:
     time.sleep(60)
@@ -99,6 +100,30 @@ async def test_what_dies_is_replaced(start: Start) -> None:
     os.kill(supervised.children[0], signal.SIGKILL)
     await until(lambda: len(supervised.children) == 2)
     assert supervised.process.returncode is None
+
+
+async def test_what_was_drained_is_not_replaced_before_a_rolling_restart(start: Start) -> None:
+    supervised = await start("waits", processes=2)
+    await until(supervised.ready_file.exists)
+    drained, other = supervised.children
+    os.kill(drained, signal.SIGUSR1)
+    await until(lambda: not is_alive(drained))
+    # Its own replacement would have been started before this one.
+    os.kill(other, signal.SIGKILL)
+    await until(lambda: len(supervised.children) == 3)
+    assert supervised.process.returncode is None
+    supervised.process.send_signal(signal.SIGHUP)
+    await until(lambda: len(supervised.children) == 5)
+
+
+async def test_it_ends_in_order_without_any_process(start: Start) -> None:
+    supervised = await start("waits")
+    await until(supervised.ready_file.exists)
+    os.kill(supervised.children[0], signal.SIGUSR1)
+    await until(lambda: not is_alive(supervised.children[0]))
+    supervised.process.terminate()
+    assert await supervised.process.wait() == 0
+    assert len(supervised.children) == 1
 
 
 async def test_what_dies_at_once_is_replaced_after_longer_and_longer_pauses(start: Start) -> None:

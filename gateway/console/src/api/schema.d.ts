@@ -314,6 +314,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/tasks/{task_id}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Task Links
+         * @description A task in the tracing system, and in Temporal's UI.
+         */
+        get: operations["get_task_links"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/tasks/{task_id}/payload": {
         parameters: {
             query?: never;
@@ -754,6 +774,28 @@ export interface paths {
         get: operations["get_worker"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/gateway/v1/workers/{process_id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drain Worker
+         * @description Have one worker take no more tasks, finish what it runs as after SIGTERM, and end; it is not replaced.
+         *
+         *     It learns of that within three seconds. One that drains already keeps its first mark. For administrators.
+         */
+        post: operations["drain_worker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2665,6 +2707,12 @@ export interface components {
             last_seen: string | null;
             /** Lost At */
             lost_at: string | null;
+            /** Drain At */
+            drain_at: string | null;
+            /** Drain By */
+            drain_by: string | null;
+            /** Drain Why */
+            drain_why: string | null;
             /** Running */
             running: components["schemas"]["RunningTask"][];
         };
@@ -3594,6 +3642,17 @@ export interface components {
              * @description Of everybody: those of whom something is left
              */
             tenants: components["schemas"]["DrainLeft"][];
+        };
+        /**
+         * DrainRequest
+         * @description Why the worker is to leave.
+         */
+        DrainRequest: {
+            /**
+             * Why
+             * @description For the audit
+             */
+            why: string;
         };
         /**
          * DrainVerdict
@@ -4572,6 +4631,8 @@ export interface components {
         /**
          * Member
          * @description One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end.
+         *
+         *     `drain_at`: when somebody marked it to take no more tasks, and to end.
          */
         Member: {
             /** Process Id */
@@ -4611,6 +4672,12 @@ export interface components {
             last_seen: string | null;
             /** Lost At */
             lost_at: string | null;
+            /** Drain At */
+            drain_at: string | null;
+            /** Drain By */
+            drain_by: string | null;
+            /** Drain Why */
+            drain_why: string | null;
         };
         /**
          * Memory
@@ -7928,6 +7995,24 @@ export interface components {
             dispatch_p95_seconds: number | null;
         };
         /**
+         * TaskLinks
+         * @description Addresses for a browser; null: there is nothing, or the setting that says where is not set.
+         */
+        TaskLinks: {
+            /** Task Id */
+            task_id: string;
+            /**
+             * Trace
+             * @description Its trace, by `TASKGATE_TRACE_URL`
+             */
+            trace: string | null;
+            /**
+             * Temporal
+             * @description Its last start in Temporal's UI, by `TASKGATE_TEMPORAL_UI_URL`
+             */
+            temporal: string | null;
+        };
+        /**
          * TaskList
          * @description Tasks, newest first; `total` is their number in this answer.
          */
@@ -9987,6 +10072,85 @@ export interface operations {
             };
             /** @description The caller has no access to what it names */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task_links: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the task */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskLinks"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12266,6 +12430,107 @@ export interface operations {
             };
             /** @description There is no such thing, or the caller may not see it */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drain_worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the process */
+                process_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrainRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

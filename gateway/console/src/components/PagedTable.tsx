@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Button } from "./Button";
 import { Empty } from "./Empty";
 import { Failure } from "./Failure";
-import "./Table.css";
+import { Table } from "./Table";
 
 /** What is used of TanStack's infinite query. */
 interface Pages {
@@ -40,18 +40,9 @@ export function PagedTable({ pages, columns, none, noneHelp, more, label, childr
         </Empty>
       )}
       {children.length > 0 && (
-        <table className="table" aria-label={label}>
-          <thead>
-            <tr>
-              {columns.map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>{children}</tbody>
-        </table>
+        <Table columns={columns} label={label}>
+          {children}
+        </Table>
       )}
       {pages.hasNextPage && (
         <Button onPress={() => void pages.fetchNextPage()} isDisabled={pages.isFetching}>

@@ -118,6 +118,12 @@ async def keys_and_tenants(walk: Walk) -> None:
     await walk.ask(f"DELETE {API}/tenants/{{tenant_id}}/quotas", "quota.clear", quotas)
     pause = await walk.ask(f"POST {API}/pauses", "pause.add", json={"task_type": "probe", "why": "x"})
     await walk.ask(f"DELETE {API}/pauses/{{pause_id}}", "pause.remove", f"{API}/pauses/{pause['pause_id']}")
+    await walk._db.execute(
+        "INSERT INTO taskgate.process (process_id, kind, host, pid, version, lock_key)"
+        " VALUES ('w-1', 'worker', 'here', 1, 'test', 1)"
+    )
+    drain = f"{API}/workers/w-1/drain"
+    await walk.ask(f"POST {API}/workers/{{process_id}}/drain", "worker.drain", drain, json={"why": "x"})
     secret = f"{tenant}/webhook-secret"
     await walk.ask(f"POST {API}/tenants/{{id}}/webhook-secret", "webhook_secret.rotate", secret)
 

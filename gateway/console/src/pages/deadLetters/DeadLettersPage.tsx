@@ -6,7 +6,9 @@ import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
+import { OperationProgress } from "../../components/OperationProgress";
 import { PageHead } from "../../components/PageHead";
+import { Table } from "../../components/Table";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
@@ -16,11 +18,9 @@ import { useAtMost } from "../../streams/useAtMost";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { OpenedGroup } from "./OpenedGroup";
-import { Redrive } from "./Redrive";
 import { type DeadLetterGroup, keyOf, textOf } from "./groups";
 import { deadLettersTexts } from "./texts";
 import "../../components/Part.css";
-import "../../components/Table.css";
 import "./deadLetters.css";
 
 /** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
@@ -72,7 +72,7 @@ export default function DeadLettersPage() {
   return (
     <>
       <PageHead title={t.title} />
-      {operationId !== null && <Redrive id={operationId} news={news} close={() => go({ redrive: undefined })} />}
+      {operationId !== null && <OperationProgress id={operationId} news={news} t={t} help={t.spreading} close={() => go({ redrive: undefined })} />}
       <form role="search" onSubmit={submit}>
         <Field label={t.search} help={t.searchHelp} type="search" value={text} onChange={setText} maxLength={1000} />
       </form>
@@ -105,37 +105,26 @@ function Groups({ groups, search }: { groups: readonly DeadLetterGroup[]; search
   const t = useTexts(deadLettersTexts);
   const format = useFormat();
   return (
-    <table className="table" aria-label={t.title}>
-      <thead>
-        <tr>
-          {[t.error, t.reason, t.letters, t.tenants, t.types, t.newest, t.latest].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
+    <Table columns={[t.error, t.reason, t.letters, t.tenants, t.types, t.newest, t.latest]} label={t.title}>
+      {groups.map((group) => (
+        <tr key={textOf(group)} className={search.group === textOf(group) ? "letters-opened" : undefined}>
+          <td>
+            <Link to="/dead-letters" search={{ ...search, group: textOf(group) }} aria-label={t.open(group.error_type ?? t.untyped)}>
+              {visible(group.error_type ?? t.untyped)}
+            </Link>
+          </td>
+          <td>{t[group.reason]}</td>
+          <td>{format.number(group.letters)}</td>
+          <td>{format.number(group.tenants)}</td>
+          <td>{group.types.join(", ")}</td>
+          <td>
+            <Moment at={group.newest_at} />
+          </td>
+          <td className="letters-error" dir="auto">
+            {visible(group.error ?? "–")}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {groups.map((group) => (
-          <tr key={textOf(group)} className={search.group === textOf(group) ? "letters-opened" : undefined}>
-            <td>
-              <Link to="/dead-letters" search={{ ...search, group: textOf(group) }} aria-label={t.open(group.error_type ?? t.untyped)}>
-                {visible(group.error_type ?? t.untyped)}
-              </Link>
-            </td>
-            <td>{t[group.reason]}</td>
-            <td>{format.number(group.letters)}</td>
-            <td>{format.number(group.tenants)}</td>
-            <td>{group.types.join(", ")}</td>
-            <td>
-              <Moment at={group.newest_at} />
-            </td>
-            <td className="letters-error" dir="auto">
-              {visible(group.error ?? "–")}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }

@@ -14,7 +14,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { RedriveDialog } from "./RedriveDialog";
-import { type DeadLetterGroup, type GroupKey, filterOf, textOf, until } from "./groups";
+import { type DeadLetterGroup, type GroupKey, filterOf, shortOf, textOf, until } from "./groups";
 import { deadLettersTexts } from "./texts";
 
 /** Of one step of a purge. */
@@ -141,7 +141,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
             <td>
               <input
                 type="checkbox"
-                aria-label={t.choose(letter.id.slice(0, 8))}
+                aria-label={t.choose(shortOf(letter.id))}
                 checked={chosen.has(letter.id)}
                 disabled={!chosen.has(letter.id) && ids.length >= MOST_CHOSEN}
                 onChange={(event) => {
@@ -154,7 +154,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
             </td>
             <td>
               {letter.task_id === null ? (
-                <code>{letter.id.slice(0, 8)}</code>
+                <code>{shortOf(letter.id)}</code>
               ) : (
                 <Link to="/tasks/$taskId" params={{ taskId: letter.task_id }} preload={false}>
                   {letter.type} <code>{letter.task_id.slice(0, 8)}</code>

@@ -6,6 +6,7 @@ import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
 import { Button } from "../../components/Button";
+import { Table } from "../../components/Table";
 import { useNow } from "../../components/now";
 import { Status, type Tone } from "../../components/Status";
 import { useAct } from "../../components/useAct";
@@ -110,22 +111,11 @@ function OnePlan({ plan }: { plan: PlanSummary }) {
       </p>
       {error !== null && <Failure error={error} />}
       <div className="plan-waves" role="group" aria-label={t.wavesOf(plan.name)} tabIndex={0}>
-        <table className="table" aria-label={t.wavesOf(plan.name)}>
-          <thead>
-            <tr>
-              {[t.wave, t.stage, t.tenants, t.moved, t.waiting, t.others, t.bake, t.gates].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {plan.waves.map((wave, place) => (
-              <Wave key={place} plan={plan} wave={wave} number={place + 1} />
-            ))}
-          </tbody>
-        </table>
+        <Table columns={[t.wave, t.stage, t.tenants, t.moved, t.waiting, t.others, t.bake, t.gates]} label={t.wavesOf(plan.name)}>
+          {plan.waves.map((wave, place) => (
+            <Wave key={place} plan={plan} wave={wave} number={place + 1} />
+          ))}
+        </Table>
       </div>
       <Steps plan={plan} />
     </article>
@@ -204,31 +194,20 @@ function Steps({ plan }: { plan: PlanSummary }) {
           {found.data.steps.length === 0 ? (
             <p>{t.noSteps}</p>
           ) : (
-            <table className="table" aria-label={t.steps(plan.name)}>
-              <thead>
-                <tr>
-                  {[t.when, t.who, t.why, t.evidence].map((name) => (
-                    <th key={name} scope="col">
-                      {name}
-                    </th>
-                  ))}
+            <Table columns={[t.when, t.who, t.why, t.evidence]} label={t.steps(plan.name)}>
+              {found.data.steps.map((step) => (
+                <tr key={step.id}>
+                  <td>
+                    <Moment at={step.at} />
+                  </td>
+                  <td>{step.who}</td>
+                  <td dir="auto">{visible(step.why)}</td>
+                  <td>
+                    <code>{visible(JSON.stringify(step.evidence))}</code>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {found.data.steps.map((step) => (
-                  <tr key={step.id}>
-                    <td>
-                      <Moment at={step.at} />
-                    </td>
-                    <td>{step.who}</td>
-                    <td dir="auto">{visible(step.why)}</td>
-                    <td>
-                      <code>{visible(JSON.stringify(step.evidence))}</code>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+              ))}
+            </Table>
           )}
         </>
       )}

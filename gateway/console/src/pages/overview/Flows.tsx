@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import type { components } from "../../api/schema";
+import { Table } from "../../components/Table";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { overviewTexts } from "./texts";
@@ -37,45 +38,34 @@ export function Flows({ flows, most, seconds }: FlowsProps) {
       <h2 id="overview-tasks">{t.tasks}</h2>
       <p className="part-help">{t.tasksHelp(format.duration(seconds))}</p>
       <div className="flows" role="group" aria-label={t.tasks} tabIndex={0}>
-        <table className="table" aria-labelledby="overview-tasks">
-          <thead>
-            <tr>
-              {[t.backend, ...COUNTS.map((name) => t[name]), t.oldest, t.dispatch].map((name) => (
-                <th key={name} scope="col">
-                  {name}
+        <Table columns={[t.backend, ...COUNTS.map((name) => t[name]), t.oldest, t.dispatch]} labelledBy="overview-tasks">
+          {flows.map((flow) => {
+            const name = flow.backend ?? t.unrouted;
+            return (
+              <tr key={name}>
+                <th scope="row">
+                  <span className={flow.backend === null ? "" : `flow-${flow.backend}`}>{name}</span>
                 </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {flows.map((flow) => {
-              const name = flow.backend ?? t.unrouted;
-              return (
-                <tr key={name}>
-                  <th scope="row">
-                    <span className={flow.backend === null ? "" : `flow-${flow.backend}`}>{name}</span>
-                  </th>
-                  {COUNTS.map((part) => (
-                    <td key={part}>
-                      {flow[part] === 0 ? (
-                        <span className="flow-none">0</span>
-                      ) : (
-                        <Link to={part === "dead" ? "/dead-letters" : "/tasks"} search={part === "dead" ? {} : { q: filterOf(flow, part) }} className={`flow-${part}`} aria-label={`${count(flow[part])}, ${t[part]}, ${name}`}>
-                          {count(flow[part])}
-                        </Link>
-                      )}
-                      {part === "dead" && flow.new_dead > 0 && <span className="flow-new"> {t.newDead(count(flow.new_dead))}</span>}
-                    </td>
-                  ))}
-                  <td>{duration(flow.oldest_seconds)}</td>
-                  <td>
-                    {duration(flow.dispatch_p50_seconds)} / {duration(flow.dispatch_p95_seconds)}
+                {COUNTS.map((part) => (
+                  <td key={part}>
+                    {flow[part] === 0 ? (
+                      <span className="flow-none">0</span>
+                    ) : (
+                      <Link to={part === "dead" ? "/dead-letters" : "/tasks"} search={part === "dead" ? {} : { q: filterOf(flow, part) }} className={`flow-${part}`} aria-label={`${count(flow[part])}, ${t[part]}, ${name}`}>
+                        {count(flow[part])}
+                      </Link>
+                    )}
+                    {part === "dead" && flow.new_dead > 0 && <span className="flow-new"> {t.newDead(count(flow.new_dead))}</span>}
                   </td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
+                ))}
+                <td>{duration(flow.oldest_seconds)}</td>
+                <td>
+                  {duration(flow.dispatch_p50_seconds)} / {duration(flow.dispatch_p95_seconds)}
+                </td>
+              </tr>
+            );
+          })}
+        </Table>
       </div>
     </section>
   );

@@ -5,67 +5,53 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
 import { TONES } from "../runs/tones";
+import { type OpenRun, graphOf } from "./inside";
 import { NODE } from "./layout";
 import type { DrawnNode } from "./run";
 import { runTexts } from "./texts";
-import { useLayout } from "./useLayout";
+import { type Found, useLayout } from "./useLayout";
 import "@xyflow/react/dist/style.css";
 
-type Shown = Node<{ node: DrawnNode; isCritical: boolean; isChosen: boolean; choose: (name: string) => void }, "run">;
+interface ShownData extends Record<string, unknown> {
+  path: string;
+  node: DrawnNode;
+  isCritical: boolean;
+  isChosen: boolean;
+  /** Whether what is inside is shown; null: there is nothing inside. */
+  isOpened: boolean | null;
+  choose: (path: string) => void;
+  toggle: (path: string) => void;
+}
+type Shown = Node<ShownData, "run">;
 
 interface PictureProps {
-  nodes: readonly DrawnNode[];
-  edges: readonly { source: string; target: string }[];
-  critical: ReadonlySet<string>;
+  run: OpenRun;
   chosen: string | null;
-  choose: (name: string) => void;
+  choose: (path: string) => void;
+  toggle: (path: string) => void;
 }
 
 const FIT = { maxZoom: 1, padding: 0.08 };
 /** From so many nodes on, only those that are seen are in the document. */
 const MANY = 200;
 
-/** The DAG with the state of each node. A state that changes lays nothing out again. */
-export function Picture({ nodes, edges, critical, chosen, choose }: PictureProps) {
+/** The DAG with the state of each node, and of those inside that are opened. A state that changes lays nothing out again. */
+export function Picture({ run, chosen, choose, toggle }: PictureProps) {
   const t = useTexts(runTexts);
   const [flow, setFlow] = useState<ReactFlowInstance<Shown> | null>(null);
+  const graph = graphOf(run);
+  const key = JSON.stringify(graph);
+  const found = useLayout(key, graph);
   const isBeside = chosen !== null;
+  const isFound = found !== null;
   useEffect(() => {
     // It has another width once the page is laid out.
     const timer = setTimeout(() => void flow?.fitView(FIT), 50);
     return () => clearTimeout(timer);
-  }, [flow, isBeside]);
-  const names = nodes.map((node) => node.name);
-  const key = JSON.stringify([names, edges]);
-  const places = useLayout(key, names, edges);
-  const shown = useMemo(
-    () =>
-      places === null
-        ? []
-        : nodes.map(
-            (node): Shown => ({
-              id: node.name,
-              type: "run",
-              position: places[node.name] ?? { x: 0, y: 0 },
-              ...NODE,
-              data: { node, isCritical: critical.has(node.name), isChosen: node.name === chosen, choose },
-            }),
-          ),
-    [places, nodes, critical, chosen, choose],
-  );
-  const lines = useMemo(
-    () =>
-      edges.map(
-        ({ source, target }): Edge => ({
-          id: `${source}\n${target}`,
-          source,
-          target,
-          className: critical.has(source) && critical.has(target) ? "run-edge-critical" : "run-edge",
-        }),
-      ),
-    [edges, critical],
-  );
-  if (places === null) return <p className="run-picture run-wait">{t.drawing}</p>;
+  }, [flow, isBeside, key, isFound]);
+  const shown = useMemo(() => (found === null ? [] : nodesOf(run, found, { chosen, choose, toggle })), [run, found, chosen, choose, toggle]);
+  const lines = useMemo(() => edgesOf(run), [run]);
+  if (found === null) return <p className="run-picture run-wait">{t.drawing}</p>;
   return (
     <div className="run-picture">
       <ReactFlow
@@ -77,7 +63,7 @@ export function Picture({ nodes, edges, critical, chosen, choose }: PictureProps
         nodesFocusable={false}
         edgesFocusable={false}
         elementsSelectable={false}
-        onlyRenderVisibleElements={nodes.length > MANY}
+        onlyRenderVisibleElements={shown.length > MANY}
         minZoom={0.02}
         maxZoom={1.5}
         fitView
@@ -97,7 +83,55 @@ export function Picture({ nodes, edges, critical, chosen, choose }: PictureProps
   );
 }
 
-function RunNode({ data: { node, isCritical, isChosen, choose } }: NodeProps<Shown>) {
+interface Choosing {
+  chosen: string | null;
+  choose: (path: string) => void;
+  toggle: (path: string) => void;
+}
+
+/** A node that stands within another one comes after that. */
+function nodesOf(run: OpenRun, found: Found, choosing: Choosing, prefix = ""): Shown[] {
+  const { chosen, choose, toggle } = choosing;
+  return run.nodes.flatMap((node): Shown[] => {
+    const path = prefix + node.name;
+    const inner = run.inside.get(node.name);
+    return [
+      {
+        id: path,
+        type: "run",
+        position: found.places[path] ?? { x: 0, y: 0 },
+        ...(found.sizes[path] ?? NODE),
+        ...(prefix === "" ? {} : { parentId: prefix.slice(0, -1) }),
+        data: {
+          path,
+          node,
+          isCritical: run.critical.has(node.name),
+          isChosen: path === chosen,
+          isOpened: node.state.run_id === null ? null : inner !== undefined,
+          choose,
+          toggle,
+        },
+      },
+      ...(inner === undefined ? [] : nodesOf(inner, found, choosing, `${path}/`)),
+    ];
+  });
+}
+
+function edgesOf(run: OpenRun, prefix = ""): Edge[] {
+  const own = run.state.run.edges.map(
+    ({ source, target }): Edge => ({
+      id: `${prefix}${source}\n${prefix}${target}`,
+      source: prefix + source,
+      target: prefix + target,
+      className: run.critical.has(source) && run.critical.has(target) ? "run-edge-critical" : "run-edge",
+      // In front of the node that they stand in.
+      zIndex: prefix === "" ? 0 : 1,
+    }),
+  );
+  return [...own, ...[...run.inside].flatMap(([name, inner]) => edgesOf(inner, `${prefix}${name}/`))];
+}
+
+function RunNode({ data: { path, node, isCritical, isChosen, isOpened, choose, toggle } }: NodeProps<Shown>) {
   const t = useTexts(runTexts);
   const states = useTexts(runsTexts);
   const format = useFormat();
@@ -111,13 +145,13 @@ function RunNode({ data: { node, isCritical, isChosen, choose } }: NodeProps<Sho
           ? `${format.number(state.progress)} %`
           : null;
   return (
-    <>
+    <div className={isOpened === true ? "run-box" : "run-closed"}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <button
         type="button"
         className={`run-node nopan${isCritical ? " run-node-critical" : ""}`}
         aria-pressed={isChosen}
-        onClick={() => choose(node.name)}
+        onClick={() => choose(path)}
       >
         <span className="run-node-name">{node.name}</span>
         <span className="run-node-more">
@@ -125,8 +159,13 @@ function RunNode({ data: { node, isCritical, isChosen, choose } }: NodeProps<Sho
           {more !== null && <span>{more}</span>}
         </span>
       </button>
+      {isOpened !== null && (
+        <button type="button" className="run-open nopan" aria-expanded={isOpened} aria-label={t.inPlace(path)} title={t.inPlace(path)} onClick={() => toggle(path)}>
+          {isOpened ? "−" : "+"}
+        </button>
+      )}
       <Handle type="source" position={Position.Right} isConnectable={false} />
-    </>
+    </div>
   );
 }
 
@@ -139,7 +178,9 @@ function isSame({ data: one }: NodeProps<Shown>, { data: other }: NodeProps<Show
     one.node.counts?.total === other.node.counts?.total &&
     one.isCritical === other.isCritical &&
     one.isChosen === other.isChosen &&
-    one.choose === other.choose
+    one.isOpened === other.isOpened &&
+    one.choose === other.choose &&
+    one.toggle === other.toggle
   );
 }
 

@@ -1,5 +1,4 @@
-import { type SyntheticEvent, useState } from "react";
-import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
+import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
@@ -44,54 +43,26 @@ function SendSignal({ runId, sent }: { runId: string; sent: (reached: readonly s
   const [name, setName] = useState("");
   const [payload, setPayload] = useState("null");
   const [fault, setFault] = useState<string>();
-  const [error, setError] = useState<unknown>(null);
 
-  const send = async (event: SyntheticEvent, close: () => void) => {
-    event.preventDefault();
+  const send = async () => {
     let body: unknown;
     try {
       body = JSON.parse(payload);
     } catch {
       setFault(t.notJson);
-      return;
+      return false;
     }
     setFault(undefined);
-    setError(null);
-    try {
-      const answer = await dataOf(
-        api.POST("/gateway/v1/dag-runs/{run_id}/signals/{name}", { params: { path: { run_id: runId, name: name.trim() } }, body: body as null }),
-      );
-      close();
-      sent(answer.nodes);
-    } catch (problem) {
-      setError(problem);
-    }
+    const path = { run_id: runId, name: name.trim() };
+    sent((await dataOf(api.POST("/gateway/v1/dag-runs/{run_id}/signals/{name}", { params: { path }, body: body as null }))).nodes);
+    return true;
   };
 
   return (
-    <DialogTrigger>
-      <Button>{t.send}</Button>
-      <ModalOverlay className="overlay" isDismissable>
-        <Modal>
-          <Dialog className="dialog">
-            {({ close }) => (
-              <form className="part-form" noValidate onSubmit={(event) => void send(event, close)}>
-                <Heading slot="title">{t.send}</Heading>
-                <p>{t.sendHelp}</p>
-                <Field label={t.signalName} value={name} onChange={setName} isRequired autoFocus />
-                <Field label={t.payload} value={payload} onChange={setPayload} error={fault} />
-                {error !== null && <Failure error={error} />}
-                <div className="dialog-actions">
-                  <Button onPress={close}>{t.close}</Button>
-                  <Button type="submit" weight="primary" isDisabled={name.trim() === ""}>
-                    {t.send}
-                  </Button>
-                </div>
-              </form>
-            )}
-          </Dialog>
-        </Modal>
-      </ModalOverlay>
-    </DialogTrigger>
+    <Confirm label={t.send} ask={t.send} leave={t.close} weight="plain" isReady={name.trim() !== ""} hasFields confirm={send}>
+      <p>{t.sendHelp}</p>
+      <Field label={t.signalName} value={name} onChange={setName} isRequired autoFocus />
+      <Field label={t.payload} value={payload} onChange={setPayload} error={fault} />
+    </Confirm>
   );
 }

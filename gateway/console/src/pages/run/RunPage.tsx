@@ -1,5 +1,5 @@
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useCallback, useMemo } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { Empty } from "../../components/Empty";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
@@ -13,7 +13,8 @@ import { NodePanel, RunLink } from "./NodePanel";
 import { NodesInTime } from "./NodesInTime";
 import { Picture } from "./Picture";
 import { RunActions } from "./RunActions";
-import { type RunState, criticalPath, drawn } from "./run";
+import { nodeAt, openRun, openedRuns } from "./inside";
+import type { RunState } from "./run";
 import { runTexts } from "./texts";
 import { useRun } from "./useRun";
 import "../../components/Table.css";
@@ -48,16 +49,27 @@ function Found({ state }: { state: RunState }) {
   const states = useTexts(runsTexts);
   const format = useFormat();
   const navigate = useNavigate();
-  const search: { node?: unknown } = useSearch({ strict: false });
+  const search: { node?: unknown; open?: unknown } = useSearch({ strict: false });
+  const [runs, setRuns] = useState<ReadonlyMap<string, RunState>>(new Map());
   const { run } = state;
-  const nodes = useMemo(() => drawn(state), [state]);
-  const critical = useMemo(() => criticalPath(nodes), [nodes]);
+  const openText = JSON.stringify(Array.isArray(search.open) ? search.open : []);
+  const opened = useMemo(() => new Set((JSON.parse(openText) as unknown[]).filter((path) => typeof path === "string")), [openText]);
+  const open = useMemo(() => openRun(state, runs, opened), [state, runs, opened]);
+  const { nodes, critical } = open;
   const undoing = useMemo(() => [...state.nodes.values()].filter((node) => node.undoes), [state]);
-  const chosen = nodes.find((node) => node.name === search.node);
-  const choose = useCallback(
-    (name: string | null) => void navigate({ to: ".", search: name === null ? {} : { node: name }, replace: true }),
+  const chosen = typeof search.node === "string" ? nodeAt(open, search.node) : null;
+  const go = useCallback(
+    (node: string | undefined, paths: readonly string[]) =>
+      void navigate({ to: ".", search: { ...(node === undefined ? {} : { node }), ...(paths.length === 0 ? {} : { open: paths }) }, replace: true }),
     [navigate],
   );
+  const node = typeof search.node === "string" ? search.node : undefined;
+  const choose = useCallback((path: string | null) => go(path ?? undefined, [...opened]), [go, opened]);
+  const toggle = useCallback(
+    (path: string) => go(node, opened.has(path) ? [...opened].filter((one) => one !== path && !one.startsWith(`${path}/`)) : [...opened, path]),
+    [go, node, opened],
+  );
+  const tell = useCallback((id: string, told: RunState) => setRuns((known) => new Map(known).set(id, told)), []);
   return (
     <>
       <PageHead title={states.version(run.dag, format.number(run.version))}>
@@ -84,16 +96,28 @@ function Found({ state }: { state: RunState }) {
       <section className="part" aria-labelledby="run-picture">
         <h2 id="run-picture">{t.picture}</h2>
         <p className="part-help">{t.pictureHelp}</p>
-        <div className={chosen === undefined ? "run-stage" : "run-stage run-stage-beside"}>
-          <Picture nodes={nodes} edges={run.edges} critical={critical} chosen={chosen?.name ?? null} choose={choose} />
-          {chosen !== undefined && <NodePanel run={run} node={chosen} close={() => choose(null)} />}
+        <div className={chosen === null ? "run-stage" : "run-stage run-stage-beside"}>
+          <Picture run={open} chosen={chosen === null ? null : (node ?? null)} choose={choose} toggle={toggle} />
+          {chosen !== null && <NodePanel key={node} run={chosen.run.state.run} node={chosen.node} close={() => choose(null)} />}
         </div>
+        {[...new Set(openedRuns(open, opened))].map((id) => (
+          <Follow key={id} runId={id} tell={tell} />
+        ))}
       </section>
       <NodesInTime nodes={nodes} undoing={undoing} critical={critical} choose={choose} />
       <Json title={t.params} value={run.params} />
       {run.result !== null && <Json title={t.result} value={run.result} />}
     </>
   );
+}
+
+/** Follows a run that is opened in place. */
+function Follow({ runId, tell }: { runId: string; tell: (id: string, state: RunState) => void }) {
+  const { state } = useRun(runId);
+  useEffect(() => {
+    if (state !== null) tell(runId, state);
+  }, [runId, state, tell]);
+  return null;
 }
 
 function Json({ title, value }: { title: string; value: unknown }) {

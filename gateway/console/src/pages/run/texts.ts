@@ -70,6 +70,7 @@ export const runTexts = catalogue({
     zoomOut: "Zoom out",
     fit: "Show all",
     controls: "View of the picture",
+    inPlace: (path: string) => `Inside of ${path}`,
   },
   zh: {
     title: "DAG 运行",
@@ -140,5 +141,6 @@ export const runTexts = catalogue({
     zoomOut: "缩小",
     fit: "显示全部",
     controls: "图的视图",
+    inPlace: (path: string) => `${path} 的内部`,
   },
 });

@@ -1,20 +1,26 @@
 import { useEffect, useState } from "react";
-import type { Layout } from "./layout";
+import type { Layout, Nested, Size } from "./layout";
 import type { Request } from "./layout.worker";
 
+export interface Found {
+  places: Layout;
+  /** Of nodes that have a graph inside. */
+  sizes: Record<string, Size>;
+}
+
 /** Where the nodes stand, worked out beside the page; null until it is known. The same `key` is the same graph. */
-export function useLayout(key: string, names: readonly string[], edges: readonly { source: string; target: string }[]): Layout | null {
-  const [found, setFound] = useState<{ key: string; places: Layout } | null>(null);
+export function useLayout(key: string, graph: Nested): Found | null {
+  const [found, setFound] = useState<(Found & { key: string }) | null>(null);
   useEffect(() => {
     const worker = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
-    worker.addEventListener("message", ({ data }: MessageEvent<{ id: number; places: Layout }>) => {
-      setFound({ key, places: data.places });
+    worker.addEventListener("message", ({ data }: MessageEvent<Found & { id: number }>) => {
+      setFound({ key, places: data.places, sizes: data.sizes });
       worker.terminate();
     });
-    worker.postMessage({ id: 0, names: [...names], edges: [...edges] } satisfies Request);
+    worker.postMessage({ id: 0, names: [...graph.names], edges: [...graph.edges], inside: { ...graph.inside } } satisfies Request);
     return () => worker.terminate();
-    // The key says all that names and edges do.
+    // The key says all that the graph does.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key]);
-  return found?.key === key ? found.places : null;
+  return found?.key === key ? found : null;
 }

@@ -1,9 +1,9 @@
-import { type SyntheticEvent, useState } from "react";
-import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
+import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
+import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { useAct } from "../../components/useAct";
@@ -30,45 +30,18 @@ export function ScheduleActions({ schedule, done }: { schedule: ScheduleView; do
           {t.resume}
         </Button>
       ) : (
-        <Pause pause={(note) => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/pause", { ...path, body: { note } }))} />
+        <Confirm
+          label={t.pause}
+          ask={t.pause}
+          leave={t.close}
+          weight="plain"
+          why={t.why}
+          isWhyRequired
+          confirm={(note) => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/pause", { ...path, body: { note } }))}
+        />
       )}
       {error !== null && <Failure error={error} />}
     </>
-  );
-}
-
-function Pause({ pause }: { pause: (note: string) => void }) {
-  const t = useTexts(scheduleTexts);
-  const [why, setWhy] = useState("");
-  return (
-    <DialogTrigger>
-      <Button>{t.pause}</Button>
-      <ModalOverlay className="overlay" isDismissable>
-        <Modal>
-          <Dialog className="dialog">
-            {({ close }) => (
-              <form
-                className="part-form"
-                onSubmit={(event) => {
-                  event.preventDefault();
-                  close();
-                  pause(why.trim());
-                }}
-              >
-                <Heading slot="title">{t.pause}</Heading>
-                <Field label={t.why} value={why} onChange={setWhy} maxLength={1000} isRequired autoFocus />
-                <div className="dialog-actions">
-                  <Button onPress={close}>{t.close}</Button>
-                  <Button type="submit" weight="primary" isDisabled={why.trim() === ""}>
-                    {t.pause}
-                  </Button>
-                </div>
-              </form>
-            )}
-          </Dialog>
-        </Modal>
-      </ModalOverlay>
-    </DialogTrigger>
   );
 }
 
@@ -78,54 +51,29 @@ function Backfill({ schedule, done }: { schedule: ScheduleView; done: () => void
   const [from, setFrom] = useState("");
   const [to, setTo] = useState("");
   const [isWanting, setWanting] = useState(false);
-  const [error, setError] = useState<unknown>(null);
   const [filled, setFilled] = useState<components["schemas"]["Backfilled"] | null>(null);
   const [start, end] = [instantOf(from, schedule.timezone), instantOf(to, schedule.timezone)];
 
-  const send = async (event: SyntheticEvent) => {
-    event.preventDefault();
+  const send = async () => {
     setWanting(true);
-    setError(null);
-    if (start === null || end === null) return;
-    try {
-      const answer = await dataOf(
-        api.POST("/gateway/v1/schedules/{schedule_id}/backfill", {
-          params: { path: { schedule_id: schedule.schedule_id } },
-          body: { start_at: start.toISOString(), end_at: end.toISOString(), overlap: "buffer_all" },
-        }),
-      );
-      setFilled(answer);
-      done();
-    } catch (problem) {
-      setError(problem);
-    }
+    if (start === null || end === null) return false;
+    const answer = await dataOf(
+      api.POST("/gateway/v1/schedules/{schedule_id}/backfill", {
+        params: { path: { schedule_id: schedule.schedule_id } },
+        body: { start_at: start.toISOString(), end_at: end.toISOString(), overlap: "buffer_all" },
+      }),
+    );
+    setFilled(answer);
+    done();
+    return false;
   };
 
   return (
-    <DialogTrigger onOpenChange={() => setFilled(null)}>
-      <Button>{t.fill}</Button>
-      <ModalOverlay className="overlay" isDismissable>
-        <Modal>
-          <Dialog className="dialog">
-            {({ close }) => (
-              <form className="part-form" noValidate onSubmit={(event) => void send(event)}>
-                <Heading slot="title">{t.fill}</Heading>
-                <p>{t.fillHelp(schedule.timezone)}</p>
-                <Field label={t.from} type="datetime-local" value={from} onChange={setFrom} error={isWanting && start === null ? t.noTime : undefined} autoFocus />
-                <Field label={t.to} type="datetime-local" value={to} onChange={setTo} error={isWanting && end === null ? t.noTime : undefined} />
-                {filled !== null && <p role="status">{t.filled(format.number(filled.times), format.number(filled.noted))}</p>}
-                {error !== null && <Failure error={error} />}
-                <div className="dialog-actions">
-                  <Button onPress={close}>{t.close}</Button>
-                  <Button type="submit" weight="primary">
-                    {t.fill}
-                  </Button>
-                </div>
-              </form>
-            )}
-          </Dialog>
-        </Modal>
-      </ModalOverlay>
-    </DialogTrigger>
+    <Confirm label={t.fill} ask={t.fill} leave={t.close} weight="plain" hasFields opened={() => setFilled(null)} confirm={send}>
+      <p>{t.fillHelp(schedule.timezone)}</p>
+      <Field label={t.from} type="datetime-local" value={from} onChange={setFrom} error={isWanting && start === null ? t.noTime : undefined} autoFocus />
+      <Field label={t.to} type="datetime-local" value={to} onChange={setTo} error={isWanting && end === null ? t.noTime : undefined} />
+      {filled !== null && <p role="status">{t.filled(format.number(filled.times), format.number(filled.noted))}</p>}
+    </Confirm>
   );
 }

@@ -7,6 +7,7 @@ import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import { Status, type Tone } from "../../components/Status";
+import { Table } from "../../components/Table";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
@@ -19,7 +20,6 @@ import { useMoment } from "../schedules/useMoment";
 import { ScheduleActions } from "./ScheduleActions";
 import { daysOf } from "./days";
 import { scheduleTexts } from "./texts";
-import "../../components/Table.css";
 import "../schedules/schedules.css";
 import "../../components/Part.css";
 import "./schedule.css";
@@ -176,43 +176,32 @@ function History({ firings }: { firings: readonly Firing[] }) {
   const format = useFormat();
   if (firings.length === 0) return <p>{t.none}</p>;
   return (
-    <table className="table">
-      <thead>
-        <tr>
-          {[t.time, t.how, t.outcome, t.task].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
+    <Table columns={[t.time, t.how, t.outcome, t.task]}>
+      {firings.map((firing) => (
+        <tr key={`${firing.nominal_at} ${firing.kind}`}>
+          <td>
+            <Moment at={firing.nominal_at} />
+            {firing.until_at !== null && <p className="part-help">{t.until(format.moment(new Date(firing.until_at)))}</p>}
+          </td>
+          <td>{t[firing.kind]}</td>
+          <td>
+            <Status tone={TONES[firing.outcome]}>{t[firing.outcome]}</Status>
+            {firing.reason !== null && <p className="part-help">{visible(firing.reason)}</p>}
+          </td>
+          <td>
+            {firing.task_id === null ? (
+              "–"
+            ) : (
+              <>
+                <Link to="/tasks/$taskId" params={{ taskId: firing.task_id }} preload={false}>
+                  <code>{firing.task_id.slice(0, 8)}</code>
+                </Link>{" "}
+                {firing.task_state}
+              </>
+            )}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {firings.map((firing) => (
-          <tr key={`${firing.nominal_at} ${firing.kind}`}>
-            <td>
-              <Moment at={firing.nominal_at} />
-              {firing.until_at !== null && <p className="part-help">{t.until(format.moment(new Date(firing.until_at)))}</p>}
-            </td>
-            <td>{t[firing.kind]}</td>
-            <td>
-              <Status tone={TONES[firing.outcome]}>{t[firing.outcome]}</Status>
-              {firing.reason !== null && <p className="part-help">{visible(firing.reason)}</p>}
-            </td>
-            <td>
-              {firing.task_id === null ? (
-                "–"
-              ) : (
-                <>
-                  <Link to="/tasks/$taskId" params={{ taskId: firing.task_id }} preload={false}>
-                    <code>{firing.task_id.slice(0, 8)}</code>
-                  </Link>{" "}
-                  {firing.task_state}
-                </>
-              )}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }

@@ -1,9 +1,9 @@
 import { useState } from "react";
-import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { api } from "../../api/client";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
+import { Choice } from "../../components/Choice";
 import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
@@ -15,7 +15,8 @@ type TaskFacts = components["schemas"]["TaskFacts"];
 
 const ENDED: readonly TaskFacts["state"][] = ["completed", "failed", "stopped"];
 const NOT_STARTED: readonly TaskFacts["state"][] = ["waiting", "starting", "queued"];
-const PRIORITIES = [1, 2, 3, 4, 5];
+const PRIORITIES = ["1", "2", "3", "4", "5"] as const;
+type Priority = (typeof PRIORITIES)[number];
 
 /** What the reader may do with the task in its present state. */
 export function Actions({ task }: { task: TaskFacts }) {
@@ -26,7 +27,8 @@ export function Actions({ task }: { task: TaskFacts }) {
   const steers = may(session, "steer");
   return (
     <>
-      {steers && NOT_STARTED.includes(task.state) && <Reprioritise task={task} act={act} />}
+      {steers && NOT_STARTED.includes(task.state) && <Reprioritise task={task} />}
+      {steers && task.state === "waiting" && task.not_before !== null && <Retime task={task} />}
       {steers && !ENDED.includes(task.state) && (
         <Confirm label={t.stop} ask={t.stopAsk} leave={t.cancel} confirm={() => act(() => api.POST("/api/v1/tasks/{task_id}/stop", path))}>
           <p>{t.stopHelp}</p>
@@ -45,43 +47,55 @@ export function Actions({ task }: { task: TaskFacts }) {
   );
 }
 
-function Reprioritise({ task, act }: { task: TaskFacts; act: (request: () => Promise<unknown>) => void }) {
+function Reprioritise({ task }: { task: TaskFacts }) {
   const t = useTexts(taskTexts);
-  const [why, setWhy] = useState("");
+  const [priority, setPriority] = useState<Priority | "">("");
   return (
-    <DialogTrigger>
-      <Button>{t.reprioritise}</Button>
-      <ModalOverlay className="overlay" isDismissable>
-        <Modal>
-          <Dialog className="dialog">
-            {({ close }) => (
-              <>
-                <Heading slot="title">{t.priorityAsk}</Heading>
-                <p>{t.priorityHelp}</p>
-                <Field label={t.why_} value={why} onChange={setWhy} maxLength={1000} autoFocus />
-                <div className="dialog-actions">
-                  <Button onPress={close}>{t.cancel}</Button>
-                  {PRIORITIES.filter((priority) => priority !== task.priority).map((priority) => (
-                    <Button
-                      key={priority}
-                      onPress={() => {
-                        close();
-                        act(() =>
-                          api.POST("/gateway/v1/operations", {
-                            body: { action: "reprioritise", filter: { ids: [task.task_id] }, priority, dry_run: false, why: why.trim() || null },
-                          }),
-                        );
-                      }}
-                    >
-                      {String(priority)}
-                    </Button>
-                  ))}
-                </div>
-              </>
-            )}
-          </Dialog>
-        </Modal>
-      </ModalOverlay>
-    </DialogTrigger>
+    <Confirm
+      label={t.reprioritise}
+      ask={t.priorityAsk}
+      leave={t.cancel}
+      weight="plain"
+      isReady={priority !== ""}
+      why={t.why_}
+      hasFields
+      opened={() => setPriority("")}
+      confirm={(why) =>
+        api.POST("/gateway/v1/operations", {
+          body: { action: "reprioritise", filter: { ids: [task.task_id] }, priority: Number(priority), dry_run: false, why: why || null },
+        })
+      }
+    >
+      <p>{t.priorityHelp}</p>
+      <Choice
+        label={t.priority}
+        value={priority}
+        options={[["", "–"], ...PRIORITIES.filter((one) => Number(one) !== task.priority).map((one) => [one, one] as const)]}
+        onChange={setPriority}
+        autoFocus
+      />
+    </Confirm>
+  );
+}
+
+/** Of a task that waits for its time. */
+function Retime({ task }: { task: TaskFacts }) {
+  const t = useTexts(taskTexts);
+  const [text, setText] = useState("");
+  const at = text === "" ? null : new Date(text);
+  return (
+    <Confirm
+      label={t.retime}
+      ask={t.retimeAsk}
+      leave={t.cancel}
+      weight="plain"
+      isReady={at !== null && !Number.isNaN(at.getTime())}
+      hasFields
+      opened={() => setText("")}
+      confirm={() => api.POST("/gateway/v1/tasks/{task_id}/run-at", { params: { path: { task_id: task.task_id } }, body: { run_at: at?.toISOString() ?? null } })}
+    >
+      <p>{t.retimeHelp}</p>
+      <Field label={t.runAt} type="datetime-local" value={text} onChange={setText} autoFocus />
+    </Confirm>
   );
 }

@@ -18,6 +18,7 @@ import { useStream } from "../../streams/useStream";
 import { TONES } from "../tasks/states";
 import { tasksTexts } from "../tasks/texts";
 import { Actions } from "./Actions";
+import { Links } from "./Links";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
 import { Why } from "./Why";
@@ -101,6 +102,12 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <span>
           {t.created} <Moment at={task.created_at} />
         </span>
+        {task.not_before !== null && task.state === "waiting" && (
+          <span>
+            {t.due} <Moment at={task.not_before} />
+          </span>
+        )}
+        <Links taskId={task.task_id} version={String(task.epoch)} />
       </p>
       {task.waiting_because !== null && <p role="status">{task.waiting_because}</p>}
       <div className="task-progress">

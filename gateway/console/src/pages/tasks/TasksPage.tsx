@@ -3,12 +3,16 @@ import { type SyntheticEvent, useMemo, useState } from "react";
 import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
+import { OperationProgress } from "../../components/OperationProgress";
 import { PageHead } from "../../components/PageHead";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
+import { BulkAction } from "./BulkAction";
 import { TaskRows } from "./TaskRows";
+import { bulkTexts } from "./bulkTexts";
 import { type TaskQuery, UnknownFilter, parseFilter } from "./filter";
+import { selectionOf } from "./selection";
 import { tasksTexts } from "./texts";
 import { useTaskList } from "./useTaskList";
 import "./tasks.css";
@@ -24,13 +28,17 @@ function parsed(text: string): { query: TaskQuery | null; unknown?: string } {
 
 export default function TasksPage() {
   const t = useTexts(tasksTexts);
+  const bulk = useTexts(bulkTexts);
   const format = useFormat();
   const navigate = useNavigate();
-  const search: { q?: unknown } = useSearch({ strict: false });
+  const search: { q?: unknown; operation?: unknown } = useSearch({ strict: false });
   const kept = typeof search.q === "string" ? search.q : "";
   const [text, setText] = useState(kept);
   const { query, unknown } = useMemo(() => parsed(kept), [kept]);
-  const { rows, isRead, error, list } = useTaskList(query);
+  const { rows, isRead, error, list, changes } = useTaskList(query);
+  const operation = typeof search.operation === "string" ? search.operation : null;
+  const selection = useMemo(() => (query === null ? null : selectionOf(query)), [query]);
+  const follow = (id: string | undefined) => void navigate({ to: "/tasks", search: { ...search, operation: id } });
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
 
   const submit = (event: SyntheticEvent) => {
@@ -40,7 +48,8 @@ export default function TasksPage() {
 
   return (
     <>
-      <PageHead title={t.title} />
+      <PageHead title={t.title}>{selection !== null && rows.length > 0 && <BulkAction selection={selection} begun={follow} />}</PageHead>
+      {operation !== null && <OperationProgress key={operation} id={operation} news={changes} t={bulk} close={() => follow(undefined)} />}
       <form role="search" onSubmit={submit}>
         <Field
           label={t.search}

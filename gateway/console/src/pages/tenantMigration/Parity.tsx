@@ -2,6 +2,7 @@ import { useState } from "react";
 import type { components } from "../../api/schema";
 import { Moment } from "../../components/Moment";
 import { Status, type Tone } from "../../components/Status";
+import { Table } from "../../components/Table";
 import { useTexts } from "../../i18n/catalogue";
 import { type Format, useFormat } from "../../i18n/format";
 import { queryText } from "../../streams/queryText";
@@ -43,35 +44,24 @@ export function Parity({ tenantId }: { tenantId: string }) {
       {report.types.length === 0 ? (
         <p>{t.noTypes}</p>
       ) : (
-        <table className="table">
-          <thead>
-            <tr>
-              {[t.type, t.when, t.backend, t.tasks, t.failed, t.dead, t.wait, t.run].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {report.types.flatMap((type) =>
-              type.sides.map((side) => (
-                <tr key={`${type.task_type} ${side.when} ${side.backend}`}>
-                  <td>
-                    {type.task_type} <Status tone={TONES[type.verdict]}>{t[type.verdict]}</Status>
-                  </td>
-                  <td>{side.when === "before" ? t.before : t.after}</td>
-                  <td>{side.backend}</td>
-                  <td>{format.number(side.tasks)}</td>
-                  <td>{rate(format, side.failed)}</td>
-                  <td>{rate(format, side.dead)}</td>
-                  <td>{quantiles(format, side.wait)}</td>
-                  <td>{quantiles(format, side.run)}</td>
-                </tr>
-              )),
-            )}
-          </tbody>
-        </table>
+        <Table columns={[t.type, t.when, t.backend, t.tasks, t.failed, t.dead, t.wait, t.run]}>
+          {report.types.flatMap((type) =>
+            type.sides.map((side) => (
+              <tr key={`${type.task_type} ${side.when} ${side.backend}`}>
+                <td>
+                  {type.task_type} <Status tone={TONES[type.verdict]}>{t[type.verdict]}</Status>
+                </td>
+                <td>{side.when === "before" ? t.before : t.after}</td>
+                <td>{side.backend}</td>
+                <td>{format.number(side.tasks)}</td>
+                <td>{rate(format, side.failed)}</td>
+                <td>{rate(format, side.dead)}</td>
+                <td>{quantiles(format, side.wait)}</td>
+                <td>{quantiles(format, side.run)}</td>
+              </tr>
+            )),
+          )}
+        </Table>
       )}
     </section>
   );

@@ -512,6 +512,8 @@ from taskgate.v1.tenant_service_pb2 import TenantTier as TenantTier
 from taskgate.v1.tenant_service_pb2_grpc import TenantServiceServicer as TenantServiceServicer
 from taskgate.v1.tenant_service_pb2_grpc import TenantServiceStub as TenantServiceStub
 from taskgate.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server as add_TenantServiceServicer_to_server
+from taskgate.v1.worker_service_pb2 import DrainWorkerRequest as DrainWorkerRequest
+from taskgate.v1.worker_service_pb2 import DrainWorkerResponse as DrainWorkerResponse
 from taskgate.v1.worker_service_pb2 import GetScaleRequest as GetScaleRequest
 from taskgate.v1.worker_service_pb2 import GetScaleResponse as GetScaleResponse
 from taskgate.v1.worker_service_pb2 import GetWorkerRequest as GetWorkerRequest
@@ -644,6 +646,8 @@ __all__ = [
     "DrainRequest",
     "DrainResponse",
     "DrainVerdict",
+    "DrainWorkerRequest",
+    "DrainWorkerResponse",
     "DryRunPlanRequest",
     "DryRunPlanResponse",
     "DurationBucket",

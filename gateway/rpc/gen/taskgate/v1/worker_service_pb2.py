@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n taskgate/v1/worker_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x03\n\x06Worker\x12\x12\n\nprocess_id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.taskgate.v1.WorkerKind\x12\x11\n\x04pool\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x12\n\nslots_used\x18\t \x01(\x05\x12\x12\n\ntask_types\x18\n \x03(\t\x12\'\n\x05state\x18\x0b \x01(\x0e\x32\x18.taskgate.v1.WorkerState\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07lost_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05_poolB\n\n\x08_backend\"\x8a\x02\n\x0bRunningTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x12\n\x05queue\x18\x06 \x01(\tH\x02\x88\x01\x01\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07running\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x08\n\x06_queue\"\xae\x01\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.WorkerKind\x12\x11\n\x04pool\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04gone\x18\x06 \x01(\x08\x42\x07\n\x05_poolB\n\n\x08_backend\"T\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.taskgate.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x10GetWorkerRequest\x12\x12\n\nprocess_id\x18\x01 \x01(\t\"c\n\x11GetWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Worker\x12)\n\x07running\x18\x02 \x03(\x0b\x32\x18.taskgate.v1.RunningTask\"\x9a\x02\n\x0bLoadFigures\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x03\x12)\n\x06oldest\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x1b\n\x13\x61rrivals_per_second\x18\x04 \x01(\x01\x12\x1e\n\x16\x63ompletions_per_second\x18\x05 \x01(\x01\x12&\n\x03run\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x64\x65mand\x18\x07 \x01(\x03\x12\x14\n\x0cpast_gateway\x18\x08 \x01(\x03\x12\x33\n\x0fpast_gateway_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x0bTierFigures\x12\x14\n\x07\x62\x61\x63kend\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04pool\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x04load\x18\x04 \x01(\x0b\x32\x18.taskgate.v1.LoadFiguresB\n\n\x08_backendB\x07\n\x05_pool\"\x82\x01\n\x0bPoolFigures\x12\x11\n\x04pool\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0f\n\x07workers\x18\x03 \x01(\x05\x12\r\n\x05slots\x18\x04 \x01(\x05\x12&\n\x04load\x18\x05 \x01(\x0b\x32\x18.taskgate.v1.LoadFiguresB\x07\n\x05_pool\"\x11\n\x0fGetScaleRequest\"\xb9\x01\n\x10GetScaleResponse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07signals\x18\x03 \x03(\x0b\x32\x18.taskgate.v1.TierFigures\x12\'\n\x05pools\x18\x04 \x03(\x0b\x32\x18.taskgate.v1.PoolFigures*o\n\nWorkerKind\x12\x1b\n\x17WORKER_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_KIND_WORKER\x10\x01\x12\x17\n\x13WORKER_KIND_GATEWAY\x10\x02\x12\x13\n\x0fWORKER_KIND_ALL\x10\x03*\x8b\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATE_ALIVE\x10\x01\x12\x17\n\x13WORKER_STATE_SILENT\x10\x02\x12\x16\n\x12WORKER_STATE_ENDED\x10\x03\x12\x15\n\x11WORKER_STATE_LOST\x10\x04\x32\xf6\x01\n\rWorkerService\x12P\n\x0bListWorkers\x12\x1f.taskgate.v1.ListWorkersRequest\x1a .taskgate.v1.ListWorkersResponse\x12J\n\tGetWorker\x12\x1d.taskgate.v1.GetWorkerRequest\x1a\x1e.taskgate.v1.GetWorkerResponse\x12G\n\x08GetScale\x12\x1c.taskgate.v1.GetScaleRequest\x1a\x1d.taskgate.v1.GetScaleResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n taskgate/v1/worker_service.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x04\n\x06Worker\x12\x12\n\nprocess_id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.taskgate.v1.WorkerKind\x12\x11\n\x04pool\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x12\n\nslots_used\x18\t \x01(\x05\x12\x12\n\ntask_types\x18\n \x03(\t\x12\'\n\x05state\x18\x0b \x01(\x0e\x32\x18.taskgate.v1.WorkerState\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07lost_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64rain_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08\x64rain_by\x18\x10 \x01(\tH\x02\x88\x01\x01\x12\x16\n\tdrain_why\x18\x11 \x01(\tH\x03\x88\x01\x01\x42\x07\n\x05_poolB\n\n\x08_backendB\x0b\n\t_drain_byB\x0c\n\n_drain_why\"\x8a\x02\n\x0bRunningTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x16\n\ttenant_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nproject_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x12\n\x05queue\x18\x06 \x01(\tH\x02\x88\x01\x01\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07running\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_tenant_idB\r\n\x0b_project_idB\x08\n\x06_queue\"\xae\x01\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.taskgate.v1.WorkerKind\x12\x11\n\x04pool\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x62\x61\x63kend\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04gone\x18\x06 \x01(\x08\x42\x07\n\x05_poolB\n\n\x08_backend\"T\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.taskgate.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x12\x44rainWorkerRequest\x12\x12\n\nprocess_id\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\":\n\x13\x44rainWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Worker\"&\n\x10GetWorkerRequest\x12\x12\n\nprocess_id\x18\x01 \x01(\t\"c\n\x11GetWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.taskgate.v1.Worker\x12)\n\x07running\x18\x02 \x03(\x0b\x32\x18.taskgate.v1.RunningTask\"\x9a\x02\n\x0bLoadFigures\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x03\x12)\n\x06oldest\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x1b\n\x13\x61rrivals_per_second\x18\x04 \x01(\x01\x12\x1e\n\x16\x63ompletions_per_second\x18\x05 \x01(\x01\x12&\n\x03run\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x64\x65mand\x18\x07 \x01(\x03\x12\x14\n\x0cpast_gateway\x18\x08 \x01(\x03\x12\x33\n\x0fpast_gateway_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x0bTierFigures\x12\x14\n\x07\x62\x61\x63kend\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04pool\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x04load\x18\x04 \x01(\x0b\x32\x18.taskgate.v1.LoadFiguresB\n\n\x08_backendB\x07\n\x05_pool\"\x82\x01\n\x0bPoolFigures\x12\x11\n\x04pool\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0f\n\x07workers\x18\x03 \x01(\x05\x12\r\n\x05slots\x18\x04 \x01(\x05\x12&\n\x04load\x18\x05 \x01(\x0b\x32\x18.taskgate.v1.LoadFiguresB\x07\n\x05_pool\"\x11\n\x0fGetScaleRequest\"\xb9\x01\n\x10GetScaleResponse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07signals\x18\x03 \x03(\x0b\x32\x18.taskgate.v1.TierFigures\x12\'\n\x05pools\x18\x04 \x03(\x0b\x32\x18.taskgate.v1.PoolFigures*o\n\nWorkerKind\x12\x1b\n\x17WORKER_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_KIND_WORKER\x10\x01\x12\x17\n\x13WORKER_KIND_GATEWAY\x10\x02\x12\x13\n\x0fWORKER_KIND_ALL\x10\x03*\x8b\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATE_ALIVE\x10\x01\x12\x17\n\x13WORKER_STATE_SILENT\x10\x02\x12\x16\n\x12WORKER_STATE_ENDED\x10\x03\x12\x15\n\x11WORKER_STATE_LOST\x10\x04\x32\xc8\x02\n\rWorkerService\x12P\n\x0bListWorkers\x12\x1f.taskgate.v1.ListWorkersRequest\x1a .taskgate.v1.ListWorkersResponse\x12J\n\tGetWorker\x12\x1d.taskgate.v1.GetWorkerRequest\x1a\x1e.taskgate.v1.GetWorkerResponse\x12P\n\x0b\x44rainWorker\x12\x1f.taskgate.v1.DrainWorkerRequest\x1a .taskgate.v1.DrainWorkerResponse\x12G\n\x08GetScale\x12\x1c.taskgate.v1.GetScaleRequest\x1a\x1d.taskgate.v1.GetScaleResponseB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,32 +34,36 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'taskgate.v1.worker_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\026taskgate/v1;taskgatev1'
-  _globals['_WORKERKIND']._serialized_start=1956
-  _globals['_WORKERKIND']._serialized_end=2067
-  _globals['_WORKERSTATE']._serialized_start=2070
-  _globals['_WORKERSTATE']._serialized_end=2209
+  _globals['_WORKERKIND']._serialized_start=2191
+  _globals['_WORKERKIND']._serialized_end=2302
+  _globals['_WORKERSTATE']._serialized_start=2305
+  _globals['_WORKERSTATE']._serialized_end=2444
   _globals['_WORKER']._serialized_start=115
-  _globals['_WORKER']._serialized_end=524
-  _globals['_RUNNINGTASK']._serialized_start=527
-  _globals['_RUNNINGTASK']._serialized_end=793
-  _globals['_LISTWORKERSREQUEST']._serialized_start=796
-  _globals['_LISTWORKERSREQUEST']._serialized_end=970
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=972
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1056
-  _globals['_GETWORKERREQUEST']._serialized_start=1058
-  _globals['_GETWORKERREQUEST']._serialized_end=1096
-  _globals['_GETWORKERRESPONSE']._serialized_start=1098
-  _globals['_GETWORKERRESPONSE']._serialized_end=1197
-  _globals['_LOADFIGURES']._serialized_start=1200
-  _globals['_LOADFIGURES']._serialized_end=1482
-  _globals['_TIERFIGURES']._serialized_start=1485
-  _globals['_TIERFIGURES']._serialized_end=1614
-  _globals['_POOLFIGURES']._serialized_start=1617
-  _globals['_POOLFIGURES']._serialized_end=1747
-  _globals['_GETSCALEREQUEST']._serialized_start=1749
-  _globals['_GETSCALEREQUEST']._serialized_end=1766
-  _globals['_GETSCALERESPONSE']._serialized_start=1769
-  _globals['_GETSCALERESPONSE']._serialized_end=1954
-  _globals['_WORKERSERVICE']._serialized_start=2212
-  _globals['_WORKERSERVICE']._serialized_end=2458
+  _globals['_WORKER']._serialized_end=644
+  _globals['_RUNNINGTASK']._serialized_start=647
+  _globals['_RUNNINGTASK']._serialized_end=913
+  _globals['_LISTWORKERSREQUEST']._serialized_start=916
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1090
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1092
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1176
+  _globals['_DRAINWORKERREQUEST']._serialized_start=1178
+  _globals['_DRAINWORKERREQUEST']._serialized_end=1231
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=1233
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=1291
+  _globals['_GETWORKERREQUEST']._serialized_start=1293
+  _globals['_GETWORKERREQUEST']._serialized_end=1331
+  _globals['_GETWORKERRESPONSE']._serialized_start=1333
+  _globals['_GETWORKERRESPONSE']._serialized_end=1432
+  _globals['_LOADFIGURES']._serialized_start=1435
+  _globals['_LOADFIGURES']._serialized_end=1717
+  _globals['_TIERFIGURES']._serialized_start=1720
+  _globals['_TIERFIGURES']._serialized_end=1849
+  _globals['_POOLFIGURES']._serialized_start=1852
+  _globals['_POOLFIGURES']._serialized_end=1982
+  _globals['_GETSCALEREQUEST']._serialized_start=1984
+  _globals['_GETSCALEREQUEST']._serialized_end=2001
+  _globals['_GETSCALERESPONSE']._serialized_start=2004
+  _globals['_GETSCALERESPONSE']._serialized_end=2189
+  _globals['_WORKERSERVICE']._serialized_start=2447
+  _globals['_WORKERSERVICE']._serialized_end=2775
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,9 @@ class Worker(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     LOST_AT_FIELD_NUMBER: _builtins.int
+    DRAIN_AT_FIELD_NUMBER: _builtins.int
+    DRAIN_BY_FIELD_NUMBER: _builtins.int
+    DRAIN_WHY_FIELD_NUMBER: _builtins.int
     process_id: _builtins.str
     """Its id."""
     kind: Global___WorkerKind.ValueType
@@ -121,6 +124,10 @@ class Worker(_message.Message):
     """Tasks that it runs now."""
     state: Global___WorkerState.ValueType
     """How it is."""
+    drain_by: _builtins.str
+    """Who marked it."""
+    drain_why: _builtins.str
+    """Why it was marked."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What kinds of work it has handlers for."""
@@ -136,6 +143,10 @@ class Worker(_message.Message):
     @_builtins.property
     def lost_at(self) -> _timestamp_pb2.Timestamp:
         """When it was declared lost."""
+
+    @_builtins.property
+    def drain_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was marked to drain."""
 
     def __init__(
         self,
@@ -154,17 +165,28 @@ class Worker(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         last_seen: _timestamp_pb2.Timestamp | None = ...,
         lost_at: _timestamp_pb2.Timestamp | None = ...,
+        drain_at: _timestamp_pb2.Timestamp | None = ...,
+        drain_by: _builtins.str | None = ...,
+        drain_why: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_pool", b"_pool", "backend", b"backend", "last_seen", b"last_seen", "lost_at", b"lost_at", "pool", b"pool", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_drain_by", b"_drain_by", "_drain_why", b"_drain_why", "_pool", b"_pool", "backend", b"backend", "drain_at", b"drain_at", "drain_by", b"drain_by", "drain_why", b"drain_why", "last_seen", b"last_seen", "lost_at", b"lost_at", "pool", b"pool", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_pool", b"_pool", "backend", b"backend", "host", b"host", "kind", b"kind", "last_seen", b"last_seen", "lost_at", b"lost_at", "pid", b"pid", "pool", b"pool", "process_id", b"process_id", "slots", b"slots", "slots_used", b"slots_used", "started_at", b"started_at", "state", b"state", "task_types", b"task_types", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backend", b"_backend", "_drain_by", b"_drain_by", "_drain_why", b"_drain_why", "_pool", b"_pool", "backend", b"backend", "drain_at", b"drain_at", "drain_by", b"drain_by", "drain_why", b"drain_why", "host", b"host", "kind", b"kind", "last_seen", b"last_seen", "lost_at", b"lost_at", "pid", b"pid", "pool", b"pool", "process_id", b"process_id", "slots", b"slots", "slots_used", b"slots_used", "started_at", b"started_at", "state", b"state", "task_types", b"task_types", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backend: _TypeAlias = _typing.Literal["backend"]  # noqa: Y015
     _WhichOneofArgType__backend: _TypeAlias = _typing.Literal["_backend", b"_backend"]  # noqa: Y015
+    _WhichOneofReturnType__drain_by: _TypeAlias = _typing.Literal["drain_by"]  # noqa: Y015
+    _WhichOneofArgType__drain_by: _TypeAlias = _typing.Literal["_drain_by", b"_drain_by"]  # noqa: Y015
+    _WhichOneofReturnType__drain_why: _TypeAlias = _typing.Literal["drain_why"]  # noqa: Y015
+    _WhichOneofArgType__drain_why: _TypeAlias = _typing.Literal["_drain_why", b"_drain_why"]  # noqa: Y015
     _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
     _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backend) -> _WhichOneofReturnType__backend | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_by) -> _WhichOneofReturnType__drain_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_why) -> _WhichOneofReturnType__drain_why | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
 
@@ -311,6 +333,56 @@ class ListWorkersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWorkersResponse: _TypeAlias = ListWorkersResponse  # noqa: Y015
+
+@_typing.final
+class DrainWorkerRequest(_message.Message):
+    """Asks to drain one worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    process_id: _builtins.str
+    """The worker."""
+    why: _builtins.str
+    """Why: 1 to 1000 characters, for the audit."""
+    def __init__(
+        self,
+        *,
+        process_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["process_id", b"process_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerRequest: _TypeAlias = DrainWorkerRequest  # noqa: Y015
+
+@_typing.final
+class DrainWorkerResponse(_message.Message):
+    """The worker that drains."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> Global___Worker:
+        """The worker."""
+
+    def __init__(
+        self,
+        *,
+        worker: Global___Worker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
 
 @_typing.final
 class GetWorkerRequest(_message.Message):

@@ -46,6 +46,11 @@ class WorkerServiceStub:
                 request_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.SerializeToString,
                 response_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.FromString,
                 _registered_method=True)
+        self.DrainWorker = channel.unary_unary(
+                '/taskgate.v1.WorkerService/DrainWorker',
+                request_serializer=taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
         self.GetScale = channel.unary_unary(
                 '/taskgate.v1.WorkerService/GetScale',
                 request_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetScaleRequest.SerializeToString,
@@ -72,6 +77,14 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainWorker(self, request, context):
+        """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
+        already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetScale(self, request, context):
         """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend.
         """
@@ -91,6 +104,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.GetWorker,
                     request_deserializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.FromString,
                     response_serializer=taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.SerializeToString,
+            ),
+            'DrainWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.SerializeToString,
             ),
             'GetScale': grpc.unary_unary_rpc_method_handler(
                     servicer.GetScale,
@@ -154,6 +172,33 @@ class WorkerService:
             '/taskgate.v1.WorkerService/GetWorker',
             taskgate_dot_v1_dot_worker__service__pb2.GetWorkerRequest.SerializeToString,
             taskgate_dot_v1_dot_worker__service__pb2.GetWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskgate.v1.WorkerService/DrainWorker',
+            taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.SerializeToString,
+            taskgate_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class WorkerServiceStub:
     """The processes, by backend, pool and host."""
     GetWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]
     """One process, also one that is gone within a day, and the tasks that it runs."""
+    DrainWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.DrainWorkerRequest, _worker_service_pb2.DrainWorkerResponse]
+    """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
+    already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+    """
     GetScale: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]
     """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
 
@@ -53,6 +57,10 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """The processes, by backend, pool and host."""
     GetWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]  # type: ignore[assignment]
     """One process, also one that is gone within a day, and the tasks that it runs."""
+    DrainWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.DrainWorkerRequest, _worker_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
+    """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
+    already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+    """
     GetScale: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]  # type: ignore[assignment]
     """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
 
@@ -76,6 +84,16 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.GetWorkerResponse, _abc.Awaitable[_worker_service_pb2.GetWorkerResponse]]:
         """One process, also one that is gone within a day, and the tasks that it runs."""
+
+    @_abc_1.abstractmethod
+    def DrainWorker(
+        self,
+        request: _worker_service_pb2.DrainWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.DrainWorkerResponse, _abc.Awaitable[_worker_service_pb2.DrainWorkerResponse]]:
+        """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
+        already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+        """
 
     @_abc_1.abstractmethod
     def GetScale(

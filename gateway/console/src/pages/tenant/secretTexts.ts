@@ -1,0 +1,38 @@
+import { catalogue } from "../../i18n/catalogue";
+
+export const secretTexts = catalogue({
+  en: {
+    secrets: "Secrets of callbacks",
+    none: "There is none: callbacks of this tenant wait for one for two hours, then they are given up.",
+    secret: "Secret",
+    number: (id: string) => `Number ${id}`,
+    createdAt: "Made",
+    createdBy: "By",
+    expires: "Ends",
+    current: "current",
+    rotate: "New secret",
+    rotateHelp: "Until the overlap is over, callbacks carry a signature by each of the two. The new secret is shown once.",
+    overlap: "Overlap in hours",
+    overlapHelp: "0: the old one ends at once; 720 at most.",
+    overlapWrong: "A number from 0 to 720.",
+    made: "The new secret",
+    leave: "Leave it",
+  },
+  zh: {
+    secrets: "回调签名密钥",
+    none: "没有密钥：该租户的回调会等待两小时，之后放弃。",
+    secret: "密钥",
+    number: (id: string) => `编号 ${id}`,
+    createdAt: "创建时间",
+    createdBy: "创建者",
+    expires: "失效时间",
+    current: "当前",
+    rotate: "新密钥",
+    rotateHelp: "重叠期内回调同时带有两个密钥的签名。新密钥仅显示一次。",
+    overlap: "重叠小时数",
+    overlapHelp: "0：旧密钥立即失效；最多 720。",
+    overlapWrong: "请输入 0 到 720 之间的数字。",
+    made: "新密钥",
+    leave: "保持不变",
+  },
+});

@@ -1,0 +1,36 @@
+import { catalogue } from "../../i18n/catalogue";
+
+export const tenantsTexts = catalogue({
+  en: {
+    title: "Tenants",
+    find: "Go to a tenant",
+    findHelp: "Its whole id.",
+    tenant: "Tenant",
+    name: "Name",
+    tier: "Tier",
+    weight: "Weight",
+    stage: "Stage",
+    more: "More tenants",
+    none: "There is no tenant",
+    noneHelp: "Tenants are those of MemStack. Ask an owner to make you a member of one.",
+    enterprise: "enterprise",
+    vip: "VIP",
+    standard: "standard",
+  },
+  zh: {
+    title: "租户",
+    find: "前往租户",
+    findHelp: "完整的租户编号。",
+    tenant: "租户",
+    name: "名称",
+    tier: "等级",
+    weight: "权重",
+    stage: "阶段",
+    more: "更多租户",
+    none: "没有租户",
+    noneHelp: "租户来自 MemStack。请联系所有者将您加入某个租户。",
+    enterprise: "企业版",
+    vip: "VIP",
+    standard: "标准版",
+  },
+});

@@ -11,6 +11,7 @@ from contracts.dag_world import Dags
 from contracts.people import Household
 from gateway.routing.stages import Stage
 from visitor import PATIENCE, Visitor
+from workers.testing.waiting import eventually
 
 DAG = """# Kept, whatever the canvas does.
 nodes:
@@ -170,7 +171,9 @@ async def test_a_draft_survives_a_reload_and_an_ended_session(visit: Any, world:
     await visitor.sign_in(home.owner.key, "dags/drafted")
     await expect(node(page, "tell")).to_be_visible()
     await replace_text(page, DAG + "# mine\n")
-    await page.wait_for_function("Object.keys(localStorage).some(key => key.startsWith('taskgate.draft'))")
+    # Not `wait_for_function`, which evaluates a string in the page.
+    is_kept = "Object.keys(localStorage).some(key => key.startsWith('taskgate.draft'))"
+    await eventually(lambda: page.evaluate(is_kept), within=PATIENCE / 1000)
     await page.reload()
     await expect(page.get_by_text("This is your draft")).to_be_visible()
     await expect(text_of(page)).to_contain_text("# mine")

@@ -1,5 +1,5 @@
 import { EditorView } from "@codemirror/view";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
@@ -58,14 +58,27 @@ export function Editor({ place, around, initial }: EditorProps) {
   const isChanged = text !== savedText;
 
   // The draft -----------------------------------------------------------------------------------------------------
+  const isKept = useRef(true);
+  const keep = useEffectEvent(() => {
+    if (!canEdit || isKept.current) return;
+    isKept.current = true;
+    if (text === (savedText ?? initial)) dropDraft(key);
+    else if (!keepDraft(key, { text, base, at: new Date().toISOString() })) setNews(t.draftNotKept);
+  });
   useEffect(() => {
-    if (!canEdit) return;
-    const timer = setTimeout(() => {
-      if (text === (savedText ?? initial)) dropDraft(key);
-      else if (!keepDraft(key, { text, base, at: new Date().toISOString() })) setNews(t.draftNotKept);
-    }, KEEP);
+    isKept.current = false;
+    const timer = setTimeout(() => keep(), KEEP);
     return () => clearTimeout(timer);
-  }, [canEdit, text, savedText, initial, key, base, t]);
+  }, [canEdit, text, savedText, initial, key, base]);
+  // Whoever leaves, or whose session ends, loses nothing of what was written last.
+  useEffect(() => {
+    const leave = () => keep();
+    addEventListener("pagehide", leave);
+    return () => {
+      removeEventListener("pagehide", leave);
+      leave();
+    };
+  }, []);
 
   // Faults --------------------------------------------------------------------------------------------------------
   const checked = useCheck(text, place.tenant, anyTypes);

@@ -1,5 +1,5 @@
 import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
-import { defaultKeymap, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { defaultKeymap, historyKeymap } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput } from "@codemirror/language";
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
@@ -51,10 +51,11 @@ export function TextPane({ initial, canEdit, marks, suggest, changed, moved, ope
     unlimitedHistory,
     yaml(),
     completions((text, position) => latest().suggest(text, position)),
-    keymap.of([...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap, indentWithTab]),
+    // Not the tab key, which leads on to the next part of the page; Ctrl+] and Ctrl+[ indent.
+    keymap.of([...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap]),
     EditorState.readOnly.of(!canEdit),
     EditorView.lineWrapping,
-    EditorView.contentAttributes.of({ "aria-label": t.text, spellcheck: "false" }),
+    EditorView.contentAttributes.of({ "aria-label": t.text, spellcheck: "false", tabindex: "0" }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) latest().changed(update.state.doc.toString());
       if (update.selectionSet && update.view.hasFocus && !update.docChanged) latest().moved(update.state.selection.main.head);

@@ -3,6 +3,17 @@ import { EditorView } from "@codemirror/view";
 import { type RefObject, useEffect, useEffectEvent, useRef, useState } from "react";
 import { codeLook } from "./theme";
 
+/** What is typed over several lines. Browsers give such text a style of its own, which the Content-Security-Policy refuses. */
+const typedOverLines = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to } = view.state.selection.main;
+    if (event.inputType !== "insertText" || event.data === null || to <= view.state.doc.lineAt(from).to) return false;
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    event.preventDefault();
+    return true;
+  },
+});
+
 /**
  * CodeMirror in an element. It stands in a shadow of its own, where its styles need no `<style>`, which the
  * Content-Security-Policy forbids. `extensions` is asked once, and is given a way to the handlers of the latest rendering.
@@ -11,7 +22,7 @@ export function useCode<Handlers>(text: string, handlers: Handlers, extensions: 
   const host = useRef<HTMLDivElement>(null);
   const [view, setView] = useState<EditorView | null>(null);
   const latest = useEffectEvent(() => handlers);
-  const first = useEffectEvent((now: () => Handlers) => EditorState.create({ doc: text, extensions: [codeLook, extensions(now)] }));
+  const first = useEffectEvent((now: () => Handlers) => EditorState.create({ doc: text, extensions: [codeLook, typedOverLines, extensions(now)] }));
   useEffect(() => {
     const place = host.current;
     if (place === null) return;

@@ -2,6 +2,7 @@ import { Background, type Connection, Controls, type Edge, Handle, type Node, ty
 import { type DragEvent, type KeyboardEvent, memo, useEffect, useMemo, useState } from "react";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { boxOf } from "../run/box";
 import { NODE } from "../run/layout";
 import { type DagNode, type Definition, edgesOf } from "./model/definition";
 import { DRAGGED } from "./Palette";
@@ -38,8 +39,10 @@ interface CanvasProps {
 }
 
 const FIT = { maxZoom: 1, padding: 0.08 };
-/** From so many nodes on, only those that are seen are in the document. */
+/** From so many nodes on, only those that are seen are in the document, and never so many are seen that it slows down. */
 const MANY = 200;
+const FURTHEST = 0.02;
+const FURTHEST_OF_MANY = 0.2;
 const NONE: ReadonlySet<string> = new Set();
 const NO_FAULTS: ReadonlyMap<string, number> = new Map();
 
@@ -62,25 +65,22 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
     () =>
       places === null
         ? []
-        : nodes.map(
-            (node): Shown => ({
-              id: node.name,
-              type: "edit",
-              position: places[node.name] ?? { x: 0, y: 0 },
-              ...NODE,
-              selected: chosen.has(`node:${node.name}`),
-              data: { node, faults: faults.get(`node:${node.name}`) ?? 0, difference: differences?.get(node.name) ?? null },
-            }),
-          ),
+        : nodes.flatMap((node): Shown[] => {
+            const position = places[node.name];
+            if (position === undefined) return []; // until it is known where
+            const data = { node, faults: faults.get(`node:${node.name}`) ?? 0, difference: differences?.get(node.name) ?? null };
+            return [{ id: node.name, type: "edit", position, ...boxOf(NODE), selected: chosen.has(`node:${node.name}`), data }];
+          }),
     [places, nodes, chosen, faults, differences],
   );
   const lines = useMemo(
     () =>
-      edges.map(({ source, target, isNamed }): Edge => {
+      edges.flatMap(({ source, target, isNamed }): Edge[] => {
+        if (places?.[source] === undefined || places[target] === undefined) return [];
         const id = `${source}\n${target}`;
-        return { id, source, target, className: `editor-edge${isNamed ? "" : " editor-edge-used"}${id === line ? " editor-edge-chosen" : ""}` };
+        return [{ id, source, target, className: `editor-edge${isNamed ? "" : " editor-edge-used"}${id === line ? " editor-edge-chosen" : ""}` }];
       }),
-    [edges, line],
+    [places, edges, line],
   );
   if (nodes.length > 0 && places === null) return <p className="editor-canvas editor-wait">{t.drawing}</p>;
 
@@ -142,7 +142,7 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
         elementsSelectable={acts !== undefined}
         deleteKeyCode={null}
         onlyRenderVisibleElements={nodes.length > MANY}
-        minZoom={0.02}
+        minZoom={nodes.length > MANY ? FURTHEST_OF_MANY : FURTHEST}
         maxZoom={1.5}
         fitView
         fitViewOptions={FIT}

@@ -12,7 +12,10 @@ interface Line {
   target: string;
 }
 
-/** Where the nodes stand, worked out beside the page. Until a new picture is ready, the old one stays, with new nodes beside what they wait for. */
+/** So many new nodes at once, as when a text is pasted, wait for their places. */
+const FEW = 20;
+
+/** Where the nodes stand, worked out beside the page. Until a new picture is ready, the old one stays, with a few new nodes beside what they wait for. */
 export function usePlaces(key: string, names: readonly string[], edges: readonly Line[]): { places: Layout | null; isReady: boolean } {
   const [found, setFound] = useState<Found | null>(null);
   useEffect(() => {
@@ -32,9 +35,10 @@ export function usePlaces(key: string, names: readonly string[], edges: readonly
 
 function withNew(known: Layout, names: readonly string[], edges: readonly Line[]): Layout {
   const places: Layout = { ...known };
+  const added = names.filter((name) => places[name] === undefined);
+  if (added.length > FEW) return known;
   let row = 0;
-  for (const name of names) {
-    if (places[name] !== undefined) continue;
+  for (const name of added) {
     const before = edges.find((edge) => edge.target === name && places[edge.source] !== undefined);
     const beside = before === undefined ? undefined : places[before.source];
     places[name] = beside === undefined ? { x: 0, y: -(NODE.height + 20) * (row += 1) } : { x: beside.x + NODE.width + 60, y: beside.y + 24 };

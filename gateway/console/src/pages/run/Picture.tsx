@@ -6,6 +6,7 @@ import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
 import { TONES } from "../runs/tones";
 import { type OpenRun, graphOf } from "./inside";
+import { boxOf } from "./box";
 import { NODE } from "./layout";
 import type { DrawnNode } from "./run";
 import { runTexts } from "./texts";
@@ -100,7 +101,7 @@ function nodesOf(run: OpenRun, found: Found, choosing: Choosing, prefix = ""): S
         id: path,
         type: "run",
         position: found.places[path] ?? { x: 0, y: 0 },
-        ...(found.sizes[path] ?? NODE),
+        ...boxOf(found.sizes[path] ?? NODE),
         ...(prefix === "" ? {} : { parentId: prefix.slice(0, -1) }),
         data: {
           path,

@@ -8,7 +8,8 @@ import { type DagNode, type Definition, edgesOf } from "./model/definition";
 import { DRAGGED } from "./Palette";
 import { editorTexts } from "./texts";
 import { usePlaces } from "./usePlaces";
-import "@xyflow/react/dist/base.css";
+import "@xyflow/react/dist/style.css";
+import "../../components/Graph.css";
 
 /** Of a node in a comparison. */
 export type Difference = "added" | "removed" | "changed" | "same";
@@ -115,7 +116,7 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
   return (
     // The outline does by keyboard all that is done here by hand.
     <div
-      className={`editor-canvas${isOld ? " editor-canvas-old" : ""}`}
+      className={`editor-canvas graph${isOld ? " editor-canvas-old" : ""}`}
       tabIndex={-1}
       onDragOver={(event) => {
         if (acts !== undefined) event.preventDefault();

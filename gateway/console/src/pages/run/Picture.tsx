@@ -12,6 +12,7 @@ import type { DrawnNode } from "./run";
 import { runTexts } from "./texts";
 import { type Found, useLayout } from "./useLayout";
 import "@xyflow/react/dist/style.css";
+import "../../components/Graph.css";
 
 interface ShownData extends Record<string, unknown> {
   path: string;
@@ -54,7 +55,7 @@ export function Picture({ run, chosen, choose, toggle }: PictureProps) {
   const lines = useMemo(() => edgesOf(run), [run]);
   if (found === null) return <p className="run-picture run-wait">{t.drawing}</p>;
   return (
-    <div className="run-picture">
+    <div className="run-picture graph">
       <ReactFlow
         nodes={shown}
         edges={lines}

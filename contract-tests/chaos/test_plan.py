@@ -47,7 +47,8 @@ class Scene:
         self.is_over = asyncio.Event()
 
     async def ask(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
-        answer = await self.moves.ask(method, path, body, query)
+        """Asked again while no gateway answers: the first plan waits for a sandbox, on a busy machine for long."""
+        answer = await eventually(lambda: self.moves.ask(method, path, body, query), within=60)
         assert answer is not None
         assert answer.is_success, answer.text
         found: dict[str, Any] = answer.json() if answer.content else {}

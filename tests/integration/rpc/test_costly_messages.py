@@ -18,7 +18,7 @@ MEGABYTE = 1024 * 1024
 #: The loop is never held for longer than this (seconds).
 LONGEST_HOLD = 0.05
 #: Takes of the least that was seen; a busy machine holds everybody now and then.
-TRIES = 5
+TRIES = 10
 
 
 @pytest.fixture

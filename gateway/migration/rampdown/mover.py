@@ -48,13 +48,8 @@ class _Place:
     feed_seconds: float = FEED_SECONDS
 
     def fed(self) -> _Place:
-        """The same place, a pause later: it has enough waiting."""
-        return replace(
-            self,
-            at=time.monotonic() + self.feed_seconds,
-            is_moving=True,
-            feed_seconds=min(2 * self.feed_seconds, MOST_FEED_SECONDS),
-        )
+        """The same place of a tenant that has enough waiting; the next pause is longer."""
+        return replace(self, is_moving=True, feed_seconds=min(2 * self.feed_seconds, MOST_FEED_SECONDS))
 
 
 def of_engine(block: str, backend: str) -> str:
@@ -111,8 +106,8 @@ class Rampdown:
         """Move a page; as `look`. A tenant that has enough waiting is left alone."""
         key = (engine.name, tenant)
         place = self._places.get(key, _Place())
-        if (pause := place.at - time.monotonic()) > 0:
-            return pause if place.is_moving else None
+        if time.monotonic() < place.at:
+            return None
         if place.is_moving and await self._is_fed(tenant):
             self._places[key] = place.fed()
             return place.feed_seconds

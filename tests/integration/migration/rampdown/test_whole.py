@@ -117,7 +117,7 @@ async def test_what_a_legacy_worker_ran_is_the_baseline(world, legacy):
 
 async def test_what_a_legacy_worker_holds_ends_there(world, legacy, effects):
     home = await world.people.household()
-    held = await world.send(home, GROUPS, "sleep:1.5")
+    held = await world.send(home, GROUPS, "sleep:4")
     await world.until_count(GROUPS, "state = 'queued' AND backend = 'redis'")
     await legacy.start()
     await until(lambda: len(read_effects(effects)) >= GROUPS, within=PATIENCE)

@@ -51,13 +51,13 @@ async def test_a_group_is_opened_and_run_again_over_time(visit: Any, world: Worl
     await expect(group(page)).to_contain_text("<b>no</b> such page \\u{202e}evil")
     await group(page).get_by_role("link").press("Enter")
     letters = page.get_by_role("table", name="Dead letters: ")
-    await expect(letters.get_by_text(first[:8])).to_be_visible()
-    await expect(letters.get_by_text(second[:8])).to_be_hidden()
+    await expect(letters.get_by_text(first[-8:])).to_be_visible()
+    await expect(letters.get_by_text(second[-8:])).to_be_hidden()
     await page.get_by_label("Find in errors").fill("")
     await page.keyboard.press("Enter")
-    await expect(letters.get_by_text(second[:8])).to_be_visible()
+    await expect(letters.get_by_text(second[-8:])).to_be_visible()
 
-    await page.get_by_label(f"Choose {first[:8]}").press("Space")
+    await page.get_by_label(f"Choose {first[-8:]}").press("Space")
     await visitor.look("dead-letters-opened")
     await page.get_by_role("button", name="Redrive 1 chosen").press("Enter")
     dialog = page.get_by_role("dialog")
@@ -74,7 +74,7 @@ async def test_a_group_is_opened_and_run_again_over_time(visit: Any, world: Worl
     await expect(redrive.get_by_text("1 of 1 redriven")).to_be_visible()
     # It dies again, and is there again.
     await world.ended(first)
-    await expect(letters.get_by_text(first[:8])).to_be_visible()
+    await expect(letters.get_by_text(first[-8:])).to_be_visible()
 
     await page.get_by_role("button", name="Redrive all 2").press("Enter")
     await expect(dialog.get_by_label("Spread over so many minutes")).to_have_value("10")

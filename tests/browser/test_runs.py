@@ -47,7 +47,7 @@ async def test_a_run_is_followed_answered_and_seen_to_end(visit: Any, world: Any
     await visitor.look("runs-none")
 
     run_id = await dags.start("pages", words=["", "fatal <b>no</b> such page", ""])
-    link = page.get_by_role("link", name=run_id[:8])
+    link = page.get_by_role("link", name=run_id[-8:])
     await expect(link).to_be_visible()
     await expect(page.get_by_role("row").filter(has=link)).to_contain_text("running")
     await visitor.look("runs")

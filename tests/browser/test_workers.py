@@ -29,7 +29,7 @@ async def test_the_fleet_and_one_that_is_drained(visit: Any, world: World, home:
         taken = page.get_by_role("row").filter(has_text="1 of ")
         await taken.get_by_role("link", name="Open ").press("Enter")
         opened = page.get_by_role("region", name="Worker ")
-        await expect(opened.get_by_text(task_id[:8])).to_be_visible()
+        await expect(opened.get_by_text(task_id[-8:])).to_be_visible()
         await visitor.look("workers")
         await opened.get_by_role("button", name="Close").press("Enter")
 

@@ -20,7 +20,7 @@ def new_start(
 ) -> WorkflowStart:
     """The first start of a new task, in a group of its own unless told otherwise."""
     task_id = str(uuid.uuid4())
-    group = group_id or f"group-{task_id[:8]}"
+    group = group_id or f"group-{task_id[-8:]}"
     return WorkflowStart(
         ref=WorkflowRef(task_id, 1, group, task_type),
         payload={"group_id": group, "content": "text", **(payload or {})},

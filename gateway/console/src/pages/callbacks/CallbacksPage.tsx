@@ -15,6 +15,7 @@ import { PagedTable } from "../../components/PagedTable";
 import { Status, type Tone } from "../../components/Status";
 import { given, textOf } from "../../components/textOf";
 import { visible } from "../../components/visible";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
@@ -146,7 +147,7 @@ export default function CallbacksPage() {
                 t.operators
               ) : (
                 <Link to="/tasks/$taskId" params={{ taskId: one.task_id }} preload={false}>
-                  <code>{one.task_id.slice(0, 8)}</code>
+                  <code>{shortId(one.task_id)}</code>
                 </Link>
               )}{" "}
               {t[one.event]}

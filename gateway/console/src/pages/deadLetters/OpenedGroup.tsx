@@ -10,11 +10,12 @@ import { Moment } from "../../components/Moment";
 import { PagedTable } from "../../components/PagedTable";
 import { useAct } from "../../components/useAct";
 import { visible } from "../../components/visible";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { RedriveDialog } from "./RedriveDialog";
-import { type DeadLetterGroup, type GroupKey, filterOf, shortOf, textOf, until } from "./groups";
+import { type DeadLetterGroup, type GroupKey, filterOf, textOf, until } from "./groups";
 import { deadLettersTexts } from "./texts";
 
 /** Of one step of a purge. */
@@ -141,7 +142,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
             <td>
               <input
                 type="checkbox"
-                aria-label={t.choose(shortOf(letter.id))}
+                aria-label={t.choose(shortId(letter.id))}
                 checked={chosen.has(letter.id)}
                 disabled={!chosen.has(letter.id) && ids.length >= MOST_CHOSEN}
                 onChange={(event) => {
@@ -154,10 +155,10 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
             </td>
             <td>
               {letter.task_id === null ? (
-                <code>{shortOf(letter.id)}</code>
+                <code>{shortId(letter.id)}</code>
               ) : (
                 <Link to="/tasks/$taskId" params={{ taskId: letter.task_id }} preload={false}>
-                  {letter.type} <code>{letter.task_id.slice(0, 8)}</code>
+                  {letter.type} <code>{shortId(letter.task_id)}</code>
                 </Link>
               )}
             </td>

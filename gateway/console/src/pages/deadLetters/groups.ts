@@ -33,9 +33,3 @@ export function filterOf({ kind, reason, error_type }: GroupKey, error: string) 
 export function until(newestAt: string): string {
   return new Date(Date.parse(newestAt) + 1).toISOString();
 }
-
-/** An id as far as it tells one from another: those of payloads begin all the same. */
-export function shortOf(id: string): string {
-  const [, kind = "", rest = id] = /^(payload:)?(.*)$/.exec(id) ?? [];
-  return kind + rest.slice(0, 8);
-}

@@ -7,6 +7,7 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Status } from "../../components/Status";
 import { visible } from "../../components/visible";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
@@ -151,7 +152,7 @@ function Items({ items }: { items: readonly NodeState[] }) {
 function TaskLink({ taskId, name }: { taskId: string; name?: string }) {
   return (
     <Link to="/tasks/$taskId" params={{ taskId }} preload={false}>
-      {name ?? <code>{taskId.slice(0, 8)}</code>}
+      {name ?? <code>{shortId(taskId)}</code>}
     </Link>
   );
 }
@@ -159,7 +160,7 @@ function TaskLink({ taskId, name }: { taskId: string; name?: string }) {
 export function RunLink({ runId }: { runId: string }) {
   return (
     <Link to="/dag-runs/$runId" params={{ runId }} preload={false}>
-      <code>{runId.slice(0, 8)}</code>
+      <code>{shortId(runId)}</code>
     </Link>
   );
 }

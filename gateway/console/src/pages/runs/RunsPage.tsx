@@ -7,6 +7,7 @@ import { Moment } from "../../components/Moment";
 import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
@@ -67,7 +68,7 @@ function Row({ run }: { run: RunSummary }) {
     <tr>
       <td>
         <Link to="/dag-runs/$runId" params={{ runId: run.run_id }} preload={false}>
-          {t.version(run.dag, format.number(run.version))} <code>{run.run_id.slice(0, 8)}</code>
+          {t.version(run.dag, format.number(run.version))} <code>{shortId(run.run_id)}</code>
         </Link>
       </td>
       <td>

@@ -9,6 +9,7 @@ import { PageHead } from "../../components/PageHead";
 import { Status, type Tone } from "../../components/Status";
 import { Table } from "../../components/Table";
 import { visible } from "../../components/visible";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
@@ -194,7 +195,7 @@ function History({ firings }: { firings: readonly Firing[] }) {
             ) : (
               <>
                 <Link to="/tasks/$taskId" params={{ taskId: firing.task_id }} preload={false}>
-                  <code>{firing.task_id.slice(0, 8)}</code>
+                  <code>{shortId(firing.task_id)}</code>
                 </Link>{" "}
                 {firing.task_state}
               </>

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { type KeyboardEvent, useEffect, useRef } from "react";
 import { Moment } from "../../components/Moment";
 import { Status } from "../../components/Status";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import type { TaskFacts } from "./list";
 import { TONES } from "./states";
@@ -66,7 +67,7 @@ export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: (
             >
               <span role="cell" title={task.task_id}>
                 <Link to="/tasks/$taskId" params={{ taskId: task.task_id }} preload={false} data-row={item.index}>
-                  {task.task_type} <code>{task.task_id.slice(0, 8)}</code>
+                  {task.task_type} <code>{shortId(task.task_id)}</code>
                 </Link>
               </span>
               <span role="cell">

@@ -5,6 +5,7 @@ import type { components } from "../../api/schema";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
 import { Table } from "../../components/Table";
+import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { workersTexts } from "./texts";
@@ -42,7 +43,7 @@ export function Opened({ id, asked, close }: { id: string; asked: number; close:
                 <tr key={task.task_id}>
                   <td>
                     <Link to="/tasks/$taskId" params={{ taskId: task.task_id }} preload={false}>
-                      {task.task_type} <code>{task.task_id.slice(0, 8)}</code>
+                      {task.task_type} <code>{shortId(task.task_id)}</code>
                     </Link>
                   </td>
                   <td>{task.tenant_id ?? "–"}</td>

@@ -57,7 +57,7 @@ async def test_a_group_is_opened_and_run_again_over_time(visit: Any, world: Worl
     await page.keyboard.press("Enter")
     await expect(letters.get_by_text(second[-8:])).to_be_visible()
 
-    await page.get_by_label(f"Choose {first[-8:]}").press("Space")
+    await page.get_by_label(f"Choose …{first[-8:]}").press("Space")
     await visitor.look("dead-letters-opened")
     await page.get_by_role("button", name="Redrive 1 chosen").press("Enter")
     dialog = page.get_by_role("dialog")
@@ -159,7 +159,7 @@ async def test_a_payload_that_is_no_task(visit: Any, world: World, home: Househo
     await row.get_by_role("link").press("Enter")
     letters = page.get_by_role("table", name="Dead letters: ")
     await expect(letters.get_by_role("cell", name="not JSON")).to_be_visible()
-    assert len(await letters.get_by_role("row").nth(1).get_by_role("code").inner_text()) == len("payload:1d93f3a2")
+    assert len(await letters.get_by_role("row").nth(1).get_by_role("code").inner_text()) == len("payload:…1d93f3a2")
     await visitor.look("dead-letters-payload")
 
 

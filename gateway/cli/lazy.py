@@ -58,7 +58,7 @@ COMMANDS = {
     ),
     "workers": (
         "gateway.cli.workers:workers_app",
-        "Show the workers: pool, host, version, slots, running tasks; drain one. For administrators.",
+        "Show the workers (`taskgate workers [ID]`, options: `show --help`), drain one. For administrators.",
     ),
 }
 

@@ -47,7 +47,8 @@ FREE = {
 FREE_PROPERTIES = {
     "what a task, a run, a node or an approval was given or has answered": {
         "TaskSubmission.payload", "TaskLogResponse.result", "TaskListItem.result", "TaskProgress.result",
-        "RunRequest.params", "RunDocument.params", "RunPreview.params", "RunDocument.result", "NodeState.answer", "NodeResult.result",
+        "RunRequest.params", "RunDocument.params", "RunPreview.params", "RunDocument.result", "NodeState.answer",
+        "NodeResult.result",
         "CallbackDetail.body", "DeadLetterDetail.payload", "TaskPayload.payload", "PayloadEdit.payload",
         "Edit.payload", "Edit.patch",
     },

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from statistics import median
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -60,13 +61,15 @@ async def test_nobody_waits_for_a_collector(how: str, monkeypatch: pytest.Monkey
         if how != "is gone":
             async with asyncio.timeout(20):
                 await came.wait()
-        longest = 0.0
+        taken = []
         # More than may wait for the exporter: the rest is dropped.
         for _ in range(5000):
             began = time.monotonic()
             assert tracing.create(task)
-            longest = max(longest, time.monotonic() - began)
-        assert longest < SOON
+            taken.append(time.monotonic() - began)
+        # Neither one of them waits for long nor all of them for a moment, however busy the machine is.
+        assert max(taken) < SOON
+        assert median(taken) < SOON / 5000
         assert b"taskgate_tasks" not in telemetry.metrics.render()
         began = time.monotonic()
         await asyncio.to_thread(telemetry.close)

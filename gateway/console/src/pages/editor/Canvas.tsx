@@ -1,5 +1,6 @@
-import { Background, type Connection, Controls, type Edge, Handle, type Node, type NodeChange, type NodeProps, Position, ReactFlow, type ReactFlowInstance } from "@xyflow/react";
-import { type DragEvent, type KeyboardEvent, memo, useEffect, useMemo, useState } from "react";
+import { type Connection, type Edge, Handle, type Node, type NodeChange, type NodeProps, Position } from "@xyflow/react";
+import { type DragEvent, type KeyboardEvent, memo, useMemo, useState } from "react";
+import { Graph } from "../../components/Graph";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { boxOf } from "../run/box";
@@ -8,8 +9,6 @@ import { type DagNode, type Definition, edgesOf } from "./model/definition";
 import { DRAGGED } from "./Palette";
 import { editorTexts } from "./texts";
 import { usePlaces } from "./usePlaces";
-import "@xyflow/react/dist/style.css";
-import "../../components/Graph.css";
 
 /** Of a node in a comparison. */
 export type Difference = "added" | "removed" | "changed" | "same";
@@ -39,29 +38,18 @@ interface CanvasProps {
   isOld?: boolean;
 }
 
-const FIT = { maxZoom: 1, padding: 0.08 };
-/** From so many nodes on, only those that are seen are in the document, and never so many are seen that it slows down. */
-const MANY = 200;
-const FURTHEST = 0.02;
-const FURTHEST_OF_MANY = 0.2;
 const NONE: ReadonlySet<string> = new Set();
 const NO_FAULTS: ReadonlyMap<string, number> = new Map();
 
 /** The DAG as a picture. Where the nodes stand follows from what they wait for. */
 export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differences, acts, isOld = false }: CanvasProps) {
   const t = useTexts(editorTexts);
-  const [flow, setFlow] = useState<ReactFlowInstance<Shown> | null>(null);
   const [line, setLine] = useState<string | null>(null);
   const { nodes } = definition;
   const edges = useMemo(() => edgesOf({ nodes }), [nodes]);
   const names = useMemo(() => nodes.map((node) => node.name), [nodes]);
   const key = useMemo(() => JSON.stringify([names, edges.map(({ source, target }) => [source, target])]), [names, edges]);
   const { places, isReady } = usePlaces(key, names, edges);
-  useEffect(() => {
-    if (!isReady) return;
-    const timer = setTimeout(() => void flow?.fitView(FIT), 50);
-    return () => clearTimeout(timer);
-  }, [flow, isReady, key]);
   const shown = useMemo(
     () =>
       places === null
@@ -124,9 +112,11 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
       onDrop={dropped}
       onKeyDown={pressed}
     >
-      <ReactFlow
+      <Graph
         nodes={shown}
         edges={lines}
+        texts={t}
+        fitted={isReady ? key : null}
         nodeTypes={NODE_TYPES}
         onNodesChange={changed}
         onConnect={connected}
@@ -136,28 +126,10 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
           (event.target as Element).closest<HTMLElement>(".editor-canvas")?.focus();
         }}
         onPaneClick={() => setLine(null)}
-        nodesDraggable={false}
         nodesConnectable={acts !== undefined}
-        nodesFocusable={false}
-        edgesFocusable={false}
         elementsSelectable={acts !== undefined}
         deleteKeyCode={null}
-        onlyRenderVisibleElements={nodes.length > MANY}
-        minZoom={nodes.length > MANY ? FURTHEST_OF_MANY : FURTHEST}
-        maxZoom={1.5}
-        fitView
-        fitViewOptions={FIT}
-        onInit={setFlow}
-        ariaLabelConfig={{
-          "controls.ariaLabel": t.controls,
-          "controls.zoomIn.ariaLabel": t.zoomIn,
-          "controls.zoomOut.ariaLabel": t.zoomOut,
-          "controls.fitView.ariaLabel": t.fit,
-        }}
-      >
-        <Background />
-        <Controls showInteractive={false} />
-      </ReactFlow>
+      />
       {nodes.length === 0 && acts !== undefined && <p className="editor-canvas-empty">{t.emptyCanvas}</p>}
     </div>
   );

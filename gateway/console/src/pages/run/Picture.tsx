@@ -1,5 +1,6 @@
-import { Background, Controls, type Edge, Handle, type Node, type NodeProps, Position, ReactFlow, type ReactFlowInstance } from "@xyflow/react";
-import { memo, useEffect, useMemo, useState } from "react";
+import { type Edge, Handle, type Node, type NodeProps, Position } from "@xyflow/react";
+import { memo, useMemo } from "react";
+import { Graph } from "../../components/Graph";
 import { Status } from "../../components/Status";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
@@ -11,8 +12,6 @@ import { NODE } from "./layout";
 import type { DrawnNode } from "./run";
 import { runTexts } from "./texts";
 import { type Found, useLayout } from "./useLayout";
-import "@xyflow/react/dist/style.css";
-import "../../components/Graph.css";
 
 interface ShownData extends Record<string, unknown> {
   path: string;
@@ -33,54 +32,27 @@ interface PictureProps {
   toggle: (path: string) => void;
 }
 
-const FIT = { maxZoom: 1, padding: 0.08 };
-/** From so many nodes on, only those that are seen are in the document. */
-const MANY = 200;
-
 /** The DAG with the state of each node, and of those inside that are opened. A state that changes lays nothing out again. */
 export function Picture({ run, chosen, choose, toggle }: PictureProps) {
   const t = useTexts(runTexts);
-  const [flow, setFlow] = useState<ReactFlowInstance<Shown> | null>(null);
   const graph = graphOf(run);
   const key = JSON.stringify(graph);
   const found = useLayout(key, graph);
   const isBeside = chosen !== null;
-  const isFound = found !== null;
-  useEffect(() => {
-    // It has another width once the page is laid out.
-    const timer = setTimeout(() => void flow?.fitView(FIT), 50);
-    return () => clearTimeout(timer);
-  }, [flow, isBeside, key, isFound]);
   const shown = useMemo(() => (found === null ? [] : nodesOf(run, found, { chosen, choose, toggle })), [run, found, chosen, choose, toggle]);
   const lines = useMemo(() => edgesOf(run), [run]);
   if (found === null) return <p className="run-picture run-wait">{t.drawing}</p>;
   return (
     <div className="run-picture graph">
-      <ReactFlow
+      <Graph
         nodes={shown}
         edges={lines}
+        texts={t}
+        fitted={JSON.stringify([key, isBeside])}
         nodeTypes={NODE_TYPES}
-        nodesDraggable={false}
         nodesConnectable={false}
-        nodesFocusable={false}
-        edgesFocusable={false}
         elementsSelectable={false}
-        onlyRenderVisibleElements={shown.length > MANY}
-        minZoom={0.02}
-        maxZoom={1.5}
-        fitView
-        fitViewOptions={FIT}
-        onInit={setFlow}
-        ariaLabelConfig={{
-          "controls.ariaLabel": t.controls,
-          "controls.zoomIn.ariaLabel": t.zoomIn,
-          "controls.zoomOut.ariaLabel": t.zoomOut,
-          "controls.fitView.ariaLabel": t.fit,
-        }}
-      >
-        <Background />
-        <Controls showInteractive={false} />
-      </ReactFlow>
+      />
     </div>
   );
 }

@@ -55,7 +55,7 @@ export function TextPane({ initial, canEdit, marks, suggest, changed, moved, ope
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap]),
     EditorState.readOnly.of(!canEdit),
     EditorView.lineWrapping,
-    EditorView.contentAttributes.of({ "aria-label": t.text, spellcheck: "false", tabindex: "0" }),
+    EditorView.contentAttributes.of({ "aria-label": t.text, spellcheck: "false" }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) latest().changed(update.state.doc.toString());
       if (update.selectionSet && update.view.hasFocus && !update.docChanged) latest().moved(update.state.selection.main.head);

@@ -14,6 +14,9 @@ const typedOverLines = EditorView.domEventHandlers({
   },
 });
 
+/** So that keyboards reach a text that is only read, and scroll it. */
+const isReached = EditorView.contentAttributes.of({ tabindex: "0" });
+
 /**
  * CodeMirror in an element. It stands in a shadow of its own, where its styles need no `<style>`, which the
  * Content-Security-Policy forbids. `extensions` is asked once, and is given a way to the handlers of the latest rendering.
@@ -22,7 +25,7 @@ export function useCode<Handlers>(text: string, handlers: Handlers, extensions: 
   const host = useRef<HTMLDivElement>(null);
   const [view, setView] = useState<EditorView | null>(null);
   const latest = useEffectEvent(() => handlers);
-  const first = useEffectEvent((now: () => Handlers) => EditorState.create({ doc: text, extensions: [codeLook, typedOverLines, extensions(now)] }));
+  const first = useEffectEvent((now: () => Handlers) => EditorState.create({ doc: text, extensions: [codeLook, typedOverLines, isReached, extensions(now)] }));
   useEffect(() => {
     const place = host.current;
     if (place === null) return;

@@ -4,7 +4,8 @@ In this order, so that whatever dies in between, nothing starts unasked, and a r
 
 1. the engines are asked what they know;
 2. in one transaction: a row says that a recovery is open (no gateway and no worker starts then), all processes are
-   retired, every unfinished task is held, and every epoch is raised above any that was issued;
+   retired, every unfinished task is held (also what was over and begun again in the gap), and every epoch is raised
+   above any that was issued;
 3. what lies in Redis is moved into PostgreSQL;
 4. each unfinished task is judged by what the engines said; ends are merged;
 5. the row says that it is finished.
@@ -126,10 +127,10 @@ class Restoration:
         if living := await self._living():
             raise RecoveryRefused(f"these work with the database: {', '.join(living)}; stop them first")
         last_write, evidence, floor = await self._look()
-        report = await self._begin(last_write, floor, by, why)
+        starts = await self._witnesses.starts(evidence)
+        report = await self._begin(last_write, floor, starts, by, why)
         if self._redis is not None:
             await self._redis.inventory.sweep(lambda page: self._keep(report.recovery_id, page))
-        starts = await self._witnesses.starts(evidence)
         known = await self._judge_all(report.recovery_id, starts, evidence)
         await self._list_unknown(report, starts, known)
         await self._finish(report, by, why)
@@ -156,13 +157,17 @@ class Restoration:
             raise RecoveryRefused(f"epochs would reach {floor}, and may not pass {HIGHEST}; ask the maintainers")
         return last_write, evidence, floor
 
-    async def _begin(self, last_write: datetime, floor: int, by: str, why: str | None) -> Report:
+    async def _begin(
+        self, last_write: datetime, floor: int, starts: Mapping[str, list[Start]], by: str, why: str | None
+    ) -> Report:
+        latest = {task_id: max(start.epoch for start in found) for task_id, found in starts.items()}
         async with self._db.transaction() as db:
             begun = await db.fetchrow(SQL.open)
             recovery_id = begun["recovery_id"] if begun else await db.fetchval(SQL.begin, by, why, last_write, floor)
             floor = await db.fetchval(SQL.raise_floor, recovery_id, floor)
             await db.execute(SQL.retire)
             await db.execute(SQL.drop_duties)
+            await db.execute(SQL.reopen, list(latest), list(latest.values()))
             await db.execute(SQL.note_unfinished, recovery_id)
             await db.execute(SQL.hold, ATTEMPTS)
             await db.execute(SQL.end_attempts)

@@ -45,6 +45,27 @@ UPDATE taskgate.process SET lost_at = now() WHERE lost_at IS NULL
 -- What engines were to be told of starts and workers of before. Their starts are fenced, and their lists are emptied.
 DELETE FROM taskgate.engine_duty WHERE kind IN ('requeue', 'release')
 
+-- name: reopen
+-- Tasks ($1) that are over in this database, and that an engine names with a later start ($2): they were begun again in the gap, and are
+-- unfinished as after a retry; runs are told anew how such nodes end. Their unique keys may be another task's by now.
+WITH begun_again AS (
+    SELECT d.task_id FROM taskgate.dispatch d JOIN unnest($1::text[], $2::int[]) AS g (task_id, epoch) ON g.task_id = d.task_id
+    WHERE d.phase NOT IN ('waiting', 'open') AND g.epoch > d.epoch
+    ORDER BY d.task_id FOR UPDATE OF d
+), opened AS (
+    UPDATE taskgate.dispatch d
+    SET state = 'waiting', phase = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
+        claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL, wanted_backend = NULL, unique_key = NULL
+    FROM begun_again b WHERE d.task_id = b.task_id
+    RETURNING d.task_id
+), nodes AS (
+    UPDATE taskgate.dag_node n SET told = false, told_at = NULL FROM opened o WHERE n.task_id = o.task_id
+)
+UPDATE task_logs t
+SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL, worker_id = NULL, progress = 0,
+    retry_count = t.retry_count + 1
+FROM opened o WHERE t.id = o.task_id
+
 -- name: note_unfinished
 -- Tasks that are not over, as the restored rows have them. A repetition of this recovery keeps what was noted first.
 INSERT INTO taskgate.recovered_task AS r (task_id, recovery_id, is_known, backend, state, held, epoch, group_id, task_type)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.dag_probes import GATES, RAN
+from contracts.dag_probes import FAILURES, GATES, RAN
 from contracts.dag_world import Dags, DagWorld, nodes, statuses
 from contracts.operator import Operator
 from contracts.restoring import RestoredDatabase, back_up, restored_database, stop_workers
@@ -107,6 +107,52 @@ async def test_runs_that_went_on_in_the_gap(servers_without_redis: Servers, tmp_
             assert (await dags.ended(going))["result"] == {"sum": 4}
             assert ran[8:] == ["going-b", "going-c", "going-d"]
             await database.json_of("drop", gap, gap_b, "--yes")
+            assert await listed(database) == {}
+
+
+async def test_a_run_that_was_over_and_was_retried_in_the_gap(servers_without_redis: Servers, tmp_path: Path) -> None:
+    """It is undecided, and so is each node that the retry had run: a person knows of it before anything runs again."""
+    servers = servers_without_redis
+    FAILURES["retried-b"] = 1000
+    GATES["retried-d"] = asyncio.Event()
+    async with DagWorld("live", servers, tmp_path).running() as world:
+        home = await world.people.household()
+        dags = Dags(world, home)
+        await dags.apply("test", TEXT)
+        run_id = await dags.start("test", mark="retried")
+        assert (await dags.ended(run_id))["status"] == "failed"
+        await back_up(servers, tmp_path / "backup")
+
+        FAILURES["retried-b"] = 0
+        failed = len(RAN[home.tenant_id])
+        (await dags.post(f"{run_id}/retry")).raise_for_status()
+        await dags.until(run_id, "d", "running")
+        before = nodes(await dags.state(run_id))
+        await stop_workers(world)
+    ran = RAN[home.tenant_id]
+    assert ran[failed:] == ["retried-b", "retried-c"]
+    GATES["retried-d"].set()
+
+    async with restored_database(servers, tmp_path / "backup") as database:
+        await database.recover()
+        open_ones = await listed(database)
+        assert open_ones[run_id]["can_start"]
+        b, c, d = (before[path]["task_id"] for path in "bcd")
+        assert "its result is lost" in open_ones[b]["found"]
+
+        directory = tmp_path / "again"
+        directory.mkdir()
+        async with DagWorld("live", database.servers, directory).running() as world:
+            dags = Dags(world, home)
+            assert (await dags.run(TEXT, mark="after"))["result"] == {"sum": 4}
+            more = len(ran)
+            await database.json_of("start", run_id, "--yes")
+            for node, name in ((b, "b"), (c, "c"), (d, "d")):
+                await eventually(lambda: listed(database), lambda rows, node=node: is_held(rows, node), within=PATIENCE)
+                assert f"retried-{name}" not in ran[more:]
+                await database.json_of("start", node, "--yes")
+            assert (await dags.ended(run_id))["result"] == {"sum": 4}
+            assert ran[more:] == ["retried-b", "retried-c", "retried-d"]
             assert await listed(database) == {}
 
 

@@ -26,6 +26,8 @@ from tests.performance.stack import ALL, client, measured_stack
 
 #: Tasks that move in one round, and as many that become due at once; some of them are started beside single tasks.
 CROWD, ROUNDS = int(os.environ.get("BENCH_CROWD", "1000")), int(os.environ.get("BENCH_ROUNDS", "3"))
+#: So many wait in the last two measurements, of which the first `OF_BACKLOG` are measured; 0: they are left out.
+BACKLOG, OF_BACKLOG = int(os.environ.get("BENCH_BACKLOG", "0")), int(os.environ.get("BENCH_OF_BACKLOG", "5000"))
 BATCH, PROJECTS, SINGLES = 1_000, 40, int(os.environ.get("BENCH_SINGLES", "100"))
 #: Starts before a round is measured: what is compared is the pace, not how soon the first one comes.
 FIRST = 30
@@ -39,6 +41,9 @@ WHERE tenant_id = 'initech' AND (state IN ('waiting', 'starting') OR (state = 'q
 _OPEN = """
 SELECT count(*) FROM taskgate.dispatch
 WHERE tenant_id = 'initech' AND state IN ('waiting', 'starting', 'queued', 'running')
+"""
+_STOP_WAITING = """
+UPDATE taskgate.dispatch SET state = 'stopped', finished_at = now() WHERE tenant_id = 'initech' AND state = 'waiting'
 """
 _IN_REDIS = (
     "SELECT count(*) FROM taskgate.dispatch WHERE tenant_id = 'initech' AND state = 'queued' AND backend = 'redis'"
@@ -88,16 +93,22 @@ class Rates:
     singles: list[float] = field(default_factory=list)
     processor: list[dict[str, float]] = field(default_factory=list)
 
-    async def add(self, count: Count, http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-        """A round: beside single tasks for half of what waits at most, then alone. Its first starts are not counted."""
+    async def add(
+        self, count: Count, http: httpx.AsyncClient, database: asyncpg.Connection, most: int | None = None
+    ) -> None:
+        """Measure what waits, or `most` of it: beside single tasks for the first half, then alone.
+
+        The first starts are not counted.
+        """
         await falls_to(count, await count() - FIRST)
         waiting, began, latencies = await count(), time.monotonic(), len(self.singles)
-        while len(self.singles) - latencies < SINGLES and await count() > waiting / 2:
+        goal = 0 if most is None else waiting - most
+        while len(self.singles) - latencies < SINGLES and await count() > (waiting + goal) / 2:
             self.singles.append(await single(http, database))
         left, beside = await count(), time.monotonic()
-        await falls_to(count, 0)
+        await falls_to(count, goal)
         self.beside.append((waiting - left) / (beside - began))
-        self.alone.append(left / (time.monotonic() - beside))
+        self.alone.append((left - goal) / (time.monotonic() - beside))
 
     @property
     def p95_ms(self) -> float:
@@ -127,9 +138,36 @@ class Crowd:
         await self._run(self.moved, http)
         assert await self._db.fetchval(_IN_REDIS) == 0
 
+    async def backlog(self, crowd: httpx.AsyncClient, http: httpx.AsyncClient) -> dict[str, Any]:
+        """The same with `BACKLOG` tasks that wait. What is not measured is stopped."""
+        own, moved = Rates(), Rates()
+        await set_stage(self._stack, "live")
+        await submit(crowd, BACKLOG)
+        await own.add(self._not_started, http, self._db, OF_BACKLOG)
+        await self._db.execute(_STOP_WAITING)
+        await falls_to(lambda: self._db.fetchval(_OPEN), 0)
+
+        await set_stage(self._stack, "off")
+        await submit(crowd, BACKLOG)
+        while await self._db.fetchval(_IN_REDIS) < BACKLOG:
+            await asyncio.sleep(0.5)
+        await set_stage(self._stack, "rampdown")
+        await moved.add(self._not_started, http, self._db, OF_BACKLOG)
+        return {
+            "backlog": BACKLOG,
+            "backlog_own_per_s": [*rounded(own.beside), *rounded(own.alone)],
+            "backlog_moved_per_s": [*rounded(moved.beside), *rounded(moved.alone)],
+            "backlog_of_own_beside": round(moved.beside[0] / own.beside[0], 2),
+            "backlog_of_own": round(moved.alone[0] / own.alone[0], 2),
+            "backlog_p95_ms": round(moved.p95_ms, 1),
+        }
+
+    async def _not_started(self) -> int:
+        return int(await self._db.fetchval(_NOT_STARTED))
+
     async def _run(self, rates: Rates, http: httpx.AsyncClient) -> None:
         before = await processor_times(self._stack)
-        await rates.add(lambda: self._db.fetchval(_NOT_STARTED), http, self._db)
+        await rates.add(self._not_started, http, self._db)
         await falls_to(lambda: self._db.fetchval(_OPEN), 0)
         rates.processor.append(for_each_task(before, await processor_times(self._stack), CROWD))
 
@@ -145,6 +183,7 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection) -> dict[st
         idle = sorted([await single(http, database) for _ in range(SINGLES * ROUNDS)])
         for _ in range(ROUNDS):
             await rounds.round(crowd, http)
+        backlog = await rounds.backlog(crowd, http) if BACKLOG else {}
     own, moved, idle_p95_ms = rounds.own, rounds.moved, idle[int(len(idle) * 0.95)] * 1000
     return {
         "tasks": CROWD,
@@ -161,6 +200,7 @@ async def measure(stack: EmbeddedStack, database: asyncpg.Connection) -> dict[st
         "idle_p95_ms": round(idle_p95_ms, 1),
         "own_beside_p95": round(own.p95_ms / idle_p95_ms, 2),
         "ratio_p95": round(moved.p95_ms / idle_p95_ms, 2),
+        **backlog,
     }
 
 

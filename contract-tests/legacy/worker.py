@@ -122,6 +122,8 @@ class LegacyWorker:
         self._recovery = recovery
         self._stale = stale
         self.worker_id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        #: Its loops end: a cancellation alone may be lost in a library that is just connecting.
+        self.is_ending = False
 
     async def run(self, coroutines: int) -> None:
         print(f"ready {self.worker_id}", flush=True)  # noqa: T201 - the process's one word to who started it
@@ -130,7 +132,7 @@ class LegacyWorker:
     # Taking -------------------------------------------------------------------------------------------------
 
     async def _work_forever(self) -> None:
-        while True:
+        while not self.is_ending:
             try:
                 if not await self._redis.smembers(ACTIVE):
                     await asyncio.sleep(1)
@@ -180,7 +182,7 @@ class LegacyWorker:
     # Recovery -----------------------------------------------------------------------------------------------
 
     async def _recover_forever(self) -> None:
-        while True:
+        while not self.is_ending:
             await asyncio.sleep(self._recovery)
             try:
                 await self._recover_stalled()
@@ -229,7 +231,12 @@ async def main(arguments: argparse.Namespace) -> None:
     async with Redis.from_url(arguments.redis) as redis, database:
         worker = LegacyWorker(redis, database, registry, arguments.recovery_seconds, arguments.stale_seconds)
         work = asyncio.create_task(worker.run(arguments.coroutines))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+
+        def end() -> None:
+            worker.is_ending = True
+            work.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
         try:
             await work
         except asyncio.CancelledError:

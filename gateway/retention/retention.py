@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,17 +12,15 @@ import asyncpg
 
 from gateway.retention.destinations import Destination
 from gateway.retention.errors import ExportFailed
+from gateway.retention.pace import Pace
 from gateway.retention.periods import DAY, FOR_GOOD, Period, Periods
 from gateway.retention.statements import DELETE_EXPORTED, FORGET_TASKS, SQL, TO_EXPORT
 from gateway.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-#: Rows that one transaction looks at.
-BATCH: Final = 500
-#: Pause after each batch, as a multiple of the time that it took: tasks go first.
-REST: Final = 3.0
-#: Of payloads and results in one exported file.
+#: Rows of one exported file, and of their payloads and results.
+FILE_ROWS: Final = 500
 FILE_BYTES: Final = 16 * 1024 * 1024
 
 _BEGINNING: Final = (datetime(1, 1, 1, tzinfo=UTC), "")
@@ -33,7 +29,7 @@ _BEGINNING: Final = (datetime(1, 1, 1, tzinfo=UTC), "")
 class Retention:
     """`tick` is one pass over everything, the oldest first; a new leader begins anew, and finds only what is left.
 
-    `on_deleted` is told of which table how many rows went.
+    `on_deleted` is told of which table how many rows went, after each transaction.
     """
 
     def __init__(
@@ -43,11 +39,13 @@ class Retention:
         destination: Destination | None = None,
         *,
         on_deleted: Callable[[str, int], None] = lambda table, rows: None,
+        pace: Pace | None = None,
     ) -> None:
         self._db = database
         self._periods = periods
         self._destination = destination
         self._on_deleted = on_deleted
+        self._pace = pace or Pace()
 
     async def tick(self) -> None:
         """Raises `DatabaseUnavailable`."""
@@ -60,7 +58,7 @@ class Retention:
             try:
                 logs = periods.task_logs
                 only = None if logs.days < FOR_GOOD else list(logs.tenants)
-                await self._walk(SQL.finished_logs, logs, self._export_logs, FILE_BYTES, only)
+                await self._walk(SQL.finished_logs, logs, self._export_logs, FILE_BYTES, only, rows=FILE_ROWS)
             except ExportFailed as error:
                 log.error("rows of task_logs stay: %s", error)
 
@@ -68,12 +66,12 @@ class Retention:
 
     async def _few(self, table: str, query: str, seconds: float) -> None:
         """Delete batch by batch where no row that is old has to stay."""
-        deleted = BATCH
-        while deleted == BATCH:
-            began = time.monotonic()
-            deleted = await self._db.fetchval(query, seconds, BATCH)
+        deleted = rows = 0
+        while deleted == rows:
+            rows = self._pace.begin()
+            deleted = await self._db.fetchval(query, seconds, rows)
             self._on_deleted(table, deleted)
-            await _rest(began)
+            await self._pace.rest()
 
     async def _walk(
         self,
@@ -81,17 +79,18 @@ class Retention:
         period: Period,
         carry_out: Callable[[list[asyncpg.Record], Period], Awaitable[None]],
         *more: Any,
+        rows: int | None = None,
     ) -> None:
-        """Page by page, oldest first: what has to stay is passed over once."""
+        """Page by page, oldest first: what has to stay is passed over once. `rows`: of a page, else the pace's."""
         at, last_id = _BEGINNING
         while True:
-            began = time.monotonic()
-            page = await self._db.fetch(query, at, last_id, BATCH, period.shortest, *more)
+            fitting = self._pace.begin()
+            page = await self._db.fetch(query, at, last_id, rows or fitting, period.shortest, *more)
             if not page:
                 return
             await carry_out(page, period)
             last_id, at = page[-1][0], page[-1][1]
-            await _rest(began)
+            await self._pace.rest()
 
     async def _forget_tasks(self, page: list[asyncpg.Record], period: Period) -> None:
         ids = [row["task_id"] for row in page]
@@ -107,17 +106,19 @@ class Retention:
         rows = await self._db.fetch(TO_EXPORT, wanted, *period.arguments) if wanted else []
         if not rows:
             return
+        await self._pace.pause()
         content = "".join(row["line"] + "\n" for row in rows).encode()
         await self._destination.put(_file_name(rows[0]["completed_at"], content), content)
-        ids, versions = [row["id"] for row in rows], [row["version"] for row in rows]
-        self._on_deleted("task_logs", await self._db.fetchval(DELETE_EXPORTED, ids, *period.arguments, versions))
+        while rows:
+            fitting = self._pace.begin()
+            some, rows = rows[:fitting], rows[fitting:]
+            ids, versions = [row["id"] for row in some], [row["version"] for row in some]
+            self._on_deleted("task_logs", await self._db.fetchval(DELETE_EXPORTED, ids, *period.arguments, versions))
+            if rows:
+                await self._pace.rest()
 
 
 def _file_name(first: datetime, content: bytes) -> str:
     """Of the same content the same: an export that is repeated writes its file again, and never over another."""
     digest = hashlib.sha256(content).hexdigest()[:16]
     return f"task_logs/{first:%Y/%m/%d}/{first:%H%M%S}-{digest}.ndjson"
-
-
-async def _rest(began: float) -> None:
-    await asyncio.sleep((time.monotonic() - began) * REST)

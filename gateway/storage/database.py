@@ -46,6 +46,10 @@ _PATIENT = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
+#: Statements here are short: to compile one, or to start processes for it, takes longer than to run it. The planner,
+#: whose estimates cannot know that, would do so for a page of a list, once a table is large.
+_BRIEF = {"jit": "off", "max_parallel_workers_per_gather": "0"}
+
 #: The client's end of the same settings.
 _SOCKET_OPTIONS = {
     "tcp_keepalives_idle": "TCP_KEEPIDLE",
@@ -95,8 +99,7 @@ def _session(*, name: str, alert: bool) -> dict[str, Any]:
     """The options of every connection."""
     return {
         "connection_class": _Session,
-        # Statements here are short; compiling one costs more than running it (the planner's estimates cannot know).
-        "server_settings": {"application_name": name, "jit": "off", **(_ALERT if alert else _PATIENT)},
+        "server_settings": {"application_name": name, **_BRIEF, **(_ALERT if alert else _PATIENT)},
     }
 
 

@@ -17,6 +17,7 @@ import httpx
 from deploy.local.env import read_env
 from gateway.storage.queries import Queries
 from tests.performance.dispatch import through_gateway
+from tests.performance.filling import filling
 from tests.performance.scale import Samples, call, figures, reads, timed
 from tests.performance.stack import client, measured_stack
 
@@ -72,11 +73,10 @@ async def run() -> dict[str, Any]:
         await database.execute("VACUUM ANALYZE")
         few = await look()
         began = time.monotonic()
-        for part in ("gateway", "worker-redis"):  # they would look at tables without indexes
-            await stack.part(part).stop()
-        await _fill(database)
-        for part in ("gateway", "worker-redis"):
-            await stack.part(part).start()
+        async with filling(stack, database):
+            step = DAYS * 86_400 / TASKS
+            for first in range(FEW + 1, TASKS + 1, CHUNK):
+                await database.execute(SQL.fill, min(CHUNK, TASKS - first + 1), first, TENANTS, step)
         taken = time.monotonic() - began
         scans = {row["name"]: (row["scans"], row["rows"]) for row in await database.fetch(SQL.scans)}
         many = await look()
@@ -107,24 +107,3 @@ async def _writes(http: httpx.AsyncClient, database: asyncpg.Connection) -> Samp
     for _ in range(DISPATCHES):
         samples["dispatch redis"].append(await through_gateway(http, database))
     return samples
-
-
-async def _fill(database: asyncpg.Connection) -> None:
-    """Without indexes, which are made anew afterwards: that takes a third of the time."""
-    await database.execute("SET synchronous_commit = off")
-    await database.execute("SET maintenance_work_mem = '1GB'")
-    for setting in ("autovacuum = off", "max_wal_size = '8GB'"):
-        await database.execute(f"ALTER SYSTEM SET {setting}")
-    await database.execute("SELECT pg_reload_conf()")
-    indexes = await database.fetch(SQL.indexes)
-    for index in indexes:
-        await database.execute(f"DROP INDEX {index['name']}")
-    step = DAYS * 86_400 / TASKS
-    for first in range(FEW + 1, TASKS + 1, CHUNK):
-        await database.execute(SQL.fill, min(CHUNK, TASKS - first + 1), first, TENANTS, step)
-    for index in indexes:
-        await database.execute(index["definition"])
-    await database.execute("VACUUM ANALYZE")
-    for setting in ("autovacuum", "max_wal_size"):
-        await database.execute(f"ALTER SYSTEM RESET {setting}")
-    await database.execute("SELECT pg_reload_conf()")

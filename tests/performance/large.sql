@@ -31,12 +31,6 @@ SELECT id, 'tenant:' || tenant, type, at, tenant, state, state, 'redis', 'off', 
        'vm-0123abcd', 'target', 1
 FROM named
 
--- name: indexes
--- All but those of keys.
-SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
-FROM pg_index i
-WHERE i.indrelid IN ('task_logs'::regclass, 'taskgate.dispatch'::regclass, 'taskgate.attempt'::regclass) AND NOT i.indisprimary
-
 -- name: sizes
 -- Bytes a task: rows, and each table's indexes.
 SELECT c.relname AS name, round(pg_table_size(c.oid) / $1::numeric)::int AS rows, round(pg_indexes_size(c.oid) / $1::numeric)::int AS indexes

@@ -65,6 +65,21 @@ def cpu_of(pids: set[int]) -> float:
     return total
 
 
+class Busy:
+    """How busy the machine was since this was made: the share of its processors' time that anything ran."""
+
+    def __init__(self) -> None:
+        self._before = psutil.cpu_times()
+
+    def share(self) -> float:
+        after = psutil.cpu_times()
+        spent = {name: value - getattr(self._before, name) for name, value in after._asdict().items()}
+        idle = spent["idle"] + spent.get("iowait", 0.0)
+        # Times of guests are within those of others.
+        total = sum(seconds for name, seconds in spent.items() if not name.startswith("guest"))
+        return (total - idle) / total if total else 0.0
+
+
 def resident_mb(pid: int) -> float:
     """Megabytes, of shared pages the process's part: PostgreSQL's processes share most of theirs."""
     try:

@@ -166,19 +166,22 @@ class _Query:
         if self._phases is not None and self._tenants is not None:
             phases = self._bind(SQL.each_phase, self._phases, "text[]")
             conditions.append(SQL.where_wanted_phase)
+        beyond = "true"
         if after is not None:
             block = SQL.where_after_of_all if self._tenants is None else SQL.where_after
             block = self._bind(block, after.created_at, "timestamptz", ":at")
-            conditions.append(self._bind(block, after.task_id, name=":id"))
+            beyond = self._bind(block, after.task_id, name=":id")
         if self._tenants is None:
             parts = ("true",) if self._has_own_index else [PARTS[name] for name in self._parts()]
+            in_order = not self._has_own_index and not self._conditions and self._states != ["running"]
+            part_of_all = SQL.part_in_order if in_order else SQL.part_of_all
             text = SQL.of_all.replace(
-                "/*parts*/", " UNION ALL ".join(SQL.part_of_all.replace("/*part*/", part) for part in parts)
+                "/*parts*/", " UNION ALL ".join(part_of_all.replace("/*part*/", part) for part in parts)
             )
         else:
             block = SQL.of_tenants_and_type if self._is_of_type else SQL.of_tenants
             text = self._bind(block, self._tenants, "text[]", ":tenants")
-        text = text.replace("/*phases*/", phases).replace("/*where*/", _all(conditions))
+        text = text.replace("/*phases*/", phases).replace("/*where*/", _all(conditions)).replace("/*beyond*/", beyond)
         return self._bind(text, limit, "bigint", ":limit")
 
     def count(self) -> str:

@@ -21,7 +21,7 @@ FROM unnest(:tenants) AS tenant (id)
 CROSS JOIN LATERAL (
     SELECT d.task_id, d.created_at
     FROM taskgate.dispatch d
-    WHERE d.tenant_id = tenant.id AND /*where*/
+    WHERE d.tenant_id = tenant.id AND /*where*/ AND /*beyond*/
     ORDER BY d.created_at DESC, d.task_id DESC
     LIMIT :limit
 ) AS c
@@ -34,15 +34,15 @@ SELECT c.task_id, c.created_at
 FROM unnest(:tenants) AS tenant (id)
 CROSS JOIN LATERAL (
     (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
-     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND /*where*/
+     WHERE d.tenant_id = tenant.id AND d.phase = 'waiting' AND /*where*/ AND /*beyond*/
      ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
     UNION ALL
     (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
-     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND /*where*/
+     WHERE d.tenant_id = tenant.id AND d.phase = 'open' AND /*where*/ AND /*beyond*/
      ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
     UNION ALL
     (SELECT d.task_id, d.created_at FROM taskgate.dispatch d
-     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND /*where*/
+     WHERE d.tenant_id = tenant.id AND d.phase IN ('completed', 'failed', 'stopped') AND /*where*/ AND /*beyond*/
      ORDER BY d.created_at DESC, d.task_id DESC LIMIT :limit)
 ) AS c
 ORDER BY c.created_at DESC, c.task_id DESC
@@ -58,7 +58,17 @@ SELECT c.task_id, c.created_at FROM (/*parts*/) AS c ORDER BY c.created_at DESC,
 (SELECT d.task_id, t.created_at
  FROM task_logs t
  JOIN taskgate.dispatch d ON d.task_id = t.id
- WHERE /*part*/ AND /*where*/
+ WHERE /*part*/ AND /*where*/ AND /*beyond*/
+ ORDER BY t.created_at DESC, t.id DESC
+ LIMIT :limit)
+
+-- name: part_in_order
+-- Of these states alone. OFFSET 0 keeps the steps in this order: down the index, each row followed to its task, until the page
+-- is full. Of a state that few tasks are in the planner would rather read all of `dispatch`.
+(SELECT d.task_id, t.created_at
+ FROM task_logs t
+ CROSS JOIN LATERAL (SELECT d.task_id FROM taskgate.dispatch d WHERE d.task_id = t.id AND /*where*/ OFFSET 0) AS d
+ WHERE /*part*/ AND /*beyond*/
  ORDER BY t.created_at DESC, t.id DESC
  LIMIT :limit)
 

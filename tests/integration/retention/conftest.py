@@ -10,11 +10,35 @@ from typing import Any
 
 import pytest
 
+from gateway.retention.pace import Pace
 from gateway.retention.periods import Period, Periods
 from gateway.retention.retention import Retention
 from gateway.storage.database import Database
 
 OldTask = Callable[..., Awaitable[str]]
+
+
+class PacedServer:
+    """Each transaction that deletes takes so many seconds, on a clock that nothing else moves."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = self.rested = 0.0
+        self._seconds = seconds
+        self.deleted: dict[str, list[int]] = {}
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.rested += seconds
+
+    def on_deleted(self, table: str, rows: int) -> None:
+        self.now += self._seconds
+        self.deleted.setdefault(table, []).append(rows)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        return {"pace": Pace(clock=self.clock, sleep=self.sleep), "on_deleted": self.on_deleted}
 
 
 @pytest.fixture
@@ -65,9 +89,9 @@ def old_task(database: Database, acme: str) -> OldTask:
 
 @pytest.fixture
 def retention(database: Database) -> Callable[..., Retention]:
-    """Tasks are remembered for 30 days, rows of `task_logs` for good."""
+    """Tasks are remembered for 30 days, rows of `task_logs` for good. `more`: what else a `Retention` takes."""
 
-    def build(destination: Any = None, **periods: Any) -> Retention:
+    def build(destination: Any = None, *, more: Any = None, **periods: Any) -> Retention:
         given = {
             "tasks": Period(30),
             "task_logs": None,
@@ -75,7 +99,7 @@ def retention(database: Database) -> Callable[..., Retention]:
             "operations": 30,
             "idempotency_hours": 24,
         }
-        return Retention(database, Periods(**(given | periods)), destination)
+        return Retention(database, Periods(**(given | periods)), destination, **(more or {}))
 
     return build
 
@@ -88,3 +112,9 @@ def remembered(database: Database) -> Callable[[], Awaitable[set[str]]]:
         return {row["task_id"] for row in await database.fetch("SELECT task_id FROM taskgate.dispatch")}
 
     return read
+
+
+@pytest.fixture
+def server_taking() -> type[PacedServer]:
+    """`server_taking(seconds).more` is for `retention`."""
+    return PacedServer

@@ -19,8 +19,9 @@ from deploy.local.gofakes3 import BUCKET, Gofakes3Part
 from deploy.local.ports import free_port
 from gateway.retention.destinations import Bucket, Folder
 from gateway.retention.errors import ExportFailed
+from gateway.retention.pace import FIRST, GOAL
 from gateway.retention.periods import DAY, FOR_GOOD, Period
-from gateway.retention.retention import _BEGINNING, BATCH, FILE_BYTES
+from gateway.retention.retention import _BEGINNING, FILE_BYTES, FILE_ROWS
 from gateway.retention.statements import SQL
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -54,6 +55,18 @@ async def test_old_rows_are_stored_and_deleted(
     assert line["payload"]["content"] == "a\nb"
     assert "12345678901234567890.10" in files(tmp_path)[0].read_text()
     assert await remembered() == set()
+
+
+async def test_rows_of_one_file_are_deleted_at_the_same_pace(
+    database: Database, old_task: Any, retention: Any, server_taking: Any, tmp_path: Path
+) -> None:
+    await asyncio.gather(*(old_task(99) for _ in range(60)))
+    slow = server_taking(2 * GOAL)
+    await retention(Folder(tmp_path), tasks=Period(1000), more=slow.more, **DAYS).tick()
+    assert await ids(database) == set()
+    assert len(files(tmp_path)) == 1
+    assert len(stored(tmp_path)) == sum(slow.deleted["task_logs"]) == 60
+    assert max(slow.deleted["task_logs"]) < FIRST
 
 
 async def test_without_a_setting_nothing_is_deleted(database: Database, old_task: Any, retention: Any) -> None:
@@ -109,7 +122,7 @@ async def test_of_tenants_whose_rows_stay_no_payload_is_read(
     explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + SQL.finished_logs
     read = {}
     for only in (None, [acme]):
-        text = await database.fetchval(explain, *_BEGINNING, BATCH, 60 * DAY, FILE_BYTES, only)
+        text = await database.fetchval(explain, *_BEGINNING, FILE_ROWS, 60 * DAY, FILE_BYTES, only)
         plan = json.loads(text)[0]["Plan"]
         read[bool(only)] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     assert read[False] > 800  # of 8 kB: 8 MB of payloads

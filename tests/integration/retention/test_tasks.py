@@ -10,6 +10,7 @@ import pytest
 
 from gateway.access.placement import Caller
 from gateway.errors import TaskNotRetryable
+from gateway.retention.pace import FIRST, GOAL, LEAST, REST
 from gateway.retention.periods import Period
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -241,3 +242,31 @@ async def test_history_of_schedules(database: Database, acme: str, retention: An
     await retention(firings=Period(90, {"other": 365})).tick()
     left = await database.fetch("SELECT schedule_id, count(*) AS n FROM taskgate.firing GROUP BY 1 ORDER BY 1")
     assert [(row["schedule_id"], row["n"]) for row in left] == [("s", 3), ("t", 4)]
+
+
+@pytest.fixture
+async def hundred(database: Database, old_task: Any) -> None:
+    """So many old tasks."""
+    await asyncio.gather(*(old_task() for _ in range(100)))
+
+
+@pytest.mark.usefixtures("hundred")
+async def test_it_yields_to_others_where_commits_are_slow(retention: Any, remembered: Any, server_taking: Any) -> None:
+    slow = server_taking(2 * GOAL)
+    await retention(more=slow.more).tick()
+    assert await remembered() == set()
+    first, *others, _ = slow.deleted["dispatch"]
+    assert first < FIRST  # idempotency keys and operations went first, and were slow already
+    assert others == [LEAST] * len(others)
+    assert slow.rested == pytest.approx(slow.now * REST)
+
+
+@pytest.mark.usefixtures("hundred")
+async def test_it_takes_more_at_a_time_where_they_are_quick(
+    retention: Any, remembered: Any, server_taking: Any
+) -> None:
+    quick = server_taking(GOAL / 2)
+    await retention(more=quick.more).tick()
+    assert await remembered() == set()
+    assert quick.deleted["dispatch"][0] > FIRST
+    assert sum(quick.deleted["dispatch"]) == 100

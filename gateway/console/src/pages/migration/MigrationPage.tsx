@@ -7,7 +7,6 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
-import "../../components/Table.css";
 import { useTexts } from "../../i18n/catalogue";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";

@@ -13,6 +13,7 @@ import { useAct } from "../../components/useAct";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { PlanAct, type PlanActName } from "./PlanAct";
 import { planTexts } from "./planTexts";
@@ -22,8 +23,6 @@ type PlanSummary = components["schemas"]["PlanSummary"];
 type PlanWave = components["schemas"]["PlanWave"];
 
 export const PLANS = ["plans"];
-/** No stream tells of plans (milliseconds). */
-const REFRESH = 5000;
 
 const TONES: Record<PlanSummary["state"], Tone> = {
   draft: "quiet",
@@ -37,14 +36,14 @@ const TONES: Record<PlanSummary["state"], Tone> = {
 };
 /** What the gateway takes in each state; the rest it refuses, and says why. */
 const ACTS: Record<PlanSummary["state"], readonly PlanActName[]> = {
-  draft: ["start"],
-  running: ["pause", "abort"],
-  baking: ["pause", "approve", "abort"],
-  held: ["pause", "approve", "abort"],
-  paused: ["resume", "abort"],
-  rolling_back: [],
-  done: [],
-  aborted: [],
+  draft: ["start", "abort"],
+  running: ["pause", "rollback", "abort"],
+  baking: ["pause", "approve", "rollback", "abort"],
+  held: ["pause", "approve", "rollback", "abort"],
+  paused: ["resume", "rollback", "abort"],
+  rolling_back: ["abort"],
+  done: ["rollback"],
+  aborted: ["rollback"],
 };
 
 /** Plans, newest first: waves and gates of each in their time, why it stands where it stands, and what can be done. */
@@ -54,9 +53,9 @@ export function Plans() {
   const found = useQuery({
     queryKey: PLANS,
     gcTime: 0,
-    refetchInterval: REFRESH,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/migration/plans", { signal })),
   });
+  useNews(["plan"], useReadAgain(PLANS));
   const plans = found.data?.plans ?? [];
   return (
     <section className="part" aria-labelledby="plans">

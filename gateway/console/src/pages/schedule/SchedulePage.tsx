@@ -14,6 +14,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
+import { useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { Times } from "../schedules/Times";
@@ -75,6 +76,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
     },
     both,
   );
+  useNews(["schedule"], both);
   // A time may come to nothing, which no task tells.
   useMoment(found.data?.schedule.next_at ?? null, both);
   return (

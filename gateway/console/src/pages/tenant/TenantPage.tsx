@@ -10,6 +10,7 @@ import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
 import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { ChangeTenant } from "./ChangeTenant";
@@ -20,9 +21,10 @@ import { tenantTexts } from "./texts";
 import "../../components/Part.css";
 import "./tenant.css";
 
-/** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
-const REFRESH = 5000;
-const SOONEST = 1000;
+type Tenant = components["schemas"]["TenantDetail"];
+
+/** What a quota of a minute has used grows less by time alone: until nothing is left of it, it is looked at so often (milliseconds). */
+const REFRESH = 15_000;
 
 /** One tenant: what it may do, what it does, and what holds it. */
 export default function TenantPage() {
@@ -31,14 +33,15 @@ export default function TenantPage() {
   const session = useSession();
   const { tenantId }: { tenantId: string } = useParams({ strict: false });
   const key = ["tenant", tenantId];
-  const found = useQuery({
+  const found = useQuery<Tenant>({
     queryKey: key,
     gcTime: 0,
-    refetchInterval: REFRESH,
+    refetchInterval: (query) => (query.state.data?.quotas.some((quota) => (quota.used.per_minute ?? 0) > 0) === true ? REFRESH : false),
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/tenants/{tenant_id}", { params: { path: { tenant_id: tenantId } }, signal })),
   });
   const again = useReadAgain(key);
   const readAgain = useAtMost(SOONEST, again);
+  useNews(["pause", "quota", "tenant"], again, tenantId);
   useStream(
     `gateway/v1/tasks/stream?${queryText({ tenant_id: tenantId })}`,
     (event) => {
@@ -65,8 +68,6 @@ export default function TenantPage() {
     </>
   );
 }
-
-type Tenant = components["schemas"]["TenantDetail"];
 
 function Facts({ tenant }: { tenant: Tenant }) {
   const t = useTexts(tenantTexts);

@@ -8,6 +8,7 @@ import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import { Table } from "../../components/Table";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useNews } from "../../streams/useNews";
@@ -54,9 +55,9 @@ export default function DagsPage() {
                   {dag.name}
                 </Link>
               </td>
-              <td>{dag.built_in ? t.builtIn : `${format.number(dag.version)}${dag.label == null ? "" : ` (${dag.label})`}`}</td>
+              <td>{dag.built_in ? t.builtIn : `${format.number(dag.version)}${dag.label == null ? "" : ` (${visible(dag.label)})`}`}</td>
               <td>{format.number(dag.nodes)}</td>
-              <td>{dag.description ?? "–"}</td>
+              <td dir="auto">{visible(dag.description ?? "–")}</td>
               <td>{dag.changed_at == null ? "–" : <Moment at={dag.changed_at} />}</td>
             </tr>
           ))}

@@ -7,6 +7,7 @@ import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
 import { Table } from "../../components/Table";
 import { useAct } from "../../components/useAct";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { Comparison } from "./Comparison";
@@ -47,7 +48,7 @@ export function Versions({ place, text, canEdit, take, rolledBack }: VersionsPro
             <td>
               {format.number(one.version)} {one.is_current === true && <span className="editor-mark editor-mark-added">{t.current}</span>}
             </td>
-            <td>{one.label ?? "–"}</td>
+            <td dir="auto">{visible(one.label ?? "–")}</td>
             <td>{one.created_by ?? "–"}</td>
             <td>{one.created_at == null ? "–" : <Moment at={one.created_at} />}</td>
             <td>{format.number(one.nodes)}</td>

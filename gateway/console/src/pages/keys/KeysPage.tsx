@@ -113,7 +113,7 @@ function Key({ shown, made, changed }: { shown: KeyView; made: (key: MadeKey) =>
             {shown.replaced_by === null && <RotateKey shown={shown} made={made} />}
             <Confirm
               label={t.revoke}
-              about={shown.name}
+              about={visible(shown.name)}
               ask={t.revokeAsk(visible(shown.name))}
               leave={t.leave}
               why={t.why}

@@ -46,6 +46,12 @@ const ACTS: Record<PlanSummary["state"], readonly PlanActName[]> = {
   aborted: ["rollback"],
 };
 
+function actsOf(plan: PlanSummary): readonly PlanActName[] {
+  const present = plan.waves[(plan.wave ?? 1) - 1];
+  const hasMoved = plan.waves.some((wave) => wave.moved > 0 || wave.tasks_percent !== null);
+  return ACTS[plan.state].filter((one) => (one === "approve" ? present?.gates.includes("approval") : one !== "rollback" || hasMoved));
+}
+
 /** Plans, newest first: waves and gates of each in their time, why it stands where it stands, and what can be done. */
 export function Plans() {
   const t = useTexts(planTexts);
@@ -84,7 +90,7 @@ function OnePlan({ plan }: { plan: PlanSummary }) {
         </h3>
         {may(session, "operate") && (
           <div className="page-head-actions">
-            {ACTS[plan.state].map((one) => (
+            {actsOf(plan).map((one) => (
               <PlanAct
                 key={one}
                 plan={plan.name}
@@ -136,15 +142,16 @@ function Wave({ plan, wave, number }: { plan: PlanSummary; wave: PlanWave; numbe
   return (
     <tr aria-current={isPresent ? "step" : undefined} className={isPresent ? "plan-present" : undefined}>
       <th scope="row">
-        {format.number(number)} {wave.name}
+        {format.number(number)} {wave.name === null ? null : visible(wave.name)}
         {isPresent && <span className="part-help"> {t.present}</span>}
       </th>
       <td>{wave.stage}</td>
       <td>{wave.tasks_percent === null ? format.number(wave.tenants) : t.share(format.number(wave.tasks_percent))}</td>
       <td>
-        {wave.tenants > 0 && <progress aria-label={t.movedOf(format.number(number))} max={wave.tenants} value={wave.moved + wave.left} />} {format.number(wave.moved)}
+        {wave.tenants > 0 && <progress aria-label={t.movedOf(format.number(number))} max={wave.tenants} value={wave.moved + wave.left} />}{" "}
+        {wave.tasks_percent === null ? format.number(wave.moved) : "–"}
       </td>
-      <td>{format.number(wave.waiting)}</td>
+      <td>{wave.tasks_percent === null ? format.number(wave.waiting) : "–"}</td>
       <td>{others.join(", ") || "–"}</td>
       <td>
         {since !== null && wave.bake_seconds > 0 && (

@@ -7,6 +7,7 @@ import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
 import { useLivePages } from "../../components/useLivePages";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { Times } from "./Times";
 import { schedulesTexts } from "./texts";
@@ -37,7 +38,7 @@ export default function SchedulesPage() {
           <tr key={schedule.schedule_id}>
             <td>
               <Link to="/schedules/$scheduleId" params={{ scheduleId: schedule.schedule_id }} preload={false}>
-                {schedule.name}
+                <bdi>{visible(schedule.name)}</bdi>
               </Link>
             </td>
             <td>

@@ -5,6 +5,7 @@ import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
 import { PageHead } from "../../components/PageHead";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
@@ -13,6 +14,8 @@ import { useAtMost } from "../../streams/useAtMost";
 import { SOONEST, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
+import { nameOfState } from "../tasks/states";
+import { tasksTexts } from "../tasks/texts";
 import { ChangeTenant } from "./ChangeTenant";
 import { Pauses } from "./Pauses";
 import { Quotas } from "./Quotas";
@@ -77,7 +80,7 @@ function Facts({ tenant }: { tenant: Tenant }) {
     <dl className="facts facts-wide">
       <div>
         <dt>{t.name}</dt>
-        <dd dir="auto">{tenant.name ?? "–"}</dd>
+        <dd dir="auto">{visible(tenant.name ?? "–")}</dd>
       </div>
       <div>
         <dt>{t.tier}</dt>
@@ -106,6 +109,7 @@ function Facts({ tenant }: { tenant: Tenant }) {
 function Tasks({ tenant }: { tenant: Tenant }) {
   const t = useTexts(tenantTexts);
   const format = useFormat();
+  const states = useTexts(tasksTexts);
   const reason = (held: string) => (held === "paused" ? t.paused : held.startsWith("quota") ? t.quota : held === "recovery" ? t.recovery : held);
   const counts = Object.entries(tenant.tasks).filter(([, count]) => count > 0);
   const held = Object.entries(tenant.held).filter(([, count]) => count > 0);
@@ -119,7 +123,7 @@ function Tasks({ tenant }: { tenant: Tenant }) {
           {counts.map(([state, count]) => (
             <li key={state}>
               <Link to="/tasks" search={{ q: `tenant:${tenant.tenant_id} state:${state}` }}>
-                {format.number(count)} {state}
+                {format.number(count)} {nameOfState(states, state)}
               </Link>
             </li>
           ))}

@@ -7,6 +7,7 @@ import { Field } from "../../components/Field";
 import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
 import { useLivePages } from "../../components/useLivePages";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
@@ -48,7 +49,7 @@ export default function TenantsPage() {
                 {tenant.tenant_id}
               </Link>
             </td>
-            <td dir="auto">{tenant.name ?? "–"}</td>
+            <td dir="auto">{visible(tenant.name ?? "–")}</td>
             <td>{t[tenant.tier]}</td>
             <td>{format.number(tenant.weight)}</td>
             <td>{tenant.stage}</td>

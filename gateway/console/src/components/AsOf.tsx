@@ -33,7 +33,7 @@ export function AsOf({ found, live, besides }: AsOfProps) {
   if (found.data === undefined) return null;
   const clock = format.clock(new Date(found.dataUpdatedAt));
   return (
-    <>
+    <div>
       <div role="status" className="part-line">
         {live.isBehind && (
           <>
@@ -44,6 +44,6 @@ export function AsOf({ found, live, besides }: AsOfProps) {
       <p className="part-help">
         {found.data.pages.length > 1 ? t.pointedOut(clock) : t.live(clock)} {besides}
       </p>
-    </>
+    </div>
   );
 }

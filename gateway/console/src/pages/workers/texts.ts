@@ -3,7 +3,7 @@ import { catalogue } from "../../i18n/catalogue";
 export const workersTexts = catalogue({
   en: {
     title: "Workers",
-    summary: (workers: string, hosts: string, used: string, slots: string) => `${workers} workers on ${hosts} hosts; ${used} of ${slots} slots are in use.`,
+    summary: (workers: string, hosts: string, used: string, slots: string) => `Workers: ${workers}, hosts: ${hosts}; ${used} of ${slots} slots are in use.`,
     slotsOf: "Slots in use",
     slotsHelp: "A line for each pool on a host, a square for each of its workers: the fuller it is, the more of its slots are in use. The table below has the same figures.",
     pool: (pool: string, backend: string) => `pool ${pool}, ${backend}`,

@@ -61,6 +61,7 @@ PARTS = (
     "keys",
     "session",
     "audit",
+    "news",
     "migration_stages",
     "migration_stream",
     "legacy_use",

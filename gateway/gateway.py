@@ -52,6 +52,8 @@ from gateway.migration.preview.preview import Previews
 from gateway.migration.rehearsal.report import RehearsalReports
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.watch import StageWatch
+from gateway.news.teller import Teller
+from gateway.news.watch import NewsWatch
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.telemetry import Telemetry
 from gateway.operations.operations import Operations
@@ -110,6 +112,8 @@ class Gateway:
     task_log: TaskLog
     feed: ChangeFeed
     any_task_watch: AnyTaskWatch
+    news_watch: NewsWatch
+    teller: Teller
     dispatcher: Dispatcher
     intake: Intake
     duties: EngineDuties
@@ -170,6 +174,7 @@ class Gateway:
         await self.overrides.start()
         await self.feed.start()
         self._spawn("arrivals", self.arrivals.run)
+        self._spawn("news", self.news_watch.run)
         self._spawn("guardrail events", self.guardrail_watch.run)
         self._spawn("backends", self._say_what_is_away)
         self._spawn("lease", self._hold_lease)
@@ -194,7 +199,9 @@ class Gateway:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
         await self.deliverer.close()
+        await self.teller.close()
         self.any_task_watch.end_streams()
+        self.news_watch.end_streams()
         self.run_watch.end_streams()
         self.stage_watch.end_streams()
         self.drain_watch.end_streams()

@@ -72,6 +72,7 @@ class Server(uvicorn.Server):
         # Streams are requests under way: whoever waits for those would wait for ever.
         self._gateway.feed.end_streams()
         self._gateway.any_task_watch.end_streams()
+        self._gateway.news_watch.end_streams()
         self._gateway.run_watch.end_streams()
         self._gateway.stage_watch.end_streams()
         self._gateway.drain_watch.end_streams()

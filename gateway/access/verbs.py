@@ -84,7 +84,7 @@ _RESOURCES = {
         GET /gateway/v1/callbacks  GET /gateway/v1/callbacks/{id}
         GET /gateway/v1/migration/parity  GET /gateway/v1/migration/parity/stream
         GET /gateway/v1/tenants  GET /gateway/v1/tenants/{tenant_id}  GET /gateway/v1/tenants/{tenant_id}/quotas
-        GET /gateway/v1/pauses
+        GET /gateway/v1/pauses  GET /gateway/v1/news/stream
         POST /gateway/v1/session  GET /gateway/v1/session  DELETE /gateway/v1/session""",
     Verb.SUBMIT: """
         POST /api/v1/episodes/  POST /api/v1/memories/  POST /api/v1/communities/rebuild

@@ -27,6 +27,7 @@ from gateway.migration.ledger.flip_log import FlipLog
 from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.plans import Plans
 from gateway.migration.rehearsal.report import RehearsalReports
+from gateway.news.watch import NewsWatch
 from gateway.observability.fleet_metrics import FleetMetrics
 from gateway.observability.process_metrics import observe_process
 from gateway.operations.operations import Operations
@@ -76,6 +77,8 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
         listener=dependencies.listener,
         feed=ChangeFeed(dependencies.listener, task_log),
         any_task_watch=AnyTaskWatch(dependencies.listener, dependencies.arrivals),
+        news_watch=NewsWatch(database, dependencies.listener),
+        teller=callbacks.teller,
         capabilities=Capabilities(database, dependencies.engines, dependencies.router),
         fleet=Fleet(database, lease_seconds=settings.lease_seconds),
         overview=Overview(database, dependencies.engines, dependencies.router, tenants.pauses),
@@ -143,6 +146,7 @@ def build_gateway(settings: Settings, *, engines: Mapping[str, WorkflowEnginePor
             "tasks": lambda: gateway.any_task_watch.subscriptions,
             "dag run": lambda: gateway.run_watch.subscriptions,
             "stages": lambda: gateway.stage_watch.subscriptions,
+            "news": lambda: gateway.news_watch.subscriptions,
             "drain": lambda: gateway.drain_watch.subscriptions,
             "parity": lambda: gateway.parity_watch.subscriptions,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from backends.redis_queue.wire import TYPES
 from gateway.access.on_behalf import OnBehalf
@@ -27,6 +28,8 @@ from gateway.dead_letters.payloads import PayloadRedriver
 from gateway.dead_letters.redaction import Redaction
 from gateway.dead_letters.redrive import Redriver
 from gateway.limits.pauses import Pauses
+from gateway.news.piece import Topic
+from gateway.news.teller import Teller
 from gateway.operations.operations import Operations
 from gateway.schedules.clock import Clock
 from gateway.schedules.schedules import Schedules
@@ -41,10 +44,11 @@ from gateway.tenants.tiers import TierMover
 
 @dataclass(frozen=True)
 class CallbackParts:
-    """Which addresses are called, what calls them, and what its callers read and set."""
+    """Which addresses are called, what calls them and tells of it, and what its callers read and set."""
 
     rules: CallbackRules
     deliverer: Deliverer
+    teller: Teller
     deliveries: Deliveries
     secrets: TenantSecrets
 
@@ -56,6 +60,7 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
     rules = CallbackRules(
         settings.callback_allow_private, tuple(settings.callback_networks), ports_of(settings.callback_ports)
     )
+    teller = Teller(dependencies.database)
     deliverer = Deliverer(
         dependencies.database,
         Sender(
@@ -70,11 +75,13 @@ def build_callbacks(dependencies: Dependencies) -> CallbackParts:
         keep_days=settings.callback_days,
         keep_dead_days=settings.dead_letter_days,
         traced=untraced if tracing is None else tracing.callback,
+        told=partial(teller.tell, Topic.CALLBACK),
         operators_secret=settings.follow("guardrail_webhook_secret") if settings.guardrail_webhook_secret else None,
     )
     return CallbackParts(
         rules,
         deliverer,
+        teller,
         Deliveries(dependencies.database, deliverer.wake),
         TenantSecrets(dependencies.database, deliverer.wake),
     )

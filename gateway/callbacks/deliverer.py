@@ -74,8 +74,9 @@ class Deliverer:
         operators_secret: Secret | None = None,
         jitter: Callable[[], float] = random.random,
         traced: Traced = untraced,
+        told: Callable[[str | None], None] = lambda tenant_id: None,
     ) -> None:
-        """`operators_secret` signs what is told to operators, and so has no tenant."""
+        """`operators_secret` signs what is told to operators, and so has no tenant. `told` hears whose changed."""
         self._db = database
         self._sender = sender
         self._patience = patience
@@ -87,6 +88,7 @@ class Deliverer:
         self._operators_secret = operators_secret
         self._jitter = jitter
         self._traced = traced
+        self._told = told
         self._under_way: set[asyncio.Task[None]] = set()
         self._tenants: Counter[str] = Counter()
         self._receivers: Counter[str] = Counter()
@@ -149,6 +151,7 @@ class Deliverer:
         for row in await self._db.fetch(SQL.valid_secrets, tenants):
             secrets.setdefault(row["tenant_id"], []).append(row["secret"])
         for row in rows:
+            self._told(row["tenant_id"])
             task = asyncio.create_task(self._attempt(row, secrets.get(row["tenant_id"] or "", [])), name="callback")
             self._under_way.add(task)
             task.add_done_callback(self._ended)
@@ -170,6 +173,7 @@ class Deliverer:
             else:
                 answer = Answer(error=NO_SECRET)
             await self._record(row["id"], row["attempts"], answer)
+            self._told(row["tenant_id"])
         except DatabaseUnavailable:
             log.warning("the end of callback %s was not recorded; it is sent again", row["id"])
         finally:

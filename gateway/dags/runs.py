@@ -18,7 +18,9 @@ from gateway.dags.errors import DagBackendMissing, DagInvalid, DagRunConflict, D
 from gateway.dags.limits import Limits
 from gateway.dags.parameters import bind
 from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, path_of
+from gateway.dags.requests import tenant_of
 from gateway.dags.run_reader import SQL as STEPS
+from gateway.dags.run_request import RunRequest
 from gateway.dags.store import DagStore, DagVersion
 from gateway.errors import TaskNotRetryable, TaskNotStoppable
 from gateway.routing.query import RouteQuery
@@ -64,6 +66,18 @@ class DagRuns:
         self._answers = Answers(database, notifier)
 
     # Starting -----------------------------------------------------------------------------------------------
+
+    async def plan(self, admission: Admission, asked: RunRequest) -> tuple[NewTask, DagVersion, dict[str, Any]]:
+        """What a run would be: all that starting it checks.
+
+        Raises `InvalidRequest`, `DagNotFound`, and what `prepare` raises.
+        """
+        asked.check_labels()
+        dag = await self._store.get(
+            tenant_of(admission), asked.dag, None if asked.version is None else str(asked.version)
+        )
+        task, params = self.prepare(admission, dag, asked.params, priority=asked.priority, labels=asked.labels)
+        return task, dag, params
 
     def prepare(
         self,

@@ -14,6 +14,8 @@ from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
 from gateway.dead_letters.redaction import Redaction, shown
 from gateway.errors import TaskNotFound
+from gateway.news.piece import Topic
+from gateway.news.teller import tell
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.paging import Place
 from gateway.tasks.queries.task_log import storable
@@ -168,6 +170,7 @@ class DeadLetters:
             else:
                 rows = await db.fetch(SQL.dismiss, ids, actor)
             if rows:
+                await tell(db, Topic.DEAD_LETTER, {row["tenant_id"] for row in rows})
                 await audit(db, actor, what, [row["id"] for row in rows], {}, why)
         return len(rows)
 

@@ -99,14 +99,14 @@ WITH chosen AS (
 )
 UPDATE taskgate.dead_letter l SET state = 'dismissed', closed_at = now(), closed_by = $2
 FROM chosen WHERE l.id = chosen.id
-RETURNING l.id
+RETURNING l.id, l.tenant_id
 
 -- name: purge
 -- Locked in the same order.
 WITH chosen AS (
     SELECT id FROM taskgate.dead_letter WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE
 )
-DELETE FROM taskgate.dead_letter l USING chosen WHERE l.id = chosen.id RETURNING l.id
+DELETE FROM taskgate.dead_letter l USING chosen WHERE l.id = chosen.id RETURNING l.id, l.tenant_id
 
 -- name: forget_old
 -- Retention: whatever became of it, counted from its latest death.

@@ -64,7 +64,8 @@ class Console:
             page = (self._folder / "index.html").read_text("utf-8")
         except OSError:
             return PlainTextResponse(_NOT_BUILT, 503, {**_HEADERS, "Cache-Control": "no-store"})
-        up = "../" * path.count("/")
+        # As a browser counts: a slash within a name, which stands there as %2F, is no step.
+        up = "../" * scope["raw_path"].split(b"?")[0].removeprefix(CONSOLE.encode()).lstrip(b"/").count(b"/")
         # Every page is this one; the files it names are found from wherever it is shown.
         page = page.replace('<base href="./" />', f'<base href="{up or "./"}" />', 1)
         return HTMLResponse(page, headers={**_HEADERS, "Cache-Control": "no-store"})

@@ -9,8 +9,6 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.dags.definition import IDENTIFIER
-from gateway.dags.errors import DagNotFound
-from gateway.dags.requests import tenant_of
 from gateway.dags.run_document import LIST, STATES_OF, RunDocument, RunSummary, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
@@ -78,12 +76,7 @@ async def start_run(request: Request, body: RunRequest) -> Response:
     """Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs."""
     gateway = gateway_of(request)
     admission = await admit(request, body.tenant_id or None, body.project_id or None)
-    if admission.placement.tenant_id is None:
-        raise DagNotFound
-    body.check_labels()
-    wanted = None if body.version is None else str(body.version)
-    dag = await gateway.dags.get(admission.placement.tenant_id, body.dag, wanted)
-    task, params = gateway.dag_runs.prepare(admission, dag, body.params, priority=body.priority, labels=body.labels)
+    task, dag, params = await gateway.dag_runs.plan(admission, body)
     url = f"/gateway/v1/dag-runs/{task.task_id}"
     answer = orjson.dumps(
         {
@@ -105,9 +98,7 @@ async def preview_run(request: Request, body: RunRequest) -> Response:
     """Everything that starting a run checks, without starting it."""
     gateway = gateway_of(request)
     admission = await admit(request, body.tenant_id or None, body.project_id or None)
-    body.check_labels()
-    dag = await gateway.dags.get(tenant_of(admission), body.dag, None if body.version is None else str(body.version))
-    _, params = gateway.dag_runs.prepare(admission, dag, body.params, priority=body.priority, labels=body.labels)
+    _, dag, params = await gateway.dag_runs.plan(admission, body)
     return json_answer({"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]})
 
 

@@ -34,13 +34,13 @@ from taskgate.v1 import (
     WatchDagRunResponse,
 )
 
+from gateway.access.admission import Admission
 from gateway.access.placement import Caller
 from gateway.dags.definition import IDENTIFIER
-from gateway.dags.errors import DagNotFound
 from gateway.dags.following import follow
-from gateway.dags.requests import tenant_of
 from gateway.dags.run_document import LIST, STATES_OF, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
+from gateway.dags.store import DagVersion
 from gateway.errors import ShuttingDown
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.failures import invalid
@@ -50,6 +50,7 @@ from gateway.rpc.requests import storable
 from gateway.rpc.submissions import checked_key
 from gateway.storage.paging import Place
 from gateway.submission.idempotency import Idempotency
+from gateway.submission.new_task import NewTask
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -70,7 +71,6 @@ class DagRunService:
 
     def __init__(self, gateway: Gateway, unbroken: Unbroken) -> None:
         self._access = gateway.access
-        self._dags = gateway.dags
         self._runs = gateway.dag_runs
         self._documents = gateway.run_documents
         self._watch = gateway.run_watch
@@ -98,15 +98,7 @@ class DagRunService:
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         facts.pop("idempotency_key", None)
         asked = checked(RunRequest, {"dag": request.dag, **facts})
-        asked.check_labels()
-        admission = await self._access.admit(
-            authorization, tenant_id=asked.tenant_id or None, project_id=asked.project_id or None
-        )
-        tenant_id = admission.placement.tenant_id
-        if tenant_id is None:
-            raise DagNotFound
-        dag = await self._dags.get(tenant_id, asked.dag, None if asked.version is None else str(asked.version))
-        task, params = self._runs.prepare(admission, dag, asked.params, priority=asked.priority, labels=asked.labels)
+        admission, task, dag, params = await self._plan(authorization, asked)
         idempotency = None
         if key is not None:
             digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -120,14 +112,17 @@ class DagRunService:
     async def preview(self, authorization: str | None, request: PreviewDagRunRequest) -> PreviewDagRunResponse:
         """What a run would be."""
         asked = checked(RunRequest, {"dag": request.dag, **facts_of(request)})
+        _, _, dag, params = await self._plan(authorization, asked)
+        answer = {"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]}
+        return fill(PreviewDagRunResponse(), answer)
+
+    async def _plan(
+        self, authorization: str | None, asked: RunRequest
+    ) -> tuple[Admission, NewTask, DagVersion, dict[str, Any]]:
         admission = await self._access.admit(
             authorization, tenant_id=asked.tenant_id or None, project_id=asked.project_id or None
         )
-        version = None if asked.version is None else str(asked.version)
-        dag = await self._dags.get(tenant_of(admission), asked.dag, version)
-        _, params = self._runs.prepare(admission, dag, asked.params)
-        answer = {"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]}
-        return fill(PreviewDagRunResponse(), answer)
+        return admission, *await self._runs.plan(admission, asked)
 
     async def get(self, authorization: str | None, request: GetDagRunRequest) -> GetDagRunResponse:
         """The state of a run."""

@@ -244,7 +244,8 @@ def _next(table: Timetable, definition: ScheduleDefinition, after: datetime) -> 
 def _told(schedule: Schedule) -> dict[str, Any]:
     """What the record says of it: not what it submits, which is a payload."""
     said = schedule.definition.model_dump(mode="json", exclude={"action"}, exclude_none=True)
-    return {**said, "task_type": schedule.definition.action.type, "author": schedule.user_id}
+    placed = {"tenant_id": schedule.tenant_id, "project_id": schedule.project_id}
+    return {**said, **placed, "task_type": schedule.definition.action.type, "author": schedule.user_id}
 
 
 def _times(definition: ScheduleDefinition) -> tuple[Any, ...]:

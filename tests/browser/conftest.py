@@ -64,11 +64,17 @@ async def home(world: World) -> Household:
     return await world.people.household()
 
 
+@pytest.fixture(scope="session")
+def pictures() -> Path | None:
+    """Where pictures are wanted, if they are."""
+    return Path(SCREENSHOTS) if SCREENSHOTS else None
+
+
 Visit = Callable[..., Awaitable[Visitor]]
 
 
 @pytest_asyncio.fixture
-async def visit(browser: Browser, world: World) -> AsyncIterator[Visit]:
+async def visit(browser: Browser, world: World, pictures: Path | None) -> AsyncIterator[Visit]:
     """Opens the console in a browser profile of its own; what went wrong in there fails the test."""
-    async with visiting(browser, world.url, Path(SCREENSHOTS) if SCREENSHOTS else None) as visit:
+    async with visiting(browser, world.url, pictures) as visit:
         yield visit

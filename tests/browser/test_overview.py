@@ -34,7 +34,7 @@ async def test_tasks_flow_and_lead_to_their_list(visit: Any, world: World, home:
         await expect(count(page, "Running", "temporal")).to_have_text("1")
         fatal = await world.submit(home, "fatal it does not work")
         await world.ended(fatal)
-        await expect(page.get_by_text("Dead letters grow: 1 in 10m 0s on temporal")).to_be_visible()
+        await expect(page.get_by_text("Dead letters grow: 1 in 10m on temporal")).to_be_visible()
         await expect(page.get_by_role("row", name="temporal").get_by_text("1 new")).to_be_visible()
         await visitor.look("overview")
         hold.release()

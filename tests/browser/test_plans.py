@@ -95,13 +95,88 @@ async def test_a_plan_is_held_by_a_guardrail_and_aborted(visit: Any, world: Worl
     assert world.flag.stage(home.tenant_id) is Stage.LIVE, "those that were moved stay where they are"
 
 
+async def act(world: World, name: str, what: str) -> None:
+    answer = await world.client(world.admin).post(f"{PATH}/{name}/acts", json={"act": what, "why": "somebody else"})
+    assert answer.is_success, answer.text
+
+
+async def test_a_wave_in_the_middle_is_seen_as_it_goes(visit: Any, world: World, home: Household) -> None:
+    """Begun and ended by somebody else, on a page that nobody touches."""
+    name = f"waves-{home.name}"
+    others = [await world.people.household("vip") for _ in range(4)]
+    await put(
+        world,
+        name,
+        "why: the move\nwaves:\n"
+        f"  - {{name: pilot, tenants: [{home.tenant_id}], bake: '0'}}\n"
+        "  - {name: half, tier: vip, percent: 50, bake: 1h, gates: {approval: true}}\n"
+        "  - {name: rest, tier: vip, percent: 100, bake: '0'}\n",
+    )
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(world.admin.key, "migration")
+    plan = page.get_by_role("article", name=name)
+    await expect(plan.get_by_text("draft", exact=True)).to_be_visible()
+    await act(world, name, "start")
+    try:
+        await expect(plan.get_by_text("baking", exact=True)).to_be_visible()
+        pilot, half, rest = (plan.get_by_role("row", name=wave) for wave in ("pilot", "half", "rest"))
+        await expect(half).to_have_attribute("aria-current", "step")
+        await expect(half).to_contain_text("now")
+        await expect(pilot.get_by_role("progressbar")).to_have_attribute("value", "1")
+        of_half = (await world.client(world.admin).get(f"{PATH}/{name}")).json()["waves"][1]
+        await expect(half.get_by_role("progressbar", name="Moved of wave 2")).to_have_attribute(
+            "value", str(of_half["moved"] + of_half["left"])
+        )
+        assert of_half["tenants"] >= 2
+        await expect(half.get_by_role("progressbar", name="Bake of wave 2")).to_have_attribute("max", "3600")
+        await expect(half).to_contain_text("approval")
+        await expect(rest.get_by_role("progressbar")).to_have_attribute("value", "0")
+        moved = [one for one in others if world.flag.stage(one.tenant_id) is Stage.LIVE]
+        assert 0 < len(moved) < len(others)
+        # What was moved runs there already, and the rest stays where it was.
+        for one in others:
+            task_id = await world.submit(one)
+            await world.ended(task_id)
+            assert (await world.dispatch(task_id))["backend"] == ("temporal" if one in moved else "redis")
+        await plan.get_by_role("button", name=f"Steps of {name}").scroll_into_view_if_needed()
+        await visitor.look("plans-wave-under-way")
+        await act(world, name, "rollback")
+        await expect(plan.get_by_text("aborted", exact=True)).to_be_visible()
+        await expect(half).to_contain_text("taken back")
+        assert world.flag.stage(home.tenant_id) is Stage.OFF
+    finally:
+        await world.client(world.admin).post(f"{PATH}/{name}/acts", json={"act": "abort", "why": "the test is over"})
+
+
 async def test_a_wave_of_a_share_of_the_tasks(visit: Any, world: World, home: Household) -> None:
-    """As a draft: once begun it moves everybody's tasks."""
+    """It moves tasks of everybody, until it is rolled back on the page."""
     name = f"share-{home.name}"
     await put(world, name, "why: the move\nbake: '1h'\nwaves: [{tasks_percent: 12.5}, {percent: 100}]\n")
     visitor: Visitor = await visit()
+    page = visitor.page
     await visitor.sign_in(world.admin.key, "migration")
-    plan = visitor.page.get_by_role("article", name=name)
-    await expect(plan.get_by_role("cell", name="12.5 % of tasks")).to_be_visible()
-    await plan.get_by_role("button", name=f"Steps of {name}").scroll_into_view_if_needed()
-    await visitor.look("plans-share")
+    plan = page.get_by_role("article", name=name)
+    share = plan.get_by_role("row").filter(has=page.get_by_role("cell", name="12.5 % of tasks"))
+    await expect(share).to_be_visible()
+
+    async def default() -> str:
+        answer = await world.client(world.admin).get("/gateway/v1/migration/stages")
+        return str(answer.json()["default"])
+
+    before = await default()
+    await act(world, name, "start")
+    try:
+        await expect(plan.get_by_text("baking", exact=True)).to_be_visible()
+        await expect(share).to_have_attribute("aria-current", "step")
+        assert await default() != before
+        await plan.get_by_role("button", name=f"Steps of {name}").scroll_into_view_if_needed()
+        await visitor.look("plans-share-under-way")
+        await plan.get_by_role("button", name="Roll back", exact=True).press("Enter")
+        await page.keyboard.type("seen enough")
+        await visitor.look("plans-rollback")
+        await page.keyboard.press("Enter")
+        await expect(plan.get_by_text("aborted", exact=True)).to_be_visible()
+    finally:
+        await world.client(world.admin).post(f"{PATH}/{name}/acts", json={"act": "rollback", "why": "the test is over"})
+    assert await default() == before

@@ -135,8 +135,9 @@ class Runner:
             await self._hold(progress, "all waves are over; overrides stand in for the flag until it can be changed")
             return
         skipped = sum(row["skipped"] for row in counts)
-        left_out = f"; {skipped} tenants were skipped" if skipped else ""
-        says = f"all {len(plan.waves)} waves are over{left_out}"
+        left_out = f"; {skipped} tenant{'s were' if skipped > 1 else ' was'} skipped" if skipped else ""
+        waves = "its wave is over" if len(plan.waves) == 1 else f"all {len(plan.waves)} waves are over"
+        says = f"{waves}{left_out}"
         await self._become(replace(progress, ended_at=now), PlanState.DONE, says)
 
     async def _take_back(self, progress: Progress, plan: Plan) -> None:

@@ -17,6 +17,7 @@ from taskgate.v1 import (
     DagStatus,
     GetDagNodeResultRequest,
     GetDagRunRequest,
+    PreviewDagRunRequest,
     RetryDagRunRequest,
     SendDagSignalRequest,
     SkipDagNodeRequest,
@@ -107,6 +108,30 @@ async def test_a_run_is_started_once_and_watched_to_its_end(dags: Dags, runs: An
     # HTTP shows the same.
     document = await dags.state(started.run_id)
     assert (document["status"], document["labels"]) == ("completed", {"a": "b"})
+
+
+async def test_a_preview_checks_what_a_start_checks_and_starts_nothing(
+    dags: Dags, runs: Any, dag_world: DagWorld
+) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("chain", CHAIN)
+    asked = {"dag": "chain", "version": "1", "tenant_id": dags.home.tenant_id, "priority": 1, "labels": {"team": "a"}}
+    request = PreviewDagRunRequest(**asked)
+    request.params.update({"n": 7})
+    answer = await runs.PreviewDagRun(request, metadata=metadata)
+    assert (answer.dag, answer.version, dict(answer.params)) == ("chain", 1, {"n": 7})
+    twin = await dags.http.post("/gateway/v1/dag-runs/preview", json={**asked, "params": {"n": 7}})
+    assert twin.status_code == 200, twin.text
+    assert answer.nodes == twin.json()["nodes"] == 3
+    assert dict((await runs.PreviewDagRun(PreviewDagRunRequest(dag="chain"), metadata=metadata)).params) == {"n": 2}
+
+    for bad in ({"priority": 9}, {"labels": {"A b": ""}}, {"labels": {"a": "x" * 256}}, {"version": "\0"}):
+        preview, start = (kind(dag="chain", **bad) for kind in (PreviewDagRunRequest, StartDagRunRequest))
+        assert await refused(runs.PreviewDagRun(preview, metadata=metadata)) is Code.INVALID_ARGUMENT, bad
+        assert await refused(runs.StartDagRun(start, metadata=metadata)) is Code.INVALID_ARGUMENT, bad
+    stranger = key_of((await dag_world.people.household()).owner)
+    assert await refused(runs.PreviewDagRun(request, metadata=stranger)) is Code.PERMISSION_DENIED
+    assert (await dags.http.get("/gateway/v1/dag-runs")).json()["runs"] == []
 
 
 async def test_a_run_is_cancelled_and_goes_on(dags: Dags, runs: Any, dag_world: DagWorld) -> None:

@@ -76,6 +76,7 @@ async def two(serve: Any) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncC
             serve(communities_wait_seconds=0.01, enforce_legacy_roles=True)
         )
         gateway.any_task_watch.end_streams()
+        gateway.news_watch.end_streams()
         gateway.stage_watch.end_streams()  # who may follow the stages would not hear the end
         yield tolerant, strict
 

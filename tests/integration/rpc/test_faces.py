@@ -143,6 +143,7 @@ ONLY_HTTP = {
     "POST /gateway/v1/session": "sessions are for browsers",
     "GET /gateway/v1/session": "sessions are for browsers",
     "DELETE /gateway/v1/session": "sessions are for browsers",
+    "GET /gateway/v1/news/stream": "tells pages of the console which of them to read again",
     "GET /gateway/v1/tasks/{task_id}/links": "addresses for a browser",
     "POST /api/v1/episodes/": "a shape of existing clients; gRPC submits the task type add_episode",
     "POST /api/v1/memories/": "writes a row of MemStack's own, for existing clients",

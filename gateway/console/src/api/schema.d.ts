@@ -1743,6 +1743,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gateway/v1/news/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream News
+         * @description Follow changes of what is not tasks: which kind of thing, and whose; nothing of what it is.
+         *
+         *     The first event says that it is open: it tells what changes from now on. Read then what is shown, also after a cut,
+         *     and nothing is missed.
+         */
+        get: operations["stream_news"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gateway/v1/migration/stages": {
         parameters: {
             query?: never;
@@ -8498,6 +8521,12 @@ export interface components {
             tier: components["schemas"]["Tier"];
         };
         /**
+         * Topic
+         * @description What may have changed.
+         * @enum {string}
+         */
+        Topic: "audit" | "callback" | "dag" | "dead_letter" | "guardrail" | "key" | "operation" | "pause" | "plan" | "quota" | "schedule" | "stage" | "tenant" | "webhook_secret" | "worker";
+        /**
          * Unfreeze
          * @description A person has looked at why so many tripped at once.
          */
@@ -8576,6 +8605,26 @@ export interface components {
              * @description Ids of the caller's tasks that have changed and are not wanted (any more)
              */
             others: string[];
+        };
+        /**
+         * ChangedThing
+         * @description Something of this topic has changed.
+         */
+        ChangedThing: {
+            topic: components["schemas"]["Topic"];
+            /**
+             * Tenant Id
+             * @description Null: of no tenant, or of any
+             */
+            tenant_id: string | null;
+        };
+        /**
+         * ChangedThings
+         * @description What kinds of things have changed; what they are now is to be read.
+         */
+        ChangedThings: {
+            /** Changed */
+            changed: components["schemas"]["ChangedThing"][];
         };
         /**
          * MissedTasks
@@ -17457,6 +17506,87 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEvents"];
+                };
+            };
+            /** @description No key, or not a valid one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no access to what it names */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            503: {
+                headers: {
+                    /** @description Whole seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_news: {
+        parameters: {
+            query?: {
+                /** @description Of these topics; none: of all that the caller may look at */
+                topic?: components["schemas"]["Topic"][];
+                /** @description Only what may concern this tenant */
+                tenant_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `news` at once, without any, and when something changes; `missed` when to read all anew */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
                 };
             };
             /** @description No key, or not a valid one */

@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useEffectEvent } from "react";
 import { api, dataOf } from "../api/client";
 import type { components } from "../api/schema";
 import { may, useSession } from "../api/session";
 import { catalogue, useTexts } from "../i18n/catalogue";
 import { useFormat } from "../i18n/format";
+import { type Topic, useNews } from "../streams/useNews";
 import { useReadAgain } from "../streams/useReadAgain";
 import { Button } from "./Button";
 import { Confirm } from "./Confirm";
@@ -39,8 +39,8 @@ const texts = catalogue({
 });
 
 const TONES: Record<"running" | "completed" | "aborted", Tone> = { running: "busy", completed: "good", aborted: "warn" };
-/** No stream tells of operations (milliseconds). */
-const REFRESH = 5000;
+
+const OPERATIONS: readonly Topic[] = ["operation"];
 
 /** What an operation is called where it was begun. */
 export interface OperationTexts {
@@ -53,15 +53,13 @@ export interface OperationTexts {
 
 interface OperationProgressProps {
   id: string;
-  /** Another number when tasks have changed, as they do by it. */
-  news: number;
   t: OperationTexts;
   help?: string;
   close: () => void;
 }
 
 /** How far an operation is, and its end before its time. */
-export function OperationProgress({ id, news, t: own, help, close }: OperationProgressProps) {
+export function OperationProgress({ id, t: own, help, close }: OperationProgressProps) {
   const t = useTexts(texts);
   const format = useFormat();
   const session = useSession();
@@ -70,16 +68,12 @@ export function OperationProgress({ id, news, t: own, help, close }: OperationPr
   const found = useQuery<components["schemas"]["Operation"]>({
     queryKey: key,
     gcTime: 0,
-    refetchInterval: (query) => (query.state.data?.state === "running" ? REFRESH : false),
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/operations/{operation_id}", { ...path, signal })),
   });
   const readAgain = useReadAgain(key);
   const { act, error } = useAct(readAgain);
   const isRunning = found.data?.state === "running";
-  const read = useEffectEvent(() => {
-    if (isRunning) readAgain();
-  });
-  useEffect(() => read(), [news]);
+  useNews(isRunning ? OPERATIONS : [], readAgain);
   const data = found.data;
   return (
     <section className="part operation" aria-labelledby="operation">

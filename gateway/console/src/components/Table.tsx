@@ -6,14 +6,16 @@ interface TableProps {
   /** Its name, where there is more than one table. */
   label?: string | undefined;
   labelledBy?: string;
+  /** A class of its own, beside that of every table. */
+  look?: string;
   /** Rows. */
   children: ReactNode;
 }
 
 /** A table: the names of its columns, and rows. */
-export function Table({ columns, label, labelledBy, children }: TableProps) {
+export function Table({ columns, label, labelledBy, look, children }: TableProps) {
   return (
-    <table className="table" aria-label={label} aria-labelledby={labelledBy}>
+    <table className={look === undefined ? "table" : `table ${look}`} aria-label={label} aria-labelledby={labelledBy}>
       <thead>
         <tr>
           {columns.map((name) => (

@@ -1,5 +1,5 @@
-/** Characters that are not seen, or that change how others are seen: controls, direction marks, and those of no width. */
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu;
+/** Characters that are not seen, or change how others are: controls, marks of direction, odd ends of lines, no width at all. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** A text from elsewhere as it is: what would hide or turn round parts of it is spelled out. Lines stay lines. */
 export function visible(text: string): string {

@@ -26,15 +26,20 @@ function create(language: Language): Format {
   const relatives = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
   const unit = (value: number, name: string, digits = 0) =>
     new Intl.NumberFormat(locale, { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: digits }).format(value);
+  /** Of two units; the smaller one is left out when there is nothing of it. */
+  const pair = (seconds: number, size: number, name: string, smaller: number, smallerName: string) => {
+    const rest = Math.floor((seconds % size) / smaller);
+    return [unit(Math.floor(seconds / size), name), ...(rest > 0 ? [unit(rest, smallerName)] : [])].join(" ");
+  };
   return {
     number: (value) => numbers.format(value),
     duration(seconds) {
       if (seconds < 1) return unit(Math.round(seconds * 1000), "millisecond");
       if (seconds < 10) return unit(seconds, "second", 1);
       if (seconds < MINUTE) return unit(Math.round(seconds), "second");
-      if (seconds < HOUR) return `${unit(Math.floor(seconds / MINUTE), "minute")} ${unit(Math.floor(seconds % MINUTE), "second")}`;
-      if (seconds < DAY) return `${unit(Math.floor(seconds / HOUR), "hour")} ${unit(Math.floor((seconds % HOUR) / MINUTE), "minute")}`;
-      return `${unit(Math.floor(seconds / DAY), "day")} ${unit(Math.floor((seconds % DAY) / HOUR), "hour")}`;
+      if (seconds < HOUR) return pair(seconds, MINUTE, "minute", 1, "second");
+      if (seconds < DAY) return pair(seconds, HOUR, "hour", MINUTE, "minute");
+      return pair(seconds, DAY, "day", HOUR, "hour");
     },
     moment: (at) => moments.format(at),
     clock: (at) => clocks.format(at),
@@ -51,6 +56,10 @@ function create(language: Language): Format {
 
 const formats: Record<Language, Format> = { en: create("en"), zh: create("zh") };
 
+export function formatOf(language: Language): Format {
+  return formats[language];
+}
+
 export function useFormat(): Format {
-  return formats[useLanguage()];
+  return formatOf(useLanguage());
 }

@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.callbacks.signing import create_secret
 from gateway.migration.guardrails.requests import Unfreeze
+from gateway.news.piece import Piece, Topic
 from workers.testing.waiting import eventually
 
 API = "/gateway/v1/callbacks"
@@ -222,3 +223,22 @@ async def test_what_guardrails_tell_is_signed_with_the_operators_secret(run_gate
     event = Webhook(secret).verify(hit.body, hit.headers)
     assert event["type"] == "guardrail.unfrozen"
     assert event["data"] == {"tenant_id": None, "why": "temporal is back", "who": "ada", "evidence": {}}
+
+
+async def test_whose_callbacks_change_is_told_and_no_more_often_than_needed(
+    gateway, receiver, secret, end_task
+) -> None:
+    await gateway.feed.start()
+    await gateway.feed.wait_listening()
+    heard = gateway.news_watch.subscribe().open()
+    for _ in range(20):
+        await end_task({"url": receiver.url("/hook")})
+    for _ in range(20):
+        await receiver.hit()
+    pieces, told = set(), 0
+    while gateway.teller.is_telling:
+        if (news := await heard.heard(0.05)) is not None:
+            pieces |= set(news.pieces)
+            told += 1
+    assert pieces == {Piece(Topic.CALLBACK, "t-ann")}
+    assert 1 <= told <= 10, "they are gathered: there were 40 changes"

@@ -192,7 +192,7 @@ async def test_two_thousand_tenants_in_twelve_waves_with_leaders_that_die_at_eve
             await world.until("baking")
         await world.tick(4, minutes=31)
     done = await world.until("done", minutes=31)
-    assert done["says"] == "all 12 waves are over; 1 tenants were skipped"
+    assert done["says"] == "all 12 waves are over; 1 tenant was skipped"
     assert await world.settings() == dict.fromkeys((*names, "acme", "globex", "initech", "umbrella"), "live")
     assert set((await world.flips()).values()) == {1}
     rows = await world.database.fetch("SELECT tenant_id, stage, set_by FROM taskgate.route_override")

@@ -3,13 +3,14 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type SyntheticEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
-import { AsOf, whileShort } from "../../components/AsOf";
+import { AsOf } from "../../components/AsOf";
 import { Button } from "../../components/Button";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
 import { given, textOf } from "../../components/textOf";
+import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
@@ -42,15 +43,16 @@ export default function AuditPage() {
     ...(since === null ? {} : { since }),
     ...(before === null ? {} : { before }),
   };
+  const queryKey = ["audit", which];
   const found = useInfiniteQuery({
-    queryKey: ["audit", which],
+    queryKey,
     gcTime: 0,
-    refetchInterval: whileShort,
     initialPageParam: null as string | null,
     queryFn: ({ pageParam, signal }) =>
       dataOf(api.GET("/gateway/v1/audit", { params: { query: { ...which, ...(pageParam === null ? {} : { cursor: pageParam }) } }, signal })),
     getNextPageParam: (page) => page.next_cursor,
   });
+  const live = useLivePages(found, queryKey, ["audit"]);
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
@@ -87,7 +89,7 @@ export default function AuditPage() {
           ))}
         </PagedTable>
       </div>
-      <AsOf found={found} />
+      <AsOf found={found} live={live} />
     </>
   );
 }

@@ -4,7 +4,7 @@ import { type SyntheticEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
-import { AsOf, whileShort } from "../../components/AsOf";
+import { AsOf } from "../../components/AsOf";
 import { Button } from "../../components/Button";
 import { Choice } from "../../components/Choice";
 import { Confirm } from "../../components/Confirm";
@@ -14,12 +14,12 @@ import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
 import { Status, type Tone } from "../../components/Status";
 import { given, textOf } from "../../components/textOf";
+import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
-import { useReadAgain } from "../../streams/useReadAgain";
 import { Opened } from "./Opened";
 import { callbacksTexts } from "./texts";
 import "../../components/Part.css";
@@ -66,13 +66,12 @@ export default function CallbacksPage() {
   const found = useInfiniteQuery({
     queryKey: key,
     gcTime: 0,
-    refetchInterval: whileShort,
     initialPageParam: null as string | null,
     queryFn: ({ pageParam, signal }) =>
       dataOf(api.GET("/gateway/v1/callbacks", { params: { query: { ...query, ...(pageParam === null ? {} : { cursor: pageParam }) } }, signal })),
     getNextPageParam: (page) => page.next_cursor,
   });
-  const readAgain = useReadAgain(key);
+  const live = useLivePages(found, key, ["callback"], kept.tenant === "" ? undefined : kept.tenant);
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const go = (next: Search) => void navigate({ to: "/callbacks", search: { ...search, ...next } });
   const submit = (submitted: SyntheticEvent) => {
@@ -88,7 +87,7 @@ export default function CallbacksPage() {
       count += resent;
     }
     setSent({ count, isOver: true });
-    readAgain();
+    live.readAgain();
   };
   const callbacks = found.data?.pages.flatMap((page) => page.callbacks) ?? [];
   const resends = may(session, "redrive");
@@ -173,7 +172,7 @@ export default function CallbacksPage() {
                     weight="plain"
                     confirm={async () => {
                       await api.POST("/gateway/v1/callbacks/{id}/resend", { params: { path: { id: one.id } } });
-                      readAgain();
+                      live.readAgain();
                     }}
                   >
                     <p>{t.resendHelp}</p>
@@ -184,7 +183,7 @@ export default function CallbacksPage() {
           </tr>
         ))}
       </PagedTable>
-      <AsOf found={found} />
+      <AsOf found={found} live={live} />
     </>
   );
 }

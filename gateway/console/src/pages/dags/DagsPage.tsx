@@ -7,12 +7,15 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
+import { Table } from "../../components/Table";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { useNews } from "../../streams/useNews";
+import { useReadAgain } from "../../streams/useReadAgain";
 import { NewDag } from "./NewDag";
 import { dagsTexts } from "./texts";
 import "../../components/Part.css";
-import "../../components/Table.css";
 
 /** The DAGs of a tenant. */
 export default function DagsPage() {
@@ -22,12 +25,14 @@ export default function DagsPage() {
   const navigate = useNavigate();
   const search: { tenant?: unknown } = useSearch({ strict: false });
   const tenant = typeof search.tenant === "string" && search.tenant !== "" ? search.tenant : null;
+  const key = ["dags", tenant];
   const found = useQuery({
-    queryKey: ["dags", tenant],
+    queryKey: key,
     enabled: tenant !== null || session.tenant_ids.length > 0,
     gcTime: 0,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/dags", { params: { query: tenant === null ? {} : { tenant_id: tenant } }, signal })),
   });
+  useNews(["dag"], useReadAgain(key), tenant ?? undefined);
   const dags = found.data?.dags ?? [];
   return (
     <>
@@ -42,32 +47,21 @@ export default function DagsPage() {
         </Empty>
       )}
       {dags.length > 0 && (
-        <table className="table">
-          <thead>
-            <tr>
-              {[t.name, t.version, t.nodes, t.description, t.changed].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
+        <Table columns={[t.name, t.version, t.nodes, t.description, t.changed]} label={t.title}>
+          {dags.map((dag) => (
+            <tr key={dag.name}>
+              <td>
+                <Link to="/dags/$name" params={{ name: dag.name }} search={tenant === null ? {} : { tenant }} preload={false}>
+                  {dag.name}
+                </Link>
+              </td>
+              <td>{dag.built_in ? t.builtIn : `${format.number(dag.version)}${dag.label == null ? "" : ` (${visible(dag.label)})`}`}</td>
+              <td>{format.number(dag.nodes)}</td>
+              <td dir="auto">{visible(dag.description ?? "–")}</td>
+              <td>{dag.changed_at == null ? "–" : <Moment at={dag.changed_at} />}</td>
             </tr>
-          </thead>
-          <tbody>
-            {dags.map((dag) => (
-              <tr key={dag.name}>
-                <td>
-                  <Link to="/dags/$name" params={{ name: dag.name }} search={tenant === null ? {} : { tenant }} preload={false}>
-                    {dag.name}
-                  </Link>
-                </td>
-                <td>{dag.built_in ? t.builtIn : `${format.number(dag.version)}${dag.label == null ? "" : ` (${dag.label})`}`}</td>
-                <td>{format.number(dag.nodes)}</td>
-                <td>{dag.description ?? "–"}</td>
-                <td>{dag.changed_at == null ? "–" : <Moment at={dag.changed_at} />}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
     </>
   );

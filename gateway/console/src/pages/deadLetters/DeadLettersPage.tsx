@@ -15,6 +15,7 @@ import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
 import { isNews } from "../../streams/isNews";
 import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { OpenedGroup } from "./OpenedGroup";
@@ -23,9 +24,6 @@ import { deadLettersTexts } from "./texts";
 import "../../components/Part.css";
 import "./deadLetters.css";
 
-/** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
-const REFRESH = 5000;
-const SOONEST = 1000;
 
 interface Search {
   q?: unknown;
@@ -47,21 +45,24 @@ export default function DeadLettersPage() {
   const found = useQuery({
     queryKey: key,
     gcTime: 0,
-    refetchInterval: REFRESH,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/dead-letters/groups", { params: { query: error === "" ? {} : { error } }, signal })),
   });
   const readAgain = useAtMost(SOONEST, useReadAgain(key));
   const [news, setNews] = useState(0);
   const told = useAtMost(SOONEST, () => setNews((count) => count + 1));
+  const changed = () => {
+    readAgain();
+    told();
+  };
+  // Letters are written with the failure of their tasks; payloads that are no tasks, and who handles a letter, tell by themselves.
   useStream(
     "gateway/v1/tasks/stream",
     (event) => {
-      if (!isNews(event)) return;
-      readAgain();
-      told();
+      if (isNews(event)) changed();
     },
-    readAgain,
+    changed,
   );
+  useNews(["dead_letter"], changed);
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const go = (next: Search) => void navigate({ to: "/dead-letters", search: { ...search, ...next } });
   const submit = (event: SyntheticEvent) => {
@@ -72,7 +73,7 @@ export default function DeadLettersPage() {
   return (
     <>
       <PageHead title={t.title} />
-      {operationId !== null && <OperationProgress id={operationId} news={news} t={t} help={t.spreading} close={() => go({ redrive: undefined })} />}
+      {operationId !== null && <OperationProgress id={operationId} t={t} help={t.spreading} close={() => go({ redrive: undefined })} />}
       <form role="search" onSubmit={submit}>
         <Field label={t.search} help={t.searchHelp} type="search" value={text} onChange={setText} maxLength={1000} />
       </form>

@@ -142,9 +142,9 @@ function EditNode({ data: { node, faults, difference }, selected, isConnectable 
   return (
     <>
       <Handle type="target" position={Position.Left} isConnectable={isConnectable} />
-      <button type="button" className={`editor-node nopan${difference === null ? "" : ` editor-node-${difference}`}${faults > 0 ? " editor-node-bad" : ""}`} aria-pressed={selected}>
+      <button type="button" className={`graph-node nopan${difference === null ? "" : ` editor-node-${difference}`}${faults > 0 ? " editor-node-bad" : ""}`} aria-pressed={selected} title={node.name}>
         <span className="editor-node-name">
-          {node.name}
+          <span className="graph-node-name">{node.name}</span>
           {faults > 0 && <span className="editor-badge">{t.faults(format.number(faults))}</span>}
           {difference !== null && difference !== "same" && <span className="editor-badge">{t[difference]}</span>}
         </span>

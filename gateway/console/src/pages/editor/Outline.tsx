@@ -28,8 +28,11 @@ export function Outline({ definition, faults, chosen, choose, open, remove }: Ou
     return (
       <TreeItem key={id} id={id} textValue={told} className="editor-row">
         <TreeItemContent>
-          <span className="editor-row-name">{name}</span> <span className="editor-row-more">{more}</span>
-          {count > 0 && <span className="editor-badge">{t.faults(format.number(count))}</span>}
+          {/* A long name is cut at the edge of the outline. */}
+          <span className="editor-row-text" title={told}>
+            <span className="editor-row-name">{name}</span> <span className="editor-row-more">{more}</span>
+            {count > 0 && <span className="editor-badge">{t.faults(format.number(count))}</span>}
+          </span>
         </TreeItemContent>
         {children?.map((child) => rowOf(child.id, child.name, child.more))}
       </TreeItem>

@@ -5,13 +5,14 @@ import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
+import { Table } from "../../components/Table";
 import { useAct } from "../../components/useAct";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { Comparison } from "./Comparison";
 import { type Place, type Saved, readVersion } from "./saved";
 import { editorTexts } from "./texts";
-import "../../components/Table.css";
 
 interface VersionsProps {
   place: Place;
@@ -41,58 +42,47 @@ export function Versions({ place, text, canEdit, take, rolledBack }: VersionsPro
     <section className="part" aria-labelledby="editor-versions">
       <h2 id="editor-versions">{t.versions}</h2>
       {(found.isError || error !== null) && <Failure error={error ?? found.error} />}
-      <table className="table">
-        <thead>
-          <tr>
-            {[t.version, t.label, t.by, t.made, t.nodes, t.actions].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {found.data?.versions.map((one) => (
-            <tr key={one.version}>
-              <td>
-                {format.number(one.version)} {one.is_current === true && <span className="editor-mark editor-mark-added">{t.current}</span>}
-              </td>
-              <td>{one.label ?? "–"}</td>
-              <td>{one.created_by ?? "–"}</td>
-              <td>{one.created_at == null ? "–" : <Moment at={one.created_at} />}</td>
-              <td>{format.number(one.nodes)}</td>
-              <td>
-                <div className="editor-buttons">
-                  <Button aria-label={t.compareWith(format.number(one.version))} onPress={() => open(one.version, setShown)}>
-                    {t.compare}
+      <Table columns={[t.version, t.label, t.by, t.made, t.nodes, t.actions]} labelledBy="editor-versions">
+        {found.data?.versions.map((one) => (
+          <tr key={one.version}>
+            <td>
+              {format.number(one.version)} {one.is_current === true && <span className="editor-mark editor-mark-added">{t.current}</span>}
+            </td>
+            <td dir="auto">{visible(one.label ?? "–")}</td>
+            <td>{one.created_by ?? "–"}</td>
+            <td>{one.created_at == null ? "–" : <Moment at={one.created_at} />}</td>
+            <td>{format.number(one.nodes)}</td>
+            <td>
+              <div className="editor-buttons">
+                <Button aria-label={t.compareWith(format.number(one.version))} onPress={() => open(one.version, setShown)}>
+                  {t.compare}
+                </Button>
+                {canEdit && (
+                  <Button aria-label={t.takeVersion(format.number(one.version))} onPress={() => open(one.version, (saved) => take(saved.text))}>
+                    {t.take}
                   </Button>
-                  {canEdit && (
-                    <Button aria-label={t.takeVersion(format.number(one.version))} onPress={() => open(one.version, (saved) => take(saved.text))}>
-                      {t.take}
-                    </Button>
-                  )}
-                  {canEdit && one.is_current !== true && (
-                    <Confirm
-                      label={t.rollBack}
-                      ask={t.rollBackAsk(format.number(one.version))}
-                      leave={t.leave}
-                      confirm={() =>
-                        act(() =>
-                          api
-                            .POST("/gateway/v1/dags/{name}/rollback", { params: { path: { name: place.name }, query: place.query }, body: { version: one.version } })
-                            .then(rolledBack),
-                        )
-                      }
-                    >
-                      <p>{t.rollBackHelp}</p>
-                    </Confirm>
-                  )}
-                </div>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+                )}
+                {canEdit && one.is_current !== true && (
+                  <Confirm
+                    label={t.rollBack}
+                    ask={t.rollBackAsk(format.number(one.version))}
+                    leave={t.leave}
+                    confirm={() =>
+                      act(() =>
+                        api
+                          .POST("/gateway/v1/dags/{name}/rollback", { params: { path: { name: place.name }, query: place.query }, body: { version: one.version } })
+                          .then(rolledBack),
+                      )
+                    }
+                  >
+                    <p>{t.rollBackHelp}</p>
+                  </Confirm>
+                )}
+              </div>
+            </td>
+          </tr>
+        ))}
+      </Table>
       {shown !== null && (
         <div className="part">
           <Comparison before={{ name: t.versionOf(format.number(shown.version)), text: shown.text }} after={{ name: t.yourText, text }} />

@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type SyntheticEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
-import { AsOf, whileShort } from "../../components/AsOf";
+import { AsOf } from "../../components/AsOf";
 import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Confirm";
 import { Field } from "../../components/Field";
@@ -13,11 +13,11 @@ import { PagedTable } from "../../components/PagedTable";
 import { ShownOnce } from "../../components/ShownOnce";
 import { Status, type Tone } from "../../components/Status";
 import { given, textOf } from "../../components/textOf";
+import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
-import { useReadAgain } from "../../streams/useReadAgain";
 import { CreateKey } from "./CreateKey";
 import { RotateKey } from "./RotateKey";
 import { keysTexts } from "./texts";
@@ -43,12 +43,11 @@ export default function KeysPage() {
   const found = useInfiniteQuery({
     queryKey,
     gcTime: 0,
-    refetchInterval: whileShort,
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) => dataOf(api.GET("/gateway/v1/keys", { params: { query: { ...query, after: pageParam } }, signal })),
     getNextPageParam: (page) => page.next,
   });
-  const readAgain = useReadAgain(queryKey);
+  const live = useLivePages(found, queryKey, ["key"]);
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
@@ -56,7 +55,7 @@ export default function KeysPage() {
   };
   const done = (key: MadeKey) => {
     setMade(key);
-    readAgain();
+    live.readAgain();
   };
   const keys = found.data?.pages.flatMap((page) => page.keys) ?? [];
   return (
@@ -76,10 +75,10 @@ export default function KeysPage() {
       </form>
       <PagedTable pages={found} label={t.title} columns={[t.key, t.state, t.scope, t.user, t.of, t.used, t.expires, t.actions]} none={t.none} noneHelp={t.noneHelp} more={t.more}>
         {keys.map((key) => (
-          <Key key={key.key_id} shown={key} made={done} changed={readAgain} />
+          <Key key={key.key_id} shown={key} made={done} changed={live.readAgain} />
         ))}
       </PagedTable>
-      <AsOf found={found} />
+      <AsOf found={found} live={live} besides={t.usesOf} />
     </>
   );
 }
@@ -114,7 +113,7 @@ function Key({ shown, made, changed }: { shown: KeyView; made: (key: MadeKey) =>
             {shown.replaced_by === null && <RotateKey shown={shown} made={made} />}
             <Confirm
               label={t.revoke}
-              about={shown.name}
+              about={visible(shown.name)}
               ask={t.revokeAsk(visible(shown.name))}
               leave={t.leave}
               why={t.why}

@@ -24,7 +24,7 @@ export function RotateKey({ shown, made }: { shown: components["schemas"]["KeyVi
   return (
     <Confirm
       label={t.rotate}
-      about={shown.name}
+      about={visible(shown.name)}
       ask={t.rotateAsk(visible(shown.name))}
       leave={t.leave}
       weight="plain"

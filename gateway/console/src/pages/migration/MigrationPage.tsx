@@ -7,7 +7,7 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
-import "../../components/Table.css";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
@@ -109,7 +109,7 @@ export default function MigrationPage() {
               <h2 id="migration-overrides">{t.overrides}</h2>
               {data.stages.overrides.map((one) => (
                 <p key={one.version}>
-                  {[one.tenant_id, one.project_id, one.task_type].filter((name) => name !== null).join(", ") || "*"}: {one.stage} ({one.by}: {one.why})
+                  {[one.tenant_id, one.project_id, one.task_type].filter((name) => name !== null).join(", ") || "*"}: {one.stage} ({one.by}: <bdi>{visible(one.why)}</bdi>)
                   {one.expires_at !== null && (
                     <>
                       {" "}

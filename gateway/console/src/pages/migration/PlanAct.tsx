@@ -2,7 +2,7 @@ import { Confirm } from "../../components/Confirm";
 import { useTexts } from "../../i18n/catalogue";
 import { planTexts } from "./planTexts";
 
-export type PlanActName = "start" | "pause" | "resume" | "approve" | "abort";
+export type PlanActName = "start" | "pause" | "resume" | "approve" | "abort" | "rollback";
 
 /** A button that asks why before it does something to a plan. */
 export function PlanAct({ plan, name, send }: { plan: string; name: PlanActName; send: (why: string) => void }) {
@@ -12,7 +12,7 @@ export function PlanAct({ plan, name, send }: { plan: string; name: PlanActName;
       label={t[`do_${name}`]}
       ask={`${t[`do_${name}`]}: ${plan}`}
       leave={t.leave}
-      weight={name === "abort" ? "danger" : "plain"}
+      weight={name === "abort" || name === "rollback" ? "danger" : "plain"}
       why={t.why}
       isWhyRequired
       confirm={send}

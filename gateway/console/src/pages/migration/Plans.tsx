@@ -13,6 +13,7 @@ import { useAct } from "../../components/useAct";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { PlanAct, type PlanActName } from "./PlanAct";
 import { planTexts } from "./planTexts";
@@ -22,8 +23,6 @@ type PlanSummary = components["schemas"]["PlanSummary"];
 type PlanWave = components["schemas"]["PlanWave"];
 
 export const PLANS = ["plans"];
-/** No stream tells of plans (milliseconds). */
-const REFRESH = 5000;
 
 const TONES: Record<PlanSummary["state"], Tone> = {
   draft: "quiet",
@@ -37,15 +36,21 @@ const TONES: Record<PlanSummary["state"], Tone> = {
 };
 /** What the gateway takes in each state; the rest it refuses, and says why. */
 const ACTS: Record<PlanSummary["state"], readonly PlanActName[]> = {
-  draft: ["start"],
-  running: ["pause", "abort"],
-  baking: ["pause", "approve", "abort"],
-  held: ["pause", "approve", "abort"],
-  paused: ["resume", "abort"],
-  rolling_back: [],
-  done: [],
-  aborted: [],
+  draft: ["start", "abort"],
+  running: ["pause", "rollback", "abort"],
+  baking: ["pause", "approve", "rollback", "abort"],
+  held: ["pause", "approve", "rollback", "abort"],
+  paused: ["resume", "rollback", "abort"],
+  rolling_back: ["abort"],
+  done: ["rollback"],
+  aborted: ["rollback"],
 };
+
+function actsOf(plan: PlanSummary): readonly PlanActName[] {
+  const present = plan.waves[(plan.wave ?? 1) - 1];
+  const hasMoved = plan.waves.some((wave) => wave.moved > 0 || wave.tasks_percent !== null);
+  return ACTS[plan.state].filter((one) => (one === "approve" ? present?.gates.includes("approval") : one !== "rollback" || hasMoved));
+}
 
 /** Plans, newest first: waves and gates of each in their time, why it stands where it stands, and what can be done. */
 export function Plans() {
@@ -54,9 +59,9 @@ export function Plans() {
   const found = useQuery({
     queryKey: PLANS,
     gcTime: 0,
-    refetchInterval: REFRESH,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/migration/plans", { signal })),
   });
+  useNews(["plan"], useReadAgain(PLANS));
   const plans = found.data?.plans ?? [];
   return (
     <section className="part" aria-labelledby="plans">
@@ -85,7 +90,7 @@ function OnePlan({ plan }: { plan: PlanSummary }) {
         </h3>
         {may(session, "operate") && (
           <div className="page-head-actions">
-            {ACTS[plan.state].map((one) => (
+            {actsOf(plan).map((one) => (
               <PlanAct
                 key={one}
                 plan={plan.name}
@@ -137,15 +142,16 @@ function Wave({ plan, wave, number }: { plan: PlanSummary; wave: PlanWave; numbe
   return (
     <tr aria-current={isPresent ? "step" : undefined} className={isPresent ? "plan-present" : undefined}>
       <th scope="row">
-        {format.number(number)} {wave.name}
+        {format.number(number)} {wave.name === null ? null : visible(wave.name)}
         {isPresent && <span className="part-help"> {t.present}</span>}
       </th>
       <td>{wave.stage}</td>
       <td>{wave.tasks_percent === null ? format.number(wave.tenants) : t.share(format.number(wave.tasks_percent))}</td>
       <td>
-        {wave.tenants > 0 && <progress aria-label={t.movedOf(format.number(number))} max={wave.tenants} value={wave.moved + wave.left} />} {format.number(wave.moved)}
+        {wave.tenants > 0 && <progress aria-label={t.movedOf(format.number(number))} max={wave.tenants} value={wave.moved + wave.left} />}{" "}
+        {wave.tasks_percent === null ? format.number(wave.moved) : "–"}
       </td>
-      <td>{format.number(wave.waiting)}</td>
+      <td>{wave.tasks_percent === null ? format.number(wave.waiting) : "–"}</td>
       <td>{others.join(", ") || "–"}</td>
       <td>
         {since !== null && wave.bake_seconds > 0 && (

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
+import { may, useSession } from "../../api/session";
 import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { PageHead } from "../../components/PageHead";
@@ -7,19 +8,22 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST, type Topic, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { Concerns } from "./Concerns";
 import { Flows } from "./Flows";
 import { overviewTexts } from "./texts";
 import "../../components/Part.css";
-import "../../components/Table.css";
 import "./overview.css";
 
 const KEY = ["overview"];
-/** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
-const REFRESH = 5000;
-const SOONEST = 1000;
+/** What ended in the last minutes, for how long the oldest waits and whether engines answer change by time alone: they are looked at
+ * so often (milliseconds). */
+const REFRESH = 15_000;
+/** What concerns are about. */
+const OF_TENANTS: readonly Topic[] = ["pause", "dead_letter"];
+const OF_ALL: readonly Topic[] = [...OF_TENANTS, "guardrail", "plan", "stage", "worker"];
 
 /** How tasks flow, and what needs attention first. */
 export default function OverviewPage() {
@@ -32,6 +36,7 @@ export default function OverviewPage() {
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/overview", { signal })),
   });
   const readAgain = useAtMost(SOONEST, useReadAgain(KEY));
+  useNews(may(useSession(), "observe") ? OF_ALL : OF_TENANTS, readAgain);
   useStream(
     "gateway/v1/tasks/stream",
     (event) => {

@@ -3,7 +3,7 @@ import { catalogue } from "../../i18n/catalogue";
 export const overviewTexts = catalogue({
   en: {
     title: "Overview",
-    figures: (clock: string) => `Figures of ${clock}. Tasks are followed live, at most one reading a second; engines, workers, pauses and plans are looked at every 5 seconds.`,
+    figures: (clock: string) => `Figures of ${clock}. Changes are shown as they happen, at most one reading a second; what time alone changes is looked at every 15 seconds.`,
     attention: "What needs attention",
     calm: "Nothing needs attention.",
     look: "Look at it",
@@ -36,7 +36,7 @@ export const overviewTexts = catalogue({
   },
   zh: {
     title: "概览",
-    figures: (clock: string) => `数据时间 ${clock}。任务实时跟踪，每秒最多读取一次；引擎、工作进程、暂停和计划每 5 秒查看一次。`,
+    figures: (clock: string) => `数据时间 ${clock}。变更会即时显示，每秒最多读取一次；仅随时间变化的内容每 15 秒查看一次。`,
     attention: "需要关注",
     calm: "没有需要关注的事项。",
     look: "查看",

@@ -123,11 +123,12 @@ function RunNode({ data: { path, node, isCritical, isChosen, isOpened, choose, t
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <button
         type="button"
-        className={`run-node nopan${isCritical ? " run-node-critical" : ""}`}
+        className={`graph-node nopan${isCritical ? " run-node-critical" : ""}`}
         aria-pressed={isChosen}
+        title={node.name}
         onClick={() => choose(path)}
       >
-        <span className="run-node-name">{node.name}</span>
+        <span className="graph-node-name">{node.name}</span>
         <span className="run-node-more">
           <Status tone={TONES[state.status]}>{states[state.status]}</Status>
           {more !== null && <span>{more}</span>}

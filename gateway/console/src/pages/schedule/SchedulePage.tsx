@@ -14,8 +14,11 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
+import { useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
+import { nameOfState } from "../tasks/states";
+import { tasksTexts } from "../tasks/texts";
 import { Times } from "../schedules/Times";
 import { useMoment } from "../schedules/useMoment";
 import { ScheduleActions } from "./ScheduleActions";
@@ -75,6 +78,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
     },
     both,
   );
+  useNews(["schedule"], both);
   // A time may come to nothing, which no task tells.
   useMoment(found.data?.schedule.next_at ?? null, both);
   return (
@@ -85,7 +89,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
       {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
       {found.data !== undefined && (
         <>
-          <PageHead title={found.data.schedule.name}>
+          <PageHead title={visible(found.data.schedule.name)}>
             <ScheduleActions schedule={found.data.schedule} done={both} />
           </PageHead>
           <Facts schedule={found.data.schedule} />
@@ -114,7 +118,7 @@ function Facts({ schedule }: { schedule: ScheduleView }) {
     [t.submits, schedule.action.type],
     [t.tenant, schedule.tenant_id],
     [t.project, schedule.project_id],
-    [t.overlap, schedule.overlap],
+    [t.overlap, t[schedule.overlap]],
     [t.jitter, schedule.jitter_seconds > 0 ? format.duration(schedule.jitter_seconds) : null],
     [t.left, schedule.remaining_runs == null ? null : format.number(schedule.remaining_runs)],
     [t.note, schedule.note == null ? null : visible(schedule.note)],
@@ -175,6 +179,7 @@ function Coming({ schedule, times }: { schedule: ScheduleView; times: readonly c
 function History({ firings }: { firings: readonly Firing[] }) {
   const t = useTexts(scheduleTexts);
   const format = useFormat();
+  const states = useTexts(tasksTexts);
   if (firings.length === 0) return <p>{t.none}</p>;
   return (
     <Table columns={[t.time, t.how, t.outcome, t.task]}>
@@ -197,7 +202,7 @@ function History({ firings }: { firings: readonly Firing[] }) {
                 <Link to="/tasks/$taskId" params={{ taskId: firing.task_id }} preload={false}>
                   <code>{shortId(firing.task_id)}</code>
                 </Link>{" "}
-                {firing.task_state}
+                {firing.task_state === null ? null : nameOfState(states, firing.task_state)}
               </>
             )}
           </td>

@@ -1,26 +1,32 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, dataOf } from "../../api/client";
+import { AsOf } from "../../components/AsOf";
 import { Moment } from "../../components/Moment";
 import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
+import { useLivePages } from "../../components/useLivePages";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { Times } from "./Times";
 import { schedulesTexts } from "./texts";
 import { useMoment } from "./useMoment";
 import "./schedules.css";
 
+const KEY = ["schedules"];
+
 /** Schedules by id. A time that has come is followed by the next one. */
 export default function SchedulesPage() {
   const t = useTexts(schedulesTexts);
   const found = useInfiniteQuery({
-    queryKey: ["schedules"],
+    queryKey: KEY,
     gcTime: 0,
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) => dataOf(api.GET("/gateway/v1/schedules", { params: { query: { after: pageParam } }, signal })),
     getNextPageParam: (page) => page.next,
   });
+  const live = useLivePages(found, KEY, ["schedule"]);
   const schedules = found.data?.pages.flatMap((page) => page.schedules) ?? [];
   const times = schedules.map((schedule) => schedule.next_at).filter((time) => time !== null);
   useMoment(times.length === 0 ? null : times.reduce((one, other) => (Date.parse(one) < Date.parse(other) ? one : other)), () => void found.refetch());
@@ -32,7 +38,7 @@ export default function SchedulesPage() {
           <tr key={schedule.schedule_id}>
             <td>
               <Link to="/schedules/$scheduleId" params={{ scheduleId: schedule.schedule_id }} preload={false}>
-                {schedule.name}
+                <bdi>{visible(schedule.name)}</bdi>
               </Link>
             </td>
             <td>
@@ -52,6 +58,7 @@ export default function SchedulesPage() {
           </tr>
         ))}
       </PagedTable>
+      <AsOf found={found} live={live} />
     </>
   );
 }

@@ -23,7 +23,6 @@ import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
 import { Why } from "./Why";
 import { taskTexts } from "./texts";
-import "../../components/Table.css";
 import "../../components/Part.css";
 import "./task.css";
 

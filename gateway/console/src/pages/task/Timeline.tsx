@@ -1,5 +1,6 @@
 import type { components } from "../../api/schema";
 import { Moment } from "../../components/Moment";
+import { Table } from "../../components/Table";
 import { useNow } from "../../components/now";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
@@ -39,31 +40,21 @@ export function Timeline({ task }: { task: TaskDispatch }) {
           />
         ))}
       </div>
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">{t.span}</th>
-            <th scope="col">{t.worker}</th>
-            <th scope="col">{t.from}</th>
-            <th scope="col">{t.lasted}</th>
+      <Table columns={[t.span, t.worker, t.from, t.lasted]} labelledBy="task-timeline">
+        {spans.map((span) => (
+          <tr key={`${span.kind} ${span.start}`}>
+            <td>
+              <span className={`timeline-key timeline-${toneOf(span)}`} aria-hidden="true" /> {nameOf(span)}
+              {span.kind === "attempt" && span.attempt.error !== null && <p className="part-error">{visible(span.attempt.error)}</p>}
+            </td>
+            <td>{span.kind === "attempt" ? t.on(span.attempt.backend, span.attempt.worker_id) : "–"}</td>
+            <td>
+              <Moment at={new Date(span.start).toISOString()} />
+            </td>
+            <td>{format.duration((endOf(span) - span.start) / 1000)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {spans.map((span) => (
-            <tr key={`${span.kind} ${span.start}`}>
-              <td>
-                <span className={`timeline-key timeline-${toneOf(span)}`} aria-hidden="true" /> {nameOf(span)}
-                {span.kind === "attempt" && span.attempt.error !== null && <p className="part-error">{visible(span.attempt.error)}</p>}
-              </td>
-              <td>{span.kind === "attempt" ? t.on(span.attempt.backend, span.attempt.worker_id) : "–"}</td>
-              <td>
-                <Moment at={new Date(span.start).toISOString()} />
-              </td>
-              <td>{format.duration((endOf(span) - span.start) / 1000)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </section>
   );
 }

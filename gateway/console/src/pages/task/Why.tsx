@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
 import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { taskTexts } from "./texts";
@@ -38,7 +39,7 @@ export function Why({ taskId, version }: { taskId: string; version: string }) {
                       t.expired
                     ) : (
                       <>
-                        {start.entry.who ?? t.nobody} ({start.entry.source}, {start.entry.scope}), <Moment at={start.entry.at} />: {start.entry.why}
+                        {start.entry.who ?? t.nobody} ({start.entry.source}, {start.entry.scope}), <Moment at={start.entry.at} />: <bdi>{visible(start.entry.why)}</bdi>
                       </>
                     )}
                   </dd>

@@ -35,7 +35,7 @@ export default function TasksPage() {
   const kept = typeof search.q === "string" ? search.q : "";
   const [text, setText] = useState(kept);
   const { query, unknown } = useMemo(() => parsed(kept), [kept]);
-  const { rows, isRead, error, list, changes } = useTaskList(query);
+  const { rows, isRead, error, list } = useTaskList(query);
   const operation = typeof search.operation === "string" ? search.operation : null;
   const selection = useMemo(() => (query === null ? null : selectionOf(query)), [query]);
   const follow = (id: string | undefined) => void navigate({ to: "/tasks", search: { ...search, operation: id } });
@@ -49,7 +49,7 @@ export default function TasksPage() {
   return (
     <>
       <PageHead title={t.title}>{selection !== null && rows.length > 0 && <BulkAction selection={selection} begun={follow} />}</PageHead>
-      {operation !== null && <OperationProgress key={operation} id={operation} news={changes} t={bulk} close={() => follow(undefined)} />}
+      {operation !== null && <OperationProgress key={operation} id={operation} t={bulk} close={() => follow(undefined)} />}
       <form role="search" onSubmit={submit}>
         <Field
           label={t.search}

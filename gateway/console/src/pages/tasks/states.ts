@@ -11,3 +11,8 @@ export const TONES: Record<TaskFacts["state"], Tone> = {
   failed: "bad",
   stopped: "warn",
 };
+
+/** The name of a state in the reader's language; of one that is not known here, its own. */
+export function nameOfState(names: Record<TaskFacts["state"], string>, state: string): string {
+  return state in TONES ? names[state as TaskFacts["state"]] : state;
+}

@@ -1,19 +1,15 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
 import { useStore } from "../../components/store";
 import { queryText } from "../../streams/queryText";
-import { useAtMost } from "../../streams/useAtMost";
 import { useStream } from "../../streams/useStream";
 import type { TaskQuery } from "./filter";
 import { TaskList } from "./list";
 
 type ChangedTasks = components["schemas"]["ChangedTasks"];
 
-/** What follows the changes of the list is told no more often than that (milliseconds). */
-const SOONEST = 1000;
-
-/** The tasks that a query asks for, live; null: no query. `changes`: another number when some have changed. */
+/** The tasks that a query asks for, live; null: no query. */
 export function useTaskList(query: TaskQuery | null) {
   const text = query === null ? null : queryText(query);
   const list = useMemo(
@@ -26,8 +22,6 @@ export function useTaskList(query: TaskQuery | null) {
     [text],
   );
   useEffect(() => () => list.close(), [list]);
-  const [changes, setChanges] = useState(0);
-  const told = useAtMost(SOONEST, () => setChanges((count) => count + 1));
   useStream(
     text === null ? null : `gateway/v1/tasks/stream?${text}`,
     (event) => {
@@ -35,9 +29,8 @@ export function useTaskList(query: TaskQuery | null) {
       if (event.name !== "tasks") return;
       const { tasks, others } = event.data as ChangedTasks;
       list.tell(tasks, others);
-      if (tasks.length > 0 || others.length > 0) told();
     },
     () => void list.reload(),
   );
-  return { ...useStore(list.state), list, changes };
+  return { ...useStore(list.state), list };
 }

@@ -5,13 +5,17 @@ import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
 import { PageHead } from "../../components/PageHead";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
 import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
+import { nameOfState } from "../tasks/states";
+import { tasksTexts } from "../tasks/texts";
 import { ChangeTenant } from "./ChangeTenant";
 import { Pauses } from "./Pauses";
 import { Quotas } from "./Quotas";
@@ -20,9 +24,10 @@ import { tenantTexts } from "./texts";
 import "../../components/Part.css";
 import "./tenant.css";
 
-/** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
-const REFRESH = 5000;
-const SOONEST = 1000;
+type Tenant = components["schemas"]["TenantDetail"];
+
+/** What a quota of a minute has used grows less by time alone: until nothing is left of it, it is looked at so often (milliseconds). */
+const REFRESH = 15_000;
 
 /** One tenant: what it may do, what it does, and what holds it. */
 export default function TenantPage() {
@@ -31,14 +36,15 @@ export default function TenantPage() {
   const session = useSession();
   const { tenantId }: { tenantId: string } = useParams({ strict: false });
   const key = ["tenant", tenantId];
-  const found = useQuery({
+  const found = useQuery<Tenant>({
     queryKey: key,
     gcTime: 0,
-    refetchInterval: REFRESH,
+    refetchInterval: (query) => (query.state.data?.quotas.some((quota) => (quota.used.per_minute ?? 0) > 0) === true ? REFRESH : false),
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/tenants/{tenant_id}", { params: { path: { tenant_id: tenantId } }, signal })),
   });
   const again = useReadAgain(key);
   const readAgain = useAtMost(SOONEST, again);
+  useNews(["pause", "quota", "tenant"], again, tenantId);
   useStream(
     `gateway/v1/tasks/stream?${queryText({ tenant_id: tenantId })}`,
     (event) => {
@@ -66,8 +72,6 @@ export default function TenantPage() {
   );
 }
 
-type Tenant = components["schemas"]["TenantDetail"];
-
 function Facts({ tenant }: { tenant: Tenant }) {
   const t = useTexts(tenantTexts);
   const format = useFormat();
@@ -76,7 +80,7 @@ function Facts({ tenant }: { tenant: Tenant }) {
     <dl className="facts facts-wide">
       <div>
         <dt>{t.name}</dt>
-        <dd dir="auto">{tenant.name ?? "–"}</dd>
+        <dd dir="auto">{visible(tenant.name ?? "–")}</dd>
       </div>
       <div>
         <dt>{t.tier}</dt>
@@ -105,6 +109,7 @@ function Facts({ tenant }: { tenant: Tenant }) {
 function Tasks({ tenant }: { tenant: Tenant }) {
   const t = useTexts(tenantTexts);
   const format = useFormat();
+  const states = useTexts(tasksTexts);
   const reason = (held: string) => (held === "paused" ? t.paused : held.startsWith("quota") ? t.quota : held === "recovery" ? t.recovery : held);
   const counts = Object.entries(tenant.tasks).filter(([, count]) => count > 0);
   const held = Object.entries(tenant.held).filter(([, count]) => count > 0);
@@ -118,7 +123,7 @@ function Tasks({ tenant }: { tenant: Tenant }) {
           {counts.map(([state, count]) => (
             <li key={state}>
               <Link to="/tasks" search={{ q: `tenant:${tenant.tenant_id} state:${state}` }}>
-                {format.number(count)} {state}
+                {format.number(count)} {nameOfState(states, state)}
               </Link>
             </li>
           ))}

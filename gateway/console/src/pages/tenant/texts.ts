@@ -62,7 +62,7 @@ export const tenantTexts = catalogue({
     resume: "Resume",
     resumeAsk: (what: string) => `Resume ${what}?`,
     resumeHelp: "What waited starts, as far as no other pause holds it.",
-    figures: (clock: string) => `As of ${clock}. Tasks are followed live; the rest is looked at every 5 seconds.`,
+    figures: (clock: string) => `As of ${clock}. Changes are shown as they happen.`,
   },
   zh: {
     title: "租户",
@@ -125,6 +125,6 @@ export const tenantTexts = catalogue({
     resume: "恢复",
     resumeAsk: (what: string) => `恢复${what}？`,
     resumeHelp: "等待的任务会启动，除非被其他暂停挡住。",
-    figures: (clock: string) => `截至 ${clock}。任务实时更新；其余内容每 5 秒读取一次。`,
+    figures: (clock: string) => `截至 ${clock}。变更会即时显示。`,
   },
 });

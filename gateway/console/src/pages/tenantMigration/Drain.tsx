@@ -1,6 +1,7 @@
 import { useState } from "react";
 import type { components } from "../../api/schema";
 import { Status, type Tone } from "../../components/Status";
+import { Table } from "../../components/Table";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { queryText } from "../../streams/queryText";
@@ -46,22 +47,14 @@ export function Drain({ tenantId }: { tenantId: string }) {
       {[...report.blocked_by, ...report.missing, ...report.notes].map((line) => (
         <p key={line}>{line}</p>
       ))}
-      <table className="table tenant-counts">
-        <thead>
-          <tr>
-            <th scope="col">{t.place}</th>
-            <th scope="col">{t.count}</th>
+      <Table columns={[t.place, t.count]} labelledBy="drain" look="tenant-counts">
+        {PLACES.map((place) => (
+          <tr key={place}>
+            <td>{t[place]}</td>
+            <td>{format.number(report.counts[place])}</td>
           </tr>
-        </thead>
-        <tbody>
-          {PLACES.map((place) => (
-            <tr key={place}>
-              <td>{t[place]}</td>
-              <td>{format.number(report.counts[place])}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </section>
   );
 }

@@ -1,6 +1,5 @@
 import { Link, useParams } from "@tanstack/react-router";
 import { PageHead } from "../../components/PageHead";
-import "../../components/Table.css";
 import { useTexts } from "../../i18n/catalogue";
 import { Drain } from "./Drain";
 import { Guardrail } from "./Guardrail";

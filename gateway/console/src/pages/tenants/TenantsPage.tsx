@@ -2,13 +2,18 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type SyntheticEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { AsOf } from "../../components/AsOf";
 import { Field } from "../../components/Field";
 import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
+import { useLivePages } from "../../components/useLivePages";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
 import { tenantsTexts } from "./texts";
+
+const KEY = ["tenants"];
 
 /** Tenants by id, with their tier, weight and stage. */
 export default function TenantsPage() {
@@ -17,12 +22,13 @@ export default function TenantsPage() {
   const navigate = useNavigate();
   const [text, setText] = useState("");
   const found = useInfiniteQuery({
-    queryKey: ["tenants"],
+    queryKey: KEY,
     gcTime: 0,
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) => dataOf(api.GET("/gateway/v1/tenants", { params: { query: { after: pageParam } }, signal })),
     getNextPageParam: (page) => page.next,
   });
+  const live = useLivePages(found, KEY, ["tenant"]);
   useShortcuts([{ keys: "/", label: t.find, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
@@ -43,13 +49,14 @@ export default function TenantsPage() {
                 {tenant.tenant_id}
               </Link>
             </td>
-            <td dir="auto">{tenant.name ?? "–"}</td>
+            <td dir="auto">{visible(tenant.name ?? "–")}</td>
             <td>{t[tenant.tier]}</td>
             <td>{format.number(tenant.weight)}</td>
             <td>{tenant.stage}</td>
           </tr>
         ))}
       </PagedTable>
+      <AsOf found={found} live={live} />
     </>
   );
 }

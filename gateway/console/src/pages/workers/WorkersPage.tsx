@@ -15,6 +15,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST, useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
 import { useStream } from "../../streams/useStream";
 import { Opened } from "./Opened";
@@ -24,9 +25,8 @@ import { workersTexts } from "./texts";
 import "../../components/Part.css";
 import "./workers.css";
 
-/** What no stream tells of is looked at so often; what one tells of, no more often than that (milliseconds). */
-const REFRESH = 5000;
-const SOONEST = 1000;
+/** A worker's sign of life is no change, and its silence is nobody's news: both are looked at so often (milliseconds). */
+const REFRESH = 15_000;
 const MOST = 1000;
 
 interface Search {
@@ -51,6 +51,7 @@ export default function WorkersPage() {
   });
   const again = useReadAgain(key);
   const readAgain = useAtMost(SOONEST, again);
+  useNews(["worker"], again);
   useStream(
     "gateway/v1/tasks/stream",
     (event) => {

@@ -3,7 +3,7 @@ import { catalogue } from "../../i18n/catalogue";
 export const workersTexts = catalogue({
   en: {
     title: "Workers",
-    summary: (workers: string, hosts: string, used: string, slots: string) => `${workers} workers on ${hosts} hosts; ${used} of ${slots} slots are in use.`,
+    summary: (workers: string, hosts: string, used: string, slots: string) => `Workers: ${workers}, hosts: ${hosts}; ${used} of ${slots} slots are in use.`,
     slotsOf: "Slots in use",
     slotsHelp: "A line for each pool on a host, a square for each of its workers: the fuller it is, the more of its slots are in use. The table below has the same figures.",
     pool: (pool: string, backend: string) => `pool ${pool}, ${backend}`,
@@ -47,7 +47,7 @@ export const workersTexts = catalogue({
     none: "There is no worker",
     noneHelp: "Start one with taskgate worker --pool A, B, C or redis.",
     more: "More workers",
-    asOf: (clock: string) => `As of ${clock}. Tasks are followed live; workers are looked at every 5 seconds.`,
+    asOf: (clock: string) => `As of ${clock}. Changes are shown as they happen; signs of life are looked at every 15 seconds.`,
     cut: (most: string) => `Only ${most} workers are shown.`,
   },
   zh: {
@@ -96,7 +96,7 @@ export const workersTexts = catalogue({
     none: "没有工作进程",
     noneHelp: "使用 taskgate worker --pool A、B、C 或 redis 启动一个。",
     more: "更多工作进程",
-    asOf: (clock: string) => `截至 ${clock}。任务实时更新；工作进程每 5 秒读取一次。`,
+    asOf: (clock: string) => `截至 ${clock}。变更会即时显示；存活信号每 15 秒读取一次。`,
     cut: (most: string) => `仅显示 ${most} 个工作进程。`,
   },
 });

@@ -1,0 +1,38 @@
+import type { QueryKey } from "@tanstack/react-query";
+import { useState } from "react";
+import { type Topic, useNews } from "../streams/useNews";
+import { useReadAgain } from "../streams/useReadAgain";
+
+interface Pages {
+  data: { pages: readonly unknown[] } | undefined;
+  refetch: () => unknown;
+}
+
+export interface LivePages {
+  /** Something has changed that is not shown: of many pages each would be read again. */
+  isBehind: boolean;
+  /** Read all that is shown again. */
+  readAgain: () => void;
+}
+
+/** For a query that is read page by page: it is read again when something of the topics changes, while its first page is all
+ * that is shown; else the reader is told, and asks for it.
+ */
+export function useLivePages(found: Pages, queryKey: QueryKey, topics: readonly Topic[], tenantId?: string): LivePages {
+  const [behind, setBehind] = useState<string | null>(null);
+  const again = useReadAgain(queryKey);
+  const shown = JSON.stringify(queryKey);
+  const readAgain = () => {
+    setBehind(null);
+    again();
+  };
+  useNews(
+    topics,
+    () => {
+      if ((found.data?.pages.length ?? 0) > 1) setBehind(shown);
+      else readAgain();
+    },
+    tenantId,
+  );
+  return { isBehind: behind === shown, readAgain };
+}

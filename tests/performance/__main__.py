@@ -42,6 +42,7 @@ PARTS = {
     "telemetry": "tests.performance.telemetry",
     "kills": "tests.performance.kills",
     "lists": "tests.performance.list_watchers",
+    "console": "tests.performance.console.part",
 }
 PACKAGES = ("taskgate", "temporalio", "fastapi", "uvicorn", "asyncpg", "redis")
 

@@ -41,6 +41,18 @@ interface CanvasProps {
 const NONE: ReadonlySet<string> = new Set();
 const NO_FAULTS: ReadonlyMap<string, number> = new Map();
 
+/** As it was drawn last. React Flow draws again what is another object, so what has not changed stays the same one. */
+const LAST = new WeakMap<DagNode, Shown>();
+
+function kept(shown: Shown): Shown {
+  const { node, faults, difference } = shown.data;
+  const last = LAST.get(node);
+  const isSame = last?.position === shown.position && last.selected === shown.selected && last.data.faults === faults && last.data.difference === difference;
+  if (isSame) return last;
+  LAST.set(node, shown);
+  return shown;
+}
+
 /** The DAG as a picture. Where the nodes stand follows from what they wait for. */
 export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differences, acts, isOld = false }: CanvasProps) {
   const t = useTexts(editorTexts);
@@ -58,7 +70,7 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
             const position = places[node.name];
             if (position === undefined) return []; // until it is known where
             const data = { node, faults: faults.get(`node:${node.name}`) ?? 0, difference: differences?.get(node.name) ?? null };
-            return [{ id: node.name, type: "edit", position, ...boxOf(NODE), selected: chosen.has(`node:${node.name}`), data }];
+            return [kept({ id: node.name, type: "edit", position, ...boxOf(NODE), selected: chosen.has(`node:${node.name}`), data })];
           }),
     [places, nodes, chosen, faults, differences],
   );
@@ -92,9 +104,11 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
     const under = (event.target as Element).closest<HTMLElement>(".react-flow__node");
     acts.add(JSON.parse(carried) as Record<string, unknown>, under?.dataset.id ?? null);
   };
-  const pressed = (event: KeyboardEvent) => {
+  const pressed = (event: KeyboardEvent<HTMLElement>) => {
     if (acts === undefined || (event.key !== "Delete" && event.key !== "Backspace")) return;
     event.preventDefault();
+    // What has the focus may be taken out, and the next key is to come here.
+    event.currentTarget.focus();
     const [source, target] = line?.split("\n") ?? [];
     if (source !== undefined && target !== undefined) {
       acts.disconnect(source, target);
@@ -117,6 +131,8 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
         edges={lines}
         texts={t}
         fitted={isReady ? key : null}
+        farClass={farClass}
+        pick={acts === undefined ? undefined : (name) => acts.choose(new Set([`node:${name}`]))}
         nodeTypes={NODE_TYPES}
         onNodesChange={changed}
         onConnect={connected}
@@ -153,6 +169,12 @@ function EditNode({ data: { node, faults, difference }, selected, isConnectable 
       <Handle type="source" position={Position.Right} isConnectable={isConnectable} />
     </>
   );
+}
+
+const FAR: Record<Difference, string> = { added: "graph-far-good", removed: "graph-far-bad", changed: "graph-far-warn", same: "" };
+
+function farClass({ data: { faults, difference }, selected }: Shown): string {
+  return [faults > 0 ? FAR.removed : difference === null ? "" : FAR[difference], selected === true ? "graph-far-chosen" : ""].join(" ").trim();
 }
 
 const NODE_TYPES = { edit: memo(EditNode) };

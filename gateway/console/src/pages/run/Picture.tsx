@@ -8,8 +8,8 @@ import { runsTexts } from "../runs/texts";
 import { TONES } from "../runs/tones";
 import { type OpenRun, graphOf } from "./inside";
 import { boxOf } from "./box";
-import { NODE } from "./layout";
-import type { DrawnNode } from "./run";
+import { type Edge as Line, NODE } from "./layout";
+import type { DrawnNode, NodeState } from "./run";
 import { runTexts } from "./texts";
 import { type Found, useLayout } from "./useLayout";
 
@@ -49,6 +49,8 @@ export function Picture({ run, chosen, choose, toggle }: PictureProps) {
         edges={lines}
         texts={t}
         fitted={JSON.stringify([key, isBeside])}
+        farClass={farClass}
+        pick={choose}
         nodeTypes={NODE_TYPES}
         nodesConnectable={false}
         elementsSelectable={false}
@@ -63,6 +65,19 @@ interface Choosing {
   toggle: (path: string) => void;
 }
 
+/** As it was drawn last. React Flow draws again what is another object, so what has not changed stays the same one. */
+const LAST = new WeakMap<NodeState, Shown>();
+
+function kept(shown: Shown): Shown {
+  const { state } = shown.data.node;
+  const last = LAST.get(state);
+  if (last?.position === shown.position && last.width === shown.width && last.height === shown.height && isSame(last, shown)) return last;
+  LAST.set(state, shown);
+  return shown;
+}
+
+const ORIGIN = { x: 0, y: 0 };
+
 /** A node that stands within another one comes after that. */
 function nodesOf(run: OpenRun, found: Found, choosing: Choosing, prefix = ""): Shown[] {
   const { chosen, choose, toggle } = choosing;
@@ -70,10 +85,10 @@ function nodesOf(run: OpenRun, found: Found, choosing: Choosing, prefix = ""): S
     const path = prefix + node.name;
     const inner = run.inside.get(node.name);
     return [
-      {
+      kept({
         id: path,
         type: "run",
-        position: found.places[path] ?? { x: 0, y: 0 },
+        position: found.places[path] ?? ORIGIN,
         ...boxOf(found.sizes[path] ?? NODE),
         ...(prefix === "" ? {} : { parentId: prefix.slice(0, -1) }),
         data: {
@@ -85,23 +100,27 @@ function nodesOf(run: OpenRun, found: Found, choosing: Choosing, prefix = ""): S
           choose,
           toggle,
         },
-      },
+      }),
       ...(inner === undefined ? [] : nodesOf(inner, found, choosing, `${path}/`)),
     ];
   });
 }
 
+const LAST_LINES = new WeakMap<Line, Edge>();
+
 function edgesOf(run: OpenRun, prefix = ""): Edge[] {
-  const own = run.state.run.edges.map(
-    ({ source, target }): Edge => ({
-      id: `${prefix}${source}\n${prefix}${target}`,
-      source: prefix + source,
-      target: prefix + target,
-      className: run.critical.has(source) && run.critical.has(target) ? "run-edge-critical" : "run-edge",
-      // In front of the node that they stand in.
-      zIndex: prefix === "" ? 0 : 1,
-    }),
-  );
+  const own = run.state.run.edges.map((line): Edge => {
+    const source = prefix + line.source;
+    const target = prefix + line.target;
+    const id = `${source}\n${target}`;
+    const className = run.critical.has(line.source) && run.critical.has(line.target) ? "run-edge-critical" : "run-edge";
+    const last = LAST_LINES.get(line);
+    if (last?.id === id && last.className === className) return last;
+    // In front of the node that they stand in.
+    const edge = { id, source, target, className, zIndex: prefix === "" ? 0 : 1 };
+    LAST_LINES.set(line, edge);
+    return edge;
+  });
   return [...own, ...[...run.inside].flatMap(([name, inner]) => edgesOf(inner, `${prefix}${name}/`))];
 }
 
@@ -145,8 +164,9 @@ function RunNode({ data: { path, node, isCritical, isChosen, isOpened, choose, t
 }
 
 /** Of a large run most nodes are as they were: those are not drawn again. */
-function isSame({ data: one }: NodeProps<Shown>, { data: other }: NodeProps<Shown>): boolean {
+function isSame({ data: one }: Pick<Shown, "data">, { data: other }: Pick<Shown, "data">): boolean {
   return (
+    one.path === other.path &&
     one.node.state === other.node.state &&
     one.node.counts?.completed === other.node.counts?.completed &&
     one.node.counts?.failed === other.node.counts?.failed &&
@@ -157,6 +177,10 @@ function isSame({ data: one }: NodeProps<Shown>, { data: other }: NodeProps<Show
     one.choose === other.choose &&
     one.toggle === other.toggle
   );
+}
+
+function farClass({ data: { node, isChosen, isOpened } }: Shown): string {
+  return `graph-far-${isOpened === true ? "open" : TONES[node.state.status]}${isChosen ? " graph-far-chosen" : ""}`;
 }
 
 const NODE_TYPES = { run: memo(RunNode, isSame) };

@@ -1,6 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { Link } from "@tanstack/react-router";
-import { type KeyboardEvent, useEffect, useRef } from "react";
+import { type KeyboardEvent, memo, useEffect, useRef } from "react";
 import { Moment } from "../../components/Moment";
 import { Status } from "../../components/Status";
 import { shortId } from "../../components/shortId";
@@ -57,37 +57,37 @@ export function TaskRows({ rows, onEnd }: { rows: readonly TaskFacts[]; onEnd: (
         {seen.map((item) => {
           const task = rows[item.index];
           if (task === undefined) return null;
-          return (
-            <div
-              key={task.task_id}
-              className="tasks-row"
-              role="row"
-              aria-rowindex={item.index + 2}
-              style={{ transform: `translateY(${item.start}px)` }}
-            >
-              <span role="cell" title={task.task_id}>
-                <Link to="/tasks/$taskId" params={{ taskId: task.task_id }} preload={false} data-row={item.index}>
-                  {task.task_type} <code>{shortId(task.task_id)}</code>
-                </Link>
-              </span>
-              <span role="cell">
-                <Status tone={TONES[task.state]}>{t[task.state]}</Status>
-              </span>
-              <span role="cell">{task.backend ?? "–"}</span>
-              <span role="cell">{task.tenant_id ?? "–"}</span>
-              <span role="cell" title={task.entity_id ?? undefined}>
-                {task.entity_id ?? "–"}
-              </span>
-              <span role="cell">
-                {task.attempt} / {task.max_attempts}
-              </span>
-              <span role="cell">
-                <Moment at={task.created_at} />
-              </span>
-            </div>
-          );
+          return <Row key={task.task_id} task={task} index={item.index} start={item.start} />;
         })}
       </div>
     </div>
   );
 }
+
+/** While one scrolls, those that are seen already are not drawn again. */
+const Row = memo(function Row({ task, index, start }: { task: TaskFacts; index: number; start: number }) {
+  const t = useTexts(tasksTexts);
+  return (
+    <div className="tasks-row" role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${start}px)` }}>
+      <span role="cell" title={task.task_id}>
+        <Link to="/tasks/$taskId" params={{ taskId: task.task_id }} preload={false} data-row={index}>
+          {task.task_type} <code>{shortId(task.task_id)}</code>
+        </Link>
+      </span>
+      <span role="cell">
+        <Status tone={TONES[task.state]}>{t[task.state]}</Status>
+      </span>
+      <span role="cell">{task.backend ?? "–"}</span>
+      <span role="cell">{task.tenant_id ?? "–"}</span>
+      <span role="cell" title={task.entity_id ?? undefined}>
+        {task.entity_id ?? "–"}
+      </span>
+      <span role="cell">
+        {task.attempt} / {task.max_attempts}
+      </span>
+      <span role="cell">
+        <Moment at={task.created_at} />
+      </span>
+    </div>
+  );
+});

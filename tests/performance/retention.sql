@@ -29,10 +29,8 @@ SELECT round((pg_total_relation_size('task_logs') + pg_total_relation_size('task
 SELECT count(*) FROM taskgate.dispatch WHERE created_at >= $1 AND finished_at IS NULL AND task_type = 'bench_noop'
   AND state IN ('waiting', 'starting', 'queued', 'running')
 
--- name: dispatch_times
-SELECT count(*) AS tasks,
-       round((1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM claimed_at - created_at)))::numeric, 1)::float8 AS p50,
-       round((1000 * percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM claimed_at - created_at)))::numeric, 1)::float8 AS p95
+-- name: waits
+SELECT extract(epoch FROM claimed_at - created_at)::float8 AS seconds
 FROM taskgate.dispatch WHERE created_at >= $1 AND claimed_at IS NOT NULL AND task_type = 'bench_noop'
 
 -- name: size

@@ -1,4 +1,4 @@
-"""Deletion takes a tenth of the time, and less at a time where others work."""
+"""Deletion takes a small share of the time, and less at a time where others work."""
 
 from __future__ import annotations
 

@@ -71,11 +71,12 @@ class Piece:
     for_all: bool = False
 
     def is_for(self, caller: Caller) -> bool:
-        """Whether the caller may hear it, by whose it is; not whether it may look at such things at all."""
+        """Whether the caller, who may look at such things somewhere, may do so where this one is."""
         if self.for_all or caller.is_admin:
             return True
         if self.tenant_id is not None and caller.sees(self.tenant_id):
-            return True
+            roles = None if caller.rights is None else caller.rights.roles
+            return roles is None or roles.level(self.tenant_id, None) >= verb_of(self.topic).level
         return caller.only is None and self.user_id == caller.user_id
 
     def is_about(self, tenant_id: str) -> bool:

@@ -118,6 +118,8 @@ async def test_what_is_no_dag_is_told_and_nothing_breaks(visit: Any, world: Worl
         await expect(page.get_by_text("Valid."), name).to_be_visible()
     await replace(NO_DAGS["marks"])
     await expect(faults.get_by_role("listitem").first).to_be_visible()
+    # The text is not turned round: what would do so is shown in its place.
+    await expect(page.locator(".cm-specialChar")).to_have_count(2)
     await visitor.look("dag-no-dag")
 
 

@@ -135,6 +135,23 @@ async def test_keys_are_told_to_who_manages_them(
         assert (await client.get(STREAM, headers={"Authorization": ""})).status_code == 401
 
 
+async def test_a_role_in_one_tenant_is_none_in_another(
+    listening: tuple[str, Gateway], key: str, root: httpx.AsyncClient, people: Any
+) -> None:
+    """Who manages keys of a tenant, and only looks on in another one, hears of the first alone."""
+    url, _ = listening
+    mia = {"Authorization": f"Bearer {await people.add_user('mia')}"}
+    await people.add_tenant("t-mia", "mia")
+    await people.add_member("mia", "t-mia", "owner")
+    await people.add_member("mia", "t-ann", "guest")
+    async with following(url, mia, topic=["key", "quota"]) as events:
+        await ask(root, "POST", "keys", name="nightly", user_id="ann", tenant_id="t-ann", scope="read")
+        await ask(root, "PUT", "tenants/t-ann/quotas", queued=10, why="much")
+        assert await following_event(events) == news(("quota", "t-ann"))
+        await ask(root, "POST", "keys", name="nightly", user_id="mia", tenant_id="t-mia", scope="read")
+        assert await following_event(events) == news(("key", "t-mia"))
+
+
 async def test_who_names_no_topic_hears_what_it_may_look_at(
     listening: tuple[str, Gateway], key: str, root: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:

@@ -1,5 +1,6 @@
 import type { KeyboardEvent } from "react";
 import { type Key, ListLayout, type Selection, Tree, TreeItem, TreeItemContent, Virtualizer } from "react-aria-components";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import type { Definition } from "./model/definition";
@@ -30,7 +31,7 @@ export function Outline({ definition, faults, chosen, choose, open, remove }: Ou
         <TreeItemContent>
           {/* A long name is cut at the edge of the outline. */}
           <span className="editor-row-text" title={told}>
-            <span className="editor-row-name">{name}</span> <span className="editor-row-more">{more}</span>
+            <span className="editor-row-name">{visible(name)}</span> <span className="editor-row-more">{visible(more)}</span>
             {count > 0 && <span className="editor-badge">{t.faults(format.number(count))}</span>}
           </span>
         </TreeItemContent>

@@ -5,7 +5,7 @@ import { bracketMatching, foldGutter, foldKeymap, indentOnInput } from "@codemir
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { EditorState } from "@codemirror/state";
-import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
+import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { useEffect, useEffectEvent } from "react";
 import { useTexts } from "../../../i18n/catalogue";
 import { unlimitedHistory } from "../model/history";
@@ -44,6 +44,8 @@ export function TextPane({ initial, canEdit, marks, suggest, changed, moved, ope
     highlightActiveLine(),
     highlightActiveLineGutter(),
     drawSelection(),
+    // Marks that turn a text round would show another one than is saved.
+    highlightSpecialChars(),
     indentOnInput(),
     bracketMatching(),
     closeBrackets(),

@@ -45,6 +45,7 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
   }, [flow, boxes]);
   useEffect(() => {
     if (fitted === null) return;
+    if (isLarge) fit();
     // It has another width once the page is laid out.
     const timer = setTimeout(fit, 50);
     return () => clearTimeout(timer);

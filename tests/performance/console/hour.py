@@ -14,9 +14,9 @@ from tests.performance.console.graphs import apply, layered, start
 from tests.performance.console.visits import Person
 
 MINUTES = int(os.environ.get("CONSOLE_MINUTES", "60"))
-#: Tasks in each ten seconds: each changes three times, so 25,000 changes an hour.
-TASKS = 24
-STEP_SECONDS = 10
+#: Tasks in each twenty seconds: each changes three times, so 25,000 changes an hour.
+TASKS = 48
+STEP_SECONDS = 20
 
 
 async def hour(person: Person, http: httpx.AsyncClient) -> dict[str, Any]:
@@ -49,7 +49,7 @@ async def hour(person: Person, http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def _step(http: httpx.AsyncClient, pages: list[Page]) -> None:
-    """Ten seconds: tasks come and end, the page of tasks has heard of the last one, and the clocks go on."""
+    """Twenty seconds: tasks come and end, the page of tasks has heard of the last one, and the clocks go on."""
     tasks = [{"type": "bench_noop", "payload": {}} for _ in range(TASKS)]
     answer = await http.post("/gateway/v1/tasks/batch", json={"tasks": tasks})
     answer.raise_for_status()

@@ -10,6 +10,8 @@ const MANY = 200;
 const NEAR = 0.55;
 const FURTHEST = 0.02;
 const FIT = { maxZoom: 1, padding: 0.08 };
+const HERE = { x: 0, y: 0, zoom: 1 };
+const FAR = { x: 0, y: 0, zoom: 0.1 };
 const NO_EDGES: Edge[] = [];
 
 interface GraphTexts {
@@ -45,6 +47,7 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
   }, [flow, boxes]);
   useEffect(() => {
     if (fitted === null) return;
+    if (isLarge) fit();
     // It has another width once the page is laid out.
     const timer = setTimeout(fit, 50);
     return () => clearTimeout(timer);
@@ -67,7 +70,9 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
       onlyRenderVisibleElements={isLarge}
       minZoom={FURTHEST}
       maxZoom={1.5}
-      fitView
+      // A large one begins from afar: drawn near at first, it would be drawn twice.
+      defaultViewport={isLarge ? FAR : HERE}
+      fitView={!isLarge}
       fitViewOptions={FIT}
       onInit={setFlow}
       onPaneClick={pressed}

@@ -1,10 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
+import { useEffect } from "react";
 import { useTexts } from "../../i18n/catalogue";
 import { Failure } from "../../components/Failure";
 import { Empty } from "../../components/Empty";
 import { useSession } from "../../api/session";
 import { Editor } from "./Editor";
+import { prepareLayout } from "../run/layoutWorker";
 import { placeOf, readSurroundings, readVersion } from "./saved";
 import { isTemplate, templateText } from "./templates";
 import { editorTexts } from "./texts";
@@ -22,6 +24,7 @@ function Opening({ name, tenant, template }: { name: string; tenant: string | nu
   const t = useTexts(editorTexts);
   const session = useSession();
   const place = placeOf(name, tenant);
+  useEffect(prepareLayout, []);
   const isNobodys = tenant === null && session.tenant_ids.length === 0;
   const found = useQuery({
     queryKey: ["dag", tenant, name],

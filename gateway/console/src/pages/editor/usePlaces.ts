@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { NODE, type Layout } from "../run/layout";
 import type { Request } from "../run/layout.worker";
+import { layoutWorker } from "../run/layoutWorker";
 
 interface Found {
   key: string;
@@ -19,7 +20,7 @@ const FEW = 20;
 export function usePlaces(key: string, names: readonly string[], edges: readonly Line[]): { places: Layout | null; isReady: boolean } {
   const [found, setFound] = useState<Found | null>(null);
   useEffect(() => {
-    const worker = new Worker(new URL("../run/layout.worker.ts", import.meta.url), { type: "module" });
+    const worker = layoutWorker();
     worker.addEventListener("message", ({ data }: MessageEvent<{ places: Layout }>) => {
       setFound({ key, places: data.places });
       worker.terminate();

@@ -14,6 +14,7 @@ import { NodesInTime } from "./NodesInTime";
 import { Picture } from "./Picture";
 import { RunActions } from "./RunActions";
 import { nodeAt, openRun, openedRuns } from "./inside";
+import { prepareLayout } from "./layoutWorker";
 import type { RunState } from "./run";
 import { runTexts } from "./texts";
 import { useRun } from "./useRun";
@@ -29,6 +30,7 @@ export default function RunPage() {
 function RunView({ runId }: { runId: string }) {
   const t = useTexts(runTexts);
   const { state, stream } = useRun(runId);
+  useEffect(prepareLayout, []);
   return (
     <>
       <p>

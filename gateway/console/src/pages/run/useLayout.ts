@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import type { Layout, Nested, Size } from "./layout";
 import type { Request } from "./layout.worker";
+import { layoutWorker } from "./layoutWorker";
 
 export interface Found {
   places: Layout;
@@ -12,7 +13,7 @@ export interface Found {
 export function useLayout(key: string, graph: Nested): Found | null {
   const [found, setFound] = useState<(Found & { key: string }) | null>(null);
   useEffect(() => {
-    const worker = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
+    const worker = layoutWorker();
     worker.addEventListener("message", ({ data }: MessageEvent<Found & { id: number }>) => {
       setFound({ key, places: data.places, sizes: data.sizes });
       worker.terminate();

@@ -17,7 +17,7 @@ from gateway.http.events import EventStream, event, keepalive
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.task_list_stream import MissedTasks
 from gateway.news.piece import Piece, Topic, verb_of
-from gateway.news.watch import NewsSubscription
+from gateway.storage.gathering import GatheringSubscription
 from gateway.tasks.queries.task_selection import Many, Text
 
 router = APIRouter(tags=["news"], route_class=KeyedRoute)
@@ -77,7 +77,7 @@ async def stream_news(request: Request, query: Annotated[WantedNews, Query()]) -
 
 
 async def _events(
-    subscription: NewsSubscription,
+    subscription: GatheringSubscription[Piece],
     caller: Caller,
     topics: frozenset[Topic],
     tenant_id: str | None,
@@ -89,10 +89,10 @@ async def _events(
 
     yield _news(())
     while not subscription.is_closed:
-        heard = await subscription.heard(keepalive_seconds)
+        heard = await subscription.changes(keepalive_seconds)
         if subscription.is_closed:
             return
-        pieces = () if heard is None else tuple(piece for piece in heard.pieces if is_wanted(piece))
+        pieces = () if heard is None else tuple(piece for piece in heard.items if is_wanted(piece))
         if heard is not None and heard.missed:
             yield event("missed", {})
         if pieces:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.errors import DatabaseUnavailable
-from gateway.tasks.changes.any_task import AnyTaskSubscription
+from gateway.storage.gathering import GatheringSubscription
 from gateway.tasks.queries.task_selection import Selection, TaskSelector, Wanted
 
 #: Pause between two readings for one who follows (seconds): changes are gathered in it.
@@ -32,7 +32,7 @@ class ListChange:
 class ListFollowing:
     """Follows the tasks that are wanted, of those with the `wanted.ids` if there are any."""
 
-    def __init__(self, subscription: AnyTaskSubscription, selector: TaskSelector, wanted: Wanted) -> None:
+    def __init__(self, subscription: GatheringSubscription[str], selector: TaskSelector, wanted: Wanted) -> None:
         self._subscription = subscription
         self._selector = selector
         self._only = frozenset(wanted.ids)
@@ -55,7 +55,7 @@ class ListFollowing:
                 yield None
                 continue
             try:
-                change = await self._read(changed.ids, missed=changed.missed)
+                change = await self._read(changed.items, missed=changed.missed)
             except DatabaseUnavailable:
                 # The listener is cut off as well, and says so when it is back.
                 change = ListChange(missed=True)

@@ -180,7 +180,7 @@ async def test_a_flood_is_one_word(database: Database) -> None:
     first, second = await subscription.changes(1), await subscription.changes(1)
     assert first is not None
     assert second is not None
-    assert (len(first.ids), len(second.ids), first.missed) == (BATCH, 1, False)
+    assert (len(first.items), len(second.items), first.missed) == (BATCH, 1, False)
     assert await subscription.changes(0.01) is None
     for piece in range(20):
         tell(",".join(f"{piece}-{number}" for number in range(300)))

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.storage.database import Database
+from gateway.storage.gathering import Gathered
 from gateway.storage.listener import Listener
-from gateway.tasks.changes.any_task import AnyTaskWatch, Changed
+from gateway.tasks.changes.any_task import AnyTaskWatch
 from gateway.tasks.changes.arrivals import ARRIVALS_CHANNEL, BELIEVED_SECONDS, Arrivals
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL
 from workers.testing.waiting import eventually
@@ -79,10 +80,10 @@ async def all_of(heard: list[tuple[str, str]], database: Database) -> list[tuple
     return [one for one in heard if one[0] != "end"]
 
 
-async def ids_of(changed: Changed | None) -> list[str]:
+async def ids_of(changed: Gathered[str] | None) -> list[str]:
     assert changed is not None
     assert not changed.missed
-    return changed.ids
+    return changed.items
 
 
 async def test_nothing_is_told_while_nobody_follows_a_list(
@@ -128,7 +129,7 @@ async def test_who_is_heard_late_is_told_that_something_was_missed(here: Process
     here.forget()
     here.arrivals.tell("t1")  # after they have read their list, and before they are heard
     subscription = there.watch.subscribe().open()
-    assert await subscription.changes(20) == Changed([], missed=True)
+    assert await subscription.changes(20) == Gathered([], missed=True)
 
 
 async def test_what_was_kept_long_before_is_in_their_list(here: Process, there: Process) -> None:

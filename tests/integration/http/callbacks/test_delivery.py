@@ -237,8 +237,8 @@ async def test_whose_callbacks_change_is_told_and_no_more_often_than_needed(
         await receiver.hit()
     pieces, told = set(), 0
     while gateway.teller.is_telling:
-        if (news := await heard.heard(0.05)) is not None:
-            pieces |= set(news.pieces)
+        if (news := await heard.changes(0.05)) is not None:
+            pieces |= set(news.items)
             told += 1
     assert pieces == {Piece(Topic.CALLBACK, "t-ann")}
     assert 1 <= told <= 10, "they are gathered: there were 40 changes"

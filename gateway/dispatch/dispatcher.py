@@ -114,8 +114,8 @@ class Dispatcher:
                 pause = 0.5
 
     async def _pause(self) -> float:
-        seconds = await self._db.fetchval(SQL.next_due, self._due.full, self._due.ready)
-        return self._sweep_seconds if seconds is None else min(max(float(seconds), 0.02), self._sweep_seconds)
+        seconds = await self._due.next_in(self._db)
+        return self._sweep_seconds if seconds is None else min(max(seconds, 0.02), self._sweep_seconds)
 
     async def sweep(self) -> bool:
         """Take due tasks once, and start them in their lanes. Returns whether there may be more."""

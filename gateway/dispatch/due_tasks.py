@@ -12,7 +12,8 @@ import asyncpg
 
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.open_starts import SQL
-from gateway.storage.database import type_Connection
+from gateway.dispatch.seldom import Seldom
+from gateway.storage.database import Database, type_Connection
 
 #: Rows of one look, at most.
 MOST = 100
@@ -77,6 +78,8 @@ class DueTasks:
 
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         self._lanes = lanes
+        # Those are few, but they are looked for among all open tasks, of which a hundred thousand may wait in Redis.
+        self._repeats = Seldom()
         self._is_crowded = False
         self._by_time_at = 0.0
         self._last_tenant = ""
@@ -87,7 +90,7 @@ class DueTasks:
         return [name for name, lane in self._lanes.items() if not lane.has_room]
 
     @property
-    def ready(self) -> list[str]:
+    def _ready(self) -> list[str]:
         """Backends whose unconfirmed starts may be repeated now."""
         return [name for name, lane in self._lanes.items() if lane.has_room and not lane.is_down]
 
@@ -101,11 +104,26 @@ class DueTasks:
         look = plan_look(self._lanes)
         if look is None:
             return [], False
-        repeats, is_cut = await _read(db, SQL.take_repeats, look.repeats, {}, look.ready)
+        repeats, is_cut = await self._take_repeats(db, look)
         if is_cut:
             return repeats, True
         rows, is_more = await self._take_waiting(db, look)
         return repeats + rows, is_more or len(repeats) == look.repeats
+
+    async def next_in(self, db: Database) -> float | None:
+        """Seconds to the next row to look at, None without one. Raises `DatabaseUnavailable`."""
+        if rest := self._repeats.rest:
+            seconds = await db.fetchval(SQL.next_due, self.full, [])
+            return rest if seconds is None else min(float(seconds), rest)
+        with self._repeats.look():
+            seconds = await db.fetchval(SQL.next_due, self.full, self._ready)
+        return None if seconds is None else float(seconds)
+
+    async def _take_repeats(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
+        if self._repeats.rest:
+            return [], False
+        with self._repeats.look():
+            return await _read(db, SQL.take_repeats, look.repeats, {}, look.ready)
 
     async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         now = time.monotonic()

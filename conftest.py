@@ -26,6 +26,8 @@ from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
 #: Groups with few tests that take minutes.
 LONGEST = ("contract-tests/chaos",)
+#: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
+WITH_BROWSERS = ("tests/integration/workers/test_vanished_host.py",)
 
 pytest_plugins = ["deploy.local.pytest_stack"]
 
@@ -57,7 +59,8 @@ def _group(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     if callspec is not None and "world" in callspec.params:
         return f"contract-tests in stage {callspec.params['world']}"
-    place = Path(item.nodeid.partition("::")[0])
+    file = item.nodeid.partition("::")[0]
+    place = Path("tests/browser/any.py" if file in WITH_BROWSERS else file)
     return str(place) if "unit" in place.parts else "/".join(place.parts[:-1][:3])
 
 

@@ -31,6 +31,8 @@ class Visitor:
     def __init__(self, page: Page, url: str, screenshots: Path | None) -> None:
         self.page = page
         self.faults: list[str] = []
+        #: Statuses with which requests may be refused; the browser writes them down as errors.
+        self.expected: tuple[str, ...] = ()
         self._url = url
         self._screenshots = screenshots
         page.set_default_timeout(PATIENCE)
@@ -75,7 +77,8 @@ class Visitor:
     def _note(self, message: ConsoleMessage) -> None:
         # The console asks whether there is a session, and the browser writes down that there is none.
         is_asking = "401" in message.text and message.location.get("url", "").endswith("/gateway/v1/session")
-        if message.type in ("error", "warning") and not is_asking:
+        is_expected = any(status in message.text for status in self.expected)
+        if message.type in ("error", "warning") and not is_asking and not is_expected:
             self.faults.append(message.text)
 
 

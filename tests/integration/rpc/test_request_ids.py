@@ -12,6 +12,7 @@ from taskgate.v1 import GetRequest, ListRequest
 
 from gateway.observability.logs import JsonFormatter
 from gateway.rpc import failures
+from workers.testing.waiting import eventually
 
 
 async def id_of(call: Any) -> str:
@@ -67,4 +68,9 @@ async def test_calls_are_counted_by_outcome(face: Any) -> None:
     await face.tasks.List(ListRequest(), metadata=face.ann)
     with pytest.raises(grpc.aio.AioRpcError):
         await face.tasks.Get(GetRequest(task_id="none"), metadata=face.ann)
-    assert (count("answered"), count("failed")) == (before[0] + 2, before[1])
+
+    async def counts() -> tuple[float, float]:
+        return count("answered"), count("failed")
+
+    # A call is counted once its answer has left.
+    await eventually(counts, lambda seen: seen == (before[0] + 2, before[1]), pause=0.01)

@@ -12,7 +12,7 @@ import asyncpg
 
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.open_starts import SQL
-from gateway.dispatch.seldom import Seldom
+from gateway.dispatch.throttle import Throttle
 from gateway.storage.database import Database, type_Connection
 
 #: Rows of one look, at most.
@@ -79,7 +79,7 @@ class DueTasks:
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         self._lanes = lanes
         # Those are few, but they are looked for among all open tasks, of which a hundred thousand may wait in Redis.
-        self._repeats = Seldom()
+        self._repeats = Throttle()
         self._is_crowded = False
         self._by_time_at = 0.0
         self._last_tenant = ""

@@ -1,4 +1,4 @@
-"""`Seldom`: a look whose cost grows with what lies there is taken the more seldom the longer it takes."""
+"""`Throttle`: a look at the database that takes long is taken less often."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Final
 
 #: Rest after a look, as a multiple of the time that it took: it has a tenth of the time.
 REST: Final = 9.0
-#: One that took no longer is not followed by a rest (seconds).
+#: No rest is longer (seconds): what a dead gateway left waits no longer than that for its repetition.
+LONGEST: Final = 2.0
+#: A look that took no longer is not followed by a rest (seconds).
 SHORT: Final = 0.02
 
 
-class Seldom:
+class Throttle:
     """When the look may be taken again."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,10 +29,10 @@ class Seldom:
 
     @contextmanager
     def look(self) -> Iterator[None]:
-        """Around the look."""
+        """Around the look. One that fails is no measure: a server that was away may have much to repeat."""
+        self._at = 0.0
         began = self._clock()
-        try:
-            yield
-        finally:
-            took = self._clock() - began
-            self._at = self._clock() + REST * took if took > SHORT else 0.0
+        yield
+        took = self._clock() - began
+        if took > SHORT:
+            self._at = self._clock() + min(REST * took, LONGEST)

@@ -1,0 +1,61 @@
+"""A look that takes long has a tenth of the time; a short one is taken whenever it is wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.dispatch.throttle import LONGEST, REST, SHORT, Throttle
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def took(throttle: Throttle, clock: Clock, seconds: float) -> None:
+    with throttle.look():
+        clock.now += seconds
+
+
+def fails(throttle: Throttle, clock: Clock) -> None:
+    with throttle.look():
+        clock.now += 1
+        raise TimeoutError
+
+
+def test_a_long_look_is_followed_by_a_rest() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    assert throttle.rest == 0
+    took(throttle, clock, 0.2)
+    assert throttle.rest == pytest.approx(0.2 * REST)
+    clock.now += 0.2 * REST - 0.1
+    assert throttle.rest == pytest.approx(0.1)
+    clock.now += 0.2
+    assert throttle.rest == 0
+
+
+def test_a_short_one_is_not() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    took(throttle, clock, 0.2)
+    took(throttle, clock, SHORT / 2)
+    assert throttle.rest == 0
+
+
+def test_no_rest_is_longer_than_a_repetition_may_wait() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    took(throttle, clock, 10)
+    assert throttle.rest == pytest.approx(LONGEST)
+
+
+def test_one_that_fails_is_taken_again_at_once() -> None:
+    """PostgreSQL did not answer for ten seconds: it is back, and what was left meanwhile is due."""
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    with pytest.raises(TimeoutError):
+        fails(throttle, clock)
+    assert throttle.rest == 0

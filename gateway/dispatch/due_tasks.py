@@ -12,7 +12,7 @@ import asyncpg
 
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.open_starts import SQL
-from gateway.dispatch.throttle import Throttle
+from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database, type_Connection
 
 #: Rows of one look, at most.
@@ -26,6 +26,8 @@ ROWS_AT_A_TIME = 8
 ENOUGH_BYTES = 16 * 1024 * 1024
 #: Pause between two looks by time while there is a crowd (seconds); they show when it has ended.
 BY_TIME_SECONDS = 2.0
+#: Longest rest after a look for starts to repeat (seconds): what a dead gateway left waits no longer.
+LONGEST_REST = 2.0
 #: Tenants in one look that goes by tenant.
 TENANTS = 32
 
@@ -79,7 +81,7 @@ class DueTasks:
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         self._lanes = lanes
         # Those are few, but they are looked for among all open tasks, of which a hundred thousand may wait in Redis.
-        self._repeats = Throttle()
+        self._repeats = Throttle(longest=LONGEST_REST)
         self._is_crowded = False
         self._by_time_at = 0.0
         self._last_tenant = ""

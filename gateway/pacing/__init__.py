@@ -1,1 +1,1 @@
-"""How much is under way at once, and for whom."""
+"""How much is under way at once, for whom, and how often the database is searched."""

@@ -5,9 +5,11 @@ One `tick` is one comparison; exactly one gateway does this at a time (`gateway.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from backends.port import Capability, WorkflowEnginePort
+from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
@@ -19,6 +21,8 @@ RECENT = 15.0
 FULL_EVERY = 10
 #: Look for deleted rows at every second tick.
 ROWLESS_EVERY = 2
+#: That reads all tasks that engines hold. No rest after it is longer (seconds), however many they are.
+LONGEST_ROWLESS_REST = 30.0
 
 
 async def _nobody(task_ids: Sequence[str]) -> None:
@@ -39,6 +43,7 @@ class Reconciler:
         *,
         on_corrected: Callable[[str, int], None] = lambda what, tasks: None,
         on_ended: Callable[[Sequence[str]], Awaitable[None]] = _nobody,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = database
         self._notifier = notifier
@@ -46,6 +51,7 @@ class Reconciler:
         self._on_corrected = on_corrected
         self._on_ended = on_ended
         self._ticks = 0
+        self._rowless = Throttle(longest=LONGEST_ROWLESS_REST, clock=clock)
 
     async def tick(self) -> None:
         """One comparison. Raises `DatabaseUnavailable`."""
@@ -66,8 +72,10 @@ class Reconciler:
             await merge("recovered", SQL.merge_recovered, self._unfenced)
         await merge("stopped", SQL.restore_stopped)
         await merge("completed", SQL.restore_completed, full)
-        if full or self._ticks % ROWLESS_EVERY == 0:
-            for task_id in await merge("deleted", SQL.drop_rowless):
+        if (full or self._ticks % ROWLESS_EVERY == 0) and self._rowless.rest == 0:
+            with self._rowless.look():
+                rowless = await merge("deleted", SQL.drop_rowless)
+            for task_id in rowless:
                 await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
         for task_id in changed:
             self._notifier.changed(task_id)

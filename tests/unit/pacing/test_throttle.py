@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dispatch.throttle import LONGEST, REST, SHORT, Throttle
+from gateway.pacing.throttle import REST, SHORT, Throttle
+
+LONGEST = 2.0
 
 
 class Clock:
@@ -27,7 +29,7 @@ def fails(throttle: Throttle, clock: Clock) -> None:
 
 def test_a_long_look_is_followed_by_a_rest() -> None:
     clock = Clock()
-    throttle = Throttle(clock=clock)
+    throttle = Throttle(longest=LONGEST, clock=clock)
     assert throttle.rest == 0
     took(throttle, clock, 0.2)
     assert throttle.rest == pytest.approx(0.2 * REST)
@@ -39,15 +41,15 @@ def test_a_long_look_is_followed_by_a_rest() -> None:
 
 def test_a_short_one_is_not() -> None:
     clock = Clock()
-    throttle = Throttle(clock=clock)
+    throttle = Throttle(longest=LONGEST, clock=clock)
     took(throttle, clock, 0.2)
     took(throttle, clock, SHORT / 2)
     assert throttle.rest == 0
 
 
-def test_no_rest_is_longer_than_a_repetition_may_wait() -> None:
+def test_no_rest_is_longer_than_what_is_found_may_wait() -> None:
     clock = Clock()
-    throttle = Throttle(clock=clock)
+    throttle = Throttle(longest=LONGEST, clock=clock)
     took(throttle, clock, 10)
     assert throttle.rest == pytest.approx(LONGEST)
 
@@ -55,7 +57,7 @@ def test_no_rest_is_longer_than_a_repetition_may_wait() -> None:
 def test_one_that_fails_is_taken_again_at_once() -> None:
     """PostgreSQL did not answer for ten seconds: it is back, and what was left meanwhile is due."""
     clock = Clock()
-    throttle = Throttle(clock=clock)
+    throttle = Throttle(longest=LONGEST, clock=clock)
     with pytest.raises(TimeoutError):
         fails(throttle, clock)
     assert throttle.rest == 0

@@ -9,16 +9,15 @@ from typing import Final
 
 #: Rest after a look, as a multiple of the time that it took: it has a tenth of the time.
 REST: Final = 9.0
-#: No rest is longer (seconds): what a dead gateway left waits no longer than that for its repetition.
-LONGEST: Final = 2.0
 #: A look that took no longer is not followed by a rest (seconds).
 SHORT: Final = 0.02
 
 
 class Throttle:
-    """When the look may be taken again."""
+    """When the look may be taken again; `longest`: no rest is longer (seconds)."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest = longest
         self._clock = clock
         self._at = 0.0
 
@@ -29,10 +28,10 @@ class Throttle:
 
     @contextmanager
     def look(self) -> Iterator[None]:
-        """Around the look. One that fails is no measure: a server that was away may have much to repeat."""
+        """Around the look. One that fails is no measure: it is taken again at once."""
         self._at = 0.0
         began = self._clock()
         yield
         took = self._clock() - began
         if took > SHORT:
-            self._at = self._clock() + min(REST * took, LONGEST)
+            self._at = self._clock() + min(REST * took, self._longest)

@@ -160,6 +160,23 @@ describe("the layout", () => {
     const star = layOut(["hub", ...leaves], leaves.map((target) => ({ source: "hub", target })));
     expect(new Set(leaves.map((name) => star[name]?.y)).size).toBe(250);
   });
+
+  it("does the same in a large graph, with edges over several ranks, two parts, and a node alone", () => {
+    const names = [...Array.from({ length: 400 }, (_, place) => `n${place}`), "alone"];
+    const links = names.slice(0, -1).flatMap((source, place) =>
+      [1, 7, 40].map((step) => place + step).flatMap((to) => (Math.floor(to / 200) === Math.floor(place / 200) && to < 400 ? [{ source, target: `n${to}` }] : [])),
+    );
+    // Of each node every third has one edge only.
+    const edges = links.filter(({ source, target }, place) => place % 3 !== 1 || Number(target.slice(1)) - Number(source.slice(1)) === 1);
+    const places = layOut(names, edges);
+    const placed = names.map((name) => places[name] ?? { x: NaN, y: NaN });
+    for (const { source, target } of edges) expect(places[target]?.x ?? NaN).toBeGreaterThanOrEqual((places[source]?.x ?? NaN) + NODE.width);
+    const over = placed.flatMap((one, at) =>
+      placed.slice(at + 1).filter((other) => !(Math.abs(one.x - other.x) >= NODE.width || Math.abs(one.y - other.y) >= NODE.height)),
+    );
+    expect(over).toEqual([]);
+    expect(Math.min(...placed.map(({ x }) => x))).toBe(0);
+  });
 });
 
 it("takes no time for what was skipped", () => {

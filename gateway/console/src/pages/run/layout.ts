@@ -1,4 +1,5 @@
-import { Graph, layout } from "@dagrejs/dagre";
+import { Graph, type GraphLabel, layout } from "@dagrejs/dagre";
+import { rankWithoutLabels } from "./ranks";
 
 export interface Place {
   x: number;
@@ -11,6 +12,10 @@ export type Layout = Record<string, Place>;
 export const NODE = { width: 190, height: 58 };
 /** From so many nodes on, the better and slower way to find ranks takes too long. */
 const MANY = 150;
+
+const SMALL = { ranksep: 60, ranker: "network-simplex" };
+// That a ranker may be a function its types do not say.
+const LARGE = { ranksep: 120, ranker: rankWithoutLabels } as unknown as GraphLabel;
 
 export interface Size {
   width: number;
@@ -35,8 +40,9 @@ const PADDING = 14;
 /** Where each node stands, its upper left corner; what it waits for is to its left. */
 export function layOut(names: readonly string[], edges: readonly Edge[], sizes: Readonly<Record<string, Size>> = {}): Layout {
   const graph = new Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 18, ranksep: 60, ranker: names.length > MANY ? "longest-path" : "network-simplex" });
-  graph.setDefaultEdgeLabel(() => ({}));
+  const isLarge = names.length > MANY;
+  graph.setGraph({ rankdir: "LR", nodesep: 18, ...(isLarge ? LARGE : SMALL) });
+  graph.setDefaultEdgeLabel(() => (isLarge ? { minlen: 0.5 } : {}));
   for (const name of names) graph.setNode(name, { ...(sizes[name] ?? NODE) });
   for (const { source, target } of edges) graph.setEdge(source, target);
   layout(graph);

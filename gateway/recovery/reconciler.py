@@ -6,6 +6,7 @@ One `tick` is one comparison; exactly one gateway does this at a time (`gateway.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from backends.port import Capability, WorkflowEnginePort
@@ -21,8 +22,8 @@ RECENT = 15.0
 FULL_EVERY = 10
 #: Look for deleted rows at every second tick.
 ROWLESS_EVERY = 2
-#: That reads all tasks that engines hold. No rest after it is longer (seconds), however many they are.
-LONGEST_ROWLESS_REST = 30.0
+#: Some comparisons read all tasks that engines hold, or all that were stopped in two hours: longest rest (seconds).
+LONGEST_REST = 30.0
 
 
 async def _nobody(task_ids: Sequence[str]) -> None:
@@ -51,7 +52,8 @@ class Reconciler:
         self._on_corrected = on_corrected
         self._on_ended = on_ended
         self._ticks = 0
-        self._rowless = Throttle(longest=LONGEST_ROWLESS_REST, clock=clock)
+        # Of each comparison, and of a complete one: a hundred thousand may wait in Redis.
+        self._throttles = defaultdict[tuple[str, bool], Throttle](lambda: Throttle(longest=LONGEST_REST, clock=clock))
 
     async def tick(self) -> None:
         """One comparison. Raises `DatabaseUnavailable`."""
@@ -61,7 +63,11 @@ class Reconciler:
         changed: list[str] = []
 
         async def merge(what: str, query: str, *values: object) -> list[str]:
-            ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
+            throttle = self._throttles[what, full]
+            if throttle.rest > 0:
+                return []
+            with throttle.look():
+                ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
             self._on_corrected(what, len(ids))
             changed.extend(ids)
             return ids
@@ -72,10 +78,8 @@ class Reconciler:
             await merge("recovered", SQL.merge_recovered, self._unfenced)
         await merge("stopped", SQL.restore_stopped)
         await merge("completed", SQL.restore_completed, full)
-        if (full or self._ticks % ROWLESS_EVERY == 0) and self._rowless.rest == 0:
-            with self._rowless.look():
-                rowless = await merge("deleted", SQL.drop_rowless)
-            for task_id in rowless:
+        if full or self._ticks % ROWLESS_EVERY == 0:
+            for task_id in await merge("deleted", SQL.drop_rowless):
                 await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
         for task_id in changed:
             self._notifier.changed(task_id)

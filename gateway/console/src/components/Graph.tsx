@@ -95,7 +95,10 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
 
 /** Tells whether one is far away. */
 function Distance({ tell }: { tell: (isOut: boolean) => void }) {
-  const isOut = useStore((state) => state.transform[2] < NEAR);
-  useEffect(() => tell(isOut), [isOut, tell]);
+  // Before it has a view the store says that one is near, and all would be drawn near for a moment.
+  const isOut = useStore((state) => (state.panZoom === null ? null : state.transform[2] < NEAR));
+  useEffect(() => {
+    if (isOut !== null) tell(isOut);
+  }, [isOut, tell]);
   return null;
 }

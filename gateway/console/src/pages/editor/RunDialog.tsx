@@ -1,5 +1,5 @@
 import { useNavigate } from "@tanstack/react-router";
-import { type SyntheticEvent, useState } from "react";
+import { type SyntheticEvent, useMemo, useState } from "react";
 import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
@@ -27,7 +27,9 @@ export function RunDialog({ place, current, isChanged }: { place: Place; current
   const [preview, setPreview] = useState<RunPreview | null>(null);
   const [faults, setFaults] = useState<Record<string, string>>({});
   const [error, setError] = useState<unknown>(null);
-  const { params } = readDefinition(current.text);
+  const [isOpen, setOpen] = useState(false);
+  // A long text takes a while to read.
+  const params = useMemo(() => (isOpen ? readDefinition(current.text).params : []), [isOpen, current.text]);
 
   /** Null: some value is no YAML. */
   const given = (): Record<string, unknown> | null => {
@@ -73,7 +75,8 @@ export function RunDialog({ place, current, isChanged }: { place: Place; current
 
   return (
     <DialogTrigger
-      onOpenChange={() => {
+      onOpenChange={(now) => {
+        setOpen(now);
         setPreview(null);
         setError(null);
       }}

@@ -15,11 +15,14 @@ interface Line {
 
 /** So many new nodes at once, as when a text is pasted, wait for their places. */
 const FEW = 20;
+const NOWHERE: Layout = {};
 
 /** Where the nodes stand, worked out beside the page. Until a new picture is ready, the old one stays, with a few new nodes beside what they wait for. */
 export function usePlaces(key: string, names: readonly string[], edges: readonly Line[]): { places: Layout | null; isReady: boolean } {
   const [found, setFound] = useState<Found | null>(null);
   useEffect(() => {
+    // Until the text has been read there is nothing to lay out, and the worker that is ready is kept for what comes.
+    if (names.length === 0) return;
     const worker = layoutWorker();
     worker.addEventListener("message", ({ data }: MessageEvent<{ places: Layout }>) => {
       setFound({ key, places: data.places });
@@ -30,6 +33,7 @@ export function usePlaces(key: string, names: readonly string[], edges: readonly
     // The key says all that names and edges do.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key]);
+  if (names.length === 0) return { places: NOWHERE, isReady: true };
   if (found === null) return { places: null, isReady: false };
   return found.key === key ? { places: found.places, isReady: true } : { places: withNew(found.places, names, edges), isReady: false };
 }

@@ -7,6 +7,7 @@ import { Empty } from "../../components/Empty";
 import { useSession } from "../../api/session";
 import { Editor } from "./Editor";
 import { prepareLayout } from "../run/layoutWorker";
+import { prepareReader } from "./model/reader";
 import { placeOf, readSurroundings, readVersion } from "./saved";
 import { isTemplate, templateText } from "./templates";
 import { editorTexts } from "./texts";
@@ -32,6 +33,7 @@ function Opening({ name, tenant, template }: { name: string; tenant: string | nu
     gcTime: 0,
     queryFn: async () => {
       const around = await readSurroundings(place);
+      if (around.current !== null) prepareReader(around.current.text);
       if (around.current !== null) return { around, text: around.current.text };
       const chosen = isTemplate(template) ? template : "empty";
       // The episode DAG names itself, and so must the copy.

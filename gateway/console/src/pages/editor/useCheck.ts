@@ -1,13 +1,13 @@
 import { useEffect, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { LONG } from "./model/reader";
 
 export type DagCheck = components["schemas"]["DagCheck"];
 
 /** Milliseconds after the last change; a long text rests longer. */
 const REST = 350;
 const LONG_REST = 1500;
-const LONG = 60_000;
 
 export interface Checked {
   text: string;

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { type Definition, readDefinition } from "./model/definition";
 import type { Edit } from "./model/edit";
 import { stepOf } from "./model/history";
-import { Reader } from "./model/reader";
+import { LONG, Reader } from "./model/reader";
 
 /** Milliseconds after the last change before a long text is read. */
 const REST = 300;
@@ -64,7 +64,7 @@ export function useDag(initial: string): Dag {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const changed = useCallback((now: string) => {
     clearTimeout(timer.current);
-    if (now.length < 60_000) setText(now);
+    if (now.length < LONG) setText(now);
     else timer.current = setTimeout(() => setText(now), REST);
   }, []);
 

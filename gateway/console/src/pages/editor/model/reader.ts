@@ -4,7 +4,18 @@ import type { Change, Edit } from "./edit";
 import type { Question } from "./model.worker";
 
 /** Characters; what is longer is read beside the page, which would stand still meanwhile. */
-export const LONG = 60_000;
+export const LONG = 20_000;
+
+let spare: Worker | null = null;
+
+function made(): Worker {
+  return new Worker(new URL("./model.worker.ts", import.meta.url), { type: "module" });
+}
+
+/** Starts what reads a long text while the page is still drawn. */
+export function prepareReader(text: string): void {
+  if (text.length >= LONG) spare ??= made();
+}
 
 /** Reads definitions, and says what edits come to. */
 export class Reader {
@@ -28,7 +39,8 @@ export class Reader {
 
   private ask(text: string, edit: Edit | null): Promise<unknown> {
     if (this.worker === null) {
-      this.worker = new Worker(new URL("./model.worker.ts", import.meta.url), { type: "module" });
+      this.worker = spare ?? made();
+      spare = null;
       this.worker.addEventListener("message", ({ data }: MessageEvent<{ id: number; answer: unknown }>) => {
         this.asked.get(data.id)?.(data.answer);
         this.asked.delete(data.id);

@@ -3,8 +3,8 @@
 Tasks run at a fixed rate all the time, in turns alone and beside the retention, until it has deleted all or
 `RETENTION_ROUNDS` are over: what else happens on the machine, or in the tables, is then in both. The rate is
 `RETENTION_RATE` (tasks a second), or less: what keeps the machine, without retention, busy for `MOST_BUSY` of its time
-at most; it is stated. `RETENTION_TASKS`, `RETENTION_SECONDS` (of each turn) and the rounds make it shorter: six minutes
-with 200,000 tasks and 6 rounds.
+at most; it is stated. `RETENTION_TASKS`, `RETENTION_SECONDS` and `RETENTION_ALONE` (of a turn with and without it) and the rounds make it
+shorter: six minutes with 200,000 tasks and 6 rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from tests.performance.table import paired_ratio, percentiles
 TASKS = int(os.environ.get("RETENTION_TASKS", "1000000"))
 RATE = float(os.environ.get("RETENTION_RATE", "100"))
 ROUNDS = int(os.environ.get("RETENTION_ROUNDS", "60"))
-SECONDS = float(os.environ.get("RETENTION_SECONDS", "20"))
+SECONDS = float(os.environ.get("RETENTION_SECONDS", "40"))
+ALONE = float(os.environ.get("RETENTION_ALONE", "15"))
 CHUNK = 50_000
 #: A queue's waiting time grows without end as it comes near 1: above this, a small burst of whatever else is seen.
 MOST_BUSY = 0.6
@@ -95,8 +96,9 @@ async def _measure(stack: EmbeddedStack, http: httpx.AsyncClient) -> dict[str, A
     sizes: list[int] = []
     watching = asyncio.create_task(_watch(stack.database_url, sizes))
     while not done and len(alone) < ROUNDS:
-        alone.append(await load.during(asyncio.sleep(SECONDS)))
+        alone.append(await load.during(asyncio.sleep(ALONE)))
         beside.append(await load.during(delete()))
+        print([f"{turn[-1]['p95_ms']} ms" for turn in (alone, beside)], deleted, sizes[-1:], flush=True)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     figures |= {"alone": _all(alone), "beside": _all(beside)}

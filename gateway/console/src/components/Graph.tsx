@@ -1,6 +1,6 @@
-import { Background, Controls, type Edge, type Node, ReactFlow, type ReactFlowInstance, type ReactFlowProps, useStore } from "@xyflow/react";
-import { type MouseEvent, type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
-import { FarGraph, boundsOf, boxesOf, nodeAtPoint } from "./FarGraph";
+import { Background, Controls, type Edge, type Node, ReactFlow, type ReactFlowInstance, type ReactFlowProps, useStore, useStoreApi } from "@xyflow/react";
+import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useEffectEvent, useMemo, useState } from "react";
+import { type Box, FarGraph, boundsOf, boxesOf, nodeAtPoint, nodesInside } from "./FarGraph";
 import "@xyflow/react/dist/style.css";
 import "./Graph.css";
 
@@ -13,6 +13,8 @@ const FIT = { maxZoom: 1, padding: 0.08 };
 const HERE = { x: 0, y: 0, zoom: 1 };
 const FAR = { x: 0, y: 0, zoom: 0.1 };
 const NO_EDGES: Edge[] = [];
+
+type Drawn = Omit<Box, "id">;
 
 interface GraphTexts {
   controls: string;
@@ -30,11 +32,15 @@ interface GraphProps<N extends Node> extends Omit<ReactFlowProps<N>, "nodes" | "
   /** Of a large graph from afar: how a node looks, and what a press on it does. It stays the same function. */
   farClass: (node: N) => string;
   pick?: ((id: string) => void) | undefined;
+  /** What a box that is drawn around nodes from afar does. */
+  pickAll?: ((ids: string[]) => void) | undefined;
+  /** What is dragged here from elsewhere and let go; `under`: on this node. */
+  dropped?: ((event: DragEvent, under: string | null) => void) | undefined;
   children?: ReactNode;
 }
 
 /** A picture of a graph. What can be done in it stands beside it for keyboards, so nothing of it takes the focus. */
-export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass, pick, onPaneClick, children, ...more }: GraphProps<N>) {
+export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass, pick, pickAll, dropped, onPaneClick, children, ...more }: GraphProps<N>) {
   const [flow, setFlow] = useState<ReactFlowInstance<N> | null>(null);
   const [isOut, setOut] = useState(true);
   const isLarge = nodes.length > MANY;
@@ -54,11 +60,24 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
     // What happens to the nodes meanwhile moves nothing.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [flow, fitted]);
+  const placeOf = ({ clientX: x, clientY: y }: MouseEvent) => flow?.screenToFlowPosition({ x, y }, { snapToGrid: false });
+  /** From afar. */
+  const nodeUnder = (event: MouseEvent) => {
+    const place = isFar ? placeOf(event) : undefined;
+    return place === undefined || boxes === null ? null : nodeAtPoint(boxes.values(), place.x, place.y);
+  };
   const pressed = (event: MouseEvent) => {
-    const place = isFar ? flow?.screenToFlowPosition({ x: event.clientX, y: event.clientY }, { snapToGrid: false }) : undefined;
-    const found = place === undefined || boxes === null ? null : nodeAtPoint(boxes.values(), place.x, place.y);
+    const found = nodeUnder(event);
     if (found !== null && pick !== undefined) pick(found);
     else onPaneClick?.(event);
+  };
+  const come = (event: MouseEvent) => {
+    const box = boxes?.get(nodeUnder(event) ?? "");
+    if (box !== undefined) void flow?.setCenter(box.x + box.width / 2, box.y + box.height / 2, { zoom: 1 });
+  };
+  const letGo = (event: DragEvent) => {
+    const near = (event.target as Element).closest<HTMLElement>(".react-flow__node")?.dataset.id;
+    dropped?.(event, near ?? nodeUnder(event));
   };
   return (
     <ReactFlow
@@ -76,6 +95,10 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
       fitViewOptions={FIT}
       onInit={setFlow}
       onPaneClick={pressed}
+      // From afar a node is shown near instead, with what connects it.
+      zoomOnDoubleClick={!isFar}
+      onDoubleClick={isFar ? come : undefined}
+      onDrop={letGo}
       ariaLabelConfig={{
         "controls.ariaLabel": t.controls,
         "controls.zoomIn.ariaLabel": t.zoomIn,
@@ -88,6 +111,7 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
       <Controls showInteractive={false} fitViewOptions={FIT} onFitView={fit} />
       <Distance tell={setOut} />
       {isFar && boxes !== null && <FarGraph nodes={nodes} edges={edges} boxes={boxes} classOf={farClass} />}
+      {isFar && boxes !== null && pickAll !== undefined && <FarBox boxes={boxes} pickAll={pickAll} />}
       {children}
     </ReactFlow>
   );
@@ -97,5 +121,22 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
 function Distance({ tell }: { tell: (isOut: boolean) => void }) {
   const isOut = useStore((state) => state.transform[2] < NEAR);
   useEffect(() => tell(isOut), [isOut, tell]);
+  return null;
+}
+
+/** A box that is drawn from afar: once it is let go, what stands in it is picked. */
+function FarBox({ boxes, pickAll }: { boxes: ReadonlyMap<string, Box>; pickAll: (ids: string[]) => void }) {
+  const store = useStoreApi();
+  const ended = useEffectEvent((drawn: Drawn, [left, top, zoom]: [number, number, number]) => {
+    const { x, y, width, height } = drawn;
+    pickAll(nodesInside(boxes.values(), { x: (x - left) / zoom, y: (y - top) / zoom, width: width / zoom, height: height / zoom }));
+  });
+  useEffect(
+    () =>
+      store.subscribe((now, before) => {
+        if (before.userSelectionActive && !now.userSelectionActive && before.userSelectionRect !== null) ended(before.userSelectionRect, now.transform);
+      }),
+    [store],
+  );
   return null;
 }

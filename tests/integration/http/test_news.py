@@ -154,13 +154,16 @@ async def test_of_one_tenant_no_other_is_told(
 
 
 async def test_a_key_for_one_project_hears_nothing_of_its_tenant(
-    listening: tuple[str, Gateway], root: httpx.AsyncClient, key: str
+    listening: tuple[str, Gateway], root: httpx.AsyncClient, key: str, database: Database
 ) -> None:
     url, _ = listening
     scoped = {"user_id": "ann", "tenant_id": "t-ann", "project_id": "p-ann", "scope": "admin"}
     narrow = (await ask(root, "POST", "keys", name="narrow", **scoped))["key"]
-    async with heard(url, {"Authorization": f"Bearer {narrow}"}, topic=["quota", "pause"]) as events:
+    topics = ["quota", "pause", "operation"]
+    async with heard(url, {"Authorization": f"Bearer {narrow}"}, topic=topics) as events:
         await ask(root, "PUT", "tenants/t-ann/quotas", queued=10, why="much")
+        # Of what its user does elsewhere, neither.
+        await database.execute('SELECT pg_notify(\'taskgate_news\', \'{"topic": "operation", "user": "ann"}\')')
         await ask(root, "POST", "pauses", task_type="probe", why="all of them")
         assert await next_of(events) == news(("pause", None))
 
@@ -199,6 +202,10 @@ async def test_a_dismissed_dead_letter_and_an_operation_are_told(
             while await gateway.operation_runner.step():
                 pass
             assert await next_of(ann) == news(("operation", "t-ann"))
+            # Whoever began it hears of it, also when it is of no tenant any more.
+            await database.execute("UPDATE taskgate.operation SET tenant_ids = '{}', done = done + 1")
+            while (told := await next_of(ann)) != news(("operation", None)):
+                assert told == news(("operation", "t-ann"))
 
 
 async def test_a_listener_that_was_cut_off_says_that_something_was_missed(
@@ -227,3 +234,62 @@ async def test_a_task_tells_nothing(listening: tuple[str, Gateway], key: str, ad
             await next_of(events)
     async with httpx.AsyncClient(base_url=url, headers=admin) as client:
         assert (await client.get(STREAM)).status_code == 503
+
+
+async def test_each_step_of_a_plan_is_told(
+    listening: tuple[str, Gateway], database: Database, key: str, root: httpx.AsyncClient, admin: dict[str, str]
+) -> None:
+    """What the one who drives it writes down has no entry on the record."""
+    url, _ = listening
+    text = "name: spring\nwhy: the move\nbake: '0'\nwaves: [{name: pilot, tenants: [t-ann]}]\n"
+    headers = {"Content-Type": "application/yaml"}
+    assert (await root.put("/gateway/v1/migration/plans/spring", content=text, headers=headers)).is_success
+    async with heard(url, admin, topic="plan") as events:
+        await database.execute("UPDATE taskgate.plan SET says = 'it bakes'")
+        assert await next_of(events) == news(("plan", None))
+        await database.execute(
+            "INSERT INTO taskgate.plan_tenant (plan, tenant_id, wave, turn) VALUES ('spring', 't-ann', 0, 0)"
+            " ON CONFLICT (plan, tenant_id) DO UPDATE SET state = 'moving'"
+        )
+        assert await next_of(events) == news(("plan", None))
+
+
+async def test_what_a_guardrail_does_is_told_to_who_observes(
+    listening: tuple[str, Gateway], database: Database, admin: dict[str, str]
+) -> None:
+    url, _ = listening
+    async with heard(url, admin, topic="guardrail") as events:
+        await database.execute(
+            "INSERT INTO taskgate.guardrail_event (tenant_id, kind, why, who, evidence)"
+            " VALUES ('t-ann', 'rolled_back', 'slow', '', '{}')"
+        )
+        assert await next_of(events) == news(("guardrail", None))
+
+
+async def test_a_change_of_stage_is_told_of_the_stage_and_of_the_tenant(
+    listening: tuple[str, Gateway], database: Database, key: str, admin: dict[str, str], bob: dict[str, str]
+) -> None:
+    """A page of a tenant shows its stage; who may not observe hears of the tenant alone."""
+    url, _ = listening
+
+    async def flip(entry: int, scope: str) -> None:
+        await database.execute(
+            "INSERT INTO taskgate.ledger (id, at, kind, source, scope, after, who, why, version, evidence,"
+            " previous_hash, hash) VALUES ($1, now(), 'flip', 'file', $2, 'live', 'root', 'move', '1', '{}', '', '')",
+            entry,
+            scope,
+        )
+
+    async with (
+        heard(url, {"Authorization": f"Bearer {key}"}, topic="tenant") as ann,
+        heard(url, bob, topic="tenant") as other,
+        heard(url, admin, topic=["stage", "tenant"]) as of_root,
+    ):
+        await flip(1001, "tenant:t-ann")
+        assert await next_of(ann) == news(("tenant", "t-ann"))
+        assert await next_of(of_root) == news(("stage", "t-ann"), ("tenant", "t-ann"))
+        # The default may decide for anybody.
+        await flip(1002, "default")
+        assert await next_of(other) == news(("tenant", None))
+        assert await next_of(ann) == news(("tenant", None))
+        assert await next_of(of_root) == news(("stage", None), ("tenant", None))

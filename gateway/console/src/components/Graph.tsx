@@ -1,5 +1,5 @@
 import { Background, Controls, type Edge, type Node, ReactFlow, type ReactFlowInstance, type ReactFlowProps, useStore, useStoreApi } from "@xyflow/react";
-import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useEffectEvent, useMemo, useState } from "react";
+import { type DragEvent, type FocusEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useEffectEvent, useMemo, useState } from "react";
 import { type Box, FarGraph, boundsOf, boxesOf, nodeAtPoint, nodesInside } from "./FarGraph";
 import "@xyflow/react/dist/style.css";
 import "./Graph.css";
@@ -75,6 +75,19 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
     const box = boxes?.get(nodeUnder(event) ?? "");
     if (box !== undefined) void flow?.setCenter(box.x + box.width / 2, box.y + box.height / 2, { zoom: 1 });
   };
+  /** A node that is reached by keyboard and not seen comes into the middle. */
+  const show = ({ target, currentTarget }: FocusEvent) => {
+    const shape = target.matches(":focus-visible") ? target.closest<HTMLElement>(".react-flow__node") : null;
+    const node = shape === null ? undefined : flow?.getInternalNode(shape.dataset.id ?? "");
+    if (flow === null || shape === null || node === undefined) return;
+    const { x, y } = node.internals.positionAbsolute;
+    const [width, height] = [node.width ?? 0, node.height ?? 0];
+    const view = flow.getViewport();
+    // Not by what the browser shows: it has scrolled to the node already, and React Flow takes that back.
+    const [left, top] = [x * view.zoom + view.x, y * view.zoom + view.y];
+    const isSeen = left >= 0 && top >= 0 && left + width * view.zoom <= currentTarget.clientWidth && top + height * view.zoom <= currentTarget.clientHeight;
+    if (!isSeen) void flow.setCenter(x + width / 2, y + height / 2, { zoom: view.zoom });
+  };
   const letGo = (event: DragEvent) => {
     const near = (event.target as Element).closest<HTMLElement>(".react-flow__node")?.dataset.id;
     dropped?.(event, near ?? nodeUnder(event));
@@ -99,6 +112,7 @@ export function Graph<N extends Node>({ nodes, edges, texts: t, fitted, farClass
       zoomOnDoubleClick={!isFar}
       onDoubleClick={isFar ? come : undefined}
       onDrop={letGo}
+      onFocus={show}
       ariaLabelConfig={{
         "controls.ariaLabel": t.controls,
         "controls.zoomIn.ariaLabel": t.zoomIn,

@@ -33,9 +33,17 @@ window.keys ??= (() => {
     return `${element.tagName.toLowerCase()} ${JSON.stringify(name.trim().slice(0, 60))} .${element.getAttribute("class") ?? ""}`;
   };
 
+  /** What is seen of it: of a hidden field, what stands around it. */
+  const shapeOf = (element) => {
+    const isSeen = (one) => one.getBoundingClientRect().width > 2;
+    return chain(element, 3).every(isSeen) ? element : (chain(element).find((one) => chain(one, 3).every(isSeen)) ?? element);
+  };
+
   // What can be operated ------------------------------------------------------------------------------------------
   const isThere = (element) => {
     if (element.matches(":disabled, [aria-disabled=true]") || around(element, "[aria-hidden=true], [inert]") !== null) return false;
+    // What closes a dialog for screen readers by touch; keyboards have Escape.
+    if (element.tabIndex < 0 && shapeOf(element) !== element) return false;
     const { width, height } = element.getBoundingClientRect();
     return width > 0 && height > 0 && element.checkVisibility({ visibilityProperty: true });
   };
@@ -45,7 +53,7 @@ window.keys ??= (() => {
     [...all(document)].filter((element) => {
       const name = Object.keys(element).find((key) => key.startsWith("__reactProps$"));
       if (name === undefined || !(element[name].onClick || element[name].draggable) || !isThere(element)) return false;
-      return around(element, `${OPERABLE}, label, ${PICTURE}`) === null && ![...all(element)].some((one) => one.matches(OPERABLE));
+      return around(element, `${OPERABLE}, ${COMPOSITE}, label, ${PICTURE}`) === null && ![...all(element)].some((one) => one.matches(OPERABLE));
     });
 
   // What is seen --------------------------------------------------------------------------------------------------
@@ -110,7 +118,7 @@ window.keys ??= (() => {
       }),
     );
   const isCovered = (element) => {
-    const shape = element.getBoundingClientRect().width > 2 ? element : (element.closest("label") ?? element);
+    const shape = shapeOf(element);
     // Of a link that goes over several lines, the first.
     const box = shape.getClientRects()[0];
     const [left, top, right, bottom] = [Math.max(0, box.left), Math.max(0, box.top), Math.min(innerWidth, box.right), Math.min(innerHeight, box.bottom)];
@@ -151,7 +159,9 @@ window.keys ??= (() => {
 
   return {
     /** From the top of the page; in a dialog, from where the focus is. */
-    begin() {
+    async begin() {
+      // What opens finds its place first.
+      if (document.querySelector(OVERLAY) !== null) await new Promise((resolve) => setTimeout(resolve, 100));
       [at, first, reached, faults] = [null, null, new Set(), []];
       within = document.querySelector(OVERLAY);
       isMenu = within?.matches("[role=menu]") === true;
@@ -172,10 +182,16 @@ window.keys ??= (() => {
       mark.remove();
     },
     /** After a press of the tab key; gives whether that was the last one. */
-    step() {
+    async step() {
+      // Editors of text tell themselves later that they have the focus, and a picture moves to what has it.
+      const isLate = (element) => element !== null && (element.getRootNode() instanceof ShadowRoot || around(element, PICTURE) !== null);
+      if (isLate(active()) || isLate(at?.element ?? null)) await new Promise((resolve) => setTimeout(resolve, 50));
       const element = active();
       if (at !== null && element === at.element && DATES.includes(element.type)) return false;
+      // The only one there is: without the focus for a moment.
+      if (element !== null && element === at?.element) element.blur();
       judge();
+      if (element !== null && element === at?.element) element.focus();
       const before = at?.element ?? null;
       if (element === null || element === first) return true;
       if (within !== null && !within.contains(element)) {

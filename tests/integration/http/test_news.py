@@ -83,12 +83,8 @@ async def test_a_change_is_told_to_whose_it_is_and_to_administrators(
         await ask(root, "POST", "pauses", task_type="probe", why="all of them")
         assert await next_of(other) == news(("pause", None))
         assert await next_of(ann) == news(("pause", None))
-        assert [await next_of(of_root) for _ in range(4)] == [
-            news(("quota", "t-ann")),
-            news(("pause", "t-ann")),
-            news(("tenant", "t-ann")),
-            news(("pause", None)),
-        ]
+        told = (("quota", "t-ann"), ("pause", "t-ann"), ("tenant", "t-ann"), ("pause", None))
+        assert [await next_of(of_root) for _ in told] == [news(one) for one in told]
 
 
 async def test_keys_are_told_to_who_manages_them(
@@ -137,9 +133,19 @@ async def test_who_names_no_topic_hears_what_it_may_look_at(
     listening: tuple[str, Gateway], key: str, root: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:
     url, _ = listening
-    async with heard(url, {"Authorization": f"Bearer {key}"}) as ann, heard(url, admin) as of_root:
+    only_reads = (await ask(root, "POST", "keys", name="reads", user_id="ann", tenant_id="t-ann", scope="read"))["key"]
+    async with (
+        heard(url, {"Authorization": f"Bearer {key}"}) as ann,
+        heard(url, {"Authorization": f"Bearer {only_reads}"}) as reader,
+        heard(url, admin) as of_root,
+    ):
+        await ask(root, "POST", "keys", name="nightly", user_id="ann", tenant_id="t-ann", scope="read")
+        assert await next_of(ann) == news(("key", "t-ann"))
+        assert await next_of(of_root) == news(("audit", None), ("key", "t-ann"))
         await ask(root, "PUT", "tenants/t-ann/quotas", queued=10, why="much")
         assert await next_of(ann) == news(("quota", "t-ann"))
+        # A key that may only read hears nothing of keys, whoever's it is.
+        assert await next_of(reader) == news(("quota", "t-ann"))
         assert await next_of(of_root) == news(("audit", None), ("quota", "t-ann"))
 
 
@@ -240,11 +246,10 @@ async def test_each_step_of_a_plan_is_told(
     listening: tuple[str, Gateway], database: Database, key: str, root: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:
     """What the one who drives it writes down has no entry on the record."""
-    url, _ = listening
     text = "name: spring\nwhy: the move\nbake: '0'\nwaves: [{name: pilot, tenants: [t-ann]}]\n"
     headers = {"Content-Type": "application/yaml"}
     assert (await root.put("/gateway/v1/migration/plans/spring", content=text, headers=headers)).is_success
-    async with heard(url, admin, topic="plan") as events:
+    async with heard(listening[0], admin, topic="plan") as events:
         await database.execute("UPDATE taskgate.plan SET says = 'it bakes'")
         assert await next_of(events) == news(("plan", None))
         await database.execute(
@@ -257,8 +262,7 @@ async def test_each_step_of_a_plan_is_told(
 async def test_what_a_guardrail_does_is_told_to_who_observes(
     listening: tuple[str, Gateway], database: Database, admin: dict[str, str]
 ) -> None:
-    url, _ = listening
-    async with heard(url, admin, topic="guardrail") as events:
+    async with heard(listening[0], admin, topic="guardrail") as events:
         await database.execute(
             "INSERT INTO taskgate.guardrail_event (tenant_id, kind, why, who, evidence)"
             " VALUES ('t-ann', 'rolled_back', 'slow', '', '{}')"

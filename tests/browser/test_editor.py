@@ -9,6 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 from contracts.dag_world import Dags
 from contracts.people import Household
+from dag_editor import row, text_of
 from gateway.routing.stages import Stage
 from visitor import PATIENCE, Visitor
 from workers.testing.waiting import eventually
@@ -26,14 +27,6 @@ nodes:
     needs: [sum]
     input: *base
 """
-
-
-def text_of(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="The DAG as YAML")
-
-
-def row(page: Page, name: str) -> Locator:
-    return page.get_by_role("treegrid").get_by_role("row", name=re.compile(f"^{name}"))
 
 
 def node(page: Page, name: str) -> Locator:

@@ -8,6 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from contracts.dag_world import Dags
 from contracts.people import Household
+from dag_editor import row, text_of
 from visitor import PATIENCE, Visitor
 from workers.testing.waiting import eventually
 
@@ -32,7 +33,7 @@ def node(page: Page, name: str) -> Locator:
 
 async def text(page: Page) -> str:
     """What stands in the text, to the byte."""
-    lines = page.get_by_role("textbox", name="The DAG as YAML").locator(".cm-line")
+    lines = text_of(page).locator(".cm-line")
     return "\n".join(await lines.evaluate_all("lines => lines.map((line) => line.textContent)"))
 
 
@@ -139,3 +140,95 @@ async def test_what_a_box_selects_is_taken_out_at_once(visit: Any, world: Any, h
     assert "sum" not in await text(page)
     await page.keyboard.press("Control+z")
     await becomes(page, DAG)
+
+
+#: So many are seen from afar: shapes without words.
+MANY = 210
+#: Where each node stands on the screen, in the order of the text.
+_PLACES = """() => {
+  const svg = document.querySelector(".graph-far");
+  const at = svg.getScreenCTM();
+  const path = svg.querySelector(".graph-far-node").getAttribute("d");
+  return [...path.matchAll(/M(\\S+) (\\S+?)h(\\S+?)v(\\S+?)h/g)].map((found) => {
+    const [x, y, width, height] = found.slice(1).map(Number);
+    return {x: at.e + at.a * x, y: at.f + at.d * y, width: at.a * width, height: at.d * height};
+  });
+}"""
+
+
+async def from_afar(visit: Any, world: Any, home: Household) -> tuple[Page, list[dict[str, float]]]:
+    """A large DAG, and where its nodes are seen."""
+    lines = [f"  n{at}: {{type: contract_probe, needs: [{f'n{at - 15}' if at >= 15 else ''}]}}" for at in range(MANY)]
+    await Dags(world, home).apply("from-afar", "\n".join(["nodes:", *lines]) + "\n")
+    visitor: Visitor = await visit()
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, "dags/from-afar")
+    await expect(page.locator(".graph-far-node")).to_be_attached()
+    seen: list[Any] = []
+
+    async def places() -> bool:
+        seen.append(await page.evaluate(_PLACES))
+        return len(seen) > 5 and all(found == seen[-1] for found in seen[-5:])
+
+    await eventually(places, within=PATIENCE / 1000)
+    assert len(seen[-1]) == MANY
+    assert await page.locator(".react-flow__node").count() == 0
+    return page, seen[-1]
+
+
+def centre(box: dict[str, float]) -> tuple[float, float]:
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+async def test_a_type_is_dragged_onto_a_node_that_is_far_away(visit: Any, world: Any, home: Household) -> None:
+    page, places = await from_afar(visit, world, home)
+    chip = page.get_by_role("button", name="Add contract_probe Task type")
+    pane = page.locator(".react-flow__pane")
+    corner = await pane.bounding_box()
+    assert corner is not None
+    x, y = centre(places[37])
+    await chip.drag_to(pane, target_position={"x": x - corner["x"], "y": y - corner["y"]})
+    added = page.get_by_role("region", name="contract_probe", exact=True)
+    await expect(added.get_by_role("button", name="Wait no more for n37")).to_be_visible()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(row(page, f"Nodes, {MANY}")).to_be_visible()
+    await chip.drag_to(pane, target_position={"x": 5, "y": 5})
+    await expect(added.get_by_text("nothing", exact=True)).to_be_visible()
+
+
+async def test_what_a_box_selects_from_afar_is_taken_out_at_once(visit: Any, world: Any, home: Household) -> None:
+    page, places = await from_afar(visit, world, home)
+    # Around the whole of four, and over a part of their neighbours.
+    chosen = [places[at] for at in (80, 81, 95, 96)]
+    left, top = min(box["x"] for box in chosen), min(box["y"] for box in chosen)
+    right = max(box["x"] + box["width"] for box in chosen)
+    bottom = max(box["y"] + box["height"] for box in chosen)
+    inside = [
+        f"n{at}"
+        for at, box in enumerate(places)
+        if box["x"] >= left - 1
+        and box["y"] >= top - 1
+        and box["x"] + box["width"] <= right + 1
+        and box["y"] + box["height"] <= bottom + 1
+    ]
+    assert {"n80", "n81", "n95", "n96"} <= set(inside)
+    assert len(inside) < MANY / 2
+    await page.keyboard.down("Shift")
+    await drag(page, (left - 1, top - 1), (right + 1, bottom + 1))
+    await page.keyboard.up("Shift")
+    panel = page.get_by_role("region", name=f"{len(inside)} nodes")
+    await expect(panel.get_by_text(", ".join(inside), exact=True)).to_be_visible()
+    await expect(page.locator(".graph-far-chosen")).to_be_attached()
+    await page.keyboard.press("Delete")
+    await expect(row(page, f"Nodes, {MANY - len(inside)}")).to_be_visible()
+    await page.keyboard.press("Control+z")
+    await expect(row(page, f"Nodes, {MANY}")).to_be_visible()
+
+
+async def test_a_double_click_from_afar_shows_a_node_near(visit: Any, world: Any, home: Household) -> None:
+    page, places = await from_afar(visit, world, home)
+    await page.mouse.dblclick(*centre(places[100]))
+    await expect(node(page, "n100")).to_be_visible()
+    await expect(node(page, "n100").get_by_role("button")).to_have_attribute("aria-pressed", "true")
+    # From here edges can be drawn.
+    await expect(node(page, "n100").locator(".source")).to_be_visible()

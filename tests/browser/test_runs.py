@@ -66,7 +66,8 @@ async def test_a_run_is_followed_answered_and_seen_to_end(visit: Any, world: Any
     await page.reload()
     await expect(panel).to_be_visible()
 
-    await node(page, "enough").press("Enter")
+    # By mouse, too.
+    await node(page, "enough").click()
     panel = page.get_by_role("region", name="enough")
     await panel.get_by_label("Comment").press_sequentially("fine")
     await panel.get_by_role("button", name="Approve").press("Enter")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,3 +35,19 @@ async def read_events(response: httpx.Response) -> AsyncIterator[Event]:
             name = value
         elif field == "data":
             data.append(value)
+
+
+@asynccontextmanager
+async def following(
+    url: str, headers: Mapping[str, str], first: Event, **query: Any
+) -> AsyncIterator[AsyncIterator[Event]]:
+    """What a stream of a real server tells after its first event, which says that it is open."""
+    async with (
+        httpx.AsyncClient(timeout=30) as client,
+        client.stream("GET", url, params=query, headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        told = read_events(answer)
+        async with asyncio.timeout(20):
+            assert await anext(told) == first
+        yield told

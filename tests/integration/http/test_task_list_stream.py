@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.sse import Event, following
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -20,6 +21,7 @@ from gateway.tasks.changes.notifier import CHANGES_CHANNEL
 
 TASKS = "/gateway/v1/tasks"
 STREAM = f"{TASKS}/stream"
+NONE = Event("tasks", {"tasks": [], "others": []})
 
 
 def with_key(key: str) -> dict[str, str]:
@@ -32,28 +34,9 @@ async def submit(client: httpx.AsyncClient, headers: dict[str, str], **more: Any
     return str(answer.json()["task_id"])
 
 
-@asynccontextmanager
-async def following(url: str, headers: dict[str, str], **query: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
-    """The events of a stream of a real server: names and data."""
-
-    async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
-        name = ""
-        async for line in lines:
-            field, _, value = line.partition(": ")
-            if field == "event":
-                name = value
-            elif field == "data":
-                yield name, json.loads(value)
-
-    async with (
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
-        client.stream("GET", STREAM, params=query, headers=headers) as answer,
-    ):
-        assert answer.status_code == 200
-        told = events(answer.aiter_lines())
-        async with asyncio.timeout(20):
-            assert await anext(told) == ("tasks", {"tasks": [], "others": []})
-        yield told
+def listed(url: str, headers: dict[str, str], **query: Any) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+    """What a list's stream tells."""
+    return following(f"{url}{STREAM}", headers, NONE, **query)
 
 
 @pytest.fixture
@@ -65,19 +48,20 @@ async def listening(database_url: str, serve_http: Any) -> AsyncIterator[tuple[s
         yield f"http://127.0.0.1:{port}", gateway
 
 
-async def first_of(events: AsyncIterator[tuple[str, Any]], task_id: str) -> dict[str, Any]:
+async def first_of(events: AsyncIterator[Event], task_id: str) -> dict[str, Any]:
     """The first event that tells of the task."""
     async with asyncio.timeout(20):
-        async for name, data in events:
-            if name == "tasks" and task_id in [*data["others"], *(task["task_id"] for task in data["tasks"])]:
-                return dict(data)
+        async for event in events:
+            told = event.data
+            if event.name == "tasks" and task_id in [*told["others"], *(task["task_id"] for task in told["tasks"])]:
+                return told
     raise AssertionError("the stream ended")
 
 
 async def test_it_tells_what_is_accepted_and_what_becomes_of_it(listening: tuple[str, Gateway], key: str) -> None:
     url, _ = listening
     headers = with_key(key)
-    async with httpx.AsyncClient(base_url=url) as client, following(url, headers) as events:
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, headers) as events:
         task_id = await submit(client, headers)
         (task,) = (await first_of(events, task_id))["tasks"]
         assert (task["task_id"], task["state"], task["tenant_id"]) == (task_id, "waiting", "t-ann")
@@ -90,7 +74,7 @@ async def test_it_tells_what_is_accepted_and_what_becomes_of_it(listening: tuple
 async def test_what_is_no_longer_wanted_is_named(listening: tuple[str, Gateway], key: str) -> None:
     url, _ = listening
     headers = with_key(key)
-    async with httpx.AsyncClient(base_url=url) as client, following(url, headers, state="waiting") as events:
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, headers, state="waiting") as events:
         task_id = await submit(client, headers)
         assert (await first_of(events, task_id))["others"] == []
         await client.post(f"/api/v1/tasks/{task_id}/stop", headers=headers)
@@ -101,7 +85,7 @@ async def test_readers_of_one_task_hear_no_more_than_before(listening: tuple[str
     """What lists alone show changes nothing for them: they are told of changes, and of nothing else."""
     url, gateway = listening
     headers = with_key(key)
-    async with httpx.AsyncClient(base_url=url) as client, following(url, headers) as events:
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, headers) as events:
         task_id = await submit(client, headers)
         async with gateway.feed.subscribe(task_id) as one:
             await one.get(timeout=20)
@@ -119,26 +103,26 @@ async def test_of_named_tasks_those_alone_are_told(listening: tuple[str, Gateway
     headers = with_key(key)
     async with httpx.AsyncClient(base_url=url) as client:
         named = await submit(client, headers)
-        async with following(url, headers, id=named) as events:
+        async with listed(url, headers, id=named) as events:
             await submit(client, headers)
             await client.post(f"/api/v1/tasks/{named}/stop", headers=headers)
             async with asyncio.timeout(20):
-                async for _, data in events:
-                    assert [task["task_id"] for task in data["tasks"]] == [named]
-                    assert data["others"] == []
-                    if data["tasks"][0]["state"] == "stopped":
+                async for event in events:
+                    assert [task["task_id"] for task in event.data["tasks"]] == [named]
+                    assert event.data["others"] == []
+                    if event.data["tasks"][0]["state"] == "stopped":
                         break
 
 
 async def test_nobody_hears_of_tasks_of_others(listening: tuple[str, Gateway], key: str, bob: dict[str, str]) -> None:
     url, _ = listening
-    async with httpx.AsyncClient(base_url=url) as client, following(url, bob, state="failed") as events:
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, bob, state="failed") as events:
         foreign = await submit(client, with_key(key))
         own = await submit(client, bob)
         async with asyncio.timeout(20):
-            async for _, data in events:
-                assert foreign not in json.dumps(data)
-                if own in data.get("others", ()):
+            async for event in events:
+                assert foreign not in json.dumps(event.data)
+                if own in event.data.get("others", ()):
                     break
 
 
@@ -155,10 +139,10 @@ async def test_a_listener_that_was_cut_off_says_that_something_was_missed(
     listening: tuple[str, Gateway], key: str, database: Database
 ) -> None:
     url, _ = listening
-    async with following(url, with_key(key)) as events:
+    async with listed(url, with_key(key)) as events:
         await database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
         async with asyncio.timeout(20):
-            assert await anext(events) == ("missed", {})
+            assert await anext(events) == Event("missed", {})
 
 
 class FakeListener:

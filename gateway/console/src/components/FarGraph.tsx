@@ -1,7 +1,7 @@
 import { type Edge, type Node, ViewportPortal } from "@xyflow/react";
 import { useMemo } from "react";
 
-interface Box {
+export interface Box {
   id: string;
   x: number;
   y: number;
@@ -34,6 +34,11 @@ export function nodeAtPoint(boxes: Iterable<Box>, x: number, y: number): string 
   let found: string | null = null;
   for (const box of boxes) if (x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height) found = box.id;
   return found;
+}
+
+/** Those that stand in it as a whole. */
+export function nodesInside(boxes: Iterable<Box>, { x, y, width, height }: Omit<Box, "id">): string[] {
+  return [...boxes].filter((box) => box.x >= x && box.y >= y && box.x + box.width <= x + width && box.y + box.height <= y + height).map((box) => box.id);
 }
 
 function put(paths: Map<string, string[]>, name: string, path: string): void {

@@ -8,14 +8,16 @@ interface TableProps {
   labelledBy?: string;
   /** A class of its own, beside that of every table. */
   look?: string;
+  /** How many rows it has with its head, where not all of them are in the document. */
+  rowCount?: number | undefined;
   /** Rows. */
   children: ReactNode;
 }
 
 /** A table: the names of its columns, and rows. */
-export function Table({ columns, label, labelledBy, look, children }: TableProps) {
+export function Table({ columns, label, labelledBy, look, rowCount, children }: TableProps) {
   return (
-    <table className={look === undefined ? "table" : `table ${look}`} aria-label={label} aria-labelledby={labelledBy}>
+    <table className={look === undefined ? "table" : `table ${look}`} aria-label={label} aria-labelledby={labelledBy} aria-rowcount={rowCount}>
       <thead>
         <tr>
           {columns.map((name) => (

@@ -97,12 +97,11 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
     acts.choose(next);
   };
   const connected = ({ source, target }: Connection) => acts?.connect(source, target);
-  const dropped = (event: DragEvent) => {
+  const dropped = (event: DragEvent, under: string | null) => {
     const carried = event.dataTransfer.getData(DRAGGED);
     if (carried === "" || acts === undefined) return;
     event.preventDefault();
-    const under = (event.target as Element).closest<HTMLElement>(".react-flow__node");
-    acts.add(JSON.parse(carried) as Record<string, unknown>, under?.dataset.id ?? null);
+    acts.add(JSON.parse(carried) as Record<string, unknown>, under);
   };
   const pressed = (event: KeyboardEvent<HTMLElement>) => {
     if (acts === undefined || (event.key !== "Delete" && event.key !== "Backspace")) return;
@@ -123,7 +122,6 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
       onDragOver={(event) => {
         if (acts !== undefined) event.preventDefault();
       }}
-      onDrop={dropped}
       onKeyDown={pressed}
     >
       <Graph
@@ -133,6 +131,8 @@ export function Canvas({ definition, chosen = NONE, faults = NO_FAULTS, differen
         fitted={isReady ? key : null}
         farClass={farClass}
         pick={acts === undefined ? undefined : (name) => acts.choose(new Set([`node:${name}`]))}
+        pickAll={acts === undefined ? undefined : (found) => acts.choose(new Set(found.map((name) => `node:${name}`)))}
+        dropped={dropped}
         nodeTypes={NODE_TYPES}
         onNodesChange={changed}
         onConnect={connected}

@@ -19,6 +19,7 @@ import { inYaml } from "./model/completion";
 import type { Edit } from "./model/edit";
 import { freshName } from "./names";
 import { Panel } from "./panel/Panel";
+import { useKeptFocus } from "./panel/useKeptFocus";
 import type { Place, Saved, Surroundings } from "./saved";
 import { TextPane } from "./text/TextPane";
 import { editorTexts } from "./texts";
@@ -49,6 +50,7 @@ export function Editor({ place, around, initial }: EditorProps) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set(["dag"]));
   const [anyTypes, setAnyTypes] = useState(false);
   const panel = useRef<HTMLElement>(null);
+  useKeptFocus(panel);
   const dag = useDag(draft?.text ?? initial);
   const { text, definition, latest, isOld, view } = dag;
   const isBuiltIn = around.current?.isBuiltIn === true;
@@ -246,7 +248,7 @@ export function Editor({ place, around, initial }: EditorProps) {
         </label>
       </section>
       {canEdit && (
-        <section className="editor-panel" aria-labelledby="editor-panel-title" ref={panel}>
+        <section className="editor-panel" aria-labelledby="editor-panel-title" tabIndex={-1} ref={panel}>
           <Panel
             chosen={chosen}
             definition={definition}

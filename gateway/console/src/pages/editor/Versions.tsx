@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Confirm";
@@ -30,6 +30,8 @@ export function Versions({ place, text, canEdit, take, rolledBack }: VersionsPro
   const queries = useQueryClient();
   const key = ["dag-versions", place.tenant, place.name];
   const [shown, setShown] = useState<Saved | null>(null);
+  // Who closes what is shown goes on from there.
+  const opener = useRef<HTMLElement>(null);
   const { act, error } = useAct(() => {
     void queries.invalidateQueries({ queryKey: key });
   });
@@ -54,7 +56,13 @@ export function Versions({ place, text, canEdit, take, rolledBack }: VersionsPro
             <td>{format.number(one.nodes)}</td>
             <td>
               <div className="editor-buttons">
-                <Button aria-label={t.compareWith(format.number(one.version))} onPress={() => open(one.version, setShown)}>
+                <Button
+                  aria-label={t.compareWith(format.number(one.version))}
+                  onPress={({ target }) => {
+                    opener.current = target as HTMLElement;
+                    open(one.version, setShown);
+                  }}
+                >
                   {t.compare}
                 </Button>
                 {canEdit && (
@@ -86,7 +94,14 @@ export function Versions({ place, text, canEdit, take, rolledBack }: VersionsPro
       {shown !== null && (
         <div className="part">
           <Comparison before={{ name: t.versionOf(format.number(shown.version)), text: shown.text }} after={{ name: t.yourText, text }} />
-          <Button onPress={() => setShown(null)}>{t.close}</Button>
+          <Button
+            onPress={() => {
+              setShown(null);
+              opener.current?.focus();
+            }}
+          >
+            {t.close}
+          </Button>
         </div>
       )}
     </section>

@@ -3,6 +3,7 @@ import { useRef } from "react";
 import { Moment } from "../../components/Moment";
 import { useNow } from "../../components/now";
 import { Status } from "../../components/Status";
+import { Table } from "../../components/Table";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
@@ -61,22 +62,11 @@ export function NodesInTime({ nodes, undoing, critical, choose }: NodesInTimePro
       <h2 id="run-times">{t.table}</h2>
       <p className="part-help">{t.tableHelp}</p>
       <div ref={frame} {...(isLong ? { className: "run-times-frame", tabIndex: 0, role: "group", "aria-labelledby": "run-times" } : {})}>
-        <table className="table run-times" {...(isLong ? { "aria-rowcount": count + 1 } : {})}>
-          <thead>
-            <tr>
-              {[t.node, t.status, t.attempts, t.when, t.lasted].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {above > 0 && <Space height={above} />}
-            {isLong ? seen.map(({ index }) => rowOf(index)) : Array.from({ length: count }, (_, index) => rowOf(index))}
-            {below > 0 && <Space height={below} />}
-          </tbody>
-        </table>
+        <Table columns={[t.node, t.status, t.attempts, t.when, t.lasted]} rowCount={isLong ? count + 1 : undefined}>
+          {above > 0 && <Space height={above} />}
+          {isLong ? seen.map(({ index }) => rowOf(index)) : Array.from({ length: count }, (_, index) => rowOf(index))}
+          {below > 0 && <Space height={below} />}
+        </Table>
       </div>
     </section>
   );

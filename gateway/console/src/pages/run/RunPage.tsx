@@ -18,7 +18,6 @@ import { prepareLayout } from "./layoutWorker";
 import type { RunState } from "./run";
 import { runTexts } from "./texts";
 import { useRun } from "./useRun";
-import "../../components/Table.css";
 import "../../components/Part.css";
 import "./run.css";
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import PROGRAM
+from tests.conftest import PROGRAM
 from tests.unit.deploy.test_containers import serving
 from workers.testing.waiting import until
 

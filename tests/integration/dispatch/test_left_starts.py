@@ -12,7 +12,7 @@ from contracts.least import least
 from contracts.slow_engines import SerialEngine
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway
-from gateway.dispatch.throttle import Throttle
+from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 from workers.testing.waiting import eventually, until
@@ -49,7 +49,7 @@ def rate() -> float:
 @pytest.fixture(autouse=True)
 def unthrottled(gateway: Gateway) -> None:
     """No look takes long by its clock: on a busy machine each would, and repeats would rest after it."""
-    gateway.dispatcher._due._repeats = Throttle(clock=lambda: 0.0)
+    gateway.dispatcher._due._repeats = Throttle(longest=0.0, clock=lambda: 0.0)
 
 
 def tasks(count: int, tenant: str) -> list[NewTask]:

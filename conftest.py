@@ -26,6 +26,7 @@ from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
 #: Whole systems: what takes a minute, or starts a stack of its own. `make test` leaves it to `make test-all`.
 SYSTEM = (
+    "tests/browser/",
     "tests/system/",
     "contract-tests/chaos/test_plan.py",
     "contract-tests/chaos/test_short.py",
@@ -34,7 +35,7 @@ SYSTEM = (
     "contract-tests/openapi/",
 )
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
-WITH_BROWSERS = ("tests/integration/workers/test_vanished_host.py",)
+WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
 pytest_plugins = ["deploy.local.pytest_stack"]
 

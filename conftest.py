@@ -33,6 +33,8 @@ SYSTEM = (
     "contract-tests/grpc/test_go_client.py",
     "contract-tests/grpc/test_quickstart.py",
     "contract-tests/openapi/",
+    "tests/integration/migration/plans/test_moving.py",
+    "tests/integration/rpc/test_memory.py",
 )
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
 WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up cluster down status demo test bench matrix chaos lint types console console-types screenshots proto venv lock sbom audit clean
+.PHONY: help up cluster down status demo test test-all bench matrix chaos lint types console console-types screenshots proto venv lock sbom audit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -26,8 +26,11 @@ status: venv ## Say how each part of the stack is
 demo: venv ## Start what is missing, send real episodes for two tenants, one on each backend, and show them finish
 	@$(BIN)/python -m deploy.local up && $(BIN)/python -m deploy.local.demo
 
-test: venv ## Lint, types, unit, integration and contract tests
+test: venv ## For each change: lint, types, unit, integration and contract tests
 	@.ci/checks
+
+test-all: venv ## What CI runs: `make test` and the tests of whole systems
+	@.ci/checks all
 
 bench: venv ## Measure; ONLY=dispatch,submit picks parts
 	@PYTHONPATH=contract-tests/support ONLY=$(ONLY) $(BIN)/python -m tests.performance

@@ -24,10 +24,20 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
-#: Groups with few tests that take minutes.
-LONGEST = ("contract-tests/chaos",)
+#: Whole systems: what takes a minute, or starts a stack of its own. `make test` leaves it to `make test-all`.
+SYSTEM = (
+    "tests/browser/",
+    "tests/system/",
+    "contract-tests/chaos/test_plan.py",
+    "contract-tests/chaos/test_short.py",
+    "contract-tests/grpc/test_go_client.py",
+    "contract-tests/grpc/test_quickstart.py",
+    "contract-tests/openapi/",
+    "tests/integration/migration/plans/test_moving.py",
+    "tests/integration/rpc/test_memory.py",
+)
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
-WITH_BROWSERS = ("tests/integration/workers/test_vanished_host.py",)
+WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
 pytest_plugins = ["deploy.local.pytest_stack"]
 
@@ -45,13 +55,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Groups are given out in the order of their first tests (`--no-loadscope-reorder`): the longest first, the shortest,
     which are files of units, last, so that all processes end together.
     """
+    for item in items:
+        if item.nodeid.startswith(SYSTEM):
+            item.add_marker(pytest.mark.system)
     if not hasattr(config, "workerinput"):
         return
     sizes = Counter(groups := [_group(item) for item in items])
     ranks = {}
     for item, group in zip(items, groups, strict=True):
         item.add_marker(pytest.mark.xdist_group(group))
-        ranks[item] = (group not in LONGEST, "unit/" in group, -sizes[group], group)
+        ranks[item] = (not item.nodeid.startswith(SYSTEM), "unit/" in group, -sizes[group], group)
     items.sort(key=ranks.__getitem__)
 
 
@@ -61,7 +74,8 @@ def _group(item: pytest.Item) -> str:
         return f"contract-tests in stage {callspec.params['world']}"
     file = item.nodeid.partition("::")[0]
     place = Path("tests/browser/any.py" if file in WITH_BROWSERS else file)
-    return str(place) if "unit" in place.parts else "/".join(place.parts[:-1][:3])
+    is_alone = "unit" in place.parts or "system" in place.parts
+    return str(place) if is_alone else "/".join(place.parts[:-1][:3])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -61,24 +61,24 @@ async def events_of_the_last_history(dags: Dags, run_id: str) -> int:
 
 
 async def test_it_goes_on_under_a_new_history(dags: Dags) -> None:
-    """A hundred nodes to undo, and a limit of 60 events."""
-    marks = [f"undo-{secrets.token_hex(3)}-{number}" for number in range(100)]
+    """Fifty nodes to undo, and a limit of 60 events."""
+    marks = [f"undo-{secrets.token_hex(3)}-{number}" for number in range(50)]
     nodes = [
         f"  n{number}: {{type: dag_echo, compensate: {{type: dag_undo, input: {{mark: {mark}}}}}}}"
         for number, mark in enumerate(marks)
     ]
-    needs = ", ".join(f"n{number}" for number in range(100))
+    needs = ", ".join(f"n{number}" for number in range(50))
     document = await dags.run(
         "nodes:\n" + "\n".join(nodes) + f"\n  last: {{type: gone_since, needs: [{needs}], on_failure: compensate}}"
     )
     assert document["error"] == "Node last failed: No handler for task type 'gone_since'"
     ran = [mark for found in RAN.values() for mark in found]
-    assert [ran.count(mark) for mark in marks] == [1] * 100
+    assert [ran.count(mark) for mark in marks] == [1] * 50
     assert await events_of_the_last_history(dags, document["run_id"]) < 200
 
 
 async def test_the_items_of_a_fan_out_are_undone_once_each_under_new_histories(dags: Dags) -> None:
-    """A node of 150 items, which are undone at once: more events than a history may have."""
+    """A node of 75 items, which are undone at once: more events than a history may have."""
     do, undo = f"do-{secrets.token_hex(3)}", f"undo-{secrets.token_hex(3)}"
     document = await dags.run(
         f"""
@@ -91,9 +91,9 @@ nodes:
     compensate: {{type: dag_undo, input: {{mark: {undo}}}}}
   last: {{type: gone_since, needs: [many], on_failure: compensate}}
 """,
-        list=list(range(150)),
+        list=list(range(75)),
     )
     assert document["error"] == "Node last failed: No handler for task type 'gone_since'"
     ran = [mark for found in RAN.values() for mark in found]
-    assert (ran.count(do), ran.count(undo)) == (150, 150)
+    assert (ran.count(do), ran.count(undo)) == (75, 75)
     assert await events_of_the_last_history(dags, document["run_id"]) < 200

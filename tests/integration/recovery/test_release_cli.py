@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from tests.integration.conftest import PROGRAM
+from tests.conftest import PROGRAM
 
 
 async def json_of(*words: str) -> Any:

@@ -165,7 +165,7 @@ def test_only_the_workers_image_carries_the_graph_libraries() -> None:
 
 
 def test_the_workers_image_does_without_what_serves_requests() -> None:
-    """`tests/integration/workers/test_worker_image.py` runs a worker without it."""
+    """`tests/system/workers/test_worker_image.py` runs a worker without it."""
     gateway, worker = (set(pins(DOCKER / f"{name}.lock")) for name in ("gateway", "worker"))
     assert gateway - worker == set(serving())
 

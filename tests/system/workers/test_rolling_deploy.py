@@ -19,7 +19,7 @@ from contracts.flag import Flag
 from contracts.people import People
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
-from tests.integration.workers.conftest import PATIENCE, WorkerProcess, environment_of
+from tests.system.workers.conftest import PATIENCE, WorkerProcess, environment_of
 from workers.testing.waiting import eventually, until
 
 #: Of gateways and of workers at a time, as in a deployment.

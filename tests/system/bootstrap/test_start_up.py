@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
 from deploy.local.ports import free_port
-from tests.integration.conftest import PROGRAM
+from tests.conftest import PROGRAM
 
 SERVE, WORKER = ("serve",), ("worker", "--backend", "redis")
 BOTH = pytest.mark.parametrize("command", [SERVE, WORKER], ids=["serve", "worker"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +13,16 @@ from gateway.tasks.queries.task_row import Status
 pytestmark = pytest.mark.parametrize("backend", ["redis"], indirect=True, scope="module")
 
 
-@pytest_asyncio.fixture
-async def plain(fleet: Any, tmp_path: Path) -> AsyncIterator[Any]:
+@pytest_asyncio.fixture(scope="module")
+async def plain(fleet: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
     """A worker without the plug-in. Of the two with it one is left."""
     *_, leaving = fleet.workers
     await leaving.end()
     environment = {name: value for name, value in fleet.environment.items() if name != "TASKGATE_HANDLERS"}
-    worker = type(leaving)(["--backend", "redis"], environment, tmp_path / "ready")
+    worker = type(leaving)(["--backend", "redis"], environment, tmp_path_factory.mktemp("plain") / "ready")
     await worker.start()
     yield worker
     await worker.end()
-    await leaving.start()
 
 
 async def test_what_only_the_other_can_run_is_left_to_it(fleet: Any, plain: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 #: Rest after a look, as a multiple of the time that it took: it has a tenth of the time.
 REST: Final = 9.0
-#: A look that took no longer is not followed by a rest (seconds).
+#: Looks that took no longer are not followed by a rest (seconds).
 SHORT: Final = 0.02
+#: The quickest of so many counts: what a busy machine adds to one is not the look's.
+LOOKS: Final = 5
 
 
 class Throttle:
@@ -20,6 +23,7 @@ class Throttle:
         self._longest = longest
         self._clock = clock
         self._at = 0.0
+        self._took = deque[float](maxlen=LOOKS)
 
     @property
     def rest(self) -> float:
@@ -32,6 +36,7 @@ class Throttle:
         self._at = 0.0
         began = self._clock()
         yield
-        took = self._clock() - began
-        if took > SHORT:
-            self._at = self._clock() + min(REST * took, self._longest)
+        self._took.append(self._clock() - began)
+        quickest = min(self._took)
+        if quickest > SHORT:
+            self._at = self._clock() + min(REST * quickest, self._longest)

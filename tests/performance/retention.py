@@ -3,8 +3,8 @@
 Tasks run at a fixed rate all the time, in turns alone and beside the retention, until it has deleted all or
 `RETENTION_ROUNDS` are over: what else happens on the machine, or in the tables, is then in both. The rate is
 `RETENTION_RATE` (tasks a second), or less: what keeps the machine, without retention, busy for `MOST_BUSY` of its time
-at most; it is stated. `RETENTION_TASKS`, `RETENTION_SECONDS` and `RETENTION_ALONE` (of a turn with and without it) and the rounds make it
-shorter: six minutes with 200,000 tasks and 6 rounds.
+at most; it is stated. `RETENTION_TASKS`, `RETENTION_SECONDS` and `RETENTION_ALONE` (of a turn with it and without) and
+the rounds make it shorter: six minutes with 200,000 tasks and 6 rounds.
 """
 
 from __future__ import annotations

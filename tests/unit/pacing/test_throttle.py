@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.pacing.throttle import REST, SHORT, Throttle
+from gateway.pacing.throttle import LOOKS, REST, SHORT, Throttle
 
 LONGEST = 2.0
 
@@ -45,6 +45,24 @@ def test_a_short_one_is_not() -> None:
     took(throttle, clock, 0.2)
     took(throttle, clock, SHORT / 2)
     assert throttle.rest == 0
+
+
+def test_one_that_a_busy_machine_made_long_is_not_either() -> None:
+    clock = Clock()
+    throttle = Throttle(longest=LONGEST, clock=clock)
+    for seconds in (SHORT / 2, 3.0, 3.0):
+        took(throttle, clock, seconds)
+    assert throttle.rest == 0
+
+
+def test_many_in_a_row_are() -> None:
+    clock = Clock()
+    throttle = Throttle(longest=LONGEST, clock=clock)
+    took(throttle, clock, SHORT / 2)
+    for _ in range(LOOKS):
+        assert throttle.rest == 0
+        took(throttle, clock, 0.1)
+    assert throttle.rest == pytest.approx(0.1 * REST)
 
 
 def test_no_rest_is_longer_than_what_is_found_may_wait() -> None:

@@ -28,9 +28,10 @@ async def history(**settings: str) -> tuple[int, dict[str, Any], str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     output = (await process.communicate())[0].decode()
-    last = output.strip().splitlines()[-1]
-    assert last.startswith("{"), output
-    return process.returncode or 0, json.loads(last), output
+    # At the end a library may still tell of a connection that its server has closed.
+    summaries = [line for line in output.splitlines() if line.startswith("{")]
+    assert summaries, output
+    return process.returncode or 0, json.loads(summaries[-1]), output
 
 
 STRUCK = (

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from backends.memory.engine import MemoryEngine
+from contracts.least import least
 from gateway.access.placement import Placement
 from gateway.bootstrap import build_gateway
 from gateway.migration.parity.recorder import Recorder
@@ -18,7 +19,7 @@ from gateway.submission.start_plan import StartPlan
 
 TASKS = 200
 #: Of a task that is accepted, started, claimed, reports its progress once, completes and is counted.
-MOST_ENTRIES, MOST_BYTES = 25.0, 4350.0
+MOST_ENTRIES, MOST_BYTES = 25.0, 4250.0
 SQL = Queries("tests.performance", "task_cost.sql")
 
 
@@ -42,23 +43,32 @@ async def test_a_task_writes_no_more_than_this(database: Database) -> None:
         await transitions.progress(task.task_id, claim.attempt, progress=50, message="half")
         assert await transitions.complete(task.task_id, claim.attempt)
 
-    for number in range(10):
-        await run(number)
+    rows: list[asyncpg.Record] = []
     reader = await asyncpg.connect(database.url)
-    try:
-        await reader.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
+
+    async def measure() -> float:
+        """Bytes of a task. What else PostgreSQL writes meanwhile on a busy machine is among them."""
+        nonlocal rows
         since = await reader.fetchval("SELECT pg_current_wal_insert_lsn()")
         for number in range(TASKS):
             await run(number)
-        assert await Recorder(database).tick() == TASKS + 10
+        assert await Recorder(database).tick() == TASKS
         rows = await reader.fetch(SQL.cost, since)
+        return float(sum(row["bytes"] for row in rows)) / TASKS
+
+    try:
+        await reader.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
+        for number in range(10):
+            await run(number)
+        assert await Recorder(database).tick() == 10
+        bytes_a_task = await least(measure, MOST_BYTES)
     finally:
         await reader.close()
         await gateway.close()
     of = {row["relation"]: row for row in rows}
     entries = {name: row["entries"] / TASKS for name, row in of.items() if row["entries"]}
     assert sum(entries.values()) <= MOST_ENTRIES, entries
-    assert sum(row["bytes"] for row in rows) / TASKS <= MOST_BYTES, {row["relation"]: row["bytes"] for row in rows}
+    assert bytes_a_task <= MOST_BYTES, {row["relation"]: row["bytes"] for row in rows}
     # A claim and a report of progress are heap-only.
     assert of["dispatch"]["hot"] >= 0.9 * TASKS
     assert of["task_logs"]["hot"] >= 1.8 * TASKS

@@ -56,11 +56,15 @@ async def test_what_was_given_up_is_opened_and_sent_again(
     row = page.get_by_role("row").filter(has_text=task_id[-8:])
     await expect(row.get_by_text("given up")).to_be_visible()
     await expect(row).to_contain_text("410")
-    await row.get_by_role("link", name="msg_").press("Enter")
+    link = row.get_by_role("link", name="msg_")
+    await link.press("Enter")
     opened = page.get_by_role("region", name="Callback ")
+    await expect(opened.get_by_role("heading", name="Callback ")).to_be_focused()
     await expect(opened.get_by_text("task.completed")).to_be_visible()
     await visitor.look("callbacks-opened")
     await opened.get_by_role("button", name="Close").press("Enter")
+    await expect(opened).to_be_hidden()
+    await expect(link).to_be_focused()
 
     receiver.status = "200 OK"
     await row.get_by_role("button", name="Send again: ").press("Enter")

@@ -27,11 +27,15 @@ async def test_the_fleet_and_one_that_is_drained(visit: Any, world: World, home:
 
     async with world.held(home) as (task_id, _):
         taken = page.get_by_role("row").filter(has_text="1 of ")
-        await taken.get_by_role("link", name="Open ").press("Enter")
+        link = taken.get_by_role("link", name="Open ")
+        await link.press("Enter")
         opened = page.get_by_role("region", name="Worker ")
+        await expect(opened.get_by_role("heading", name="Worker ")).to_be_focused()
         await expect(opened.get_by_text(task_id[-8:])).to_be_visible()
         await visitor.look("workers")
-        await opened.get_by_role("button", name="Close").press("Enter")
+        await page.keyboard.press("Escape")
+        await expect(opened).to_be_hidden()
+        await expect(link).to_be_focused()
 
     name = (await row.get_by_role("rowheader").inner_text()).strip()
     await row.get_by_role("button", name=f"Drain: {name}").press("Enter")

@@ -73,7 +73,7 @@ async def test_lost_starts_are_found_though_the_engine_lists_nothing(engine, dat
     engine.silent = frozenset({"list_ended", "keep_fresh"})
     await new_task(backend="temporal")
     await database.execute(AGE)
-    await eventually(lambda: _restarted(engine)(1), within=5)
+    await eventually(lambda: _restarted(engine)(1))
 
 
 async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(engine, database, new_task, monkeypatch):
@@ -82,5 +82,5 @@ async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(engin
     for number in range(LOST):
         await new_task(task_id=f"t{number:02}", backend="temporal")
     await database.execute(AGE)
-    await eventually(lambda: _restarted(engine)(LOST - 1), within=8)
+    await eventually(lambda: _restarted(engine)(LOST - 1))
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 't00'") == "queued"

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
-import { Button } from "../../components/Button";
+import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
@@ -15,13 +15,7 @@ export function Opened({ id, close }: { id: string; close: () => void }) {
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/callbacks/{id}", { params: { path: { id } }, signal })),
   });
   return (
-    <section className="part part-notice" aria-labelledby="callback-opened">
-      <div className="page-head">
-        <h2 id="callback-opened">{t.opened(id)}</h2>
-        <Button weight="bare" onPress={close}>
-          {t.close}
-        </Button>
-      </div>
+    <Detail className="part part-notice" title={t.opened(id)} closeText={t.close} close={close}>
       {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
       {found.data !== undefined && (
         <>
@@ -32,6 +26,6 @@ export function Opened({ id, close }: { id: string; close: () => void }) {
           </pre>
         </>
       )}
-    </section>
+    </Detail>
   );
 }

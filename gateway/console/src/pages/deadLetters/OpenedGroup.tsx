@@ -3,8 +3,8 @@ import { Link } from "@tanstack/react-router";
 import { useEffect, useEffectEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { may, useSession } from "../../api/session";
-import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Confirm";
+import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { Moment } from "../../components/Moment";
 import { PagedTable } from "../../components/PagedTable";
@@ -96,12 +96,11 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
   };
 
   return (
-    <section className="part" aria-labelledby="letters-opened">
-      <div className="page-head">
-        <h2 id="letters-opened">
-          {t.opened(visible(name))} ({t[group.reason]})
-        </h2>
-        <div className="page-head-actions">
+    <Detail
+      className="part"
+      title={`${t.opened(visible(name))} (${t[group.reason]})`}
+      actions={
+        <>
           {count > 0 && may(session, "redrive") && (
             <RedriveDialog
               label={ids.length > 0 ? t.redriveChosen(format.number(count)) : t.redriveGroup(format.number(count))}
@@ -122,11 +121,11 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
               <p>{t.purgeHelp(format.number(count))}</p>
             </Confirm>
           )}
-          <Button weight="bare" onPress={close}>
-            {t.close}
-          </Button>
-        </div>
-      </div>
+        </>
+      }
+      closeText={t.close}
+      close={close}
+    >
       {purged !== null && <p role="status">{purged.isOver ? t.purged(format.number(purged.count)) : t.purging(format.number(purged.count))}</p>}
       {refused !== null && <Failure error={refused} />}
       <PagedTable
@@ -173,6 +172,6 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
           </tr>
         ))}
       </PagedTable>
-    </section>
+    </Detail>
   );
 }

@@ -3,6 +3,7 @@ import { type ReactNode, useState } from "react";
 import { api } from "../../api/client";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
+import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Status } from "../../components/Status";
@@ -51,15 +52,16 @@ export function NodePanel({ run, node, close }: { run: RunSummary; node: DrawnNo
     [t.toTask, state.task_id === null || state.run_id !== null || state.kind !== "task" ? null : <TaskLink taskId={state.task_id} />],
   ];
   return (
-    <section className="run-panel" aria-labelledby="run-node">
-      <header className="run-panel-head">
-        <h2 id="run-node">
+    <Detail
+      className="run-panel"
+      title={
+        <>
           {node.name} <Status tone={TONES[state.status]}>{states[state.status]}</Status>
-        </h2>
-        <Button weight="bare" onPress={close}>
-          {t.close}
-        </Button>
-      </header>
+        </>
+      }
+      closeText={t.close}
+      close={close}
+    >
       <dl className="facts">
         {rows.map(([name, value]) =>
           value === null ? null : (
@@ -72,7 +74,7 @@ export function NodePanel({ run, node, close }: { run: RunSummary; node: DrawnNo
       </dl>
       <NodeActions key={state.path} run={run} state={state} />
       {node.items.length > 0 && <Items items={node.items} />}
-    </section>
+    </Detail>
   );
 }
 

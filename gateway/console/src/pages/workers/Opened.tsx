@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
-import { Button } from "../../components/Button";
+import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { Table } from "../../components/Table";
 import { shortId } from "../../components/shortId";
@@ -22,13 +22,7 @@ export function Opened({ id, asked, close }: { id: string; asked: number; close:
   });
   const worker = found.data;
   return (
-    <section className="part part-notice" aria-labelledby="worker-opened">
-      <div className="page-head">
-        <h2 id="worker-opened">{t.opened(id)}</h2>
-        <Button weight="bare" onPress={close}>
-          {t.close}
-        </Button>
-      </div>
+    <Detail className="part part-notice" title={t.opened(id)} closeText={t.close} close={close}>
       {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
       {worker !== undefined && (
         <>
@@ -56,6 +50,6 @@ export function Opened({ id, asked, close }: { id: string; asked: number; close:
           )}
         </>
       )}
-    </section>
+    </Detail>
   );
 }

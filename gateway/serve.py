@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 #: A connection without a request is closed after this time (seconds): later than proxies close it, who otherwise send a
 #: request on it in that moment.
-_LONGEST_IDLE = 75
+LONGEST_IDLE = 75
 
 
 class Server(uvicorn.Server):
@@ -100,7 +100,7 @@ def http_config(gateway: Gateway) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_LONGEST_IDLE,
+        timeout_keep_alive=LONGEST_IDLE,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         lifespan="on",
     )

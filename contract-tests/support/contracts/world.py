@@ -24,6 +24,7 @@ from contracts.sse import Event, read_events
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.routing.stages import Stage
+from gateway.serve import LONGEST_IDLE
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.process import Worker
@@ -136,7 +137,13 @@ class World:
         gateway = build_gateway(settings)
         listener = listen()
         config = uvicorn.Config(
-            create_app(gateway), http="httptools", log_config=None, access_log=False, lifespan="on", server_header=False
+            create_app(gateway),
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            timeout_keep_alive=LONGEST_IDLE,
         )
         server = _Server(config)
         self._tasks.append(asyncio.create_task(server.serve(sockets=[listener]), name="gateway"))

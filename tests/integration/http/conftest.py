@@ -18,7 +18,7 @@ from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.cli.main import app as command_line
-from gateway.serve import Server, http_config
+from gateway.serve import LONGEST_IDLE, Server, http_config
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.testing.waiting import until
@@ -196,7 +196,9 @@ def count(database: Database) -> Callable[..., Awaitable[int]]:
 async def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     """Runs `taskgate …` against a gateway on a real port, without engines: exit code and output."""
     gateway = build_gateway(Settings(database_url=database_url), engines={})
-    config = uvicorn.Config(create_app(gateway), port=0, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        create_app(gateway), port=0, log_config=None, lifespan="off", timeout_keep_alive=LONGEST_IDLE
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -17,6 +17,7 @@ import uvicorn
 from gateway.access.keys import create_key, hash_key
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
+from gateway.serve import LONGEST_IDLE
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.testing.waiting import until
@@ -136,7 +137,13 @@ def serve(world: World) -> Callable[..., Any]:
         gateway = build_gateway(Settings(database_url=world.database.url, **settings), engines={})
         # The dispatcher and its kin stay at rest: a test changes its rows itself.
         config = uvicorn.Config(
-            create_app(gateway), port=0, http="httptools", log_config=None, lifespan="off", timeout_graceful_shutdown=10
+            create_app(gateway),
+            port=0,
+            http="httptools",
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=LONGEST_IDLE,
         )
         server = uvicorn.Server(config)
         await gateway.feed.start()

@@ -21,6 +21,8 @@ Code = grpc.StatusCode
 
 async def opened(face: Any, metadata: Any, **properties: Any) -> tuple[Any, AsyncIterator[WatchSelectionResponse]]:
     """A stream that tells what changes from now on."""
+    # A gateway that has just begun to listen tells that something was missed.
+    await face.gateway.feed.wait_listening()
     request = WatchSelectionRequest(filter=TaskSelection(**properties))
     call = face.tasks.WatchSelection(request, metadata=metadata, timeout=60)
     answers = aiter(call)
@@ -37,7 +39,6 @@ async def first_of(answers: AsyncIterator[WatchSelectionResponse], task_id: str)
 
 
 async def test_it_tells_what_is_accepted_and_what_becomes_of_it(face: Any) -> None:
-    await face.gateway.feed.wait_listening()
     call, answers = await opened(face, face.ann)
     waiting, others = await opened(face, face.ann, state=[TaskState.TASK_STATE_WAITING])
     task_id = await face.submit()
@@ -53,7 +54,6 @@ async def test_it_tells_what_is_accepted_and_what_becomes_of_it(face: Any) -> No
 
 
 async def test_nobody_hears_of_tasks_of_others(face: Any) -> None:
-    await face.gateway.feed.wait_listening()
     call, answers = await opened(face, face.bob)
     foreign = await face.submit()
     own = await face.submit("bob")

@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
-#: Whole systems: what takes a minute, or starts a stack of its own. `make test` leaves it to `make test-all`.
+#: Whole systems and loads: what takes a minute, or starts a stack of its own; left to `make test-all`.
 SYSTEM = (
     "tests/browser/",
     "tests/system/",
@@ -33,9 +33,18 @@ SYSTEM = (
     "contract-tests/grpc/test_go_client.py",
     "contract-tests/grpc/test_quickstart.py",
     "contract-tests/openapi/",
+    "tests/integration/dispatch/test_crowd.py",
+    "tests/integration/dispatch/test_left_starts.py",
+    "tests/integration/http/test_costly_bodies.py",
+    "tests/integration/http/test_every_endpoint.py",
+    "tests/integration/http/test_stress.py",
     "tests/integration/migration/plans/test_moving.py",
+    "tests/integration/rpc/test_every_field.py",
     "tests/integration/rpc/test_memory.py",
+    "tests/integration/workers/test_plugin_folders.py",
 )
+#: The stages at which `make test` tries the contracts: both backends, and a move between them.
+FEW_STAGES = ("complete", "flipped")
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
 WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
@@ -56,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     which are files of units, last, so that all processes end together.
     """
     for item in items:
-        if item.nodeid.startswith(SYSTEM):
+        if _is_of_systems(item):
             item.add_marker(pytest.mark.system)
     if not hasattr(config, "workerinput"):
         return
@@ -64,14 +73,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ranks = {}
     for item, group in zip(items, groups, strict=True):
         item.add_marker(pytest.mark.xdist_group(group))
-        ranks[item] = (not item.nodeid.startswith(SYSTEM), "unit/" in group, -sizes[group], group)
+        ranks[item] = (item.get_closest_marker("system") is None, "unit/" in group, -sizes[group], group)
     items.sort(key=ranks.__getitem__)
 
 
-def _group(item: pytest.Item) -> str:
+def _is_of_systems(item: pytest.Item) -> bool:
+    stage = _stage(item)
+    if stage is not None:
+        return item.nodeid.startswith(SYSTEM) or stage not in FEW_STAGES
+    # What is lost or repeated on Temporal waits for its timers, which are seconds.
+    is_on_temporal = item.nodeid.startswith("tests/") and "temporal_server" in getattr(item, "fixturenames", ())
+    return item.nodeid.startswith(SYSTEM) or is_on_temporal
+
+
+def _stage(item: pytest.Item) -> str | None:
+    """Of a contract test."""
     callspec = getattr(item, "callspec", None)
-    if callspec is not None and "world" in callspec.params:
-        return f"contract-tests in stage {callspec.params['world']}"
+    return None if callspec is None else callspec.params.get("world")
+
+
+def _group(item: pytest.Item) -> str:
+    if (stage := _stage(item)) is not None:
+        return f"contract-tests in stage {stage}"
     file = item.nodeid.partition("::")[0]
     place = Path("tests/browser/any.py" if file in WITH_BROWSERS else file)
     is_alone = "unit" in place.parts or "system" in place.parts

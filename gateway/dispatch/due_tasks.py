@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,8 @@ ROWS_AT_A_TIME = 8
 ENOUGH_BYTES = 16 * 1024 * 1024
 #: Pause between two looks by time while there is a crowd (seconds); they show when it has ended.
 BY_TIME_SECONDS = 2.0
-#: Longest rest after a look for starts to repeat (seconds): what a dead gateway left waits no longer.
+#: Longest rest after a look for starts to repeat, or beside a full lane (seconds): what a dead gateway left, or waits for
+#: another backend, waits no longer.
 LONGEST_REST = 2.0
 #: Tenants in one look that goes by tenant.
 TENANTS = 32
@@ -78,10 +80,12 @@ def plan_look(lanes: Mapping[str, Lane]) -> Look | None:
 class DueTasks:
     """Belongs to a dispatcher."""
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._lanes = lanes
         # Those are few, but they are looked for among all open tasks, of which a hundred thousand may wait in Redis.
-        self._repeats = Throttle(longest=LONGEST_REST)
+        self._repeats = Throttle(longest=LONGEST_REST, clock=clock)
+        # While a lane is full, what waits for it is read and passed over: that may be a hundred thousand, too.
+        self._beside = Throttle(longest=LONGEST_REST, clock=clock)
         self._is_crowded = False
         self._by_time_at = 0.0
         self._last_tenant = ""
@@ -114,12 +118,16 @@ class DueTasks:
 
     async def next_in(self, db: Database) -> float | None:
         """Seconds to the next row to look at, None without one. Raises `DatabaseUnavailable`."""
-        if rest := self._repeats.rest:
-            seconds = await db.fetchval(SQL.next_due, self.full, [])
-            return rest if seconds is None else min(float(seconds), rest)
-        with self._repeats.look():
-            seconds = await db.fetchval(SQL.next_due, self.full, self._ready)
-        return None if seconds is None else float(seconds)
+        full, rest = self.full, self._repeats.rest
+        if full and (beside := self._beside.rest):
+            return min(rest or beside, beside)
+        with ExitStack() as looks:
+            if full:
+                looks.enter_context(self._beside.look())
+            if not rest:
+                looks.enter_context(self._repeats.look())
+            seconds = await db.fetchval(SQL.next_due, full, [] if rest else self._ready)
+        return min((float(one) for one in (seconds, rest or None) if one is not None), default=None)
 
     async def _take_repeats(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         if self._repeats.rest:
@@ -128,17 +136,27 @@ class DueTasks:
             return await _read(db, SQL.take_repeats, look.repeats, {}, look.ready)
 
     async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
+        if look.full and self._beside.rest:
+            return [], False
         now = time.monotonic()
         if not self._is_crowded or now >= self._by_time_at:
-            rows, is_cut = await _read(db, SQL.take_waiting, look.rows, look.room, look.full)
-            self._is_crowded = is_cut or len(rows) == look.rows
+            rows, self._is_crowded = await self._read_waiting(db, look, SQL.take_waiting)
             self._by_time_at = now + BY_TIME_SECONDS
             return rows, self._is_crowded
         tenants, is_last = await self._next_tenants(db, look)
-        rows, _ = (
-            await _read(db, SQL.take_in_turn, look.rows, look.room, look.full, tenants) if tenants else ([], False)
-        )
+        rows, _ = await self._read_waiting(db, look, SQL.take_in_turn, tenants) if tenants else ([], False)
         return rows, bool(rows) or not is_last
+
+    async def _read_waiting(
+        self, db: type_Connection, look: Look, query: str, *values: Any
+    ) -> tuple[list[asyncpg.Record], bool]:
+        """The rows, and whether they are as many as were wanted."""
+        with self._beside.look() if look.full else nullcontext():
+            rows, is_cut = await _read(db, query, look.rows, look.room, look.full, *values)
+        is_enough = is_cut or len(rows) == look.rows
+        if look.full and is_enough:
+            self._beside.forgive()
+        return rows, is_enough
 
     async def _next_tenants(self, db: type_Connection, look: Look) -> tuple[Collection[str], bool]:
         """The tenants that are next and may have a turn, and whether they are the last of the round."""

@@ -40,3 +40,7 @@ class Throttle:
         quickest = min(self._took)
         if quickest > SHORT:
             self._at = self._clock() + min(REST * quickest, self._longest)
+
+    def forgive(self) -> None:
+        """The last look was worth its time: it is taken again at once."""
+        self._at = 0.0

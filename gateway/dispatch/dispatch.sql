@@ -39,7 +39,8 @@ FOR UPDATE OF d SKIP LOCKED
 -- name: next_tenants
 -- (Here and in `take_in_turn` the phase is said as the index by tenant has it, so that no other is taken for as good.)
 -- The next $2 tenants after tenant $1 that have something waiting. `may_start`: fewer than $4 of a tenant's tasks are on the
--- backends $3 and not claimed yet.
+-- backends $3 and not claimed yet. From here on the transaction reads no index as a bitmap: the planner, which expects some ten tasks of
+-- a tenant where ten thousand wait, would gather and sort all of them in `take_in_turn`.
 WITH RECURSIVE waiting AS (
     (SELECT COALESCE(tenant_id, '-') AS id FROM taskgate.dispatch
      WHERE phase || '' = 'waiting' AND held IS NULL AND COALESCE(tenant_id, '-') > $1::text ORDER BY COALESCE(tenant_id, '-') LIMIT 1)
@@ -51,10 +52,16 @@ WITH RECURSIVE waiting AS (
 ), found AS (
     SELECT id FROM waiting WHERE id IS NOT NULL LIMIT $2
 )
-SELECT id, (SELECT count(*) FROM (SELECT 1 FROM taskgate.dispatch q
-                                  WHERE q.tenant_id = id AND q.phase = 'open' AND q.state <> 'running'
-                                    AND q.backend = ANY ($3::text[]) LIMIT $4) AS few) < $4 AS may_start
-FROM found
+SELECT id, (SELECT count(*) FROM (
+           SELECT 1 FROM unnest($3::text[]) AS b (backend)
+           CROSS JOIN LATERAL (
+               -- In the order of `dispatch_open`: otherwise the planner, which takes open tasks to be everywhere, reads the table for them.
+               SELECT 1 FROM taskgate.dispatch q
+               WHERE id <> '-' AND q.backend = b.backend AND q.phase = 'open' AND COALESCE(q.tenant_id, '-') = id AND q.state <> 'running'
+               ORDER BY q.priority, q.created_at LIMIT $4
+           ) AS its
+           LIMIT $4) AS few) < $4 AS may_start
+FROM found CROSS JOIN set_config('enable_bitmapscan', 'off', true)
 ORDER BY id
 
 -- name: take_in_turn

@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Final
 
 import asyncpg
 
@@ -32,7 +33,9 @@ FULL_EVERY = 10
 #: (fewer while they wait: whatever ends them there is listed as ended).
 SILENT_SECONDS = 3.0
 UNFENCED_SILENT_SECONDS = 20.0
-PAGE, WAITING_PAGE = 50, 20
+PAGE, WAITING_PAGE, UNFENCED_PAGE = 50, 20, 500
+#: Open starts that are read for one page.
+READ = 500
 #: Starts that are compared at a time with an engine that lost its memory, in so many parts at once.
 MEMORY_PAGE, MEMORY_PARTS = 2000, 4
 #: Longest look at an engine, longest question about one start, and longest comparison of a page with the engine's
@@ -42,6 +45,10 @@ LOOK_SECONDS, ASK_SECONDS, MEMORY_SECONDS = 10.0, 2.0, 60.0
 REPORT_GRACE = timedelta(seconds=1)
 #: Ends that are looked up at a time.
 ASKED_AT_ONCE = 16
+
+#: Of an open start: tenant, priority, when it came, id.
+_Place = tuple[str, int, datetime, str]
+_FIRST: Final[_Place] = ("", 0, datetime.fromtimestamp(0, UTC), "")
 
 _OUTCOMES = {
     WorkflowState.COMPLETED: "completed",
@@ -73,8 +80,9 @@ class EngineCheck:
         self._wake = wake
         self._on_corrected = on_corrected
         self._looks = 0
-        self._pages: dict[bool, str] = {}
-        """The last task of the last page: of all open tasks, and of those that do not wait."""
+        self._last_run = ""
+        self._places: dict[bool, _Place] = {}
+        """Where the last page ended: of all open starts, and of those that were there when a worker was lost."""
         self._ended = EndedLists(engine)
         self._suspected: dict[WorkflowRef, datetime] = {}
 
@@ -191,18 +199,31 @@ class EngineCheck:
         if Capability.FENCED not in self._engine.capabilities:
             # Redis searches its lists, and ends by legacy workers are in task_logs: seldom, and in one pass.
             if self._looks % FULL_EVERY == 5:
-                await self._restart_lost(await self._silent(UNFENCED_SILENT_SECONDS, 500, everything=True))
+                rows = await self._silent_starts(UNFENCED_SILENT_SECONDS, UNFENCED_PAGE, everything=True)
+                await self._restart_lost(rows)
             return
-        everything = self._looks % FULL_EVERY == 1  # a question costs the engine as much as a start
-        page = WAITING_PAGE if everything else PAGE
-        rows = await self._silent(SILENT_SECONDS, page, everything=everything)
+        if self._looks % FULL_EVERY == 1:  # a question costs the engine as much as a start
+            rows = await self._silent_starts(SILENT_SECONDS, WAITING_PAGE, everything=True)
+        else:
+            rows = await self._silent_runs(SILENT_SECONDS, PAGE)
+            left = max(PAGE - len(rows), WAITING_PAGE)
+            rows += await self._silent_starts(SILENT_SECONDS, left, everything=False)
         await asyncio.gather(*(self._check(row) for row in rows))
 
-    async def _silent(self, seconds: float, page: int, *, everything: bool) -> Sequence[asyncpg.Record]:
-        """The next page of starts that have been open for so long; waiting ones only with `everything`."""
-        after = self._pages.get(everything, "")
-        rows = await self._db.fetch(SQL.silent_starts, self._engine.name, after, seconds, page, everything)
-        self._pages[everything] = rows[-1]["task_id"] if len(rows) == page else ""
+    async def _silent_runs(self, seconds: float, page: int) -> list[asyncpg.Record]:
+        """The next page of runs that have been open for so long."""
+        rows = await self._db.fetch(SQL.silent_runs, self._engine.name, self._last_run, seconds, page)
+        self._last_run = rows[-1]["task_id"] if len(rows) == page else ""
+        return rows
+
+    async def _silent_starts(self, seconds: float, page: int, *, everything: bool) -> list[asyncpg.Record]:
+        """The next page of starts that have been open for so long, among the next that there are; only with
+        `everything` those that no lost worker may have."""
+        place = self._places.get(everything, _FIRST)
+        read = await self._db.fetch(SQL.open_starts, self._engine.name, *place, READ, seconds, everything)
+        rows = [row for row in read if row["is_silent"]][:page]
+        last = rows[-1] if len(rows) == page else read[-1] if len(read) == READ else None
+        self._places[everything] = _FIRST if last is None else _place(last)
         return rows
 
     async def _check(self, row: asyncpg.Record) -> None:
@@ -262,3 +283,7 @@ def _words(status: WorkflowStatus) -> str | None:
 
 def _ref(row: asyncpg.Record) -> WorkflowRef:
     return WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"])
+
+
+def _place(row: asyncpg.Record) -> _Place:
+    return row["tenant"], row["priority"], row["created_at"], row["task_id"]

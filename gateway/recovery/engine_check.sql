@@ -1,22 +1,35 @@
 -- Comparison with an engine: starts that it has ended, and starts that it has lost.
 
 -- name: has_open
-SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE backend = $1 AND phase = 'open' AND state IN ('queued', 'running'))
+-- In the order of `dispatch_open`. The planner takes backend, phase and state for independent: of an engine that has nothing it expects to
+-- find something soon, and would read the whole table.
+SELECT (SELECT true FROM taskgate.dispatch WHERE backend = $1 AND phase = 'open' AND state <> 'starting'
+        ORDER BY COALESCE(tenant_id, '-'), priority LIMIT 1) IS TRUE
 
 -- name: open_by_candidate
 -- Open starts that may be these workflow ids; the caller compares exactly.
 SELECT task_id, epoch, group_id, task_type, backend, state FROM taskgate.dispatch
 WHERE task_id = ANY($1::text[]) AND backend = $2 AND state IN ('starting', 'queued', 'running')
 
--- name: silent_starts
--- A page of starts that have been open for a while, to be compared with the engine. Without $5 only running ones, and those that
--- were waiting when a worker was lost, because the engine may have given them to it.
+-- name: silent_runs
+-- A page of runs that have been open for $3 seconds, to be compared with the engine. They are few, however much waits there.
 SELECT task_id, epoch, group_id, task_type, state, worker_id FROM taskgate.dispatch
-WHERE backend = $1 AND phase = 'open' AND state IN ('queued', 'running') AND task_id > $2
-  AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
-  AND ($5 OR state = 'running' OR queued_at IS NULL
-       OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker'))
+WHERE task_id = ANY (ARRAY(SELECT a.task_id FROM taskgate.attempt a WHERE NOT a.is_counted AND a.outcome IS NULL AND a.task_id > $2))
+  AND backend = $1 AND state || '' = 'running' AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $3)
 ORDER BY task_id LIMIT $4
+
+-- name: open_starts
+-- The next $6 open starts of an engine, in the order of `dispatch_open`, behind the place $2 to $5. `is_silent`: it has been open for $7
+-- seconds, and is to be compared with the engine; without $8 only if it waited already when a worker was lost, because the engine may have
+-- given it to that one.
+SELECT task_id, epoch, group_id, task_type, state, worker_id, COALESCE(tenant_id, '-') AS tenant, priority, created_at,
+       state IN ('queued', 'running') AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $7)
+       AND ($8 OR state = 'queued' AND (queued_at IS NULL OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker')))
+           AS is_silent
+FROM taskgate.dispatch
+WHERE backend = $1 AND phase = 'open'
+  AND (COALESCE(tenant_id, '-'), priority, created_at, task_id) > ($2::text, $3::smallint, $4::timestamptz, $5::text)
+ORDER BY COALESCE(tenant_id, '-'), priority, created_at, task_id LIMIT $6
 
 -- name: end_by_engine
 -- The engine ended a start that nobody reported (terminated by hand, timed out, its report lost).

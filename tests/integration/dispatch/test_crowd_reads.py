@@ -67,7 +67,9 @@ async def test_a_look_in_turn_reads_no_more_than_it_takes(crowd: type_Connection
     assert await crowd.fetchval(READ) - before < MOST_READ
 
 
-async def test_who_is_ahead_is_counted_no_further_than_necessary(crowd: type_Connection, lanes: dict[str, Lane]) -> None:
+async def test_who_is_ahead_is_counted_no_further_than_necessary(
+    crowd: type_Connection, lanes: dict[str, Lane]
+) -> None:
     lanes["temporal"].submitting.note("somebody")
     before = await crowd.fetchval(READ)
     rows, _ = await looks_in_turn(lanes).take(crowd)

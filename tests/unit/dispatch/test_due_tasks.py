@@ -97,9 +97,7 @@ async def test_a_lane_that_has_room_again_is_looked_for_at_once(lanes: dict[str,
     assert await due.take(db) == ([], False), "that it found enough says nothing of a look beside it"
 
 
-async def test_a_look_that_finds_enough_is_followed_by_the_next(
-    lanes: dict[str, Lane], db: Any, due: DueTasks
-) -> None:
+async def test_a_look_that_finds_enough_is_followed_by_the_next(lanes: dict[str, Lane], db: Any, due: DueTasks) -> None:
     """However long it took: it was what the other lane waits for."""
     fill(lanes["redis"])
     db.found = [{"payload": "", "backend": "temporal"}] * 200

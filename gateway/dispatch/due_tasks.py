@@ -27,8 +27,8 @@ ROWS_AT_A_TIME = 8
 ENOUGH_BYTES = 16 * 1024 * 1024
 #: Pause between two looks by time while there is a crowd (seconds); they show when it has ended.
 BY_TIME_SECONDS = 2.0
-#: Longest rest after a look for starts to repeat, or beside a full lane (seconds): what a dead gateway left, or waits for
-#: another backend, waits no longer.
+#: Longest rest after a look for starts to repeat, or beside a full lane (seconds): what a dead gateway left, or what
+#: another backend is to have, waits no longer.
 LONGEST_REST = 2.0
 #: Tenants in one look that goes by tenant.
 TENANTS = 32

@@ -1,4 +1,4 @@
-"""A look at a crowd reads little of it, whatever the statistics say, and with the plan that is kept for all arguments."""
+"""A look at a crowd reads little of it, whatever the statistics say, and with a plan for all arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ CROWD = 10_000
 FILL = """
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, created_at, state, backend, due_at)
 SELECT state || n, 'g', 't', 'tenant' || n % 5, now() - interval '1 hour', state, backend, now() - interval '1 s' * n
-FROM (VALUES ('completed', 'temporal', 2), ('queued', 'temporal', 1), ('waiting', 'redis', 1)) AS s (state, backend, times),
+FROM (VALUES ('completed', 'temporal', 2), ('queued', 'temporal', 1), ('waiting', 'redis', 1))
+         AS s (state, backend, times),
      generate_series(1, times * $1::int) n
 """
 #: The planner is to take the table for so many times as large.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
+from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
@@ -24,6 +26,8 @@ CHANNEL: Final = "taskgate_limits"
 #: Longest pause between two looks (seconds), while there are limits, and while there are none.
 BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
+#: Longest rest after a look that took long (seconds): a rule that changed unannounced takes effect within five.
+LONGEST_REST: Final = 4.0
 #: Tasks that one statement releases or calls back.
 CHUNK: Final = 1000
 
@@ -88,6 +92,7 @@ class Limits:
         recallable: list[str],
         wake: Callable[[], None] = lambda: None,
         cancel_soon: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = database
         self._listener = listener
@@ -99,6 +104,8 @@ class Limits:
         self._pauses: list[Pause] = []
         self._weights: dict[str, float] = {}
         self._announced = asyncio.Event()
+        # Of what reads all that Temporal has, and all that projects' quotas hold.
+        self._recalls, self._projects = (Throttle(longest=LONGEST_REST, clock=clock) for _ in range(2))
 
     # Questions ----------------------------------------------------------------------------------------------
 
@@ -137,10 +144,11 @@ class Limits:
         """Follow the tables, and release tasks that they no longer hold back, until cancelled."""
         self._listener.start()
         while True:
+            is_asked = self._announced.is_set()
             self._announced.clear()
             try:
                 await self.refresh()
-                await self.settle()
+                await self.settle(is_asked=is_asked)
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 log.warning("quotas and pauses cannot be followed (%s); the last ones hold", type(error).__name__)
             pause = BUSY_SECONDS if self._pauses or self._quotas else IDLE_SECONDS
@@ -152,12 +160,23 @@ class Limits:
     def _hear(self, _payload: str = "") -> None:
         self._announced.set()
 
-    async def settle(self) -> None:
-        """Call paused tasks back from engines, release the others. Raises `DatabaseUnavailable`."""
-        if self._pauses and self._recallable and await self._repeat(SQL.recall_paused, self._recallable, CHUNK):
-            self.cancel_soon()
-        freed = await self._repeat(SQL.release_unpaused, CHUNK)
+    async def settle(self, *, is_asked: bool = True) -> None:
+        """Call paused tasks back from engines, release the others. Raises `DatabaseUnavailable`.
+
+        Not `is_asked`: no rule has changed since the last time, as far as is known; what reads much rests then.
+        """
+        if self._pauses and self._recallable and (is_asked or not self._recalls.rest):
+            with self._recalls.look():
+                recalled = await self._repeat(SQL.recall_paused, self._recallable, CHUNK)
+            if recalled:
+                self.cancel_soon()
+        gone = await self._db.fetchrow(SQL.gone)
+        assert gone is not None
+        freed = await self._repeat(SQL.release_unpaused, CHUNK) if gone["is_pause_gone"] else 0
         freed += _count(await self._db.execute(SQL.release_for_slots))
+        if gone["is_quota_gone"] or (gone["by_project"] and (is_asked or not self._projects.rest)):
+            with self._projects.look():
+                freed += _count(await self._db.execute(SQL.release_unlimited))
         if freed:
             self.wake()
 

@@ -159,8 +159,40 @@ UPDATE taskgate.dispatch d SET held = h.held
 FROM unnest($1::text[], $2::text[]) AS h (task_id, held)
 WHERE d.task_id = h.task_id AND d.state = 'waiting'
 
+-- name: gone
+-- Whether tasks wait for pauses or quotas that are gone, by the reasons for which tasks are held: those are found one after the other in
+-- `dispatch_held`, so that what stays held is not read. `by_project`: some wait for quotas of projects; which, only the tasks say.
+WITH RECURSIVE of_tenants AS (
+    (SELECT tenant_id, held FROM taskgate.dispatch
+     WHERE held IS NOT NULL AND phase = 'waiting' AND tenant_id IS NOT NULL ORDER BY tenant_id, held LIMIT 1)
+    UNION ALL
+    SELECT next.tenant_id, next.held FROM of_tenants r CROSS JOIN LATERAL (
+        SELECT d.tenant_id, d.held FROM taskgate.dispatch d
+        WHERE d.held IS NOT NULL AND d.phase = 'waiting' AND (d.tenant_id, d.held) > (r.tenant_id, r.held)
+        ORDER BY d.tenant_id, d.held LIMIT 1) AS next
+), of_nobody AS (
+    (SELECT held FROM taskgate.dispatch
+     WHERE held IS NOT NULL AND phase = 'waiting' AND tenant_id IS NULL ORDER BY tenant_id, held LIMIT 1)
+    UNION ALL
+    SELECT next.held FROM of_nobody r CROSS JOIN LATERAL (
+        SELECT d.held FROM taskgate.dispatch d
+        WHERE d.held IS NOT NULL AND d.phase = 'waiting' AND d.tenant_id IS NULL AND d.held > r.held
+        ORDER BY d.tenant_id, d.held LIMIT 1) AS next
+), reasons AS (
+    SELECT tenant_id, held FROM of_tenants UNION ALL SELECT NULL, held FROM of_nobody
+)
+SELECT COALESCE(bool_or(held LIKE 'paused:%' AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(held, 8))), false)
+           AS is_pause_gone,
+       COALESCE(bool_or(held LIKE 'quota:%' AND NOT EXISTS (
+           SELECT 1 FROM taskgate.quota q
+           WHERE q.tenant_id = r.tenant_id AND q.running IS NOT NULL AND (q.project_id = '') = (r.held = 'quota:running'))), false)
+           AS is_quota_gone,
+       COALESCE(bool_or(held LIKE 'quota:%' AND held <> 'quota:running'), false) AS by_project
+FROM reasons r
+
 -- name: release_for_slots
--- In addition to the trigger `free_slot`: release as many tasks as there are free slots, and all whose quota is gone.
+-- In addition to the trigger `free_slot`: release as many tasks as there are free slots. Nobody counts further than the quota. (What ends
+-- with LIMIT says the order of an index: otherwise the planner reads the table for it, because open and held tasks are nowhere else.)
 WITH free AS (
     SELECT next.task_id
     FROM taskgate.quota q
@@ -171,20 +203,32 @@ WITH free AS (
           AND (q.project_id = '' OR h.project_id = q.project_id)
         ORDER BY h.priority, h.due_at
         LIMIT GREATEST(0, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
-            SELECT count(*) FROM taskgate.dispatch o
-            WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
-              AND (q.project_id = '' OR o.project_id = q.project_id)
-              AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)) END)
+            SELECT count(*) FROM (
+                SELECT 1 FROM taskgate.dispatch o
+                WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
+                  AND (q.project_id = '' OR o.project_id = q.project_id)
+                  AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
+                ORDER BY o.created_at LIMIT q.running) AS few) END)
     ) AS next
-    UNION ALL
+    WHERE (SELECT true FROM taskgate.dispatch w
+           WHERE w.tenant_id = q.tenant_id AND w.phase = 'waiting'
+             AND w.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
+           ORDER BY w.priority LIMIT 1)
+), held AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id = ANY (ARRAY(SELECT task_id FROM free)) AND state = 'waiting' AND held LIKE 'quota:%'
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE taskgate.dispatch d SET held = NULL, due_at = now() FROM held WHERE d.task_id = held.task_id
+
+-- name: release_unlimited
+-- All whose quota is gone.
+WITH held AS (
     SELECT h.task_id FROM taskgate.dispatch h
     WHERE h.held LIKE 'quota:%' AND h.phase = 'waiting'
       AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
                       WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
-), held AS (
-    SELECT task_id FROM taskgate.dispatch
-    WHERE task_id IN (SELECT task_id FROM free) AND state = 'waiting' AND held LIKE 'quota:%'
-    ORDER BY task_id FOR UPDATE
+    ORDER BY h.task_id FOR UPDATE
 )
 UPDATE taskgate.dispatch d SET held = NULL, due_at = now() FROM held WHERE d.task_id = held.task_id

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from gateway.dags.paths import RUNS_CHANNEL
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.watch import RunWatch
 from gateway.errors import DatabaseUnavailable
+from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
@@ -34,6 +36,8 @@ ENDED = "ended"
 
 _TELL_SECONDS = 3.0
 _SWEEP_SECONDS = 1.0
+#: Longest rest after a sweep that took long (seconds): an end whose notification was lost waits no longer.
+_LONGEST_REST = 5.0
 _GATHER_SECONDS = 0.002
 #: Pause between two signals to one run: per open node, and at most.
 _PAUSE_PER_NODE, _LONGEST_PAUSE = 0.0005, 0.25
@@ -51,6 +55,7 @@ class RunNotifier:
         watch: RunWatch,
         *,
         on_stop: Any = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = database
         self._listener = listener
@@ -63,6 +68,8 @@ class RunNotifier:
         self._heard: dict[str, None] = {}
         self._wanted = asyncio.Event()
         self._is_busy = True
+        # Both looks of a sweep read all open nodes.
+        self._abandoned, self._untold = (Throttle(longest=_LONGEST_REST, clock=clock) for _ in range(2))
         self._waiting: dict[str, list[asyncpg.Record]] = {}
         self._tellers: dict[str, asyncio.Task[None]] = {}
 
@@ -105,13 +112,19 @@ class RunNotifier:
             try:
                 was_busy, self._is_busy = self._is_busy, bool(await self._db.fetchval(SQL.is_busy))
                 if was_busy or self._is_busy:
-                    await self._stop_abandoned()
-                    if self._engine is not None:
-                        await self._take(None)
+                    await self._sweep()
             except DatabaseUnavailable:
                 continue
             except Exception:
                 log.exception("runs of DAGs could not be looked at")
+
+    async def _sweep(self) -> None:
+        """Raises `DatabaseUnavailable`."""
+        if not self._abandoned.rest:
+            await self._stop_abandoned()
+        if self._engine is not None and not self._untold.rest:
+            with self._untold.look():
+                await self._take(None)
 
     async def _take(self, task_ids: list[str] | None) -> None:
         rows = await self._db.fetch(SQL.take_ended, task_ids, _TELL_SECONDS)
@@ -155,7 +168,9 @@ class RunNotifier:
         await self._db.execute(SQL.told, *(list(column) for column in zip(*columns, strict=True)))
 
     async def _stop_abandoned(self) -> None:
-        for run in await self._db.fetch(SQL.abandoned):
+        with self._abandoned.look():
+            runs = await self._db.fetch(SQL.abandoned)
+        for run in runs:
             stopped = await self._db.fetch(STEPS.stop_nodes, run["run_id"], "The DAG was stopped", STOP_CHANNEL)
             for row in stopped:
                 self._notifier.changed(row["task_id"])
